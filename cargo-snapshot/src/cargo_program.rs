@@ -1,0 +1,120 @@
+//! Cargo itself: which one is asked, and how a failure to start it is told.
+//!
+//! Cargo sets `CARGO` for the subcommands it starts, so that they call the same cargo of
+//! the same toolchain; started by its own name, this program takes the one on the PATH.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use snapshot_launch::problem::{Problem, exit};
+
+/// The cargo to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CargoProgram(OsString);
+
+impl CargoProgram {
+    /// `$CARGO`, else `cargo`.
+    pub fn find() -> Self {
+        Self::from_variable(std::env::var_os("CARGO"))
+    }
+
+    fn from_variable(variable: Option<OsString>) -> Self {
+        Self(
+            variable
+                .filter(|cargo| !cargo.is_empty())
+                .unwrap_or_else(|| "cargo".into()),
+        )
+    }
+
+    /// A command that runs it.
+    pub fn command(&self) -> Command {
+        Command::new(&self.0)
+    }
+
+    /// Where it lies, as the program that is built may want to call it.
+    pub fn path(&self) -> PathBuf {
+        self.path_in(std::env::var_os("PATH").as_deref())
+    }
+
+    fn path_in(&self, search: Option<&OsStr>) -> PathBuf {
+        let name = Path::new(&self.0);
+        if name.components().count() > 1 {
+            return name.to_owned();
+        }
+        search
+            .into_iter()
+            .flat_map(std::env::split_paths)
+            .map(|directory| directory.join(name))
+            .find(|candidate| candidate.is_file())
+            .unwrap_or_else(|| name.to_owned())
+    }
+
+    /// The rustc that goes with it: `$RUSTC`, else the one beside it, else the PATH's.
+    pub fn rustc(&self) -> OsString {
+        if let Some(rustc) = std::env::var_os("RUSTC").filter(|rustc| !rustc.is_empty()) {
+            return rustc;
+        }
+        let beside = self.path().with_file_name("rustc");
+        if beside.components().count() > 1 && beside.is_file() {
+            beside.into()
+        } else {
+            "rustc".into()
+        }
+    }
+
+    /// Why it couldn't be started.
+    pub fn not_started(&self, error: &io::Error) -> Problem {
+        Problem::new(
+            exit::SETUP,
+            format!("cannot run `{}`", Path::new(&self.0).display()),
+        )
+        .cause(error)
+        .help("install Rust from https://rustup.rs, or set CARGO to the path of cargo")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_wins() {
+        let cargo =
+            |variable: Option<&str>| CargoProgram::from_variable(variable.map(OsString::from)).0;
+        assert_eq!(cargo(Some("/opt/cargo")), "/opt/cargo");
+        assert_eq!(cargo(Some("")), "cargo");
+        assert_eq!(cargo(None), "cargo");
+    }
+
+    #[test]
+    fn the_path_is_searched_for_a_bare_name_only() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("cargo");
+        std::fs::write(&file, "").expect("a file in it");
+        let search = std::env::join_paths([Path::new("/nonexistent"), directory.path()])
+            .expect("no colon in a temporary directory");
+        assert_eq!(CargoProgram("cargo".into()).path_in(Some(&search)), file);
+        assert_eq!(
+            CargoProgram("/opt/cargo".into()).path_in(Some(&search)),
+            Path::new("/opt/cargo")
+        );
+        assert_eq!(
+            CargoProgram("cargo".into()).path_in(None),
+            Path::new("cargo")
+        );
+    }
+
+    #[test]
+    fn a_missing_cargo_is_a_setup_failure_with_help() {
+        let error = CargoProgram("/nonexistent/cargo".into())
+            .command()
+            .spawn()
+            .expect_err("there is no such program");
+        let problem = CargoProgram("/nonexistent/cargo".into()).not_started(&error);
+        assert_eq!(problem.code, exit::SETUP);
+        assert_eq!(problem.what, "cannot run `/nonexistent/cargo`");
+        assert!(problem.help.is_some());
+    }
+}

@@ -1,0 +1,42 @@
+//! `cargo snapshot drop`: forgets one snapshot of a session.
+
+use clap::Args;
+use snapshot_launch::control::Request;
+use snapshot_launch::event::Event;
+use snapshot_launch::problem::Problem;
+
+use super::snapshot_id;
+use crate::answer::JsonFlag;
+use crate::request::{self, SessionFlag};
+
+/// Forget one snapshot
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo snapshot drop 2
+  cargo snapshot drop -s server 2")]
+pub struct Drop {
+    #[command(flatten)]
+    session: SessionFlag,
+
+    /// Snapshot to forget
+    #[arg(value_name = "N", value_parser = snapshot_id::parse)]
+    id: u32,
+
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+impl Drop {
+    /// Asks for it and prints that it went.
+    ///
+    /// # Errors
+    /// Where no session is meant, or there is no such snapshot.
+    pub fn run(self) -> Result<(), Problem> {
+        let event = request::ask(&self.session, &Request::Drop { id: self.id })?;
+        let Event::Dropped { id } = &event else {
+            return Err(request::unexpected());
+        };
+        self.json.print(&event, || format!("#{id} dropped"))
+    }
+}

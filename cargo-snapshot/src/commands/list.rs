@@ -1,0 +1,45 @@
+//! `cargo snapshot list`: the timeline of a session, as a tree.
+
+use std::io::stdout;
+
+use clap::Args;
+use snapshot_launch::problem::Problem;
+use snapshot_launch::timeline_view;
+
+use crate::answer::JsonFlag;
+use crate::request::SessionFlag;
+use crate::session_choice;
+
+/// Show the timeline of a session, as a tree
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo snapshot list
+  cargo snapshot list -s server --json")]
+pub struct List {
+    #[command(flatten)]
+    session: SessionFlag,
+
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+impl List {
+    /// Asks the session and prints its timeline.
+    ///
+    /// # Errors
+    /// Where no session is meant.
+    pub fn run(self) -> Result<(), Problem> {
+        let listing = session_choice::find(self.session.session.as_deref())?;
+        self.json
+            .print(&listing, || timeline_view::render(&listing, columns()))
+    }
+}
+
+/// How wide a line may be: as the terminal, and without a terminal as it comes.
+fn columns() -> usize {
+    terminal_size::terminal_size_of(stdout())
+        .map_or(usize::MAX, |(terminal_size::Width(columns), _)| {
+            columns.into()
+        })
+}

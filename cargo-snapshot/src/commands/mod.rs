@@ -1,0 +1,11 @@
+//! The verbs, one file each: its arguments, what it does, what it answers.
+
+pub mod commit;
+pub mod drop;
+pub mod exec;
+pub mod list;
+pub mod revert;
+pub mod run;
+pub mod sessions;
+mod snapshot_id;
+pub mod take;

@@ -1,0 +1,90 @@
+//! `cargo snapshot revert`: ends the live branch of a session and goes on from a snapshot.
+
+use clap::Args;
+use snapshot_launch::control::Request;
+use snapshot_launch::event::{Event, Reverted};
+use snapshot_launch::problem::Problem;
+
+use super::snapshot_id;
+use crate::answer::{JsonFlag, latency};
+use crate::request::{self, SessionFlag};
+
+/// End the live branch and go on from a snapshot
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo snapshot revert            Go on from the newest snapshot
+  cargo snapshot revert 2          Go on from #2; newer snapshots go
+  cargo snapshot revert --keep     Leave the snapshot there for another try")]
+pub struct Revert {
+    #[command(flatten)]
+    session: SessionFlag,
+
+    /// Snapshot to go on from [default: the newest]
+    #[arg(value_name = "N", value_parser = snapshot_id::parse)]
+    id: Option<u32>,
+
+    /// Leave the snapshot there for another try
+    #[arg(long)]
+    keep: bool,
+
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+impl Revert {
+    /// Asks for the revert and prints where the program goes on.
+    ///
+    /// # Errors
+    /// Where no session is meant, or there is no such snapshot.
+    pub fn run(self) -> Result<(), Problem> {
+        let request = Request::Revert {
+            id: self.id,
+            keep: self.keep,
+        };
+        let event = request::ask(&self.session, &request)?;
+        let Event::Reverted(reverted) = &event else {
+            return Err(request::unexpected());
+        };
+        self.json.print(&event, || line(reverted))
+    }
+}
+
+fn line(reverted: &Reverted) -> String {
+    let mut line = format!(
+        "reverted to #{} in {}",
+        reverted.id,
+        latency(reverted.latency_us)
+    );
+    if reverted.kept {
+        line += ", and kept it";
+    }
+    if !reverted.same_ids {
+        line += &format!("; live is now {}", reverted.live_pid);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line() {
+        let mut reverted = Reverted {
+            id: 2,
+            depth: 1,
+            kept: false,
+            live_pid: 4130,
+            latency_us: 1_100,
+            same_ids: true,
+        };
+        assert_eq!(line(&reverted), "reverted to #2 in 1.1 ms");
+        reverted.kept = true;
+        reverted.same_ids = false;
+        assert_eq!(
+            line(&reverted),
+            "reverted to #2 in 1.1 ms, and kept it; live is now 4130"
+        );
+    }
+}

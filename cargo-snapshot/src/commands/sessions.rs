@@ -1,0 +1,89 @@
+//! `cargo snapshot sessions`: which sessions run.
+
+use std::io::Write as _;
+
+use clap::Args;
+use snapshot_launch::control::Listing;
+use snapshot_launch::problem::Problem;
+use snapshot_launch::timeline_view::printable;
+
+use crate::answer::JsonFlag;
+use crate::session_choice;
+
+/// List the sessions that run
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo snapshot sessions
+  cargo snapshot sessions --json")]
+pub struct Sessions {
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+impl Sessions {
+    /// Asks every session, and prints a line for each.
+    ///
+    /// # Errors
+    /// Where the sessions can't be looked for.
+    pub fn run(self) -> Result<(), Problem> {
+        let sessions = session_choice::all()?;
+        if sessions.is_empty() && !self.json.json {
+            // Not an answer, so not on stdout; where stderr is gone nobody reads it.
+            let _ = writeln!(std::io::stderr(), "[snapshot] no session is running");
+        }
+        self.json.print(&sessions, || table(&sessions))
+    }
+}
+
+/// The sessions in columns, under a head; nothing where there is none.
+fn table(sessions: &[Listing]) -> String {
+    if sessions.is_empty() {
+        return String::new();
+    }
+    let names: Vec<_> = sessions
+        .iter()
+        .map(|session| printable(&session.session))
+        .collect();
+    let wide = names
+        .iter()
+        .map(|name| name.chars().count())
+        .chain(["SESSION".len()])
+        .max()
+        .unwrap_or_default();
+    let mut table = format!("{:wide$}  LAUNCHER     LIVE  DEPTH\n", "SESSION");
+    for (session, name) in sessions.iter().zip(names) {
+        let row = format!(
+            "{name:wide$}  {:>8}  {:>7}  {:>5}\n",
+            session.launcher_pid, session.live_pid, session.depth
+        );
+        table.push_str(&row);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let session = |name: &str, launcher_pid, depth| Listing {
+            session: name.to_owned(),
+            launcher_pid,
+            live_pid: launcher_pid + 2,
+            depth,
+            snapshots: Vec::new(),
+        };
+        assert_eq!(
+            table(&[
+                session("tour", 4121, 2),
+                session("a longer name", 1_234_567, 0)
+            ]),
+            "SESSION        LAUNCHER     LIVE  DEPTH\n\
+             tour               4121     4123      2\n\
+             a longer name   1234567  1234569      0\n"
+        );
+        assert_eq!(table(&[]), "");
+    }
+}

@@ -1,0 +1,113 @@
+//! One request to a session: choose it, ask, wait for what happened.
+//!
+//! Called by the verbs that change something. Ctrl+C while the answer is awaited ends the
+//! wait and not what was asked for, and says so. That takes a thread, so it stays out of
+//! the way to `run` and `exec`, whose launcher forks.
+
+use std::io::{self, Write as _};
+
+use clap::Args;
+use snapshot_launch::control::{self, Answer, Request};
+use snapshot_launch::event::Event;
+use snapshot_launch::problem::{Problem, exit};
+use snapshot_launch::timeline_view::printable;
+
+use crate::session_choice;
+
+/// The status of a command that Ctrl+C ended: 128 and the signal's number.
+const INTERRUPTED: i32 = 130;
+
+/// Which session is meant.
+#[derive(Debug, Clone, Args)]
+pub struct SessionFlag {
+    /// Session to talk to: its name or its launcher's pid [default: the only one]
+    #[arg(short, long, value_name = "SESSION")]
+    pub session: Option<String>,
+}
+
+/// Asks the session and hands back what happened.
+///
+/// # Errors
+/// Where no session is meant, or it refuses, or it doesn't answer.
+pub fn ask(session: &SessionFlag, request: &Request) -> Result<Event, Problem> {
+    let listing = session_choice::find(session.session.as_deref())?;
+    explain_interrupts(&listing.session);
+    let socket = control::socket_path(listing.launcher_pid);
+    let answer = control::ask(&socket, request)
+        .map_err(|error| session_choice::no_answer(&listing.session, &error))?;
+    happened(answer)
+}
+
+/// What an answer says has happened.
+fn happened(answer: Answer) -> Result<Event, Problem> {
+    match answer {
+        Answer::Done(Event::Refused(refused)) => {
+            Err(Problem::new(exit::REFUSED, "the request was refused")
+                .cause(refused.why)
+                .help(refused.help))
+        }
+        Answer::Done(event) => Ok(event),
+        Answer::Refused { what, cause, help } => Err(Problem {
+            what,
+            cause: Some(cause).filter(|cause| !cause.is_empty()),
+            help: Some(help).filter(|help| !help.is_empty()),
+            code: exit::REFUSED,
+        }),
+        Answer::List(_) => Err(unexpected()),
+    }
+}
+
+/// The session said something that is no answer to what was asked.
+pub fn unexpected() -> Problem {
+    Problem::new(
+        exit::REFUSED,
+        "the session gave an answer to another question",
+    )
+    .help("check that session and command are of the same version")
+}
+
+fn explain_interrupts(session: &str) {
+    let message = format!(
+        "[snapshot] the request goes on in session `{}`\n",
+        printable(session)
+    );
+    // Without a handler Ctrl+C ends the command as well, only without a word.
+    let _ = ctrlc::set_handler(move || {
+        let _ = io::stderr().write_all(message.as_bytes());
+        std::process::exit(INTERRUPTED);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use snapshot_launch::event::{Refused, Trigger};
+
+    #[test]
+    fn what_was_done_comes_back() {
+        let event = Event::Dropped { id: 2 };
+        assert_eq!(happened(Answer::Done(event.clone())), Ok(event));
+    }
+
+    #[test]
+    fn refusals_become_problems() {
+        let answer = Answer::Refused {
+            what: "cannot revert".to_owned(),
+            cause: "there is no snapshot".to_owned(),
+            help: String::new(),
+        };
+        assert_eq!(
+            happened(answer),
+            Err(Problem::new(exit::REFUSED, "cannot revert").cause("there is no snapshot"))
+        );
+        let event = Event::Refused(Refused {
+            trigger: Trigger::Command,
+            kind: "threads".to_owned(),
+            why: "a second thread runs".to_owned(),
+            help: "try later".to_owned(),
+        });
+        let problem = happened(Answer::Done(event)).expect_err("refused");
+        assert_eq!(problem.code, exit::REFUSED);
+        assert_eq!(problem.cause.as_deref(), Some("a second thread runs"));
+    }
+}

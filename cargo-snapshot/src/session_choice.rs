@@ -1,0 +1,211 @@
+//! Which session a second-terminal command means: by name, by the launcher's pid, or the
+//! only one there is.
+//!
+//! Never the likeliest of several: a revert in the wrong session can't be taken back.
+//! Called by `request` and `commands::list`.
+
+use std::io::{self, ErrorKind};
+
+use snapshot_launch::control::{self, Answer, Listing, Request};
+use snapshot_launch::problem::{Problem, exit};
+use snapshot_launch::timeline_view::printable;
+
+/// The session that is meant, which has just said that it is there.
+///
+/// # Errors
+/// Where there is none of that name, or more than one could be meant.
+pub fn find(wanted: Option<&str>) -> Result<Listing, Problem> {
+    // A pid names its socket, so the other sessions need not be asked.
+    if let Some(wanted) = wanted
+        && let Ok(pid) = wanted.parse()
+    {
+        match control::ask(&control::socket_path(pid), &Request::List) {
+            Ok(Answer::List(listing)) => return Ok(listing),
+            // No launcher has this pid; it may be a name.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::ConnectionRefused
+                ) => {}
+            Err(error) => return Err(no_answer(wanted, &error)),
+            Ok(_) => {}
+        }
+    }
+    choose(all()?, wanted)
+}
+
+/// A session is there and doesn't answer.
+pub fn no_answer(session: &str, error: &io::Error) -> Problem {
+    let problem = Problem::new(
+        exit::REFUSED,
+        format!("session `{}` doesn't answer", printable(session)),
+    );
+    match error.kind() {
+        // What a read with a time limit says when the time is over.
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => problem
+            .cause("it took too long; what was asked for may still happen")
+            .help("see `cargo snapshot list`; a stopped session answers after `fg`"),
+        _ => problem
+            .cause(error)
+            .help("see `cargo snapshot sessions` for those that run"),
+    }
+}
+
+/// Every session of this user.
+///
+/// # Errors
+/// Where the directory of the sockets isn't safe or can't be read.
+pub fn all() -> Result<Vec<Listing>, Problem> {
+    control::sessions().map_err(|error| {
+        Problem::new(exit::REFUSED, "cannot look for sessions")
+            .cause(error)
+            .help(format!(
+                "look at the owner and the mode of {}",
+                control::socket_directory().display()
+            ))
+    })
+}
+
+fn choose(sessions: Vec<Listing>, wanted: Option<&str>) -> Result<Listing, Problem> {
+    let Some(wanted) = wanted else {
+        return match <[Listing; 1]>::try_from(sessions) {
+            Ok([session]) => Ok(session),
+            Err(none) if none.is_empty() => Err(nothing_runs("no session is running")),
+            Err(several) => Err(Problem::new(exit::REFUSED, "several sessions are running")
+                .cause(lines(&several))
+                .help("name one with `-s SESSION`: its name or its launcher's pid")),
+        };
+    };
+    if let Ok(pid) = wanted.parse::<i32>()
+        && let Some(session) = sessions.iter().find(|session| session.launcher_pid == pid)
+    {
+        return Ok(session.clone());
+    }
+    let (mut meant, others): (Vec<_>, Vec<_>) = sessions
+        .into_iter()
+        .partition(|session| session.session == wanted);
+    match (meant.len(), meant.pop()) {
+        (1, Some(session)) => Ok(session),
+        (_, Some(last)) => {
+            meant.push(last);
+            Err(Problem::new(
+                exit::REFUSED,
+                format!("several sessions are called `{wanted}`"),
+            )
+            .cause(lines(&meant))
+            .help("name one by its launcher's pid"))
+        }
+        (_, None) => {
+            let what = format!("no session is called `{wanted}`");
+            Err(if others.is_empty() {
+                nothing_runs(&what).cause("no session is running")
+            } else {
+                Problem::new(exit::REFUSED, what)
+                    .cause(format!("these are running:\n         {}", lines(&others)))
+                    .help("name one with `-s SESSION`: its name or its launcher's pid")
+            })
+        }
+    }
+}
+
+fn nothing_runs(what: &str) -> Problem {
+    Problem::new(exit::REFUSED, what)
+        .help("start one with `cargo snapshot run` or `cargo snapshot exec PROGRAM`")
+}
+
+/// One session a line, set in to stand under `cause:`.
+fn lines(sessions: &[Listing]) -> String {
+    let lines: Vec<_> = sessions
+        .iter()
+        .map(|session| {
+            format!(
+                "{}  launcher {}  depth {}",
+                printable(&session.session),
+                session.launcher_pid,
+                session.depth
+            )
+        })
+        .collect();
+    lines.join("\n         ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(name: &str, launcher_pid: i32) -> Listing {
+        Listing {
+            session: name.to_owned(),
+            launcher_pid,
+            live_pid: launcher_pid + 2,
+            depth: 1,
+            snapshots: Vec::new(),
+        }
+    }
+
+    fn chosen(sessions: &[(&str, i32)], wanted: Option<&str>) -> Result<i32, Problem> {
+        let sessions = sessions
+            .iter()
+            .map(|(name, pid)| session(name, *pid))
+            .collect();
+        choose(sessions, wanted).map(|session| session.launcher_pid)
+    }
+
+    #[test]
+    fn the_only_one_needs_no_name() {
+        assert_eq!(chosen(&[("tour", 10)], None), Ok(10));
+        let problem = chosen(&[], None).expect_err("none");
+        assert_eq!(problem.code, exit::REFUSED);
+        assert_eq!(problem.what, "no session is running");
+        assert!(problem.help.is_some());
+    }
+
+    #[test]
+    fn several_are_listed() {
+        let problem = chosen(&[("tour", 10), ("server", 20)], None).expect_err("two");
+        assert_eq!(problem.code, exit::REFUSED);
+        assert_eq!(
+            problem.cause.as_deref(),
+            Some("tour  launcher 10  depth 1\n         server  launcher 20  depth 1")
+        );
+    }
+
+    #[test]
+    fn a_name_or_a_pid_chooses() {
+        let sessions = [("tour", 10), ("server", 20), ("tour", 30)];
+        assert_eq!(chosen(&sessions, Some("server")), Ok(20));
+        assert_eq!(chosen(&sessions, Some("30")), Ok(30));
+        let problem = chosen(&sessions, Some("tour")).expect_err("two");
+        let cause = problem.cause.expect("both");
+        assert!(
+            cause.contains("10") && cause.contains("30") && !cause.contains("20"),
+            "{cause}"
+        );
+        let problem = chosen(&sessions, Some("zap")).expect_err("none");
+        assert!(
+            problem
+                .cause
+                .expect("the others")
+                .contains("server  launcher 20")
+        );
+        // Neither the beginning of a name nor the live process will do.
+        assert!(chosen(&sessions, Some("serv")).is_err());
+        assert!(chosen(&sessions, Some("22")).is_err());
+        assert!(chosen(&[], Some("tour")).is_err());
+    }
+
+    #[test]
+    fn a_pid_goes_before_a_name() {
+        assert_eq!(chosen(&[("20", 10), ("server", 20)], Some("20")), Ok(20));
+        assert_eq!(chosen(&[("20", 10), ("server", 30)], Some("20")), Ok(10));
+    }
+
+    #[test]
+    fn silence_has_its_own_help() {
+        let silent = no_answer("tour", &io::Error::from(ErrorKind::WouldBlock));
+        assert!(silent.cause.expect("a cause").contains("may still happen"));
+        let gone = no_answer("tour", &io::Error::from(ErrorKind::ConnectionReset));
+        assert!(gone.help.expect("help").contains("sessions"));
+        assert_eq!(gone.code, exit::REFUSED);
+    }
+}

@@ -1,0 +1,12 @@
+//! What differs by processor: system call entry and the registers of an interrupted
+//! thread. Everything else in the engine is the same on every processor.
+//!
+//! Context: AS-SAFE.
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod x86_64;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) use x86_64::*;
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+compile_error!("cargo snapshot runs on x86_64 Linux only, for now");

@@ -1,0 +1,332 @@
+//! The classic orientation, for a program that calls the library with no launcher: the
+//! caller's process freezes and waits, and its child lives on.
+//!
+//! A frozen process wakes when the process it waits for has ended. If that end asked for
+//! an older snapshot, or this one has been dropped or committed meanwhile, it ends too,
+//! and the next older one decides: innermost first, so that never two are awake.
+//!
+//! What all of them must agree on lies in one shared page, the [`Board`].
+//!
+//! Limits: pid and tid of the live process change with every take; the program's own
+//! children are not children of the live process; nothing guards against `kill -9` of
+//! the first process, which takes all the others along.
+//!
+//! Context: AS-SAFE. Called by [`crate::api`] and [`crate::handlers`].
+#![expect(unsafe_code, reason = "splits the process and shares a page")]
+
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+
+use crate::identity::Identity;
+use crate::objects::Objects;
+use crate::park::park;
+use crate::split::split_for_self;
+use crate::sys::{self, ChildState, Errno, Side, SignalSet, Terminal};
+use crate::take::Outcome;
+use crate::wire::{Ended, LISTED, Obstacle, Step};
+
+/// The deepest stack of snapshots.
+pub const DEEPEST: usize = LISTED;
+
+/// A snapshot's place in the stack and its number.
+#[repr(C)]
+struct Place {
+    id: AtomicU32,
+    /// Dropped or committed: it will never be revived.
+    forgotten: AtomicU32,
+}
+
+/// What every process of the chain shares.
+#[repr(C)]
+struct Board {
+    /// The number the next snapshot gets.
+    next_id: AtomicU32,
+    /// How many processes are frozen, forgotten ones included.
+    depth: AtomicU32,
+    /// The process that lives.
+    live: AtomicI32,
+    /// The snapshot a revert asked for; 0 for the newest.
+    target: AtomicU32,
+    /// How the live branch ended: 0 not said, 2 reverted, 3 interrupted.
+    how: AtomicU32,
+    /// When it was asked to, low and high half of CLOCK_MONOTONIC.
+    asked_low: AtomicU32,
+    asked_high: AtomicU32,
+    stack: [Place; DEEPEST],
+}
+
+/// The board, null until the first take. A copy inherits the mapping and the pointer.
+static BOARD: AtomicPtr<Board> = AtomicPtr::new(core::ptr::null_mut());
+
+fn board() -> Option<&'static Board> {
+    // SAFETY: the pointer is null or a shared mapping that is never unmapped, zeroed by
+    // the kernel, and everything in it is atomic.
+    unsafe { BOARD.load(Ordering::Acquire).as_ref() }
+}
+
+fn make_board() -> Option<&'static Board> {
+    if let Some(board) = board() {
+        return Some(board);
+    }
+    let memory = sys::map_memory(size_of::<Board>(), true)?;
+    // Only ever called by the one thread of a parked process, so no one else races here.
+    BOARD.store(memory.cast().as_ptr(), Ordering::Release);
+    let board = board()?;
+    board.next_id.store(1, Ordering::Relaxed);
+    board.live.store(sys::getpid(), Ordering::Relaxed);
+    Some(board)
+}
+
+impl Board {
+    /// The frozen processes' places, oldest first.
+    fn places(&self) -> &[Place] {
+        let depth = self.depth.load(Ordering::Acquire) as usize;
+        self.stack.get(..depth).unwrap_or(&self.stack)
+    }
+
+    fn set_asked(&self, now: u64) {
+        self.asked_low
+            .store((now & 0xffff_ffff) as u32, Ordering::Relaxed);
+        self.asked_high.store((now >> 32) as u32, Ordering::Relaxed);
+    }
+
+    fn asked(&self) -> u64 {
+        u64::from(self.asked_high.load(Ordering::Relaxed)) << 32
+            | u64::from(self.asked_low.load(Ordering::Relaxed))
+    }
+}
+
+/// Whether the calling process is the one that lives; true before the first take. A
+/// child that the program forked by itself is not.
+pub(crate) fn is_live() -> bool {
+    board().is_none_or(|board| board.live.load(Ordering::Relaxed) == sys::getpid())
+}
+
+/// The snapshots that can be reverted to, oldest first, and how many.
+pub(crate) fn list() -> (u32, [u32; LISTED]) {
+    let mut ids = [0; LISTED];
+    let mut count = 0_u32;
+    for place in board().map_or(&[][..], Board::places) {
+        if place.forgotten.load(Ordering::Relaxed) == 0
+            && let Some(slot) = ids.get_mut(count as usize)
+        {
+            *slot = place.id.load(Ordering::Relaxed);
+            count += 1;
+        }
+    }
+    (count, ids)
+}
+
+/// Forgets one snapshot, or all of them. False where there is none of that number.
+pub(crate) fn forget(id: Option<u32>) -> bool {
+    let mut found = id.is_none();
+    for place in board().map_or(&[][..], Board::places) {
+        if id.is_none_or(|id| id == place.id.load(Ordering::Relaxed)) {
+            found |= place.forgotten.swap(1, Ordering::Relaxed) == 0;
+        }
+    }
+    found
+}
+
+/// Ends this process, and the snapshot that was asked for goes on. Returns only if there
+/// is none of that number, or none at all.
+pub(crate) fn revert(id: u32, how: Ended) {
+    let (count, ids) = list();
+    let ids = ids.get(..count as usize).unwrap_or(&[]);
+    if ids.is_empty() || (id != 0 && !ids.contains(&id)) {
+        return;
+    }
+    if let Some(board) = board() {
+        board.set_asked(sys::now_ns());
+        board.target.store(id, Ordering::Relaxed);
+        let how = if how == Ended::Interrupted { 3 } else { 2 };
+        board.how.store(how, Ordering::Release);
+        // No exit handlers: what they clean up belongs to the snapshot as well.
+        sys::exit_group(0);
+    }
+}
+
+/// Takes a snapshot: returns `Live` in the child, and `Revived` in the caller's process
+/// when the child has ended.
+///
+/// Any handler that could run code of the program must be kept off by the caller's mask,
+/// which is restored on return.
+///
+/// # Safety
+/// As [`crate::take::take`].
+pub(crate) unsafe fn take() -> Outcome {
+    let open = sys::block(SignalSet::ALL);
+    // SAFETY: passed on to the caller.
+    let outcome = unsafe { take_with_all_blocked() }
+        .unwrap_or_else(|obstacle| Outcome::Refused(Some(obstacle)));
+    sys::set_mask(open);
+    outcome
+}
+
+unsafe fn take_with_all_blocked() -> Result<Outcome, Obstacle> {
+    park()?;
+    let failed = |step| move |errno: Errno| Obstacle::Failed(step, errno.0);
+    let board = make_board().ok_or(Obstacle::Failed(Step::Record, libc::ENOMEM))?;
+    let place = board
+        .stack
+        .get(board.depth.load(Ordering::Acquire) as usize)
+        .ok_or(Obstacle::Failed(Step::Split, libc::EAGAIN))?;
+    let identity = Identity::record()?;
+    // Before the split: after it the live side moves them at once.
+    let objects = Objects::record().map_err(failed(Step::Record))?;
+    let screen = Screen::record();
+    let id = board.next_id.fetch_add(1, Ordering::Relaxed);
+    let frozen = sys::getpid();
+    // SAFETY: `park` has seen no other thread.
+    match unsafe { split_for_self() }.map_err(failed(Step::Split))? {
+        Side::Copy => {
+            sys::set_parent_death_signal(libc::SIGKILL);
+            if sys::getppid() != frozen {
+                sys::exit_group(0);
+            }
+            identity.restore();
+            sys::set_parent_death_signal(libc::SIGKILL);
+            objects.restore_in_copy();
+            objects.release();
+            place.id.store(id, Ordering::Relaxed);
+            place.forgotten.store(0, Ordering::Relaxed);
+            board.live.store(sys::getpid(), Ordering::Relaxed);
+            board.depth.fetch_add(1, Ordering::AcqRel);
+            Ok(Outcome::Live { id })
+        }
+        Side::Original(live) => {
+            identity.show_as_frozen(id);
+            let state = wait_for_end(board, live);
+            let ended_ns = sys::now_ns();
+            // If the copy died before it had entered itself, this place is empty still,
+            // and there is nothing to leave.
+            let _ = board
+                .depth
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |depth| {
+                    let own = core::ptr::from_ref(place);
+                    let entered = board
+                        .stack
+                        .get((depth as usize).wrapping_sub(1))
+                        .is_some_and(|top| core::ptr::eq(top, own));
+                    entered.then(|| depth - 1)
+                });
+            let target = board.target.load(Ordering::Relaxed);
+            let forgotten = place.forgotten.swap(0, Ordering::Relaxed) != 0;
+            if forgotten || (target != 0 && target != id) {
+                pass_end_on(board, state);
+            }
+            board.target.store(0, Ordering::Relaxed);
+            board.live.store(frozen, Ordering::Relaxed);
+            let ended = match (board.how.swap(0, Ordering::AcqRel), state.code) {
+                (2, _) => Ended::Reverted,
+                (3, _) => Ended::Interrupted,
+                (_, libc::CLD_EXITED) => Ended::Exited(state.status),
+                _ => Ended::Killed(state.status),
+            };
+            let asked_ns = match ended {
+                Ended::Reverted | Ended::Interrupted => board.asked(),
+                _ => ended_ns,
+            };
+            identity.restore();
+            let not_restored = objects.restore();
+            objects.release();
+            screen.restore();
+            // Signals that came while this process was frozen were for the live one.
+            while sys::take_pending(SignalSet::ALL.without(SignalSet::only(libc::SIGCHLD)))
+                .is_some()
+            {}
+            Ok(Outcome::Revived {
+                id,
+                asked_ns,
+                ended,
+                not_restored,
+            })
+        }
+    }
+}
+
+/// Ends this forgotten process as the one it waited for has ended, so that whoever waits
+/// for it sees the same.
+fn pass_end_on(board: &Board, state: ChildState) -> ! {
+    if board.how.load(Ordering::Acquire) == 0 && state.code != libc::CLD_EXITED {
+        let _ = sys::kill(sys::getpid(), libc::SIGCONT);
+        let default = sys::KernelAction {
+            handler: libc::SIG_DFL,
+            flags: 0,
+            restorer: 0,
+            mask: SignalSet(0),
+        };
+        // SAFETY: the default action runs no code.
+        let _ = unsafe { sys::sigaction(state.status, Some(&default)) };
+        let _ = sys::kill(sys::getpid(), state.status);
+        sys::unblock(SignalSet::only(state.status));
+    }
+    sys::exit_group(state.status)
+}
+
+/// Waits until the process that lives in this one's stead has ended; stops and goes on
+/// with it, and hands it the signals that were sent here.
+fn wait_for_end(board: &Board, live: i32) -> ChildState {
+    let signals = sys::signalfd(SignalSet::ALL).unwrap_or(-1);
+    let ended = loop {
+        // A child's stop and its end raise SIGCHLD here, or nothing at all for a child
+        // that ends silently; so waiting is on the child itself, and a signal sent here
+        // cuts it short only where there is a signalfd to say so.
+        match sys::wait_for_child(live, libc::WEXITED | libc::WSTOPPED | libc::WNOHANG) {
+            Ok(state) if state.code == libc::CLD_STOPPED => {
+                let _ = sys::kill(sys::getpid(), libc::SIGSTOP);
+                let _ = sys::kill(live, libc::SIGCONT);
+                continue;
+            }
+            Ok(state) if state.code != 0 => break state,
+            Ok(_) => {}
+            Err(Errno(libc::EINTR)) => continue,
+            Err(_) => {
+                break ChildState {
+                    code: libc::CLD_EXITED,
+                    status: 0,
+                };
+            }
+        }
+        let pidfd = sys::pidfd_open(live).unwrap_or(-1);
+        // The pidfd tells of the end at once; the signalfd of stops and of signals.
+        let ready = sys::poll_readable([pidfd, signals], if pidfd < 0 { 10 } else { -1 });
+        sys::close(pidfd);
+        if let Ok([_, true]) = ready {
+            while let Some(arrived) = sys::read_signalfd(signals) {
+                let from_a_process = arrived.code <= 0 && arrived.sender != 0;
+                if from_a_process && arrived.signal != libc::SIGCONT {
+                    let _ = sys::kill(board.live.load(Ordering::Relaxed), arrived.signal);
+                }
+            }
+        }
+    };
+    sys::close(signals);
+    ended
+}
+
+/// The terminal as the program had set it, and who was in front.
+struct Screen {
+    settings: Option<(i32, Terminal)>,
+    foreground: Option<i32>,
+}
+
+impl Screen {
+    fn record() -> Self {
+        let settings = (0..3).find_map(|fd| Some((fd, sys::terminal(fd).ok()?)));
+        Self {
+            settings,
+            foreground: settings.and_then(|(fd, _)| sys::foreground_group(fd).ok()),
+        }
+    }
+
+    /// All signals are blocked here, SIGTTOU among them, so the kernel lets a process in
+    /// the background do it.
+    fn restore(&self) {
+        if let Some((fd, settings)) = &self.settings {
+            if let Some(group) = self.foreground {
+                let _ = sys::set_foreground_group(*fd, group);
+            }
+            let _ = sys::set_terminal(*fd, settings);
+        }
+    }
+}

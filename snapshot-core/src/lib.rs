@@ -1,0 +1,95 @@
+//! Snapshots of the calling process: take one, do anything, and go on from it.
+//!
+//! ```no_run
+//! use snapshot_core::{Arrival, snapshot};
+//!
+//! match snapshot()? {
+//!     Arrival::Live(id) => println!("snapshot {id} is there; now for the risky part"),
+//!     Arrival::Reverted(report) => println!("back again: the branch {}", report.ended),
+//! }
+//! # Ok::<(), snapshot_core::SnapshotError>(())
+//! ```
+//!
+//! # Theory of operation
+//! A snapshot is a copy of the process, made by the kernel's copy-on-write, that sleeps.
+//! *Park* brings every thread to a known point; *split* makes the copy; the frozen side
+//! *records* what the kernel shares between the two (file offsets) or forgets in a copy
+//! (timers, thread registrations). On a revert the live branch ends, the frozen copy
+//! *revives*, puts the records back and returns from the very call, or signal handler,
+//! that took the snapshot.
+//!
+//! Under `cargo snapshot` or `snapshot-launch` the copy freezes and the caller lives on,
+//! with its pid; a supervisor alone decides who wakes. In a program that runs by itself
+//! the caller freezes and a child lives on ([`Rollback`] tells which).
+//!
+//! # Limits
+//! One thread. The contents of files, and what has left through a socket or a pipe, stay
+//! as the dead branch left them. Nothing survives a reboot.
+//!
+//! # Rooms
+//! In the order in which things happen: `park`, `split`, `freeze`, `identity` and
+//! `objects` (record and restore), all told by `take` (under a launcher) and `classic`
+//! (alone); `context` repairs the interrupted call; `api` is what a program calls;
+//! `timeline` says which snapshots there are; `wire`, `link` and `bridge` carry messages;
+//! `sys` and `arch` hold the system calls.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(
+    not(feature = "std"),
+    allow(
+        dead_code,
+        reason = "the agent uses the engine without its classic orientation"
+    )
+)]
+
+mod arch;
+mod context;
+mod freeze;
+mod identity;
+mod objects;
+mod park;
+mod procfs;
+mod split;
+
+pub mod bridge;
+pub mod link;
+pub mod sys;
+pub mod take;
+pub mod wire;
+
+#[cfg(feature = "std")]
+mod api;
+#[cfg(feature = "std")]
+mod classic;
+#[cfg(feature = "std")]
+mod handlers;
+#[cfg(feature = "std")]
+pub mod timeline;
+
+#[cfg(feature = "std")]
+pub use api::{
+    Arrival, BranchEnd, Report, Rollback, Snapshot, SnapshotError, commit, depth, drop_snapshot,
+    install_handlers, is_in_snapshot, list, revert, revert_to, rollback, snapshot,
+};
+pub use context::restart_interrupted_call;
+
+/// The number of a snapshot: `#1`, `#2`, ... Never used twice in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SnapshotId(u32);
+
+impl SnapshotId {
+    /// The snapshot of this number.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The bare number, as commands and events have it.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl core::fmt::Display for SnapshotId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}

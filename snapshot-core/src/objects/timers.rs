@@ -1,0 +1,38 @@
+//! Interval timers (`alarm`, `setitimer`): a copy has none, so they are armed again with
+//! the time that was left.
+//!
+//! Context: AS-SAFE.
+
+use crate::sys::{self, Errno, IntervalTimer};
+
+const KINDS: [i32; 3] = [libc::ITIMER_REAL, libc::ITIMER_VIRTUAL, libc::ITIMER_PROF];
+
+/// The three interval timers of a process.
+pub(super) struct Intervals {
+    timers: [IntervalTimer; 3],
+}
+
+impl Intervals {
+    /// # Errors
+    /// None that these kinds can cause.
+    pub(super) fn record() -> Result<Self, Errno> {
+        let mut timers = [[0; 4]; 3];
+        for (slot, kind) in timers.iter_mut().zip(KINDS) {
+            *slot = sys::interval_timer(kind)?;
+        }
+        Ok(Self { timers })
+    }
+
+    /// The number of timers that could not be armed.
+    pub(super) fn restore(&self) -> u32 {
+        let mut failed = 0;
+        for (timer, kind) in self.timers.iter().zip(KINDS) {
+            // An unarmed timer is what the copy has already.
+            if timer.iter().any(|&part| part != 0) && sys::set_interval_timer(kind, timer).is_err()
+            {
+                failed += 1;
+            }
+        }
+        failed
+    }
+}

@@ -1,0 +1,648 @@
+//! What the agent and the supervisor say to each other: fixed-size messages, one a
+//! packet of a SOCK_SEQPACKET socket.
+//!
+//! A message is a verb and its numbers, never a pointer, so that either side may be of
+//! another build. Both sides check [`VERSION`] in the first byte.
+//!
+//! Context: AS-SAFE.
+
+/// Changes whenever a message changes its meaning.
+pub const VERSION: u8 = 1;
+
+/// The length of every message.
+pub const MESSAGE_BYTES: usize = 256;
+
+/// One message, encoded.
+pub type Packet = [u8; MESSAGE_BYTES];
+
+/// `si_value` of a request that the supervisor signals to the live process: the upper
+/// half is this, the lower half the request's number.
+pub const REQUEST_MAGIC: u64 = 0x534e_4150 << 32;
+
+/// `si_value` of a signal that the supervisor passes on and that is the program's own.
+pub const PASSED_MAGIC: u64 = 0x5041_5353 << 32;
+
+/// A short text inside a message; longer ones are cut at a character.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    length: u8,
+    bytes: [u8; Self::CAPACITY],
+}
+
+impl Text {
+    /// The longest text, in bytes.
+    pub const CAPACITY: usize = 160;
+
+    /// No text.
+    pub const EMPTY: Self = Self {
+        length: 0,
+        bytes: [0; Self::CAPACITY],
+    };
+
+    /// As much of `text` as fits.
+    pub fn new(text: &str) -> Self {
+        let mut end = text.len().min(Self::CAPACITY);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut bytes = [0; Self::CAPACITY];
+        bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
+        Self {
+            length: u8::try_from(end).unwrap_or(0),
+            bytes,
+        }
+    }
+
+    /// The text; empty where the other side sent no text.
+    pub fn as_str(&self) -> &str {
+        let length = usize::from(self.length).min(Self::CAPACITY);
+        core::str::from_utf8(&self.bytes[..length]).unwrap_or("")
+    }
+}
+
+impl core::fmt::Debug for Text {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+/// How a snapshot was asked for, as far as the agent knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// A signal sent straight to the live process.
+    Signal {
+        /// By which process.
+        sender: i32,
+    },
+    /// The library.
+    Api,
+    /// The supervisor's own request of this number.
+    Request(u32),
+}
+
+/// Why the agent can't take a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// There is more than one thread; how many.
+    Threads(u32),
+    /// A step of the engine failed with an errno.
+    Failed(Step, i32),
+}
+
+/// A step of the engine that can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Step {
+    /// Counting the threads.
+    Park = 0,
+    /// Reading the thread's own registrations with the kernel.
+    Identity = 1,
+    /// Copying the process.
+    Split = 2,
+    /// Recording the kernel objects.
+    Record = 3,
+    /// Reaching the supervisor.
+    Link = 4,
+}
+
+impl Step {
+    /// What was being done, a fragment after "while".
+    pub const fn doing(self) -> &'static str {
+        match self {
+            Self::Park => "counting its threads",
+            Self::Identity => "reading what the kernel keeps of its thread",
+            Self::Split => "copying the process",
+            Self::Record => "recording its open files",
+            Self::Link => "reaching the supervisor",
+        }
+    }
+
+    const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 => Self::Park,
+            1 => Self::Identity,
+            2 => Self::Split,
+            3 => Self::Record,
+            4 => Self::Link,
+            _ => return None,
+        })
+    }
+}
+
+/// From the agent, in the live process or a frozen copy, to the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FromAgent {
+    /// The agent is in the program, and its handlers are in place.
+    Hello,
+    /// A snapshot is wanted.
+    Begin {
+        /// By whom.
+        ask: Ask,
+        /// When, on CLOCK_MONOTONIC.
+        at_ns: u64,
+        /// What to call it.
+        label: Text,
+        /// The agent's own descriptor of this conversation, which is not the program's.
+        link_fd: i32,
+    },
+    /// It can't be: the program goes on.
+    Hindered(Obstacle),
+    /// The copy is made.
+    Split {
+        /// The frozen copy.
+        frozen_pid: i32,
+    },
+    /// The frozen copy has recorded everything and sleeps.
+    Ready {
+        /// Its pid.
+        pid: i32,
+    },
+    /// The frozen copy could not record everything, and is gone.
+    Spoilt(Step, i32),
+    /// The program runs again, since this moment.
+    Running {
+        /// On CLOCK_MONOTONIC.
+        at_ns: u64,
+    },
+    /// A frozen copy was sent a signal that is meant for the live process.
+    Passed {
+        /// Which.
+        signal: i32,
+        /// By which process.
+        sender: i32,
+    },
+    /// The live process got a SIGINT. Whose is it?
+    Interrupted {
+        /// By which process; 0 where the kernel sent it, for a terminal.
+        sender: i32,
+    },
+    /// The live process is about to become another program; it wants the agent again.
+    Exec,
+    /// End this branch and go on from a snapshot.
+    Revert {
+        /// Which; 0 for the newest.
+        id: u32,
+    },
+    /// Drop every snapshot.
+    Commit,
+    /// Forget one snapshot.
+    Drop {
+        /// Which.
+        id: u32,
+    },
+    /// How many snapshots are there, and which?
+    List,
+}
+
+/// From the supervisor to the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FromSupervisor {
+    /// The answer to a Hello.
+    Welcome {
+        /// Take #1 before `main`.
+        take_at_start: bool,
+    },
+    /// Go on with the take; a descriptor for the frozen copy comes with it.
+    Granted {
+        /// The snapshot's number.
+        id: u32,
+    },
+    /// Don't take, or don't do what was asked; the program goes on.
+    Denied,
+    /// The snapshot is complete; go on.
+    Go {
+        /// The snapshot's number.
+        id: u32,
+    },
+    /// Wake up; a descriptor for the next frozen copy comes along if `keep`.
+    Revive {
+        /// Leave a frozen copy behind.
+        keep: bool,
+        /// When the revert was asked for, or the branch died, on CLOCK_MONOTONIC.
+        asked_ns: u64,
+        /// How the branch ended.
+        ended: Ended,
+    },
+    /// The signal is the program's own.
+    Own,
+    /// The agent to carry into the next program, as a descriptor.
+    Carry,
+    /// Done; the answer to a request of the library.
+    Done {
+        /// How many snapshots there are now.
+        depth: u32,
+        /// Their numbers, oldest first, as many as fit.
+        ids: [u32; LISTED],
+    },
+}
+
+/// How many ids one answer carries.
+pub const LISTED: usize = 32;
+
+/// How a live branch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+    /// A revert was asked for.
+    Reverted,
+    /// Ctrl+C.
+    Interrupted,
+}
+
+/// Writes numbers one after the other into a packet.
+struct Writer {
+    packet: Packet,
+    at: usize,
+}
+
+impl Writer {
+    fn new(verb: u8) -> Self {
+        let mut writer = Self {
+            packet: [0; MESSAGE_BYTES],
+            at: 0,
+        };
+        writer.put(&[VERSION, verb]);
+        writer
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> &mut Self {
+        let end = self.at + bytes.len();
+        if let Some(room) = self.packet.get_mut(self.at..end) {
+            room.copy_from_slice(bytes);
+            self.at = end;
+        }
+        self
+    }
+
+    fn u32(&mut self, value: u32) -> &mut Self {
+        self.put(&value.to_le_bytes())
+    }
+
+    fn i32(&mut self, value: i32) -> &mut Self {
+        self.put(&value.to_le_bytes())
+    }
+
+    fn u64(&mut self, value: u64) -> &mut Self {
+        self.put(&value.to_le_bytes())
+    }
+}
+
+/// Reads them back; `None` past the end.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.rest.split_first_chunk::<N>()?;
+        self.rest = rest;
+        Some(*head)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn i32(&mut self) -> Option<i32> {
+        self.take().map(i32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        self.byte().map(|byte| byte != 0)
+    }
+
+    fn text(&mut self) -> Option<Text> {
+        let length = self.byte()?;
+        let bytes = self.take()?;
+        Some(Text { length, bytes })
+    }
+
+    fn step(&mut self) -> Option<Step> {
+        Step::from_byte(self.byte()?)
+    }
+}
+
+/// The verb after the version, and the rest.
+fn open(packet: &Packet) -> Option<(u8, Reader<'_>)> {
+    let mut reader = Reader { rest: packet };
+    if reader.byte()? != VERSION {
+        return None;
+    }
+    Some((reader.byte()?, reader))
+}
+
+impl FromAgent {
+    /// As bytes.
+    pub fn encode(&self) -> Packet {
+        let mut writer;
+        match *self {
+            Self::Hello => writer = Writer::new(1),
+            Self::Begin {
+                ask,
+                at_ns,
+                label,
+                link_fd,
+            } => {
+                writer = Writer::new(2);
+                let (who, request) = match ask {
+                    Ask::Signal { sender } => (0, sender.cast_unsigned()),
+                    Ask::Api => (1, 0),
+                    Ask::Request(number) => (2, number),
+                };
+                writer.put(&[who]).u32(request).u64(at_ns);
+                writer.put(&[label.length]).put(&label.bytes).i32(link_fd);
+            }
+            Self::Hindered(Obstacle::Threads(count)) => {
+                writer = Writer::new(3);
+                writer.u32(count);
+            }
+            Self::Hindered(Obstacle::Failed(step, errno)) => {
+                writer = Writer::new(4);
+                writer.put(&[step as u8]).i32(errno);
+            }
+            Self::Split { frozen_pid } => {
+                writer = Writer::new(5);
+                writer.i32(frozen_pid);
+            }
+            Self::Ready { pid } => {
+                writer = Writer::new(6);
+                writer.i32(pid);
+            }
+            Self::Spoilt(step, errno) => {
+                writer = Writer::new(7);
+                writer.put(&[step as u8]).i32(errno);
+            }
+            Self::Running { at_ns } => {
+                writer = Writer::new(8);
+                writer.u64(at_ns);
+            }
+            Self::Passed { signal, sender } => {
+                writer = Writer::new(9);
+                writer.i32(signal).i32(sender);
+            }
+            Self::Interrupted { sender } => {
+                writer = Writer::new(10);
+                writer.i32(sender);
+            }
+            Self::Exec => writer = Writer::new(11),
+            Self::Revert { id } => {
+                writer = Writer::new(12);
+                writer.u32(id);
+            }
+            Self::Commit => writer = Writer::new(13),
+            Self::Drop { id } => {
+                writer = Writer::new(14);
+                writer.u32(id);
+            }
+            Self::List => writer = Writer::new(15),
+        }
+        writer.packet
+    }
+
+    /// Back from bytes; `None` for what is no message of this version.
+    pub fn decode(packet: &Packet) -> Option<Self> {
+        let (verb, mut reader) = open(packet)?;
+        Some(match verb {
+            1 => Self::Hello,
+            2 => {
+                let who = reader.byte()?;
+                let request = reader.u32()?;
+                let ask = match who {
+                    0 => Ask::Signal {
+                        sender: request.cast_signed(),
+                    },
+                    1 => Ask::Api,
+                    2 => Ask::Request(request),
+                    _ => return None,
+                };
+                Self::Begin {
+                    ask,
+                    at_ns: reader.u64()?,
+                    label: reader.text()?,
+                    link_fd: reader.i32()?,
+                }
+            }
+            3 => Self::Hindered(Obstacle::Threads(reader.u32()?)),
+            4 => Self::Hindered(Obstacle::Failed(reader.step()?, reader.i32()?)),
+            5 => Self::Split {
+                frozen_pid: reader.i32()?,
+            },
+            6 => Self::Ready { pid: reader.i32()? },
+            7 => Self::Spoilt(reader.step()?, reader.i32()?),
+            8 => Self::Running {
+                at_ns: reader.u64()?,
+            },
+            9 => Self::Passed {
+                signal: reader.i32()?,
+                sender: reader.i32()?,
+            },
+            10 => Self::Interrupted {
+                sender: reader.i32()?,
+            },
+            11 => Self::Exec,
+            12 => Self::Revert { id: reader.u32()? },
+            13 => Self::Commit,
+            14 => Self::Drop { id: reader.u32()? },
+            15 => Self::List,
+            _ => return None,
+        })
+    }
+}
+
+impl FromSupervisor {
+    /// As bytes.
+    pub fn encode(&self) -> Packet {
+        let mut writer;
+        match *self {
+            Self::Welcome { take_at_start } => {
+                writer = Writer::new(65);
+                writer.put(&[u8::from(take_at_start)]);
+            }
+            Self::Granted { id } => {
+                writer = Writer::new(66);
+                writer.u32(id);
+            }
+            Self::Denied => writer = Writer::new(67),
+            Self::Go { id } => {
+                writer = Writer::new(68);
+                writer.u32(id);
+            }
+            Self::Revive {
+                keep,
+                asked_ns,
+                ended,
+            } => {
+                writer = Writer::new(69);
+                let (how, number) = match ended {
+                    Ended::Exited(code) => (0, code),
+                    Ended::Killed(signal) => (1, signal),
+                    Ended::Reverted => (2, 0),
+                    Ended::Interrupted => (3, 0),
+                };
+                writer.put(&[u8::from(keep)]).u64(asked_ns);
+                writer.put(&[how]).i32(number);
+            }
+            Self::Own => writer = Writer::new(70),
+            Self::Carry => writer = Writer::new(72),
+            Self::Done { depth, ids } => {
+                writer = Writer::new(71);
+                writer.u32(depth);
+                for id in ids {
+                    writer.u32(id);
+                }
+            }
+        }
+        writer.packet
+    }
+
+    /// Back from bytes; `None` for what is no message of this version.
+    pub fn decode(packet: &Packet) -> Option<Self> {
+        let (verb, mut reader) = open(packet)?;
+        Some(match verb {
+            65 => Self::Welcome {
+                take_at_start: reader.flag()?,
+            },
+            66 => Self::Granted { id: reader.u32()? },
+            67 => Self::Denied,
+            68 => Self::Go { id: reader.u32()? },
+            69 => {
+                let keep = reader.flag()?;
+                let asked_ns = reader.u64()?;
+                let how = reader.byte()?;
+                let number = reader.i32()?;
+                let ended = match how {
+                    0 => Ended::Exited(number),
+                    1 => Ended::Killed(number),
+                    2 => Ended::Reverted,
+                    3 => Ended::Interrupted,
+                    _ => return None,
+                };
+                Self::Revive {
+                    keep,
+                    asked_ns,
+                    ended,
+                }
+            }
+            70 => Self::Own,
+            72 => Self::Carry,
+            71 => {
+                let depth = reader.u32()?;
+                let mut ids = [0; LISTED];
+                for id in &mut ids {
+                    *id = reader.u32()?;
+                }
+                Self::Done { depth, ids }
+            }
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn step() -> impl Strategy<Value = Step> {
+        (0_u8..5).prop_map(|byte| Step::from_byte(byte).expect("a step"))
+    }
+
+    fn from_agent() -> impl Strategy<Value = FromAgent> {
+        prop_oneof![
+            Just(FromAgent::Hello),
+            (any::<u64>(), ".{0,200}", any::<u32>(), 0..3_usize).prop_map(
+                |(at_ns, label, number, who)| FromAgent::Begin {
+                    ask: [
+                        Ask::Signal {
+                            sender: number.cast_signed()
+                        },
+                        Ask::Api,
+                        Ask::Request(number)
+                    ][who],
+                    at_ns,
+                    label: Text::new(&label),
+                    link_fd: number.cast_signed(),
+                }
+            ),
+            any::<u32>().prop_map(|n| FromAgent::Hindered(Obstacle::Threads(n))),
+            (step(), any::<i32>())
+                .prop_map(|(step, errno)| FromAgent::Hindered(Obstacle::Failed(step, errno))),
+            any::<i32>().prop_map(|frozen_pid| FromAgent::Split { frozen_pid }),
+            any::<i32>().prop_map(|pid| FromAgent::Ready { pid }),
+            (step(), any::<i32>()).prop_map(|(step, errno)| FromAgent::Spoilt(step, errno)),
+            any::<u64>().prop_map(|at_ns| FromAgent::Running { at_ns }),
+            (any::<i32>(), any::<i32>())
+                .prop_map(|(signal, sender)| FromAgent::Passed { signal, sender }),
+            any::<i32>().prop_map(|sender| FromAgent::Interrupted { sender }),
+            Just(FromAgent::Exec),
+            any::<u32>().prop_map(|id| FromAgent::Revert { id }),
+            Just(FromAgent::Commit),
+            any::<u32>().prop_map(|id| FromAgent::Drop { id }),
+            Just(FromAgent::List),
+        ]
+    }
+
+    fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {
+        prop_oneof![
+            any::<bool>().prop_map(|take_at_start| FromSupervisor::Welcome { take_at_start }),
+            any::<u32>().prop_map(|id| FromSupervisor::Granted { id }),
+            Just(FromSupervisor::Denied),
+            any::<u32>().prop_map(|id| FromSupervisor::Go { id }),
+            (any::<bool>(), any::<u64>(), any::<i32>(), 0..4_usize).prop_map(
+                |(keep, asked_ns, number, how)| FromSupervisor::Revive {
+                    keep,
+                    asked_ns,
+                    ended: [
+                        Ended::Exited(number),
+                        Ended::Killed(number),
+                        Ended::Reverted,
+                        Ended::Interrupted
+                    ][how],
+                }
+            ),
+            Just(FromSupervisor::Own),
+            Just(FromSupervisor::Carry),
+            (any::<u32>(), any::<[u32; LISTED]>())
+                .prop_map(|(depth, ids)| FromSupervisor::Done { depth, ids }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn agent_messages_come_back(message in from_agent()) {
+            prop_assert_eq!(FromAgent::decode(&message.encode()), Some(message));
+        }
+
+        #[test]
+        fn supervisor_messages_come_back(message in from_supervisor()) {
+            prop_assert_eq!(FromSupervisor::decode(&message.encode()), Some(message));
+        }
+
+        #[test]
+        fn noise_is_no_panic(noise in prop::collection::vec(any::<u8>(), MESSAGE_BYTES)) {
+            let packet: Packet = noise.try_into().expect("the length asked for");
+            if let Some(FromAgent::Begin { label, .. }) = FromAgent::decode(&packet) {
+                let _ = label.as_str();
+            }
+            let _ = FromSupervisor::decode(&packet);
+        }
+
+        #[test]
+        fn a_text_is_a_prefix(text in ".{0,300}") {
+            let short = Text::new(&text);
+            prop_assert!(text.starts_with(short.as_str()));
+            prop_assert!(text.len() > Text::CAPACITY || short.as_str() == text);
+        }
+    }
+}

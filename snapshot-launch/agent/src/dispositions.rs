@@ -1,0 +1,420 @@
+//! What the program wants to happen on the signals that the agent serves: kept for it,
+//! reported back to it, and done when the signal is its own.
+//!
+//! The functions at the end stand before libc's of the same name. For every other signal
+//! they hand on to libc. In a child that the program has forked they do too: there the
+//! signals are the child's own.
+//!
+//! Context: AS-SAFE.
+
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_int, c_void};
+use core::mem;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use libc::{sighandler_t, siginfo_t, ucontext_t};
+use snapshot_core::restart_interrupted_call;
+use snapshot_core::sys::{self, SignalSet};
+
+use crate::{handlers, session};
+
+/// One signal's disposition as the program has set it.
+#[derive(Clone, Copy)]
+pub(crate) struct Disposition {
+    pub(crate) handler: usize,
+    pub(crate) flags: c_int,
+    pub(crate) mask: u64,
+}
+
+impl Disposition {
+    const DEFAULT: Self = Self {
+        handler: libc::SIG_DFL,
+        flags: 0,
+        mask: 0,
+    };
+
+    /// Whether there is code of the program to run.
+    pub(crate) fn is_handler(self) -> bool {
+        self.handler != libc::SIG_DFL && self.handler != libc::SIG_IGN
+    }
+
+    fn from_libc(action: &libc::sigaction) -> Self {
+        Self {
+            handler: action.sa_sigaction,
+            flags: action.sa_flags,
+            // SAFETY: a `sigset_t` begins with the kernel's set of 64 bits.
+            mask: unsafe { (&raw const action.sa_mask).cast::<u64>().read() },
+        }
+    }
+
+    fn to_libc(self) -> libc::sigaction {
+        // SAFETY: all-zero is a valid `struct sigaction`.
+        let mut action: libc::sigaction = unsafe { mem::zeroed() };
+        action.sa_sigaction = self.handler;
+        action.sa_flags = self.flags;
+        // SAFETY: as above, for writing.
+        unsafe { (&raw mut action.sa_mask).cast::<u64>().write(self.mask) };
+        action
+    }
+}
+
+/// The two signals that are ours.
+struct Kept {
+    trigger: UnsafeCell<Disposition>,
+    interrupt: UnsafeCell<Disposition>,
+}
+
+// SAFETY: read and written with all signals blocked, by a program of one thread. With
+// more threads a take is refused, and a torn read could only mix two dispositions that
+// the program has set at the same moment.
+unsafe impl Sync for Kept {}
+
+static KEPT: Kept = Kept {
+    trigger: UnsafeCell::new(Disposition::DEFAULT),
+    interrupt: UnsafeCell::new(Disposition::DEFAULT),
+};
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+fn slot(signal: c_int) -> Option<*mut Disposition> {
+    if signal == libc::SIGINT {
+        Some(KEPT.interrupt.get())
+    } else if signal == session::trigger() {
+        Some(KEPT.trigger.get())
+    } else {
+        None
+    }
+}
+
+/// What the program wants on one of our signals.
+pub(crate) fn wanted(signal: c_int) -> Disposition {
+    // SAFETY: see `Kept`.
+    slot(signal).map_or(Disposition::DEFAULT, |slot| unsafe { slot.read() })
+}
+
+/// Whether the agent stands between the program and this signal.
+fn is_ours(signal: c_int) -> bool {
+    BEGUN.load(Ordering::Acquire) && slot(signal).is_some()
+}
+
+/// Installs our handlers and keeps what was there.
+pub(crate) fn begin() {
+    for signal in [session::trigger(), libc::SIGINT] {
+        let inherited = kernel_disposition(signal);
+        if let Some(slot) = slot(signal) {
+            // SAFETY: see `Kept`.
+            unsafe { slot.write(inherited) };
+        }
+        install(signal, inherited);
+    }
+    BEGUN.store(true, Ordering::Release);
+    // A child that the program forks has its own dispositions again. Failing that it has
+    // our handlers, which see that it isn't the live process and do the same.
+    // SAFETY: the function given is AS-SAFE.
+    unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };
+}
+
+extern "C" fn in_forked_child() {
+    for signal in [session::trigger(), libc::SIGINT] {
+        set_real(signal, &wanted(signal).to_libc());
+    }
+}
+
+/// Sets the kernel's action for one of our signals: our handler, behaving towards the
+/// rest of the program as its own disposition would.
+fn install(signal: c_int, wanted: Disposition) {
+    let ours = if signal == libc::SIGINT {
+        let inherited = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_NODEFER;
+        Disposition {
+            handler: handlers::on_interrupt as *const () as usize,
+            flags: libc::SA_SIGINFO
+                | if wanted.is_handler() {
+                    wanted.flags & inherited
+                } else {
+                    libc::SA_RESTART
+                },
+            mask: if wanted.is_handler() { wanted.mask } else { 0 },
+        }
+    } else {
+        Disposition {
+            handler: handlers::on_trigger as *const () as usize,
+            // Open to itself, so that requests during a take are counted.
+            flags: libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_NODEFER,
+            mask: SignalSet::ALL.without(SignalSet::only(signal)).0,
+        }
+    };
+    set_real(signal, &ours.to_libc());
+}
+
+/// Does what the program wants on a signal that is its own.
+///
+/// # Safety
+/// To be called from the handler of `signal` with the handler's own arguments.
+pub(crate) unsafe fn run_own(signal: c_int, info: *mut siginfo_t, context: *mut ucontext_t) {
+    let wanted = wanted(signal);
+    match wanted.handler {
+        libc::SIG_IGN => {
+            // SAFETY: the caller's promise.
+            unsafe { restart_interrupted_call(context) };
+        }
+        libc::SIG_DFL => {
+            set_real(signal, &Disposition::DEFAULT.to_libc());
+            let _ = sys::tgkill(sys::getpid(), sys::gettid(), signal);
+            // The default action of both our signals ends the process here.
+            sys::unblock(SignalSet::only(signal));
+            // It was another trigger, whose default is to do nothing.
+            if session::is_live() {
+                install(signal, wanted);
+            }
+        }
+        handler => {
+            if wanted.flags & libc::SA_RESETHAND != 0
+                && let Some(slot) = slot(signal)
+            {
+                // SAFETY: see `Kept`.
+                unsafe { slot.write(Disposition::DEFAULT) };
+            }
+            if signal != libc::SIGINT {
+                // SAFETY: the context is the running handler's.
+                let before = unsafe { (&raw const (*context).uc_sigmask).cast::<u64>().read() };
+                let mut mask = SignalSet(before).with(SignalSet(wanted.mask));
+                if wanted.flags & libc::SA_NODEFER == 0 {
+                    mask = mask.with(SignalSet::only(signal));
+                }
+                sys::set_mask(mask);
+            }
+            if wanted.flags & libc::SA_SIGINFO != 0 {
+                // SAFETY: the program registered a three-argument handler there.
+                let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) =
+                    unsafe { mem::transmute(handler) };
+                handler(signal, info, context.cast());
+            } else {
+                // SAFETY: the program registered a one-argument handler there.
+                let handler: extern "C" fn(c_int) = unsafe { mem::transmute(handler) };
+                handler(signal);
+            }
+        }
+    }
+}
+
+/// A function of libc behind ours of the same name, looked up once.
+pub(crate) struct Real {
+    name: &'static CStr,
+    found: AtomicPtr<c_void>,
+}
+
+impl Real {
+    pub(crate) const fn new(name: &'static CStr) -> Self {
+        Self {
+            name,
+            found: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// Its address, or null where libc has no such function.
+    pub(crate) fn address(&self) -> *mut c_void {
+        let found = self.found.load(Ordering::Relaxed);
+        if !found.is_null() {
+            return found;
+        }
+        // SAFETY: the name is a C string.
+        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+        self.found.store(found, Ordering::Relaxed);
+        found
+    }
+}
+
+type Sigaction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
+
+static REAL_SIGACTION: Real = Real::new(c"sigaction");
+
+fn real_sigaction() -> Option<Sigaction> {
+    let address = REAL_SIGACTION.address();
+    // SAFETY: a null address is `None`; any other is libc's function of this type.
+    unsafe { mem::transmute::<*mut c_void, Option<Sigaction>>(address) }
+}
+
+fn set_real(signal: c_int, action: &libc::sigaction) {
+    if let Some(real) = real_sigaction() {
+        // SAFETY: a live structure in, nothing out; the handlers set are AS-SAFE or the
+        // program's own.
+        unsafe { real(signal, action, ptr::null_mut()) };
+    }
+}
+
+/// What the kernel has: only asked for before our handler is there.
+fn kernel_disposition(signal: c_int) -> Disposition {
+    // SAFETY: all-zero is a valid `struct sigaction`.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    if let Some(real) = real_sigaction() {
+        // SAFETY: nothing in, a live structure out.
+        unsafe { real(signal, ptr::null(), &raw mut action) };
+    }
+    Disposition::from_libc(&action)
+}
+
+/// Exchanges the program's disposition of one of our signals.
+fn exchange(signal: c_int, new: Option<Disposition>) -> Disposition {
+    // Kernel and slot change together, as seen by our handlers.
+    let open = sys::block(SignalSet::ALL);
+    let old = wanted(signal);
+    if let Some(new) = new
+        && let Some(slot) = slot(signal)
+    {
+        // SAFETY: see `Kept`.
+        unsafe { slot.write(new) };
+        install(signal, new);
+    }
+    sys::set_mask(open);
+    old
+}
+
+fn set_errno(errno: c_int) {
+    // SAFETY: libc's errno is writable by the calling thread.
+    unsafe { *libc::__errno_location() = errno };
+}
+
+/// sigaction(3) of the program.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigaction(
+    signal: c_int,
+    new: *const libc::sigaction,
+    old: *mut libc::sigaction,
+) -> c_int {
+    if is_ours(signal) && session::is_live() {
+        // SAFETY: null, or valid by the caller's promise.
+        let new = unsafe { new.as_ref() }.map(Disposition::from_libc);
+        let before = exchange(signal, new);
+        if !old.is_null() {
+            // SAFETY: valid by the caller's promise.
+            unsafe { old.write(before.to_libc()) };
+        }
+        return 0;
+    }
+    let Some(real) = real_sigaction() else {
+        set_errno(libc::ENOSYS);
+        return -1;
+    };
+    // SAFETY: the caller's promise.
+    let answer = unsafe { real(signal, new, old) };
+    if answer == 0 && is_ours(signal) && !old.is_null() {
+        // A child made without fork's hooks still has our handler: its own disposition
+        // is the one the program had.
+        // SAFETY: libc has written it.
+        let handler = unsafe { (*old).sa_sigaction };
+        let ours = [
+            handlers::on_trigger as *const () as usize,
+            handlers::on_interrupt as *const () as usize,
+        ];
+        if ours.contains(&handler) {
+            // SAFETY: valid by the caller's promise.
+            unsafe { old.write(wanted(signal).to_libc()) };
+        }
+    }
+    answer
+}
+
+/// The common ground of the `signal` family: a handler with these flags and mask.
+fn simple(signal: c_int, handler: sighandler_t, flags: c_int, mask: u64) -> sighandler_t {
+    let new = Disposition {
+        handler,
+        flags,
+        mask,
+    }
+    .to_libc();
+    // SAFETY: all-zero is a valid `struct sigaction`.
+    let mut old: libc::sigaction = unsafe { mem::zeroed() };
+    // SAFETY: live structures; the handler is the program's.
+    if unsafe { sigaction(signal, &raw const new, &raw mut old) } == 0 {
+        old.sa_sigaction
+    } else {
+        libc::SIG_ERR
+    }
+}
+
+type Signal = unsafe extern "C" fn(c_int, sighandler_t) -> sighandler_t;
+
+/// Defines a function that serves our signals by `simple` and hands on all others.
+macro_rules! signal_function {
+    ($(#[$doc:meta])* $name:ident, $c_name:literal, $flags:expr) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As libc's.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(signal: c_int, handler: sighandler_t) -> sighandler_t {
+            static REAL: Real = Real::new($c_name);
+            if is_ours(signal) {
+                return simple(signal, handler, $flags, 0);
+            }
+            // SAFETY: a null address is `None`; any other is libc's function.
+            let real = unsafe { mem::transmute::<*mut c_void, Option<Signal>>(REAL.address()) };
+            match real {
+                // SAFETY: the caller's promise.
+                Some(real) => unsafe { real(signal, handler) },
+                None => {
+                    set_errno(libc::ENOSYS);
+                    libc::SIG_ERR
+                }
+            }
+        }
+    };
+}
+
+signal_function!(
+    /// signal(3): restarts, and stays installed.
+    signal, c"signal", libc::SA_RESTART
+);
+signal_function!(
+    /// bsd_signal(3), the same.
+    bsd_signal, c"bsd_signal", libc::SA_RESTART
+);
+signal_function!(
+    /// ssignal(3), the same.
+    ssignal, c"ssignal", libc::SA_RESTART
+);
+signal_function!(
+    /// sysv_signal(3): once, interrupting, open to itself.
+    sysv_signal, c"sysv_signal", libc::SA_RESETHAND | libc::SA_NODEFER
+);
+signal_function!(
+    /// What `signal` is with strict standard macros.
+    __sysv_signal, c"__sysv_signal", libc::SA_RESETHAND | libc::SA_NODEFER
+);
+
+/// siginterrupt(3): whether the signal's handler interrupts calls.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn siginterrupt(signal: c_int, interrupts: c_int) -> c_int {
+    // SAFETY: all-zero is a valid `struct sigaction`.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    // SAFETY: nothing in, a live structure out.
+    if unsafe { sigaction(signal, ptr::null(), &raw mut action) } != 0 {
+        return -1;
+    }
+    if interrupts == 0 {
+        action.sa_flags |= libc::SA_RESTART;
+    } else {
+        action.sa_flags &= !libc::SA_RESTART;
+    }
+    // SAFETY: a live structure in, nothing out.
+    unsafe { sigaction(signal, &raw const action, ptr::null_mut()) }
+}
+
+/// sigignore(3)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigignore(signal: c_int) -> c_int {
+    if simple(signal, libc::SIG_IGN, 0, 0) == libc::SIG_ERR {
+        -1
+    } else {
+        0
+    }
+}

@@ -1,0 +1,141 @@
+//! What the launcher, or the agent itself before an exec, has left in the environment:
+//! taken out before the program looks at it, so that its children aren't followed.
+//!
+//! Context: IN-PROCESS, before `main`; writing it is AS-SAFE.
+
+use core::ffi::{CStr, c_char};
+
+use snapshot_core::sys::SignalSet;
+
+/// `<preload fd>,<trigger>,<signal mask in hexadecimal>,<address>`
+pub(crate) const LETTER: &[u8] = b"CARGO_SNAPSHOT_AGENT=";
+pub(crate) const PRELOAD: &[u8] = b"LD_PRELOAD=";
+
+unsafe extern "C" {
+    /// libc's `environ`.
+    #[link_name = "environ"]
+    pub(crate) static mut ENVIRON: *mut *mut c_char;
+}
+
+/// What the launcher tells the agent.
+pub(crate) struct Letter {
+    pub(crate) preload_fd: i32,
+    pub(crate) trigger: i32,
+    /// The signal mask that the program is to have.
+    pub(crate) mask: SignalSet,
+    name: [u8; 100],
+    name_length: usize,
+}
+
+impl Letter {
+    pub(crate) fn name(&self) -> &[u8] {
+        self.name.get(..self.name_length).unwrap_or(&[])
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let text = core::str::from_utf8(text).ok()?;
+        let mut parts = text.splitn(4, ',');
+        let preload_fd = parts.next()?.parse().ok()?;
+        let trigger = parts.next()?.parse().ok()?;
+        let mask = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let address = parts.next()?.as_bytes();
+        let mut name = [0; 100];
+        name.get_mut(..address.len())?.copy_from_slice(address);
+        Some(Self {
+            preload_fd,
+            trigger,
+            mask: SignalSet(mask),
+            name,
+            name_length: address.len(),
+        })
+    }
+}
+
+/// The entry's bytes, without its NUL.
+///
+/// # Safety
+/// `entry` must be a C string that stays as it is while the answer is used.
+pub(crate) unsafe fn bytes_of<'a>(entry: *const c_char) -> &'a [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(entry) }.to_bytes()
+}
+
+/// Takes the letter, and our part of LD_PRELOAD, out of the environment.
+pub(crate) fn take_letter() -> Option<Letter> {
+    let mut letter = None;
+    // SAFETY: libc has set `environ` up, and no other thread runs yet.
+    let mut entry = unsafe { ENVIRON };
+    if entry.is_null() {
+        return None;
+    }
+    loop {
+        // SAFETY: `entry` is within the array, which ends with a null.
+        let string = unsafe { *entry };
+        if string.is_null() {
+            break;
+        }
+        // SAFETY: entries are C strings; the slice is not used after the entry is moved.
+        let bytes = unsafe { bytes_of(string) };
+        if let Some(text) = bytes.strip_prefix(LETTER) {
+            letter = Letter::parse(text);
+            // SAFETY: `entry` is an entry of the array.
+            unsafe { remove(entry) };
+            continue;
+        }
+        // SAFETY: stays within the array, whose end has been checked for above.
+        entry = unsafe { entry.add(1) };
+    }
+    let letter = letter?;
+    // SAFETY: as above.
+    let mut entry = unsafe { ENVIRON };
+    loop {
+        // SAFETY: as above.
+        let string = unsafe { *entry };
+        if string.is_null() {
+            break;
+        }
+        // SAFETY: as above.
+        let bytes = unsafe { bytes_of(string) };
+        if let Some(list) = bytes.strip_prefix(PRELOAD) {
+            // Ours is the first: what follows it is the user's own.
+            match list.iter().position(|&byte| byte == b':') {
+                Some(colon) => {
+                    let rest = list.len() - colon; // with the NUL, without the colon
+                    // SAFETY: both ranges lie within the entry's string, and a move
+                    // towards its start makes it shorter.
+                    let to = unsafe { string.add(PRELOAD.len()) };
+                    // SAFETY: as above.
+                    let from = unsafe { to.add(colon + 1) };
+                    // SAFETY: as above; the ranges may overlap, which `copy` allows.
+                    unsafe { core::ptr::copy(from, to, rest) };
+                }
+                // SAFETY: `entry` is an entry of the array.
+                None => unsafe { remove(entry) },
+            }
+            break;
+        }
+        // SAFETY: as above.
+        entry = unsafe { entry.add(1) };
+    }
+    Some(letter)
+}
+
+/// Moves everything after `entry` one place down.
+///
+/// # Safety
+/// `entry` must point to a non-null entry of a null-terminated array that nobody else
+/// uses at the time.
+unsafe fn remove(mut entry: *mut *mut c_char) {
+    loop {
+        // SAFETY: the entry is not the null at the end, so there is one after it.
+        let next = unsafe { entry.add(1) };
+        // SAFETY: as above.
+        let moved = unsafe { *next };
+        // SAFETY: as above.
+        unsafe { *entry = moved };
+        if moved.is_null() {
+            return;
+        }
+        entry = next;
+    }
+}

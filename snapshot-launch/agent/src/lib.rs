@@ -1,0 +1,70 @@
+//! The agent: what is loaded into the program so that it can be snapshotted.
+//!
+//! The launcher preloads it from memory. Its constructor takes every trace of that out of
+//! the environment, installs the handlers for the trigger signal and SIGINT, and says
+//! hello to the supervisor; then the program's `main` runs and the agent sleeps until a
+//! signal comes. It costs nothing between takes: no thread, no descriptor, nothing on a
+//! hot path.
+//!
+//! Rooms: [`environment`] (what the launcher left there), [`session`] (what the agent
+//! knows), [`dispositions`] (the program's own handlers for our signals), [`handlers`]
+//! (ours), [`exec`] (following the program into another one), [`exports`] (what the
+//! library calls).
+//!
+//! Depends on libc alone: no std, no allocation.
+#![no_std]
+#![expect(
+    unsafe_code,
+    reason = "the agent lives among C functions and signal handlers"
+)]
+
+mod dispositions;
+mod environment;
+mod exec;
+mod exports;
+mod handlers;
+mod session;
+
+use snapshot_core::link::Link;
+use snapshot_core::sys;
+use snapshot_core::wire::{FromAgent, FromSupervisor};
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Nothing here panics on purpose. If it happens, a crash is the honest end: the
+    // supervisor reports it and goes back to a snapshot.
+    let _ = sys::kill(sys::getpid(), libc::SIGABRT);
+    sys::exit_group(134)
+}
+
+/// Runs before the program's `main`.
+#[used]
+// SAFETY: `.init_array` holds functions that the loader calls with (argc, argv, envp),
+// which a C function without parameters may ignore.
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: extern "C" fn() = construct;
+
+extern "C" fn construct() {
+    let Some(letter) = environment::take_letter() else {
+        // Loaded by something else than the launcher.
+        return;
+    };
+    sys::close(letter.preload_fd);
+    session::begin(&letter);
+    let welcome = Link::connect(session::name()).and_then(|link| {
+        dispositions::begin();
+        let answer = link.say(FromAgent::Hello).and_then(|()| link.hear());
+        link.close();
+        answer
+    });
+    sys::set_mask(letter.mask);
+    if let Ok((
+        FromSupervisor::Welcome {
+            take_at_start: true,
+        },
+        _,
+    )) = welcome
+    {
+        handlers::take_at_start();
+    }
+}

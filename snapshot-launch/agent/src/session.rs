@@ -1,0 +1,67 @@
+//! What the agent knows of its session, in atomics that a handler can read.
+//!
+//! Context: AS-SAFE.
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use snapshot_core::sys::{self, SignalSet};
+
+use crate::environment::Letter;
+
+const NAME_BYTES: usize = 100;
+
+/// The supervisor's abstract address. Written once, before any handler is installed.
+struct Name(UnsafeCell<[u8; NAME_BYTES]>);
+
+// SAFETY: written by the constructor alone, while the program has one thread and no
+// handler of ours; only read afterwards.
+unsafe impl Sync for Name {}
+
+static NAME: Name = Name(UnsafeCell::new([0; NAME_BYTES]));
+static NAME_LENGTH: AtomicUsize = AtomicUsize::new(0);
+
+/// The process that is snapshotted; 0 until the session begins.
+static LIVE: AtomicI32 = AtomicI32::new(0);
+static TRIGGER: AtomicI32 = AtomicI32::new(0);
+
+/// Takes the letter's contents over.
+pub(crate) fn begin(letter: &Letter) {
+    let length = letter.name().len().min(NAME_BYTES);
+    // SAFETY: the constructor's one thread is here, and no handler is installed yet.
+    let name = unsafe { &mut *NAME.0.get() };
+    name[..length].copy_from_slice(&letter.name()[..length]);
+    NAME_LENGTH.store(length, Ordering::Release);
+    TRIGGER.store(letter.trigger, Ordering::Relaxed);
+    LIVE.store(sys::getpid(), Ordering::Release);
+}
+
+/// Where the supervisor listens.
+pub(crate) fn name() -> &'static [u8] {
+    let length = NAME_LENGTH.load(Ordering::Acquire);
+    // SAFETY: after `begin` nobody writes, and before it the length is 0.
+    let name = unsafe { &*NAME.0.get() };
+    name.get(..length).unwrap_or(&[])
+}
+
+/// The trigger signal; 0 outside a session.
+pub(crate) fn trigger() -> i32 {
+    TRIGGER.load(Ordering::Relaxed)
+}
+
+/// The trigger signal as a set.
+pub(crate) fn trigger_set() -> SignalSet {
+    SignalSet::only(trigger())
+}
+
+/// Whether this process is the one that is snapshotted, and not a child it has forked.
+pub(crate) fn is_live() -> bool {
+    let live = LIVE.load(Ordering::Acquire);
+    live != 0 && live == sys::getpid()
+}
+
+/// A revived copy has a pid of its own.
+pub(crate) fn revived(pid: i32) {
+    LIVE.store(pid, Ordering::Release);
+    crate::handlers::forget_requests();
+}

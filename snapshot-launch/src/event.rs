@@ -1,0 +1,182 @@
+//! What happens in a session, as `--events` writes it and `--json` prints it.
+//!
+//! The field names are the contract of the tool with scripts: they change only with
+//! a major version. Process ids are as seen from where the launcher runs.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The program runs.
+    Started {
+        /// The session's name.
+        session: String,
+        /// The launcher.
+        launcher_pid: i32,
+        /// The program.
+        live_pid: i32,
+        /// What this machine lets the tool promise.
+        tier: Tier,
+        /// The trees that roll back.
+        files: Vec<String>,
+    },
+    /// A snapshot was taken.
+    Taken(Taken),
+    /// A request for a snapshot was refused; the program goes on untouched.
+    Refused(Refused),
+    /// A live branch ended.
+    Ended(Ended),
+    /// The program goes on from a snapshot.
+    Reverted(Reverted),
+    /// The live branch is the truth.
+    Committed {
+        /// The snapshots that went.
+        dropped: Vec<u32>,
+        /// How many files were merged.
+        files: u64,
+    },
+    /// One snapshot was forgotten, or was lost to a signal from outside.
+    Dropped {
+        /// Which.
+        id: u32,
+    },
+    /// The session is over.
+    Finished {
+        /// The program's exit code.
+        code: Option<i32>,
+        /// The signal it died of.
+        signal: Option<i32>,
+    },
+}
+
+/// What the session can promise on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Exact ids and files.
+    Full,
+    /// After a revert the pid is new.
+    IdsDiffer,
+}
+
+/// How a snapshot was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trigger {
+    /// The trigger signal.
+    Signal,
+    /// The prefix key.
+    Key,
+    /// A second terminal.
+    Command,
+    /// The library.
+    Api,
+    /// `--every`.
+    Timer,
+    /// `--at-start`.
+    Start,
+}
+
+/// A snapshot was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// `#1`, `#2`, ...
+    pub id: u32,
+    /// What the user called it.
+    pub label: Option<String>,
+    /// How many snapshots lie under the live process now.
+    pub depth: u32,
+    /// How it was asked for.
+    pub trigger: Trigger,
+    /// From the request to the program running again.
+    pub latency_us: u64,
+    /// Threads of the program.
+    pub threads: u32,
+    /// Resident memory of the program.
+    pub rss_bytes: u64,
+    /// What a revert will not bring back.
+    pub not_rolled_back: Vec<NotRolledBack>,
+}
+
+/// One thing that a revert will not bring back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotRolledBack {
+    /// `file`, `socket`, `pipe`, ...
+    pub kind: String,
+    /// Which one.
+    pub what: String,
+    /// Why not.
+    pub why: String,
+}
+
+/// A request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// How it was asked for.
+    pub trigger: Trigger,
+    /// One word for scripts.
+    pub kind: String,
+    /// The reason.
+    pub why: String,
+    /// The next step.
+    pub help: String,
+}
+
+/// How a live branch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// It exited.
+    Exit,
+    /// A signal killed it.
+    Signal,
+    /// A revert was asked for.
+    Revert,
+    /// Ctrl+C.
+    Interrupt,
+}
+
+/// A live branch ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The snapshot the program goes on from.
+    pub id_reverted_to: u32,
+    /// How.
+    pub how: How,
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// The signal it died of.
+    pub signal: Option<i32>,
+    /// Where it crashed, where that is known.
+    pub crash: Option<Crash>,
+}
+
+/// Where a branch crashed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crash {
+    /// The address that could not be accessed.
+    pub fault_address: Option<u64>,
+    /// The thread.
+    pub thread: Option<i32>,
+    /// Its frames.
+    pub backtrace: Vec<String>,
+}
+
+/// The program goes on from a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reverted {
+    /// Which.
+    pub id: u32,
+    /// How many snapshots lie under the live process now.
+    pub depth: u32,
+    /// Whether the snapshot stays for another try.
+    pub kept: bool,
+    /// The program.
+    pub live_pid: i32,
+    /// From the request, or the death, to the revived program running.
+    pub latency_us: u64,
+    /// Whether pid and tids are what they were.
+    pub same_ids: bool,
+}

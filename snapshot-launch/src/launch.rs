@@ -1,0 +1,268 @@
+//! Launching: everything that can be refused is refused here, before the program runs.
+#![expect(unsafe_code, reason = "forks the supervisor; dies of a signal")]
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use nix::pty::openpty;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
+use nix::sys::termios::{Termios, tcgetattr};
+use nix::unistd::{ForkResult, fork, getpid, isatty};
+use snapshot_core::sys::{self, SignalSet};
+
+use crate::channel::Channel;
+use crate::embed::agent_file;
+use crate::flags::{SnapshotFlags, When};
+use crate::problem::{Problem, exit};
+use crate::session::{self, ControlSocket, Inner, Session};
+use crate::supervisor::{self, Config, OuterTerminal, Program, Streams, size_of};
+use crate::{control, program};
+
+/// A program to launch.
+#[derive(Debug)]
+pub struct Launch {
+    /// A path, or a name to look for in PATH.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// What is added to its environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Where it runs; here if that is `None`.
+    pub directory: Option<PathBuf>,
+    /// How the session is to behave.
+    pub flags: SnapshotFlags,
+}
+
+/// How a session has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Ending {
+    /// Ends this process as the program has ended: with its code, or by its signal.
+    pub fn leave(self) -> ! {
+        match self {
+            Self::Code(code) => std::process::exit(code),
+            Self::Signal(signal) => {
+                // The program's core is its own; ours would only hide it.
+                let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+                // SAFETY: the default action runs no code.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+                sys::unblock(SignalSet::only(signal));
+                let _ = sys::kill(sys::getpid(), signal);
+                // A signal whose default is not to end anything.
+                std::process::exit(128 + signal)
+            }
+        }
+    }
+}
+
+fn cannot_begin(what: &str) -> impl Fn(io::Error) -> Problem + '_ {
+    move |error| {
+        Problem::new(exit::SETUP, "cannot set the session up")
+            .cause(format!("{what}: {error}"))
+            .help("see `cause`; nothing was launched")
+    }
+}
+
+/// Runs a program in a session, until that ends.
+///
+/// The calling process must have a single thread, since the supervisor is forked from
+/// it. Standard input, output and error are the program's, or, where the launcher owns
+/// the terminal, passed through unchanged.
+///
+/// # Errors
+/// What could not be set up, with the exit code that goes with it; the program never
+/// ran then. [`exit::BROKEN`] if the session broke.
+pub fn launch(launch: Launch) -> Result<Ending, Problem> {
+    let Launch {
+        program: called,
+        args,
+        env,
+        directory,
+        flags,
+    } = launch;
+    check_single_thread()?;
+    check_isolation(&flags)?;
+    let path = program::find(&called)?;
+    let name = flags
+        .name
+        .clone()
+        .unwrap_or_else(|| file_name(&called).to_string_lossy().into_owned());
+    let events = open_events(flags.events.as_deref())?;
+    let agent = agent_file().map_err(cannot_begin("the agent can't be put into memory"))?;
+    let socket = ControlSocket::open().map_err(|error| {
+        Problem::new(exit::SETUP, "cannot set the session up")
+            .cause(format!(
+                "the control socket can't be made in {}: {error}",
+                control::socket_directory().display()
+            ))
+            .help("set XDG_RUNTIME_DIR to a directory that only you can enter")
+    })?;
+    let (inner, streams, outer) = terminal(flags.pty)?;
+    let (ours, theirs) =
+        Channel::pair().map_err(cannot_begin("the supervisor can't be spoken to"))?;
+    // From here on signals wait until somebody reads them: none is lost, none kills.
+    let mask = sys::set_mask(SignalSet::ALL);
+    let config = Config {
+        session: name.clone(),
+        launcher_pid: getpid().as_raw(),
+        program: Program {
+            path,
+            called,
+            args,
+            env,
+            directory,
+            mask,
+        },
+        agent,
+        streams,
+        outer,
+        socket: socket.path().to_owned(),
+        trigger: flags.signal.number(),
+        on_exit: flags.on_exit,
+        on_interrupt: flags.on_interrupt,
+        every: flags.every,
+        keep_last: flags.keep_last,
+        at_start: flags.at_start,
+        allow: flags.allow.clone(),
+    };
+    // If the supervisor is killed, what it leaves comes to us, and is ended by us.
+    let _ = prctl::set_child_subreaper(true);
+    // SAFETY: this process has a single thread, so the child may do what it likes.
+    let forked = unsafe { fork() };
+    match forked.map_err(io::Error::from) {
+        Ok(ForkResult::Child) => {
+            drop((ours, inner));
+            // The listener belongs to the launcher alone: an end of it must be seen.
+            socket.forget();
+            drop(events);
+            supervisor::run(config, theirs)
+        }
+        Ok(ForkResult::Parent { child }) => {
+            drop((config, theirs));
+            let session = Session::new(session::Parts {
+                name,
+                supervisor: child,
+                channel: ours,
+                socket,
+                events,
+                inner,
+                key: flags.key,
+            });
+            session
+                .and_then(Session::run)
+                .map_err(cannot_begin("the launcher can't go on"))?
+        }
+        Err(error) => {
+            sys::set_mask(mask);
+            Err(cannot_begin("the supervisor can't be forked")(error))
+        }
+    }
+}
+
+fn file_name(called: &OsStr) -> &OsStr {
+    Path::new(called).file_name().unwrap_or(called)
+}
+
+fn check_single_thread() -> Result<(), Problem> {
+    let threads = std::fs::read_dir("/proc/self/task")
+        .map_err(|error| {
+            Problem::new(exit::SETUP, "cannot set the session up")
+                .cause(format!("/proc can't be read: {error}"))
+                .help("mount it: `mount -t proc proc /proc`")
+        })?
+        .count();
+    if threads == 1 {
+        return Ok(());
+    }
+    Err(Problem::new(exit::SETUP, "cannot set the session up")
+        .cause(format!("the launching process has {threads} threads"))
+        .help("call `launch` before starting any thread"))
+}
+
+fn check_isolation(flags: &SnapshotFlags) -> Result<(), Problem> {
+    if flags.isolate == When::Always {
+        return Err(
+            Problem::new(exit::SETUP, "cannot isolate the session (--isolate always)")
+                .cause("this version has no namespaces: after a revert the pid is new, and files are not rolled back")
+                .help("leave the flag out to go on without"),
+        );
+    }
+    Ok(())
+}
+
+fn open_events(path: Option<&Path>) -> Result<Option<File>, Problem> {
+    let Some(path) = path else { return Ok(None) };
+    File::create(path).map(Some).map_err(|error| {
+        Problem::new(
+            exit::SETUP,
+            format!("cannot write events to {}", path.display()),
+        )
+        .cause(error)
+        .help("name a file that can be written")
+    })
+}
+
+/// The pty's two sides and the outer terminal, if the launcher is to own it.
+type Terminals = (Option<Inner>, Option<Streams>, Option<OuterTerminal>);
+
+fn terminal(wanted: When) -> Result<Terminals, Problem> {
+    let is_terminal = |fd: std::os::fd::BorrowedFd<'_>| isatty(fd).unwrap_or(false);
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let both = is_terminal(stdin.as_fd()) && is_terminal(stdout.as_fd());
+    let own = match wanted {
+        When::Auto => both,
+        When::Always => true,
+        When::Never => false,
+    };
+    if !own {
+        return Ok((None, None, None));
+    }
+    let problem = cannot_begin("no terminal can be made for the program");
+    let settings: Option<Termios> = both.then(|| tcgetattr(stdin.as_fd()).ok()).flatten();
+    let size = both.then(|| size_of(&stdin)).flatten();
+    let pty = openpty(size.as_ref(), settings.as_ref()).map_err(|errno| problem(errno.into()))?;
+    for fd in [&pty.master, &pty.slave] {
+        close_on_exec(fd).map_err(&problem)?;
+    }
+    let outer = match &settings {
+        Some(settings) => Some(OuterTerminal {
+            terminal: stdin.as_fd().try_clone_to_owned().map_err(&problem)?,
+            settings: settings.clone(),
+        }),
+        None => None,
+    };
+    let inner = Inner {
+        master: pty.master,
+        outer_settings: settings,
+    };
+    let streams = Streams {
+        terminal: pty.slave,
+        stderr: is_terminal(stderr.as_fd()) || !both,
+    };
+    Ok((Some(inner), Some(streams), outer))
+}
+
+fn close_on_exec(fd: &OwnedFd) -> io::Result<()> {
+    let flags = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC);
+    nix::fcntl::fcntl(fd, flags)?;
+    Ok(())
+}
+
+/// Kept here so that a signal's number is passed on as it came.
+pub(crate) fn is_fatal_request(signal: i32) -> bool {
+    [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT]
+        .iter()
+        .any(|fatal| *fatal as i32 == signal)
+}

@@ -1,0 +1,36 @@
+//! The launcher: runs a program in a session in which it can be snapshotted.
+//!
+//! # Theory of operation
+//! [`launch`] forks a *supervisor*, which starts the program with the *agent* preloaded
+//! and becomes the parent of every frozen copy; the launcher itself stays with the
+//! terminal, the user's signals and the control socket, and passes on what it hears.
+//! The supervisor alone decides who lives. A launcher that dies takes its supervisor
+//! along, and a supervisor everything below it: nothing is ever left behind.
+//!
+//! # Limits
+//! No namespaces: after a revert the pid is new, and files are not rolled back. See
+//! `docs/design.md`.
+//!
+//! # Rooms
+//! `program` (which one, and can it be snapshotted), `session` (the launcher's part),
+//! `supervisor` (the other one's), `terminal`, `report` (what a person reads), `event`
+//! and `control` (what scripts and second terminals read), `embed` (the agent).
+
+mod channel;
+mod embed;
+mod launch;
+mod program;
+mod report;
+mod session;
+mod supervisor;
+pub mod terminal;
+
+pub mod cli;
+pub mod control;
+pub mod event;
+pub mod flags;
+pub mod problem;
+pub mod signals;
+pub mod timeline_view;
+
+pub use launch::{Ending, Launch, launch};

@@ -1,0 +1,10 @@
+//! The launcher's part of a session: the user's signals and keys, the terminal, the
+//! control socket and the reports. It waits for all of them at once and for none alone,
+//! so that a hung terminal or a silent second terminal holds nothing up.
+
+mod outlets;
+mod run;
+mod socket;
+
+pub(crate) use run::{Inner, Parts, Session};
+pub(crate) use socket::ControlSocket;

@@ -1,0 +1,120 @@
+//! One signal, several recipients: which arrivals are the same event?
+//!
+//! A terminal sends SIGINT to its whole foreground group, and so does `kill -INT -PGID`
+//! or `pkill`. Then launcher, supervisor, live process and frozen copies each have one,
+//! and each tells the supervisor. One press must not revert twice.
+//!
+//! Two arrivals are one event if signal and sender are the same, the recipients differ,
+//! and little time lies between them. Two signals to the *same* recipient are two events.
+//!
+//! Pure, so that every order can be tested.
+
+/// How far apart the arrivals of one event may be, on a machine that is busy.
+const APART_NS: u64 = 100_000_000;
+
+/// Who was sent the signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recipient {
+    Launcher,
+    Supervisor,
+    Live,
+    /// A frozen copy, by its snapshot's number.
+    Frozen(u32),
+}
+
+#[derive(Debug)]
+struct Heard<T> {
+    signal: i32,
+    sender: i32,
+    at_ns: u64,
+    recipients: Vec<Recipient>,
+    outcome: T,
+}
+
+/// The events of the last moments, each with what became of it.
+#[derive(Debug)]
+pub(crate) struct Echoes<T> {
+    heard: Vec<Heard<T>>,
+}
+
+impl<T> Default for Echoes<T> {
+    fn default() -> Self {
+        Self { heard: Vec::new() }
+    }
+}
+
+impl<T: Copy> Echoes<T> {
+    /// What became of the event that this arrival belongs to, if it is not a new one.
+    /// `sender` is 0 for the kernel.
+    pub(crate) fn echo_of(
+        &mut self,
+        signal: i32,
+        sender: i32,
+        recipient: Recipient,
+        now_ns: u64,
+    ) -> Option<T> {
+        self.heard
+            .retain(|heard| now_ns.saturating_sub(heard.at_ns) < APART_NS);
+        let heard = self.heard.iter_mut().find(|heard| {
+            heard.signal == signal
+                && heard.sender == sender
+                && !heard.recipients.contains(&recipient)
+        })?;
+        heard.recipients.push(recipient);
+        Some(heard.outcome)
+    }
+
+    /// Remembers a new event.
+    pub(crate) fn remember(
+        &mut self,
+        signal: i32,
+        sender: i32,
+        recipient: Recipient,
+        now_ns: u64,
+        outcome: T,
+    ) {
+        self.heard.push(Heard {
+            signal,
+            sender,
+            at_ns: now_ns,
+            recipients: vec![recipient],
+            outcome,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_signal_to_a_group_is_one_event() {
+        let mut echoes = Echoes::default();
+        assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, 0), None);
+        echoes.remember(2, 7, Recipient::Launcher, 0, 'a');
+        assert_eq!(echoes.echo_of(2, 7, Recipient::Live, 1000), Some('a'));
+        assert_eq!(echoes.echo_of(2, 7, Recipient::Frozen(1), 1000), Some('a'));
+        assert_eq!(echoes.echo_of(2, 7, Recipient::Frozen(2), 1000), Some('a'));
+    }
+
+    #[test]
+    fn two_signals_to_one_recipient_are_two() {
+        let mut echoes = Echoes::default();
+        echoes.remember(2, 7, Recipient::Live, 0, 'a');
+        assert_eq!(echoes.echo_of(2, 7, Recipient::Live, 1000), None);
+        echoes.remember(2, 7, Recipient::Live, 1000, 'b');
+        // The others' arrivals pair up with them one by one.
+        assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, 2000), Some('a'));
+        assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, 2000), Some('b'));
+        assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, 2000), None);
+    }
+
+    #[test]
+    fn another_sender_signal_or_time_is_another_event() {
+        let mut echoes = Echoes::default();
+        echoes.remember(2, 7, Recipient::Live, 0, 'a');
+        assert_eq!(echoes.echo_of(2, 8, Recipient::Launcher, 0), None);
+        assert_eq!(echoes.echo_of(10, 7, Recipient::Launcher, 0), None);
+        assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, APART_NS), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! How branches and sessions end.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpid};
+use snapshot_core::sys::now_ns;
+use snapshot_core::wire::Ended;
+
+use super::family;
+use super::reverting::name_strays;
+use super::state::{Phase, Supervisor};
+use crate::channel::ToLauncher;
+use crate::event::Event;
+use crate::flags::OnExit;
+
+/// How long the program has after TERM, HUP or QUIT, and what it has started has after
+/// the program's end, before everything is killed.
+const GRACE_NS: u64 = 500_000_000;
+
+impl Supervisor {
+    /// The live process has ended by itself.
+    pub(crate) fn live_ended(&mut self, ended: Ended) {
+        let died_ns = now_ns();
+        self.settle_take_of_dead();
+        self.asked = None;
+        self.callers.clear();
+        let status = match ended {
+            Ended::Exited(code) => (Some(code), None),
+            Ended::Killed(signal) => (None, Some(signal)),
+            Ended::Reverted | Ended::Interrupted => (None, None),
+        };
+        if let Phase::Ending { status: told, .. } = &mut self.phase {
+            *told = Some(status);
+            return;
+        }
+        if ended == Ended::Exited(0) && self.config.on_exit == OnExit::Commit {
+            self.commit();
+        }
+        // A revert may have begun already, by an interrupt that waited for a take.
+        if matches!(self.phase, Phase::Reverting(_))
+            || self.begin_revert(None, false, ended, died_ns, None)
+        {
+            return;
+        }
+        if !self.started {
+            self.report_started();
+        }
+        self.begin_ending(Some(status), GRACE_NS);
+    }
+
+    /// Drops every snapshot.
+    pub(crate) fn commit(&mut self) -> Option<Event> {
+        let dropped = self.timeline.clear();
+        if dropped.is_empty() {
+            return None;
+        }
+        for (_, snapshot) in &dropped {
+            let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGKILL);
+        }
+        let event = Event::Committed {
+            dropped: dropped.iter().map(|(id, _)| id.number()).collect(),
+            files: 0,
+        };
+        self.event(event.clone());
+        Some(event)
+    }
+
+    /// The launcher asks for the end: the program hears of it by the same signal.
+    pub(crate) fn end_by(&mut self, signal: i32) {
+        if matches!(self.phase, Phase::Ending { .. }) {
+            return;
+        }
+        if let Ok(signal) = Signal::try_from(signal) {
+            let live = Pid::from_raw(self.live.pid);
+            let _ = kill(live, signal);
+            let _ = kill(live, Signal::SIGCONT);
+        }
+        self.begin_ending(None, GRACE_NS);
+    }
+
+    /// The launcher is gone, or something that must not happen has happened.
+    pub(crate) fn end_at_once(&mut self) {
+        let _ = kill(Pid::from_raw(self.live.pid), Signal::SIGKILL);
+        self.begin_ending(None, 0);
+    }
+
+    /// The session can't go on.
+    pub(crate) fn broken(&mut self, why: &str) {
+        self.note(format!("the session broke: {why}"));
+        self.end_at_once();
+        if let Phase::Ending { status, .. } = &mut self.phase {
+            *status = Some((Some(i32::from(crate::problem::exit::BROKEN)), None));
+        }
+    }
+
+    fn begin_ending(&mut self, status: Option<(Option<i32>, Option<i32>)>, grace_ns: u64) {
+        for (_, snapshot) in self.timeline.iter() {
+            let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGKILL);
+        }
+        self.phase = Phase::Ending {
+            deadline_ns: now_ns() + grace_ns,
+            status,
+        };
+        // What the program has started is told that its terminal is gone, so to speak.
+        let live = self.live.pid;
+        let keep = |process: family::Process| {
+            process.pid == live
+                || self
+                    .anchor
+                    .is_some_and(|anchor| anchor.as_raw() == process.pid)
+        };
+        let own = getpid().as_raw();
+        let told = family::signal_below(own, Signal::SIGHUP, &keep);
+        family::signal_below(own, Signal::SIGCONT, &keep);
+        if status.is_some()
+            && let Some(text) = name_strays(
+                &told
+                    .into_iter()
+                    .filter(|stray| self.snapshot_of(stray.pid).is_none())
+                    .collect::<Vec<_>>(),
+            )
+        {
+            self.note(text);
+        }
+    }
+
+    /// Whether the session is over; kills what is left when patience has ended.
+    pub(crate) fn check_ending(&mut self, now: u64) -> bool {
+        let Phase::Ending {
+            deadline_ns,
+            status,
+        } = self.phase
+        else {
+            return false;
+        };
+        let anchor = self.anchor.map(Pid::as_raw);
+        let own = getpid().as_raw();
+        let left = family::children(own)
+            .into_iter()
+            .filter(|&pid| Some(pid) != anchor)
+            .count();
+        if left > 0 {
+            if now >= deadline_ns {
+                family::signal_below(own, Signal::SIGKILL, &|_| false);
+            }
+            return false;
+        }
+        if let Some(anchor) = self.anchor.take() {
+            let _ = kill(anchor, Signal::SIGKILL);
+            return false;
+        }
+        let (code, signal) = status.unwrap_or((None, Some(9)));
+        self.event(Event::Finished { code, signal });
+        self.tell(&ToLauncher::Finished { code, signal });
+        true
+    }
+
+    pub(crate) fn ending_deadline(&self) -> Option<u64> {
+        match self.phase {
+            // Looked at again and again: what is killed takes its time.
+            Phase::Ending { deadline_ns, .. } => Some(deadline_ns.max(now_ns() + 5_000_000)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What a Ctrl+C, or any SIGINT, means: with a snapshot under the program it reverts, at
+//! depth 0 it is the program's own, exactly once. [`super::echoes`] and
+//! [`super::presses`] say which arrivals count.
+#![expect(unsafe_code, reason = "passes a signal of any number on")]
+
+use nix::libc;
+use snapshot_core::SnapshotId;
+use snapshot_core::sys::now_ns;
+use snapshot_core::wire::{Ended, FromSupervisor, PASSED_MAGIC};
+
+use super::echoes::Recipient;
+use super::links::AgentLink;
+use super::presses::Press;
+use super::state::{Caller, Phase, Supervisor};
+use super::taking::queue_signal;
+use crate::channel::ToLauncher;
+use crate::flags::OnInterrupt;
+
+/// How an interrupt reached us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// Typed in a terminal that the launcher owns; the launcher waits to hear whether
+    /// the terminal is to see it.
+    Typed,
+    /// Sent to a process that is not the live one: the live one has not seen it.
+    Elsewhere,
+    /// Sent by the kernel to a whole group: the live process has its own.
+    Group,
+    /// The live process has it, and asks whose it is.
+    Live,
+}
+
+/// What became of an interrupt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Reverts,
+    /// The program gets, or has got, its own.
+    Own,
+    Swallowed,
+    Held,
+}
+
+impl Supervisor {
+    /// A SIGINT was sent to a process of the session that is not the live one.
+    pub(crate) fn interrupt_elsewhere(&mut self, recipient: Recipient, sender: i32) {
+        let via = if sender == 0 {
+            Via::Group
+        } else {
+            Via::Elsewhere
+        };
+        self.interrupt(via, recipient, sender);
+    }
+
+    /// Ctrl+C was typed in the launcher's terminal.
+    pub(crate) fn interrupt_typed(&mut self) {
+        let fate = self.decide(Via::Typed);
+        if fate == Fate::Own || fate == Fate::Swallowed {
+            self.tell(&ToLauncher::Typed {
+                is_own: fate == Fate::Own,
+            });
+        }
+    }
+
+    /// The live process has a SIGINT and asks whose it is.
+    pub(crate) fn interrupt_asked(&mut self, link: AgentLink, sender: i32) {
+        // In a terminal that the launcher owns every Ctrl+C has been through its hands.
+        if sender == 0 && self.config.streams.is_some() {
+            link.say(&FromSupervisor::Own);
+            return;
+        }
+        // Held or not, the link must be known before anything is decided.
+        self.callers.push(Caller { link, held: true });
+        let fate = self.interrupt(Via::Live, Recipient::Live, sender);
+        let answer = match fate {
+            Fate::Own => FromSupervisor::Own,
+            Fate::Swallowed => FromSupervisor::Denied,
+            // It waits, until the held press is due or its branch ends.
+            Fate::Held | Fate::Reverts => return,
+        };
+        self.answer_held(&answer);
+    }
+
+    fn interrupt(&mut self, via: Via, recipient: Recipient, sender: i32) -> Fate {
+        let now = now_ns();
+        let echo = self
+            .interrupts
+            .echo_of(libc::SIGINT, sender, recipient, now);
+        if let Some(fate) = echo {
+            // The program has its own by the first arrival, unless the kernel gave
+            // everybody one.
+            return match fate {
+                Fate::Own if sender != 0 => Fate::Swallowed,
+                other => other,
+            };
+        }
+        let fate = self.decide(via);
+        self.interrupts
+            .remember(libc::SIGINT, sender, recipient, now, fate);
+        fate
+    }
+
+    /// Decides on a new press, and acts on it.
+    fn decide(&mut self, via: Via) -> Fate {
+        let now = now_ns();
+        match self.presses.press(now) {
+            Press::Swallow => {
+                self.let_go_of_held();
+                Fate::Swallowed
+            }
+            Press::Hold => {
+                self.held = Some(via);
+                Fate::Held
+            }
+            Press::Act => self.act_on_interrupt(via, now),
+        }
+    }
+
+    /// Does what an interrupt does now.
+    pub(crate) fn act_on_interrupt(&mut self, via: Via, asked_ns: u64) -> Fate {
+        match self.phase {
+            // Being reverted is what it wants.
+            Phase::Reverting(_) => {
+                self.presses.reverted();
+                self.release_typed(via, false);
+                return Fate::Swallowed;
+            }
+            Phase::Ending { .. } => return Fate::Swallowed,
+            // The snapshot is completed first, and then gone back to.
+            Phase::Taking(_) => {
+                self.interrupt_after_take = Some((via, asked_ns));
+                return Fate::Held;
+            }
+            Phase::Running => {}
+        }
+        let reverts = self.config.on_interrupt == OnInterrupt::Revert;
+        if reverts && self.begin_revert(None, false, Ended::Interrupted, asked_ns, None) {
+            self.presses.reverted();
+            self.release_typed(via, false);
+            return Fate::Reverts;
+        }
+        match via {
+            Via::Elsewhere => queue_signal(self.live.pid, libc::SIGINT, PASSED_MAGIC),
+            Via::Typed | Via::Live | Via::Group => {}
+        }
+        Fate::Own
+    }
+
+    /// Lets the launcher's input flow again; it waits for this after every Ctrl+C.
+    fn release_typed(&self, via: Via, is_own: bool) {
+        if via == Via::Typed {
+            self.tell(&ToLauncher::Typed { is_own });
+        }
+    }
+
+    /// The held press turned out to be part of a burst.
+    fn let_go_of_held(&mut self) {
+        if let Some(via) = self.held.take() {
+            self.release_typed(via, false);
+            self.answer_held(&FromSupervisor::Denied);
+        }
+    }
+
+    /// The held press was meant after all, if its time has come.
+    pub(crate) fn check_held(&mut self, now: u64) {
+        if !self.presses.due(now) {
+            return;
+        }
+        let Some(via) = self.held.take() else {
+            return;
+        };
+        match self.act_on_interrupt(via, now) {
+            Fate::Own => {
+                self.release_typed(via, true);
+                self.answer_held(&FromSupervisor::Own);
+            }
+            Fate::Swallowed => self.answer_held(&FromSupervisor::Denied),
+            Fate::Reverts | Fate::Held => {}
+        }
+    }
+
+    fn answer_held(&mut self, answer: &FromSupervisor) {
+        self.callers.retain(|caller| {
+            if caller.held {
+                caller.link.say(answer);
+            }
+            !caller.held
+        });
+    }
+
+    /// A frozen copy was sent a signal that is meant for the live process.
+    pub(crate) fn passed_on(&mut self, id: SnapshotId, signal: i32, sender: i32) {
+        self.signalled(Recipient::Frozen(id.number()), signal, sender);
+    }
+
+    /// A signal reached a process of the session that is not the live one.
+    pub(crate) fn signalled(&mut self, recipient: Recipient, signal: i32, sender: i32) {
+        let now = now_ns();
+        if signal == self.config.trigger {
+            self.trigger_arrived(recipient, sender, now);
+        } else if signal == libc::SIGINT {
+            self.interrupt_elsewhere(recipient, sender);
+        } else if sender != 0 {
+            // SAFETY: plain numbers; a signal to our own child.
+            unsafe { libc::kill(self.live.pid, signal) };
+        }
+    }
+}

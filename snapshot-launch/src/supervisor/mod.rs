@@ -1,0 +1,30 @@
+//! The supervisor: parent of the live process and of every frozen copy, and the only
+//! one that decides who lives.
+//!
+//! It is a process of its own, so that a launcher that waits for a slow terminal delays
+//! nobody, and it holds the timeline, so that the decision and the kill are made in one
+//! place and no message can cross another.
+//!
+//! In the order in which things happen: `spawn` starts the program, `run` waits for
+//! whatever comes, `taking`, `reverting` and `ending` are the three acts, `interrupts`
+//! decides what a Ctrl+C means.
+
+mod echoes;
+mod ending;
+mod family;
+mod interrupts;
+mod links;
+mod preflight;
+mod presses;
+mod reverting;
+mod run;
+mod screen;
+mod spawn;
+mod state;
+mod taking;
+
+pub(crate) use family::signal_below;
+pub(crate) use run::run;
+pub(crate) use screen::size_of;
+pub(crate) use spawn::{Program, Streams};
+pub(crate) use state::{Config, OuterTerminal};

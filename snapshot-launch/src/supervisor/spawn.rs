@@ -1,0 +1,147 @@
+//! The first processes of a session: the group's anchor and the program.
+
+#![expect(unsafe_code, reason = "forks, and prepares a child before its exec")]
+
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use nix::libc;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid};
+use snapshot_core::sys::{self, SignalSet};
+
+/// What to run, and with what.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    /// What it is called by: its argument 0.
+    pub(crate) called: OsString,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) directory: Option<PathBuf>,
+    /// The signal mask it is to have.
+    pub(crate) mask: SignalSet,
+}
+
+/// Where the program's input and output go, if not where the launcher's do.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    pub(crate) terminal: OwnedFd,
+    /// Whether stderr goes to the terminal too.
+    pub(crate) stderr: bool,
+}
+
+/// A process that does nothing but lead the program's process group.
+///
+/// The group's number stays taken as long as any process has it, so neither the program,
+/// which may want its own number back, nor the supervisor, whose group must not be the
+/// program's or Ctrl+Z would be discarded, can lead it.
+pub(crate) fn anchor() -> io::Result<Pid> {
+    let supervisor = getpid();
+    // SAFETY: the supervisor has one thread, so the child may do what it likes.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            // Both do it, so that neither has to wait for the other.
+            let _ = setpgid(child, child);
+            Ok(child)
+        }
+        ForkResult::Child => {
+            let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
+            let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+            let _ = prctl::set_name(c"snap-anchor");
+            if getppid() != supervisor {
+                sys::exit_group(0);
+            }
+            sys::set_mask(SignalSet::ALL);
+            for fd in 0..1024 {
+                sys::close(fd);
+            }
+            loop {
+                // Every signal is blocked, so this never returns.
+                nix::unistd::pause();
+            }
+        }
+    }
+}
+
+/// Where the agent's descriptor is put in the program, until the agent closes it: out of
+/// the way of any that the program's loader uses.
+const AGENT_FD: RawFd = 250;
+
+/// Starts the program, with the agent preloaded.
+///
+/// # Errors
+/// What the exec failed with.
+pub(crate) fn program(
+    program: &Program,
+    agent: &OwnedFd,
+    address: &str,
+    trigger: i32,
+    streams: Option<&Streams>,
+    group: Option<Pid>,
+) -> io::Result<i32> {
+    let mut command = Command::new(&program.path);
+    command.arg0(&program.called).args(&program.args);
+    if let Some(directory) = &program.directory {
+        command.current_dir(directory);
+    }
+    command.envs(program.env.iter().map(|(name, value)| (name, value)));
+    let preload = format!("/proc/self/fd/{AGENT_FD}");
+    let own = program
+        .env
+        .iter()
+        .rev()
+        .find(|(name, _)| name == "LD_PRELOAD")
+        .map(|(_, value)| value.clone())
+        .or_else(|| std::env::var_os("LD_PRELOAD"));
+    let mut list = OsString::from(preload);
+    if let Some(own) = own.filter(|own| !own.is_empty()) {
+        list.push(":");
+        list.push(own);
+    }
+    command.env("LD_PRELOAD", list);
+    let letter = format!("{AGENT_FD},{trigger},{:x},{address}", program.mask.0);
+    command.env("CARGO_SNAPSHOT_AGENT", letter);
+    if let Some(streams) = streams {
+        command.stdin(Stdio::from(streams.terminal.try_clone()?));
+        command.stdout(Stdio::from(streams.terminal.try_clone()?));
+        if streams.stderr {
+            command.stderr(Stdio::from(streams.terminal.try_clone()?));
+        }
+    }
+    if let Some(group) = group {
+        command.process_group(group.as_raw());
+    }
+    let supervisor = getpid();
+    let agent = agent.as_raw_fd();
+    // Until the agent's handlers are in place the trigger waits.
+    let mask = program.mask.with(SignalSet::only(trigger));
+    let before_exec = move || {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        if getppid() != supervisor {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        // SAFETY: both are plain descriptor numbers; the second is not in use here.
+        if unsafe { libc::dup2(agent, AGENT_FD) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        sys::set_mask(mask);
+        Ok(())
+    };
+    // SAFETY: the closure calls async-signal-safe functions only, and allocates nothing.
+    unsafe { command.pre_exec(before_exec) };
+    let child = command.spawn()?;
+    i32::try_from(child.id()).map_err(io::Error::other)
+}
+
+/// Names the calling process for `ps`.
+pub(crate) fn name_process(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        let _ = prctl::set_name(&name);
+    }
+}

@@ -1,0 +1,195 @@
+//! What the supervisor knows.
+
+use std::collections::{HashSet, VecDeque};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::sys::signalfd::SignalFd;
+use nix::sys::termios::Termios;
+use nix::unistd::Pid;
+use snapshot_core::SnapshotId;
+use snapshot_core::timeline::Timeline;
+
+use super::echoes::Echoes;
+use super::family::Process;
+use super::interrupts::Fate;
+use super::links::{AgentLink, Switchboard};
+use super::presses::Presses;
+use super::reverting::Reverting;
+use super::screen::Screen;
+use super::spawn::{Program, Streams};
+use super::taking::{Asked, Taking};
+use crate::channel::{Channel, ToLauncher};
+use crate::control::{Answer, Request};
+use crate::event::{Event, Trigger};
+use crate::flags::{AllowKind, OnExit, OnInterrupt};
+
+/// The terminal the launcher took over, as it was before: if the launcher dies by a
+/// signal, its supervisor puts it back.
+#[derive(Debug)]
+pub(crate) struct OuterTerminal {
+    pub(crate) terminal: OwnedFd,
+    pub(crate) settings: Termios,
+}
+
+/// What the launcher decided before the session began.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) session: String,
+    pub(crate) launcher_pid: i32,
+    pub(crate) program: Program,
+    pub(crate) agent: OwnedFd,
+    /// The pty's inner side, if the launcher owns one.
+    pub(crate) streams: Option<Streams>,
+    pub(crate) outer: Option<OuterTerminal>,
+    /// The control socket, removed when the launcher could not.
+    pub(crate) socket: PathBuf,
+    pub(crate) trigger: i32,
+    pub(crate) on_exit: OnExit,
+    pub(crate) on_interrupt: OnInterrupt,
+    pub(crate) every: Option<Duration>,
+    pub(crate) keep_last: u32,
+    pub(crate) at_start: bool,
+    pub(crate) allow: Vec<AllowKind>,
+}
+
+/// A snapshot of the timeline.
+pub(crate) struct Snapshot {
+    pub(crate) pid: i32,
+    pub(crate) link: AgentLink,
+    pub(crate) label: Option<String>,
+    pub(crate) trigger: Trigger,
+    pub(crate) taken_ns: u64,
+    pub(crate) latency_us: u64,
+    pub(crate) rss_bytes: u64,
+    pub(crate) screen: Option<Screen>,
+    /// The program's own children at that moment: a revert leaves them alone.
+    pub(crate) family: HashSet<Process>,
+}
+
+/// The process that runs now.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) pid: i32,
+    /// Whether the agent is in it: not before its hello, nor after an exec.
+    pub(crate) has_agent: bool,
+}
+
+/// Something wanted, and whom to tell.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) token: Option<u64>,
+    pub(crate) request: Request,
+    pub(crate) trigger: Trigger,
+    pub(crate) asked_ns: u64,
+}
+
+/// What is under way.
+pub(crate) enum Phase {
+    /// The program runs.
+    Running,
+    Taking(Taking),
+    Reverting(Reverting),
+    /// The session is ending.
+    Ending {
+        /// When patience ends.
+        deadline_ns: u64,
+        /// What the launcher is to be told, once it is known.
+        status: Option<(Option<i32>, Option<i32>)>,
+    },
+}
+
+/// A conversation with the live process that waits for something.
+pub(crate) struct Caller {
+    pub(crate) link: AgentLink,
+    /// It waits to hear whose a SIGINT is, and that is held.
+    pub(crate) held: bool,
+}
+
+/// The supervisor itself.
+pub(crate) struct Supervisor {
+    pub(crate) config: Config,
+    pub(crate) channel: Rc<Channel>,
+    pub(crate) signals: SignalFd,
+    pub(crate) switchboard: Switchboard,
+    /// A terminal to record and restore.
+    pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) anchor: Option<Pid>,
+    pub(crate) live: Live,
+    pub(crate) timeline: Timeline<Snapshot>,
+    pub(crate) phase: Phase,
+    /// Requests that wait until the program runs again.
+    pub(crate) waiting: VecDeque<Wanted>,
+    /// The one take that the live process has been signalled for.
+    pub(crate) asked: Option<Asked>,
+    pub(crate) next_request: u32,
+    pub(crate) callers: Vec<Caller>,
+    pub(crate) presses: Presses,
+    /// How a press that is being held came.
+    pub(crate) held: Option<super::interrupts::Via>,
+    pub(crate) interrupts: Echoes<Fate>,
+    pub(crate) triggers: Echoes<()>,
+    /// An interrupt that came during a take, acted on after it.
+    pub(crate) interrupt_after_take: Option<(super::interrupts::Via, u64)>,
+    pub(crate) started: bool,
+    pub(crate) spawned_ns: u64,
+    pub(crate) start_snapshot_due: bool,
+    pub(crate) next_tick_ns: Option<u64>,
+    pub(crate) launcher_gone: bool,
+}
+
+impl Supervisor {
+    /// Tells the launcher. If it is gone, the end of the channel says so in its turn.
+    pub(crate) fn tell(&self, message: &ToLauncher) {
+        let _ = self.channel.send(message);
+    }
+
+    pub(crate) fn event(&self, event: Event) {
+        self.tell(&ToLauncher::Event(event));
+    }
+
+    pub(crate) fn note(&self, text: impl Into<String>) {
+        self.tell(&ToLauncher::Note(text.into()));
+    }
+
+    pub(crate) fn answer(&self, token: Option<u64>, answer: Answer) {
+        if let Some(token) = token {
+            self.tell(&ToLauncher::Answer { token, answer });
+        }
+    }
+
+    /// Says no, with the reason.
+    pub(crate) fn refuse(&self, token: Option<u64>, what: &str, cause: &str, help: &str) {
+        self.answer(
+            token,
+            Answer::Refused {
+                what: what.to_owned(),
+                cause: cause.to_owned(),
+                help: help.to_owned(),
+            },
+        );
+    }
+
+    pub(crate) fn depth(&self) -> u32 {
+        u32::try_from(self.timeline.depth()).unwrap_or(u32::MAX)
+    }
+
+    /// Which snapshots there are, as numbers.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.timeline.iter().map(|(id, _)| id.number()).collect()
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running)
+    }
+
+    /// The snapshot whose frozen copy has this pid.
+    pub(crate) fn snapshot_of(&self, pid: i32) -> Option<SnapshotId> {
+        self.timeline
+            .iter()
+            .find(|(_, snapshot)| snapshot.pid == pid)
+            .map(|(id, _)| id)
+    }
+}

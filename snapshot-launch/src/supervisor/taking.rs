@@ -1,0 +1,502 @@
+//! A take, seen from the supervisor; [`snapshot_core::take`] tells the whole story.
+
+#![expect(unsafe_code, reason = "queues a signal")]
+
+use std::collections::{HashSet, VecDeque};
+
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use snapshot_core::SnapshotId;
+use snapshot_core::sys::now_ns;
+use snapshot_core::wire::{Ask, FromAgent, FromSupervisor, LISTED, Obstacle, REQUEST_MAGIC, Text};
+
+use super::echoes::Recipient;
+use super::family::{self, Process};
+use super::links::{AgentLink, Heard};
+use super::preflight;
+use super::screen::Screen;
+use super::state::{Phase, Snapshot, Supervisor, Wanted};
+use crate::control::{Answer, Request};
+use crate::event::{Event, NotRolledBack, Refused, Taken, Trigger};
+
+/// How long the program may take to answer a request, and a copy to freeze.
+const PATIENCE_NS: u64 = 3_000_000_000;
+
+/// The live process has been signalled, and has not called yet.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    number: u32,
+    wanted: Wanted,
+    deadline_ns: u64,
+}
+
+/// A take under way.
+pub(crate) struct Taking {
+    id: SnapshotId,
+    link: AgentLink,
+    copy: AgentLink,
+    trigger: Trigger,
+    token: Option<u64>,
+    label: Option<String>,
+    asked_ns: u64,
+    screen: Option<Screen>,
+    family: HashSet<Process>,
+    not_rolled_back: Vec<NotRolledBack>,
+    rss_bytes: u64,
+    /// The live process says that the copy is made.
+    split: bool,
+    /// The copy says that it sleeps.
+    frozen: Option<i32>,
+    /// The snapshot is in the timeline; only the report is missing.
+    complete: bool,
+    deadline_ns: u64,
+}
+
+impl Taking {
+    pub(crate) fn link(&self) -> &AgentLink {
+        &self.link
+    }
+
+    pub(crate) fn copy(&self) -> &AgentLink {
+        &self.copy
+    }
+}
+
+impl Supervisor {
+    /// Asks the live process for a snapshot, as soon as it can be asked.
+    pub(crate) fn want_take(&mut self, wanted: Wanted) {
+        if !self.is_running() || self.asked.is_some() || !self.live.has_agent {
+            self.waiting.push_back(wanted);
+            return;
+        }
+        // Never 0, which the agent takes for none.
+        self.next_request = self.next_request.wrapping_add(1).max(1);
+        let number = self.next_request;
+        self.asked = Some(Asked {
+            number,
+            wanted,
+            deadline_ns: now_ns() + PATIENCE_NS,
+        });
+        queue_signal(
+            self.live.pid,
+            self.config.trigger,
+            REQUEST_MAGIC | u64::from(number),
+        );
+    }
+
+    /// The live process calls: it is in its handler, or in the library.
+    pub(crate) fn begin_take(
+        &mut self,
+        link: AgentLink,
+        ask: Ask,
+        at_ns: u64,
+        label: Text,
+        link_fd: i32,
+    ) {
+        if !self.is_running() {
+            link.say(&FromSupervisor::Denied);
+            return;
+        }
+        let label = Some(label.as_str().to_owned()).filter(|label| !label.is_empty());
+        let (trigger, token, label, asked_ns) = match ask {
+            Ask::Signal { .. } if self.start_snapshot_due => {
+                self.start_snapshot_due = false;
+                (Trigger::Start, None, None, at_ns)
+            }
+            Ask::Signal { sender } => {
+                let trigger = self.config.trigger;
+                let echo = self
+                    .triggers
+                    .echo_of(trigger, sender, Recipient::Live, now_ns());
+                if echo.is_some() {
+                    link.say(&FromSupervisor::Denied);
+                    return;
+                }
+                self.triggers
+                    .remember(trigger, sender, Recipient::Live, now_ns(), ());
+                (Trigger::Signal, None, None, at_ns)
+            }
+            Ask::Api => (Trigger::Api, None, label, at_ns),
+            Ask::Request(number) => match self.asked.take_if(|asked| asked.number == number) {
+                Some(Asked { wanted, .. }) => {
+                    let label = match wanted.request {
+                        Request::Take { label } => label,
+                        _ => None,
+                    };
+                    (wanted.trigger, wanted.token, label, wanted.asked_ns)
+                }
+                // It was refused meanwhile, since the program did not answer.
+                None => {
+                    link.say(&FromSupervisor::Denied);
+                    return;
+                }
+            },
+        };
+        let family = family::below(self.live.pid);
+        let findings = preflight::look(self.live.pid, link_fd, family.len(), &self.config.allow);
+        if let Some((kind, why, help)) = findings.refusal {
+            link.say(&FromSupervisor::Denied);
+            self.refuse_take(token, trigger, kind, &why, &help);
+            return;
+        }
+        let (copy, for_copy) = match AgentLink::pair() {
+            Ok(pair) => pair,
+            Err(error) => {
+                link.say(&FromSupervisor::Denied);
+                let why = format!("the supervisor has no descriptor left: {error}");
+                let help = "drop a snapshot, or raise `ulimit -n`";
+                self.refuse_take(token, trigger, "failed", &why, help);
+                return;
+            }
+        };
+        let id = self.timeline.next_id();
+        link.hand(&FromSupervisor::Granted { id: id.number() }, &for_copy);
+        self.phase = Phase::Taking(Taking {
+            id,
+            link,
+            copy,
+            trigger,
+            token,
+            label,
+            asked_ns,
+            screen: self.terminal.as_ref().and_then(Screen::record),
+            family,
+            not_rolled_back: findings.not_rolled_back,
+            rss_bytes: findings.rss_bytes,
+            split: false,
+            frozen: None,
+            complete: false,
+            deadline_ns: now_ns() + PATIENCE_NS,
+        });
+    }
+
+    /// The live process speaks in the middle of a take.
+    pub(crate) fn hear_taker(&mut self) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        match taking.link.hear() {
+            Heard::Nothing => {}
+            Heard::Message(FromAgent::Split { .. }) => {
+                taking.split = true;
+                self.complete_take();
+            }
+            Heard::Message(FromAgent::Running { at_ns }) if taking.complete => {
+                self.report_take(at_ns);
+            }
+            Heard::Message(FromAgent::Hindered(obstacle)) => {
+                let (kind, why, help) = explain(obstacle);
+                self.abandon_take(kind, &why, help);
+            }
+            Heard::Message(_) => self.abandon_take(
+                "failed",
+                "the agent and the supervisor are of different versions",
+                "install cargo-snapshot again",
+            ),
+            Heard::Closed if taking.complete => self.report_take(now_ns()),
+            // The live process has died. If the copy was made it will still freeze; its
+            // own end of the link tells whether.
+            Heard::Closed => taking.split = true,
+        }
+    }
+
+    /// The copy speaks.
+    pub(crate) fn hear_copy(&mut self) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        match taking.copy.hear() {
+            Heard::Nothing => {}
+            Heard::Message(FromAgent::Ready { pid }) => {
+                taking.frozen = Some(pid);
+                self.complete_take();
+            }
+            Heard::Message(FromAgent::Spoilt(step, errno)) => {
+                let (kind, why, help) = explain(Obstacle::Failed(step, errno));
+                self.abandon_take(kind, &why, help);
+            }
+            Heard::Message(FromAgent::Passed { signal, sender }) => {
+                let id = taking.id;
+                self.passed_on(id, signal, sender);
+            }
+            Heard::Message(_) => {}
+            Heard::Closed => self.abandon_take(
+                "failed",
+                "the frozen copy was killed before it was complete",
+                "try again",
+            ),
+        }
+    }
+
+    /// Adds the snapshot once both sides are done.
+    fn complete_take(&mut self) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        if taking.split && taking.frozen.is_some() && !taking.complete {
+            taking.complete = true;
+            taking.link.say(&FromSupervisor::Go {
+                id: taking.id.number(),
+            });
+        }
+    }
+
+    /// The program runs again: the snapshot is there, and is reported.
+    pub(crate) fn report_take(&mut self, running_ns: u64) {
+        let Phase::Taking(taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
+            return;
+        };
+        let latency_us = running_ns.saturating_sub(taking.asked_ns) / 1000;
+        self.timeline.push(
+            taking.id,
+            Snapshot {
+                pid: taking.frozen.unwrap_or(0),
+                link: taking.copy,
+                label: taking.label.clone(),
+                trigger: taking.trigger,
+                taken_ns: running_ns,
+                latency_us,
+                rss_bytes: taking.rss_bytes,
+                screen: taking.screen,
+                family: taking.family,
+            },
+        );
+        let event = Event::Taken(Taken {
+            id: taking.id.number(),
+            label: taking.label,
+            depth: self.depth(),
+            trigger: taking.trigger,
+            latency_us,
+            threads: 1,
+            rss_bytes: taking.rss_bytes,
+            not_rolled_back: taking.not_rolled_back,
+        });
+        self.event(event.clone());
+        self.answer(taking.token, Answer::Done(event));
+        self.drop_oldest_automatic();
+        if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
+            self.act_on_interrupt(via, asked_ns);
+        }
+    }
+
+    /// There will be no snapshot; the program goes on.
+    fn abandon_take(&mut self, kind: &str, why: &str, help: &str) {
+        let Phase::Taking(taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
+            return;
+        };
+        taking.link.say(&FromSupervisor::Denied);
+        if let Some(pid) = taking.frozen {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        self.refuse_take(taking.token, taking.trigger, kind, why, help);
+        if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
+            self.act_on_interrupt(via, asked_ns);
+        }
+    }
+
+    /// The live process died in the middle of a take. True if it leaves a snapshot, now
+    /// or as soon as its copy says so.
+    pub(crate) fn settle_take_of_dead(&mut self) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        // What the dead one has still said, and the copy's word, which comes at once or
+        // never: it holds the only other end of its link.
+        let deadline = now_ns() + PATIENCE_NS;
+        while taking.frozen.is_none() && now_ns() < deadline {
+            match taking.copy.hear() {
+                Heard::Message(FromAgent::Ready { pid }) => taking.frozen = Some(pid),
+                Heard::Message(FromAgent::Spoilt(..)) | Heard::Closed => break,
+                Heard::Message(_) => {}
+                Heard::Nothing => super::run::wait_readable(&taking.copy, deadline),
+            }
+        }
+        if taking.frozen.is_some() {
+            self.report_take(now_ns());
+        } else {
+            self.abandon_take(
+                "failed",
+                "the program died before the snapshot was complete",
+                "take the next one earlier",
+            );
+        }
+    }
+
+    /// Says that there is no snapshot, to everybody who should know.
+    fn refuse_take(
+        &mut self,
+        token: Option<u64>,
+        trigger: Trigger,
+        kind: &str,
+        why: &str,
+        help: &str,
+    ) {
+        self.event(Event::Refused(Refused {
+            trigger,
+            kind: kind.to_owned(),
+            why: why.to_owned(),
+            help: help.to_owned(),
+        }));
+        self.refuse(
+            token,
+            &format!("cannot snapshot `{}`", self.config.session),
+            why,
+            help,
+        );
+    }
+
+    /// Gives up on what has waited too long.
+    pub(crate) fn check_take_deadlines(&mut self, now: u64) {
+        if let Some(asked) = self.asked.take_if(|asked| now >= asked.deadline_ns) {
+            let (kind, why, help) = self.why_silent();
+            self.refuse_take(asked.wanted.token, asked.wanted.trigger, kind, &why, help);
+        }
+        if let Phase::Taking(taking) = &self.phase
+            && now >= taking.deadline_ns
+            && taking.split
+            && taking.frozen.is_none()
+        {
+            self.abandon_take(
+                "failed",
+                "the frozen copy did not come to rest",
+                "try again",
+            );
+        }
+        if !self.live.has_agent && now >= self.spawned_ns + PATIENCE_NS {
+            let takes: VecDeque<Wanted> = {
+                let (takes, others) = std::mem::take(&mut self.waiting)
+                    .into_iter()
+                    .partition(|wanted| matches!(wanted.request, Request::Take { .. }));
+                self.waiting = others;
+                takes
+            };
+            for wanted in takes {
+                let (kind, why, help) = self.why_silent();
+                self.refuse_take(wanted.token, wanted.trigger, kind, &why, help);
+            }
+        }
+    }
+
+    pub(crate) fn take_deadline(&self) -> Option<u64> {
+        let asked = self.asked.as_ref().map(|asked| asked.deadline_ns);
+        let taking = match &self.phase {
+            Phase::Taking(taking) if taking.split && taking.frozen.is_none() => {
+                Some(taking.deadline_ns)
+            }
+            _ => None,
+        };
+        let silent = (!self.live.has_agent && !self.waiting.is_empty())
+            .then_some(self.spawned_ns + PATIENCE_NS);
+        [asked, taking, silent].into_iter().flatten().min()
+    }
+
+    /// Why the live process has not answered.
+    fn why_silent(&self) -> (&'static str, String, &'static str) {
+        if !self.live.has_agent {
+            return (
+                "no-agent",
+                "the agent is not in the program: it has become one that is static or set-uid, or its loader refused"
+                    .to_owned(),
+                "launch that program itself to see why",
+            );
+        }
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.live.pid)).unwrap_or_default();
+        let field = |name: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(|value| value.trim().to_owned())
+                .unwrap_or_default()
+        };
+        let blocked = u64::from_str_radix(&field("SigBlk:"), 16).unwrap_or(0);
+        let trigger = crate::signals::name_of(self.config.trigger);
+        if blocked & (1 << (self.config.trigger - 1)) != 0 {
+            return (
+                "blocked",
+                format!("the program has {trigger} blocked"),
+                "choose another trigger with --signal",
+            );
+        }
+        match field("State:").chars().next() {
+            Some('T' | 't') => (
+                "stopped",
+                "the program is stopped".to_owned(),
+                "let it go on: `kill -CONT`, or detach the debugger",
+            ),
+            Some('D') => (
+                "stuck",
+                "the program waits inside the kernel and can't be interrupted".to_owned(),
+                "try again when the device or the file system answers",
+            ),
+            _ => (
+                "silent",
+                format!("the program did not answer {trigger}"),
+                "try again",
+            ),
+        }
+    }
+
+    /// Whether a trigger that arrived elsewhere is a new one; then it is wanted here.
+    pub(crate) fn trigger_arrived(&mut self, recipient: Recipient, sender: i32, asked_ns: u64) {
+        let trigger = self.config.trigger;
+        let now = now_ns();
+        if self
+            .triggers
+            .echo_of(trigger, sender, recipient, now)
+            .is_some()
+        {
+            return;
+        }
+        self.triggers.remember(trigger, sender, recipient, now, ());
+        self.want_take(Wanted {
+            token: None,
+            request: Request::Take { label: None },
+            trigger: Trigger::Signal,
+            asked_ns,
+        });
+    }
+
+    /// The answer to the library: what there is.
+    pub(crate) fn listing_for_agent(&self) -> FromSupervisor {
+        let mut ids = [0; LISTED];
+        for (slot, id) in ids.iter_mut().zip(self.ids()) {
+            *slot = id;
+        }
+        FromSupervisor::Done {
+            depth: self.depth(),
+            ids,
+        }
+    }
+}
+
+fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str) {
+    match obstacle {
+        Obstacle::Threads(count) => (
+            "threads",
+            format!(
+                "the program has {count} threads, and a copy would have only the one that makes it"
+            ),
+            "take the snapshot while a single thread runs; more than one is not supported yet",
+        ),
+        Obstacle::Failed(step, errno) => (
+            "failed",
+            format!(
+                "the program could not be copied while {}: {}",
+                step.doing(),
+                std::io::Error::from_raw_os_error(errno)
+            ),
+            "free some memory, processes or descriptors, and try again",
+        ),
+    }
+}
+
+/// Sends a signal that carries a value.
+pub(crate) fn queue_signal(pid: i32, signal: i32, value: u64) {
+    let value = libc::sigval {
+        sival_ptr: std::ptr::without_provenance_mut(usize::try_from(value).unwrap_or(0)),
+    };
+    // SAFETY: plain numbers; the value is never used as a pointer.
+    unsafe { libc::sigqueue(pid, signal, value) };
+}
