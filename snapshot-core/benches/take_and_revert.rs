@@ -8,6 +8,7 @@
 
 use std::env;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use snapshot_core::sys::now_ns;
@@ -115,18 +116,17 @@ fn launch_self() {
     }
 }
 
-/// Figures that no revert takes back: fork, take, kill and wait, revert.
-struct Figures {
-    shared: *mut u64,
-}
+/// Figures that no revert takes back: fork, take, kill and wait, revert, and two moments.
+#[derive(Default)]
+struct Figures([AtomicU64; 6]);
 
 impl Figures {
-    fn new() -> Self {
+    fn shared() -> &'static Self {
         // SAFETY: a new anonymous mapping touches no memory in use.
         let shared = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
-                4096,
+                size_of::<Self>(),
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED | libc::MAP_ANONYMOUS,
                 -1,
@@ -134,21 +134,16 @@ impl Figures {
             )
         };
         assert_ne!(shared, libc::MAP_FAILED, "there is memory");
-        Self {
-            shared: shared.cast(),
-        }
+        // SAFETY: mapped just now, zeroed, which is a valid value, and never unmapped.
+        unsafe { &*shared.cast() }
     }
 
     fn set(&self, index: usize, value: u64) {
-        assert!(index < 512);
-        // SAFETY: within the page, which only one process at a time uses.
-        unsafe { self.shared.add(index).write_volatile(value) };
+        self.0[index].store(value, Ordering::Relaxed);
     }
 
     fn get(&self, index: usize) -> u64 {
-        assert!(index < 512);
-        // SAFETY: as above.
-        unsafe { self.shared.add(index).read_volatile() }
+        self.0[index].load(Ordering::Relaxed)
     }
 }
 
@@ -157,8 +152,8 @@ fn measure(megabytes: usize) {
     for (page, byte) in memory.iter_mut().step_by(4096).enumerate() {
         *byte = page.to_le_bytes()[0];
     }
-    let figures = Figures::new();
-    for round in 0..ROUNDS {
+    let figures = Figures::shared();
+    for _ in 0..ROUNDS {
         // Both in turn, so that a noisy moment of the machine meets both.
         let (fork, kill) = raw_fork();
         figures.set(0, fork);
@@ -167,12 +162,15 @@ fn measure(megabytes: usize) {
         match snapshot().expect("a program with one thread can be taken") {
             Arrival::Live(_) => {
                 figures.set(1, now_ns() - figures.get(4));
-                memory[round] = 1;
+                memory[0] = 2;
                 figures.set(5, now_ns());
                 let error = revert();
                 panic!("{error:?}");
             }
-            Arrival::Reverted(_) => figures.set(3, now_ns() - figures.get(5)),
+            Arrival::Reverted(_) => {
+                assert_ne!(memory[0], 2, "the write was rolled back");
+                figures.set(3, now_ns() - figures.get(5));
+            }
         }
         println!(
             "{} {} {} {}",

@@ -172,7 +172,7 @@ unsafe fn take_with_all_blocked() -> Result<Outcome, Obstacle> {
         .ok_or(Obstacle::Failed(Step::Split, libc::EAGAIN))?;
     let identity = Identity::record()?;
     // Before the split: after it the live side moves them at once.
-    let objects = Objects::record().map_err(failed(Step::Record))?;
+    let mut objects = Objects::record().map_err(failed(Step::Record))?;
     let screen = Screen::record();
     let id = board.next_id.fetch_add(1, Ordering::Relaxed);
     let frozen = sys::getpid();

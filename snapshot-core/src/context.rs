@@ -16,8 +16,10 @@ use crate::sys::{self, SignalSet};
 /// # Safety
 /// `context` must be the third argument of the running handler.
 pub unsafe fn restart_interrupted_call(context: *mut libc::ucontext_t) {
-    // SAFETY: the caller's promise; the reference ends with this function.
-    let mask = SignalSet(unsafe { (&raw const (*context).uc_sigmask).cast::<u64>().read() });
+    // SAFETY: the caller's promise.
+    let mask = unsafe { &raw const (*context).uc_sigmask };
+    // SAFETY: a `sigset_t` begins with the kernel's set of 64 bits.
+    let mask = SignalSet(unsafe { mask.cast::<u64>().read() });
     // SAFETY: the caller's promise; no other reference into the context is alive.
     let mut frame = unsafe { SyscallFrame::new(context) };
     if frame.result_if_in_syscall() != Some(-i64::from(libc::EINTR)) {

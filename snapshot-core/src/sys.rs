@@ -17,7 +17,7 @@ pub struct Errno(pub i32);
 /// What a wrapper returns.
 pub type Result<T> = core::result::Result<T, Errno>;
 
-fn check(answer: isize) -> Result<usize> {
+fn check(answer: i64) -> Result<usize> {
     usize::try_from(answer).map_err(|_| Errno(i32::try_from(-answer).unwrap_or(libc::EINVAL)))
 }
 
@@ -180,7 +180,14 @@ pub(crate) fn read_own_memory(address: usize, into: &mut [u8]) -> Result<()> {
 pub(crate) fn lseek(fd: i32, offset: i64, whence: i32) -> Result<i64> {
     plain(
         libc::SYS_lseek,
-        [arg(fd), offset as usize, arg(whence), 0, 0, 0],
+        [
+            arg(fd),
+            usize::from_ne_bytes(offset.to_ne_bytes()),
+            arg(whence),
+            0,
+            0,
+            0,
+        ],
     )
     .map(|offset| i64::try_from(offset).unwrap_or(i64::MAX))
 }

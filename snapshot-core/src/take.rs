@@ -147,7 +147,7 @@ unsafe fn converse(
 fn live_as_frozen(id: u32, link: Link, identity: &Identity) -> Outcome {
     let mut link = link;
     settle(id, identity);
-    let objects = match Objects::record() {
+    let mut objects = match Objects::record() {
         Ok(objects) => objects,
         Err(errno) => {
             let _ = link.say(FromAgent::Spoilt(Step::Record, errno.0));

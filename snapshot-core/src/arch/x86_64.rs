@@ -17,16 +17,16 @@ pub(crate) const SYS_CLONE3: i64 = 435;
 /// # Safety
 /// The arguments must be what the named call expects; see its manual page.
 #[inline(always)]
-pub(crate) unsafe fn syscall(number: i64, arguments: [usize; 6]) -> isize {
+pub(crate) unsafe fn syscall(number: i64, arguments: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = arguments;
-    let answer: isize;
+    let answer: i64;
     // SAFETY: the `syscall` instruction clobbers rcx and r11 alone, which are declared;
     // the caller vouches for what the kernel does with the arguments. Memory is assumed
     // changed, since no `nomem` is given.
     unsafe {
         asm!(
             "syscall",
-            inlateout("rax") number as isize => answer,
+            inlateout("rax") number => answer,
             in("rdi") a,
             in("rsi") b,
             in("rdx") c,

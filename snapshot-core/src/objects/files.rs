@@ -21,8 +21,8 @@ struct Offset {
 
 /// The offsets of every open file, in a mapping of their own.
 pub(super) struct Offsets {
-    records: Option<NonNull<Offset>>,
-    count: usize,
+    records: NonNull<[Offset]>,
+    /// Length of the mapping; 0 where there is none.
     bytes: usize,
 }
 
@@ -54,56 +54,53 @@ impl Offsets {
         procfs::for_each_number(OPEN, |fd| {
             count += usize::from(offset_of(fd, &outputs).is_some());
         })?;
-        if count == 0 {
-            return Ok(Self {
-                records: None,
-                count: 0,
-                bytes: 0,
-            });
-        }
         let bytes = count * size_of::<Offset>();
-        let records: NonNull<Offset> = sys::map_memory(bytes, false)
-            .ok_or(Errno(libc::ENOMEM))?
-            .cast();
-        let mut filled = 0;
+        let start = if bytes == 0 {
+            NonNull::dangling()
+        } else {
+            sys::map_memory(bytes, false)
+                .ok_or(Errno(libc::ENOMEM))?
+                .cast()
+        };
+        let mut offsets = Self {
+            records: NonNull::slice_from_raw_parts(start, count),
+            bytes,
+        };
+        // A descriptor can't come or go in between: everything is parked. Should one all
+        // the same, the record that is left over names no descriptor.
+        let mut slots = offsets.slots().iter_mut();
         procfs::for_each_number(OPEN, |fd| {
             if let Some(at) = offset_of(fd, &outputs)
-                && filled < count
+                && let Some(slot) = slots.next()
             {
-                // SAFETY: the mapping has room for `count` records, page-aligned, and
-                // `filled` is less.
-                unsafe { records.add(filled).write(Offset { fd, at }) };
-                filled += 1;
+                *slot = Offset { fd, at };
             }
         })?;
-        Ok(Self {
-            records: Some(records),
-            count: filled,
-            bytes,
-        })
+        for slot in slots {
+            slot.fd = -1;
+        }
+        Ok(offsets)
     }
 
-    fn iter(&self) -> impl Iterator<Item = Offset> + '_ {
-        (0..self.count).filter_map(|index| {
-            let records = self.records?;
-            // SAFETY: `count` records have been written.
-            Some(unsafe { records.add(index).read() })
-        })
+    fn slots(&mut self) -> &mut [Offset] {
+        // SAFETY: an empty slice, or a mapping of this length that is all our own; the
+        // kernel has zeroed it, and zeros are a valid record.
+        unsafe { self.records.as_mut() }
     }
 
     /// Seeks back; the number of files where that failed.
-    pub(super) fn restore(&self) -> u32 {
+    pub(super) fn restore(&mut self) -> u32 {
         let mut failed = 0;
-        for Offset { fd, at } in self.iter() {
-            failed += u32::from(sys::lseek(fd, at, libc::SEEK_SET).is_err());
+        for &mut Offset { fd, at } in self.slots() {
+            failed += u32::from(fd >= 0 && sys::lseek(fd, at, libc::SEEK_SET).is_err());
         }
         failed
     }
 
     pub(super) fn release(self) {
-        if let Some(records) = self.records {
+        if self.bytes != 0 {
             // SAFETY: `self` is the only user of the mapping, and ends here.
-            unsafe { sys::unmap_memory(records.cast(), self.bytes) };
+            unsafe { sys::unmap_memory(self.records.cast(), self.bytes) };
         }
     }
 }
@@ -118,7 +115,7 @@ mod tests {
         let mut file = std::fs::File::open("/proc/self/exe").expect("the test itself");
         let mut bytes = [0; 10];
         file.read_exact(&mut bytes).expect("it is long enough");
-        let offsets = Offsets::record().expect("/proc is mounted");
+        let mut offsets = Offsets::record().expect("/proc is mounted");
         file.read_exact(&mut bytes).expect("it is long enough");
         assert_eq!(offsets.restore(), 0);
         assert_eq!(file.stream_position().expect("a file"), 10);

@@ -27,7 +27,7 @@ impl Objects {
     }
 
     /// Puts them back; the number of those that could not be.
-    pub(crate) fn restore(&self) -> u32 {
+    pub(crate) fn restore(&mut self) -> u32 {
         self.files.restore() + self.timers.restore()
     }
 

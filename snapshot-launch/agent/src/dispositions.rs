@@ -17,7 +17,7 @@ use libc::{sighandler_t, siginfo_t, ucontext_t};
 use snapshot_core::restart_interrupted_call;
 use snapshot_core::sys::{self, SignalSet};
 
-use crate::{handlers, session};
+use crate::{errno, handlers, session};
 
 /// One signal's disposition as the program has set it.
 #[derive(Clone, Copy)]
@@ -176,7 +176,9 @@ pub(crate) unsafe fn run_own(signal: c_int, info: *mut siginfo_t, context: *mut 
             }
             if signal != libc::SIGINT {
                 // SAFETY: the context is the running handler's.
-                let before = unsafe { (&raw const (*context).uc_sigmask).cast::<u64>().read() };
+                let before = unsafe { &raw const (*context).uc_sigmask };
+                // SAFETY: a `sigset_t` begins with the kernel's set of 64 bits.
+                let before = unsafe { before.cast::<u64>().read() };
                 let mut mask = SignalSet(before).with(SignalSet(wanted.mask));
                 if wanted.flags & libc::SA_NODEFER == 0 {
                     mask = mask.with(SignalSet::only(signal));
@@ -269,11 +271,6 @@ fn exchange(signal: c_int, new: Option<Disposition>) -> Disposition {
     old
 }
 
-fn set_errno(errno: c_int) {
-    // SAFETY: libc's errno is writable by the calling thread.
-    unsafe { *libc::__errno_location() = errno };
-}
-
 /// sigaction(3) of the program.
 ///
 /// # Safety
@@ -295,7 +292,7 @@ pub unsafe extern "C" fn sigaction(
         return 0;
     }
     let Some(real) = real_sigaction() else {
-        set_errno(libc::ENOSYS);
+        errno::set(libc::ENOSYS);
         return -1;
     };
     // SAFETY: the caller's promise.
@@ -356,7 +353,7 @@ macro_rules! signal_function {
                 // SAFETY: the caller's promise.
                 Some(real) => unsafe { real(signal, handler) },
                 None => {
-                    set_errno(libc::ENOSYS);
+                    errno::set(libc::ENOSYS);
                     libc::SIG_ERR
                 }
             }

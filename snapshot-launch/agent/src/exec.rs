@@ -23,7 +23,7 @@ use snapshot_core::wire::{FromAgent, FromSupervisor};
 
 use crate::dispositions::Real;
 use crate::environment::{ENVIRON, LETTER, PRELOAD, bytes_of};
-use crate::session;
+use crate::{errno, session};
 
 type Strings = *const *const c_char;
 
@@ -73,13 +73,18 @@ impl Heap {
         unsafe { self.start.add(self.used) }
     }
 
-    fn number(&mut self, mut number: u64, base: u64) -> Option<()> {
+    fn number(&mut self, mut number: u64, base: u32) -> Option<()> {
         let mut digits = [0_u8; 20];
         let mut first = digits.len();
         loop {
             first -= 1;
-            digits[first] = b"0123456789abcdef"[(number % base) as usize % 16];
-            number /= base;
+            let [digit, ..] = (number % u64::from(base)).to_le_bytes();
+            digits[first] = if digit < 10 {
+                b'0' + digit
+            } else {
+                b'a' + digit - 10
+            };
+            number /= u64::from(base);
             if number == 0 {
                 break;
             }
@@ -230,11 +235,10 @@ fn carrying(environment: Strings, exec: impl Fn(Strings) -> c_int) -> c_int {
     match Carried::prepare(environment) {
         Some(carried) => {
             let answer = exec(carried.environment);
-            // SAFETY: the exec has failed, and errno, which says why, is this thread's.
-            let errno = unsafe { *libc::__errno_location() };
+            // It says why, and the calls below may change it.
+            let errno = errno::get();
             carried.put_back();
-            // SAFETY: as above.
-            unsafe { *libc::__errno_location() = errno };
+            errno::set(errno);
             answer
         }
         None => {
@@ -256,8 +260,7 @@ fn call(real: &Real, what: *const c_char, arguments: Strings, environment: Strin
         // SAFETY: the program's own arguments, and an environment in the same form.
         Some(real) => unsafe { real(what, arguments, environment) },
         None => {
-            // SAFETY: errno is this thread's.
-            unsafe { *libc::__errno_location() = libc::ENOSYS };
+            errno::set(libc::ENOSYS);
             -1
         }
     }
@@ -419,16 +422,14 @@ fn exec_gathered(
     exec: impl Fn(Strings, Strings) -> c_int,
 ) -> c_int {
     let Some(mut heap) = Heap::new() else {
-        // SAFETY: errno is this thread's.
-        unsafe { *libc::__errno_location() = libc::ENOMEM };
+        errno::set(libc::ENOMEM);
         return -1;
     };
     // SAFETY: laid out by the code above.
     let answer = match unsafe { gather(&mut heap, in_registers, on_stack) } {
         Some((arguments, after)) => exec(arguments, after),
         None => {
-            // SAFETY: errno is this thread's.
-            unsafe { *libc::__errno_location() = libc::E2BIG };
+            errno::set(libc::E2BIG);
             -1
         }
     };

@@ -20,6 +20,7 @@
 
 mod dispositions;
 mod environment;
+mod errno;
 mod exec;
 mod exports;
 mod handlers;

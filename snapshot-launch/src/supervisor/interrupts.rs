@@ -48,17 +48,14 @@ impl Supervisor {
         } else {
             Via::Elsewhere
         };
+        // A live process that waits for an answer has asked by itself.
         self.interrupt(via, recipient, sender);
     }
 
     /// Ctrl+C was typed in the launcher's terminal.
     pub(crate) fn interrupt_typed(&mut self) {
         let fate = self.decide(Via::Typed);
-        if fate == Fate::Own || fate == Fate::Swallowed {
-            self.tell(&ToLauncher::Typed {
-                is_own: fate == Fate::Own,
-            });
-        }
+        self.settle(Via::Typed, fate);
     }
 
     /// The live process has a SIGINT and asks whose it is.
@@ -68,16 +65,9 @@ impl Supervisor {
             link.say(&FromSupervisor::Own);
             return;
         }
-        // Held or not, the link must be known before anything is decided.
         self.callers.push(Caller { link, held: true });
         let fate = self.interrupt(Via::Live, Recipient::Live, sender);
-        let answer = match fate {
-            Fate::Own => FromSupervisor::Own,
-            Fate::Swallowed => FromSupervisor::Denied,
-            // It waits, until the held press is due or its branch ends.
-            Fate::Held | Fate::Reverts => return,
-        };
-        self.answer_held(&answer);
+        self.settle(Via::Live, fate);
     }
 
     fn interrupt(&mut self, via: Via, recipient: Recipient, sender: i32) -> Fate {
@@ -104,7 +94,10 @@ impl Supervisor {
         let now = now_ns();
         match self.presses.press(now) {
             Press::Swallow => {
-                self.let_go_of_held();
+                // The held one turns out to be part of the burst as well.
+                if let Some(held) = self.held.take() {
+                    self.settle(held, Fate::Swallowed);
+                }
                 Fate::Swallowed
             }
             Press::Hold => {
@@ -116,12 +109,11 @@ impl Supervisor {
     }
 
     /// Does what an interrupt does now.
-    pub(crate) fn act_on_interrupt(&mut self, via: Via, asked_ns: u64) -> Fate {
+    fn act_on_interrupt(&mut self, via: Via, asked_ns: u64) -> Fate {
         match self.phase {
             // Being reverted is what it wants.
             Phase::Reverting(_) => {
                 self.presses.reverted();
-                self.release_typed(via, false);
                 return Fate::Swallowed;
             }
             Phase::Ending { .. } => return Fate::Swallowed,
@@ -135,53 +127,48 @@ impl Supervisor {
         let reverts = self.config.on_interrupt == OnInterrupt::Revert;
         if reverts && self.begin_revert(None, false, Ended::Interrupted, asked_ns, None) {
             self.presses.reverted();
-            self.release_typed(via, false);
             return Fate::Reverts;
         }
-        match via {
-            Via::Elsewhere => queue_signal(self.live.pid, libc::SIGINT, PASSED_MAGIC),
-            Via::Typed | Via::Live | Via::Group => {}
+        if via == Via::Elsewhere {
+            queue_signal(self.live.pid, libc::SIGINT, PASSED_MAGIC);
         }
         Fate::Own
     }
 
-    /// Lets the launcher's input flow again; it waits for this after every Ctrl+C.
-    fn release_typed(&self, via: Via, is_own: bool) {
-        if via == Via::Typed {
-            self.tell(&ToLauncher::Typed { is_own });
-        }
-    }
-
-    /// The held press turned out to be part of a burst.
-    fn let_go_of_held(&mut self) {
-        if let Some(via) = self.held.take() {
-            self.release_typed(via, false);
-            self.answer_held(&FromSupervisor::Denied);
-        }
+    /// Acts on an interrupt that has waited.
+    pub(crate) fn act_later(&mut self, via: Via, asked_ns: u64) {
+        let fate = self.act_on_interrupt(via, asked_ns);
+        self.settle(via, fate);
     }
 
     /// The held press was meant after all, if its time has come.
     pub(crate) fn check_held(&mut self, now: u64) {
-        if !self.presses.due(now) {
-            return;
-        }
-        let Some(via) = self.held.take() else {
-            return;
-        };
-        match self.act_on_interrupt(via, now) {
-            Fate::Own => {
-                self.release_typed(via, true);
-                self.answer_held(&FromSupervisor::Own);
-            }
-            Fate::Swallowed => self.answer_held(&FromSupervisor::Denied),
-            Fate::Reverts | Fate::Held => {}
+        if self.presses.due(now)
+            && let Some(via) = self.held.take()
+        {
+            self.act_later(via, now);
         }
     }
 
-    fn answer_held(&mut self, answer: &FromSupervisor) {
+    /// Tells those who wait what became of an interrupt: the launcher, whose keyboard
+    /// waits, and the live process in its handler.
+    fn settle(&mut self, via: Via, fate: Fate) {
+        let is_own = match fate {
+            Fate::Held => return,
+            Fate::Own => true,
+            Fate::Swallowed | Fate::Reverts => false,
+        };
+        if via == Via::Typed {
+            self.tell(&ToLauncher::Typed { is_own });
+        }
+        let answer = if is_own {
+            FromSupervisor::Own
+        } else {
+            FromSupervisor::Denied
+        };
         self.callers.retain(|caller| {
             if caller.held {
-                caller.link.say(answer);
+                caller.link.say(&answer);
             }
             !caller.held
         });

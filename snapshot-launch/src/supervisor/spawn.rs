@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use nix::libc;
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid};
 use snapshot_core::sys::{self, SignalSet};
@@ -73,6 +74,12 @@ pub(crate) fn anchor() -> io::Result<Pid> {
 /// the way of any that the program's loader uses.
 const AGENT_FD: RawFd = 250;
 
+/// The same, where the limit on descriptors is lower.
+fn agent_fd() -> RawFd {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
+    RawFd::try_from(soft.saturating_sub(1)).map_or(AGENT_FD, |last| last.min(AGENT_FD))
+}
+
 /// Starts the program, with the agent preloaded.
 ///
 /// # Errors
@@ -91,7 +98,8 @@ pub(crate) fn program(
         command.current_dir(directory);
     }
     command.envs(program.env.iter().map(|(name, value)| (name, value)));
-    let preload = format!("/proc/self/fd/{AGENT_FD}");
+    let agent_fd = agent_fd();
+    let preload = format!("/proc/self/fd/{agent_fd}");
     let own = program
         .env
         .iter()
@@ -105,7 +113,7 @@ pub(crate) fn program(
         list.push(own);
     }
     command.env("LD_PRELOAD", list);
-    let letter = format!("{AGENT_FD},{trigger},{:x},{address}", program.mask.0);
+    let letter = format!("{agent_fd},{trigger},{:x},{address}", program.mask.0);
     command.env("CARGO_SNAPSHOT_AGENT", letter);
     if let Some(streams) = streams {
         command.stdin(Stdio::from(streams.terminal.try_clone()?));
@@ -127,7 +135,7 @@ pub(crate) fn program(
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
         // SAFETY: both are plain descriptor numbers; the second is not in use here.
-        if unsafe { libc::dup2(agent, AGENT_FD) } < 0 {
+        if unsafe { libc::dup2(agent, agent_fd) } < 0 {
             return Err(io::Error::last_os_error());
         }
         sys::set_mask(mask);

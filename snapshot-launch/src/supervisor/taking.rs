@@ -276,7 +276,7 @@ impl Supervisor {
         self.answer(taking.token, Answer::Done(event));
         self.drop_oldest_automatic();
         if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
-            self.act_on_interrupt(via, asked_ns);
+            self.act_later(via, asked_ns);
         }
     }
 
@@ -291,7 +291,7 @@ impl Supervisor {
         }
         self.refuse_take(taking.token, taking.trigger, kind, why, help);
         if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
-            self.act_on_interrupt(via, asked_ns);
+            self.act_later(via, asked_ns);
         }
     }
 

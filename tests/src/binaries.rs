@@ -1,0 +1,117 @@
+//! The binaries under test, built once a test process, and the guests beside them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use cargo_metadata::Message;
+
+/// The two binaries of the tool.
+#[derive(Debug)]
+pub struct Tools {
+    /// The cargo subcommand.
+    pub cargo_snapshot: PathBuf,
+    /// The launcher.
+    pub snapshot_launch: PathBuf,
+}
+
+/// The tool, built by the same cargo, in the same profile and target directory as the
+/// running test. Cargo builds no other package's binaries for a test by itself.
+///
+/// # Panics
+/// When the build fails.
+pub fn tools() -> &'static Tools {
+    static TOOLS: OnceLock<Tools> = OnceLock::new();
+    TOOLS.get_or_init(|| {
+        crate::deadline::guard_this_process();
+        build()
+    })
+}
+
+/// The program `cargo` that runs the tests.
+pub fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+/// Where cargo puts binaries of the running test's profile.
+fn profile_directory() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has an executable");
+    let dependencies = test.parent().expect("an executable lies in a directory");
+    dependencies
+        .parent()
+        .expect("cargo puts tests into `deps`")
+        .to_owned()
+}
+
+fn build() -> Tools {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests are a member of the workspace")
+        .join("Cargo.toml");
+    let directory = profile_directory();
+    let mut command = Command::new(cargo());
+    command
+        .args(["build", "--message-format=json-render-diagnostics", "--bins"])
+        .args(["-p", "cargo-snapshot", "-p", "snapshot-launch"])
+        .arg("--manifest-path")
+        .arg(manifest)
+        .arg("--target-dir")
+        .arg(directory.parent().expect("a profile's directory has a parent"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    if directory.ends_with("release") {
+        command.arg("--release");
+    }
+    let output = command.output().expect("cargo runs the tests, so it runs");
+    assert!(output.status.success(), "the tool does not build");
+
+    let mut found = Vec::new();
+    for message in Message::parse_stream(output.stdout.as_slice()) {
+        if let Message::CompilerArtifact(artifact) = message.expect("cargo speaks JSON")
+            && let Some(executable) = artifact.executable
+        {
+            found.push((artifact.target.name, executable.into_std_path_buf()));
+        }
+    }
+    let path_of = |name: &str| {
+        let (_, path) = found
+            .iter()
+            .find(|(target, _)| target == name)
+            .unwrap_or_else(|| panic!("cargo built no `{name}`"));
+        path.clone()
+    };
+    Tools {
+        cargo_snapshot: path_of("cargo-snapshot"),
+        snapshot_launch: path_of("snapshot-launch"),
+    }
+}
+
+/// A guest program by its name. Cargo has built it before the test.
+///
+/// # Panics
+/// When there is no such guest.
+pub fn guest(name: &str) -> PathBuf {
+    let path = profile_directory().join(name);
+    assert!(path.is_file(), "there is no guest `{name}`");
+    path
+}
+
+/// Compiles a C program of a few lines, and says where it is. Every machine that builds
+/// Rust has a C compiler, since it links with it.
+///
+/// # Panics
+/// When it does not compile.
+pub fn compile_c(source: &str, options: &[&str], directory: &Path) -> PathBuf {
+    let file = directory.join("guest.c");
+    std::fs::write(&file, source).expect("the test's own directory is writable");
+    let program = directory.join("guest");
+    let output = crate::deadline::run(
+        Command::new("cc")
+            .arg("-o")
+            .arg(&program)
+            .arg(&file)
+            .args(options),
+    );
+    assert!(output.success(), "cc failed:\n{}", output.stderr);
+    program
+}

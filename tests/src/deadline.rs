@@ -1,0 +1,172 @@
+//! Deadlines: no test can hang, whatever the tool does.
+//!
+//! Three nets. Each wait of the harness gives up after [`PATIENCE`] and fails the test
+//! with what came out so far. Each launched program carries an alarm, which the kernel
+//! keeps across `exec`, and a parent-death signal. And the test process has an alarm of
+//! its own, a little after a watchdog has named the tests that were running.
+#![expect(unsafe_code, reason = "sets an alarm between fork and exec")]
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long to wait for one condition. Generous: a noisy machine is no failure.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The life of one launched program.
+const SESSION_SECONDS: u32 = 120;
+
+/// The life of a test process, its builds included.
+const PROCESS_SECONDS: u32 = 900;
+
+/// Between two looks at a condition.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// Looks until `condition` gives something, or [`PATIENCE`] is over.
+pub fn wait<T>(mut condition: impl FnMut() -> Option<T>) -> Option<T> {
+    wait_for(PATIENCE, &mut condition)
+}
+
+/// Looks until `condition` gives something, or `patience` is over.
+pub fn wait_for<T>(patience: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = condition() {
+            return Some(found);
+        }
+        if begin.elapsed() > patience {
+            return None;
+        }
+        std::thread::sleep(GLANCE);
+    }
+}
+
+/// Lets time pass where the tool promises something *about* time: two presses that are
+/// further apart than a burst, for instance. Never to wait for something to happen.
+pub fn pace(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
+/// What a short program said.
+#[derive(Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Whether it ended with status 0.
+    pub fn success(&self) -> bool {
+        self.status.success()
+    }
+}
+
+/// Runs a program to its end, without input, under the kernel's deadline.
+///
+/// # Panics
+/// When it can't be started.
+pub fn run(command: &mut Command) -> Output {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = spawn(command);
+    let mut errors = child.stderr.take().expect("stderr is a pipe");
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        errors.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let mut stdout = Vec::new();
+    child
+        .stdout
+        .take()
+        .expect("stdout is a pipe")
+        .read_to_end(&mut stdout)
+        .expect("a pipe can be read");
+    let stderr = reader
+        .join()
+        .expect("the reader does not panic")
+        .expect("a pipe can be read");
+    Output {
+        status: child.wait().expect("the child is ours to wait for"),
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+    }
+}
+
+/// Starts a program that can outlive neither its deadline nor the calling thread.
+///
+/// # Panics
+/// When it can't be started.
+pub fn spawn(command: &mut Command) -> std::process::Child {
+    guard_this_process();
+    // SAFETY: the closure makes two system calls and touches no memory, so it may run
+    // in a child forked from a process with threads.
+    unsafe { command.pre_exec(limit_life) };
+    let _one_at_a_time = spawning();
+    command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"))
+}
+
+/// Held while descriptors that a child must not inherit are made, and while children
+/// are made.
+pub(crate) fn spawning() -> MutexGuard<'static, ()> {
+    static SPAWNING: Mutex<()> = Mutex::new(());
+    SPAWNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn limit_life() -> std::io::Result<()> {
+    // SAFETY: takes numbers only.
+    let done = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    if done != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: takes a number; the alarm stays over exec, and SIGALRM's default ends the
+    // program.
+    unsafe { libc::alarm(SESSION_SECONDS) };
+    Ok(())
+}
+
+/// The tests that have a session now.
+static RUNNING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Names the calling test for the watchdog.
+pub(crate) fn note_test() {
+    if let Some(name) = std::thread::current().name() {
+        RUNNING
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned());
+    }
+}
+
+/// The calling test is over.
+pub(crate) fn forget_test() {
+    if let Some(name) = std::thread::current().name() {
+        RUNNING
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
+    }
+}
+
+/// Gives the test process its last resort, once.
+pub fn guard_this_process() {
+    static GUARD: Once = Once::new();
+    GUARD.call_once(|| {
+        nix::unistd::alarm::set(PROCESS_SECONDS);
+        std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_secs(u64::from(PROCESS_SECONDS) - 5));
+            let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!("the deadline of the test process is near; still running: {running:?}");
+        });
+    });
+}

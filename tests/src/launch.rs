@@ -1,0 +1,181 @@
+//! What to launch: the tool with its flags and a program, or a program without the tool.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::binaries;
+use crate::events::Events;
+use crate::leaks::MARK;
+use crate::piped::PipedSession;
+use crate::place::Place;
+use crate::terminal::TerminalSession;
+
+/// A session to be started, by [`Launch::piped`] or [`Launch::terminal`].
+#[derive(Debug)]
+#[must_use = "nothing runs until `piped` or `terminal`"]
+pub struct Launch {
+    place: Arc<Place>,
+    front: Vec<OsString>,
+    tool: bool,
+    flags: Vec<OsString>,
+    program: Vec<OsString>,
+    environment: Vec<(OsString, Option<OsString>)>,
+    directory: Option<PathBuf>,
+}
+
+impl Launch {
+    fn new(front: Vec<OsString>, tool: bool) -> Self {
+        Self {
+            place: Place::new(),
+            front,
+            tool,
+            flags: Vec::new(),
+            program: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+        }
+    }
+
+    /// `snapshot-launch -- PROGRAM`.
+    pub fn program(program: impl AsRef<OsStr>) -> Self {
+        let front = vec![binaries::tools().snapshot_launch.clone().into()];
+        Self::new(front, true).arg(program)
+    }
+
+    /// `snapshot-launch` with a guest of this package.
+    pub fn guest(name: &str) -> Self {
+        Self::program(binaries::guest(name))
+    }
+
+    /// The guest that answers commands.
+    pub fn commander() -> Self {
+        Self::guest("commander")
+    }
+
+    /// `cargo-snapshot snapshot VERB ARGUMENTS`, as cargo starts it. What follows by
+    /// [`Launch::arg`] comes behind `--`.
+    pub fn cargo_snapshot(arguments: &[&str]) -> Self {
+        let mut front: Vec<OsString> = vec![
+            binaries::tools().cargo_snapshot.clone().into(),
+            "snapshot".into(),
+        ];
+        front.extend(arguments.iter().map(OsString::from));
+        Self::new(front, true)
+    }
+
+    /// A program without the tool. If it starts the tool in turn, that finds the events
+    /// file in its environment.
+    pub fn bare(program: impl AsRef<OsStr>) -> Self {
+        Self::new(vec![program.as_ref().to_owned()], false)
+    }
+
+    /// Adds a flag of the tool.
+    pub fn flag(mut self, flag: impl AsRef<OsStr>) -> Self {
+        self.flags.push(flag.as_ref().to_owned());
+        self
+    }
+
+    /// Adds an argument of the program.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.program.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments of the program.
+    pub fn args<I, S>(mut self, arguments: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        for argument in arguments {
+            self = self.arg(argument);
+        }
+        self
+    }
+
+    /// Sets a variable of the environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .push((name.into(), Some(value.as_ref().to_owned())));
+        self
+    }
+
+    /// Takes a variable out of the environment.
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.environment.push((name.into(), None));
+        self
+    }
+
+    /// Runs in this directory; the place's work directory else.
+    pub fn directory(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
+        self
+    }
+
+    /// Runs in the same place as another session, so that both are one user's.
+    pub fn place(mut self, place: &Arc<Place>) -> Self {
+        self.place = Arc::clone(place);
+        self
+    }
+
+    /// Starts it with pipes for stdin, stdout and stderr, and no terminal anywhere.
+    pub fn piped(self) -> PipedSession {
+        PipedSession::start(self)
+    }
+
+    /// Starts it as the leader of a session on a new terminal of 24 lines of 100.
+    pub fn terminal(self) -> TerminalSession {
+        TerminalSession::start(self)
+    }
+
+    pub(crate) fn prepare(self) -> Prepared {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        // Only ever compared for being unequal.
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mark = format!("{}-{number}", std::process::id());
+        let events = self.place.path(&format!("events-{number}.jsonl"));
+
+        let mut command = Command::new(&self.front[0]);
+        command.args(&self.front[1..]);
+        if self.tool {
+            command.arg("--events").arg(&events).args(&self.flags);
+            if !self.program.is_empty() {
+                command.arg("--");
+            }
+        }
+        command.args(&self.program);
+        self.place.furnish(&mut command);
+        command.env(MARK, &mark);
+        if !self.tool {
+            command.env("CARGO_SNAPSHOT_EVENTS", &events);
+        }
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        Prepared {
+            command,
+            mark,
+            events: Events::new(&events),
+            tool: self.tool,
+            place: self.place,
+        }
+    }
+}
+
+/// A launch with everything decided.
+pub(crate) struct Prepared {
+    pub(crate) command: Command,
+    pub(crate) mark: String,
+    pub(crate) events: Events,
+    pub(crate) tool: bool,
+    pub(crate) place: Arc<Place>,
+}

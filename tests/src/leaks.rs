@@ -1,0 +1,111 @@
+//! After a session nothing of it may be left: no process, no socket, no file.
+//!
+//! Processes are known by a mark in the environment they were launched with, which all
+//! their descendants inherit, whatever their parent, session or name is by then.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::deadline;
+use crate::process::{self, Process};
+
+/// The environment variable that carries the mark.
+pub const MARK: &str = "SNAPSHOT_TEST_MARK";
+
+/// How long the tool has to clear up after the launcher's end: its own promise.
+pub const PROMISED: Duration = Duration::from_secs(1);
+
+/// The processes that carry `mark`, zombies left out: those have no environment.
+pub fn processes(mark: &str) -> Vec<Process> {
+    let wanted = format!("{MARK}={mark}");
+    Process::all()
+        .into_iter()
+        .filter(|process| {
+            fs::read(format!("/proc/{}/environ", process.pid)).is_ok_and(|environment| {
+                environment
+                    .split(|&byte| byte == 0)
+                    .any(|variable| variable == wanted.as_bytes())
+            })
+        })
+        .collect()
+}
+
+/// The unix sockets that a launcher's name is part of.
+fn sockets(launcher: i32) -> Vec<String> {
+    let name = format!("cargo-snapshot/{launcher}");
+    fs::read_to_string("/proc/net/unix")
+        .unwrap_or_default()
+        .lines()
+        .filter(|line| {
+            line.split_once(&name)
+                .is_some_and(|(_, rest)| !rest.starts_with(|next: char| next.is_ascii_digit()))
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Every file below a directory; directories themselves don't count.
+pub fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(directory) else {
+        return found;
+    };
+    for entry in entries.flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
+            _ => found.push(entry.path()),
+        }
+    }
+    found
+}
+
+/// Waits until nothing of a session is left; says what is left when the promised time
+/// is over, and ends it, so that one failure does not become many.
+///
+/// # Errors
+/// What is left, a line each.
+pub fn check(mark: &str, launcher: i32, runtime: &Path) -> Result<(), String> {
+    let look = || {
+        let mut left: Vec<String> = processes(mark)
+            .iter()
+            .map(|process| format!("process {process:?}"))
+            .collect();
+        left.extend(sockets(launcher).iter().map(|line| format!("socket {line}")));
+        let prefix = format!("{launcher}.");
+        left.extend(
+            files(runtime)
+                .iter()
+                .filter(|path| {
+                    path.file_name()
+                        .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+                })
+                .map(|path| format!("file {}", path.display())),
+        );
+        left
+    };
+    let mut left = Vec::new();
+    let clean = deadline::wait_for(PROMISED, || {
+        left = look();
+        left.is_empty().then_some(())
+    });
+    if clean.is_some() {
+        return Ok(());
+    }
+    end(mark);
+    Err(left.join("\n"))
+}
+
+/// Ends whatever carries the mark.
+pub fn end(mark: &str) {
+    // A process may fork while the list is read, so look again until there is none.
+    let _ = deadline::wait_for(Duration::from_secs(5), || {
+        let left = processes(mark);
+        for process in &left {
+            process::send(process.pid, Signal::SIGKILL);
+        }
+        left.is_empty().then_some(())
+    });
+}

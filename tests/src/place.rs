@@ -1,0 +1,116 @@
+//! The private directories of a test: runtime directory, temp directory, work directory
+//! and home of the settings. Nothing of the tool may be left in them at the end.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use nix::sys::stat::Mode;
+use tempfile::TempDir;
+
+use crate::binaries;
+use crate::deadline::{self, Output};
+use crate::leaks;
+
+/// Where one test, with all its sessions, lives.
+#[derive(Debug)]
+pub struct Place {
+    root: TempDir,
+}
+
+impl Place {
+    /// Makes a new one.
+    ///
+    /// # Panics
+    /// When the temp directory isn't writable.
+    pub fn new() -> Arc<Self> {
+        let root = tempfile::Builder::new()
+            .prefix("snapshot-test-")
+            .tempdir()
+            .expect("the temp directory is writable");
+        let place = Self { root };
+        for directory in [
+            place.runtime(),
+            place.temporary(),
+            place.work(),
+            place.path("config"),
+        ] {
+            nix::unistd::mkdir(&directory, Mode::S_IRWXU).expect("the place is ours");
+        }
+        Arc::new(place)
+    }
+
+    /// The whole of it.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// `XDG_RUNTIME_DIR`.
+    pub fn runtime(&self) -> PathBuf {
+        self.path("run")
+    }
+
+    /// `TMPDIR`.
+    pub fn temporary(&self) -> PathBuf {
+        self.path("tmp")
+    }
+
+    /// Where programs run.
+    pub fn work(&self) -> PathBuf {
+        self.path("work")
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// Gives a command the environment of this place: private directories, a plain
+    /// terminal type, and nothing that the cargo of the test has set for itself.
+    pub fn furnish(&self, command: &mut Command) {
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            let of_the_test = text.starts_with("CARGO") && text != "CARGO_HOME";
+            let of_taste = matches!(
+                text.as_ref(),
+                "NO_COLOR" | "CLICOLOR" | "CLICOLOR_FORCE" | "FORCE_COLOR" | "RUST_BACKTRACE"
+                    | "LD_PRELOAD" | "LD_LIBRARY_PATH" | "PS1" | "PROMPT_COMMAND" | "CI"
+            );
+            if of_the_test || of_taste {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env("CARGO", binaries::cargo())
+            .env("TERM", "xterm-256color")
+            .env("LC_ALL", "C.UTF-8")
+            .env("XDG_RUNTIME_DIR", self.runtime())
+            .env("TMPDIR", self.temporary())
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .current_dir(self.work());
+    }
+
+    /// A command of the second terminal, `cargo snapshot ARGUMENTS`, ready to run.
+    pub fn second_terminal(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&binaries::tools().cargo_snapshot);
+        command.arg("snapshot").args(arguments);
+        self.furnish(&mut command);
+        command
+    }
+
+    /// Runs `cargo snapshot ARGUMENTS` to its end.
+    pub fn cargo_snapshot(&self, arguments: &[&str]) -> Output {
+        deadline::run(&mut self.second_terminal(arguments))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let mut left = leaks::files(&self.runtime());
+        left.extend(leaks::files(&self.temporary()));
+        assert!(left.is_empty(), "files are left: {left:?}");
+    }
+}

@@ -1,0 +1,79 @@
+//! What `/proc` says of a process.
+
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// One process, as it was when it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// Its name.
+    pub name: String,
+    /// `R`, `S`, `T`, `Z`, ...
+    pub state: char,
+    /// Its parent.
+    pub parent: i32,
+}
+
+impl Process {
+    /// The process of this id, if there is one. A zombie is one as well.
+    pub fn look(pid: i32) -> Option<Self> {
+        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        // The name is in parentheses and may contain anything, parentheses too.
+        let (head, tail) = text.rsplit_once(')')?;
+        let (_, name) = head.split_once('(')?;
+        let mut fields = tail.split_whitespace();
+        Some(Self {
+            pid,
+            name: name.to_owned(),
+            state: fields.next()?.chars().next()?,
+            parent: fields.next()?.parse().ok()?,
+        })
+    }
+
+    /// Every process there is.
+    pub fn all() -> Vec<Self> {
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter_map(Self::look)
+            .collect()
+    }
+}
+
+/// Whether this process runs, sleeps or is stopped; a zombie doesn't count.
+pub fn is_alive(pid: i32) -> bool {
+    Process::look(pid).is_some_and(|process| !matches!(process.state, 'Z' | 'X'))
+}
+
+/// One line of `/proc/PID/status`, without its name.
+pub fn status(pid: i32, field: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+        .map(|value| value.trim().to_owned())
+}
+
+/// Whether a signal waits to be delivered to this process.
+pub fn is_pending(pid: i32, signal: Signal) -> bool {
+    // A fieldless enum over `c_int`; signal n is bit n-1.
+    let bit = 1_u64 << (signal as i32 - 1);
+    ["SigPnd", "ShdPnd"].iter().any(|field| {
+        status(pid, field)
+            .and_then(|mask| u64::from_str_radix(&mask, 16).ok())
+            .is_some_and(|mask| mask & bit != 0)
+    })
+}
+
+/// Sends a signal; a process that is gone is no error here, since tests race with it.
+pub fn send(pid: i32, signal: Signal) {
+    assert!(pid > 1, "no test means process {pid}");
+    // Gone is gone; a missing right would show as a test that waits in vain.
+    let _ = kill(Pid::from_raw(pid), signal);
+}

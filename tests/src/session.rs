@@ -1,0 +1,302 @@
+//! A launched session, whatever its stdin and stdout are: its processes, its events,
+//! its end, and the check that nothing of it is left.
+
+use std::fmt::Write as _;
+use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::deadline::{self, Output};
+use crate::events::{Event, Events};
+use crate::launch::Prepared;
+use crate::leaks;
+use crate::place::Place;
+use crate::process::{self, Process};
+use crate::transcript::Transcript;
+
+/// A running or ended session. Dropping it ends it and fails the test if anything of it
+/// is left.
+#[derive(Debug)]
+pub struct Session {
+    child: Child,
+    status: Option<ExitStatus>,
+    tool: bool,
+    mark: String,
+    place: Arc<Place>,
+    events: Events,
+    transcripts: Vec<(&'static str, Arc<Transcript>)>,
+}
+
+impl Session {
+    pub(crate) fn start(prepared: Prepared) -> (Self, Option<std::process::ChildStdin>) {
+        let mut command = prepared.command;
+        deadline::note_test();
+        let mut child = deadline::spawn(&mut command);
+        let stdin = child.stdin.take();
+        let session = Self {
+            child,
+            status: None,
+            tool: prepared.tool,
+            mark: prepared.mark,
+            place: prepared.place,
+            events: prepared.events,
+            transcripts: Vec::new(),
+        };
+        (session, stdin)
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    pub(crate) fn hear(&mut self, name: &'static str, transcript: &Arc<Transcript>) {
+        self.transcripts.push((name, Arc::clone(transcript)));
+    }
+
+    /// The launched process: the launcher, unless the launch was a bare one.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process id fits")
+    }
+
+    /// Its place.
+    pub fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    /// The mark that all its processes carry.
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// Everything that has happened so far.
+    pub fn events(&mut self) -> Vec<Event> {
+        self.events.all().to_vec()
+    }
+
+    /// The events of one name so far.
+    pub fn events_named(&mut self, name: &str) -> Vec<Event> {
+        let mut events = self.events();
+        events.retain(|event| event.name() == name);
+        events
+    }
+
+    /// Waits for the next event that `wanted` accepts, after the last one waited for.
+    pub fn next_event(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
+        match deadline::wait(|| self.events.find_next(&wanted)) {
+            Some(event) => event,
+            None => self.fail(&format!("no event came: {what}")),
+        }
+    }
+
+    /// Waits for the next event of this name.
+    pub fn next(&mut self, name: &str) -> Event {
+        self.next_event(name, |event| event.name() == name)
+    }
+
+    /// Waits until `count` events of this name have happened in all.
+    pub fn wait_for_count(&mut self, name: &str, count: usize) -> Vec<Event> {
+        match deadline::wait(|| {
+            let events = self.events_named(name);
+            (events.len() >= count).then_some(events)
+        }) {
+            Some(events) => events,
+            None => self.fail(&format!("{count} times `{name}` did not happen")),
+        }
+    }
+
+    /// Waits for a condition, and fails with the session's account otherwise.
+    pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
+        if deadline::wait(|| condition().then_some(())).is_none() {
+            self.fail(&format!("never: {what}"));
+        }
+    }
+
+    /// The launcher, as the events tell it.
+    pub fn launcher_pid(&mut self) -> i32 {
+        self.wait_for_count("started", 1)[0].pid("launcher_pid")
+    }
+
+    /// The live process now, as the events tell it.
+    pub fn live_pid(&mut self) -> i32 {
+        self.wait_for_count("started", 1);
+        let events = self.events();
+        let last = events
+            .iter()
+            .rfind(|event| matches!(event.name(), "started" | "reverted"));
+        last.expect("it has started").pid("live_pid")
+    }
+
+    /// The supervisor.
+    pub fn supervisor_pid(&mut self) -> i32 {
+        let launcher = self.launcher_pid();
+        let found = deadline::wait(|| {
+            Process::all()
+                .into_iter()
+                .find(|process| process.parent == launcher && process.name == "snap-supervisor")
+        });
+        match found {
+            Some(process) => process.pid,
+            None => self.fail("there is no supervisor"),
+        }
+    }
+
+    /// The timeline, as the second terminal prints it in JSON.
+    pub fn list(&mut self) -> Event {
+        let output = self.command("list", &["--json"]);
+        if !output.success() {
+            self.fail(&format!("list failed: {output:?}"));
+        }
+        Event::parse(output.stdout.trim())
+    }
+
+    /// The frozen copy of one snapshot.
+    pub fn frozen_pid(&mut self, id: i64) -> i32 {
+        let list = self.list();
+        let found = list.0["snapshots"].as_array().and_then(|snapshots| {
+            snapshots
+                .iter()
+                .map(|snapshot| Event(snapshot.clone()))
+                .find(|snapshot| snapshot.number("id") == id)
+        });
+        match found {
+            Some(snapshot) => snapshot.pid("frozen_pid"),
+            None => self.fail(&format!("#{id} is not in {list}")),
+        }
+    }
+
+    /// Runs `cargo snapshot VERB -s THIS ARGUMENTS` in a second terminal.
+    pub fn command(&mut self, verb: &str, arguments: &[&str]) -> Output {
+        let launcher = self.launcher_pid().to_string();
+        let mut all = vec![verb, "-s", &launcher];
+        all.extend(arguments);
+        self.place.cargo_snapshot(&all)
+    }
+
+    /// Sends a signal to the launched process.
+    pub fn signal(&mut self, signal: Signal) {
+        // Asking for the status reaps, after which the id may be somebody else's.
+        if self.exit_status().is_none() {
+            process::send(self.pid(), signal);
+        }
+    }
+
+    /// Sends a signal to the live process.
+    pub fn signal_live(&mut self, signal: Signal) {
+        let live = self.live_pid();
+        process::send(live, signal);
+    }
+
+    /// Takes a snapshot by SIGUSR1 to the live process.
+    pub fn take(&mut self) -> Event {
+        self.signal_live(Signal::SIGUSR1);
+        self.next("taken")
+    }
+
+    /// Reverts by SIGINT to the launcher.
+    pub fn interrupt(&mut self) -> Event {
+        let launcher = self.launcher_pid();
+        process::send(launcher, Signal::SIGINT);
+        self.next("reverted")
+    }
+
+    /// Its status, if it has ended.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        if self.status.is_none() {
+            self.status = self
+                .child
+                .try_wait()
+                .expect("the child is ours to wait for");
+        }
+        self.status
+    }
+
+    /// Waits for its end.
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        match deadline::wait(|| self.exit_status()) {
+            Some(status) => status,
+            None => self.fail("it did not end"),
+        }
+    }
+
+    /// Waits for its end, and for the promised second after it; then nothing of it may
+    /// be left.
+    pub fn wait_gone(&mut self) -> ExitStatus {
+        let status = self.wait_exit();
+        if let Err(left) = self.check_leaks() {
+            self.fail(&format!("left behind:\n{left}"));
+        }
+        status
+    }
+
+    fn check_leaks(&mut self) -> Result<(), String> {
+        let launcher = self
+            .events_named("started")
+            .first()
+            .map_or(self.pid(), |started| started.pid("launcher_pid"));
+        leaks::check(&self.mark, launcher, &self.place.runtime())
+    }
+
+    /// Fails the test; dropping the session then prints its account.
+    pub fn fail(&mut self, what: &str) -> ! {
+        let state = match self.exit_status() {
+            Some(status) => format!("it has ended: {status}"),
+            None => "it still runs".to_owned(),
+        };
+        panic!("{what}\n({state})");
+    }
+
+    /// Everything known of it, for a person who reads a failure.
+    fn account(&mut self) -> String {
+        let mut account = String::new();
+        for event in self.events.all() {
+            let _ = writeln!(account, "event  {event}");
+        }
+        for process in leaks::processes(&self.mark) {
+            let _ = writeln!(account, "alive  {process:?}");
+        }
+        for (name, transcript) in &self.transcripts {
+            for line in transcript.text().lines() {
+                let _ = writeln!(account, "{name} {}", line.escape_debug());
+            }
+        }
+        account
+    }
+
+    /// Ends it, if it has not ended. A bare program may be a shell, which no polite
+    /// signal ends.
+    fn end(&mut self) {
+        if self.exit_status().is_some() {
+            return;
+        }
+        if self.tool {
+            self.signal(Signal::SIGTERM);
+        } else {
+            leaks::end(&self.mark);
+        }
+        if deadline::wait_for(Duration::from_secs(10), || self.exit_status()).is_none() {
+            self.fail("SIGTERM did not end it");
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        deadline::forget_test();
+        let failed = std::thread::panicking();
+        if !failed {
+            self.end();
+            if let Err(left) = self.check_leaks() {
+                eprintln!("{}", self.account());
+                panic!("left behind:\n{left}");
+            }
+            return;
+        }
+        eprintln!("{}", self.account());
+        leaks::end(&self.mark);
+        // It is dead now, or nothing can help.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
