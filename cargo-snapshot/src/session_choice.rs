@@ -6,7 +6,7 @@
 
 use std::io::{self, ErrorKind};
 
-use snapshot_launch::control::{self, Answer, Listing, Request};
+use snapshot_launch::control::{self, Answer, Found, Listing, Request};
 use snapshot_launch::problem::{Problem, exit};
 use snapshot_launch::timeline_view::printable;
 
@@ -55,7 +55,7 @@ pub fn no_answer(session: &str, error: &io::Error) -> Problem {
 ///
 /// # Errors
 /// Where the directory of the sockets isn't safe or can't be read.
-pub fn all() -> Result<Vec<Listing>, Problem> {
+pub fn all() -> Result<Found, Problem> {
     control::sessions().map_err(|error| {
         Problem::new(exit::REFUSED, "cannot look for sessions")
             .cause(error)
@@ -66,14 +66,23 @@ pub fn all() -> Result<Vec<Listing>, Problem> {
     })
 }
 
-fn choose(sessions: Vec<Listing>, wanted: Option<&str>) -> Result<Listing, Problem> {
+fn choose(found: Found, wanted: Option<&str>) -> Result<Listing, Problem> {
+    let Found {
+        answering: sessions,
+        silent,
+    } = found;
     let Some(wanted) = wanted else {
+        // One that says nothing may be the one that is meant.
+        if let (true, [pid]) = (sessions.is_empty(), silent.as_slice()) {
+            return Err(no_answer(&pid.to_string(), &ErrorKind::WouldBlock.into()));
+        }
         return match <[Listing; 1]>::try_from(sessions) {
-            Ok([session]) => Ok(session),
-            Err(none) if none.is_empty() => Err(nothing_runs("no session is running")),
-            Err(several) => Err(Problem::new(exit::REFUSED, "several sessions are running")
-                .cause(lines(&several))
-                .help("name one with `-s SESSION`: its name or its launcher's pid")),
+            Ok([session]) if silent.is_empty() => Ok(session),
+            Ok([session]) => Err(several(&[session], &silent)),
+            Err(none) if none.is_empty() && silent.is_empty() => {
+                Err(nothing_runs("no session is running"))
+            }
+            Err(sessions) => Err(several(&sessions, &silent)),
         };
     };
     if let Ok(pid) = wanted.parse::<i32>()
@@ -106,6 +115,19 @@ fn choose(sessions: Vec<Listing>, wanted: Option<&str>) -> Result<Listing, Probl
             })
         }
     }
+}
+
+fn several(sessions: &[Listing], silent: &[i32]) -> Problem {
+    let silent = silent
+        .iter()
+        .map(|pid| format!("launcher {pid}  does not answer"));
+    let all: Vec<String> = std::iter::once(lines(sessions))
+        .filter(|lines| !lines.is_empty())
+        .chain(silent)
+        .collect();
+    Problem::new(exit::REFUSED, "several sessions are running")
+        .cause(all.join("\n         "))
+        .help("name one with `-s SESSION`: its name or its launcher's pid")
 }
 
 fn nothing_runs(what: &str) -> Problem {
@@ -144,11 +166,14 @@ mod tests {
     }
 
     fn chosen(sessions: &[(&str, i32)], wanted: Option<&str>) -> Result<i32, Problem> {
-        let sessions = sessions
-            .iter()
-            .map(|(name, pid)| session(name, *pid))
-            .collect();
-        choose(sessions, wanted).map(|session| session.launcher_pid)
+        let found = Found {
+            answering: sessions
+                .iter()
+                .map(|(name, pid)| session(name, *pid))
+                .collect(),
+            silent: Vec::new(),
+        };
+        choose(found, wanted).map(|session| session.launcher_pid)
     }
 
     #[test]
@@ -168,6 +193,22 @@ mod tests {
             problem.cause.as_deref(),
             Some("tour  launcher 10  depth 1\n         server  launcher 20  depth 1")
         );
+    }
+
+    #[test]
+    fn a_silent_one_is_never_passed_over() {
+        let found = |names: &[(&str, i32)]| Found {
+            answering: names
+                .iter()
+                .map(|(name, pid)| session(name, *pid))
+                .collect(),
+            silent: vec![7],
+        };
+        let problem = choose(found(&[("tour", 10)]), None).expect_err("which one?");
+        assert!(problem.cause.expect("both").contains("launcher 7"));
+        let problem = choose(found(&[]), None).expect_err("it says nothing");
+        assert!(problem.what.contains('7'), "{}", problem.what);
+        assert!(choose(found(&[("tour", 10)]), Some("tour")).is_ok());
     }
 
     #[test]

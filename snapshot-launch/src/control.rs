@@ -144,37 +144,58 @@ pub fn socket_path(launcher_pid: i32) -> PathBuf {
     socket_directory().join(format!("{launcher_pid}.sock"))
 }
 
-/// The sessions of this user, each asked who it is. A socket that nobody listens on
-/// any more is left out.
+/// What a look for sessions has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The sessions that said who they are.
+    pub answering: Vec<Listing>,
+    /// The launchers that are there and say nothing: stopped by Ctrl+Z, for instance.
+    pub silent: Vec<i32>,
+}
+
+/// The sessions of this user, each asked who it is. A socket that nobody listens on any
+/// more is left out.
 ///
 /// # Errors
 /// When the directory is there but not safe, or can't be read.
-pub fn sessions() -> io::Result<Vec<Listing>> {
+pub fn sessions() -> io::Result<Found> {
     let directory = socket_directory();
     match check_directory(&directory) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
         Err(error) => return Err(error),
     }
-    let mut found = Vec::new();
+    let mut found = Found::default();
     for entry in fs::read_dir(&directory)? {
         let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "sock")
-            && let Ok(Answer::List(listing)) = ask(&path, &Request::List)
-        {
-            found.push(listing);
+        let pid = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_suffix(".sock")?.parse().ok());
+        let Some(pid) = pid else { continue };
+        match ask(&path, &Request::List) {
+            Ok(Answer::List(listing)) => found.answering.push(listing),
+            // It ended between the look and the question, or was killed long ago.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::UnexpectedEof
+                ) => {}
+            Ok(_) | Err(_) => found.silent.push(pid),
         }
     }
-    found.sort_by_key(|listing| listing.launcher_pid);
+    found.answering.sort_by_key(|listing| listing.launcher_pid);
+    found.silent.sort_unstable();
     Ok(found)
 }
 
 /// Asks one session and waits for its answer.
 ///
 /// # Errors
-/// When nobody listens, the listener is another user, or the answer is no answer.
+/// When nobody listens, the listener is another user, or the answer is no answer;
+/// `WouldBlock` when none came in time: what was asked for may still happen.
 pub fn ask(socket: &Path, request: &Request) -> io::Result<Answer> {
     let stream = UnixStream::connect(socket)?;
     if !peer_is_friend(&stream)? {
@@ -185,7 +206,7 @@ pub fn ask(socket: &Path, request: &Request) -> io::Result<Answer> {
     }
     // Listing answers at once; the others wait for the program.
     let patience = if matches!(request, Request::List) {
-        5
+        2
     } else {
         120
     };

@@ -85,6 +85,18 @@ fn cannot_begin(what: &str) -> impl Fn(io::Error) -> Problem + '_ {
 /// What could not be set up, with the exit code that goes with it; the program never
 /// ran then. [`exit::BROKEN`] if the session broke.
 pub fn launch(launch: Launch) -> Result<Ending, Problem> {
+    check_single_thread()?;
+    // From here on signals wait until somebody reads them: none is lost, and none ends
+    // this process while a file of the session lies about.
+    let mask = sys::set_mask(SignalSet::ALL);
+    let ending = set_up_and_run(launch, mask);
+    if ending.is_err() {
+        sys::set_mask(mask);
+    }
+    ending
+}
+
+fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
     let Launch {
         program: called,
         args,
@@ -92,7 +104,6 @@ pub fn launch(launch: Launch) -> Result<Ending, Problem> {
         directory,
         flags,
     } = launch;
-    check_single_thread()?;
     check_isolation(&flags)?;
     let path = program::find(&called)?;
     let name = flags
@@ -112,8 +123,6 @@ pub fn launch(launch: Launch) -> Result<Ending, Problem> {
     let (inner, streams, outer) = terminal(flags.pty)?;
     let (ours, theirs) =
         Channel::pair().map_err(cannot_begin("the supervisor can't be spoken to"))?;
-    // From here on signals wait until somebody reads them: none is lost, none kills.
-    let mask = sys::set_mask(SignalSet::ALL);
     let config = Config {
         session: name.clone(),
         launcher_pid: getpid().as_raw(),
@@ -164,10 +173,7 @@ pub fn launch(launch: Launch) -> Result<Ending, Problem> {
                 .and_then(Session::run)
                 .map_err(cannot_begin("the launcher can't go on"))?
         }
-        Err(error) => {
-            sys::set_mask(mask);
-            Err(cannot_begin("the supervisor can't be forked")(error))
-        }
+        Err(error) => Err(cannot_begin("the supervisor can't be forked")(error)),
     }
 }
 

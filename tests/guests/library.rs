@@ -1,2 +1,240 @@
-//! Stub.
-fn main() {}
+//! Guest: a program that calls the library. `library SCENE` plays one scene and prints a
+//! line for each thing that it sees; the same scenes run under the launcher and alone.
+#![expect(unsafe_code, reason = "buffers output in C's stdio, and forks")]
+
+use std::io::Write;
+use std::time::Duration;
+
+use snapshot_core::{
+    Arrival, Snapshot, SnapshotError, commit, depth, drop_snapshot, install_handlers,
+    is_in_snapshot, list, revert, revert_to, rollback, snapshot,
+};
+
+fn main() -> Result<(), SnapshotError> {
+    let scene = std::env::args().nth(1).unwrap_or_default();
+    match scene.as_str() {
+        "back" => back(),
+        "buffered" => buffered(),
+        "nested" => nested(),
+        "innermost" => innermost(),
+        "crash" => end_by(|| std::process::abort()),
+        "exit" => end_by(|| std::process::exit(5)),
+        "panic" => end_by(|| panic!("told to panic")),
+        "commit" => committed(),
+        "drop" => dropped(),
+        "none" => none(),
+        "threads" => threads(),
+        "forked" => forked(),
+        "label" => label(),
+        "again" => again(),
+        "handlers" => handlers(),
+        other => {
+            eprintln!("there is no scene {other:?}");
+            std::process::exit(2);
+        }
+    }
+}
+
+/// The heap of the dead branch is forgotten.
+fn back() -> Result<(), SnapshotError> {
+    println!(
+        "begin {:?} depth {} {}",
+        rollback(),
+        depth(),
+        is_in_snapshot()
+    );
+    let mut memory = vec!["first".to_owned()];
+    match snapshot()? {
+        Arrival::Live(id) => {
+            println!("live {id} depth {} {}", depth(), is_in_snapshot());
+            memory.push("second".to_owned());
+            println!("memory {memory:?}");
+            println!("came back with {:?}", revert());
+        }
+        Arrival::Reverted(report) => {
+            println!("back at {}: the branch {}", report.id, report.ended);
+            println!("promised {:?}", report.rollback);
+            println!("memory {memory:?}");
+            println!("end depth {} {}", depth(), is_in_snapshot());
+        }
+    }
+    Ok(())
+}
+
+/// What is buffered at the take is printed once, although two branches go on from there.
+fn buffered() -> Result<(), SnapshotError> {
+    print!("rust-buffer ");
+    // SAFETY: a NUL-terminated format without conversions.
+    unsafe { libc::printf(c"c-buffer ".as_ptr()) };
+    if let Arrival::Live(_) = snapshot()? {
+        revert()?;
+    }
+    println!("end");
+    Ok(())
+}
+
+/// From three snapshots deep back to the first at once.
+fn nested() -> Result<(), SnapshotError> {
+    let mut way = Vec::new();
+    for level in 1..=3 {
+        match snapshot()? {
+            Arrival::Live(id) => {
+                way.push(level);
+                println!("live {id} depth {} of {}", depth(), numbers());
+            }
+            Arrival::Reverted(report) => {
+                println!("back at {} with {way:?} of {}", report.id, numbers());
+                println!("end depth {}", depth());
+                return Ok(());
+            }
+        }
+    }
+    let first = list()?[0];
+    revert_to(first)?;
+    Ok(())
+}
+
+/// Each revert goes to the newest, and each snapshot serves once.
+fn innermost() -> Result<(), SnapshotError> {
+    for _ in 0..3 {
+        if let Arrival::Reverted(report) = snapshot()? {
+            println!("back at {} of {}", report.id, numbers());
+            break;
+        }
+    }
+    if depth() > 0 {
+        revert()?;
+    }
+    println!("end depth {}", depth());
+    Ok(())
+}
+
+fn end_by(end: impl FnOnce()) -> Result<(), SnapshotError> {
+    let mut memory = Box::new(1);
+    match snapshot()? {
+        Arrival::Live(_) => {
+            *memory = 2;
+            std::hint::black_box(&memory);
+            end();
+        }
+        Arrival::Reverted(report) => {
+            println!("the branch {}; memory {memory}", report.ended);
+            println!("end depth {}", depth());
+        }
+    }
+    Ok(())
+}
+
+fn committed() -> Result<(), SnapshotError> {
+    for _ in 0..2 {
+        if let Arrival::Reverted(_) = snapshot()? {
+            println!("a committed snapshot came back");
+            return Ok(());
+        }
+    }
+    println!("before depth {}", depth());
+    commit()?;
+    println!("after depth {} {}", depth(), is_in_snapshot());
+    println!("revert says {:?}", revert());
+    Ok(())
+}
+
+fn dropped() -> Result<(), SnapshotError> {
+    for _ in 0..3 {
+        if let Arrival::Reverted(report) = snapshot()? {
+            println!("back at {} of {}", report.id, numbers());
+            return Ok(());
+        }
+    }
+    let ids = list()?;
+    drop_snapshot(ids[2])?;
+    drop_snapshot(ids[0])?;
+    println!("left {} depth {}", numbers(), depth());
+    println!("again {:?}", drop_snapshot(ids[0]));
+    println!("gone {:?}", revert_to(ids[2]));
+    revert()?;
+    Ok(())
+}
+
+fn none() -> Result<(), SnapshotError> {
+    println!("revert says {:?}", revert());
+    println!("depth {} of {}", depth(), numbers());
+    commit()?;
+    println!("commit is content");
+    Ok(())
+}
+
+/// With a second thread it refuses, and afterwards it works.
+fn threads() -> Result<(), SnapshotError> {
+    let (end, until) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || until.recv());
+    println!("with a thread: {:?}", snapshot());
+    drop(end);
+    let _ = thread.join();
+    // `join` returns a moment before the kernel forgets the thread.
+    while std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() > 1) {
+        std::thread::yield_now();
+    }
+    println!("without: {:?}", snapshot());
+    Ok(())
+}
+
+/// A child of the program is not the live process.
+fn forked() -> Result<(), SnapshotError> {
+    if let Arrival::Reverted(_) = snapshot()? {
+        println!("the child reverted its parent");
+        return Ok(());
+    }
+    // SAFETY: this program has one thread.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        println!("child: {:?}", snapshot());
+        println!("child: {:?}", revert());
+        // SAFETY: ends the child without its parent's exit handlers.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: waits for the child; no status is asked for.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    println!("parent depth {}", depth());
+    commit()?;
+    Ok(())
+}
+
+fn label() -> Result<(), SnapshotError> {
+    if let Arrival::Live(id) = Snapshot::take().label("before the merge").now()? {
+        println!("live {id}");
+        commit()?;
+    }
+    Ok(())
+}
+
+/// A hundred times there and back.
+fn again() -> Result<(), SnapshotError> {
+    for round in 1..=100_u32 {
+        if let Arrival::Live(id) = snapshot()? {
+            assert_eq!(id.number(), round, "numbers are never used twice");
+            revert()?;
+        }
+        assert_eq!(depth(), 0, "each snapshot served once");
+    }
+    println!("end after a hundred");
+    Ok(())
+}
+
+/// Signals do it, as under a launcher.
+fn handlers() -> Result<(), SnapshotError> {
+    install_handlers()?;
+    for count in 1_u32.. {
+        println!("count {count} {} depth {}", std::process::id(), depth());
+        let _ = std::io::stdout().flush();
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+fn numbers() -> String {
+    match list() {
+        Ok(ids) => format!("{:?}", ids.iter().map(|id| id.number()).collect::<Vec<_>>()),
+        Err(error) => error.to_string(),
+    }
+}

@@ -51,12 +51,20 @@ fn build() -> Tools {
     let directory = profile_directory();
     let mut command = Command::new(cargo());
     command
-        .args(["build", "--message-format=json-render-diagnostics", "--bins"])
+        .args([
+            "build",
+            "--message-format=json-render-diagnostics",
+            "--bins",
+        ])
         .args(["-p", "cargo-snapshot", "-p", "snapshot-launch"])
         .arg("--manifest-path")
         .arg(manifest)
         .arg("--target-dir")
-        .arg(directory.parent().expect("a profile's directory has a parent"))
+        .arg(
+            directory
+                .parent()
+                .expect("a profile's directory has a parent"),
+        )
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     if directory.ends_with("release") {

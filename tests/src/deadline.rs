@@ -22,6 +22,7 @@ const SESSION_SECONDS: u32 = 120;
 /// The life of a test process, its builds included.
 const PROCESS_SECONDS: u32 = 900;
 
+
 /// Between two looks at a condition.
 const GLANCE: Duration = Duration::from_millis(2);
 
@@ -107,7 +108,7 @@ pub fn run(command: &mut Command) -> Output {
 /// When it can't be started.
 pub fn spawn(command: &mut Command) -> std::process::Child {
     guard_this_process();
-    // SAFETY: the closure makes two system calls and touches no memory, so it may run
+    // SAFETY: the closure makes system calls only and touches no memory, so it may run
     // in a child forked from a process with threads.
     unsafe { command.pre_exec(limit_life) };
     let _one_at_a_time = spawning();
@@ -124,11 +125,15 @@ pub(crate) fn spawning() -> MutexGuard<'static, ()> {
 }
 
 fn limit_life() -> std::io::Result<()> {
+    const CLOEXEC: i32 = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
     // SAFETY: takes numbers only.
     let done = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     if done != 0 {
         return Err(std::io::Error::last_os_error());
     }
+    // What the tests were started with beyond stdio is none of the program's business.
+    // SAFETY: takes numbers only; the descriptors stay open until exec.
+    unsafe { libc::close_range(3, u32::MAX, CLOEXEC) };
     // SAFETY: takes a number; the alarm stays over exec, and SIGALRM's default ends the
     // program.
     unsafe { libc::alarm(SESSION_SECONDS) };

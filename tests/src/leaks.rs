@@ -73,7 +73,11 @@ pub fn check(mark: &str, launcher: i32, runtime: &Path) -> Result<(), String> {
             .iter()
             .map(|process| format!("process {process:?}"))
             .collect();
-        left.extend(sockets(launcher).iter().map(|line| format!("socket {line}")));
+        left.extend(
+            sockets(launcher)
+                .iter()
+                .map(|line| format!("socket {line}")),
+        );
         let prefix = format!("{launcher}.");
         left.extend(
             files(runtime)

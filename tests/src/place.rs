@@ -73,8 +73,16 @@ impl Place {
             let of_the_test = text.starts_with("CARGO") && text != "CARGO_HOME";
             let of_taste = matches!(
                 text.as_ref(),
-                "NO_COLOR" | "CLICOLOR" | "CLICOLOR_FORCE" | "FORCE_COLOR" | "RUST_BACKTRACE"
-                    | "LD_PRELOAD" | "LD_LIBRARY_PATH" | "PS1" | "PROMPT_COMMAND" | "CI"
+                "NO_COLOR"
+                    | "CLICOLOR"
+                    | "CLICOLOR_FORCE"
+                    | "FORCE_COLOR"
+                    | "RUST_BACKTRACE"
+                    | "LD_PRELOAD"
+                    | "LD_LIBRARY_PATH"
+                    | "PS1"
+                    | "PROMPT_COMMAND"
+                    | "CI"
             );
             if of_the_test || of_taste {
                 command.env_remove(name);

@@ -175,13 +175,8 @@ impl TerminalSession {
     pub fn resize(&mut self, rows: u16, columns: u16) {
         let size = window(rows, columns);
         // SAFETY: TIOCSWINSZ reads a `winsize`, which is a live local.
-        let done = unsafe {
-            libc::ioctl(
-                self.keyboard.as_raw_fd(),
-                libc::TIOCSWINSZ,
-                &raw const size,
-            )
-        };
+        let done =
+            unsafe { libc::ioctl(self.keyboard.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
         assert_eq!(done, 0, "the terminal has a size");
         self.emulator
             .lock()

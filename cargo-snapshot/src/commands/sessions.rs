@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use clap::Args;
-use snapshot_launch::control::Listing;
+use snapshot_launch::control::{Found, Listing};
 use snapshot_launch::problem::Problem;
 use snapshot_launch::timeline_view::printable;
 
@@ -27,8 +27,17 @@ impl Sessions {
     /// # Errors
     /// Where the sessions can't be looked for.
     pub fn run(self) -> Result<(), Problem> {
-        let sessions = session_choice::all()?;
-        if sessions.is_empty() && !self.json.json {
+        let Found {
+            answering: sessions,
+            silent,
+        } = session_choice::all()?;
+        for pid in &silent {
+            let _ = writeln!(
+                std::io::stderr(),
+                "[snapshot] the session of launcher {pid} does not answer: it may be stopped"
+            );
+        }
+        if sessions.is_empty() && silent.is_empty() && !self.json.json {
             // Not an answer, so not on stdout; where stderr is gone nobody reads it.
             let _ = writeln!(std::io::stderr(), "[snapshot] no session is running");
         }
