@@ -70,10 +70,7 @@ impl core::fmt::Debug for Text {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// A signal sent straight to the live process.
-    Signal {
-        /// By which process.
-        sender: i32,
-    },
+    Signal,
     /// The library.
     Api,
     /// The supervisor's own request of this number.
@@ -356,7 +353,7 @@ impl FromAgent {
             } => {
                 writer = Writer::new(2);
                 let (who, request) = match ask {
-                    Ask::Signal { sender } => (0, sender.cast_unsigned()),
+                    Ask::Signal => (0, 0),
                     Ask::Api => (1, 0),
                     Ask::Request(number) => (2, number),
                 };
@@ -419,9 +416,7 @@ impl FromAgent {
                 let who = reader.byte()?;
                 let request = reader.u32()?;
                 let ask = match who {
-                    0 => Ask::Signal {
-                        sender: request.cast_signed(),
-                    },
+                    0 => Ask::Signal,
                     1 => Ask::Api,
                     2 => Ask::Request(request),
                     _ => return None,
@@ -563,13 +558,7 @@ mod tests {
             Just(FromAgent::Hello),
             (any::<u64>(), ".{0,200}", any::<u32>(), 0..3_usize).prop_map(
                 |(at_ns, label, number, who)| FromAgent::Begin {
-                    ask: [
-                        Ask::Signal {
-                            sender: number.cast_signed()
-                        },
-                        Ask::Api,
-                        Ask::Request(number)
-                    ][who],
+                    ask: [Ask::Signal, Ask::Api, Ask::Request(number)][who],
                     at_ns,
                     label: Text::new(&label),
                     link_fd: number.cast_signed(),

@@ -22,7 +22,6 @@ const SESSION_SECONDS: u32 = 120;
 /// The life of a test process, its builds included.
 const PROCESS_SECONDS: u32 = 900;
 
-
 /// Between two looks at a condition.
 const GLANCE: Duration = Duration::from_millis(2);
 

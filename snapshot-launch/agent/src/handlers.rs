@@ -4,7 +4,7 @@
 //! Context: AS-SAFE. `errno` is never touched: all calls are raw.
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use libc::{siginfo_t, ucontext_t};
 use snapshot_core::link::Link;
@@ -20,8 +20,6 @@ use crate::{dispositions, session};
 static TAKING: AtomicBool = AtomicBool::new(false);
 /// Signals sent straight to this process that no take has answered yet.
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
-/// Who sent the last of them.
-static SENDER: AtomicI32 = AtomicI32::new(0);
 /// The supervisor's request that no take has answered yet; it sends one at a time.
 static REQUEST: AtomicU32 = AtomicU32::new(0);
 
@@ -92,7 +90,6 @@ pub(crate) extern "C" fn on_trigger(signal: c_int, info: *mut siginfo_t, context
     match sender.carries(REQUEST_MAGIC) {
         Some(request) => REQUEST.store(request, Ordering::Relaxed),
         None => {
-            SENDER.store(sender.pid, Ordering::Relaxed);
             SIGNALS.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -139,9 +136,7 @@ fn next_ask() -> Option<Ask> {
                 count.checked_sub(1)
             })
             .ok()
-            .map(|_| Ask::Signal {
-                sender: SENDER.load(Ordering::Relaxed),
-            }),
+            .map(|_| Ask::Signal),
         request => Some(Ask::Request(request)),
     }
 }

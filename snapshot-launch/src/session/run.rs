@@ -70,9 +70,10 @@ struct Pty {
     to_screen: Outlet,
     raw: Option<Raw>,
     keys: Keys,
-    /// Typed, but not looked at while a Ctrl+C is being decided.
+    /// Typed, but not passed on while a Ctrl+C is being decided.
     typed: VecDeque<u8>,
-    deciding: bool,
+    /// How many of them are.
+    deciding: u32,
     input_ended: bool,
     output_ended: bool,
     modes: Modes,
@@ -364,7 +365,7 @@ impl Session {
             ToLauncher::Answer { token, answer } => self.answered(token, &answer),
             ToLauncher::Typed { is_own } => {
                 if let Some(pty) = &mut self.pty {
-                    pty.deciding = false;
+                    pty.deciding = pty.deciding.saturating_sub(1);
                     if is_own {
                         let interrupt = pty.special(SpecialCharacterIndices::VINTR).unwrap_or(3);
                         pty.to_program.push(&[interrupt]);
@@ -520,11 +521,23 @@ impl Session {
 
     // -- the keyboard ---------------------------------------------------------------
 
-    /// Looks at what was typed, until a Ctrl+C has to be decided first.
+    /// Looks at what was typed. While a Ctrl+C is being decided only another one is seen,
+    /// since a burst of them is one press; what was typed before that one is dropped, as
+    /// a terminal drops it.
     fn serve_typed(&mut self) {
         loop {
             let Some(pty) = &mut self.pty else { return };
-            if pty.deciding {
+            if pty.deciding > 0 {
+                let interrupts = |byte: &u8| pty.interrupts(*byte);
+                let Some(last) = pty.typed.iter().rposition(interrupts) else {
+                    return;
+                };
+                let presses = pty.typed.iter().filter(|&byte| interrupts(byte)).count();
+                pty.typed.drain(..=last);
+                for _ in 0..presses {
+                    pty.deciding += 1;
+                    let _ = self.channel.send(&ToSupervisor::Typed);
+                }
                 return;
             }
             let Some(byte) = pty.typed.pop_front() else {
@@ -534,7 +547,7 @@ impl Session {
                 None => {}
                 Some(Input::Byte(byte)) => {
                     if pty.interrupts(byte) {
-                        pty.deciding = true;
+                        pty.deciding += 1;
                         self.say(&ToSupervisor::Typed);
                     } else {
                         pty.to_program.push(&[byte]);
@@ -674,7 +687,7 @@ impl Pty {
             master,
             keys: Keys::new(key),
             typed: VecDeque::new(),
-            deciding: false,
+            deciding: 0,
             input_ended: false,
             output_ended: false,
             modes: Modes::default(),
@@ -684,7 +697,7 @@ impl Pty {
 
     fn listens_to_keyboard(&self) -> bool {
         let in_front = self.raw.as_ref().is_none_or(Raw::is_on);
-        in_front && !self.input_ended && !self.deciding && self.to_program.len() < ENOUGH
+        in_front && !self.input_ended && self.to_program.len() + self.typed.len() < ENOUGH
     }
 
     fn special(&self, index: SpecialCharacterIndices) -> Option<u8> {

@@ -119,7 +119,9 @@ impl Supervisor {
             Phase::Ending { .. } => return Fate::Swallowed,
             // The snapshot is completed first, and then gone back to.
             Phase::Taking(_) => {
-                self.interrupt_after_take = Some((via, asked_ns));
+                if let Some((earlier, _)) = self.interrupt_after_take.replace((via, asked_ns)) {
+                    self.settle(earlier, Fate::Swallowed);
+                }
                 return Fate::Held;
             }
             Phase::Running => {}
@@ -183,7 +185,7 @@ impl Supervisor {
     pub(crate) fn signalled(&mut self, recipient: Recipient, signal: i32, sender: i32) {
         let now = now_ns();
         if signal == self.config.trigger {
-            self.trigger_arrived(recipient, sender, now);
+            self.trigger_arrived(now);
         } else if signal == libc::SIGINT {
             self.interrupt_elsewhere(recipient, sender);
         } else if sender != 0 {

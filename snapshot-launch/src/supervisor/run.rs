@@ -122,7 +122,6 @@ fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor
         presses: Presses::default(),
         held: None,
         interrupts: Echoes::default(),
-        triggers: Echoes::default(),
         interrupt_after_take: None,
         started: false,
         spawned_ns: now,

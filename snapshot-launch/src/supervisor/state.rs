@@ -130,7 +130,6 @@ pub(crate) struct Supervisor {
     /// How a press that is being held came.
     pub(crate) held: Option<super::interrupts::Via>,
     pub(crate) interrupts: Echoes<Fate>,
-    pub(crate) triggers: Echoes<()>,
     /// An interrupt that came during a take, acted on after it.
     pub(crate) interrupt_after_take: Option<(super::interrupts::Via, u64)>,
     pub(crate) started: bool,

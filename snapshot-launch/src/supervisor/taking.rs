@@ -11,7 +11,6 @@ use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{Ask, FromAgent, FromSupervisor, LISTED, Obstacle, REQUEST_MAGIC, Text};
 
-use super::echoes::Recipient;
 use super::family::{self, Process};
 use super::links::{AgentLink, Heard};
 use super::preflight;
@@ -100,23 +99,11 @@ impl Supervisor {
         }
         let label = Some(label.as_str().to_owned()).filter(|label| !label.is_empty());
         let (trigger, token, label, asked_ns) = match ask {
-            Ask::Signal { .. } if self.start_snapshot_due => {
+            Ask::Signal if self.start_snapshot_due => {
                 self.start_snapshot_due = false;
                 (Trigger::Start, None, None, at_ns)
             }
-            Ask::Signal { sender } => {
-                let trigger = self.config.trigger;
-                let echo = self
-                    .triggers
-                    .echo_of(trigger, sender, Recipient::Live, now_ns());
-                if echo.is_some() {
-                    link.say(&FromSupervisor::Denied);
-                    return;
-                }
-                self.triggers
-                    .remember(trigger, sender, Recipient::Live, now_ns(), ());
-                (Trigger::Signal, None, None, at_ns)
-            }
+            Ask::Signal => (Trigger::Signal, None, None, at_ns),
             Ask::Api => (Trigger::Api, None, label, at_ns),
             Ask::Request(number) => match self.asked.take_if(|asked| asked.number == number) {
                 Some(Asked { wanted, .. }) => {
@@ -438,18 +425,10 @@ impl Supervisor {
         }
     }
 
-    /// Whether a trigger that arrived elsewhere is a new one; then it is wanted here.
-    pub(crate) fn trigger_arrived(&mut self, recipient: Recipient, sender: i32, asked_ns: u64) {
-        let trigger = self.config.trigger;
-        let now = now_ns();
-        if self
-            .triggers
-            .echo_of(trigger, sender, recipient, now)
-            .is_some()
-        {
-            return;
-        }
-        self.triggers.remember(trigger, sender, recipient, now, ());
+    /// A trigger arrived at a process that is not the live one: it is wanted there. One
+    /// that was sent to a whole group counts as often as it arrived: two requests, even
+    /// of one sender, are two snapshots.
+    pub(crate) fn trigger_arrived(&mut self, asked_ns: u64) {
         self.want_take(Wanted {
             token: None,
             request: Request::Take { label: None },
