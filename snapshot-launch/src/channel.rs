@@ -29,7 +29,10 @@ pub(crate) enum ToSupervisor {
         asked_ns: u64,
     },
     /// Ctrl+C was typed in a terminal that the launcher owns.
-    Typed,
+    Typed {
+        /// When, on CLOCK_MONOTONIC.
+        at_ns: u64,
+    },
     /// A signal was sent to the launcher that is meant for the program.
     Signalled { signal: i32, sender: i32 },
     /// End the session: tell the program by this signal, then end everything.

@@ -135,13 +135,16 @@ fn a_press_during_a_take_reverts_and_loses_nothing() {
         session.signal_live(Signal::SIGUSR1);
         seed.idle(Duration::from_millis(3));
         process::send(launcher, Signal::SIGINT);
-        // In whichever order they came: one more, and one gone.
-        session.wait_for_count("taken", round + 1);
         session.wait_for_count("reverted", round);
+        deadline::pace(BETWEEN_PRESSES);
         assert_eq!(session.ask("ping"), "pong");
         assert_eq!(session.ask("seen INT"), "0", "round {round}");
-        assert_eq!(session.list().number("depth"), 1, "round {round}");
-        deadline::pace(BETWEEN_PRESSES);
+        // In whichever order they came: one more, and one gone. A request that the live
+        // process had not even noticed when it was ended may have gone with it.
+        match session.list().number("depth") {
+            0 => drop(session.take()),
+            depth => assert_eq!(depth, 1, "round {round}"),
+        }
     }
 }
 

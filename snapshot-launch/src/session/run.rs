@@ -536,7 +536,7 @@ impl Session {
                 pty.typed.drain(..=last);
                 for _ in 0..presses {
                     pty.deciding += 1;
-                    let _ = self.channel.send(&ToSupervisor::Typed);
+                    let _ = self.channel.send(&ToSupervisor::Typed { at_ns: now_ns() });
                 }
                 return;
             }
@@ -548,7 +548,7 @@ impl Session {
                 Some(Input::Byte(byte)) => {
                     if pty.interrupts(byte) {
                         pty.deciding += 1;
-                        self.say(&ToSupervisor::Typed);
+                        self.say(&ToSupervisor::Typed { at_ns: now_ns() });
                     } else {
                         pty.to_program.push(&[byte]);
                     }

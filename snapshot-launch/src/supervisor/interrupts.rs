@@ -53,8 +53,8 @@ impl Supervisor {
     }
 
     /// Ctrl+C was typed in the launcher's terminal.
-    pub(crate) fn interrupt_typed(&mut self) {
-        let fate = self.decide(Via::Typed);
+    pub(crate) fn interrupt_typed(&mut self, at_ns: u64) {
+        let fate = self.decide(Via::Typed, at_ns);
         self.settle(Via::Typed, fate);
     }
 
@@ -83,16 +83,15 @@ impl Supervisor {
                 other => other,
             };
         }
-        let fate = self.decide(via);
+        let fate = self.decide(via, now);
         self.interrupts
             .remember(libc::SIGINT, sender, recipient, now, fate);
         fate
     }
 
     /// Decides on a new press, and acts on it.
-    fn decide(&mut self, via: Via) -> Fate {
-        let now = now_ns();
-        match self.presses.press(now) {
+    fn decide(&mut self, via: Via, at_ns: u64) -> Fate {
+        match self.presses.press(at_ns) {
             Press::Swallow => {
                 // The held one turns out to be part of the burst as well.
                 if let Some(held) = self.held.take() {
@@ -104,7 +103,7 @@ impl Supervisor {
                 self.held = Some(via);
                 Fate::Held
             }
-            Press::Act => self.act_on_interrupt(via, now),
+            Press::Act => self.act_on_interrupt(via, at_ns),
         }
     }
 

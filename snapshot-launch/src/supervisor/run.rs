@@ -173,6 +173,12 @@ enum Source {
 impl Supervisor {
     fn serve(&mut self) {
         loop {
+            for source in self.ready() {
+                self.hear(source);
+            }
+            // Only after everything that has come: after a pause of this process, a
+            // press that is held may be long due, with the rest of its burst waiting to
+            // be read.
             let now = now_ns();
             self.check_take_deadlines(now);
             self.check_revert_deadline(now);
@@ -187,9 +193,6 @@ impl Supervisor {
                 return;
             }
             self.serve_waiting();
-            for source in self.ready() {
-                self.hear(source);
-            }
         }
     }
 
@@ -489,7 +492,7 @@ impl Supervisor {
                 trigger,
                 asked_ns,
             }),
-            ToSupervisor::Typed => self.interrupt_typed(),
+            ToSupervisor::Typed { at_ns } => self.interrupt_typed(at_ns),
             ToSupervisor::Signalled { signal, sender } => {
                 self.signalled(Recipient::Launcher, signal, sender);
             }
