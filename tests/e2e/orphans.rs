@@ -1,1 +1,162 @@
-//! Stub.
+//! No orphans: whichever process of a session is killed at whatever moment, within a
+//! second nothing of the session is left, or it goes on whole.
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use snapshot_tests::{Launch, PipedSession, Seed, Signal, leaks, process};
+
+/// Makes the session busy: takes, reverts and crashes at random moments.
+fn trouble(session: &mut PipedSession, seed: &mut Seed) {
+    for _ in 0..seed.below(4) {
+        let (live, launcher) = (session.live_pid(), session.launcher_pid());
+        let (pid, signal) = *seed.pick(&[
+            (live, Signal::SIGUSR1),
+            (live, Signal::SIGUSR1),
+            (launcher, Signal::SIGUSR1),
+            (launcher, Signal::SIGINT),
+        ]);
+        process::send(pid, signal);
+        seed.idle(Duration::from_millis(3));
+    }
+}
+
+/// A commander that no SIGINT ends, with up to three snapshots.
+fn some_snapshots(seed: &mut Seed) -> PipedSession {
+    let mut session = Launch::commander().piped();
+    session.ask("handle INT sigaction");
+    for _ in 0..seed.below(4) {
+        session.take();
+    }
+    session
+}
+
+#[test]
+fn nothing_outlives_a_killed_launcher() {
+    let mut seed = Seed::new();
+    for _ in 0..25 {
+        let mut session = some_snapshots(&mut seed);
+        trouble(&mut session, &mut seed);
+        session.signal(Signal::SIGKILL);
+        assert_eq!(session.wait_gone().signal(), Some(libc::SIGKILL));
+    }
+}
+
+#[test]
+fn nothing_outlives_a_killed_supervisor() {
+    let mut seed = Seed::new();
+    for _ in 0..25 {
+        let mut session = some_snapshots(&mut seed);
+        let supervisor = session.supervisor_pid();
+        trouble(&mut session, &mut seed);
+        process::send(supervisor, Signal::SIGKILL);
+        // The session broke, and the launcher says so.
+        assert_eq!(session.wait_gone().code(), Some(97));
+        let stderr = session.stderr();
+        assert!(stderr.contains("error: "), "{stderr}");
+    }
+}
+
+#[test]
+fn a_killed_live_process_comes_back_or_the_session_ends() {
+    let mut seed = Seed::new();
+    for _ in 0..25 {
+        let mut session = some_snapshots(&mut seed);
+        trouble(&mut session, &mut seed);
+        let live = session.live_pid();
+        process::send(live, Signal::SIGKILL);
+        session.wait_until("the killed process is gone", || !process::is_alive(live));
+        // Whatever depth the trouble left: kill it until it ends.
+        while session.exit_status().is_none() {
+            let live = session.live_pid();
+            process::send(live, Signal::SIGKILL);
+            seed.idle(Duration::from_millis(4));
+        }
+        assert_eq!(session.wait_gone().signal(), Some(libc::SIGKILL));
+    }
+}
+
+#[test]
+fn a_launcher_killed_while_it_starts_leaves_nothing() {
+    let mut seed = Seed::new();
+    for _ in 0..40 {
+        let mut session = Launch::commander().piped();
+        seed.idle(Duration::from_millis(25));
+        session.signal(Signal::SIGKILL);
+        assert_eq!(session.wait_gone().signal(), Some(libc::SIGKILL));
+    }
+}
+
+#[test]
+fn a_frozen_copy_never_wakes_by_itself() {
+    // Whoever of the two above it dies, it dies; it doesn't become a second program.
+    for launcher_dies in [true, false] {
+        let mut session = Launch::guest("counter").piped();
+        session.next_line("it counts", |line| line.starts_with("count 3 "));
+        for _ in 0..3 {
+            session.take();
+        }
+        let frozen: Vec<i32> = (1..=3).map(|id| session.frozen_pid(id)).collect();
+        let live = session.live_pid();
+        let victim = if launcher_dies {
+            session.launcher_pid()
+        } else {
+            session.supervisor_pid()
+        };
+        process::send(victim, Signal::SIGKILL);
+        session.wait_gone();
+        for pid in frozen {
+            assert!(!process::is_alive(pid));
+        }
+        let stdout = session.stdout();
+        for line in stdout.lines() {
+            assert!(line.ends_with(&format!(" {live}")), "{line}");
+        }
+    }
+}
+
+#[test]
+fn what_the_program_leaves_behind_ends_with_the_session() {
+    let mut session = Launch::commander().piped();
+    let child: i32 = session
+        .ask("spawn setsid sleep 1000")
+        .parse()
+        .expect("a process id");
+    session.ask("fork");
+    session.take();
+    session.ask("spawn sleep 1000");
+    assert!(process::is_alive(child));
+    session.signal(Signal::SIGTERM);
+    session.wait_gone();
+    assert!(!process::is_alive(child));
+}
+
+#[test]
+fn what_a_program_left_behind_at_its_own_end_ends_as_well() {
+    let mut session = Launch::program("sh")
+        .args(["-c", "setsid sleep 1000 >/dev/null 2>&1 & sleep 1001 & exit 4"])
+        .piped();
+    assert_eq!(session.wait_gone().code(), Some(4));
+}
+
+#[test]
+fn all_killed_at_once_leaves_no_process() {
+    // More than the promise: a killer who means all of them.
+    let mut session = Launch::commander().piped();
+    for _ in 0..2 {
+        session.take();
+    }
+    let launcher = session.launcher_pid();
+    for process in leaks::processes(session.mark()) {
+        process::send(process.pid, Signal::SIGKILL);
+    }
+    session.wait_exit();
+    let mark = session.mark().to_owned();
+    session.wait_until("no process is left", || leaks::processes(&mark).is_empty());
+    // Nobody was left to take the socket's name away.
+    let socket = session
+        .place()
+        .runtime()
+        .join(format!("cargo-snapshot/{launcher}.sock"));
+    let _ = std::fs::remove_file(socket);
+}

@@ -21,7 +21,6 @@ impl Supervisor {
     pub(crate) fn live_ended(&mut self, ended: Ended) {
         let died_ns = now_ns();
         self.settle_take_of_dead();
-        self.asked = None;
         self.callers.clear();
         let status = match ended {
             Ended::Exited(code) => (Some(code), None),
@@ -70,16 +69,15 @@ impl Supervisor {
             return;
         }
         if let Ok(signal) = Signal::try_from(signal) {
-            let live = Pid::from_raw(self.live.pid);
-            let _ = kill(live, signal);
-            let _ = kill(live, Signal::SIGCONT);
+            self.signal_live(signal);
+            self.signal_live(Signal::SIGCONT);
         }
         self.begin_ending(None, GRACE_NS);
     }
 
     /// The launcher is gone, or something that must not happen has happened.
     pub(crate) fn end_at_once(&mut self) {
-        let _ = kill(Pid::from_raw(self.live.pid), Signal::SIGKILL);
+        self.signal_live(Signal::SIGKILL);
         self.begin_ending(None, 0);
     }
 

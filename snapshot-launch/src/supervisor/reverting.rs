@@ -10,6 +10,7 @@ use snapshot_core::wire::{Ended as EndedWord, FromAgent, FromSupervisor};
 use super::family::{self, Stray};
 use super::links::{AgentLink, Heard};
 use super::state::{Phase, Supervisor};
+use super::taking::Asked;
 use crate::control::Answer;
 use crate::event::{Ended, Event, How, Reverted};
 
@@ -82,10 +83,13 @@ impl Supervisor {
             return false;
         };
         let mut dying = Vec::new();
-        let branch_is_alive = matches!(ended, EndedWord::Reverted | EndedWord::Interrupted);
-        if branch_is_alive {
-            let _ = kill(Pid::from_raw(self.live.pid), Signal::SIGKILL);
+        if self.live.is_alive {
+            self.signal_live(Signal::SIGKILL);
             dying.push(self.live.pid);
+        }
+        // What the supervisor has asked of the branch is asked again of what follows.
+        if let Some(wanted) = self.asked.take().map(Asked::into_wanted) {
+            self.waiting.push_front(wanted);
         }
         for id in &plan.dropped {
             if let Some(snapshot) = self.timeline.remove(*id) {
@@ -235,9 +239,49 @@ impl Supervisor {
         else {
             return;
         };
-        if let Heard::Message(FromAgent::Ready { pid: frozen }) = link.hear() {
-            *pid = Some(frozen);
-            self.finish_revert();
+        match link.hear() {
+            Heard::Message(FromAgent::Ready { pid: frozen }) => {
+                *pid = Some(frozen);
+                self.finish_revert();
+            }
+            Heard::Message(_) | Heard::Nothing => {}
+            // It was killed before it was complete: then nothing is kept.
+            Heard::Closed => {
+                reverting.keep = false;
+                if let Stage::Waking { kept, .. } = &mut reverting.stage {
+                    *kept = None;
+                }
+                self.finish_revert();
+            }
+        }
+    }
+
+    /// The woken copy has ended: what it has said before that is still to be heard, and
+    /// the copy that it left behind, if it did, will speak in a moment.
+    pub(crate) fn hear_last_words_of_woken(&mut self) {
+        loop {
+            let Phase::Reverting(reverting) = &self.phase else {
+                return;
+            };
+            let Some(snapshot) = self.timeline.get(reverting.target) else {
+                return;
+            };
+            match snapshot.link.hear() {
+                Heard::Message(message) => self.hear_woken(message),
+                Heard::Nothing | Heard::Closed => break,
+            }
+        }
+        let deadline = now_ns() + PATIENCE_NS;
+        while let Phase::Reverting(reverting) = &self.phase
+            && let Stage::Waking {
+                running_ns: Some(_),
+                kept: Some((link, None)),
+                ..
+            } = &reverting.stage
+            && now_ns() < deadline
+        {
+            super::run::wait_readable(link, deadline);
+            self.hear_kept();
         }
     }
 
@@ -290,9 +334,10 @@ impl Supervisor {
                 }
             }
         }
+        self.live.is_alive = true;
         self.live.has_agent = true;
         if size_differs {
-            let _ = kill(Pid::from_raw(self.live.pid), Signal::SIGWINCH);
+            self.signal_live(Signal::SIGWINCH);
         }
         let (how, code, signal) = match reverting.ended {
             EndedWord::Exited(code) => (How::Exit, Some(code), None),
@@ -338,11 +383,6 @@ impl Supervisor {
         });
         self.note(format!("{target} died as it was woken"));
         self.phase = Phase::Running;
-        // The branch is gone already, whatever it was.
-        let ended = match ended {
-            EndedWord::Reverted | EndedWord::Interrupted => EndedWord::Killed(9),
-            other => other,
-        };
         if !self.begin_revert(None, false, ended, asked_ns, token) {
             self.broken("no snapshot is left to go on from");
         }

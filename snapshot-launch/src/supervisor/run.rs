@@ -111,6 +111,7 @@ fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor
         anchor,
         live: Live {
             pid: live,
+            is_alive: true,
             has_agent: false,
         },
         timeline: snapshot_core::timeline::Timeline::default(),
@@ -203,6 +204,11 @@ impl Supervisor {
             (Source::Channel, self.channel.as_fd()),
             (Source::Switchboard, self.switchboard.as_fd()),
         ];
+        // During a revert all calls are the dead branch's, until `wake` has hung up on
+        // them; what the revived one wants can wait until it counts as live.
+        if matches!(self.phase, Phase::Reverting(_)) {
+            sources.pop();
+        }
         if self.launcher_gone {
             sources.remove(1);
         }
@@ -274,12 +280,6 @@ impl Supervisor {
             Source::Signals => self.hear_signals(),
             Source::Channel => self.hear_launcher(),
             Source::Switchboard => {
-                // During a revert all calls are the dead branch's; `wake` hangs up on
-                // them.
-                if matches!(self.phase, Phase::Reverting(_)) {
-                    while self.switchboard.accept().is_some() {}
-                    return;
-                }
                 while let Some((link, pid)) = self.switchboard.accept() {
                     if pid == self.live.pid {
                         self.callers.push(Caller { link, held: false });
@@ -445,9 +445,18 @@ impl Supervisor {
             _ => false,
         };
         if woken {
+            // It may have come to life, said so, and ended again before we looked.
+            self.hear_last_words_of_woken();
+        }
+        if woken && matches!(self.phase, Phase::Reverting(_)) {
             self.target_died();
-        } else if pid == self.live.pid && !matches!(self.phase, Phase::Reverting(_)) {
-            self.live_ended(ended);
+        } else if self.live.is_alive && pid == self.live.pid {
+            self.live.is_alive = false;
+            if matches!(self.phase, Phase::Reverting(_)) {
+                self.reaped_in_revert(pid);
+            } else {
+                self.live_ended(ended);
+            }
         } else if let Some(id) = self.snapshot_of(pid) {
             self.timeline.remove(id);
             if !matches!(self.phase, Phase::Ending { .. }) {
@@ -498,11 +507,10 @@ impl Supervisor {
             }
             ToSupervisor::End { signal } => self.end_by(signal),
             ToSupervisor::Stop => {
-                let _ = kill(Pid::from_raw(self.live.pid), Signal::SIGSTOP);
+                self.signal_live(Signal::SIGSTOP);
             }
             ToSupervisor::Continue => {
-                let live = Pid::from_raw(self.live.pid);
-                let _ = kill(live, Signal::SIGCONT);
+                self.signal_live(Signal::SIGCONT);
                 // What was in front with it was stopped with it.
                 if let Some(group) = self.anchor {
                     let _ = nix::sys::signal::killpg(group, Signal::SIGCONT);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::termios::Termios;
 use nix::unistd::Pid;
@@ -73,6 +74,8 @@ pub(crate) struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) pid: i32,
+    /// False from its end to the next revival: its number may be another's by then.
+    pub(crate) is_alive: bool,
     /// Whether the agent is in it: not before its hello, nor after an exec.
     pub(crate) has_agent: bool,
 }
@@ -169,6 +172,13 @@ impl Supervisor {
                 help: help.to_owned(),
             },
         );
+    }
+
+    /// Sends the live process a signal, if there is one.
+    pub(crate) fn signal_live(&self, signal: Signal) {
+        if self.live.is_alive {
+            let _ = kill(Pid::from_raw(self.live.pid), signal);
+        }
     }
 
     pub(crate) fn depth(&self) -> u32 {

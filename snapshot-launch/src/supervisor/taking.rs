@@ -30,6 +30,13 @@ pub(crate) struct Asked {
     deadline_ns: u64,
 }
 
+impl Asked {
+    /// What was wanted, to be asked again.
+    pub(crate) fn into_wanted(self) -> Wanted {
+        self.wanted
+    }
+}
+
 /// A take under way.
 pub(crate) struct Taking {
     id: SnapshotId,
