@@ -15,10 +15,23 @@ pub(crate) struct Reporter {
     /// What the last take could not promise: said again only when it changes.
     last_warning: String,
     live_pid: i32,
+    /// The prefix key, where keys are listened to.
+    key: Option<String>,
 }
 
+/// What the tier of this version comes to, said once.
+const TIER: &str = "no namespaces: after a revert the pid is new, and files are not rolled back";
+
 impl Reporter {
-    /// The line for one event; none where there is nothing to say.
+    /// One that tells of keys too, if there are any.
+    pub(crate) fn new(key: Option<String>) -> Self {
+        Self {
+            key,
+            ..Self::default()
+        }
+    }
+
+    /// The line for one event, sometimes two; none where there is nothing to say.
     pub(crate) fn line(&mut self, event: &Event) -> Option<String> {
         Some(match event {
             Event::Started {
@@ -28,8 +41,13 @@ impl Reporter {
                 ..
             } => {
                 self.live_pid = *live_pid;
+                let key = self
+                    .key
+                    .as_ref()
+                    .map(|key| format!(", and so does {key} s"))
+                    .unwrap_or_default();
                 format!(
-                    "{} is running as {live_pid}: `kill -USR1 {launcher_pid}` takes a snapshot. No namespaces: after a revert its pid is new, and files stay as they are",
+                    "{} is running as {live_pid}: `kill -USR1 {launcher_pid}` takes a snapshot{key}\n{TIER}",
                     printable(session)
                 )
             }

@@ -305,6 +305,7 @@ fn what_cannot_be_is_refused_and_the_program_goes_on() {
     assert_refused(&session.command("revert", &[]));
     assert_refused(&session.command("revert", &["1"]));
     assert_refused(&session.command("drop", &["1"]));
+    assert_refused(&session.command("commit", &[]));
     session.take();
     assert_refused(&session.command("revert", &["7"]));
     assert_refused(&session.command("drop", &["7"]));
@@ -326,14 +327,6 @@ fn a_wrong_command_line_is_status_2() {
         let output = place.cargo_snapshot(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?} {output:?}");
     }
-}
-
-#[test]
-fn committing_nothing_is_no_error() {
-    let mut session = started();
-    let committed = json(&session.command("commit", &["--json"]));
-    assert_eq!(committed.0["dropped"], serde_json::json!([]));
-    assert_eq!(session.ask("ping"), "pong");
 }
 
 #[test]

@@ -104,6 +104,12 @@ impl PipedSession {
         self.stderr.transcript().text()
     }
 
+    /// Waits until stderr contains this text.
+    pub fn wait_until_stderr(&mut self, text: &str) {
+        let stderr = self.stderr.transcript();
+        self.wait_until(text, || stderr.text().contains(text));
+    }
+
     /// Waits for its end and for the end of its output; returns status, stdout, stderr.
     pub fn finish(mut self) -> deadline::Output {
         self.stdin = None;

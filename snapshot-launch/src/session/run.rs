@@ -141,7 +141,7 @@ impl Session {
             channel: parts.channel,
             socket: parts.socket,
             log: EventLog::new(parts.events),
-            reporter: Reporter::default(),
+            reporter: Reporter::new(pty.as_ref().map(|_| parts.key.to_string())),
             pty,
             stderr: Outlet::to_shared(io::stderr().as_fd())?,
             reports_on_screen,
@@ -451,8 +451,10 @@ impl Session {
                 "events are no longer written: {error}; the session goes on"
             ));
         }
-        if let Some(line) = self.reporter.line(event) {
-            self.report(&line);
+        if let Some(lines) = self.reporter.line(event) {
+            for line in lines.lines() {
+                self.report(line);
+            }
         }
     }
 
