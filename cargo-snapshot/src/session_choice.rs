@@ -107,7 +107,7 @@ fn choose(found: Found, wanted: Option<&str>) -> Result<Listing, Problem> {
         (_, None) => {
             let what = format!("no session is called `{wanted}`");
             Err(if others.is_empty() {
-                nothing_runs(&what).cause("no session is running")
+                nothing_runs(&what)
             } else {
                 Problem::new(exit::REFUSED, what)
                     .cause(format!("these are running:\n         {}", lines(&others)))
@@ -132,6 +132,10 @@ fn several(sessions: &[Listing], silent: &[i32]) -> Problem {
 
 fn nothing_runs(what: &str) -> Problem {
     Problem::new(exit::REFUSED, what)
+        .cause(format!(
+            "no launcher listens in {}",
+            control::socket_directory().display()
+        ))
         .help("start one with `cargo snapshot run` or `cargo snapshot exec PROGRAM`")
 }
 

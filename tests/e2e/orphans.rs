@@ -134,7 +134,10 @@ fn what_the_program_leaves_behind_ends_with_the_session() {
 #[test]
 fn what_a_program_left_behind_at_its_own_end_ends_as_well() {
     let mut session = Launch::program("sh")
-        .args(["-c", "setsid sleep 1000 >/dev/null 2>&1 & sleep 1001 & exit 4"])
+        .args([
+            "-c",
+            "setsid sleep 1000 >/dev/null 2>&1 & sleep 1001 & exit 4",
+        ])
         .piped();
     assert_eq!(session.wait_gone().code(), Some(4));
 }

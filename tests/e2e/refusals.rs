@@ -49,7 +49,11 @@ fn no_such_program() {
     let place = Place::new();
     for program in ["no-such-program-anywhere", "./missing", "/nowhere/at/all"] {
         assert_refused(&launch(&place, &[program]), SETUP, program);
-        assert_refused(&launch(&place, &["--", program, "argument"]), SETUP, program);
+        assert_refused(
+            &launch(&place, &["--", program, "argument"]),
+            SETUP,
+            program,
+        );
     }
 }
 
@@ -111,7 +115,12 @@ fn a_setuid_executable_of_another_user() {
 #[test]
 fn a_script_without_its_interpreter() {
     let place = Place::new();
-    for first_line in ["#!/no/such/interpreter", "#!/no/such/interpreter -x", "#!", "#! "] {
+    for first_line in [
+        "#!/no/such/interpreter",
+        "#!/no/such/interpreter -x",
+        "#!",
+        "#! ",
+    ] {
         let script = script(&place, &format!("{first_line}\necho never\n"));
         assert_refused(&launch(&place, &[path(&script)]), SETUP, "script");
     }
@@ -136,7 +145,12 @@ fn a_script_whose_interpreter_is_static() {
 #[test]
 fn a_file_that_is_no_program() {
     let place = Place::new();
-    for text in ["", "\x7fELF", "\x7fELF and then something else entirely, for a while", "MZ"] {
+    for text in [
+        "",
+        "\x7fELF",
+        "\x7fELF and then something else entirely, for a while",
+        "MZ",
+    ] {
         let file = script(&place, text);
         assert_refused(&launch(&place, &[path(&file)]), SETUP, "script");
     }
@@ -174,7 +188,11 @@ fn a_wrong_command_line() {
         &["--events"],
     ] {
         let output = launch(&place, arguments);
-        assert_eq!(output.status.code(), Some(USAGE), "{arguments:?} {output:?}");
+        assert_eq!(
+            output.status.code(),
+            Some(USAGE),
+            "{arguments:?} {output:?}"
+        );
         assert_eq!(output.stdout, "");
     }
 }
@@ -214,7 +232,7 @@ fn a_second_thread_and_the_program_goes_on() {
     assert!(!refused.text("why").is_empty());
     assert!(!refused.text("help").is_empty());
     assert_eq!(session.ask("get key"), "value");
-    session.wait_until_stderr("[snapshot] refused");
+    session.wait_until_stderr(refused.text("why"));
 
     let output = session.command("take", &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -222,7 +240,11 @@ fn a_second_thread_and_the_program_goes_on() {
         assert!(output.stderr.contains(part), "{part:?} in {output:?}");
     }
     assert_eq!(session.next("refused").text("trigger"), "command");
-    assert_eq!(session.list().number("depth"), 1, "the one from before is there");
+    assert_eq!(
+        session.list().number("depth"),
+        1,
+        "the one from before is there"
+    );
 
     // When the thread is gone, it can be taken; and before that it could be reverted.
     session.ask("join");

@@ -88,8 +88,14 @@ fn without_a_session_there_is_a_reason() {
 fn with_a_single_session_it_may_be_left_out() {
     let mut session = started();
     let place = session.place().clone();
-    assert_eq!(json(&place.cargo_snapshot(&["take", "--json"])).name(), "taken");
-    assert_eq!(json(&place.cargo_snapshot(&["list", "--json"])).number("depth"), 1);
+    assert_eq!(
+        json(&place.cargo_snapshot(&["take", "--json"])).name(),
+        "taken"
+    );
+    assert_eq!(
+        json(&place.cargo_snapshot(&["list", "--json"])).number("depth"),
+        1
+    );
     assert!(place.cargo_snapshot(&["revert"]).success());
     assert_eq!(session.ask("ping"), "pong");
 }
@@ -249,9 +255,14 @@ fn keep_an_older_one() {
     assert_eq!(reverted.number("depth"), 1);
     assert_eq!(session.ask("get level"), "1");
     session.send("abort");
-    assert_eq!(session.next_event("a crash's revert", |event| {
-        event.name() == "reverted" && !event.flag("kept")
-    }).number("id"), 1);
+    assert_eq!(
+        session
+            .next_event("a crash's revert", |event| {
+                event.name() == "reverted" && !event.flag("kept")
+            })
+            .number("id"),
+        1
+    );
     assert_eq!(session.ask("get level"), "1");
 }
 

@@ -48,7 +48,9 @@ fn keys_take_list_and_revert() {
 
     session.command_key("l");
     session.wait_for_screen("a list of both", |screen| {
-        let after = screen.rsplit_once("#2 taken").map_or("", |(_, after)| after);
+        let after = screen
+            .rsplit_once("#2 taken")
+            .map_or("", |(_, after)| after);
         after.contains("#1") && after.contains("#2")
     });
 
@@ -84,7 +86,10 @@ fn a_key_commits() {
     session.next("taken");
     session.ask("set key kept");
     session.command_key("c");
-    assert_eq!(session.next("committed").0["dropped"], serde_json::json!([1]));
+    assert_eq!(
+        session.next("committed").0["dropped"],
+        serde_json::json!([1])
+    );
     assert_eq!(session.ask("get key"), "kept");
     // At depth 0 now: an interrupt is the program's own.
     session.type_in(CTRL_C);
@@ -174,7 +179,10 @@ fn a_long_paste_arrives_whole() {
     session.type_in(&pasted);
     for key in pasted.bytes() {
         let line = format!("key {key:02x}");
-        assert_eq!(session.next_line(&line, |found| found.starts_with("key ")), line);
+        assert_eq!(
+            session.next_line(&line, |found| found.starts_with("key ")),
+            line
+        );
     }
     session.type_in("Q");
     assert!(session.wait_gone().success());
@@ -367,7 +375,10 @@ impl Shell for TerminalSession {
     fn assert_shell_works(&mut self, last_status: i32) {
         self.type_in("echo sta''tus $?\n");
         let answer = self.next_line("the status", |line| line.contains("status "));
-        assert!(answer.ends_with(&format!("status {last_status}")), "{answer}");
+        assert!(
+            answer.ends_with(&format!("status {last_status}")),
+            "{answer}"
+        );
         self.assert_sane_for_a_shell();
         self.type_in("exit\n");
         assert!(self.wait_gone().success());

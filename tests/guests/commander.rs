@@ -181,7 +181,11 @@ impl Commander {
                 let group = Pid::from_raw(i32::try_from(child.id())?);
                 self.child = Some(child);
                 tcsetpgrp(std::io::stdin(), group)?;
-                Ok(group.to_string())
+                println!("ok {group}");
+                // It may not read from now on.
+                loop {
+                    nix::unistd::pause();
+                }
             }
             _ => Err(format!("unknown command {words:?}").into()),
         }

@@ -11,7 +11,7 @@ use snapshot_core::wire::{Ended, FromSupervisor, PASSED_MAGIC};
 use super::echoes::Recipient;
 use super::links::AgentLink;
 use super::presses::Press;
-use super::state::{Caller, Phase, Supervisor};
+use super::state::{Phase, Supervisor};
 use super::taking::queue_signal;
 use crate::channel::ToLauncher;
 use crate::flags::OnInterrupt;
@@ -65,9 +65,26 @@ impl Supervisor {
             link.say(&FromSupervisor::Own);
             return;
         }
-        self.callers.push(Caller { link, held: true });
         let fate = self.interrupt(Via::Live, Recipient::Live, sender);
-        self.settle(Via::Live, fate);
+        if fate == Fate::Held {
+            // It can't wait in its handler, where no further press would reach it: if the
+            // press was meant, it is sent another one.
+            for waiting in [
+                self.held.as_mut(),
+                self.interrupt_after_take.as_mut().map(|(via, _)| via),
+            ]
+            .into_iter()
+            .flatten()
+            .filter(|via| matches!(via, Via::Live | Via::Group))
+            {
+                *waiting = Via::Elsewhere;
+            }
+        }
+        link.say(if fate == Fate::Own {
+            &FromSupervisor::Own
+        } else {
+            &FromSupervisor::Denied
+        });
     }
 
     fn interrupt(&mut self, via: Via, recipient: Recipient, sender: i32) -> Fate {
@@ -151,28 +168,13 @@ impl Supervisor {
         }
     }
 
-    /// Tells those who wait what became of an interrupt: the launcher, whose keyboard
-    /// waits, and the live process in its handler.
+    /// Tells the launcher, whose keyboard waits, what became of a typed interrupt.
     fn settle(&mut self, via: Via, fate: Fate) {
-        let is_own = match fate {
-            Fate::Held => return,
-            Fate::Own => true,
-            Fate::Swallowed | Fate::Reverts => false,
-        };
-        if via == Via::Typed {
-            self.tell(&ToLauncher::Typed { is_own });
+        if via == Via::Typed && fate != Fate::Held {
+            self.tell(&ToLauncher::Typed {
+                is_own: fate == Fate::Own,
+            });
         }
-        let answer = if is_own {
-            FromSupervisor::Own
-        } else {
-            FromSupervisor::Denied
-        };
-        self.callers.retain(|caller| {
-            if caller.held {
-                caller.link.say(&answer);
-            }
-            !caller.held
-        });
     }
 
     /// A frozen copy was sent a signal that is meant for the live process.

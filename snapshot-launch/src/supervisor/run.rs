@@ -22,7 +22,7 @@ use super::echoes::{Echoes, Recipient};
 use super::links::{AgentLink, Heard, Switchboard};
 use super::presses::Presses;
 use super::spawn;
-use super::state::{Caller, Config, Live, Phase, Supervisor, Wanted};
+use super::state::{Config, Live, Phase, Supervisor, Wanted};
 use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
 use crate::control::{Answer, Listing, Request, SnapshotInfo};
 use crate::event::{Event, Tier, Trigger};
@@ -225,7 +225,7 @@ impl Supervisor {
             Phase::Running | Phase::Ending { .. } => {}
         }
         for (index, caller) in self.callers.iter().enumerate() {
-            sources.push((Source::Caller(index), caller.link.as_fd()));
+            sources.push((Source::Caller(index), caller.as_fd()));
         }
         for (id, snapshot) in self.timeline.iter() {
             sources.push((Source::Frozen(id), snapshot.link.as_fd()));
@@ -248,8 +248,9 @@ impl Supervisor {
         ready.reverse();
         ready.sort_by_key(|source| match source {
             Source::Signals => 0,
-            Source::Copy => 1,
-            Source::Taker => 2,
+            // Before the copy, whose link ends too when the live process gives up.
+            Source::Taker => 1,
+            Source::Copy => 2,
             _ => 3,
         });
         ready
@@ -282,7 +283,7 @@ impl Supervisor {
             Source::Switchboard => {
                 while let Some((link, pid)) = self.switchboard.accept() {
                     if pid == self.live.pid {
-                        self.callers.push(Caller { link, held: false });
+                        self.callers.push(link);
                     }
                 }
             }
@@ -321,13 +322,13 @@ impl Supervisor {
         let Some(caller) = self.callers.get(index) else {
             return;
         };
-        match caller.link.hear() {
+        match caller.hear() {
             Heard::Nothing => {}
             Heard::Closed => {
                 self.callers.remove(index);
             }
             Heard::Message(message) => {
-                let link = self.callers.remove(index).link;
+                let link = self.callers.remove(index);
                 self.serve_caller(link, message);
             }
         }

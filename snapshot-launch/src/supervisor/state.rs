@@ -104,13 +104,6 @@ pub(crate) enum Phase {
     },
 }
 
-/// A conversation with the live process that waits for something.
-pub(crate) struct Caller {
-    pub(crate) link: AgentLink,
-    /// It waits to hear whose a SIGINT is, and that is held.
-    pub(crate) held: bool,
-}
-
 /// The supervisor itself.
 pub(crate) struct Supervisor {
     pub(crate) config: Config,
@@ -128,7 +121,8 @@ pub(crate) struct Supervisor {
     /// The one take that the live process has been signalled for.
     pub(crate) asked: Option<Asked>,
     pub(crate) next_request: u32,
-    pub(crate) callers: Vec<Caller>,
+    /// Conversations that the live process has begun, and has said nothing in yet.
+    pub(crate) callers: Vec<AgentLink>,
     pub(crate) presses: Presses,
     /// How a press that is being held came.
     pub(crate) held: Option<super::interrupts::Via>,
