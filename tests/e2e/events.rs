@@ -12,7 +12,14 @@ fn started_names_the_session_and_its_processes() {
     let started = session.next("started");
     assert_eq!(
         started.fields(),
-        ["event", "files", "launcher_pid", "live_pid", "session", "tier"]
+        [
+            "event",
+            "files",
+            "launcher_pid",
+            "live_pid",
+            "session",
+            "tier"
+        ]
     );
     assert_eq!(started.text("session"), "mine");
     assert_eq!(started.pid("launcher_pid"), session.pid());
@@ -63,9 +70,11 @@ fn an_open_file_for_writing_is_named_as_not_rolled_back() {
     session.next_line("ready", |line| line == "ready");
     let taken = session.take();
     let list = taken.0["not_rolled_back"].as_array().expect("an array");
-    let named = list
-        .iter()
-        .any(|item| item["what"].as_str().is_some_and(|what| what.contains("written")));
+    let named = list.iter().any(|item| {
+        item["what"]
+            .as_str()
+            .is_some_and(|what| what.contains("written"))
+    });
     assert!(named, "{taken}");
 }
 
@@ -91,7 +100,15 @@ fn ended_and_reverted_tell_a_crash() {
     let reverted = session.next("reverted");
     assert_eq!(
         reverted.fields(),
-        ["depth", "event", "id", "kept", "latency_us", "live_pid", "same_ids"]
+        [
+            "depth",
+            "event",
+            "id",
+            "kept",
+            "latency_us",
+            "live_pid",
+            "same_ids"
+        ]
     );
     assert!(!reverted.flag("kept"));
     let pid: i32 = session.ask("pid").parse().expect("a process id");
@@ -108,7 +125,10 @@ fn refused_has_a_reason_and_a_way_on() {
     session.ask("thread");
     session.signal_live(Signal::SIGUSR1);
     let refused = session.next("refused");
-    assert_eq!(refused.fields(), ["event", "help", "kind", "trigger", "why"]);
+    assert_eq!(
+        refused.fields(),
+        ["event", "help", "kind", "trigger", "why"]
+    );
     for field in ["help", "kind", "why"] {
         assert!(!refused.text(field).is_empty(), "{refused}");
     }

@@ -26,7 +26,10 @@ fn both(scene: &str, expected: &[&str]) {
             .map(|line| line.replace("PROMISED", promised))
             .collect();
         let seen: Vec<&str> = output.stdout.lines().collect();
-        assert_eq!(seen, expected, "under the launcher: {under_launcher}\n{output:?}");
+        assert_eq!(
+            seen, expected,
+            "under the launcher: {under_launcher}\n{output:?}"
+        );
         assert!(output.success(), "{output:?}");
     }
 }
@@ -157,7 +160,9 @@ fn a_child_of_the_program_is_not_the_live_process() {
         let output = play("forked", under_launcher);
         assert!(output.success(), "{output:?}");
         assert!(
-            output.stdout.contains("child: Err(NotTheLiveProcess)\nchild: Err("),
+            output
+                .stdout
+                .contains("child: Err(NotTheLiveProcess)\nchild: Err("),
             "{output:?}"
         );
         assert!(output.stdout.contains("parent depth 1\n"), "{output:?}");
@@ -175,7 +180,10 @@ fn events_say_that_the_program_asked() {
     let taken = session.next("taken");
     assert_eq!(taken.text("trigger"), "api");
     assert_eq!(taken.text("label"), "before the merge");
-    assert_eq!(session.next("committed").0["dropped"], serde_json::json!([1]));
+    assert_eq!(
+        session.next("committed").0["dropped"],
+        serde_json::json!([1])
+    );
     assert!(session.wait_gone().success());
 
     let mut session = Launch::guest("library").arg("back").piped();
@@ -236,7 +244,10 @@ fn alone_it_can_install_the_handlers() {
     deadline::pace(Duration::from_millis(250));
     process::send(root, Signal::SIGINT);
     let status = session.wait_gone();
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2));
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(2)
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The agent in the program: it leaves no trace that the program could see, and keeps
 //! what is the program's own.
 
+use std::time::Duration;
+
 use snapshot_tests::{Launch, PipedSession, Signal, binaries, deadline, process};
 
 /// Asks the same of a commander with the tool and of one without.
@@ -40,13 +42,28 @@ fn all_else_in_the_environment_is_there() {
     assert_eq!(session.ask("env FIRST"), "one");
     assert_eq!(session.ask("env EMPTY"), "");
     assert_eq!(session.ask("env WITH_EQUALS"), "a=b=c");
-    compare(&["environ A", "environ C", "environ H", "environ P", "environ T", "environ X"]);
+    compare(&[
+        "environ A",
+        "environ C",
+        "environ H",
+        "environ P",
+        "environ T",
+        "environ X",
+    ]);
 }
 
 #[test]
 fn descriptors_masks_and_dispositions_are_as_without_the_tool() {
-    compare(&["fds", "status SigBlk", "status SigIgn", "status Threads", "tty"]);
-    for signal in ["INT", "USR1", "USR2", "TERM", "CHLD", "PIPE", "WINCH", "TSTP", "SEGV"] {
+    compare(&[
+        "fds",
+        "status SigBlk",
+        "status SigIgn",
+        "status Threads",
+        "tty",
+    ]);
+    for signal in [
+        "INT", "USR1", "USR2", "TERM", "CHLD", "PIPE", "WINCH", "TSTP", "SEGV",
+    ] {
         compare(&[&format!("action {signal}")]);
     }
 }
@@ -66,7 +83,10 @@ __attribute__((constructor)) static void hello(void) {
 fn a_users_own_preload_is_kept() {
     let place = snapshot_tests::Place::new();
     let library = binaries::compile_c(PRELOADED, &["-shared", "-fPIC"], &place.work());
-    let library = library.to_str().expect("the test's paths are text").to_owned();
+    let library = library
+        .to_str()
+        .expect("the test's paths are text")
+        .to_owned();
     // The launcher must not be the one who is preloaded, so `env` sets it behind it.
     let mut session = Launch::bare("env")
         .arg(format!("LD_PRELOAD={library}"))
@@ -95,7 +115,11 @@ fn own_handlers(session: &mut PipedSession, signal: &str, by: &str) {
     assert_eq!(session.ask(&format!("handle {signal} {by}")), "default");
     assert_eq!(session.ask(&format!("action {signal}")), "own restart");
     assert_eq!(session.ask(&format!("ignore {signal} {by}")), "own");
-    assert!(session.ask(&format!("action {signal}")).starts_with("ignore"));
+    assert!(
+        session
+            .ask(&format!("action {signal}"))
+            .starts_with("ignore")
+    );
     assert_eq!(session.ask(&format!("default {signal} {by}")), "ignore");
     assert_eq!(session.ask(&format!("handle {signal} {by}")), "default");
 }

@@ -7,7 +7,12 @@ use snapshot_tests::{Launch, binaries};
 
 /// The step that a line of the journey tells.
 fn step(line: &str) -> Option<u64> {
-    line.trim_start().strip_prefix("step ")?.split_whitespace().next()?.parse().ok()
+    line.trim_start()
+        .strip_prefix("step ")?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 #[test]
@@ -31,7 +36,10 @@ fn a_crash_on_the_way_is_undone_and_happens_again() {
     session.take();
     let line = session.next_line("it goes on", |line| step(line) > Some(5));
     let first_after = step(&line).expect("a step");
-    assert_eq!(session.next("ended").number("signal"), i64::from(libc::SIGABRT));
+    assert_eq!(
+        session.next("ended").number("signal"),
+        i64::from(libc::SIGABRT)
+    );
     session.next("reverted");
     session.next_line("the end of the branch", |line| line.contains("crash"));
     let line = session.next_line("back on the way", |line| step(line).is_some());

@@ -53,7 +53,7 @@ impl Supervisor {
             return None;
         }
         for (_, snapshot) in &dropped {
-            let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGKILL);
+            self.end_copy(snapshot.pid);
         }
         let event = Event::Committed {
             dropped: dropped.iter().map(|(id, _)| id.number()).collect(),
@@ -91,8 +91,8 @@ impl Supervisor {
     }
 
     fn begin_ending(&mut self, status: Option<(Option<i32>, Option<i32>)>, grace_ns: u64) {
-        for (_, snapshot) in self.timeline.iter() {
-            let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGKILL);
+        for (_, snapshot) in self.timeline.clear() {
+            self.end_copy(snapshot.pid);
         }
         self.phase = Phase::Ending {
             deadline_ns: now_ns() + grace_ns,
@@ -102,6 +102,7 @@ impl Supervisor {
         let live = self.live.pid;
         let keep = |process: family::Process| {
             process.pid == live
+                || self.dying.contains(&process.pid)
                 || self
                     .anchor
                     .is_some_and(|anchor| anchor.as_raw() == process.pid)
@@ -110,12 +111,7 @@ impl Supervisor {
         let told = family::signal_below(own, Signal::SIGHUP, &keep);
         family::signal_below(own, Signal::SIGCONT, &keep);
         if status.is_some()
-            && let Some(text) = name_strays(
-                &told
-                    .into_iter()
-                    .filter(|stray| self.snapshot_of(stray.pid).is_none())
-                    .collect::<Vec<_>>(),
-            )
+            && let Some(text) = name_strays(&told)
         {
             self.note(text);
         }

@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 pub(crate) struct Process {
     pub(crate) pid: i32,
     started: u64,
+    /// It has ended, and waits to be reaped.
+    is_over: bool,
 }
 
 impl Process {
@@ -23,7 +25,11 @@ impl Process {
         // The name may hold spaces and parentheses; fields are counted after its end.
         let (_, fields) = stat.rsplit_once(") ")?;
         let started = fields.split(' ').nth(19)?.parse().ok()?;
-        Some(Self { pid, started })
+        Some(Self {
+            pid,
+            started,
+            is_over: fields.starts_with('Z'),
+        })
     }
 }
 
@@ -49,6 +55,7 @@ pub(crate) fn below(pid: i32) -> HashSet<Process> {
     let mut left = children(pid);
     while let Some(pid) = left.pop() {
         if let Some(process) = Process::of(pid)
+            && !process.is_over
             && found.insert(process)
         {
             left.extend(children(pid));
@@ -78,7 +85,7 @@ pub(crate) fn signal_below(
         let Some(process) = Process::of(pid) else {
             continue;
         };
-        if keep(process) {
+        if process.is_over || keep(process) {
             continue;
         }
         left.extend(children(pid));

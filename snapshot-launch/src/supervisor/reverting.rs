@@ -37,8 +37,6 @@ pub(crate) struct Reverting {
     asked_ns: u64,
     ended: EndedWord,
     token: Option<u64>,
-    /// Processes that have been killed and are to be reaped.
-    dying: Vec<i32>,
     dropped: Vec<u32>,
     strays: Vec<Stray>,
     stage: Stage,
@@ -60,10 +58,11 @@ impl Reverting {
         self.target
     }
 
-    pub(crate) fn deadline(&self) -> Option<u64> {
+    /// When to look again. `reaped`: all that was killed is gone, strays apart.
+    pub(crate) fn deadline(&self, reaped: bool) -> Option<u64> {
         match self.stage {
             // Strays are looked for again until there are none.
-            Stage::Clearing => self.dying.is_empty().then(|| now_ns() + 1_000_000),
+            Stage::Clearing => reaped.then(|| now_ns() + 1_000_000),
             Stage::Waking { deadline_ns, .. } => Some(deadline_ns),
         }
     }
@@ -82,19 +81,14 @@ impl Supervisor {
         let Some(plan) = self.timeline.plan_revert(id) else {
             return false;
         };
-        let mut dying = Vec::new();
-        if self.live.is_alive {
-            self.signal_live(Signal::SIGKILL);
-            dying.push(self.live.pid);
-        }
+        self.signal_live(Signal::SIGKILL);
         // What the supervisor has asked of the branch is asked again of what follows.
         if let Some(wanted) = self.asked.take().map(Asked::into_wanted) {
             self.waiting.push_front(wanted);
         }
         for id in &plan.dropped {
             if let Some(snapshot) = self.timeline.remove(*id) {
-                let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGKILL);
-                dying.push(snapshot.pid);
+                self.end_copy(snapshot.pid);
             }
         }
         self.phase = Phase::Reverting(Reverting {
@@ -103,7 +97,6 @@ impl Supervisor {
             asked_ns,
             ended,
             token,
-            dying,
             dropped: plan.dropped.iter().map(|id| id.number()).collect(),
             strays: Vec::new(),
             stage: Stage::Clearing,
@@ -114,21 +107,16 @@ impl Supervisor {
         true
     }
 
-    /// A process that a revert waits for is gone.
-    pub(crate) fn reaped_in_revert(&mut self, pid: i32) {
-        if let Phase::Reverting(reverting) = &mut self.phase {
-            reverting.dying.retain(|&other| other != pid);
-        }
-        self.clear_branch();
-    }
-
     /// Goes on with the clearing: once all that was killed is reaped and no stray is
     /// left, the target is woken.
     pub(crate) fn clear_branch(&mut self) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
-        if !matches!(reverting.stage, Stage::Clearing) || !reverting.dying.is_empty() {
+        if !matches!(reverting.stage, Stage::Clearing)
+            || self.live.is_alive
+            || !self.dying.is_empty()
+        {
             return;
         }
         let target = reverting.target;
@@ -156,6 +144,7 @@ impl Supervisor {
             self.anchor
                 .is_some_and(|anchor| anchor.as_raw() == process.pid)
                 || self.snapshot_of(process.pid).is_some()
+                || self.dying.contains(&process.pid)
                 || family.is_some_and(|family| family.contains(&process))
         };
         family::signal_below(getpid().as_raw(), Signal::SIGKILL, &keep)

@@ -115,6 +115,7 @@ fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor
             has_agent: false,
         },
         timeline: snapshot_core::timeline::Timeline::default(),
+        dying: std::collections::HashSet::new(),
         phase: Phase::Running,
         waiting: std::collections::VecDeque::new(),
         asked: None,
@@ -258,7 +259,9 @@ impl Supervisor {
 
     fn next_deadline(&self) -> Option<u64> {
         let revert = match &self.phase {
-            Phase::Reverting(reverting) => reverting.deadline(),
+            Phase::Reverting(reverting) => {
+                reverting.deadline(!self.live.is_alive && self.dying.is_empty())
+            }
             _ => None,
         };
         let hello = (!self.started).then_some(self.spawned_ns + HELLO_NS);
@@ -454,7 +457,7 @@ impl Supervisor {
         } else if self.live.is_alive && pid == self.live.pid {
             self.live.is_alive = false;
             if matches!(self.phase, Phase::Reverting(_)) {
-                self.reaped_in_revert(pid);
+                self.clear_branch();
             } else {
                 self.live_ended(ended);
             }
@@ -471,7 +474,8 @@ impl Supervisor {
                 ));
             }
         } else {
-            self.reaped_in_revert(pid);
+            self.dying.remove(&pid);
+            self.clear_branch();
         }
     }
 
@@ -598,7 +602,7 @@ impl Supervisor {
     /// Forgets one snapshot.
     pub(crate) fn drop_snapshot(&mut self, id: SnapshotId) -> Option<Event> {
         let snapshot = self.timeline.remove(id)?;
-        let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGKILL);
+        self.end_copy(snapshot.pid);
         let event = Event::Dropped { id: id.number() };
         self.event(event.clone());
         Some(event)

@@ -115,6 +115,8 @@ pub(crate) struct Supervisor {
     pub(crate) anchor: Option<Pid>,
     pub(crate) live: Live,
     pub(crate) timeline: Timeline<Snapshot>,
+    /// Frozen copies that have been killed and are to be reaped.
+    pub(crate) dying: HashSet<i32>,
     pub(crate) phase: Phase,
     /// Requests that wait until the program runs again.
     pub(crate) waiting: VecDeque<Wanted>,
@@ -172,6 +174,13 @@ impl Supervisor {
     pub(crate) fn signal_live(&self, signal: Signal) {
         if self.live.is_alive {
             let _ = kill(Pid::from_raw(self.live.pid), signal);
+        }
+    }
+
+    /// Ends a frozen copy that is no snapshot any more.
+    pub(crate) fn end_copy(&mut self, pid: i32) {
+        if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
+            self.dying.insert(pid);
         }
     }
 

@@ -5,8 +5,6 @@
 use std::collections::{HashSet, VecDeque};
 
 use nix::libc;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{Ask, FromAgent, FromSupervisor, LISTED, Obstacle, REQUEST_MAGIC, Text};
@@ -281,7 +279,7 @@ impl Supervisor {
         };
         taking.link.say(&FromSupervisor::Denied);
         if let Some(pid) = taking.frozen {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            self.end_copy(pid);
         }
         self.refuse_take(taking.token, taking.trigger, kind, why, help);
         if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
