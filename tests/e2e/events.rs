@@ -200,6 +200,9 @@ fn each_is_written_as_it_happens() {
         .piped();
     let line = session.next_line("an event", |line| line.contains("started"));
     assert_eq!(Event::parse(&line).pid("launcher_pid"), session.pid());
+    session.signal(Signal::SIGTERM);
+    session.next_line("the last event", |line| line.contains("finished"));
+    session.wait_gone();
 }
 
 #[test]

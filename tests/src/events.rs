@@ -135,6 +135,12 @@ impl Events {
         &self.seen
     }
 
+    /// Looks at nothing again that has happened so far.
+    pub fn skip_all(&mut self) {
+        self.all();
+        self.next = self.seen.len();
+    }
+
     /// The first event after the last one found that `wanted` accepts.
     pub fn find_next(&mut self, wanted: impl Fn(&Event) -> bool) -> Option<Event> {
         self.all();

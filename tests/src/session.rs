@@ -190,12 +190,14 @@ impl Session {
 
     /// Takes a snapshot by SIGUSR1 to the live process.
     pub fn take(&mut self) -> Event {
+        self.events.skip_all();
         self.signal_live(Signal::SIGUSR1);
         self.next("taken")
     }
 
     /// Reverts by SIGINT to the launcher.
     pub fn interrupt(&mut self) -> Event {
+        self.events.skip_all();
         let launcher = self.launcher_pid();
         process::send(launcher, Signal::SIGINT);
         self.next("reverted")
@@ -264,6 +266,19 @@ impl Session {
         account
     }
 
+    /// Ends a session that a bare program has started, by its launcher.
+    fn end_session_within(&mut self) {
+        let Some(started) = self.events_named("started").first().cloned() else {
+            return;
+        };
+        let launcher = started.pid("launcher_pid");
+        if Process::look(launcher).is_some_and(|process| process.name == "snapshot-launch") {
+            process::send(launcher, Signal::SIGTERM);
+            let gone = || (!process::is_alive(launcher)).then_some(());
+            let _ = deadline::wait_for(Duration::from_secs(10), gone);
+        }
+    }
+
     /// Ends it, if it has not ended. A bare program may be a shell, which no polite
     /// signal ends.
     fn end(&mut self) {
@@ -273,6 +288,7 @@ impl Session {
         if self.tool {
             self.signal(Signal::SIGTERM);
         } else {
+            self.end_session_within();
             leaks::end(&self.mark);
         }
         if deadline::wait_for(Duration::from_secs(10), || self.exit_status()).is_none() {
