@@ -15,12 +15,7 @@ use crate::problem::Problem;
 #[command(name = "snapshot-launch", version)]
 struct Cli {
     /// The program and its arguments
-    #[arg(
-        value_name = "PROGRAM",
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
+    #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
     program: Vec<OsString>,
 
     #[command(flatten)]
@@ -68,6 +63,7 @@ mod tests {
             ["prog", "--", "a"]
         );
         assert!(Cli::try_parse_from(["snapshot-launch"]).is_err());
+        assert!(Cli::try_parse_from(["snapshot-launch", "--unknown", "prog"]).is_err());
         assert!(Cli::try_parse_from(["snapshot-launch", "--signal", "KILL", "prog"]).is_err());
     }
 

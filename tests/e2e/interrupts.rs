@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use snapshot_tests::terminal::{CTRL_C, PREFIX};
-use snapshot_tests::{Launch, PipedSession, Seed, Signal, deadline, process};
+use snapshot_tests::{Launch, PipedSession, Seed, Signal, binaries, deadline, process};
 
 /// Longer than what the tool takes for one mash of keys.
 const BETWEEN_PRESSES: Duration = Duration::from_millis(250);
@@ -189,21 +189,34 @@ fn a_press_while_the_tool_prints_loses_nothing() {
     }
 }
 
-#[test]
-fn a_reader_who_has_gone_away_does_not_end_the_session() {
-    // The tool's own lines go nowhere; the program doesn't suffer for it.
-    let mut session = Launch::program("sh")
-        .args(["-c", "exec 2>/dev/null; exec \"$0\"", &commander()])
-        .piped();
-    session.take();
-    session.ask("set key value");
-    session.interrupt();
-    assert_eq!(session.ask("get key"), "-");
+/// The tool with its stderr in a pipe to `reader`, a command of the shell, and all else
+/// as usual.
+fn with_stderr_read_by(reader: &str) -> PipedSession {
+    let script = format!(
+        "exec 3>&1; {{ head -c 70000 /dev/zero >&2 & exec \"$0\" -- \"$1\"; }} 2>&1 1>&3 | {reader}"
+    );
+    Launch::bare("sh")
+        .args(["-c", &script])
+        .arg(&binaries::tools().snapshot_launch)
+        .arg(binaries::guest("commander"))
+        .piped()
 }
 
-fn commander() -> String {
-    let path = snapshot_tests::binaries::guest("commander");
-    path.to_str().expect("a path of the workspace").to_owned()
+#[test]
+fn a_reader_of_stderr_who_is_gone_or_asleep_ends_nothing() {
+    for reader in ["true", "sleep 1000"] {
+        let mut session = with_stderr_read_by(reader);
+        session.ask("set key before");
+        for _ in 0..3 {
+            session.take();
+        }
+        session.ask("set key after");
+        session.interrupt();
+        assert_eq!(session.ask("get key"), "before", "{reader}");
+        let launcher = session.launcher_pid();
+        process::send(launcher, Signal::SIGTERM);
+        session.wait_until("the launcher's end", || !process::is_alive(launcher));
+    }
 }
 
 #[test]

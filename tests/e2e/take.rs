@@ -211,3 +211,41 @@ fn a_report_line_says_what_it_cost() {
     );
     assert!(!session.stdout().contains("[snapshot]"));
 }
+
+#[test]
+fn a_timer_takes_and_the_oldest_go() {
+    let mut session = Launch::commander()
+        .flag("--every")
+        .flag("40ms")
+        .flag("--keep-last")
+        .flag("3")
+        .piped();
+    let taken = session.wait_for_count("taken", 8);
+    for (taken, id) in taken.iter().zip(1..) {
+        assert_eq!(taken.text("trigger"), "timer");
+        assert_eq!(taken.number("id"), id);
+        assert!(taken.number("depth") <= 4, "{taken}");
+    }
+    let dropped = session.wait_for_count("dropped", 4);
+    let ids: Vec<i64> = dropped[..4]
+        .iter()
+        .map(|event| event.number("id"))
+        .collect();
+    assert_eq!(ids, [1, 2, 3, 4], "the oldest first");
+    assert_eq!(session.ask("ping"), "pong");
+}
+
+#[test]
+fn a_flag_can_come_from_the_environment_and_the_command_line_wins() {
+    let mut session = Launch::commander()
+        .env("CARGO_SNAPSHOT_SIGNAL", "USR2")
+        .env("CARGO_SNAPSHOT_NAME", "from-the-environment")
+        .flag("--name")
+        .flag("from-the-command-line")
+        .piped();
+    let started = session.next("started");
+    assert_eq!(started.text("session"), "from-the-command-line");
+    session.signal_live(Signal::SIGUSR2);
+    session.next("taken");
+    assert_eq!(session.ask("environ CARGO_SNAPSHOT"), "");
+}

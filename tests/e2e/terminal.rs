@@ -177,6 +177,16 @@ fn the_programs_output_passes_unchanged() {
 }
 
 #[test]
+fn colour_is_for_those_who_want_it() {
+    for (name, value, colour) in [("NO_COLOR", "1", false), ("NOTHING", "", true)] {
+        let mut session = Launch::commander().env(name, value).terminal();
+        session.command_key("s");
+        let line = session.next_line("taken", |line| line.contains("#1 taken"));
+        assert_eq!(line.contains('\x1b'), colour, "{line:?}");
+    }
+}
+
+#[test]
 fn a_long_paste_arrives_whole() {
     let mut session = Launch::guest("keys").terminal();
     session.wait_for_text("raw now");

@@ -114,6 +114,23 @@ pub(crate) fn begin() {
     unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };
 }
 
+/// What the program ignores stays ignored in the program that it is about to become; a
+/// handler of ours would be reset to the default.
+pub(crate) fn before_exec() {
+    for signal in [session::trigger(), libc::SIGINT] {
+        if wanted(signal).handler == libc::SIG_IGN {
+            set_real(signal, &wanted(signal).to_libc());
+        }
+    }
+}
+
+/// It did not become another program after all.
+pub(crate) fn after_failed_exec() {
+    for signal in [session::trigger(), libc::SIGINT] {
+        install(signal, wanted(signal));
+    }
+}
+
 extern "C" fn in_forked_child() {
     for signal in [session::trigger(), libc::SIGINT] {
         set_real(signal, &wanted(signal).to_libc());

@@ -21,7 +21,7 @@ use snapshot_core::link::Link;
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
-use crate::dispositions::Real;
+use crate::dispositions::{self, Real};
 use crate::environment::{ENVIRON, LETTER, PRELOAD, bytes_of};
 use crate::{errno, session};
 
@@ -232,23 +232,24 @@ fn carrying(environment: Strings, exec: impl Fn(Strings) -> c_int) -> c_int {
     if !session::is_live() {
         return exec(environment);
     }
-    match Carried::prepare(environment) {
-        Some(carried) => {
-            let answer = exec(carried.environment);
-            // It says why, and the calls below may change it.
-            let errno = errno::get();
-            carried.put_back();
-            errno::set(errno);
-            answer
-        }
-        None => {
-            // Without the agent the trigger would end the next program.
-            let mask = sys::block(session::trigger_set());
-            let answer = exec(environment);
-            sys::set_mask(mask);
-            answer
-        }
+    let carried = Carried::prepare(environment);
+    // Without the agent the trigger would end the next program.
+    let mask = sys::block(session::trigger_set());
+    dispositions::before_exec();
+    let answer = exec(
+        carried
+            .as_ref()
+            .map_or(environment, |carried| carried.environment),
+    );
+    // The exec has failed. Errno says why, and the calls below may change it.
+    let errno = errno::get();
+    dispositions::after_failed_exec();
+    sys::set_mask(mask);
+    if let Some(carried) = carried {
+        carried.put_back();
     }
+    errno::set(errno);
+    answer
 }
 
 type Exec = unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int;

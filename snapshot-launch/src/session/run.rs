@@ -18,6 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 use snapshot_core::sys::now_ns;
 
+use super::job;
 use super::outlets::{EventLog, Outlet, read_ready};
 use super::socket::{Client, ControlSocket, Said};
 use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
@@ -318,6 +319,11 @@ impl Session {
     fn suspend(&mut self) {
         let Some(pty) = &mut self.pty else { return };
         let Some(raw) = &mut pty.raw else { return };
+        if !job::somebody_can_resume() {
+            // As the kernel has it: a stop that nobody could end does not happen.
+            self.say(&ToSupervisor::Continue);
+            return;
+        }
         pty.to_screen.write();
         raw.leave();
         // Whoever is in the same job is stopped too, as a terminal does it.
