@@ -174,6 +174,7 @@ unsafe fn take_with_all_blocked() -> Result<Outcome, Obstacle> {
     // Before the split: after it the live side moves them at once.
     let mut objects = Objects::record().map_err(failed(Step::Record))?;
     let screen = Screen::record();
+    let pending = sys::pending();
     let id = board.next_id.fetch_add(1, Ordering::Relaxed);
     let frozen = sys::getpid();
     // SAFETY: `park` has seen no other thread.
@@ -195,7 +196,7 @@ unsafe fn take_with_all_blocked() -> Result<Outcome, Obstacle> {
         }
         Side::Original(live) => {
             identity.show_as_frozen(id);
-            let state = wait_for_end(board, live);
+            let state = wait_for_end(board, live, SignalSet::ALL.without(pending));
             let ended_ns = sys::now_ns();
             // If the copy died before it had entered itself, this place is empty still,
             // and there is nothing to leave.
@@ -230,10 +231,12 @@ unsafe fn take_with_all_blocked() -> Result<Outcome, Obstacle> {
             let not_restored = objects.restore();
             objects.release();
             screen.restore();
-            // Signals that came while this process was frozen were for the live one.
-            while sys::take_pending(SignalSet::ALL.without(SignalSet::only(libc::SIGCHLD)))
-                .is_some()
-            {}
+            // Signals that came while this process was frozen were for the live one, but
+            // not what had waited before, nor the end of a child of the program's own.
+            while sys::take_pending(SignalSet::ALL.without(pending)).is_some() {}
+            if sys::has_ended_child() {
+                let _ = sys::kill(frozen, libc::SIGCHLD);
+            }
             Ok(Outcome::Revived {
                 id,
                 asked_ns,
@@ -264,13 +267,12 @@ fn pass_end_on(board: &Board, state: ChildState) -> ! {
 }
 
 /// Waits until the process that lives in this one's stead has ended; stops and goes on
-/// with it, and hands it the signals that were sent here.
-fn wait_for_end(board: &Board, live: i32) -> ChildState {
-    let signals = sys::signalfd(SignalSet::ALL).unwrap_or(-1);
+/// with it, and hands it the signals of this set that were sent here.
+fn wait_for_end(board: &Board, live: i32, passed: SignalSet) -> ChildState {
+    let signals = sys::signalfd(passed).unwrap_or(-1);
     let ended = loop {
-        // A child's stop and its end raise SIGCHLD here, or nothing at all for a child
-        // that ends silently; so waiting is on the child itself, and a signal sent here
-        // cuts it short only where there is a signalfd to say so.
+        // A stop raises SIGCHLD here, the end of this child nothing at all: so it is the
+        // child that is asked, and poll only says when.
         match sys::wait_for_child(live, libc::WEXITED | libc::WSTOPPED | libc::WNOHANG) {
             Ok(state) if state.code == libc::CLD_STOPPED => {
                 let _ = sys::kill(sys::getpid(), libc::SIGSTOP);

@@ -726,6 +726,29 @@ pub(crate) fn wait_for_child(pid: i32, options: i32) -> Result<ChildState> {
     })
 }
 
+/// waitid(2) on any child that has ended, without reaping it. Children that end without
+/// a SIGCHLD are not counted.
+pub(crate) fn has_ended_child() -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: waitid writes one siginfo, which the slot has room for.
+    let answer = check(unsafe {
+        syscall(
+            libc::SYS_waitid,
+            [
+                libc::P_ALL as usize,
+                0,
+                info.as_mut_ptr().expose_provenance(),
+                arg(options),
+                0,
+                0,
+            ],
+        )
+    });
+    // SAFETY: all-zero is a valid siginfo, and the kernel may have filled it in.
+    answer.is_ok() && unsafe { info.assume_init() }.si_signo == libc::SIGCHLD
+}
+
 fn prctl(option: c_int, argument: usize) -> Result<usize> {
     // SAFETY: every use below passes what the option expects; see there.
     check(unsafe { syscall(libc::SYS_prctl, [arg(option), argument, 0, 0, 0, 0]) })

@@ -1,8 +1,8 @@
 //! Job control: whether there is a shell that would let a stopped session go on.
 
-use std::fs;
-
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid};
+
+use crate::supervisor::parent_of;
 
 /// Whether this process's group is not orphaned: some process in it has a parent in the
 /// same session but in another group, which is what a shell is to its jobs.
@@ -15,7 +15,7 @@ pub(crate) fn somebody_can_resume() -> bool {
         return false;
     };
     let mut pid = getpid();
-    while let Some(parent) = parent_of(pid) {
+    while let Some(parent) = parent_of(pid.as_raw()).map(Pid::from_raw) {
         if getsid(Some(parent)) != Ok(session) {
             return false;
         }
@@ -25,11 +25,4 @@ pub(crate) fn somebody_can_resume() -> bool {
         pid = parent;
     }
     false
-}
-
-fn parent_of(pid: Pid) -> Option<Pid> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let parent: i32 = fields.split(' ').nth(1)?.parse().ok()?;
-    (parent > 0).then(|| Pid::from_raw(parent))
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::str::FromStr;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,16 +22,29 @@ pub(crate) struct Process {
 impl Process {
     /// The process that has this number now.
     fn of(pid: i32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name may hold spaces and parentheses; fields are counted after its end.
-        let (_, fields) = stat.rsplit_once(") ")?;
-        let started = fields.split(' ').nth(19)?.parse().ok()?;
+        let stat = fields_of(pid)?;
         Some(Self {
             pid,
-            started,
-            is_over: fields.starts_with('Z'),
+            started: field(&stat, 19)?,
+            is_over: stat.starts_with('Z'),
         })
     }
+}
+
+/// What `/proc/PID/stat` says after the name, which may hold spaces and parentheses.
+fn fields_of(pid: i32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit_once(") ")?.1.to_owned())
+}
+
+/// The field of this number, counted from 0 after the name (proc(5) counts from 3).
+fn field<T: FromStr>(fields: &str, number: usize) -> Option<T> {
+    fields.split(' ').nth(number)?.parse().ok()
+}
+
+/// The parent of a process; none for the first of all.
+pub(crate) fn parent_of(pid: i32) -> Option<i32> {
+    field(&fields_of(pid)?, 1).filter(|&parent| parent > 0)
 }
 
 /// The children of one process, those of all its threads.

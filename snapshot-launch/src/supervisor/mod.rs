@@ -23,7 +23,7 @@ mod spawn;
 mod state;
 mod taking;
 
-pub(crate) use family::signal_below;
+pub(crate) use family::{parent_of, signal_below};
 pub(crate) use run::run;
 pub(crate) use screen::size_of;
 pub(crate) use spawn::{Program, Streams};
