@@ -20,6 +20,8 @@ use crate::event::{Event, Trigger};
 /// From the launcher.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToSupervisor {
+    /// Everything is set up: start the program.
+    Begin,
     /// Somebody wants something; the answer carries the same token.
     Ask {
         token: u64,

@@ -139,6 +139,15 @@ fn check_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes a session's socket, and the directory if it was the last one.
+pub(crate) fn remove_socket(path: &Path) {
+    let _ = fs::remove_file(path);
+    if let Some(directory) = path.parent() {
+        // Fails where another session's socket is in it, which is meant to.
+        let _ = fs::remove_dir(directory);
+    }
+}
+
 /// The socket of one launcher.
 pub fn socket_path(launcher_pid: i32) -> PathBuf {
     socket_directory().join(format!("{launcher_pid}.sock"))

@@ -112,14 +112,6 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
         .unwrap_or_else(|| file_name(&called).to_string_lossy().into_owned());
     let events = open_events(flags.events.as_deref())?;
     let agent = agent_file().map_err(cannot_begin("the agent can't be put into memory"))?;
-    let socket = ControlSocket::open().map_err(|error| {
-        Problem::new(exit::SETUP, "cannot set the session up")
-            .cause(format!(
-                "the control socket can't be made in {}: {error}",
-                control::socket_directory().display()
-            ))
-            .help("set XDG_RUNTIME_DIR to a directory that only you can enter")
-    })?;
     let (inner, streams, outer) = terminal(flags.pty)?;
     let (ours, theirs) =
         Channel::pair().map_err(cannot_begin("the supervisor can't be spoken to"))?;
@@ -137,7 +129,7 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
         agent,
         streams,
         outer,
-        socket: socket.path().to_owned(),
+        socket: control::socket_path(getpid().as_raw()),
         trigger: flags.signal.number(),
         on_exit: flags.on_exit,
         on_interrupt: flags.on_interrupt,
@@ -152,14 +144,20 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
     let forked = unsafe { fork() };
     match forked.map_err(io::Error::from) {
         Ok(ForkResult::Child) => {
-            drop((ours, inner));
-            // The listener belongs to the launcher alone: an end of it must be seen.
-            socket.forget();
-            drop(events);
+            // Their ends belong to the launcher alone: that they close must be seen.
+            drop((ours, inner, events));
             supervisor::run(config, theirs)
         }
         Ok(ForkResult::Parent { child }) => {
             drop((config, theirs));
+            let socket = ControlSocket::open().map_err(|error| {
+                Problem::new(exit::SETUP, "cannot set the session up")
+                    .cause(format!(
+                        "the control socket can't be made in {}: {error}",
+                        control::socket_directory().display()
+                    ))
+                    .help("set XDG_RUNTIME_DIR to a directory that only you can enter")
+            })?;
             let session = Session::new(session::Parts {
                 name,
                 supervisor: child,

@@ -39,7 +39,7 @@ fn comes_back(
     assert_eq!(reverted.number("depth"), 0);
     assert!(!process::is_alive(old), "the branch is dead");
     assert_eq!(session.ask("get key"), "before");
-    assert!(session.stderr().contains("[snapshot] reverted to #1 in "));
+    session.wait_until_stderr("[snapshot] reverted to #1 in ");
 }
 
 fn comes_back_from(command: &str, how: &str, code: Option<i64>, signal: Option<Signal>) {

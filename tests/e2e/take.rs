@@ -199,7 +199,7 @@ fn at_start_takes_before_main() {
 fn a_report_line_says_what_it_cost() {
     let mut session = Launch::commander().piped();
     session.take();
-    session.ask("ping");
+    session.wait_until_stderr("[snapshot] #1 taken in ");
     let stderr = session.stderr();
     let line = stderr
         .lines()

@@ -94,13 +94,19 @@ impl PipedSession {
         answer[2..].trim().to_owned()
     }
 
-    /// Everything on stdout so far.
-    pub fn stdout(&self) -> String {
+    /// Everything on stdout so far; all of it, once the session has ended.
+    pub fn stdout(&mut self) -> String {
+        if self.exit_status().is_some() {
+            self.stdout.wait_for_end();
+        }
         self.stdout.transcript().text()
     }
 
-    /// Everything on stderr so far.
-    pub fn stderr(&self) -> String {
+    /// Everything on stderr so far; all of it, once the session has ended.
+    pub fn stderr(&mut self) -> String {
+        if self.exit_status().is_some() {
+            self.stderr.wait_for_end();
+        }
         self.stderr.transcript().text()
     }
 

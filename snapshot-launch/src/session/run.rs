@@ -165,6 +165,7 @@ impl Session {
         {
             raw.enter();
         }
+        self.say(&ToSupervisor::Begin);
         loop {
             if let Some(ending) = self.ending.take() {
                 self.last_words();

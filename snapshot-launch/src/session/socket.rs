@@ -1,7 +1,7 @@
 //! The control socket, served: requests come in as lines, answers go out as lines.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -42,18 +42,6 @@ impl ControlSocket {
         Ok(Self { listener, path })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// In a forked child: closes the listener and leaves the file to its owner.
-    pub(crate) fn forget(self) {
-        // No destructor, which would remove the file; the path's memory goes with the
-        // process.
-        let this = std::mem::ManuallyDrop::new(self);
-        let _ = nix::unistd::close(this.listener.as_raw_fd());
-    }
-
     /// The next one who calls and may: another user is told no.
     pub(crate) fn accept(&self) -> Option<Client> {
         loop {
@@ -87,11 +75,7 @@ impl AsFd for ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-        if let Some(directory) = self.path.parent() {
-            // Only if no other session's socket is in it.
-            let _ = std::fs::remove_dir(directory);
-        }
+        control::remove_socket(&self.path);
     }
 }
 

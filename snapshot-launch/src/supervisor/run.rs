@@ -24,7 +24,7 @@ use super::presses::Presses;
 use super::spawn;
 use super::state::{Config, Live, Phase, Supervisor, Wanted};
 use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
-use crate::control::{Answer, Listing, Request, SnapshotInfo};
+use crate::control::{Answer, Listing, Request, SnapshotInfo, remove_socket};
 use crate::event::{Event, Tier, Trigger};
 
 /// The kernel's word for "from a terminal, or something else of mine".
@@ -37,22 +37,43 @@ nix::ioctl_write_int_bad!(make_controlling, libc::TIOCSCTTY);
 
 /// Runs the session in a process of its own that the launcher has forked, with every
 /// signal blocked. Does not come back.
+///
+/// It is there before anything that a killed launcher would leave behind, and starts the
+/// program only when the launcher says that it is ready.
 pub(crate) fn run(config: Config, channel: Channel) -> ! {
-    let channel = Rc::new(channel);
-    match begin(config, Rc::clone(&channel)) {
-        Ok(mut supervisor) => supervisor.serve(),
-        Err(error) => {
-            let _ = channel.send(&ToLauncher::NotStarted {
-                errno: error.raw_os_error().unwrap_or(0),
-            });
+    spawn::name_process("snap-supervisor");
+    if wait_for_begin(&channel) {
+        let channel = Rc::new(channel);
+        match begin(config, Rc::clone(&channel)) {
+            Ok(mut supervisor) => supervisor.serve(),
+            Err(error) => {
+                let _ = channel.send(&ToLauncher::NotStarted {
+                    errno: error.raw_os_error().unwrap_or(0),
+                });
+            }
         }
+    } else {
+        stand_in_for_launcher(&config);
     }
     std::process::exit(0)
 }
 
+/// False where the launcher has ended instead.
+fn wait_for_begin(channel: &Channel) -> bool {
+    loop {
+        match channel.receive() {
+            Ok(Received::Message(ToSupervisor::Begin)) => return true,
+            Ok(Received::Message(_) | Received::Closed) | Err(_) => return false,
+            Ok(Received::Nothing) => {
+                let mut fds = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+                let _ = poll(&mut fds, PollTimeout::NONE);
+            }
+        }
+    }
+}
+
 /// Makes everything and starts the program.
 fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor> {
-    spawn::name_process("snap-supervisor");
     prctl::set_child_subreaper(true)?;
     let signals = SignalFd::with_flags(
         &SigSet::all(),
@@ -191,7 +212,9 @@ impl Supervisor {
                 self.note("the program has not loaded the agent: it can't be snapshotted");
             }
             if self.check_ending(now) || (self.launcher_gone && self.is_alone()) {
-                self.clean_up();
+                if self.launcher_gone {
+                    stand_in_for_launcher(&self.config);
+                }
                 return;
             }
             self.serve_waiting();
@@ -495,6 +518,7 @@ impl Supervisor {
 
     fn serve_launcher(&mut self, message: ToSupervisor) {
         match message {
+            ToSupervisor::Begin => {}
             ToSupervisor::Ask {
                 token,
                 request,
@@ -681,19 +705,12 @@ impl Supervisor {
     fn is_alone(&self) -> bool {
         super::family::children(nix::unistd::getpid().as_raw()).is_empty()
     }
+}
 
-    /// What the launcher would have done, had it lived to do it.
-    fn clean_up(&mut self) {
-        if !self.launcher_gone {
-            return;
-        }
-        if let Some(outer) = &self.config.outer {
-            let _ = tcsetattr(&outer.terminal, SetArg::TCSANOW, &outer.settings);
-        }
-        let _ = std::fs::remove_file(&self.config.socket);
-        if let Some(directory) = self.config.socket.parent() {
-            // Only if no other session's socket is in it.
-            let _ = std::fs::remove_dir(directory);
-        }
+/// What the launcher would have done in the end, had it lived to do it.
+fn stand_in_for_launcher(config: &Config) {
+    if let Some(outer) = &config.outer {
+        let _ = tcsetattr(&outer.terminal, SetArg::TCSANOW, &outer.settings);
     }
+    remove_socket(&config.socket);
 }
