@@ -19,7 +19,8 @@ pub type Packet = [u8; MESSAGE_BYTES];
 /// half is this, the lower half the request's number.
 pub const REQUEST_MAGIC: u64 = 0x534e_4150 << 32;
 
-/// `si_value` of a signal that the supervisor passes on and that is the program's own.
+/// `si_value` of a SIGINT that the supervisor passes on, with the signal's number in the
+/// lower half: the agent asks all the same, since the program may have got its own.
 pub const PASSED_MAGIC: u64 = 0x5041_5353 << 32;
 
 /// A short text inside a message; longer ones are cut at a character.
@@ -172,6 +173,8 @@ pub enum FromAgent {
     Interrupted {
         /// By which process; 0 where the kernel sent it, for a terminal.
         sender: i32,
+        /// The number of the signal, if the supervisor sent it; else 0.
+        passed: u32,
     },
     /// The live process is about to become another program; it wants the agent again.
     Exec,
@@ -388,9 +391,9 @@ impl FromAgent {
                 writer = Writer::new(9);
                 writer.i32(signal).i32(sender);
             }
-            Self::Interrupted { sender } => {
+            Self::Interrupted { sender, passed } => {
                 writer = Writer::new(10);
-                writer.i32(sender);
+                writer.i32(sender).u32(passed);
             }
             Self::Exec => writer = Writer::new(11),
             Self::Revert { id } => {
@@ -444,6 +447,7 @@ impl FromAgent {
             },
             10 => Self::Interrupted {
                 sender: reader.i32()?,
+                passed: reader.u32()?,
             },
             11 => Self::Exec,
             12 => Self::Revert { id: reader.u32()? },
@@ -573,7 +577,8 @@ mod tests {
             any::<u64>().prop_map(|at_ns| FromAgent::Running { at_ns }),
             (any::<i32>(), any::<i32>())
                 .prop_map(|(signal, sender)| FromAgent::Passed { signal, sender }),
-            any::<i32>().prop_map(|sender| FromAgent::Interrupted { sender }),
+            (any::<i32>(), any::<u32>())
+                .prop_map(|(sender, passed)| FromAgent::Interrupted { sender, passed }),
             Just(FromAgent::Exec),
             any::<u32>().prop_map(|id| FromAgent::Revert { id }),
             Just(FromAgent::Commit),

@@ -141,7 +141,7 @@ extern "C" fn in_forked_child() {
 /// rest of the program as its own disposition would.
 fn install(signal: c_int, wanted: Disposition) {
     let ours = if signal == libc::SIGINT {
-        let inherited = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_NODEFER;
+        let inherited = libc::SA_RESTART | libc::SA_ONSTACK;
         Disposition {
             handler: handlers::on_interrupt as *const () as usize,
             flags: libc::SA_SIGINFO
@@ -150,7 +150,8 @@ fn install(signal: c_int, wanted: Disposition) {
                 } else {
                     libc::SA_RESTART
                 },
-            mask: if wanted.is_handler() { wanted.mask } else { 0 },
+            // Until it is known whose the signal is; `run_own` sets the program's mask.
+            mask: SignalSet::ALL.0,
         }
     } else {
         Disposition {
@@ -191,17 +192,15 @@ pub(crate) unsafe fn run_own(signal: c_int, info: *mut siginfo_t, context: *mut 
                 // SAFETY: see `Kept`.
                 unsafe { slot.write(Disposition::DEFAULT) };
             }
-            if signal != libc::SIGINT {
-                // SAFETY: the context is the running handler's.
-                let before = unsafe { &raw const (*context).uc_sigmask };
-                // SAFETY: a `sigset_t` begins with the kernel's set of 64 bits.
-                let before = unsafe { before.cast::<u64>().read() };
-                let mut mask = SignalSet(before).with(SignalSet(wanted.mask));
-                if wanted.flags & libc::SA_NODEFER == 0 {
-                    mask = mask.with(SignalSet::only(signal));
-                }
-                sys::set_mask(mask);
+            // SAFETY: the context is the running handler's.
+            let before = unsafe { &raw const (*context).uc_sigmask };
+            // SAFETY: a `sigset_t` begins with the kernel's set of 64 bits.
+            let before = unsafe { before.cast::<u64>().read() };
+            let mut mask = SignalSet(before).with(SignalSet(wanted.mask));
+            if wanted.flags & libc::SA_NODEFER == 0 {
+                mask = mask.with(SignalSet::only(signal));
             }
+            sys::set_mask(mask);
             if wanted.flags & libc::SA_SIGINFO != 0 {
                 // SAFETY: the program registered a three-argument handler there.
                 let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) =
@@ -398,6 +397,41 @@ signal_function!(
     /// What `signal` is with strict standard macros.
     __sysv_signal, c"__sysv_signal", libc::SA_RESETHAND | libc::SA_NODEFER
 );
+
+/// What `sigset` calls "add it to the mask".
+const SIG_HOLD: sighandler_t = 2;
+
+/// sigset(3): a disposition, or SIG_HOLD to block the signal.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigset(signal: c_int, handler: sighandler_t) -> sighandler_t {
+    static REAL: Real = Real::new(c"sigset");
+    if !is_ours(signal) {
+        // SAFETY: a null address is `None`; any other is libc's function.
+        let real = unsafe { mem::transmute::<*mut c_void, Option<Signal>>(REAL.address()) };
+        return match real {
+            // SAFETY: the caller's promise.
+            Some(real) => unsafe { real(signal, handler) },
+            None => {
+                errno::set(libc::ENOSYS);
+                libc::SIG_ERR
+            }
+        };
+    }
+    let this = SignalSet::only(signal);
+    let (old, mask) = if handler == SIG_HOLD {
+        (wanted(signal).handler, sys::block(this))
+    } else {
+        (simple(signal, handler, 0, 0), sys::unblock(this))
+    };
+    if old != libc::SIG_ERR && mask.meets(this) {
+        SIG_HOLD
+    } else {
+        old
+    }
+}
 
 /// siginterrupt(3): whether the signal's handler interrupts calls.
 ///

@@ -149,7 +149,8 @@ pub(crate) fn take_at_start() {
     sys::set_mask(open);
 }
 
-/// SIGINT's handler.
+/// SIGINT's handler. Everything is blocked while it asks, the trigger above all: a copy that
+/// is taken here would ask again when it is revived.
 pub(crate) extern "C" fn on_interrupt(
     signal: c_int,
     info: *mut siginfo_t,
@@ -157,10 +158,8 @@ pub(crate) extern "C" fn on_interrupt(
 ) {
     // SAFETY: the handler's own argument.
     let sender = unsafe { Sender::of(info) };
-    // What the program sends itself, and what the supervisor passes on, is its own.
-    let is_own = !session::is_live()
-        || sender.carries(PASSED_MAGIC).is_some()
-        || (sender.is_sent() && sender.pid == sys::getpid());
+    // What the program sends itself is its own.
+    let is_own = !session::is_live() || (sender.is_sent() && sender.pid == sys::getpid());
     if is_own || ask_whose(&sender) {
         // SAFETY: the handler's own arguments.
         unsafe { dispositions::run_own(signal, info, context) };
@@ -173,16 +172,15 @@ pub(crate) extern "C" fn on_interrupt(
 /// Whether the signal is the program's own. If it means a revert, the supervisor ends
 /// this process before it answers.
 fn ask_whose(sender: &Sender) -> bool {
-    let open = sys::block(SignalSet::ALL);
+    let question = FromAgent::Interrupted {
+        sender: if sender.is_sent() { sender.pid } else { 0 },
+        passed: sender.carries(PASSED_MAGIC).unwrap_or(0),
+    };
     let answer = Link::connect(session::name()).and_then(|link| {
-        let sender = if sender.is_sent() { sender.pid } else { 0 };
-        let answer = link
-            .say(FromAgent::Interrupted { sender })
-            .and_then(|()| link.hear());
+        let answer = link.say(question).and_then(|()| link.hear());
         link.close();
         answer
     });
-    sys::set_mask(open);
     // With nobody to ask there is nobody else whose it could be.
     !matches!(answer, Ok((FromSupervisor::Denied, _)))
 }

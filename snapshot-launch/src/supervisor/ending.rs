@@ -21,7 +21,6 @@ impl Supervisor {
     pub(crate) fn live_ended(&mut self, ended: Ended) {
         let died_ns = now_ns();
         self.settle_take_of_dead();
-        self.callers.clear();
         let status = match ended {
             Ended::Exited(code) => (Some(code), None),
             Ended::Killed(signal) => (None, Some(signal)),

@@ -34,8 +34,10 @@ pub(crate) enum Via {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Reverts,
-    /// The program gets, or has got, its own.
+    /// The program has got its own, or gets it from the kernel.
     Own,
+    /// It was sent one of this number: whichever reaches it first is its own.
+    Passed(u32),
     Swallowed,
     Held,
 }
@@ -59,7 +61,11 @@ impl Supervisor {
     }
 
     /// The live process has a SIGINT and asks whose it is.
-    pub(crate) fn interrupt_asked(&mut self, link: AgentLink, sender: i32) {
+    pub(crate) fn interrupt_asked(&mut self, link: AgentLink, sender: i32, passed: u32) {
+        if passed != 0 {
+            link.say(self.own_once(passed));
+            return;
+        }
         // In a terminal that the launcher owns every Ctrl+C has been through its hands.
         if sender == 0 && self.config.streams.is_some() {
             link.say(&FromSupervisor::Own);
@@ -80,11 +86,23 @@ impl Supervisor {
                 *waiting = Via::Elsewhere;
             }
         }
-        link.say(if fate == Fate::Own {
+        link.say(match fate {
+            Fate::Own => &FromSupervisor::Own,
+            Fate::Passed(number) => self.own_once(number),
+            Fate::Reverts | Fate::Swallowed | Fate::Held => &FromSupervisor::Denied,
+        });
+    }
+
+    /// The answer to the first who asks for an interrupt of this number, and to the
+    /// others.
+    fn own_once(&mut self, number: u32) -> &'static FromSupervisor {
+        let before = self.owed.len();
+        self.owed.retain(|&owed| owed != number);
+        if self.owed.len() < before {
             &FromSupervisor::Own
         } else {
             &FromSupervisor::Denied
-        });
+        }
     }
 
     fn interrupt(&mut self, via: Via, recipient: Recipient, sender: i32) -> Fate {
@@ -93,12 +111,7 @@ impl Supervisor {
             .interrupts
             .echo_of(libc::SIGINT, sender, recipient, now);
         if let Some(fate) = echo {
-            // The program has its own by the first arrival, unless the kernel gave
-            // everybody one.
-            return match fate {
-                Fate::Own if sender != 0 => Fate::Swallowed,
-                other => other,
-            };
+            return fate;
         }
         let fate = self.decide(via, now);
         self.interrupts
@@ -147,10 +160,15 @@ impl Supervisor {
             self.presses.reverted();
             return Fate::Reverts;
         }
-        if via == Via::Elsewhere {
-            queue_signal(self.live.pid, libc::SIGINT, PASSED_MAGIC);
+        if via != Via::Elsewhere {
+            return Fate::Own;
         }
-        Fate::Own
+        self.next_request = self.next_request.wrapping_add(1).max(1);
+        let number = self.next_request;
+        self.owed.push(number);
+        let value = PASSED_MAGIC | u64::from(number);
+        queue_signal(self.live.pid, libc::SIGINT, value);
+        Fate::Passed(number)
     }
 
     /// Acts on an interrupt that has waited.

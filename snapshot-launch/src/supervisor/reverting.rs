@@ -81,7 +81,9 @@ impl Supervisor {
         let Some(plan) = self.timeline.plan_revert(id) else {
             return false;
         };
+        self.keep_pending_trigger();
         self.signal_live(Signal::SIGKILL);
+        self.owed.clear();
         // What the supervisor has asked of the branch is asked again of what follows.
         if let Some(wanted) = self.asked.take().map(Asked::into_wanted) {
             self.waiting.push_front(wanted);
@@ -101,8 +103,9 @@ impl Supervisor {
             strays: Vec::new(),
             stage: Stage::Clearing,
         });
-        // Whatever the dead one still wanted, it wants no more.
-        self.callers.clear();
+        for caller in std::mem::take(&mut self.callers) {
+            self.salvage(&caller);
+        }
         self.clear_branch();
         true
     }
@@ -152,7 +155,9 @@ impl Supervisor {
 
     fn wake(&mut self) {
         // Calls that the dead branch has made and nobody has answered.
-        while self.switchboard.accept().is_some() {}
+        while let Some((caller, _)) = self.switchboard.accept() {
+            self.salvage(&caller);
+        }
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };

@@ -145,6 +145,7 @@ fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor
         presses: Presses::default(),
         held: None,
         interrupts: Echoes::default(),
+        owed: Vec::new(),
         interrupt_after_take: None,
         started: false,
         spawned_ns: now,
@@ -382,7 +383,9 @@ impl Supervisor {
                 label,
                 link_fd,
             } => self.begin_take(link, ask, at_ns, label, link_fd),
-            FromAgent::Interrupted { sender } => self.interrupt_asked(link, sender),
+            FromAgent::Interrupted { sender, passed } => {
+                self.interrupt_asked(link, sender, passed);
+            }
             FromAgent::Revert { id } => {
                 let id = (id != 0).then(|| SnapshotId::new(id));
                 if !self.is_running()

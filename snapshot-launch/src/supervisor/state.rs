@@ -129,6 +129,8 @@ pub(crate) struct Supervisor {
     /// How a press that is being held came.
     pub(crate) held: Option<super::interrupts::Via>,
     pub(crate) interrupts: Echoes<Fate>,
+    /// The interrupts that the program has been sent and has not asked for.
+    pub(crate) owed: Vec<u32>,
     /// An interrupt that came during a take, acted on after it.
     pub(crate) interrupt_after_take: Option<(super::interrupts::Via, u64)>,
     pub(crate) started: bool,

@@ -383,6 +383,56 @@ impl Supervisor {
         [asked, taking, silent].into_iter().flatten().min()
     }
 
+    /// A field of the live process's `/proc/PID/status`; empty where it is not to be had.
+    fn live_status(&self, name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/status", self.live.pid))
+            .unwrap_or_default()
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(|value| value.trim().to_owned())
+            .unwrap_or_default()
+    }
+
+    /// Whether the trigger is in one of the live process's signal sets.
+    fn trigger_in(&self, set: &str) -> bool {
+        let set = u64::from_str_radix(&self.live_status(set), 16).unwrap_or(0);
+        set & (1 << (self.config.trigger - 1)) != 0
+    }
+
+    /// A trigger that the live process was sent, and that its end would take along, is a
+    /// request to what comes after it.
+    pub(crate) fn keep_pending_trigger(&mut self) {
+        if self.live.is_alive
+            && self.asked.is_none()
+            && self.live.has_agent
+            && (self.trigger_in("ShdPnd:") || self.trigger_in("SigPnd:"))
+        {
+            self.want_after_revert(now_ns());
+        }
+    }
+
+    /// The live process has called, and is being ended: if it was about to take what a
+    /// signal has asked for, that request is not lost.
+    pub(crate) fn salvage(&mut self, link: &AgentLink) {
+        if let Heard::Message(FromAgent::Begin {
+            ask: Ask::Signal,
+            at_ns,
+            ..
+        }) = link.hear()
+        {
+            self.want_after_revert(at_ns);
+        }
+    }
+
+    fn want_after_revert(&mut self, asked_ns: u64) {
+        self.waiting.push_back(Wanted {
+            token: None,
+            request: Request::Take { label: None },
+            trigger: Trigger::Signal,
+            asked_ns,
+        });
+    }
+
     /// Why the live process has not answered.
     fn why_silent(&self) -> (&'static str, String, &'static str) {
         if !self.live.has_agent {
@@ -411,7 +461,7 @@ impl Supervisor {
                 "choose another trigger with --signal",
             );
         }
-        match field("State:").chars().next() {
+        match self.live_status("State:").chars().next() {
             Some('T' | 't') => (
                 "stopped",
                 "the program is stopped".to_owned(),
