@@ -35,29 +35,34 @@ fn main() {
 }
 "#;
 
+/// Writes a file, unless it is there already: then cargo need not build it again. Whole
+/// or not at all, since another test process may be at the same.
 fn write(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().expect("a file lies in a directory"))
-        .expect("the place is ours");
-    std::fs::write(path, text).expect("the place is ours");
+    if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return;
+    }
+    let directory = path.parent().expect("a file lies in a directory");
+    std::fs::create_dir_all(directory).expect("the directory is ours");
+    let mut file = tempfile::NamedTempFile::new_in(directory).expect("the directory is ours");
+    std::io::Write::write_all(&mut file, text.as_bytes()).expect("the file is ours");
+    file.persist(path).expect("the directory is ours");
 }
 
 fn source(name: &str) -> String {
     format!("const NAME: &str = {name:?};\n{MAIN}")
 }
 
-/// Several packages of several targets, built at most once a test process.
+/// Several packages of several targets, in cargo's directory for what tests make, and
+/// so built once.
 struct Projects {
-    root: tempfile::TempDir,
+    root: PathBuf,
 }
 
 impl Projects {
     fn get() -> &'static Self {
         static PROJECTS: OnceLock<Projects> = OnceLock::new();
         PROJECTS.get_or_init(|| {
-            let root = tempfile::Builder::new()
-                .prefix("snapshot-projects-")
-                .tempdir()
-                .expect("the temp directory is writable");
+            let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects");
             let projects = Self { root };
             projects.fill();
             projects
@@ -65,15 +70,19 @@ impl Projects {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
+        self.root.join(name)
     }
 
     fn package(&self, name: &str, extra: &str, binaries: &[&str]) {
         let manifest = format!(
             "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n{extra}\n\
-             [features]\nloud = []\n"
+             [features]\nloud = []\n[workspace]\n"
         );
         write(&self.path(&format!("{name}/Cargo.toml")), &manifest);
+        self.binaries(name, binaries);
+    }
+
+    fn binaries(&self, name: &str, binaries: &[&str]) {
         for binary in binaries {
             let file = format!("{name}/src/bin/{binary}.rs");
             write(&self.path(&file), &source(binary));
@@ -103,7 +112,7 @@ impl Projects {
             "[workspace]\nresolver = \"2\"\nmembers = [\"left\", \"right\"]\n",
         );
         for member in ["left", "right"] {
-            self.package(&format!("workspace/{member}"), "", &[member]);
+            self.binaries(&format!("workspace/{member}"), &[member]);
             let manifest = format!(
                 "[package]\nname = \"{member}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"
             );

@@ -143,20 +143,27 @@ fn what_a_program_left_behind_at_its_own_end_ends_as_well() {
 }
 
 #[test]
-fn all_killed_at_once_leaves_no_process() {
-    // More than the promise: a killer who means all of them.
+fn with_both_guardians_killed_at_once_no_process_is_left() {
+    // More than the promise: neither is there to end what they guarded, or to take the
+    // socket's name away, but the kernel ends the processes.
     let mut session = Launch::commander().piped();
-    for _ in 0..2 {
+    for _ in 0..3 {
         session.take();
     }
-    let launcher = session.launcher_pid();
-    for process in leaks::processes(session.mark()) {
-        process::send(process.pid, Signal::SIGKILL);
+    // One that has been revived is guarded like one that was spawned.
+    session.send("abort");
+    session.next("reverted");
+    session.ask("ping");
+    let (launcher, supervisor) = (session.launcher_pid(), session.supervisor_pid());
+    for guardian in [supervisor, launcher] {
+        process::send(guardian, Signal::SIGSTOP);
+    }
+    for guardian in [supervisor, launcher] {
+        process::send(guardian, Signal::SIGKILL);
     }
     session.wait_exit();
     let mark = session.mark().to_owned();
     session.wait_until("no process is left", || leaks::processes(&mark).is_empty());
-    // Nobody was left to take the socket's name away.
     let socket = session
         .place()
         .runtime()

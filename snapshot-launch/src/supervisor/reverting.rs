@@ -81,12 +81,13 @@ impl Supervisor {
         let Some(plan) = self.timeline.plan_revert(id) else {
             return false;
         };
-        self.keep_pending_trigger();
         self.signal_live(Signal::SIGKILL);
         self.owed.clear();
         // What the supervisor has asked of the branch is asked again of what follows.
         if let Some(wanted) = self.asked.take().map(Asked::into_wanted) {
             self.waiting.push_front(wanted);
+            // Its signal may still be pending in the dead one, and must not count twice.
+            self.live.has_agent = false;
         }
         for id in &plan.dropped {
             if let Some(snapshot) = self.timeline.remove(*id) {

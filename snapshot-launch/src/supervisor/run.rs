@@ -440,6 +440,7 @@ impl Supervisor {
 
     /// Reaps whatever has ended, and says so to whom it concerns.
     fn reap(&mut self) {
+        self.keep_pending_trigger();
         loop {
             let mut status = 0;
             let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL;

@@ -399,12 +399,14 @@ impl Supervisor {
         set & (1 << (self.config.trigger - 1)) != 0
     }
 
-    /// A trigger that the live process was sent, and that its end would take along, is a
-    /// request to what comes after it.
+    /// A trigger that the live process was sent and has not seen before its end is a
+    /// request to what comes after it. To be called before it is reaped: then it can't
+    /// see it any more, and the kernel still knows.
     pub(crate) fn keep_pending_trigger(&mut self) {
         if self.live.is_alive
             && self.asked.is_none()
             && self.live.has_agent
+            && waits_to_be_reaped(self.live.pid)
             && (self.trigger_in("ShdPnd:") || self.trigger_in("SigPnd:"))
         {
             self.want_after_revert(now_ns());
@@ -524,6 +526,18 @@ fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str) {
             "free some memory, processes or descriptors, and try again",
         ),
     }
+}
+
+fn waits_to_be_reaped(pid: i32) -> bool {
+    let Ok(id) = libc::id_t::try_from(pid) else {
+        return false;
+    };
+    // SAFETY: all-zero is a valid siginfo.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: waitid writes one siginfo, a live local.
+    let answer = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) };
+    answer == 0 && info.si_signo == libc::SIGCHLD
 }
 
 /// Sends a signal that carries a value.
