@@ -82,11 +82,28 @@ impl Supervisor {
             wanted,
             deadline_ns: now_ns() + PATIENCE_NS,
         });
-        queue_signal(
-            self.live.pid,
-            self.config.trigger,
-            REQUEST_MAGIC | u64::from(number),
-        );
+        self.signal_request();
+    }
+
+    /// Signals the live process for what has been asked of it, if anything has. To be
+    /// done again after every take: the kernel merges two pending signals of one number,
+    /// and the one that was just answered may have been a person's. A signal too many is
+    /// denied by its number.
+    fn signal_request(&mut self) {
+        let Some(number) = self.asked.as_ref().map(|asked| asked.number) else {
+            return;
+        };
+        let value = REQUEST_MAGIC | u64::from(number);
+        // Without a handler the signal would end the program that it is to save: it has
+        // become another one without our knowing.
+        if self.trigger_in("SigCgt:") {
+            queue_signal(self.live.pid, self.config.trigger, value);
+        } else {
+            self.live.has_agent = false;
+            if let Some(asked) = &mut self.asked {
+                asked.deadline_ns = 0;
+            }
+        }
     }
 
     /// The live process calls: it is in its handler, or in the library.
@@ -130,6 +147,7 @@ impl Supervisor {
         if let Some((kind, why, help)) = findings.refusal {
             link.say(&FromSupervisor::Denied);
             self.refuse_take(token, trigger, kind, &why, &help);
+            self.signal_request();
             return;
         }
         let (copy, for_copy) = match AgentLink::pair() {
@@ -267,6 +285,7 @@ impl Supervisor {
         self.event(event.clone());
         self.answer(taking.token, Answer::Done(event));
         self.drop_oldest_automatic();
+        self.signal_request();
         if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
             self.act_later(via, asked_ns);
         }
@@ -282,6 +301,7 @@ impl Supervisor {
             self.end_copy(pid);
         }
         self.refuse_take(taking.token, taking.trigger, kind, why, help);
+        self.signal_request();
         if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
             self.act_later(via, asked_ns);
         }
