@@ -86,8 +86,7 @@ impl Supervisor {
         // What the supervisor has asked of the branch is asked again of what follows.
         if let Some(wanted) = self.asked.take().map(Asked::into_wanted) {
             self.waiting.push_front(wanted);
-            // Its signal may still be pending in the dead one, and must not count twice.
-            self.live.has_agent = false;
+            self.live.trigger_is_kept = true;
         }
         for id in &plan.dropped {
             if let Some(snapshot) = self.timeline.remove(*id) {
@@ -331,6 +330,7 @@ impl Supervisor {
         }
         self.live.is_alive = true;
         self.live.has_agent = true;
+        self.live.trigger_is_kept = false;
         if size_differs {
             self.signal_live(Signal::SIGWINCH);
         }

@@ -134,6 +134,7 @@ fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor
             pid: live,
             is_alive: true,
             has_agent: false,
+            trigger_is_kept: false,
         },
         timeline: snapshot_core::timeline::Timeline::default(),
         dying: std::collections::HashSet::new(),

@@ -78,6 +78,9 @@ pub(crate) struct Live {
     pub(crate) is_alive: bool,
     /// Whether the agent is in it: not before its hello, nor after an exec.
     pub(crate) has_agent: bool,
+    /// A trigger that is still pending in it may be the supervisor's own, which is kept
+    /// elsewhere.
+    pub(crate) trigger_is_kept: bool,
 }
 
 /// Something wanted, and whom to tell.

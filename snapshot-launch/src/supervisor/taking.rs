@@ -94,6 +94,10 @@ impl Supervisor {
             return;
         };
         let value = REQUEST_MAGIC | u64::from(number);
+        // One that has just ended is asked again when it has been revived.
+        if self.live_status("State:").starts_with(['Z', 'X']) {
+            return;
+        }
         // Without a handler the signal would end the program that it is to save: it has
         // become another one without our knowing.
         if self.trigger_in("SigCgt:") {
@@ -375,7 +379,7 @@ impl Supervisor {
                 "try again",
             );
         }
-        if !self.live.has_agent && now >= self.spawned_ns + PATIENCE_NS {
+        if self.is_running() && !self.live.has_agent && now >= self.spawned_ns + PATIENCE_NS {
             let takes: VecDeque<Wanted> = {
                 let (takes, others) = std::mem::take(&mut self.waiting)
                     .into_iter()
@@ -398,7 +402,7 @@ impl Supervisor {
             }
             _ => None,
         };
-        let silent = (!self.live.has_agent && !self.waiting.is_empty())
+        let silent = (self.is_running() && !self.live.has_agent && !self.waiting.is_empty())
             .then_some(self.spawned_ns + PATIENCE_NS);
         [asked, taking, silent].into_iter().flatten().min()
     }
@@ -426,6 +430,7 @@ impl Supervisor {
         if self.live.is_alive
             && self.asked.is_none()
             && self.live.has_agent
+            && !self.live.trigger_is_kept
             && waits_to_be_reaped(self.live.pid)
             && (self.trigger_in("ShdPnd:") || self.trigger_in("SigPnd:"))
         {
