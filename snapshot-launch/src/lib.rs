@@ -1,7 +1,7 @@
 //! The launcher: runs a program in a session in which it can be snapshotted.
 //!
 //! # Theory of operation
-//! [`launch`] forks a *supervisor*, which starts the program with the *agent* preloaded
+//! [`launch()`] forks a *supervisor*, which starts the program with the *agent* preloaded
 //! and becomes the parent of every frozen copy; the launcher itself stays with the
 //! terminal, the user's signals and the control socket, and passes on what it hears.
 //! The supervisor alone decides who lives. A launcher that dies takes its supervisor

@@ -3,9 +3,13 @@
 //! so that a hung terminal or a silent second terminal holds nothing up.
 
 mod job;
+mod keyboard;
 mod outlets;
+mod pty;
 mod run;
 mod socket;
+mod words;
 
-pub(crate) use run::{Inner, Parts, Session};
+pub(crate) use pty::Inner;
+pub(crate) use run::{Parts, Session};
 pub(crate) use socket::ControlSocket;

@@ -8,11 +8,11 @@ use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{Ended, FromSupervisor, PASSED_MAGIC};
 
+use super::asking::queue_signal;
 use super::echoes::Recipient;
 use super::links::AgentLink;
 use super::presses::Press;
 use super::state::{Phase, Supervisor};
-use super::taking::queue_signal;
 use crate::channel::ToLauncher;
 use crate::flags::OnInterrupt;
 

@@ -5,10 +5,12 @@
 //! nobody, and it holds the timeline, so that the decision and the kill are made in one
 //! place and no message can cross another.
 //!
-//! In the order in which things happen: `spawn` starts the program, `run` waits for
-//! whatever comes, `taking`, `reverting` and `ending` are the three acts, `interrupts`
-//! decides what a Ctrl+C means.
+//! In the order in which things happen: `begin` and `spawn` start the program, `run` waits
+//! for whatever comes (`requests`, `interrupts`, calls of the agent, and deaths, which are
+//! `reaping`'s), `asking`, `taking`, `reverting` and `ending` are the acts.
 
+mod asking;
+mod begin;
 mod echoes;
 mod ending;
 mod family;
@@ -16,6 +18,8 @@ mod interrupts;
 mod links;
 mod preflight;
 mod presses;
+mod reaping;
+mod requests;
 mod reverting;
 mod run;
 mod screen;
@@ -23,8 +27,8 @@ mod spawn;
 mod state;
 mod taking;
 
+pub(crate) use begin::run;
 pub(crate) use family::{parent_of, signal_below};
-pub(crate) use run::run;
 pub(crate) use screen::size_of;
 pub(crate) use spawn::{Program, Streams};
 pub(crate) use state::{Config, OuterTerminal};

@@ -7,10 +7,10 @@ use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{Ended as EndedWord, FromAgent, FromSupervisor};
 
+use super::asking::Asked;
 use super::family::{self, Stray};
 use super::links::{AgentLink, Heard};
 use super::state::{Phase, Supervisor};
-use super::taking::Asked;
 use crate::control::Answer;
 use crate::event::{Ended, Event, How, Reverted};
 

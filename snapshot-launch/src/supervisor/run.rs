@@ -1,170 +1,26 @@
 //! The supervisor's loop: wait for whatever comes, and hand it to whom it concerns.
-#![expect(unsafe_code, reason = "reaps processes, takes a terminal")]
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::rc::Rc;
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::stat::Mode;
-use nix::sys::termios::{SetArg, tcsetattr};
-use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, isatty, setsid, tcsetpgrp};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{Ended, FromAgent, FromSupervisor};
 
-use super::echoes::{Echoes, Recipient};
-use super::links::{AgentLink, Heard, Switchboard};
-use super::presses::Presses;
-use super::spawn;
-use super::state::{Config, Live, Phase, Supervisor, Wanted};
-use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
-use crate::control::{Answer, Listing, Request, SnapshotInfo, remove_socket};
-use crate::event::{Event, Tier, Trigger};
+use super::begin::stand_in_for_launcher;
+use super::echoes::Recipient;
+use super::links::{AgentLink, Heard};
+use super::state::{Phase, Supervisor};
+use crate::event::{Event, Tier};
 
 /// The kernel's word for "from a terminal, or something else of mine".
 const SI_KERNEL: i32 = 0x80;
 
 /// How long the program has to load the agent before that is worth a note.
 const HELLO_NS: u64 = 3_000_000_000;
-
-nix::ioctl_write_int_bad!(make_controlling, libc::TIOCSCTTY);
-
-/// Runs the session in a process of its own that the launcher has forked, with every
-/// signal blocked. Does not come back.
-///
-/// It is there before anything that a killed launcher would leave behind, and starts the
-/// program only when the launcher says that it is ready.
-pub(crate) fn run(config: Config, channel: Channel) -> ! {
-    spawn::name_process("snap-supervisor");
-    if wait_for_begin(&channel) {
-        let channel = Rc::new(channel);
-        match begin(config, Rc::clone(&channel)) {
-            Ok(mut supervisor) => supervisor.serve(),
-            Err(error) => {
-                let _ = channel.send(&ToLauncher::NotStarted {
-                    errno: error.raw_os_error().unwrap_or(0),
-                });
-            }
-        }
-    } else {
-        stand_in_for_launcher(&config);
-    }
-    std::process::exit(0)
-}
-
-/// False where the launcher has ended instead.
-fn wait_for_begin(channel: &Channel) -> bool {
-    loop {
-        match channel.receive() {
-            Ok(Received::Message(ToSupervisor::Begin)) => return true,
-            Ok(Received::Message(_) | Received::Closed) | Err(_) => return false,
-            Ok(Received::Nothing) => {
-                let mut fds = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
-                let _ = poll(&mut fds, PollTimeout::NONE);
-            }
-        }
-    }
-}
-
-/// Makes everything and starts the program.
-fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor> {
-    prctl::set_child_subreaper(true)?;
-    let signals = SignalFd::with_flags(
-        &SigSet::all(),
-        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
-    )?;
-    let mut anchor = None;
-    let terminal = match &config.streams {
-        Some(streams) => {
-            setsid()?;
-            // SAFETY: the request takes a number; 0 means not to steal the terminal.
-            unsafe { make_controlling(std::os::fd::AsRawFd::as_raw_fd(&streams.terminal), 0) }?;
-            let leader = spawn::anchor()?;
-            tcsetpgrp(&streams.terminal, leader)?;
-            anchor = Some(leader);
-            Some(streams.terminal.try_clone()?)
-        }
-        // The launcher's own terminal, which the program shares.
-        None => {
-            let stdin = std::io::stdin();
-            if isatty(&stdin).unwrap_or(false) {
-                Some(stdin.as_fd().try_clone_to_owned()?)
-            } else {
-                None
-            }
-        }
-    };
-    let address = format!(
-        "cargo-snapshot/{}/{:016x}",
-        config.launcher_pid,
-        random_number()
-    );
-    let switchboard = Switchboard::open(&address)?;
-    let live = spawn::program(
-        &config.program,
-        &config.agent,
-        &address,
-        config.trigger,
-        config.streams.as_ref(),
-        anchor,
-    )?;
-    // Whoever reads the program's output must see its end when the program has ended.
-    let nothing = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-    dup2_stdin(&nothing)?;
-    dup2_stdout(&nothing)?;
-    dup2_stderr(&nothing)?;
-    config.program.env.clear();
-    let now = now_ns();
-    Ok(Supervisor {
-        next_tick_ns: config.every.map(|every| now + nanoseconds(every)),
-        start_snapshot_due: config.at_start,
-        config,
-        channel,
-        signals,
-        switchboard,
-        terminal,
-        anchor,
-        live: Live {
-            pid: live,
-            is_alive: true,
-            has_agent: false,
-            trigger_is_kept: false,
-        },
-        timeline: snapshot_core::timeline::Timeline::default(),
-        dying: std::collections::HashSet::new(),
-        phase: Phase::Running,
-        waiting: std::collections::VecDeque::new(),
-        asked: None,
-        next_request: 0,
-        callers: Vec::new(),
-        presses: Presses::default(),
-        held: None,
-        interrupts: Echoes::default(),
-        owed: Vec::new(),
-        interrupt_after_take: None,
-        started: false,
-        spawned_ns: now,
-        launcher_gone: false,
-    })
-}
-
-fn nanoseconds(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Makes the address one that nobody can guess and occupy.
-fn random_number() -> u64 {
-    let mut bytes = [0_u8; 8];
-    // SAFETY: writes at most the length given, which is the array's.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    u64::from_le_bytes(bytes)
-}
 
 /// Waits until a link has something to say, or the deadline has passed.
 pub(super) fn wait_readable(link: &AgentLink, deadline_ns: u64) {
@@ -196,7 +52,7 @@ enum Source {
 }
 
 impl Supervisor {
-    fn serve(&mut self) {
+    pub(super) fn serve(&mut self) {
         loop {
             for source in self.ready() {
                 self.hear(source);
@@ -439,238 +295,6 @@ impl Supervisor {
         }
     }
 
-    /// Reaps whatever has ended, and says so to whom it concerns.
-    fn reap(&mut self) {
-        self.keep_pending_trigger();
-        loop {
-            let mut status = 0;
-            let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL;
-            // SAFETY: waitpid writes one status, a live local.
-            let pid = unsafe { libc::waitpid(-1, &raw mut status, flags) };
-            if pid <= 0 {
-                if pid < 0 && Errno::last() == Errno::EINTR {
-                    continue;
-                }
-                return;
-            }
-            if libc::WIFSTOPPED(status) {
-                if pid == self.live.pid {
-                    self.tell(&ToLauncher::Stopped);
-                }
-                continue;
-            }
-            let ended = if libc::WIFEXITED(status) {
-                Ended::Exited(libc::WEXITSTATUS(status))
-            } else {
-                Ended::Killed(libc::WTERMSIG(status))
-            };
-            self.ended(pid, ended);
-        }
-    }
-
-    fn ended(&mut self, pid: i32, ended: Ended) {
-        let woken = match &self.phase {
-            Phase::Reverting(reverting) => self
-                .timeline
-                .get(reverting.target())
-                .is_some_and(|snapshot| snapshot.pid == pid),
-            _ => false,
-        };
-        if woken {
-            // It may have come to life, said so, and ended again before we looked.
-            self.hear_last_words_of_woken();
-        }
-        if woken && matches!(self.phase, Phase::Reverting(_)) {
-            self.target_died();
-        } else if self.live.is_alive && pid == self.live.pid {
-            self.live.is_alive = false;
-            if matches!(self.phase, Phase::Reverting(_)) {
-                self.clear_branch();
-            } else {
-                self.live_ended(ended);
-            }
-        } else if let Some(id) = self.snapshot_of(pid) {
-            self.timeline.remove(id);
-            if !matches!(self.phase, Phase::Ending { .. }) {
-                self.event(Event::Dropped { id: id.number() });
-                let how = match ended {
-                    Ended::Killed(signal) => crate::signals::name_of(signal),
-                    _ => "an exit".to_owned(),
-                };
-                self.note(format!(
-                    "{id} is lost: its frozen copy (pid {pid}) ended by {how}"
-                ));
-            }
-        } else {
-            self.dying.remove(&pid);
-            self.clear_branch();
-        }
-    }
-
-    fn hear_launcher(&mut self) {
-        loop {
-            match self.channel.receive() {
-                Ok(Received::Message(message)) => self.serve_launcher(message),
-                Ok(Received::Nothing) => return,
-                Ok(Received::Closed) | Err(_) => {
-                    self.launcher_gone = true;
-                    self.end_at_once();
-                    return;
-                }
-            }
-        }
-    }
-
-    fn serve_launcher(&mut self, message: ToSupervisor) {
-        match message {
-            ToSupervisor::Begin => {}
-            ToSupervisor::Ask {
-                token,
-                request,
-                trigger,
-                asked_ns,
-            } => self.serve_request(Wanted {
-                token: Some(token),
-                request,
-                trigger,
-                asked_ns,
-            }),
-            ToSupervisor::Typed { at_ns } => self.interrupt_typed(at_ns),
-            ToSupervisor::Signalled { signal, sender } => {
-                self.signalled(Recipient::Launcher, signal, sender);
-            }
-            ToSupervisor::End { signal } => self.end_by(signal),
-            ToSupervisor::Stop => {
-                self.signal_live(Signal::SIGSTOP);
-            }
-            ToSupervisor::Continue => {
-                self.signal_live(Signal::SIGCONT);
-                // What was in front with it was stopped with it.
-                if let Some(group) = self.anchor {
-                    let _ = nix::sys::signal::killpg(group, Signal::SIGCONT);
-                }
-            }
-        }
-    }
-
-    /// Serves a request now, or keeps it until the program runs again.
-    fn serve_request(&mut self, wanted: Wanted) {
-        if matches!(wanted.request, Request::List) {
-            self.answer(wanted.token, Answer::List(self.listing()));
-            return;
-        }
-        if matches!(self.phase, Phase::Ending { .. }) {
-            self.refuse(
-                wanted.token,
-                "cannot do that any more",
-                "the session is ending",
-                "start it again",
-            );
-            return;
-        }
-        if !self.is_running() {
-            self.waiting.push_back(wanted);
-            return;
-        }
-        match wanted.request {
-            Request::List => {}
-            Request::Take { .. } => self.want_take(wanted),
-            Request::Revert { id, keep } => {
-                let id = id.map(SnapshotId::new);
-                if !self.begin_revert(id, keep, Ended::Reverted, wanted.asked_ns, wanted.token) {
-                    self.refuse_unknown(wanted.token, "revert", id);
-                }
-            }
-            Request::Commit => match self.commit() {
-                Some(event) => self.answer(wanted.token, Answer::Done(event)),
-                None => self.refuse_unknown(wanted.token, "commit", None),
-            },
-            Request::Drop { id } => {
-                let id = SnapshotId::new(id);
-                match self.drop_snapshot(id) {
-                    Some(event) => self.answer(wanted.token, Answer::Done(event)),
-                    None => self.refuse_unknown(wanted.token, "drop", Some(id)),
-                }
-            }
-        }
-    }
-
-    fn refuse_unknown(&self, token: Option<u64>, verb: &str, id: Option<SnapshotId>) {
-        let there: Vec<String> = self.ids().iter().map(|id| format!("#{id}")).collect();
-        let cause = match (id, there.is_empty()) {
-            (_, true) => "there is no snapshot".to_owned(),
-            (Some(id), false) => format!("there is no {id}, only {}", there.join(", ")),
-            (None, false) => "it is not there".to_owned(),
-        };
-        let what = match id {
-            Some(id) => format!("cannot {verb} {id}"),
-            None => format!("cannot {verb}"),
-        };
-        let help = if there.is_empty() {
-            "take one first: `cargo snapshot take`"
-        } else {
-            "`cargo snapshot list` shows them"
-        };
-        self.refuse(token, &what, &cause, help);
-    }
-
-    /// Goes on with what has waited for the program to run again.
-    fn serve_waiting(&mut self) {
-        while self.is_running() && self.asked.is_none() {
-            let Some(at) = self.waiting.iter().position(|wanted| {
-                self.live.has_agent || !matches!(wanted.request, Request::Take { .. })
-            }) else {
-                return;
-            };
-            if let Some(wanted) = self.waiting.remove(at) {
-                self.serve_request(wanted);
-            }
-        }
-    }
-
-    /// Forgets one snapshot.
-    pub(crate) fn drop_snapshot(&mut self, id: SnapshotId) -> Option<Event> {
-        let snapshot = self.timeline.remove(id)?;
-        self.end_copy(snapshot.pid);
-        let event = Event::Dropped { id: id.number() };
-        self.event(event.clone());
-        Some(event)
-    }
-
-    /// Takes an automatic snapshot when it is time.
-    fn tick(&mut self, now: u64) {
-        let Some(every) = self.config.every else {
-            return;
-        };
-        if self.is_running() && self.next_tick_ns.is_some_and(|at| now >= at) {
-            self.next_tick_ns = Some(now + nanoseconds(every));
-            if self.live.has_agent && self.asked.is_none() {
-                self.want_take(Wanted {
-                    token: None,
-                    request: Request::Take { label: None },
-                    trigger: Trigger::Timer,
-                    asked_ns: now,
-                });
-            }
-        }
-    }
-
-    /// Keeps as many automatic snapshots as are wanted.
-    pub(crate) fn drop_oldest_automatic(&mut self) {
-        let automatic: Vec<SnapshotId> = self
-            .timeline
-            .iter()
-            .filter(|(_, snapshot)| snapshot.trigger == Trigger::Timer)
-            .map(|(id, _)| id)
-            .collect();
-        let surplus = automatic
-            .len()
-            .saturating_sub(usize::try_from(self.config.keep_last).unwrap_or(usize::MAX));
-        for id in automatic.into_iter().take(surplus) {
-            self.drop_snapshot(id);
-        }
-    }
-
     pub(crate) fn report_started(&mut self) {
         self.started = true;
         self.event(Event::Started {
@@ -682,40 +306,8 @@ impl Supervisor {
         });
     }
 
-    fn listing(&self) -> Listing {
-        let now = now_ns();
-        Listing {
-            session: self.config.session.clone(),
-            launcher_pid: self.config.launcher_pid,
-            live_pid: self.live.pid,
-            depth: self.depth(),
-            snapshots: self
-                .timeline
-                .iter()
-                .map(|(id, snapshot)| SnapshotInfo {
-                    id: id.number(),
-                    label: snapshot.label.clone(),
-                    trigger: snapshot.trigger,
-                    frozen_pid: snapshot.pid,
-                    taken_us_ago: now.saturating_sub(snapshot.taken_ns) / 1000,
-                    latency_us: snapshot.latency_us,
-                    threads: 1,
-                    rss_bytes: snapshot.rss_bytes,
-                })
-                .collect(),
-        }
-    }
-
     /// Whether no process of the session is left but this one.
     fn is_alone(&self) -> bool {
         super::family::children(nix::unistd::getpid().as_raw()).is_empty()
     }
-}
-
-/// What the launcher would have done in the end, had it lived to do it.
-fn stand_in_for_launcher(config: &Config) {
-    if let Some(outer) = &config.outer {
-        let _ = tcsetattr(&outer.terminal, SetArg::TCSANOW, &outer.settings);
-    }
-    remove_socket(&config.socket);
 }

@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use snapshot_core::SnapshotId;
 use snapshot_core::timeline::Timeline;
 
+use super::asking::Asked;
 use super::echoes::Echoes;
 use super::family::Process;
 use super::interrupts::Fate;
@@ -21,7 +22,7 @@ use super::presses::Presses;
 use super::reverting::Reverting;
 use super::screen::Screen;
 use super::spawn::{Program, Streams};
-use super::taking::{Asked, Taking};
+use super::taking::Taking;
 use crate::channel::{Channel, ToLauncher};
 use crate::control::{Answer, Request};
 use crate::event::{Event, Trigger};

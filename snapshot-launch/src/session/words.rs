@@ -1,0 +1,74 @@
+//! What the launcher says to the person, and its last words.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::run::Session;
+use crate::terminal::modes::Set;
+
+/// How long the last words may take.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
+
+impl Session {
+    /// Says something to the person.
+    pub(super) fn report(&mut self, text: &str) {
+        let (start, end) = if self.colour {
+            ("\x1b[36m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        let line = format!("{start}[snapshot]{end} {text}");
+        match &mut self.pty {
+            Some(pty) if self.reports_on_screen => {
+                if !pty.to_screen.ends_line() {
+                    pty.to_screen.push(b"\r\n");
+                }
+                pty.to_screen.push(line.as_bytes());
+                pty.to_screen.push(b"\r\n");
+                pty.to_screen.write();
+            }
+            _ => {
+                self.stderr.push(line.as_bytes());
+                self.stderr.push(b"\n");
+            }
+        }
+    }
+
+    /// Everything that still waits is written, as far as anybody reads it, and the
+    /// terminal is as it was.
+    pub(super) fn last_words(&mut self) {
+        if let Some(pty) = &mut self.pty {
+            pty.drain();
+            let bytes = pty.modes.go_to(&Set::default());
+            pty.to_screen.push(&bytes);
+        }
+        let until = Instant::now() + LAST_WORDS;
+        loop {
+            let outlets = [
+                Some(&mut self.stderr),
+                self.pty.as_mut().map(|pty| &mut pty.to_screen),
+            ];
+            let mut waiting = outlets
+                .into_iter()
+                .flatten()
+                .filter(|outlet| outlet.is_waiting());
+            let Some(outlet) = waiting.next() else { break };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let mut fds = [PollFd::new(outlet.as_fd(), PollFlags::POLLOUT)];
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            match poll(&mut fds, left) {
+                Ok(0) => outlet.give_up(),
+                Ok(_) => outlet.write(),
+                Err(_) => {}
+            }
+        }
+        if let Some(raw) = self.pty.as_mut().and_then(|pty| pty.raw.as_mut()) {
+            raw.leave();
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The beginning of a session: the supervisor's process, the program's terminal, the
+//! program. And the end, where the launcher can't see to it.
+#![expect(unsafe_code, reason = "takes a terminal, asks for random bytes")]
+
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use nix::fcntl::{OFlag, open};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::Mode;
+use nix::sys::termios::{SetArg, tcsetattr};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, isatty, setsid, tcsetpgrp};
+use snapshot_core::sys::now_ns;
+
+use super::echoes::Echoes;
+use super::links::Switchboard;
+use super::presses::Presses;
+use super::requests::nanoseconds;
+use super::spawn;
+use super::state::{Config, Live, Phase, Supervisor};
+use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
+use crate::control::remove_socket;
+
+nix::ioctl_write_int_bad!(make_controlling, libc::TIOCSCTTY);
+
+/// Runs the session in a process of its own that the launcher has forked, with every
+/// signal blocked. Does not come back.
+///
+/// It is there before anything that a killed launcher would leave behind, and starts the
+/// program only when the launcher says that it is ready.
+pub(crate) fn run(config: Config, channel: Channel) -> ! {
+    spawn::name_process("snap-supervisor");
+    if wait_for_begin(&channel) {
+        let channel = Rc::new(channel);
+        match begin(config, Rc::clone(&channel)) {
+            Ok(mut supervisor) => supervisor.serve(),
+            Err(error) => {
+                let _ = channel.send(&ToLauncher::NotStarted {
+                    errno: error.raw_os_error().unwrap_or(0),
+                });
+            }
+        }
+    } else {
+        stand_in_for_launcher(&config);
+    }
+    std::process::exit(0)
+}
+
+/// False where the launcher has ended instead.
+fn wait_for_begin(channel: &Channel) -> bool {
+    loop {
+        match channel.receive() {
+            Ok(Received::Message(ToSupervisor::Begin)) => return true,
+            Ok(Received::Message(_) | Received::Closed) | Err(_) => return false,
+            Ok(Received::Nothing) => {
+                let mut fds = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+                let _ = poll(&mut fds, PollTimeout::NONE);
+            }
+        }
+    }
+}
+
+/// Makes everything and starts the program.
+fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor> {
+    prctl::set_child_subreaper(true)?;
+    let signals = SignalFd::with_flags(
+        &SigSet::all(),
+        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+    )?;
+    let mut anchor = None;
+    let terminal = match &config.streams {
+        Some(streams) => {
+            setsid()?;
+            // SAFETY: the request takes a number; 0 means not to steal the terminal.
+            unsafe { make_controlling(std::os::fd::AsRawFd::as_raw_fd(&streams.terminal), 0) }?;
+            let leader = spawn::anchor()?;
+            tcsetpgrp(&streams.terminal, leader)?;
+            anchor = Some(leader);
+            Some(streams.terminal.try_clone()?)
+        }
+        // The launcher's own terminal, which the program shares.
+        None => {
+            let stdin = std::io::stdin();
+            if isatty(&stdin).unwrap_or(false) {
+                Some(stdin.as_fd().try_clone_to_owned()?)
+            } else {
+                None
+            }
+        }
+    };
+    let address = format!(
+        "cargo-snapshot/{}/{:016x}",
+        config.launcher_pid,
+        random_number()
+    );
+    let switchboard = Switchboard::open(&address)?;
+    let live = spawn::program(
+        &config.program,
+        &config.agent,
+        &address,
+        config.trigger,
+        config.streams.as_ref(),
+        anchor,
+    )?;
+    // Whoever reads the program's output must see its end when the program has ended.
+    let nothing = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    dup2_stdin(&nothing)?;
+    dup2_stdout(&nothing)?;
+    dup2_stderr(&nothing)?;
+    config.program.env.clear();
+    let now = now_ns();
+    Ok(Supervisor {
+        next_tick_ns: config.every.map(|every| now + nanoseconds(every)),
+        start_snapshot_due: config.at_start,
+        config,
+        channel,
+        signals,
+        switchboard,
+        terminal,
+        anchor,
+        live: Live {
+            pid: live,
+            is_alive: true,
+            has_agent: false,
+            trigger_is_kept: false,
+        },
+        timeline: snapshot_core::timeline::Timeline::default(),
+        dying: std::collections::HashSet::new(),
+        phase: Phase::Running,
+        waiting: std::collections::VecDeque::new(),
+        asked: None,
+        next_request: 0,
+        callers: Vec::new(),
+        presses: Presses::default(),
+        held: None,
+        interrupts: Echoes::default(),
+        owed: Vec::new(),
+        interrupt_after_take: None,
+        started: false,
+        spawned_ns: now,
+        launcher_gone: false,
+    })
+}
+
+/// Makes the address one that nobody can guess and occupy.
+fn random_number() -> u64 {
+    let mut bytes = [0_u8; 8];
+    // SAFETY: writes at most the length given, which is the array's.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    u64::from_le_bytes(bytes)
+}
+
+/// What the launcher would have done in the end, had it lived to do it.
+pub(super) fn stand_in_for_launcher(config: &Config) {
+    if let Some(outer) = &config.outer {
+        let _ = tcsetattr(&outer.terminal, SetArg::TCSANOW, &outer.settings);
+    }
+    remove_socket(&config.socket);
+}

@@ -1,0 +1,80 @@
+//! Who has ended, and whom that concerns.
+#![expect(unsafe_code, reason = "reaps processes whatever signal ended them")]
+
+use nix::errno::Errno;
+use nix::libc;
+use snapshot_core::wire::Ended;
+
+use super::state::{Phase, Supervisor};
+use crate::channel::ToLauncher;
+use crate::event::Event;
+
+impl Supervisor {
+    /// Reaps whatever has ended, and says so to whom it concerns.
+    pub(super) fn reap(&mut self) {
+        self.keep_pending_trigger();
+        loop {
+            let mut status = 0;
+            let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL;
+            // SAFETY: waitpid writes one status, a live local.
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, flags) };
+            if pid <= 0 {
+                if pid < 0 && Errno::last() == Errno::EINTR {
+                    continue;
+                }
+                return;
+            }
+            if libc::WIFSTOPPED(status) {
+                if pid == self.live.pid {
+                    self.tell(&ToLauncher::Stopped);
+                }
+                continue;
+            }
+            let ended = if libc::WIFEXITED(status) {
+                Ended::Exited(libc::WEXITSTATUS(status))
+            } else {
+                Ended::Killed(libc::WTERMSIG(status))
+            };
+            self.ended(pid, ended);
+        }
+    }
+
+    fn ended(&mut self, pid: i32, ended: Ended) {
+        let woken = match &self.phase {
+            Phase::Reverting(reverting) => self
+                .timeline
+                .get(reverting.target())
+                .is_some_and(|snapshot| snapshot.pid == pid),
+            _ => false,
+        };
+        if woken {
+            // It may have come to life, said so, and ended again before we looked.
+            self.hear_last_words_of_woken();
+        }
+        if woken && matches!(self.phase, Phase::Reverting(_)) {
+            self.target_died();
+        } else if self.live.is_alive && pid == self.live.pid {
+            self.live.is_alive = false;
+            if matches!(self.phase, Phase::Reverting(_)) {
+                self.clear_branch();
+            } else {
+                self.live_ended(ended);
+            }
+        } else if let Some(id) = self.snapshot_of(pid) {
+            self.timeline.remove(id);
+            if !matches!(self.phase, Phase::Ending { .. }) {
+                self.event(Event::Dropped { id: id.number() });
+                let how = match ended {
+                    Ended::Killed(signal) => crate::signals::name_of(signal),
+                    _ => "an exit".to_owned(),
+                };
+                self.note(format!(
+                    "{id} is lost: its frozen copy (pid {pid}) ended by {how}"
+                ));
+            }
+        } else {
+            self.dying.remove(&pid);
+            self.clear_branch();
+        }
+    }
+}
