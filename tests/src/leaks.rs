@@ -18,6 +18,9 @@ pub const MARK: &str = "SNAPSHOT_TEST_MARK";
 /// How long the tool has to clear up after the launcher's end: its own promise.
 pub const PROMISED: Duration = Duration::from_secs(1);
 
+/// How many looks in a row must find nothing.
+const CLEAN_LOOKS: u32 = 3;
+
 /// The processes that carry `mark`, zombies left out: those have no environment.
 pub fn processes(mark: &str) -> Vec<Process> {
     let wanted = format!("{MARK}={mark}");
@@ -91,9 +94,13 @@ pub fn check(mark: &str, launcher: i32, runtime: &Path) -> Result<(), String> {
         left
     };
     let mut left = Vec::new();
+    // A process that is just becoming another program has no environment for a moment,
+    // and nothing to be known by: so one clean look is none.
+    let mut clean_looks = 0;
     let clean = deadline::wait_for(PROMISED, || {
         left = look();
-        left.is_empty().then_some(())
+        clean_looks = if left.is_empty() { clean_looks + 1 } else { 0 };
+        (clean_looks == CLEAN_LOOKS).then_some(())
     });
     if clean.is_some() {
         return Ok(());
