@@ -4,6 +4,9 @@ use std::str::FromStr;
 
 use nix::sys::signal::Signal;
 
+/// The kernel's word, as a signal's code, for "from a terminal, or something else of mine".
+pub(crate) const SI_KERNEL: i32 = 0x80;
+
 /// A signal that may serve as the trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignalName(pub Signal);

@@ -27,13 +27,11 @@ use crate::event::{Event, Trigger};
 use crate::launch::{Ending, is_fatal_request};
 use crate::problem::{Problem, exit};
 use crate::report::Reporter;
+use crate::signals::SI_KERNEL;
 use crate::supervisor::signal_below;
 use crate::terminal::keys::Key;
 use crate::terminal::raw::Raw;
 use crate::timeline_view;
-
-/// The kernel's word for "from a terminal, or something else of mine".
-const SI_KERNEL: i32 = 0x80;
 
 /// How much of the program's output may wait for the terminal before the program does.
 pub(super) const ENOUGH: usize = 64 * 1024;

@@ -13,8 +13,6 @@ use snapshot_core::wire::{Ask, FromAgent, REQUEST_MAGIC};
 use super::links::{AgentLink, Heard};
 use super::state::{Supervisor, Wanted};
 use super::taking::PATIENCE_NS;
-use crate::control::Request;
-use crate::event::Trigger;
 
 /// The live process has been signalled, and has not called yet.
 #[derive(Debug)]
@@ -38,9 +36,7 @@ impl Supervisor {
             self.waiting.push_back(wanted);
             return;
         }
-        // Never 0, which the agent takes for none.
-        self.next_request = self.next_request.wrapping_add(1).max(1);
-        let number = self.next_request;
+        let number = self.next_number();
         self.asked = Some(Asked {
             number,
             wanted,
@@ -59,12 +55,13 @@ impl Supervisor {
         };
         let value = REQUEST_MAGIC | u64::from(number);
         // One that has just ended is asked again when it has been revived.
-        if self.live_status("State:").starts_with(['Z', 'X']) {
+        let status = self.live_status();
+        if status.field("State:").starts_with(['Z', 'X']) {
             return;
         }
         // Without a handler the signal would end the program that it is to save: it has
         // become another one without our knowing.
-        if self.trigger_in("SigCgt:") {
+        if status.has_trigger_in("SigCgt:") {
             queue_signal(self.live.pid, self.config.trigger, value);
         } else {
             self.live.has_agent = false;
@@ -78,28 +75,21 @@ impl Supervisor {
     /// that was sent to a whole group counts as often as it arrived: two requests, even
     /// of one sender, are two snapshots.
     pub(crate) fn trigger_arrived(&mut self, asked_ns: u64) {
-        self.want_take(Wanted {
-            token: None,
-            request: Request::Take { label: None },
-            trigger: Trigger::Signal,
-            asked_ns,
-        });
+        self.want_take(Wanted::by_signal(asked_ns));
     }
 
-    /// A field of the live process's `/proc/PID/status`; empty where it is not to be had.
-    fn live_status(&self, name: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/status", self.live.pid))
-            .unwrap_or_default()
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .map(|value| value.trim().to_owned())
-            .unwrap_or_default()
+    fn live_status(&self) -> Status {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.live.pid));
+        Status {
+            text: text.unwrap_or_default(),
+            trigger: self.config.trigger,
+        }
     }
 
-    /// Whether the trigger is in one of the live process's signal sets.
-    fn trigger_in(&self, set: &str) -> bool {
-        let set = u64::from_str_radix(&self.live_status(set), 16).unwrap_or(0);
-        set & (1 << (self.config.trigger - 1)) != 0
+    /// Whether the trigger waits in the live process.
+    fn trigger_is_pending(&self) -> bool {
+        let status = self.live_status();
+        status.has_trigger_in("ShdPnd:") || status.has_trigger_in("SigPnd:")
     }
 
     /// A trigger that the live process was sent and has not seen before its end is a
@@ -111,7 +101,7 @@ impl Supervisor {
             && self.live.has_agent
             && !self.live.trigger_is_kept
             && waits_to_be_reaped(self.live.pid)
-            && (self.trigger_in("ShdPnd:") || self.trigger_in("SigPnd:"))
+            && self.trigger_is_pending()
         {
             self.want_after_revert(now_ns());
         }
@@ -131,12 +121,7 @@ impl Supervisor {
     }
 
     fn want_after_revert(&mut self, asked_ns: u64) {
-        self.waiting.push_back(Wanted {
-            token: None,
-            request: Request::Take { label: None },
-            trigger: Trigger::Signal,
-            asked_ns,
-        });
+        self.waiting.push_back(Wanted::by_signal(asked_ns));
     }
 
     /// Why the live process has not answered.
@@ -149,25 +134,16 @@ impl Supervisor {
                 "launch that program itself to see why",
             );
         }
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.live.pid)).unwrap_or_default();
-        let field = |name: &str| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix(name))
-                .map(|value| value.trim().to_owned())
-                .unwrap_or_default()
-        };
-        let blocked = u64::from_str_radix(&field("SigBlk:"), 16).unwrap_or(0);
+        let status = self.live_status();
         let trigger = crate::signals::name_of(self.config.trigger);
-        if blocked & (1 << (self.config.trigger - 1)) != 0 {
+        if status.has_trigger_in("SigBlk:") {
             return (
                 "blocked",
                 format!("the program has {trigger} blocked"),
                 "choose another trigger with --signal",
             );
         }
-        match self.live_status("State:").chars().next() {
+        match status.field("State:").chars().next() {
             Some('T' | 't') => (
                 "stopped",
                 "the program is stopped".to_owned(),
@@ -184,6 +160,28 @@ impl Supervisor {
                 "try again",
             ),
         }
+    }
+}
+
+/// One reading of the live process's `/proc/PID/status`.
+struct Status {
+    text: String,
+    trigger: i32,
+}
+
+impl Status {
+    /// A field's value; empty where it is not to be had.
+    fn field(&self, name: &str) -> &str {
+        self.text
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map_or("", str::trim)
+    }
+
+    /// Whether the trigger is in one of the signal sets.
+    fn has_trigger_in(&self, set: &str) -> bool {
+        let set = u64::from_str_radix(self.field(set), 16).unwrap_or(0);
+        set & (1 << (self.trigger - 1)) != 0
     }
 }
 

@@ -163,8 +163,7 @@ impl Supervisor {
         if via != Via::Elsewhere {
             return Fate::Own;
         }
-        self.next_request = self.next_request.wrapping_add(1).max(1);
-        let number = self.next_request;
+        let number = self.next_number();
         self.owed.push(number);
         let value = PASSED_MAGIC | u64::from(number);
         queue_signal(self.live.pid, libc::SIGINT, value);

@@ -15,9 +15,7 @@ use super::echoes::Recipient;
 use super::links::{AgentLink, Heard};
 use super::state::{Phase, Supervisor};
 use crate::event::{Event, Tier};
-
-/// The kernel's word for "from a terminal, or something else of mine".
-const SI_KERNEL: i32 = 0x80;
+use crate::signals::SI_KERNEL;
 
 /// How long the program has to load the agent before that is worth a note.
 const HELLO_NS: u64 = 3_000_000_000;

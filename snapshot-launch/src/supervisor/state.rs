@@ -93,6 +93,18 @@ pub(crate) struct Wanted {
     pub(crate) asked_ns: u64,
 }
 
+impl Wanted {
+    /// A snapshot that a trigger signal has asked for: nobody waits for an answer.
+    pub(crate) fn by_signal(asked_ns: u64) -> Self {
+        Self {
+            token: None,
+            request: Request::Take { label: None },
+            trigger: Trigger::Signal,
+            asked_ns,
+        }
+    }
+}
+
 /// What is under way.
 pub(crate) enum Phase {
     /// The program runs.
@@ -174,6 +186,13 @@ impl Supervisor {
                 help: help.to_owned(),
             },
         );
+    }
+
+    /// A number for what the live process is signalled about. Never 0, which the agent
+    /// takes for none.
+    pub(crate) fn next_number(&mut self) -> u32 {
+        self.next_request = self.next_request.wrapping_add(1).max(1);
+        self.next_request
     }
 
     /// Sends the live process a signal, if there is one.
