@@ -74,8 +74,9 @@ pub enum Rollback {
     /// A launcher: the live process keeps its pid on take, its children and its timers,
     /// and Ctrl+C, a crash or a kill of it never reaches a snapshot.
     Session,
-    /// The library alone: memory, file offsets, interval timers and the terminal's
-    /// settings. The live process gets a new pid with every snapshot.
+    /// The library alone: memory, threads, file offsets, timers and the terminal's
+    /// settings. The live process gets a new pid, and its threads new ids, with every
+    /// snapshot.
     Alone,
 }
 
@@ -83,8 +84,21 @@ pub enum Rollback {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// There are this many threads; only a program with one can be copied.
-    Threads(u32),
+    /// A thread could not be stopped.
+    Thread {
+        /// Its id.
+        tid: i32,
+        /// What it is doing, a fragment after "it".
+        doing: &'static str,
+    },
+    /// There are more threads than this many.
+    TooManyThreads(u32),
+    /// This libc keeps what it knows of a thread where the engine does not find it, so that
+    /// threads can't be made again.
+    Libc {
+        /// What is not as it should be.
+        what: &'static str,
+    },
     /// A step of the engine failed with an errno.
     Failed {
         /// What was being done, a fragment after "while".
@@ -103,10 +117,11 @@ pub enum SnapshotError {
 impl std::fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Threads(count) => write!(
-                f,
-                "the program has {count} threads, and only one with a single thread can be copied"
-            ),
+            Self::Thread { tid, doing } => {
+                write!(f, "thread {tid} could not be stopped: it {doing}")
+            }
+            Self::TooManyThreads(most) => write!(f, "there are more than {most} threads"),
+            Self::Libc { what } => write!(f, "threads can't be made again: {what}"),
             Self::Failed { doing, errno } => write!(
                 f,
                 "the program could not be copied while {doing}: {}",
@@ -332,13 +347,31 @@ fn take_by(agent: Agent, label: &str) -> Result<Arrival, SnapshotError> {
 
 fn error(answer: &Answer, denied: SnapshotError) -> SnapshotError {
     match answer.verdict {
-        bridge::ANSWER_THREADS => SnapshotError::Threads(answer.count),
+        bridge::ANSWER_OBSTACLE => hindered(answer.obstacle()),
         bridge::ANSWER_FAILED => SnapshotError::Failed {
             doing: "speaking to the launcher",
             errno: answer.number,
         },
         bridge::ANSWER_NOT_LIVE => SnapshotError::NotTheLiveProcess,
         _ => denied,
+    }
+}
+
+fn hindered(obstacle: Option<Obstacle>) -> SnapshotError {
+    match obstacle {
+        Some(Obstacle::Unparked(thread)) => SnapshotError::Thread {
+            tid: thread.tid,
+            doing: thread.why.doing(),
+        },
+        Some(Obstacle::TooManyThreads(most)) => SnapshotError::TooManyThreads(most),
+        Some(Obstacle::Libc(disagreement)) => SnapshotError::Libc {
+            what: disagreement.what(),
+        },
+        Some(Obstacle::Failed(step, errno)) => SnapshotError::Failed {
+            doing: step.doing(),
+            errno,
+        },
+        None => SnapshotError::Refused,
     }
 }
 
@@ -383,8 +416,8 @@ fn revert_by_number(number: u32) -> SnapshotError {
 
 fn take_alone() -> Result<Arrival, SnapshotError> {
     live_alone()?;
-    // SAFETY: this is ordinary context, and the one thread, or the take refuses; the
-    // locks of stdout and the like are free or this thread's own, in both processes.
+    // SAFETY: this is ordinary context. Locks that other threads hold are held in both
+    // processes, by threads that are in both and let go of them.
     match unsafe { classic::take() } {
         Outcome::Live { id } => Ok(Arrival::Live(SnapshotId::new(id))),
         Outcome::Revived {
@@ -404,11 +437,7 @@ fn take_alone() -> Result<Arrival, SnapshotError> {
             not_restored,
             rollback: Rollback::Alone,
         })),
-        Outcome::Refused(Some(Obstacle::Threads(count))) => Err(SnapshotError::Threads(count)),
-        Outcome::Refused(Some(Obstacle::Failed(step, errno))) => Err(SnapshotError::Failed {
-            doing: step.doing(),
-            errno,
-        }),
+        Outcome::Refused(Some(obstacle)) => Err(hindered(Some(obstacle))),
         Outcome::Refused(None) => Err(SnapshotError::Refused),
     }
 }

@@ -8,10 +8,10 @@
 
 use core::ffi::CStr;
 
-use crate::wire::LISTED;
+use crate::wire::{FromAgent, LISTED, MESSAGE_BYTES, Obstacle};
 
 /// The symbol to look for: an `extern "C" fn(*const Call, *mut Answer)`.
-pub const SYMBOL: &CStr = c"cargo_snapshot_agent_v1";
+pub const SYMBOL: &CStr = c"cargo_snapshot_agent_v2";
 
 /// The type of the exported function.
 pub type Entry = unsafe extern "C" fn(*const Call, *mut Answer);
@@ -53,13 +53,15 @@ pub struct Answer {
     pub ended: u32,
     /// The exit code or the signal; with [`ANSWER_FAILED`] the errno.
     pub number: i32,
-    /// With [`ANSWER_THREADS`] their number; with [`ANSWER_REVIVED`] how many objects
-    /// could not be put back; with [`ANSWER_LIST`] the depth.
+    /// With [`ANSWER_REVIVED`] how many things could not be put back; with [`ANSWER_LIST`]
+    /// the depth.
     pub count: u32,
     /// From the revert's cause to here, nanoseconds.
     pub latency_ns: u64,
     /// The snapshots, oldest first.
     pub ids: [u32; LISTED],
+    /// With [`ANSWER_OBSTACLE`] what stands in the way, as the supervisor is told it.
+    pub hindrance: [u8; MESSAGE_BYTES],
 }
 
 impl Answer {
@@ -72,7 +74,25 @@ impl Answer {
         count: 0,
         latency_ns: 0,
         ids: [0; LISTED],
+        hindrance: [0; MESSAGE_BYTES],
     };
+
+    /// The answer that says what stands in the way.
+    pub fn hindered(obstacle: Obstacle) -> Self {
+        Self {
+            verdict: ANSWER_OBSTACLE,
+            hindrance: FromAgent::Hindered(obstacle).encode(),
+            ..Self::EMPTY
+        }
+    }
+
+    /// What stands in the way; `None` where the agent is of a build that knows more.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        match FromAgent::decode(&self.hindrance) {
+            Some(FromAgent::Hindered(obstacle)) => Some(obstacle),
+            _ => None,
+        }
+    }
 }
 
 /// The supervisor said no, or has no such snapshot.
@@ -81,9 +101,9 @@ pub const ANSWER_DENIED: u32 = 0;
 pub const ANSWER_LIVE: u32 = 1;
 /// This is the snapshot, come back to life.
 pub const ANSWER_REVIVED: u32 = 2;
-/// There are other threads.
-pub const ANSWER_THREADS: u32 = 3;
-/// A step of the engine failed.
+/// Something stands in the way.
+pub const ANSWER_OBSTACLE: u32 = 3;
+/// The supervisor can't be reached.
 pub const ANSWER_FAILED: u32 = 4;
 /// Done, and these are the snapshots.
 pub const ANSWER_LIST: u32 = 5;

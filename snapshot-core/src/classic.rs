@@ -7,22 +7,29 @@
 //!
 //! What all of them must agree on lies in one shared page, the [`Board`].
 //!
-//! Limits: pid and tid of the live process change with every take; the program's own
-//! children are not children of the live process; nothing guards against `kill -9` of
-//! the first process, which takes all the others along.
+//! The frozen process's threads stay parked where they are; the child's are made again.
+//!
+//! Limits: pid and tids of the live process change with every take, and what asks the
+//! kernel by the ids that libc has cached (`pthread_kill`, `pthread_cancel`, ...) does not
+//! find the threads that were there before; memory that is kept from copies
+//! (`MADV_DONTFORK`) is not in the live process; the program's own children are not its
+//! children; nothing guards against `kill -9` of the first process, which takes all the
+//! others along.
 //!
 //! Context: AS-SAFE. Called by [`crate::api`] and [`crate::handlers`].
 #![expect(unsafe_code, reason = "splits the process and shares a page")]
 
+use core::ffi::c_void;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use crate::identity::Identity;
-use crate::objects::Objects;
-use crate::park::park;
+use crate::objects::{Lacking, Shared};
 use crate::split::split_for_self;
 use crate::sys::{self, ChildState, Errno, Side, SignalSet, Terminal};
 use crate::take::Outcome;
+use crate::threads::{layout, leader, turn};
 use crate::wire::{Ended, LISTED, Obstacle, Step};
+use crate::{park, revive};
 
 /// The deepest stack of snapshots.
 pub const DEEPEST: usize = LISTED;
@@ -46,7 +53,8 @@ struct Board {
     live: AtomicI32,
     /// The snapshot a revert asked for; 0 for the newest.
     target: AtomicU32,
-    /// How the live branch ended: 0 not said, 2 reverted, 3 interrupted.
+    /// How the live branch ended: 0 not said, 2 reverted, 3 interrupted; 4 and the errno
+    /// above it: it has never lived, since its threads could not be made again.
     how: AtomicU32,
     /// When it was asked to, low and high half of CLOCK_MONOTONIC.
     asked_low: AtomicU32,
@@ -146,24 +154,54 @@ pub(crate) fn revert(id: u32, how: Ended) {
 }
 
 /// Takes a snapshot: returns `Live` in the child, and `Revived` in the caller's process
-/// when the child has ended.
-///
-/// Any handler that could run code of the program must be kept off by the caller's mask,
-/// which is restored on return.
+/// when the child has ended. Waits where another thread is taking one.
 ///
 /// # Safety
-/// As [`crate::take::take`].
+/// As [`crate::take::take`]. The caller must not be in the middle of a take itself.
 pub(crate) unsafe fn take() -> Outcome {
-    let open = sys::block(SignalSet::ALL);
-    // SAFETY: passed on to the caller.
-    let outcome = unsafe { take_with_all_blocked() }
-        .unwrap_or_else(|obstacle| Outcome::Refused(Some(obstacle)));
+    layout::discover();
+    // Not libc's own two: whoever waits here must be able to park.
+    let open = sys::block(SignalSet::PROGRAM);
+    let life = turn::life();
+    turn::begin();
+    let mut outcome = Outcome::Refused(None);
+    // A revived process owes nothing that was asked of it before.
+    if life == turn::life() {
+        // SAFETY: it is this thread's turn, its signals are blocked, and what is called
+        // is the engine.
+        let called = unsafe { leader::run(take_there, (&raw mut outcome).cast()) };
+        if let Err(obstacle) = called {
+            outcome = Outcome::Refused(Some(obstacle));
+        }
+    }
+    turn::end();
     sys::set_mask(open);
     outcome
 }
 
+unsafe fn take_there(outcome: *mut c_void) {
+    // A handler of the program must not run before the copy has become what it is to be.
+    let open = sys::block(SignalSet::ALL);
+    // SAFETY: the threads that are not parked yet have nothing to do with this.
+    let taken = unsafe { take_with_all_blocked() }
+        .unwrap_or_else(|obstacle| Outcome::Refused(Some(obstacle)));
+    // SAFETY: `take` passes its own, and waits; in the copy it is the same memory.
+    unsafe { outcome.cast::<Outcome>().write(taken) };
+    sys::set_mask(open);
+}
+
 unsafe fn take_with_all_blocked() -> Result<Outcome, Obstacle> {
-    park()?;
+    park::park()?;
+    // SAFETY: all other threads are parked.
+    let taken = unsafe { take_parked() };
+    // The child lets its threads go by itself: there they are others.
+    if !matches!(taken, Ok(Outcome::Live { .. })) {
+        park::release();
+    }
+    taken
+}
+
+unsafe fn take_parked() -> Result<Outcome, Obstacle> {
     let failed = |step| move |errno: Errno| Obstacle::Failed(step, errno.0);
     let board = make_board().ok_or(Obstacle::Failed(Step::Record, libc::ENOMEM))?;
     let place = board
@@ -172,78 +210,116 @@ unsafe fn take_with_all_blocked() -> Result<Outcome, Obstacle> {
         .ok_or(Obstacle::Failed(Step::Split, libc::EAGAIN))?;
     let identity = Identity::record()?;
     // Before the split: after it the live side moves them at once.
-    let mut objects = Objects::record().map_err(failed(Step::Record))?;
+    let mut shared = Shared::record().map_err(failed(Step::Record))?;
+    let lacking = Lacking::record(SignalSet(0)).map_err(failed(Step::Record))?;
     let screen = Screen::record();
     let pending = sys::pending();
     let id = board.next_id.fetch_add(1, Ordering::Relaxed);
     let frozen = sys::getpid();
-    // SAFETY: `park` has seen no other thread.
-    match unsafe { split_for_self() }.map_err(failed(Step::Split))? {
+    // SAFETY: all other threads are parked.
+    let side = unsafe { split_for_self() }.map_err(failed(Step::Split))?;
+    let outcome = match side {
         Side::Copy => {
             sys::set_parent_death_signal(libc::SIGKILL);
             if sys::getppid() != frozen {
                 sys::exit_group(0);
             }
+            // SAFETY: this is the copy's only thread, and the others were parked.
+            if let Err(errno) = unsafe { revive::recreate() } {
+                let errno = errno.0.unsigned_abs() << 8;
+                board.how.store(4 | errno, Ordering::Release);
+                sys::exit_group(0);
+            }
             identity.restore();
             sys::set_parent_death_signal(libc::SIGKILL);
-            objects.restore_in_copy();
-            objects.release();
+            lacking.restore();
             place.id.store(id, Ordering::Relaxed);
             place.forgotten.store(0, Ordering::Relaxed);
             board.live.store(sys::getpid(), Ordering::Relaxed);
             board.depth.fetch_add(1, Ordering::AcqRel);
+            revive::open_gate();
             Ok(Outcome::Live { id })
         }
         Side::Original(live) => {
             identity.show_as_frozen(id);
             let state = wait_for_end(board, live, SignalSet::ALL.without(pending));
-            let ended_ns = sys::now_ns();
-            // If the copy died before it had entered itself, this place is empty still,
-            // and there is nothing to leave.
-            let _ = board
-                .depth
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |depth| {
-                    let own = core::ptr::from_ref(place);
-                    let entered = board
-                        .stack
-                        .get((depth as usize).wrapping_sub(1))
-                        .is_some_and(|top| core::ptr::eq(top, own));
-                    entered.then(|| depth - 1)
-                });
-            let target = board.target.load(Ordering::Relaxed);
-            let forgotten = place.forgotten.swap(0, Ordering::Relaxed) != 0;
-            if forgotten || (target != 0 && target != id) {
-                pass_end_on(board, state);
+            let how = board.how.load(Ordering::Acquire);
+            if how & 0xff == 4 {
+                board.how.store(0, Ordering::Relaxed);
+                identity.restore();
+                Err(failed(Step::Revive)(Errno((how >> 8).cast_signed())))
+            } else {
+                Ok(go_on(
+                    board,
+                    place,
+                    id,
+                    state,
+                    pending,
+                    || identity.restore() + shared.restore() + lacking.restore_in_original(),
+                    &screen,
+                ))
             }
-            board.target.store(0, Ordering::Relaxed);
-            board.live.store(frozen, Ordering::Relaxed);
-            let ended = match (board.how.swap(0, Ordering::AcqRel), state.code) {
-                (2, _) => Ended::Reverted,
-                (3, _) => Ended::Interrupted,
-                (_, libc::CLD_EXITED) => Ended::Exited(state.status),
-                _ => Ended::Killed(state.status),
-            };
-            let asked_ns = match ended {
-                Ended::Reverted | Ended::Interrupted => board.asked(),
-                _ => ended_ns,
-            };
-            identity.restore();
-            let not_restored = objects.restore();
-            objects.release();
-            screen.restore();
-            // Signals that came while this process was frozen were for the live one, but
-            // not what had waited before, nor the end of a child of the program's own.
-            while sys::take_pending(SignalSet::ALL.without(pending)).is_some() {}
-            if sys::has_ended_child() {
-                let _ = sys::kill(frozen, libc::SIGCHLD);
-            }
-            Ok(Outcome::Revived {
-                id,
-                asked_ns,
-                ended,
-                not_restored,
-            })
         }
+    };
+    shared.release();
+    lacking.release();
+    outcome
+}
+
+/// The frozen process goes on: the one that lived in its stead has ended.
+fn go_on(
+    board: &Board,
+    place: &Place,
+    id: u32,
+    state: ChildState,
+    pending: SignalSet,
+    restore: impl FnOnce() -> u32,
+    screen: &Screen,
+) -> Outcome {
+    let ended_ns = sys::now_ns();
+    // If the copy died before it had entered itself, this place is empty still, and there
+    // is nothing to leave.
+    let _ = board
+        .depth
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |depth| {
+            let own = core::ptr::from_ref(place);
+            let entered = board
+                .stack
+                .get((depth as usize).wrapping_sub(1))
+                .is_some_and(|top| core::ptr::eq(top, own));
+            entered.then(|| depth - 1)
+        });
+    let target = board.target.load(Ordering::Relaxed);
+    let forgotten = place.forgotten.swap(0, Ordering::Relaxed) != 0;
+    if forgotten || (target != 0 && target != id) {
+        pass_end_on(board, state);
+    }
+    board.target.store(0, Ordering::Relaxed);
+    board.live.store(sys::getpid(), Ordering::Relaxed);
+    let ended = match (board.how.swap(0, Ordering::AcqRel), state.code) {
+        (2, _) => Ended::Reverted,
+        (3, _) => Ended::Interrupted,
+        (_, libc::CLD_EXITED) => Ended::Exited(state.status),
+        _ => Ended::Killed(state.status),
+    };
+    let asked_ns = match ended {
+        Ended::Reverted | Ended::Interrupted => board.asked(),
+        _ => ended_ns,
+    };
+    let not_restored = restore();
+    screen.restore();
+    turn::begin_new_life();
+    // Signals that came while this process was frozen were for the live one, but not what
+    // had waited before, nor the end of a child of the program's own.
+    while sys::take_pending(SignalSet::ALL.without(pending)).is_some() {}
+    if sys::has_ended_child() {
+        let _ = sys::kill(sys::getpid(), libc::SIGCHLD);
+    }
+    Outcome::Revived {
+        id,
+        asked_ns,
+        ended,
+        not_restored,
     }
 }
 

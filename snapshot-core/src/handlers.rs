@@ -10,7 +10,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::classic;
-use crate::context::restart_interrupted_call;
+use crate::restart_interrupted_call;
 use crate::sys::Errno;
 use crate::wire::Ended;
 
@@ -63,8 +63,7 @@ extern "C" fn on_trigger(_signal: c_int, _info: *mut libc::siginfo_t, context: *
     if !classic::is_live() {
         return;
     }
-    // SAFETY: the handler's mask is full, and the program has this thread alone, or the
-    // take refuses.
+    // SAFETY: the handler's mask is full, so it has interrupted no take of this thread.
     let _ = unsafe { classic::take() };
     // SAFETY: the context is this handler's own.
     unsafe { restart_interrupted_call(context.cast()) };

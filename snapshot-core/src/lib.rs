@@ -23,15 +23,16 @@
 //! the caller freezes and a child lives on ([`Rollback`] tells which).
 //!
 //! # Limits
-//! One thread. The contents of files, and what has left through a socket or a pipe, stay
-//! as the dead branch left them. Nothing survives a reboot.
+//! The contents of files, and what has left through a socket or a pipe, stay as the dead
+//! branch left them. Revived threads have new ids. Nothing survives a reboot.
 //!
 //! # Rooms
-//! In the order in which things happen: `park`, `split`, `freeze`, `identity` and
+//! In the order in which things happen: `park`, `split`, `freeze`, `revive`, with
+//! `threads` (what is known of each, and how its interrupted call goes on), `identity` and
 //! `objects` (record and restore), all told by `take` (under a launcher) and `classic`
-//! (alone); `context` repairs the interrupted call; `api` is what a program calls;
-//! `timeline` says which snapshots there are; `wire`, `link` and `bridge` carry messages;
-//! `sys` and `arch` hold the system calls.
+//! (alone); `api` is what a program calls; `timeline` says which snapshots there are;
+//! `wire`, `link` and `bridge` carry messages; `procfs` and `proc_text` read the kernel's
+//! texts; `sys` and `arch` hold the system calls.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(
     not(feature = "std"),
@@ -42,18 +43,22 @@
 )]
 
 mod arch;
-mod context;
+mod dontfork;
 mod freeze;
 mod identity;
 mod objects;
 mod park;
 mod procfs;
+mod records;
+mod revive;
 mod split;
 
 pub mod bridge;
 pub mod link;
+pub mod proc_text;
 pub mod sys;
 pub mod take;
+pub mod threads;
 pub mod wire;
 
 #[cfg(feature = "std")]
@@ -70,7 +75,7 @@ pub use api::{
     Arrival, BranchEnd, Report, Rollback, Snapshot, SnapshotError, commit, depth, drop_snapshot,
     install_handlers, is_in_snapshot, list, revert, revert_to, rollback, snapshot,
 };
-pub use context::restart_interrupted_call;
+pub use threads::restart::restart_interrupted_call;
 
 /// The number of a snapshot: `#1`, `#2`, ... Never used twice in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

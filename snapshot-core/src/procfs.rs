@@ -6,6 +6,112 @@ use core::ffi::CStr;
 
 use crate::sys;
 
+/// A file of a thread below `/proc/PID/task`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TaskFile {
+    Syscall,
+    Stat,
+    Status,
+    Sched,
+}
+
+impl TaskFile {
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Syscall => b"/syscall\0",
+            Self::Stat => b"/stat\0",
+            Self::Status => b"/status\0",
+            Self::Sched => b"/sched\0",
+        }
+    }
+}
+
+/// Writes a decimal number at the end of `buffer`; gives its digits.
+pub(crate) fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &[u8] {
+    let mut first = buffer.len();
+    loop {
+        first -= 1;
+        buffer[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &buffer[first..];
+        }
+    }
+}
+
+/// A path of a number and a name, `123/stat`, with its NUL.
+pub(crate) fn numbered(number: i32, name: &[u8]) -> [u8; 32] {
+    let mut path = [0; 32];
+    let mut digits = [0; 10];
+    let digits = decimal(number.unsigned_abs(), &mut digits);
+    path[..digits.len()].copy_from_slice(digits);
+    let length = name.len().min(path.len() - digits.len() - 1);
+    path[digits.len()..digits.len() + length].copy_from_slice(&name[..length]);
+    path
+}
+
+/// Reads a thread's file, by a descriptor of `/proc/PID/task`: as much as fits.
+pub(crate) fn read_task(tasks: i32, tid: i32, file: TaskFile, buffer: &mut [u8]) -> Option<&[u8]> {
+    let fd = sys::open_at(tasks, &numbered(tid, file.name())).ok()?;
+    let length = sys::read(fd, buffer);
+    sys::close(fd);
+    buffer.get(..length.ok()?)
+}
+
+/// Reads a small file: as much as fits.
+pub(crate) fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    let fd = sys::open_to_read(path, 0).ok()?;
+    let mut length = 0;
+    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match sys::read(fd, rest) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(_) => {
+                length = 0;
+                break;
+            }
+        }
+    }
+    sys::close(fd);
+    buffer.get(..length).filter(|text| !text.is_empty())
+}
+
+/// Calls `visit` with every line of a text, however long it is. A line of more than 4 KB is
+/// cut.
+///
+/// # Errors
+/// Whatever opening or reading it gives.
+pub(crate) fn for_each_line(path: &CStr, mut visit: impl FnMut(&[u8])) -> sys::Result<()> {
+    let fd = sys::open_to_read(path, 0)?;
+    let mut buffer = [0_u8; 4096];
+    let mut filled = 0;
+    let outcome = loop {
+        let Some(room) = buffer.get_mut(filled..) else {
+            break Ok(());
+        };
+        match sys::read(fd, room) {
+            Ok(0) => break Ok(()),
+            Ok(length) => filled += length,
+            Err(errno) => break Err(errno),
+        }
+        let text = buffer.get(..filled).unwrap_or(&[]);
+        let whole = match text.iter().rposition(|&byte| byte == b'\n') {
+            Some(end) => end + 1,
+            None if filled == buffer.len() => filled,
+            None => continue,
+        };
+        text.get(..whole)
+            .unwrap_or(&[])
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .for_each(&mut visit);
+        buffer.copy_within(whole..filled, 0);
+        filled -= whole;
+    };
+    sys::close(fd);
+    outcome
+}
+
 /// Calls `visit` with every number that names an entry of a directory: descriptors in
 /// `/proc/self/fd`, threads in `/proc/self/task`.
 ///
@@ -13,23 +119,31 @@ use crate::sys;
 /// Whatever opening or reading it gives; ENOENT where `/proc` is not mounted.
 pub(crate) fn for_each_number(directory: &CStr, mut visit: impl FnMut(i32)) -> sys::Result<()> {
     let fd = sys::open_to_read(directory, libc::O_DIRECTORY)?;
-    let mut buffer = [0_u8; 2048];
-    let outcome = loop {
-        match sys::getdents(fd, &mut buffer) {
-            Ok(0) => break Ok(()),
-            Ok(length) => {
-                for name in Names::of(buffer.get(..length).unwrap_or(&[])) {
-                    match number(name) {
-                        Some(number) if number != fd => visit(number),
-                        _ => {}
-                    }
-                }
-            }
-            Err(errno) => break Err(errno),
+    let outcome = for_each_number_in(fd, |number| {
+        if number != fd {
+            visit(number);
         }
-    };
+    });
     sys::close(fd);
     outcome
+}
+
+/// The same for an open directory, from its beginning.
+///
+/// # Errors
+/// Whatever reading it gives.
+pub(crate) fn for_each_number_in(fd: i32, mut visit: impl FnMut(i32)) -> sys::Result<()> {
+    sys::lseek(fd, 0, libc::SEEK_SET)?;
+    let mut buffer = [0_u8; 4096];
+    loop {
+        let length = sys::getdents(fd, &mut buffer)?;
+        if length == 0 {
+            return Ok(());
+        }
+        Names::of(buffer.get(..length).unwrap_or(&[]))
+            .filter_map(number)
+            .for_each(&mut visit);
+    }
 }
 
 /// The names in what getdents64 has written: an inode and an offset of 8 bytes each, a
@@ -88,6 +202,37 @@ mod tests {
     fn a_missing_directory_is_an_error() {
         let answer = for_each_number(c"/proc/self/no-such", |_| {});
         assert_eq!(answer, Err(sys::Errno(libc::ENOENT)));
+    }
+
+    #[test]
+    fn a_numbered_path_ends_with_a_nul() {
+        assert_eq!(
+            &numbered(4194303, b"/syscall\0")[..17],
+            b"4194303/syscall\0\0"
+        );
+        assert_eq!(&numbered(0, b"/stat\0")[..7], b"0/stat\0");
+    }
+
+    #[test]
+    fn a_thread_is_read_by_its_number() {
+        let tasks = sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY).expect("it is there");
+        let mut buffer = [0; 100];
+        let text = read_task(tasks, sys::gettid(), TaskFile::Stat, &mut buffer).expect("a text");
+        assert!(text.starts_with(sys::gettid().to_string().as_bytes()));
+        assert!(read_task(tasks, 1 << 30, TaskFile::Stat, &mut buffer).is_none());
+        sys::close(tasks);
+    }
+
+    #[test]
+    fn every_line_of_a_long_text() {
+        let mut lines = 0;
+        let mut ranges = 0;
+        for_each_line(c"/proc/self/smaps", |line| {
+            lines += 1;
+            ranges += usize::from(crate::proc_text::mapping(line).is_some());
+        })
+        .expect("/proc is mounted");
+        assert!(lines > 20 * ranges && ranges > 5, "{lines} {ranges}");
     }
 
     proptest::proptest! {

@@ -2,29 +2,37 @@
 //!
 //! ```text
 //! live                          supervisor                    frozen
+//!  Begin ─────────────────────▶ is it the time for one?
 //!  park
-//!  Begin ─────────────────────▶ checks what can't roll back
+//!  Parked ────────────────────▶
 //!  ◀───────────────── Granted + a link for the copy
 //!  split ─────────────────────────────────────────────────────▶ record
-//!  Split ─────────────────────▶         ◀───────────────────── Ready
+//!  Split ─────────────────────▶ checks what can't roll back
+//!                                       ◀───────────────────── Ready
 //!  ◀────────────────────── Go   the snapshot exists             sleeps
+//!  release
 //!  Running ───────────────────▶ reports it
 //! ```
 //!
 //! Until `Go` nothing has happened that can't be undone by killing the copy: whatever
 //! fails, the program goes on untouched.
 //!
-//! Context: AS-SAFE. Called by the agent, in a handler or from the library.
+//! Context: AS-SAFE. Called by the agent, in the program's first thread.
 #![expect(unsafe_code, reason = "splits the process")]
 
 use crate::freeze::{Woken, freeze};
 use crate::identity::Identity;
 use crate::link::Link;
-use crate::objects::Objects;
-use crate::park::park;
+use crate::objects::{Lacking, Shared};
+use crate::park::{self, Parked};
 use crate::split::split_for_parent;
-use crate::sys::{self, Side, SignalSet};
-use crate::wire::{Ask, Ended, FromAgent, FromSupervisor, Obstacle, Step, Text};
+use crate::sys::{self, Errno, Side, SignalSet};
+use crate::threads::glimpse::Glimpse;
+pub use crate::threads::leader::run as in_first_thread;
+use crate::threads::roll::{self, PARKED};
+use crate::threads::{mutexes, restart, turn};
+use crate::wire::{Ask, Crew, Ended, FromAgent, FromSupervisor, Obstacle, Step, Text};
+use crate::{dontfork, revive};
 
 /// A snapshot that somebody wants.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +43,21 @@ pub struct Wish {
     pub at_ns: u64,
     /// What to call it.
     pub label: Text,
+}
+
+/// The session that a snapshot is taken in.
+#[derive(Debug, Clone, Copy)]
+pub struct Session {
+    /// Where the supervisor listens.
+    pub name: &'static [u8],
+    /// The trigger: may be open during a take, so that more requests are counted, and is
+    /// blocked while the copy is made.
+    pub trigger: SignalSet,
+    /// Signals that are the session's own business and wait for nobody else.
+    pub kept: SignalSet,
+    /// Runs in a copy that has come back to life, before any thread of the program does,
+    /// with its new pid.
+    pub revived: fn(i32),
 }
 
 /// How a take went, seen from the code that asked for it.
@@ -53,102 +76,246 @@ pub enum Outcome {
         asked_ns: u64,
         /// How the branch before ended.
         ended: Ended,
-        /// How many recorded objects could not be put back.
+        /// How many recorded things could not be put back.
         not_restored: u32,
     },
     /// There is no snapshot; the program goes on.
     Refused(Option<Obstacle>),
 }
 
-/// Takes a snapshot of the calling process by way of the supervisor that listens on
-/// `name`. `revived` runs in a copy that has come back to life, before any signal can
-/// reach it, with its new pid.
-///
-/// All signals that could run code of the program must be blocked; `trigger` may be
-/// open, so that more requests are counted, and is blocked here while the copy is made.
+/// An outcome, and what is known of the interrupted first thread: the supervisor has
+/// looked at it before it sent its signal.
+pub type Taken = (Outcome, Glimpse);
+
+/// Takes a snapshot of the calling process by way of the session's supervisor.
 ///
 /// # Safety
-/// The calling thread must be able to leave from here in two processes, one after the
-/// other: it may hold nothing that a copy must not have.
-pub unsafe fn take(name: &[u8], wish: Wish, trigger: SignalSet, revived: fn(i32)) -> Outcome {
-    let unreachable =
-        |errno: sys::Errno| Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno.0)));
-    let link = match Link::connect(name) {
+/// It must be the caller's turn, and the calling thread the one that [`in_first_thread`]
+/// has chosen. It must be able to leave from here in two processes, one after the other.
+pub unsafe fn take(session: &Session, wish: Wish) -> Taken {
+    let mut glimpse = Glimpse::default();
+    let unreachable = |errno: Errno| Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno.0)));
+    let link = match Link::connect(session.name) {
         Ok(link) => link,
-        Err(errno) => return unreachable(errno),
+        Err(errno) => return (unreachable(errno), glimpse),
     };
     // SAFETY: passed on to the caller.
-    let outcome = unsafe { converse(link, wish, trigger, revived) };
-    link.close();
-    outcome.unwrap_or_else(unreachable)
+    let outcome = unsafe { converse(link, session, wish, &mut glimpse) };
+    // In a revived copy this descriptor has been closed long since, and its number may be
+    // the program's own again.
+    if !matches!(outcome, Ok(Outcome::Revived { .. })) {
+        link.close();
+    }
+    (outcome.unwrap_or_else(unreachable), glimpse)
 }
 
-/// The conversation of one take; an error is one of the link.
-unsafe fn converse(
-    link: Link,
-    Wish { ask, at_ns, label }: Wish,
-    trigger: SignalSet,
-    revived: fn(i32),
-) -> sys::Result<Outcome> {
+/// Tells the supervisor that a snapshot is wanted and can't be: the first thread did not
+/// come to take it.
+pub fn report_hindrance(session: &Session, wish: Wish, obstacle: Obstacle) {
+    let Ok(link) = Link::connect(session.name) else {
+        // With nobody to tell there is nobody who waits.
+        return;
+    };
+    let _ = begin(link, wish).and_then(|()| link.say(FromAgent::Hindered(obstacle)));
+    // The answer to the first says that it has been understood.
+    let _ = link.hear();
+    link.close();
+}
+
+fn begin(link: Link, Wish { ask, at_ns, label }: Wish) -> sys::Result<()> {
     link.say(FromAgent::Begin {
         ask,
         at_ns,
         label,
         link_fd: link.fd(),
-    })?;
-    let hindered = |obstacle| {
-        link.say(FromAgent::Hindered(obstacle))?;
-        Ok(Outcome::Refused(Some(obstacle)))
-    };
-    let identity = match park().and_then(|()| Identity::record()) {
-        Ok(identity) => identity,
-        Err(obstacle) => return hindered(obstacle),
-    };
-    let (id, copy_link) = match link.hear()? {
-        (FromSupervisor::Granted { id }, Some(fd)) => (id, Link::from_fd(fd)),
-        _ => return Ok(Outcome::Refused(None)),
-    };
-    // A handler must not run in the copy before it has frozen.
-    let open = sys::block(trigger);
-    // SAFETY: `park` has seen no other thread.
-    let side = unsafe { split_for_parent() };
-    match side {
-        Ok(Side::Copy) => {
-            link.close();
-            let outcome = live_as_frozen(id, copy_link, &identity);
-            revived(sys::getpid());
-            sys::set_mask(open);
-            Ok(outcome)
+    })
+}
+
+/// The conversation of one take; an error is one of the link.
+unsafe fn converse(
+    link: Link,
+    session: &Session,
+    wish: Wish,
+    glimpse: &mut Glimpse,
+) -> sys::Result<Outcome> {
+    begin(link, wish)?;
+    match park::park() {
+        Ok(parked) => {
+            // SAFETY: passed on to the caller, whose other threads are parked now.
+            let outcome = unsafe { converse_parked(link, session, parked, glimpse) };
+            // In a revived copy they have been made again, and let go.
+            if !matches!(outcome, Ok(Outcome::Live { .. } | Outcome::Revived { .. })) {
+                park::release();
+            }
+            outcome
         }
-        Ok(Side::Original(frozen_pid)) => {
+        Err(obstacle) => hindered(link, obstacle),
+    }
+}
+
+fn hindered(link: Link, obstacle: Obstacle) -> sys::Result<Outcome> {
+    link.say(FromAgent::Hindered(obstacle))?;
+    Ok(Outcome::Refused(Some(obstacle)))
+}
+
+/// What every copy is made with.
+struct Recorded {
+    identity: Identity,
+    lacking: Lacking,
+}
+
+impl Recorded {
+    fn record(session: &Session) -> Result<Self, Obstacle> {
+        Ok(Self {
+            identity: Identity::record()?,
+            lacking: Lacking::record(session.kept)
+                .map_err(|errno| Obstacle::Failed(Step::Record, errno.0))?,
+        })
+    }
+}
+
+unsafe fn converse_parked(
+    link: Link,
+    session: &Session,
+    parked: Parked,
+    glimpse: &mut Glimpse,
+) -> sys::Result<Outcome> {
+    let recorded = match Recorded::record(session) {
+        Ok(recorded) => recorded,
+        Err(obstacle) => return hindered(link, obstacle),
+    };
+    link.say(FromAgent::Parked(crew(parked, &recorded.identity)))?;
+    // A second copy is needed where the first lacks memory, and a third where another
+    // thread of another process has kept more from it meanwhile, which there is none of.
+    for _ in 0..3 {
+        let (id, copy_link) = match link.hear()? {
+            (
+                FromSupervisor::Granted {
+                    id,
+                    glimpse: looked,
+                },
+                Some(fd),
+            ) => {
+                *glimpse = looked;
+                (id, Link::from_fd(fd))
+            }
+            _ => {
+                recorded.lacking.release();
+                return Ok(Outcome::Refused(None));
+            }
+        };
+        // SAFETY: passed on to the caller.
+        match unsafe { split(link, session, id, copy_link, &recorded) } {
+            Ok(Some(outcome)) => {
+                recorded.lacking.release();
+                return outcome;
+            }
+            Ok(None) => {}
+            Err(obstacle) => {
+                recorded.lacking.release();
+                return hindered(link, obstacle);
+            }
+        }
+    }
+    recorded.lacking.release();
+    hindered(link, Obstacle::Failed(Step::Split, libc::EAGAIN))
+}
+
+/// What is told of the threads.
+fn crew(parked: Parked, identity: &Identity) -> Crew {
+    let own = identity.thread;
+    let mut robust = u32::from(own.holds_robust_mutex());
+    let mut other_users = 0;
+    for slot in roll::in_state(PARKED) {
+        // SAFETY: the slot is PARKED, and this is the thread that has parked it.
+        let state = &unsafe { slot.known() }.state;
+        robust += u32::from(state.holds_robust_mutex());
+        other_users += u32::from(!state.has_credentials_of(&own));
+    }
+    Crew {
+        tid: sys::gettid(),
+        threads: parked.threads,
+        workers: parked.workers,
+        robust,
+        other_users,
+        priority_inheritance: mutexes::uses_priority_inheritance(),
+        lost_calls: restart::take_lost(),
+    }
+}
+
+/// Makes a copy and waits for the supervisor's word. `None` where another copy is to be
+/// made.
+unsafe fn split(
+    link: Link,
+    session: &Session,
+    id: u32,
+    copy_link: Link,
+    recorded: &Recorded,
+) -> Result<Option<sys::Result<Outcome>>, Obstacle> {
+    let failed = |errno: Errno| Obstacle::Failed(Step::Split, errno.0);
+    // A handler must not run in the copy before it has frozen.
+    let open = sys::block(session.trigger);
+    let pages = dontfork::open();
+    // SAFETY: all other threads are parked.
+    let side = pages.and_then(|pages| Ok((unsafe { split_for_parent() }?, pages)));
+    match side {
+        Ok((Side::Copy, _)) => {
+            link.close();
+            let outcome = live_as_frozen(session, id, copy_link, recorded);
+            sys::set_mask(open);
+            Ok(Some(Ok(outcome)))
+        }
+        Ok((Side::Original(frozen_pid), pages)) => {
+            dontfork::close();
             sys::set_mask(open);
             copy_link.close();
-            link.say(FromAgent::Split { frozen_pid })?;
-            match link.hear()? {
-                (FromSupervisor::Go { id }, _) => {
-                    // The snapshot stands, whether or not anybody hears this.
-                    let _ = link.say(FromAgent::Running {
-                        at_ns: sys::now_ns(),
+            match dontfork::is_whole(frozen_pid, pages) {
+                Ok(true) => Ok(Some(wait_for_go(link, frozen_pid))),
+                Ok(false) => {
+                    let _ = link.say(FromAgent::Again {
+                        spoilt_pid: frozen_pid,
                     });
-                    Ok(Outcome::Live { id })
+                    Ok(None)
                 }
-                _ => Ok(Outcome::Refused(None)),
+                Err(errno) => {
+                    let _ = sys::kill(frozen_pid, libc::SIGKILL);
+                    Err(failed(errno))
+                }
             }
         }
         Err(errno) => {
+            dontfork::close();
             sys::set_mask(open);
             copy_link.close();
-            hindered(Obstacle::Failed(Step::Split, errno.0))
+            Err(failed(errno))
         }
     }
 }
 
+fn wait_for_go(link: Link, frozen_pid: i32) -> sys::Result<Outcome> {
+    // A refusal may have come already, and then nobody hears this.
+    let _ = link.say(FromAgent::Split { frozen_pid });
+    match link.hear()? {
+        (FromSupervisor::Go { id }, _) => {
+            park::release();
+            // The snapshot stands, whether or not anybody hears this.
+            let _ = link.say(FromAgent::Running {
+                at_ns: sys::now_ns(),
+                not_restored: 0,
+            });
+            Ok(Outcome::Live { id })
+        }
+        _ => Ok(Outcome::Refused(None)),
+    }
+}
+
 /// The life of a frozen copy, from the split to its return into the program.
-fn live_as_frozen(id: u32, link: Link, identity: &Identity) -> Outcome {
+fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -> Outcome {
     let mut link = link;
+    let identity = &recorded.identity;
     settle(id, identity);
-    let mut objects = match Objects::record() {
-        Ok(objects) => objects,
+    let mut shared = match Shared::record() {
+        Ok(shared) => shared,
         Err(errno) => {
             let _ = link.say(FromAgent::Spoilt(Step::Record, errno.0));
             sys::exit_group(0);
@@ -186,11 +353,25 @@ fn live_as_frozen(id: u32, link: Link, identity: &Identity) -> Outcome {
                 }
             }
         }
-        let not_restored = objects.restore();
-        objects.release();
-        identity.restore();
+        // SAFETY: this is the copy's only thread, and the others were parked.
+        let mut not_restored = match unsafe { revive::recreate() } {
+            Ok(not_restored) => not_restored,
+            Err(errno) => {
+                let obstacle = Obstacle::Failed(Step::Revive, errno.0);
+                let _ = link.say(FromAgent::Hindered(obstacle));
+                continue;
+            }
+        };
+        not_restored += identity.restore();
+        dontfork::close();
+        not_restored += shared.restore() + recorded.lacking.restore();
+        shared.release();
+        turn::begin_new_life();
+        (session.revived)(sys::getpid());
+        revive::open_gate();
         let _ = link.say(FromAgent::Running {
             at_ns: sys::now_ns(),
+            not_restored,
         });
         link.close();
         return Outcome::Revived {

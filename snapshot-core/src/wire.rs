@@ -6,8 +6,12 @@
 //!
 //! Context: AS-SAFE.
 
+use crate::proc_text::Call;
+use crate::threads::glimpse::{Asleep, Glimpse};
+pub use crate::threads::layout::Disagreement;
+
 /// Changes whenever a message changes its meaning.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The length of every message.
 pub const MESSAGE_BYTES: usize = 256;
@@ -81,17 +85,107 @@ pub enum Ask {
 /// Why the agent can't take a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obstacle {
-    /// There is more than one thread; how many.
-    Threads(u32),
+    /// A thread could not be stopped.
+    Unparked(Thread),
+    /// There are more threads than this many.
+    TooManyThreads(u32),
+    /// Threads can't be made again with this libc.
+    Libc(Disagreement),
     /// A step of the engine failed with an errno.
     Failed(Step, i32),
+}
+
+/// A thread that could not be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thread {
+    /// Its id.
+    pub tid: i32,
+    /// Its name, up to a NUL.
+    pub name: [u8; 16],
+    /// What it is doing.
+    pub why: Hindrance,
+}
+
+impl Thread {
+    /// Its name as text; empty where it is none.
+    pub fn name(&self) -> &str {
+        let end = self.name.iter().position(|&byte| byte == 0).unwrap_or(16);
+        core::str::from_utf8(&self.name[..end]).unwrap_or("")
+    }
+}
+
+/// What keeps a thread from stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// Nothing that can be seen.
+    Silent,
+    /// It is stopped, by a signal or by a debugger.
+    Stopped,
+    /// It waits in this system call, where it can't be interrupted; -1 where the call is
+    /// not known.
+    InKernel(i64),
+    /// It blocks every signal there is, those of libc too.
+    BlocksAll,
+}
+
+impl Hindrance {
+    /// What it is doing, a fragment after "it".
+    pub const fn doing(self) -> &'static str {
+        match self {
+            Self::Silent => "did not come to its signal handler",
+            Self::Stopped => "is stopped",
+            Self::InKernel(libc::SYS_vfork | libc::SYS_clone | 435) => {
+                "waits for a process that it has started by vfork"
+            }
+            Self::InKernel(_) => "waits inside the kernel and can't be interrupted",
+            Self::BlocksAll => "blocks every signal, those of libc too",
+        }
+    }
+
+    const fn to_numbers(self) -> (u8, i64) {
+        match self {
+            Self::Silent => (0, 0),
+            Self::Stopped => (1, 0),
+            Self::InKernel(call) => (2, call),
+            Self::BlocksAll => (3, 0),
+        }
+    }
+
+    const fn from_numbers(kind: u8, call: i64) -> Option<Self> {
+        Some(match kind {
+            0 => Self::Silent,
+            1 => Self::Stopped,
+            2 => Self::InKernel(call),
+            3 => Self::BlocksAll,
+            _ => return None,
+        })
+    }
+}
+
+/// What has been found of the program's threads while they are parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crew {
+    /// The thread that makes the copy.
+    pub tid: i32,
+    /// How many threads the program has.
+    pub threads: u32,
+    /// How many the kernel has made in its stead, for io_uring: those can't be copied.
+    pub workers: u32,
+    /// How many hold a robust mutex.
+    pub robust: u32,
+    /// How many are of another user than the one that makes the copy.
+    pub other_users: u32,
+    /// Whether the program has made mutexes with priority inheritance.
+    pub priority_inheritance: bool,
+    /// How many calls have returned EINTR because of the takes before this one.
+    pub lost_calls: u32,
 }
 
 /// A step of the engine that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Step {
-    /// Counting the threads.
+    /// Stopping the threads.
     Park = 0,
     /// Reading the thread's own registrations with the kernel.
     Identity = 1,
@@ -101,17 +195,20 @@ pub enum Step {
     Record = 3,
     /// Reaching the supervisor.
     Link = 4,
+    /// Making the threads again.
+    Revive = 5,
 }
 
 impl Step {
     /// What was being done, a fragment after "while".
     pub const fn doing(self) -> &'static str {
         match self {
-            Self::Park => "counting its threads",
+            Self::Park => "stopping its threads",
             Self::Identity => "reading what the kernel keeps of its thread",
             Self::Split => "copying the process",
-            Self::Record => "recording its open files",
+            Self::Record => "recording what a copy lacks or shares",
             Self::Link => "reaching the supervisor",
+            Self::Revive => "making its threads again",
         }
     }
 
@@ -122,6 +219,7 @@ impl Step {
             2 => Self::Split,
             3 => Self::Record,
             4 => Self::Link,
+            5 => Self::Revive,
             _ => return None,
         })
     }
@@ -145,6 +243,13 @@ pub enum FromAgent {
     },
     /// It can't be: the program goes on.
     Hindered(Obstacle),
+    /// Every thread stands still.
+    Parked(Crew),
+    /// The copy lacks memory that is kept from copies; the next one will have it.
+    Again {
+        /// The copy that is not wanted.
+        spoilt_pid: i32,
+    },
     /// The copy is made.
     Split {
         /// The frozen copy.
@@ -161,6 +266,8 @@ pub enum FromAgent {
     Running {
         /// On CLOCK_MONOTONIC.
         at_ns: u64,
+        /// How many recorded things could not be put back in a revived copy.
+        not_restored: u32,
     },
     /// A frozen copy was sent a signal that is meant for the live process.
     Passed {
@@ -206,6 +313,9 @@ pub enum FromSupervisor {
     Granted {
         /// The snapshot's number.
         id: u32,
+        /// What the first thread was doing when it was signalled, if it was by the
+        /// supervisor.
+        glimpse: Glimpse,
     },
     /// Don't take, or don't do what was asked; the program goes on.
     Denied,
@@ -288,6 +398,49 @@ impl Writer {
     fn u64(&mut self, value: u64) -> &mut Self {
         self.put(&value.to_le_bytes())
     }
+
+    fn obstacle(&mut self, obstacle: Obstacle) -> &mut Self {
+        match obstacle {
+            Obstacle::Failed(step, errno) => self.put(&[0, step as u8]).i32(errno),
+            Obstacle::Unparked(Thread { tid, name, why }) => {
+                let (kind, call) = why.to_numbers();
+                self.put(&[1]).i32(tid).put(&name);
+                self.put(&[kind]).u64(call.cast_unsigned())
+            }
+            Obstacle::TooManyThreads(most) => self.put(&[2]).u32(most),
+            Obstacle::Libc(disagreement) => self.put(&[3]).u32(disagreement as u32),
+        }
+    }
+
+    fn crew(&mut self, crew: &Crew) -> &mut Self {
+        self.i32(crew.tid).u32(crew.threads).u32(crew.workers);
+        self.u32(crew.robust).u32(crew.other_users);
+        self.put(&[u8::from(crew.priority_inheritance)])
+            .u32(crew.lost_calls)
+    }
+
+    fn glimpse(&mut self, glimpse: &Glimpse) -> &mut Self {
+        self.put(&[
+            u8::from(glimpse.call.is_some()),
+            u8::from(glimpse.asleep.is_some()),
+        ]);
+        let call = glimpse.call.unwrap_or(Call {
+            number: 0,
+            arguments: [0; 6],
+            stack: 0,
+            program: 0,
+        });
+        let asleep = glimpse.asleep.unwrap_or(Asleep {
+            since_ns: 0,
+            processor: 0,
+        });
+        self.u64(call.number.cast_unsigned());
+        for argument in call.arguments {
+            self.u64(argument);
+        }
+        self.u64(call.stack).u64(call.program);
+        self.u64(asleep.since_ns).u32(asleep.processor)
+    }
 }
 
 /// Reads them back; `None` past the end.
@@ -331,6 +484,58 @@ impl Reader<'_> {
     fn step(&mut self) -> Option<Step> {
         Step::from_byte(self.byte()?)
     }
+
+    fn obstacle(&mut self) -> Option<Obstacle> {
+        Some(match self.byte()? {
+            0 => Obstacle::Failed(self.step()?, self.i32()?),
+            1 => Obstacle::Unparked(Thread {
+                tid: self.i32()?,
+                name: self.take()?,
+                why: Hindrance::from_numbers(self.byte()?, self.u64()?.cast_signed())?,
+            }),
+            2 => Obstacle::TooManyThreads(self.u32()?),
+            3 => Obstacle::Libc(Disagreement::from_number(self.u32()?)?),
+            _ => return None,
+        })
+    }
+
+    fn crew(&mut self) -> Option<Crew> {
+        Some(Crew {
+            tid: self.i32()?,
+            threads: self.u32()?,
+            workers: self.u32()?,
+            robust: self.u32()?,
+            other_users: self.u32()?,
+            priority_inheritance: self.flag()?,
+            lost_calls: self.u32()?,
+        })
+    }
+
+    fn glimpse(&mut self) -> Option<Glimpse> {
+        let in_call = self.flag()?;
+        let is_asleep = self.flag()?;
+        let call = Call {
+            number: self.u64()?.cast_signed(),
+            arguments: [
+                self.u64()?,
+                self.u64()?,
+                self.u64()?,
+                self.u64()?,
+                self.u64()?,
+                self.u64()?,
+            ],
+            stack: self.u64()?,
+            program: self.u64()?,
+        };
+        let asleep = Asleep {
+            since_ns: self.u64()?,
+            processor: self.u32()?,
+        };
+        Some(Glimpse {
+            call: in_call.then_some(call),
+            asleep: is_asleep.then_some(asleep),
+        })
+    }
 }
 
 /// The verb after the version, and the rest.
@@ -363,13 +568,17 @@ impl FromAgent {
                 writer.put(&[who]).u32(request).u64(at_ns);
                 writer.put(&[label.length]).put(&label.bytes).i32(link_fd);
             }
-            Self::Hindered(Obstacle::Threads(count)) => {
+            Self::Hindered(obstacle) => {
                 writer = Writer::new(3);
-                writer.u32(count);
+                writer.obstacle(obstacle);
             }
-            Self::Hindered(Obstacle::Failed(step, errno)) => {
+            Self::Parked(crew) => {
                 writer = Writer::new(4);
-                writer.put(&[step as u8]).i32(errno);
+                writer.crew(&crew);
+            }
+            Self::Again { spoilt_pid } => {
+                writer = Writer::new(16);
+                writer.i32(spoilt_pid);
             }
             Self::Split { frozen_pid } => {
                 writer = Writer::new(5);
@@ -383,9 +592,12 @@ impl FromAgent {
                 writer = Writer::new(7);
                 writer.put(&[step as u8]).i32(errno);
             }
-            Self::Running { at_ns } => {
+            Self::Running {
+                at_ns,
+                not_restored,
+            } => {
                 writer = Writer::new(8);
-                writer.u64(at_ns);
+                writer.u64(at_ns).u32(not_restored);
             }
             Self::Passed { signal, sender } => {
                 writer = Writer::new(9);
@@ -431,8 +643,8 @@ impl FromAgent {
                     link_fd: reader.i32()?,
                 }
             }
-            3 => Self::Hindered(Obstacle::Threads(reader.u32()?)),
-            4 => Self::Hindered(Obstacle::Failed(reader.step()?, reader.i32()?)),
+            3 => Self::Hindered(reader.obstacle()?),
+            4 => Self::Parked(reader.crew()?),
             5 => Self::Split {
                 frozen_pid: reader.i32()?,
             },
@@ -440,6 +652,7 @@ impl FromAgent {
             7 => Self::Spoilt(reader.step()?, reader.i32()?),
             8 => Self::Running {
                 at_ns: reader.u64()?,
+                not_restored: reader.u32()?,
             },
             9 => Self::Passed {
                 signal: reader.i32()?,
@@ -454,6 +667,9 @@ impl FromAgent {
             13 => Self::Commit,
             14 => Self::Drop { id: reader.u32()? },
             15 => Self::List,
+            16 => Self::Again {
+                spoilt_pid: reader.i32()?,
+            },
             _ => return None,
         })
     }
@@ -468,9 +684,9 @@ impl FromSupervisor {
                 writer = Writer::new(65);
                 writer.put(&[u8::from(take_at_start)]);
             }
-            Self::Granted { id } => {
+            Self::Granted { id, ref glimpse } => {
                 writer = Writer::new(66);
-                writer.u32(id);
+                writer.u32(id).glimpse(glimpse);
             }
             Self::Denied => writer = Writer::new(67),
             Self::Go { id } => {
@@ -512,7 +728,10 @@ impl FromSupervisor {
             65 => Self::Welcome {
                 take_at_start: reader.flag()?,
             },
-            66 => Self::Granted { id: reader.u32()? },
+            66 => Self::Granted {
+                id: reader.u32()?,
+                glimpse: reader.glimpse()?,
+            },
             67 => Self::Denied,
             68 => Self::Go { id: reader.u32()? },
             69 => {
@@ -554,7 +773,41 @@ mod tests {
     use proptest::prelude::*;
 
     fn step() -> impl Strategy<Value = Step> {
-        (0_u8..5).prop_map(|byte| Step::from_byte(byte).expect("a step"))
+        (0_u8..6).prop_map(|byte| Step::from_byte(byte).expect("a step"))
+    }
+
+    fn obstacle() -> impl Strategy<Value = Obstacle> {
+        prop_oneof![
+            (step(), any::<i32>()).prop_map(|(step, errno)| Obstacle::Failed(step, errno)),
+            (any::<i32>(), any::<[u8; 16]>(), 0_u8..4, any::<i64>()).prop_map(
+                |(tid, name, kind, call)| Obstacle::Unparked(Thread {
+                    tid,
+                    name,
+                    why: Hindrance::from_numbers(kind, call).expect("a hindrance"),
+                })
+            ),
+            any::<u32>().prop_map(Obstacle::TooManyThreads),
+            (2_u32..7).prop_map(|number| Obstacle::Libc(
+                Disagreement::from_number(number).expect("a disagreement")
+            )),
+        ]
+    }
+
+    fn glimpse() -> impl Strategy<Value = Glimpse> {
+        let call = (any::<i64>(), any::<[u64; 6]>(), any::<u64>(), any::<u64>()).prop_map(
+            |(number, arguments, stack, program)| Call {
+                number,
+                arguments,
+                stack,
+                program,
+            },
+        );
+        let asleep = (any::<u64>(), any::<u32>()).prop_map(|(since_ns, processor)| Asleep {
+            since_ns,
+            processor,
+        });
+        (prop::option::of(call), prop::option::of(asleep))
+            .prop_map(|(call, asleep)| Glimpse { call, asleep })
     }
 
     fn from_agent() -> impl Strategy<Value = FromAgent> {
@@ -568,13 +821,26 @@ mod tests {
                     link_fd: number.cast_signed(),
                 }
             ),
-            any::<u32>().prop_map(|n| FromAgent::Hindered(Obstacle::Threads(n))),
-            (step(), any::<i32>())
-                .prop_map(|(step, errno)| FromAgent::Hindered(Obstacle::Failed(step, errno))),
+            obstacle().prop_map(FromAgent::Hindered),
+            (any::<[u32; 6]>(), any::<bool>()).prop_map(|(numbers, priority_inheritance)| {
+                FromAgent::Parked(Crew {
+                    tid: numbers[0].cast_signed(),
+                    threads: numbers[1],
+                    workers: numbers[2],
+                    robust: numbers[3],
+                    other_users: numbers[4],
+                    priority_inheritance,
+                    lost_calls: numbers[5],
+                })
+            }),
+            any::<i32>().prop_map(|spoilt_pid| FromAgent::Again { spoilt_pid }),
             any::<i32>().prop_map(|frozen_pid| FromAgent::Split { frozen_pid }),
             any::<i32>().prop_map(|pid| FromAgent::Ready { pid }),
             (step(), any::<i32>()).prop_map(|(step, errno)| FromAgent::Spoilt(step, errno)),
-            any::<u64>().prop_map(|at_ns| FromAgent::Running { at_ns }),
+            (any::<u64>(), any::<u32>()).prop_map(|(at_ns, not_restored)| FromAgent::Running {
+                at_ns,
+                not_restored,
+            }),
             (any::<i32>(), any::<i32>())
                 .prop_map(|(signal, sender)| FromAgent::Passed { signal, sender }),
             (any::<i32>(), any::<u32>())
@@ -590,7 +856,8 @@ mod tests {
     fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {
         prop_oneof![
             any::<bool>().prop_map(|take_at_start| FromSupervisor::Welcome { take_at_start }),
-            any::<u32>().prop_map(|id| FromSupervisor::Granted { id }),
+            (any::<u32>(), glimpse())
+                .prop_map(|(id, glimpse)| FromSupervisor::Granted { id, glimpse }),
             Just(FromSupervisor::Denied),
             any::<u32>().prop_map(|id| FromSupervisor::Go { id }),
             (any::<bool>(), any::<u64>(), any::<i32>(), 0..4_usize).prop_map(

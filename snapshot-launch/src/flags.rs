@@ -151,6 +151,8 @@ pub enum OnInterrupt {
 pub enum AllowKind {
     /// An io_uring ring: its memory is shared with the kernel.
     IoUring,
+    /// A context for asynchronous input and output (`io_setup`).
+    Aio,
 }
 
 /// Parses `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.

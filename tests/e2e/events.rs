@@ -122,7 +122,7 @@ fn ended_and_reverted_tell_a_crash() {
 #[test]
 fn refused_has_a_reason_and_a_way_on() {
     let mut session = Launch::commander().piped();
-    session.ask("thread");
+    session.ask("hinder");
     session.signal_live(Signal::SIGUSR1);
     let refused = session.next("refused");
     assert_eq!(

@@ -219,16 +219,16 @@ fn a_runtime_directory_that_others_may_enter() {
 }
 
 #[test]
-fn a_second_thread_and_the_program_goes_on() {
+fn a_context_that_no_copy_can_have_and_the_program_goes_on() {
     let mut session = Launch::commander().piped();
     session.ask("set key value");
     session.take();
-    session.ask("thread");
+    session.ask("hinder");
 
     session.signal_live(Signal::SIGUSR1);
     let refused = session.next("refused");
     assert_eq!(refused.text("trigger"), "signal");
-    assert!(!refused.text("kind").is_empty());
+    assert_eq!(refused.text("kind"), "aio");
     assert!(!refused.text("why").is_empty());
     assert!(!refused.text("help").is_empty());
     assert_eq!(session.ask("get key"), "value");
@@ -246,20 +246,33 @@ fn a_second_thread_and_the_program_goes_on() {
         "the one from before is there"
     );
 
-    // When the thread is gone, it can be taken; and before that it could be reverted.
-    session.ask("join");
+    // When the context is gone, it can be taken; and before that it could be reverted.
+    session.ask("unhinder");
     let taken: Event = session.take();
     assert_eq!(taken.number("depth"), 2);
-    session.ask("thread");
+    session.ask("hinder");
     session.send("abort");
     assert_eq!(session.next("reverted").number("depth"), 1);
     assert_eq!(session.ask("get key"), "value");
 }
 
 #[test]
+fn what_no_copy_can_have_may_be_allowed() {
+    let mut session = Launch::commander().flag("--allow").flag("aio").piped();
+    session.ask("hinder");
+    let taken = session.take();
+    let named = taken.0["not_rolled_back"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .any(|item| item["kind"] == "aio");
+    assert!(named, "{taken}");
+}
+
+#[test]
 fn a_refusal_disturbs_nothing() {
     let mut session = Launch::commander().piped();
-    session.ask("thread");
+    session.ask("hinder");
     let questions = ["pid", "status SigBlk", "fds", "action USR1", "action INT"];
     let before: Vec<String> = questions.iter().map(|q| session.ask(q)).collect();
     session.send("nap 300");

@@ -38,6 +38,7 @@ struct Commander {
     file: Option<File>,
     child: Option<Child>,
     thread: Option<mpsc::Sender<()>>,
+    hindrance: Option<usize>,
     sane: Option<nix::sys::termios::Termios>,
 }
 
@@ -138,6 +139,19 @@ impl Commander {
                 self.thread = None;
                 while fs::read_dir("/proc/self/task")?.count() > 1 {
                     std::thread::yield_now();
+                }
+                Ok(String::new())
+            }
+
+            // Something that no copy can have.
+            ["hinder"] => {
+                self.hindrance = Some(io_setup()?);
+                Ok(String::new())
+            }
+            ["unhinder"] => {
+                if let Some(context) = self.hindrance.take() {
+                    // SAFETY: a context of this process, with nothing under way.
+                    unsafe { libc::syscall(libc::SYS_io_destroy, context) };
                 }
                 Ok(String::new())
             }
@@ -345,6 +359,18 @@ fn nap(milliseconds: i64) -> Answer {
     // SAFETY: reads a live local; the remainder is not asked for.
     let result = unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
     Ok(format!("{result} {}", begin.elapsed().as_millis()))
+}
+
+/// A context for asynchronous input and output.
+fn io_setup() -> std::io::Result<usize> {
+    let mut context = 0_usize;
+    // SAFETY: writes one handle to a live local.
+    let answer = unsafe { libc::syscall(libc::SYS_io_setup, 1, &raw mut context) };
+    if answer == 0 {
+        Ok(context)
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
 }
 
 fn fork() -> Answer {

@@ -164,18 +164,74 @@ fn none() -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// With a second thread it refuses, and afterwards it works.
-fn threads() -> Result<(), SnapshotError> {
-    let (end, until) = std::sync::mpsc::channel::<()>();
-    let thread = std::thread::spawn(move || until.recv());
-    println!("with a thread: {:?}", snapshot());
-    drop(end);
-    let _ = thread.join();
-    // `join` returns a moment before the kernel forgets the thread.
-    while std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() > 1) {
-        std::thread::yield_now();
+/// A thread that counts when it is asked to, and takes a snapshot when it is asked to.
+struct Worker {
+    orders: std::sync::mpsc::Sender<Order>,
+    answers: std::sync::mpsc::Receiver<String>,
+}
+
+enum Order {
+    Count,
+    Snapshot,
+}
+
+impl Worker {
+    fn start() -> Self {
+        let (orders, received) = std::sync::mpsc::channel();
+        let (answer, answers) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut count = 0;
+            for order in received {
+                let text = match order {
+                    Order::Count => {
+                        count += 1;
+                        count.to_string()
+                    }
+                    Order::Snapshot => match snapshot() {
+                        Ok(Arrival::Live(id)) => format!("live {id} at {count}"),
+                        Ok(Arrival::Reverted(report)) => {
+                            format!("back at {} at {count}", report.id)
+                        }
+                        Err(error) => format!("{error:?}"),
+                    },
+                };
+                if answer.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { orders, answers }
     }
-    println!("without: {:?}", snapshot());
+
+    fn ask(&self, order: Order) -> String {
+        self.orders.send(order).expect("the worker listens");
+        self.answers.recv().expect("the worker answers")
+    }
+}
+
+/// Every thread comes back, whichever of them takes the snapshot.
+fn threads() -> Result<(), SnapshotError> {
+    let worker = Worker::start();
+    println!("count {}", worker.ask(Order::Count));
+    match snapshot()? {
+        Arrival::Live(id) => {
+            println!("live {id} count {}", worker.ask(Order::Count));
+            println!("live {id} count {}", worker.ask(Order::Count));
+            let error = revert();
+            println!("{error:?}");
+        }
+        Arrival::Reverted(report) => {
+            println!("back at {} count {}", report.id, worker.ask(Order::Count));
+        }
+    }
+    let answer = worker.ask(Order::Snapshot);
+    println!("worker {answer}");
+    if answer.starts_with("live") {
+        println!("worker count {}", worker.ask(Order::Count));
+        let error = revert();
+        println!("{error:?}");
+    }
+    println!("count {}", worker.ask(Order::Count));
     Ok(())
 }
 

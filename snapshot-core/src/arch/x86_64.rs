@@ -6,7 +6,10 @@
     reason = "system calls and the registers of an interrupted thread"
 )]
 
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// `clone3`, which the libc crate does not name on every target.
 pub(crate) const SYS_CLONE3: i64 = 435;
@@ -39,6 +42,143 @@ pub(crate) unsafe fn syscall(number: i64, arguments: [usize; 6]) -> i64 {
         );
     }
     answer
+}
+
+/// Parks the calling thread: saves what a function must save, leaves the stack pointer at
+/// `place`, and calls `wait(place)`. Comes back when that does, or in a copy of the
+/// process, in the thread that [`spawn_parked`] has made in this one's stead.
+///
+/// # Safety
+/// `place` must be writable until the thread has come back, here and in every copy.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn park(place: *mut c_void, wait: unsafe extern "C" fn(*mut c_void)) {
+    naked_asm!(
+        "push rbp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "sub rsp, 8",
+        "mov [rdi], rsp",
+        "call rsi",
+        "add rsp, 8",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
+/// clone3 of a thread that goes on where a parked one stands in the copied memory: on its
+/// stack it calls `begin(place)`, and then returns from its [`park`].
+///
+/// Gives what clone3 gives, in the caller alone.
+///
+/// # Safety
+/// `arguments` must name a stack that ends where `place` says, and all that the parked
+/// thread needs.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn spawn_parked(
+    arguments: *const c_void,
+    size: usize,
+    place: *mut c_void,
+    begin: unsafe extern "C" fn(*mut c_void),
+) -> i64 {
+    naked_asm!(
+        "mov r8, rdx",
+        "mov r9, rcx",
+        "mov eax, 435", // clone3
+        "syscall",
+        "test rax, rax",
+        "jz 2f",
+        "ret",
+        // The new thread has the caller's registers, and its own stack.
+        "2:",
+        "mov rdi, r8",
+        "call r9",
+        "add rsp, 8",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
+/// Calls `function(argument)` on another stack, which ends at `top`.
+///
+/// # Safety
+/// `top` must be 16-byte aligned, with room below it that nobody else uses.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn on_stack(
+    top: *mut c_void,
+    function: unsafe extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) {
+    naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "mov rsp, rdi",
+        "mov rdi, rdx",
+        "call rsi",
+        "mov rsp, rbp",
+        "pop rbp",
+        "ret",
+    )
+}
+
+/// What a signal handler returns to. Debuggers know a handler's frame by these very
+/// instructions.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn restore_from_signal() {
+    naked_asm!("mov rax, 15", "syscall")
+}
+
+/// What registers of a thread the kernel keeps outside a signal frame: the bases of the
+/// FS and GS segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentBases {
+    pub(crate) fs: usize,
+    pub(crate) gs: usize,
+}
+
+const ARCH_SET_GS: usize = 0x1001;
+const ARCH_GET_FS: usize = 0x1003;
+const ARCH_GET_GS: usize = 0x1004;
+const ARCH_SHSTK_STATUS: usize = 0x5005;
+
+fn arch_prctl(option: usize, address: usize) -> i64 {
+    // SAFETY: every use below passes what the option expects.
+    unsafe { syscall(libc::SYS_arch_prctl, [option, address, 0, 0, 0, 0]) }
+}
+
+impl SegmentBases {
+    /// The calling thread's.
+    pub(crate) fn of_this_thread() -> Self {
+        let mut bases = Self { fs: 0, gs: 0 };
+        // Both options write one long there.
+        arch_prctl(ARCH_GET_FS, (&raw mut bases.fs).expose_provenance());
+        arch_prctl(ARCH_GET_GS, (&raw mut bases.gs).expose_provenance());
+        bases
+    }
+
+    /// Sets the calling thread's GS base; FS is set when a thread is made.
+    pub(crate) fn restore_gs(self) {
+        arch_prctl(ARCH_SET_GS, self.gs);
+    }
+}
+
+/// Whether the calling thread has a shadow stack, which a recreated thread would not.
+pub(crate) fn has_shadow_stack() -> bool {
+    let mut features = 0_usize;
+    // The option writes one long there; older kernels don't know it.
+    arch_prctl(ARCH_SHSTK_STATUS, (&raw mut features).expose_provenance()) == 0 && features != 0
 }
 
 /// The registers of an interrupted thread that a system call is restarted by.
@@ -85,6 +225,15 @@ impl<'a> SyscallFrame<'a> {
         Some(i64::from(u32::from_le_bytes([a, b, c, d])))
     }
 
+    /// Where the thread will go on, and its stack pointer.
+    pub(crate) fn position(&mut self) -> (usize, usize) {
+        let address = |value: i64| usize::from_ne_bytes(value.to_ne_bytes());
+        (
+            address(*self.register(libc::REG_RIP)),
+            address(*self.register(libc::REG_RSP)),
+        )
+    }
+
     /// Argument `index` of the call, 0 to 5.
     pub(crate) fn argument(&mut self, index: usize) -> &mut i64 {
         const ORDER: [i32; 6] = [
@@ -103,4 +252,128 @@ impl<'a> SyscallFrame<'a> {
         *self.register(libc::REG_RIP) -= 2; // the length of `syscall`
         *self.register(libc::REG_RAX) = number;
     }
+}
+
+/// What a thread needs that waits for its socket before its call starts again: kept
+/// outside its stack, where its signal frame is in the way.
+#[repr(C)]
+struct Wait {
+    descriptor: i32,
+    events: i16,
+    ready: i16,
+    time: [i64; 2],
+    number: i64,
+    program: i64,
+    rbx: i64,
+    arguments: [i64; 5],
+    /// What the call returns when its time is over.
+    over: i64,
+    taken: AtomicU32,
+}
+
+impl Wait {
+    const fn free() -> Self {
+        Self {
+            descriptor: 0,
+            events: 0,
+            ready: 0,
+            time: [0; 2],
+            number: 0,
+            program: 0,
+            rbx: 0,
+            arguments: [0; 5],
+            over: 0,
+            taken: AtomicU32::new(0),
+        }
+    }
+}
+
+struct Waits([UnsafeCell<Wait>; 256]);
+
+// SAFETY: a wait belongs to the thread that has set `taken`, until it clears it.
+unsafe impl Sync for Waits {}
+
+static WAITS: Waits = Waits([const { UnsafeCell::new(Wait::free()) }; 256]);
+
+/// Makes the thread wait for its socket, for so long at most, before it issues call
+/// `number` again: the call would wait for as long as the socket says, from the beginning.
+/// If all places are taken, that is what happens.
+pub(crate) fn wait_first(frame: &mut SyscallFrame<'_>, number: i64, events: i16, left_ns: u64) {
+    let free = WAITS.0.iter().find(|wait| {
+        // SAFETY: an atomic, which any thread may look at.
+        let taken = unsafe { &(*wait.get()).taken };
+        // Acquire: what the former owner did with the place is over.
+        taken
+            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    });
+    let Some(free) = free else {
+        frame.rewind(number);
+        return;
+    };
+    let over = if number == libc::SYS_connect {
+        libc::EINPROGRESS
+    } else {
+        libc::EAGAIN
+    };
+    let place = free.get();
+    // The fields one by one, since `taken` is everybody's.
+    let arguments = core::array::from_fn(|index| *frame.argument(index));
+    // SAFETY: taken above, so it is this thread's alone.
+    let wait = unsafe { &mut *place };
+    wait.descriptor = (arguments[0] & 0xffff_ffff) as i32;
+    wait.events = events;
+    wait.time = [
+        i64::try_from(left_ns / 1_000_000_000).unwrap_or(i64::MAX),
+        (left_ns % 1_000_000_000) as i64,
+    ];
+    wait.number = number;
+    wait.program = *frame.register(libc::REG_RIP);
+    wait.rbx = *frame.register(libc::REG_RBX);
+    wait.arguments = arguments;
+    wait.over = -i64::from(over);
+    *frame.register(libc::REG_RBX) = place.expose_provenance().cast_signed() as i64;
+    *frame.register(libc::REG_RIP) = wait_then_call as *const () as i64;
+}
+
+/// ppoll, then the call; RBX points to a [`Wait`]. Ends where the call would have, with
+/// its registers.
+#[unsafe(naked)]
+unsafe extern "C" fn wait_then_call() {
+    naked_asm!(
+        "mov rdi, rbx",
+        "mov esi, 1",
+        "lea rdx, [rbx + {time}]",
+        "xor r10d, r10d",
+        "mov r8d, 8",
+        // Just before the instruction, so that this call can be issued again as well.
+        "mov eax, 271", // ppoll
+        "syscall",
+        "mov rdi, [rbx + {arguments}]",
+        "mov rsi, [rbx + {arguments} + 8]",
+        "mov rdx, [rbx + {arguments} + 16]",
+        "mov r10, [rbx + {arguments} + 24]",
+        "mov r8, [rbx + {arguments} + 32]",
+        "test rax, rax",
+        "js 3f",
+        "jz 2f",
+        "mov rax, [rbx + {number}]",
+        "syscall",
+        "jmp 3f",
+        "2:",
+        "mov rax, [rbx + {over}]",
+        "3:",
+        "mov rcx, [rbx + {program}]",
+        "mov r11, [rbx + {rbx}]",
+        "mov dword ptr [rbx + {taken}], 0",
+        "mov rbx, r11",
+        "jmp rcx",
+        time = const core::mem::offset_of!(Wait, time),
+        arguments = const core::mem::offset_of!(Wait, arguments),
+        number = const core::mem::offset_of!(Wait, number),
+        over = const core::mem::offset_of!(Wait, over),
+        program = const core::mem::offset_of!(Wait, program),
+        rbx = const core::mem::offset_of!(Wait, rbx),
+        taken = const core::mem::offset_of!(Wait, taken),
+    )
 }

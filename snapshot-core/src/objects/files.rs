@@ -26,7 +26,7 @@ pub(super) struct Offsets {
     bytes: usize,
 }
 
-const OPEN: &core::ffi::CStr = c"/proc/self/fd";
+const OPEN: &core::ffi::CStr = c"/proc/thread-self/fd";
 
 /// Whether an open descriptor is a file with an offset of its own.
 fn offset_of(fd: i32, outputs: &[Option<Stat>; 2]) -> Option<i64> {

@@ -1,40 +1,92 @@
-//! What a copy shares with the original, or lacks, although a program believes it to be
-//! its own: recorded while everything is parked, put back on revive.
+//! What a program believes to be its own although a copy of it shares it, or lacks it.
+//!
+//! [`Lacking`] is what the kernel forgets in a copy: timers, pending signals, locked
+//! memory. It is recorded by the original, while everything is parked, before the split.
+//! [`Shared`] is what both sides have one of: file offsets. It is recorded by the frozen
+//! side. Both are put back on revive.
 //!
 //! Context: AS-SAFE.
 
 mod files;
+mod locked_memory;
+mod posix_timers;
+mod signals;
 mod timers;
 
-use crate::sys::Errno;
+pub(crate) use signals::tell_pending;
 
-/// The records of one frozen copy.
-pub(crate) struct Objects {
-    files: files::Offsets,
-    timers: timers::Intervals,
+use crate::sys::{self, Errno, SignalSet};
+
+/// What a copy lacks.
+pub(crate) struct Lacking {
+    intervals: timers::Intervals,
+    timers: posix_timers::Timers,
+    pending: signals::Pending,
+    locked: locked_memory::Locked,
+    is_subreaper: bool,
 }
 
-impl Objects {
-    /// Records them.
+impl Lacking {
+    /// Records it in the original, whose threads are parked. Signals of `kept` are the
+    /// session's own, and not recorded.
     ///
     /// # Errors
-    /// Where one can't be read, or there is no memory for the record.
-    pub(crate) fn record() -> Result<Self, Errno> {
+    /// Where it can't be read, or there is no memory for the record.
+    pub(crate) fn record(kept: SignalSet) -> Result<Self, Errno> {
         Ok(Self {
-            files: files::Offsets::record()?,
-            timers: timers::Intervals::record()?,
+            intervals: timers::Intervals::record()?,
+            timers: posix_timers::Timers::record()?,
+            pending: signals::Pending::record(kept)?,
+            locked: locked_memory::Locked::record()?,
+            is_subreaper: sys::is_subreaper(),
         })
     }
 
-    /// Puts them back; the number of those that could not be.
-    pub(crate) fn restore(&mut self) -> u32 {
-        self.files.restore() + self.timers.restore()
+    /// Puts it back in a copy whose threads have been made again and wait; the number of
+    /// things that could not be.
+    pub(crate) fn restore(&self) -> u32 {
+        if self.is_subreaper {
+            sys::set_subreaper(true);
+        }
+        // Signals last: they wait until the threads' masks let them through.
+        self.locked.restore()
+            + self.intervals.restore()
+            + self.timers.restore()
+            + self.pending.restore()
     }
 
-    /// Puts back only what a copy lacks and does not share: for the live side of the
-    /// classic orientation.
-    pub(crate) fn restore_in_copy(&self) -> u32 {
-        self.timers.restore()
+    /// Puts back, in the original, what has gone on while it was frozen: its timers.
+    pub(crate) fn restore_in_original(&self) -> u32 {
+        self.intervals.restore() + self.timers.rearm()
+    }
+
+    /// Gives the records' memory back.
+    pub(crate) fn release(self) {
+        self.timers.release();
+        self.pending.release();
+        self.locked.release();
+    }
+}
+
+/// What a copy shares.
+pub(crate) struct Shared {
+    files: files::Offsets,
+}
+
+impl Shared {
+    /// Records it.
+    ///
+    /// # Errors
+    /// Where it can't be read, or there is no memory for the record.
+    pub(crate) fn record() -> Result<Self, Errno> {
+        Ok(Self {
+            files: files::Offsets::record()?,
+        })
+    }
+
+    /// Puts it back; the number of things that could not be.
+    pub(crate) fn restore(&mut self) -> u32 {
+        self.files.restore()
     }
 
     /// Gives the records' memory back.

@@ -7,11 +7,13 @@
 //!
 //! Context: AS-SAFE.
 
-use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_int, c_void};
+use core::hint;
 use core::mem;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 
 use libc::{sighandler_t, siginfo_t, ucontext_t};
 use snapshot_core::restart_interrupted_call;
@@ -59,28 +61,90 @@ impl Disposition {
     }
 }
 
-/// The two signals that are ours.
-struct Kept {
-    trigger: UnsafeCell<Disposition>,
-    interrupt: UnsafeCell<Disposition>,
+/// One signal's disposition, for any thread to read while another writes it.
+struct Slot {
+    /// Odd while it is being written.
+    version: AtomicU32,
+    handler: AtomicUsize,
+    flags: AtomicI32,
+    mask: AtomicU64,
 }
 
-// SAFETY: read and written with all signals blocked, by a program of one thread. With
-// more threads a take is refused, and a torn read could only mix two dispositions that
-// the program has set at the same moment.
-unsafe impl Sync for Kept {}
+/// How often a reader looks again. A writer can have been left behind for good: in a child
+/// that another thread has forked meanwhile. Then what is there must do.
+const LOOKS: u32 = 1000;
 
-static KEPT: Kept = Kept {
-    trigger: UnsafeCell::new(Disposition::DEFAULT),
-    interrupt: UnsafeCell::new(Disposition::DEFAULT),
-};
+impl Slot {
+    const fn new() -> Self {
+        Self {
+            version: AtomicU32::new(0),
+            handler: AtomicUsize::new(libc::SIG_DFL),
+            flags: AtomicI32::new(0),
+            mask: AtomicU64::new(0),
+        }
+    }
+
+    fn read(&self) -> Disposition {
+        for _ in 0..LOOKS {
+            // Acquire: what is read below is no older than this version.
+            let before = self.version.load(Ordering::Acquire);
+            let read = self.read_now();
+            // The loads above are not moved behind the one below.
+            fence(Ordering::Acquire);
+            if before.is_multiple_of(2) && before == self.version.load(Ordering::Relaxed) {
+                return read;
+            }
+            hint::spin_loop();
+        }
+        self.read_now()
+    }
+
+    fn read_now(&self) -> Disposition {
+        Disposition {
+            handler: self.handler.load(Ordering::Relaxed),
+            flags: self.flags.load(Ordering::Relaxed),
+            mask: self.mask.load(Ordering::Relaxed),
+        }
+    }
+
+    /// One thread writes at a time, by `WRITING`.
+    fn write(&self, new: Disposition) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.handler.store(new.handler, Ordering::Relaxed);
+        self.flags.store(new.flags, Ordering::Relaxed);
+        self.mask.store(new.mask, Ordering::Relaxed);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+}
+
+static TRIGGER: Slot = Slot::new();
+static INTERRUPT: Slot = Slot::new();
+
+/// Set while a thread exchanges a disposition, slot and kernel together.
+static WRITING: AtomicBool = AtomicBool::new(false);
+
+/// Does something with the dispositions to itself.
+fn alone<T>(change: impl FnOnce() -> T) -> T {
+    let open = sys::block(SignalSet::PROGRAM);
+    let mut looks = 0;
+    // Acquire and release: the former holder's writes are seen.
+    while WRITING.swap(true, Ordering::Acquire) && looks < LOOKS {
+        looks += 1;
+        sys::yield_now();
+    }
+    let answer = change();
+    WRITING.store(false, Ordering::Release);
+    sys::set_mask(open);
+    answer
+}
+
 static BEGUN: AtomicBool = AtomicBool::new(false);
 
-fn slot(signal: c_int) -> Option<*mut Disposition> {
+fn slot(signal: c_int) -> Option<&'static Slot> {
     if signal == libc::SIGINT {
-        Some(KEPT.interrupt.get())
+        Some(&INTERRUPT)
     } else if signal == session::trigger() {
-        Some(KEPT.trigger.get())
+        Some(&TRIGGER)
     } else {
         None
     }
@@ -88,8 +152,7 @@ fn slot(signal: c_int) -> Option<*mut Disposition> {
 
 /// What the program wants on one of our signals.
 pub(crate) fn wanted(signal: c_int) -> Disposition {
-    // SAFETY: see `Kept`.
-    slot(signal).map_or(Disposition::DEFAULT, |slot| unsafe { slot.read() })
+    slot(signal).map_or(Disposition::DEFAULT, Slot::read)
 }
 
 /// Whether the agent stands between the program and this signal.
@@ -102,8 +165,7 @@ pub(crate) fn begin() {
     for signal in [session::trigger(), libc::SIGINT] {
         let inherited = kernel_disposition(signal);
         if let Some(slot) = slot(signal) {
-            // SAFETY: see `Kept`.
-            unsafe { slot.write(inherited) };
+            slot.write(inherited);
         }
         install(signal, inherited);
     }
@@ -151,14 +213,16 @@ fn install(signal: c_int, wanted: Disposition) {
                     libc::SA_RESTART
                 },
             // Until it is known whose the signal is; `run_own` sets the program's mask.
-            mask: SignalSet::ALL.0,
+            mask: SignalSet::PROGRAM.0,
         }
     } else {
         Disposition {
             handler: handlers::on_trigger as *const () as usize,
-            // Open to itself, so that requests during a take are counted.
-            flags: libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_NODEFER,
-            mask: SignalSet::ALL.without(SignalSet::only(signal)).0,
+            // Programs with tiny stacks of their own making count on handlers to run on the
+            // alternate one. That has room for one frame: the signal is opened again once
+            // the take has a stack of its own.
+            flags: libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK,
+            mask: SignalSet::PROGRAM.0,
         }
     };
     set_real(signal, &ours.to_libc());
@@ -189,8 +253,7 @@ pub(crate) unsafe fn run_own(signal: c_int, info: *mut siginfo_t, context: *mut 
             if wanted.flags & libc::SA_RESETHAND != 0
                 && let Some(slot) = slot(signal)
             {
-                // SAFETY: see `Kept`.
-                unsafe { slot.write(Disposition::DEFAULT) };
+                slot.write(Disposition::DEFAULT);
             }
             // SAFETY: the context is the running handler's.
             let before = unsafe { &raw const (*context).uc_sigmask };
@@ -201,16 +264,11 @@ pub(crate) unsafe fn run_own(signal: c_int, info: *mut siginfo_t, context: *mut 
                 mask = mask.with(SignalSet::only(signal));
             }
             sys::set_mask(mask);
-            if wanted.flags & libc::SA_SIGINFO != 0 {
-                // SAFETY: the program registered a three-argument handler there.
-                let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) =
-                    unsafe { mem::transmute(handler) };
-                handler(signal, info, context.cast());
-            } else {
-                // SAFETY: the program registered a one-argument handler there.
-                let handler: extern "C" fn(c_int) = unsafe { mem::transmute(handler) };
-                handler(signal);
-            }
+            // SAFETY: the program registered a handler there. One with a single argument
+            // finds it where the first of three is.
+            let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) =
+                unsafe { mem::transmute(handler) };
+            handler(signal, info, context.cast());
         }
     }
 }
@@ -273,18 +331,16 @@ fn kernel_disposition(signal: c_int) -> Disposition {
 
 /// Exchanges the program's disposition of one of our signals.
 fn exchange(signal: c_int, new: Option<Disposition>) -> Disposition {
-    // Kernel and slot change together, as seen by our handlers.
-    let open = sys::block(SignalSet::ALL);
-    let old = wanted(signal);
-    if let Some(new) = new
-        && let Some(slot) = slot(signal)
-    {
-        // SAFETY: see `Kept`.
-        unsafe { slot.write(new) };
-        install(signal, new);
-    }
-    sys::set_mask(open);
-    old
+    alone(|| {
+        let old = wanted(signal);
+        if let Some(new) = new
+            && let Some(slot) = slot(signal)
+        {
+            slot.write(new);
+            install(signal, new);
+        }
+        old
+    })
 }
 
 /// sigaction(3) of the program.

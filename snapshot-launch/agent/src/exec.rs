@@ -19,11 +19,12 @@ use core::ptr;
 
 use snapshot_core::link::Link;
 use snapshot_core::sys::{self, SignalSet};
+use snapshot_core::threads::turn::Conversation;
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
 use crate::dispositions::{self, Real};
 use crate::environment::{ENVIRON, LETTER, PRELOAD, bytes_of};
-use crate::{errno, session};
+use crate::{errno, handlers, session};
 
 type Strings = *const *const c_char;
 
@@ -117,12 +118,10 @@ struct Carried {
 impl Carried {
     /// Gets the agent from the supervisor and writes an environment that loads it.
     fn prepare(environment: Strings) -> Option<Self> {
-        let link = Link::connect(session::name()).ok()?;
-        let answer = link.say(FromAgent::Exec).and_then(|()| link.hear());
-        link.close();
-        let Ok((FromSupervisor::Carry, Some(fd))) = answer else {
-            return None;
-        };
+        let open = sys::block(SignalSet::PROGRAM);
+        let fd = Self::fetch();
+        sys::set_mask(open);
+        let fd = fd?;
         let Some(mut heap) = Heap::new() else {
             sys::close(fd);
             return None;
@@ -142,6 +141,18 @@ impl Carried {
                 heap.free();
                 None
             }
+        }
+    }
+
+    /// The agent's descriptor. No snapshot is taken meanwhile.
+    fn fetch() -> Option<c_int> {
+        let _conversation = Conversation::begin();
+        let link = Link::connect(session::name()).ok()?;
+        let answer = link.say(FromAgent::Exec).and_then(|()| link.hear());
+        link.close();
+        match answer {
+            Ok((FromSupervisor::Carry, Some(fd))) => Some(fd),
+            _ => None,
         }
     }
 
@@ -191,10 +202,9 @@ impl Carried {
         sys::set_mask(self.mask);
         self.heap.free();
         // The supervisor waits for the next program's hello.
-        if let Ok(link) = Link::connect(session::name()) {
-            let _ = link.say(FromAgent::Hello).and_then(|()| link.hear());
-            link.close();
-        }
+        let open = sys::block(SignalSet::PROGRAM);
+        let _ = handlers::ask(FromAgent::Hello);
+        sys::set_mask(open);
     }
 }
 

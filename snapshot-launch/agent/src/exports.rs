@@ -2,25 +2,29 @@
 //!
 //! Context: IN-PROCESS.
 
-use snapshot_core::bridge::{self, Answer, Call};
-use snapshot_core::link::Link;
-use snapshot_core::sys::{self, Errno, SignalSet};
-use snapshot_core::take::{Outcome, Wish, take};
-use snapshot_core::wire::{Ask, Ended, FromAgent, FromSupervisor, Obstacle, Text};
+use core::ffi::c_void;
 
-use crate::{handlers, session};
+use snapshot_core::bridge::{self, Answer, Call};
+use snapshot_core::sys::{self, Errno, SignalSet};
+use snapshot_core::take::{self, Outcome, Wish};
+use snapshot_core::threads::turn;
+use snapshot_core::wire::{Ask, Ended, FromAgent, FromSupervisor, Text};
+
+use crate::handlers::{self, Asked};
+use crate::session;
 
 /// Does what the library asks.
 ///
 /// # Safety
 /// `call` must point to a [`Call`] whose label is readable, `answer` to an [`Answer`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cargo_snapshot_agent_v1(call: *const Call, answer: *mut Answer) {
+pub unsafe extern "C" fn cargo_snapshot_agent_v2(call: *const Call, answer: *mut Answer) {
     // SAFETY: the caller's promise.
     let call = unsafe { call.read() };
     let mut reply = Answer::EMPTY;
     if session::is_live() {
-        let open = sys::block(SignalSet::ALL);
+        // Not libc's own two: whoever waits here must be able to park.
+        let open = sys::block(SignalSet::PROGRAM);
         match call.verb {
             bridge::CALL_TAKE => take_for(&call, &mut reply),
             bridge::CALL_REVERT => ask(FromAgent::Revert { id: call.id }, &mut reply),
@@ -45,18 +49,28 @@ fn take_for(call: &Call, reply: &mut Answer) {
         let bytes = unsafe { core::slice::from_raw_parts(call.label, call.label_length) };
         Text::new(core::str::from_utf8(bytes).unwrap_or(""))
     };
-    if !handlers::begin_take() {
-        // From a handler of the program that has interrupted a take.
-        return;
-    }
-    let wish = Wish {
-        ask: Ask::Api,
-        at_ns: sys::now_ns(),
-        label,
+    let mut job = Job {
+        wish: Wish {
+            ask: Ask::Api,
+            at_ns: sys::now_ns(),
+            label,
+        },
+        outcome: Outcome::Refused(None),
     };
-    // SAFETY: ordinary context, all signals blocked; both copies leave through here.
-    let outcome = unsafe { take(session::name(), wish, SignalSet(0), session::revived) };
-    handlers::end_take();
+    let life = turn::life();
+    turn::begin();
+    // A revived copy owes nothing that was asked before.
+    if life == turn::life() {
+        // SAFETY: it is this thread's turn, all signals are blocked, and what is called
+        // takes locks of nobody.
+        let called = unsafe { take::in_first_thread(take_one, (&raw mut job).cast()) };
+        if let Err(obstacle) = called {
+            take::report_hindrance(&session::of_take(), job.wish, obstacle);
+            job.outcome = Outcome::Refused(Some(obstacle));
+        }
+    }
+    turn::end();
+    let outcome = job.outcome;
     match outcome {
         Outcome::Live { id } => {
             reply.verdict = bridge::ANSWER_LIVE;
@@ -79,29 +93,39 @@ fn take_for(call: &Call, reply: &mut Answer) {
             reply.count = not_restored;
             reply.latency_ns = sys::now_ns().saturating_sub(asked_ns);
         }
-        Outcome::Refused(Some(Obstacle::Threads(count))) => {
-            reply.verdict = bridge::ANSWER_THREADS;
-            reply.count = count;
-        }
-        Outcome::Refused(Some(Obstacle::Failed(_, errno))) => failed(Errno(errno), reply),
+        Outcome::Refused(Some(obstacle)) => *reply = Answer::hindered(obstacle),
         Outcome::Refused(None) => {}
     }
 }
 
+struct Job {
+    wish: Wish,
+    outcome: Outcome,
+}
+
+/// In the first thread.
+unsafe fn take_one(job: *mut c_void) {
+    // SAFETY: the caller's own, and it waits until this is done; in a copy of the process
+    // it is the same memory, copied.
+    let job = unsafe { &mut *job.cast::<Job>() };
+    // Requests by signal are counted meanwhile.
+    let closed = sys::unblock(session::trigger_set());
+    // SAFETY: in the first thread, in its turn; both copies leave through here.
+    let (outcome, _) = unsafe { take::take(&session::of_take(), job.wish) };
+    job.outcome = outcome;
+    sys::set_mask(closed);
+}
+
 fn ask(message: FromAgent, reply: &mut Answer) {
-    let answer = Link::connect(session::name()).and_then(|link| {
-        let answer = link.say(message).and_then(|()| link.hear());
-        link.close();
-        answer
-    });
-    match answer {
-        Ok((FromSupervisor::Done { depth, ids }, _)) => {
+    match handlers::ask(message) {
+        Asked::Answered(FromSupervisor::Done { depth, ids }) => {
             reply.verdict = bridge::ANSWER_LIST;
             reply.count = depth;
             reply.ids = ids;
         }
-        Ok(_) => {}
-        Err(errno) => failed(errno, reply),
+        // What a dead branch was about to do is denied to its snapshot.
+        Asked::Answered(_) | Asked::InAnotherLife => {}
+        Asked::Unreachable(errno) => failed(errno, reply),
     }
 }
 

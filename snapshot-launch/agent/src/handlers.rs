@@ -3,40 +3,31 @@
 //!
 //! Context: AS-SAFE. `errno` is never touched: all calls are raw.
 
-use core::ffi::c_int;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{siginfo_t, ucontext_t};
 use snapshot_core::link::Link;
 use snapshot_core::restart_interrupted_call;
 use snapshot_core::sys::{self, SignalSet};
-use snapshot_core::take::{Wish, take};
+use snapshot_core::take::{self, Wish};
+use snapshot_core::threads::glimpse::Glimpse;
+use snapshot_core::threads::restart::Interrupted;
+use snapshot_core::threads::turn::{self, Conversation};
 use snapshot_core::wire::{Ask, FromAgent, FromSupervisor, PASSED_MAGIC, REQUEST_MAGIC, Text};
 
 use crate::{dispositions, session};
 
-/// A take is under way: a trigger that arrives now only counts itself. Relaxed, since
-/// the handler and what it interrupts are one thread.
-static TAKING: AtomicBool = AtomicBool::new(false);
-/// Signals sent straight to this process that no take has answered yet.
+/// Signals sent straight to this process that no take has answered yet. Whichever thread
+/// gets one counts it, and whose turn it is answers it.
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 /// The supervisor's request that no take has answered yet; it sends one at a time.
 static REQUEST: AtomicU32 = AtomicU32::new(0);
 
 /// A revived copy owes nothing: the requests were its dead branch's.
 pub(crate) fn forget_requests() {
-    SIGNALS.store(0, Ordering::Relaxed);
-    REQUEST.store(0, Ordering::Relaxed);
-}
-
-/// Begins a take from ordinary context; false if one is under way.
-pub(crate) fn begin_take() -> bool {
-    !TAKING.swap(true, Ordering::Relaxed)
-}
-
-/// Ends it.
-pub(crate) fn end_take() {
-    TAKING.store(false, Ordering::Relaxed);
+    SIGNALS.store(0, Ordering::SeqCst);
+    REQUEST.store(0, Ordering::SeqCst);
 }
 
 /// Who sent a signal, and what it carries.
@@ -87,52 +78,85 @@ pub(crate) extern "C" fn on_trigger(signal: c_int, info: *mut siginfo_t, context
         unsafe { dispositions::run_own(signal, info, context) };
         return;
     }
+    // SAFETY: the handler's own argument; used below, before it returns.
+    let interrupted = unsafe { Interrupted::note(context) };
     match sender.carries(REQUEST_MAGIC) {
-        Some(request) => REQUEST.store(request, Ordering::Relaxed),
+        Some(request) => REQUEST.store(request, Ordering::SeqCst),
         None => {
-            SIGNALS.fetch_add(1, Ordering::Relaxed);
+            SIGNALS.fetch_add(1, Ordering::SeqCst);
         }
     }
-    answer_requests(at_ns);
-    // SAFETY: the handler's own argument.
-    unsafe { restart_interrupted_call(context) };
+    let glimpse = answer_requests(at_ns);
+    // SAFETY: the handler is still running.
+    unsafe { interrupted.go_on(&glimpse) };
 }
 
-/// Takes as many snapshots as are asked for, those that are asked for meanwhile too.
-fn answer_requests(first_at_ns: u64) {
-    let mut at_ns = first_at_ns;
-    while begin_take() {
-        while let Some(ask) = next_ask() {
-            let wish = Wish {
-                ask,
-                at_ns,
-                label: Text::EMPTY,
-            };
-            // SAFETY: in a handler with everything but the trigger blocked, which `take`
-            // blocks itself; what the program was in the middle of stays in the middle
-            // in both copies.
-            unsafe {
-                take(
-                    session::name(),
-                    wish,
-                    session::trigger_set(),
-                    session::revived,
-                )
-            };
-            at_ns = sys::now_ns();
+/// What is to be answered, and what is learnt in doing so.
+struct Requests {
+    at_ns: u64,
+    glimpse: Glimpse,
+}
+
+/// Takes as many snapshots as are asked for, those that are asked for meanwhile too. Where
+/// another thread is at it that one does. Gives what the supervisor has seen of the first
+/// thread.
+fn answer_requests(first_at_ns: u64) -> Glimpse {
+    let life = turn::life();
+    let mut requests = Requests {
+        at_ns: first_at_ns,
+        glimpse: Glimpse::default(),
+    };
+    while turn::try_begin() {
+        // SAFETY: it is this thread's turn, and in a handler of ours everything but the
+        // trigger is blocked; what is called takes locks of nobody.
+        let called = unsafe { take::in_first_thread(take_all, (&raw mut requests).cast()) };
+        if let Err(obstacle) = called {
+            while let Some(ask) = next_ask() {
+                take::report_hindrance(&session::of_take(), wish(ask, requests.at_ns), obstacle);
+            }
         }
-        end_take();
-        // One may have come between the last look and the line above.
-        if SIGNALS.load(Ordering::Relaxed) == 0 && REQUEST.load(Ordering::Relaxed) == 0 {
-            return;
+        turn::end();
+        // One may have come between the last look and the line above. Sequentially
+        // consistent with the counting above: either this thread sees it, or the one that
+        // has counted it finds the turn free.
+        let is_done = SIGNALS.load(Ordering::SeqCst) == 0 && REQUEST.load(Ordering::SeqCst) == 0;
+        if is_done || life != turn::life() {
+            break;
         }
     }
+    requests.glimpse
+}
+
+fn wish(ask: Ask, at_ns: u64) -> Wish {
+    Wish {
+        ask,
+        at_ns,
+        label: Text::EMPTY,
+    }
+}
+
+/// In the first thread, with everything blocked.
+unsafe fn take_all(requests: *mut c_void) {
+    // SAFETY: the caller's own, and it waits until this is done.
+    let requests = unsafe { &mut *requests.cast::<Requests>() };
+    // More requests are counted meanwhile. On this stack their handlers have room.
+    let closed = sys::unblock(session::trigger_set());
+    while let Some(ask) = next_ask() {
+        // SAFETY: in the first thread, in its turn; what the program was in the middle of
+        // stays in the middle in both copies.
+        let (_, glimpse) = unsafe { take::take(&session::of_take(), wish(ask, requests.at_ns)) };
+        if glimpse.call.is_some() {
+            requests.glimpse = glimpse;
+        }
+        requests.at_ns = sys::now_ns();
+    }
+    sys::set_mask(closed);
 }
 
 fn next_ask() -> Option<Ask> {
-    match REQUEST.swap(0, Ordering::Relaxed) {
+    match REQUEST.swap(0, Ordering::SeqCst) {
         0 => SIGNALS
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
                 count.checked_sub(1)
             })
             .ok()
@@ -143,14 +167,14 @@ fn next_ask() -> Option<Ask> {
 
 /// `--at-start`, from the constructor.
 pub(crate) fn take_at_start() {
-    let open = sys::block(SignalSet::ALL.without(session::trigger_set()));
-    SIGNALS.fetch_add(1, Ordering::Relaxed);
+    let open = sys::block(SignalSet::PROGRAM);
+    SIGNALS.fetch_add(1, Ordering::SeqCst);
     answer_requests(sys::now_ns());
     sys::set_mask(open);
 }
 
-/// SIGINT's handler. Everything is blocked while it asks, the trigger above all: a copy that
-/// is taken here would ask again when it is revived.
+/// SIGINT's handler. Everything is blocked while it asks, and no snapshot is taken
+/// meanwhile: a copy that is taken here would ask again when it is revived.
 pub(crate) extern "C" fn on_interrupt(
     signal: c_int,
     info: *mut siginfo_t,
@@ -176,11 +200,39 @@ fn ask_whose(sender: &Sender) -> bool {
         sender: if sender.is_sent() { sender.pid } else { 0 },
         passed: sender.carries(PASSED_MAGIC).unwrap_or(0),
     };
+    // With nobody to ask there is nobody else whose it could be. In a life after the one
+    // in which it came it was the dead branch's.
+    match ask(question) {
+        Asked::Answered(answer) => !matches!(answer, FromSupervisor::Denied),
+        Asked::Unreachable(_) => true,
+        Asked::InAnotherLife => false,
+    }
+}
+
+/// How a question to the supervisor went.
+pub(crate) enum Asked {
+    /// This is what it says.
+    Answered(FromSupervisor),
+    /// It can't be reached.
+    Unreachable(sys::Errno),
+    /// While it waited for its turn this thread was copied, and revived.
+    InAnotherLife,
+}
+
+/// Asks the supervisor something. All signals must be blocked.
+pub(crate) fn ask(question: FromAgent) -> Asked {
+    let life = turn::life();
+    let _conversation = Conversation::begin();
+    if life != turn::life() {
+        return Asked::InAnotherLife;
+    }
     let answer = Link::connect(session::name()).and_then(|link| {
         let answer = link.say(question).and_then(|()| link.hear());
         link.close();
         answer
     });
-    // With nobody to ask there is nobody else whose it could be.
-    !matches!(answer, Ok((FromSupervisor::Denied, _)))
+    match answer {
+        Ok((answer, _)) => Asked::Answered(answer),
+        Err(errno) => Asked::Unreachable(errno),
+    }
 }

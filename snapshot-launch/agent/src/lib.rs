@@ -25,9 +25,13 @@ mod exec;
 mod exports;
 mod handlers;
 mod session;
+mod syscall;
+mod thread_ids;
+mod user_ids;
 
 use snapshot_core::link::Link;
 use snapshot_core::sys;
+use snapshot_core::threads::layout;
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
 #[panic_handler]
@@ -51,6 +55,8 @@ extern "C" fn construct() {
         return;
     };
     sys::close(letter.preload_fd);
+    layout::discover();
+    syscall::tell_return_address();
     session::begin(&letter);
     let welcome = Link::connect(session::name()).and_then(|link| {
         dispositions::begin();

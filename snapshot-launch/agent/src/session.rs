@@ -6,6 +6,7 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use snapshot_core::sys::{self, SignalSet};
+use snapshot_core::take::Session;
 
 use crate::environment::Letter;
 
@@ -54,6 +55,16 @@ pub(crate) fn trigger_set() -> SignalSet {
     SignalSet::only(trigger())
 }
 
+/// What a take has to know.
+pub(crate) fn of_take() -> Session {
+    Session {
+        name: name(),
+        trigger: trigger_set(),
+        kept: trigger_set().with(SignalSet::only(libc::SIGINT)),
+        revived,
+    }
+}
+
 /// Whether this process is the one that is snapshotted, and not a child it has forked.
 pub(crate) fn is_live() -> bool {
     let live = LIVE.load(Ordering::Acquire);
@@ -61,7 +72,7 @@ pub(crate) fn is_live() -> bool {
 }
 
 /// A revived copy has a pid of its own.
-pub(crate) fn revived(pid: i32) {
+fn revived(pid: i32) {
     LIVE.store(pid, Ordering::Release);
     crate::handlers::forget_requests();
 }

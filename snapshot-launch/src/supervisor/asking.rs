@@ -8,6 +8,7 @@
 
 use nix::libc;
 use snapshot_core::sys::now_ns;
+use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::wire::{Ask, FromAgent, REQUEST_MAGIC};
 
 use super::links::{AgentLink, Heard};
@@ -20,6 +21,8 @@ pub(crate) struct Asked {
     pub(super) number: u32,
     pub(super) wanted: Wanted,
     pub(super) deadline_ns: u64,
+    /// What the program's first thread was doing just before it was last signalled.
+    pub(super) glimpse: Glimpse,
 }
 
 impl Asked {
@@ -41,6 +44,7 @@ impl Supervisor {
             number,
             wanted,
             deadline_ns: now_ns() + PATIENCE_NS,
+            glimpse: Glimpse::default(),
         });
         self.signal_request();
     }
@@ -56,12 +60,16 @@ impl Supervisor {
         let value = REQUEST_MAGIC | u64::from(number);
         // One that has just ended is asked again when it has been revived.
         let status = self.live_status();
-        if status.field("State:").starts_with(['Z', 'X']) {
+        if status.field("State:").starts_with(['Z', 'X']) && !has_other_threads(self.live.pid) {
             return;
         }
         // Without a handler the signal would end the program that it is to save: it has
         // become another one without our knowing.
         if status.has_trigger_in("SigCgt:") {
+            // The kernel gives it to the first thread, if that one doesn't block it.
+            if let Some(asked) = &mut self.asked {
+                asked.glimpse = Glimpse::from_outside(self.live.pid, self.live.pid);
+            }
             queue_signal(self.live.pid, self.config.trigger, value);
         } else {
             self.live.has_agent = false;
@@ -136,10 +144,10 @@ impl Supervisor {
         }
         let status = self.live_status();
         let trigger = crate::signals::name_of(self.config.trigger);
-        if status.has_trigger_in("SigBlk:") {
+        if every_thread_blocks(self.live.pid, self.config.trigger) {
             return (
                 "blocked",
-                format!("the program has {trigger} blocked"),
+                format!("the program has {trigger} blocked in every thread"),
                 "choose another trigger with --signal",
             );
         }
@@ -183,6 +191,27 @@ impl Status {
         let set = u64::from_str_radix(self.field(set), 16).unwrap_or(0);
         set & (1 << (self.trigger - 1)) != 0
     }
+}
+
+/// Every thread of a process, by its `status`.
+fn statuses(pid: i32) -> impl Iterator<Item = String> {
+    std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok())
+}
+
+/// Whether a process whose first thread has ended goes on with others.
+fn has_other_threads(pid: i32) -> bool {
+    statuses(pid).any(|text| {
+        let status = Status { text, trigger: 0 };
+        !status.field("State:").starts_with(['Z', 'X'])
+    })
+}
+
+fn every_thread_blocks(pid: i32, trigger: i32) -> bool {
+    statuses(pid).all(|text| Status { text, trigger }.has_trigger_in("SigBlk:"))
 }
 
 fn waits_to_be_reaped(pid: i32) -> bool {

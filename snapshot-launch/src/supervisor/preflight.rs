@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use snapshot_core::wire::Crew;
+
 use crate::event::NotRolledBack;
 use crate::flags::AllowKind;
 
@@ -29,24 +31,41 @@ impl Findings {
     }
 }
 
-/// Looks at the live process. `link_fd` is the agent's own descriptor.
-pub(crate) fn look(pid: i32, link_fd: i32, children: usize, allowed: &[AllowKind]) -> Findings {
+/// What the agent has open in the program, which is not the program's.
+pub(crate) struct Own {
+    /// The number of its descriptor.
+    pub(crate) descriptor: i32,
+    /// The inode of the socket that the copy will have.
+    pub(crate) socket: u64,
+}
+
+/// Looks at the live process, whose threads are parked.
+pub(crate) fn look(
+    pid: i32,
+    crew: &Crew,
+    own: &Own,
+    children: usize,
+    allowed: &[AllowKind],
+) -> Findings {
+    // The first thread may have ended, and what it had is not shown under its number then.
+    let proc = format!("/proc/{pid}/task/{}", crew.tid);
     let mut findings = Findings {
-        rss_bytes: resident(pid),
+        rss_bytes: resident(&proc),
         ..Findings::default()
     };
-    let mut descriptors: Vec<i32> = fs::read_dir(format!("/proc/{pid}/fd"))
+    threads(crew, allowed, &mut findings);
+    let mut descriptors: Vec<i32> = fs::read_dir(format!("{proc}/fd"))
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|&fd| fd != link_fd)
+        .filter(|&fd| fd != own.descriptor)
         .collect();
     descriptors.sort_unstable();
     for fd in descriptors {
-        descriptor(pid, fd, allowed, &mut findings);
+        descriptor(&proc, fd, own.socket, allowed, &mut findings);
     }
-    shared_memory(pid, &mut findings);
+    shared_memory(&proc, allowed, &mut findings);
     if children > 0 {
         let plural = if children == 1 {
             "process"
@@ -59,20 +78,68 @@ pub(crate) fn look(pid: i32, link_fd: i32, children: usize, allowed: &[AllowKind
             "a process that the program has started lives on, and after a revert is no longer its child",
         );
     }
-    let timers = fs::read_to_string(format!("/proc/{pid}/timers")).unwrap_or_default();
-    let timers = timers.matches("ID:").count();
-    if timers > 0 {
-        findings.add(
-            "timer",
-            format!("{timers} made by timer_create"),
-            "a copy has none of them",
-        );
-    }
     findings
 }
 
-fn descriptor(pid: i32, fd: i32, allowed: &[AllowKind], findings: &mut Findings) {
-    let link = format!("/proc/{pid}/fd/{fd}");
+/// What can't be made again of the threads.
+fn threads(crew: &Crew, allowed: &[AllowKind], findings: &mut Findings) {
+    if crew.workers > 0 {
+        let plural = if crew.workers == 1 {
+            "thread"
+        } else {
+            "threads"
+        };
+        let what = format!("{} {plural} of the kernel's", crew.workers);
+        if allowed.contains(&AllowKind::IoUring) {
+            findings.add("io-uring", what, "they work for the live process alone");
+        } else {
+            findings.refusal = Some((
+                "io-uring",
+                format!("{what} work for the program: a copy would not have them"),
+                IO_URING_HELP.to_owned(),
+            ));
+        }
+    }
+    if crew.robust > 0 {
+        findings.add(
+            "robust-mutex",
+            format!("held by {}", threads_are(crew.robust)),
+            "after a revert the thread has a new id: should it end without unlocking, the kernel does not tell the next owner",
+        );
+    }
+    if crew.priority_inheritance {
+        findings.add(
+            "pi-mutex",
+            "mutexes with priority inheritance",
+            "after a revert threads have new ids: the kernel does not find the owner of one that was held at the snapshot, or is contended",
+        );
+    }
+    if crew.other_users > 0 {
+        findings.add(
+            "thread-user",
+            format!("{} of another user", threads_are(crew.other_users)),
+            "after a revert all threads are the user that the first one is",
+        );
+    }
+}
+
+fn threads_are(count: u32) -> String {
+    match count {
+        1 => "one thread".to_owned(),
+        count => format!("{count} threads"),
+    }
+}
+
+const IO_URING_HELP: &str = "start with --allow io-uring to go on without rolling it back";
+
+fn descriptor(
+    proc: &str,
+    fd: i32,
+    own_socket: u64,
+    allowed: &[AllowKind],
+    findings: &mut Findings,
+) {
+    let link = format!("{proc}/fd/{fd}");
     let Ok(target) = fs::read_link(&link) else {
         return;
     };
@@ -93,7 +160,7 @@ fn descriptor(pid: i32, fd: i32, allowed: &[AllowKind], findings: &mut Findings)
                     format!(
                         "an io_uring ring is open (fd {fd}): its memory is shared with the kernel and can't be copied"
                     ),
-                    "start with --allow io-uring to go on without rolling it back".to_owned(),
+                    IO_URING_HELP.to_owned(),
                 ));
             }
             return;
@@ -103,6 +170,8 @@ fn descriptor(pid: i32, fd: i32, allowed: &[AllowKind], findings: &mut Findings)
             what(),
             "the frozen copy shares it with the live process: what changes there stays changed",
         );
+    } else if target == format!("socket:[{own_socket}]").as_str() {
+        // The copy's, on its way to it.
     } else if target.starts_with("socket:") {
         findings.add("socket", what(), "what has been sent and received stays so");
     } else if target.starts_with("pipe:") {
@@ -116,7 +185,7 @@ fn descriptor(pid: i32, fd: i32, allowed: &[AllowKind], findings: &mut Findings)
             return;
         };
         let kind = metadata.file_type();
-        if kind.is_file() && is_writable(pid, fd) {
+        if kind.is_file() && is_writable(proc, fd) {
             if fd > 2 {
                 findings.add("file", what(), "its offset comes back, its contents do not");
             }
@@ -128,8 +197,8 @@ fn descriptor(pid: i32, fd: i32, allowed: &[AllowKind], findings: &mut Findings)
     }
 }
 
-fn is_writable(pid: i32, fd: i32) -> bool {
-    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+fn is_writable(proc: &str, fd: i32) -> bool {
+    let info = fs::read_to_string(format!("{proc}/fdinfo/{fd}")).unwrap_or_default();
     info.lines()
         .find_map(|line| line.strip_prefix("flags:"))
         .and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok())
@@ -141,8 +210,8 @@ fn is_gpu(target: &str) -> bool {
 }
 
 /// Writable memory that is shared: a copy of it is none.
-fn shared_memory(pid: i32, findings: &mut Findings) {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+fn shared_memory(proc: &str, allowed: &[AllowKind], findings: &mut Findings) {
+    let maps = fs::read_to_string(format!("{proc}/maps")).unwrap_or_default();
     for line in maps.lines() {
         let mut fields = line.splitn(6, ' ');
         let (Some(range), Some(rights)) = (fields.next(), fields.next()) else {
@@ -150,6 +219,19 @@ fn shared_memory(pid: i32, findings: &mut Findings) {
         };
         if rights.contains('w') && rights.ends_with('s') {
             let path = fields.nth(3).unwrap_or("").trim();
+            if path.starts_with("/[aio]") {
+                if allowed.contains(&AllowKind::Aio) {
+                    findings.add("aio", range, "the copy has no context for its requests");
+                } else {
+                    findings.refusal = Some((
+                        "aio",
+                        "the program has a context for asynchronous input and output (io_setup): a copy can't have it"
+                            .to_owned(),
+                        "start with --allow aio to go on without rolling it back".to_owned(),
+                    ));
+                }
+                continue;
+            }
             // Memory of a device is named by its descriptor.
             if Path::new(path).starts_with("/dev") && !path.starts_with("/dev/shm") {
                 continue;
@@ -164,8 +246,8 @@ fn shared_memory(pid: i32, findings: &mut Findings) {
     }
 }
 
-fn resident(pid: i32) -> u64 {
-    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+fn resident(proc: &str) -> u64 {
+    let statm = fs::read_to_string(format!("{proc}/statm")).unwrap_or_default();
     let pages: u64 = statm
         .split(' ')
         .nth(1)
@@ -186,9 +268,29 @@ mod tests {
         let _file = fs::File::create(&path).expect("the temp directory is writable");
         let _pair = std::os::unix::net::UnixStream::pair().expect("sockets are to be had");
         let _pipe = std::io::pipe().expect("pipes are to be had");
-        let findings = look(own, -1, 1, &[]);
+        let crew = Crew {
+            tid: nix::unistd::gettid().as_raw(),
+            threads: 2,
+            workers: 0,
+            robust: 1,
+            other_users: 0,
+            priority_inheritance: true,
+            lost_calls: 0,
+        };
+        let nothing = Own {
+            descriptor: -1,
+            socket: 0,
+        };
+        let findings = look(own, &crew, &nothing, 1, &[]);
         fs::remove_file(&path).expect("it was just made");
-        for kind in ["file", "socket", "pipe", "child"] {
+        for kind in [
+            "file",
+            "socket",
+            "pipe",
+            "child",
+            "robust-mutex",
+            "pi-mutex",
+        ] {
             assert!(
                 findings
                     .not_rolled_back

@@ -5,12 +5,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{Ended as EndedWord, FromAgent, FromSupervisor};
+use snapshot_core::wire::{Ended as EndedWord, FromAgent, FromSupervisor, Obstacle, Step};
 
 use super::asking::Asked;
 use super::family::{self, Stray};
 use super::links::{AgentLink, Heard};
 use super::state::{Phase, Supervisor};
+use super::taking::explain;
 use crate::control::Answer;
 use crate::event::{Ended, Event, How, Reverted};
 
@@ -39,6 +40,8 @@ pub(crate) struct Reverting {
     token: Option<u64>,
     dropped: Vec<u32>,
     strays: Vec<Stray>,
+    /// How many recorded things the revived copy could not put back.
+    not_restored: u32,
     stage: Stage,
 }
 
@@ -101,6 +104,7 @@ impl Supervisor {
             token,
             dropped: plan.dropped.iter().map(|id| id.number()).collect(),
             strays: Vec::new(),
+            not_restored: 0,
             stage: Stage::Clearing,
         });
         for caller in std::mem::take(&mut self.callers) {
@@ -202,11 +206,24 @@ impl Supervisor {
             return;
         };
         match message {
-            FromAgent::Running { at_ns } => {
+            FromAgent::Running {
+                at_ns,
+                not_restored,
+            } => {
                 if let Stage::Waking { running_ns, .. } = &mut reverting.stage {
                     *running_ns = Some(at_ns);
                 }
+                reverting.not_restored = not_restored;
                 self.finish_revert();
+            }
+            FromAgent::Hindered(obstacle @ Obstacle::Failed(Step::Revive, _)) => {
+                let target = reverting.target;
+                let (_, why, _) = explain(obstacle);
+                self.note(format!("{target} can't be brought back to life: {why}"));
+                // It will be reaped, and then counts as dead.
+                if let Some(snapshot) = self.timeline.get(target) {
+                    let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGKILL);
+                }
             }
             // It could not leave a copy behind: then it is woken without.
             FromAgent::Hindered(_) => {
@@ -361,6 +378,15 @@ impl Supervisor {
         self.event(event.clone());
         if let Some(text) = name_strays(&reverting.strays) {
             self.note(text);
+        }
+        if reverting.not_restored > 0 {
+            self.note(format!(
+                "{} that the kernel keeps for the program could not be put back: a limit or a permission has changed since the snapshot",
+                match reverting.not_restored {
+                    1 => "one thing".to_owned(),
+                    count => format!("{count} things"),
+                }
+            ));
         }
         self.answer(reverting.token, Answer::Done(event));
     }

@@ -262,6 +262,8 @@ impl Supervisor {
             }
             FromAgent::List => link.say(&self.listing_for_agent()),
             FromAgent::Hindered(_)
+            | FromAgent::Parked(_)
+            | FromAgent::Again { .. }
             | FromAgent::Split { .. }
             | FromAgent::Ready { .. }
             | FromAgent::Spoilt(..)

@@ -109,7 +109,7 @@ impl Wanted {
 pub(crate) enum Phase {
     /// The program runs.
     Running,
-    Taking(Taking),
+    Taking(Box<Taking>),
     Reverting(Reverting),
     /// The session is ending.
     Ending {

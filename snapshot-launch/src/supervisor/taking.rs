@@ -1,12 +1,13 @@
 //! A take, seen from the supervisor; [`snapshot_core::take`] tells the whole story.
 
 use std::collections::{HashSet, VecDeque};
+use std::os::fd::OwnedFd;
 
 use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{Ask, FromAgent, FromSupervisor, LISTED, Obstacle, Text};
+use snapshot_core::threads::glimpse::Glimpse;
+use snapshot_core::wire::{Ask, Crew, FromAgent, FromSupervisor, LISTED, Obstacle, Step, Text};
 
-use super::asking::Asked;
 use super::family::{self, Process};
 use super::links::{AgentLink, Heard};
 use super::preflight;
@@ -27,6 +28,14 @@ pub(crate) struct Taking {
     token: Option<u64>,
     label: Option<String>,
     asked_ns: u64,
+    /// What the first thread was doing when it was signalled.
+    glimpse: Glimpse,
+    /// The agent's own descriptors: the number of the one, the inode of the other, which
+    /// is the copy's.
+    link_fd: i32,
+    copy_inode: u64,
+    /// How many threads stand still, once they do.
+    threads: u32,
     screen: Option<Screen>,
     family: HashSet<Process>,
     not_rolled_back: Vec<NotRolledBack>,
@@ -65,6 +74,7 @@ impl Supervisor {
             return;
         }
         let label = Some(label.as_str().to_owned()).filter(|label| !label.is_empty());
+        let mut glimpse = Glimpse::default();
         let (trigger, token, label, asked_ns) = match ask {
             Ask::Signal if self.start_snapshot_due => {
                 self.start_snapshot_due = false;
@@ -73,7 +83,9 @@ impl Supervisor {
             Ask::Signal => (Trigger::Signal, None, None, at_ns),
             Ask::Api => (Trigger::Api, None, label, at_ns),
             Ask::Request(number) => match self.asked.take_if(|asked| asked.number == number) {
-                Some(Asked { wanted, .. }) => {
+                Some(asked) => {
+                    glimpse = asked.glimpse;
+                    let wanted = asked.into_wanted();
                     let label = match wanted.request {
                         Request::Take { label } => label,
                         _ => None,
@@ -87,14 +99,6 @@ impl Supervisor {
                 }
             },
         };
-        let family = family::below(self.live.pid);
-        let findings = preflight::look(self.live.pid, link_fd, family.len(), &self.config.allow);
-        if let Some((kind, why, help)) = findings.refusal {
-            link.say(&FromSupervisor::Denied);
-            self.refuse_take(token, trigger, kind, &why, &help);
-            self.signal_request();
-            return;
-        }
         let (copy, for_copy) = match AgentLink::pair() {
             Ok(pair) => pair,
             Err(error) => {
@@ -106,8 +110,12 @@ impl Supervisor {
             }
         };
         let id = self.timeline.next_id();
-        link.hand(&FromSupervisor::Granted { id: id.number() }, &for_copy);
-        self.phase = Phase::Taking(Taking {
+        let granted = FromSupervisor::Granted {
+            id: id.number(),
+            glimpse,
+        };
+        link.hand(&granted, &for_copy);
+        self.phase = Phase::Taking(Box::new(Taking {
             id,
             link,
             copy,
@@ -115,15 +123,19 @@ impl Supervisor {
             token,
             label,
             asked_ns,
+            glimpse,
+            link_fd,
+            copy_inode: inode_of(&for_copy),
+            threads: 1,
             screen: self.terminal.as_ref().and_then(Screen::record),
-            family,
-            not_rolled_back: findings.not_rolled_back,
-            rss_bytes: findings.rss_bytes,
+            family: HashSet::new(),
+            not_rolled_back: Vec::new(),
+            rss_bytes: 0,
             split: false,
             frozen: None,
             complete: false,
             deadline_ns: now_ns() + PATIENCE_NS,
-        });
+        }));
     }
 
     /// The live process speaks in the middle of a take.
@@ -133,11 +145,13 @@ impl Supervisor {
         };
         match taking.link.hear() {
             Heard::Nothing => {}
+            Heard::Message(FromAgent::Parked(crew)) => self.look_at_parked(&crew),
+            Heard::Message(FromAgent::Again { spoilt_pid }) => self.make_another_copy(spoilt_pid),
             Heard::Message(FromAgent::Split { .. }) => {
                 taking.split = true;
                 self.complete_take();
             }
-            Heard::Message(FromAgent::Running { at_ns }) if taking.complete => {
+            Heard::Message(FromAgent::Running { at_ns, .. }) if taking.complete => {
                 self.report_take(at_ns);
             }
             Heard::Message(FromAgent::Hindered(obstacle)) => {
@@ -153,6 +167,66 @@ impl Supervisor {
             // The live process has died. If the copy was made it will still freeze; its
             // own end of the link tells whether.
             Heard::Closed => taking.split = true,
+        }
+    }
+
+    /// Every thread of the program stands still: what won't roll back is looked for, while
+    /// the copy is being made.
+    fn look_at_parked(&mut self, crew: &Crew) {
+        if crew.lost_calls > 0 {
+            self.note(format!(
+                "{} interrupted by the snapshot before, and returned EINTR: which calls they were is not to be known",
+                match crew.lost_calls {
+                    1 => "one call was".to_owned(),
+                    calls => format!("{calls} calls were"),
+                }
+            ));
+        }
+        let family = family::below(self.live.pid);
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        let findings = preflight::look(
+            self.live.pid,
+            crew,
+            &preflight::Own {
+                descriptor: taking.link_fd,
+                socket: taking.copy_inode,
+            },
+            family.len(),
+            &self.config.allow,
+        );
+        taking.threads = crew.threads;
+        taking.family = family;
+        taking.rss_bytes = findings.rss_bytes;
+        taking.not_rolled_back = findings.not_rolled_back;
+        if let Some((kind, why, help)) = findings.refusal {
+            self.abandon_take(kind, &why, &help);
+        }
+    }
+
+    /// The copy lacks memory that is kept from copies. The next one will have it.
+    fn make_another_copy(&mut self, spoilt_pid: i32) {
+        self.end_copy(spoilt_pid);
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        match AgentLink::pair() {
+            Ok((copy, for_copy)) => {
+                taking.copy = copy;
+                taking.copy_inode = inode_of(&for_copy);
+                taking.frozen = None;
+                let granted = FromSupervisor::Granted {
+                    id: taking.id.number(),
+                    glimpse: taking.glimpse,
+                };
+                taking.link.hand(&granted, &for_copy);
+            }
+            Err(error) => self.abandon_take(
+                "failed",
+                &format!("the supervisor has no descriptor left: {error}"),
+                "drop a snapshot, or raise `ulimit -n`",
+            ),
         }
     }
 
@@ -223,7 +297,7 @@ impl Supervisor {
             depth: self.depth(),
             trigger: taking.trigger,
             latency_us,
-            threads: 1,
+            threads: taking.threads,
             rss_bytes: taking.rss_bytes,
             not_rolled_back: taking.not_rolled_back,
         });
@@ -361,14 +435,35 @@ impl Supervisor {
     }
 }
 
-fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str) {
+fn inode_of(descriptor: &OwnedFd) -> u64 {
+    nix::sys::stat::fstat(descriptor).map_or(0, |stat| stat.st_ino)
+}
+
+/// What stands in the way of a take: kind, why, help.
+pub(super) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str) {
     match obstacle {
-        Obstacle::Threads(count) => (
-            "threads",
+        Obstacle::Unparked(thread) => (
+            "thread",
             format!(
-                "the program has {count} threads, and a copy would have only the one that makes it"
+                "thread {} (`{}`) can't be stopped: it {}",
+                thread.tid,
+                thread.name(),
+                thread.why.doing()
             ),
-            "take the snapshot while a single thread runs; more than one is not supported yet",
+            "try again when it does something else",
+        ),
+        Obstacle::TooManyThreads(most) => (
+            "threads",
+            format!("the program has more than {most} threads"),
+            "take the snapshot while there are fewer",
+        ),
+        Obstacle::Libc(disagreement) => (
+            "libc",
+            format!(
+                "threads could not be made again on a revert: {}",
+                disagreement.what()
+            ),
+            "take the snapshot while a single thread runs",
         ),
         Obstacle::Failed(step, errno) => (
             "failed",
@@ -377,7 +472,10 @@ fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str) {
                 step.doing(),
                 std::io::Error::from_raw_os_error(errno)
             ),
-            "free some memory, processes or descriptors, and try again",
+            match step {
+                Step::Park if errno == nix::libc::EAGAIN => "try again",
+                _ => "free some memory, processes or descriptors, and try again",
+            },
         ),
     }
 }

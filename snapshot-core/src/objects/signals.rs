@@ -1,0 +1,173 @@
+//! Signals that wait to be delivered: a copy has none of them. Some wait for the whole
+//! process, others for one thread alone, and each carries what its sender gave it.
+//!
+//! The kernel shows which signals wait, but hands out what they carry only as it takes
+//! them off the queue. So they are taken off, written down and put back at once, in the
+//! same order, by the very thread that they wait for; and only where some wait, which is
+//! rare.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "shares a record with the thread that writes it")]
+
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::park;
+use crate::proc_text;
+use crate::procfs::{self, TaskFile};
+use crate::records::Records;
+use crate::sys::{self, Errno, SignalInfo, SignalSet};
+use crate::threads::roll::{self, PARKED, Slot};
+use crate::threads::takeover;
+
+/// The most that can wait: more are refused.
+const MOST: usize = 16_384;
+
+/// A signal, and for which thread it waits; 0 for the process.
+type Waiting = (i32, SignalInfo);
+
+/// The signals that wait.
+pub(super) struct Pending {
+    records: Records<Waiting>,
+}
+
+/// Where the thread that is on an errand writes.
+static DESK: AtomicPtr<Desk> = AtomicPtr::new(ptr::null_mut());
+
+struct Desk {
+    records: Records<Waiting>,
+    kept: SignalSet,
+    outcome: Result<(), Errno>,
+}
+
+impl Desk {
+    /// Takes the calling thread's signals of `set` off their queue and puts them back, as
+    /// those of `tid`, or of the process.
+    fn copy(&mut self, set: SignalSet, tid: i32) -> Result<(), Errno> {
+        let first = self.records.entries().len();
+        let mut outcome = Ok(());
+        while let Some(info) = sys::take_pending_info(set) {
+            if outcome.is_ok() {
+                outcome = self.records.push((tid, info));
+            }
+            if outcome.is_err() {
+                // It is not lost: there is room in the queue that it has just left.
+                put_back(&(tid, info), tid)?;
+                break;
+            }
+        }
+        for waiting in self.records.entries().iter().skip(first) {
+            put_back(waiting, tid)?;
+        }
+        outcome
+    }
+}
+
+fn put_back((_, info): &Waiting, tid: i32) -> Result<(), Errno> {
+    if tid == 0 {
+        sys::queue_to_self(info)
+    } else {
+        sys::queue_to_thread(tid, info)
+    }
+}
+
+/// Which signals wait for a thread alone, and for the whole process.
+fn sets(tasks: i32, tid: i32) -> Option<(SignalSet, SignalSet)> {
+    let mut buffer = [0; 2048];
+    let status = procfs::read_task(tasks, tid, TaskFile::Status, &mut buffer)?;
+    Some((
+        proc_text::signals(status, "SigPnd:")?,
+        proc_text::signals(status, "ShdPnd:")?,
+    ))
+}
+
+impl Pending {
+    /// # Errors
+    /// Where `/proc` can't be read, or there is no room for the record.
+    pub(super) fn record(kept: SignalSet) -> Result<Self, Errno> {
+        let kept = kept.with(SignalSet::only(takeover::SIGNAL));
+        let mut desk = Desk {
+            records: Records::new(MOST),
+            kept,
+            outcome: Ok(()),
+        };
+        let has_others = roll::in_state(PARKED).next().is_some();
+        if has_others || !sys::pending().without(kept).is_empty() {
+            let tasks = sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY)?;
+            let outcome = look_at_all(tasks, &mut desk);
+            sys::close(tasks);
+            outcome?;
+        }
+        Ok(Self {
+            records: desk.records,
+        })
+    }
+
+    /// Gives each to whom it waited for.
+    pub(super) fn restore(&self) -> u32 {
+        let mut failed = 0;
+        for waiting in self.records.entries() {
+            let own = sys::gettid();
+            let tid = match waiting.0 {
+                0 => 0,
+                tid => roll::new_tid_of(tid).unwrap_or(own),
+            };
+            failed += u32::from(put_back(waiting, tid).is_err());
+        }
+        failed
+    }
+
+    pub(super) fn release(self) {
+        self.records.release();
+    }
+}
+
+fn look_at_all(tasks: i32, desk: &mut Desk) -> Result<(), Errno> {
+    let unreadable = Errno(libc::EPROTO);
+    let own = sys::gettid();
+    let (private, shared) = sets(tasks, own).ok_or(unreadable)?;
+    let (private, shared) = (private.without(desk.kept), shared.without(desk.kept));
+    if !private.is_empty() {
+        desk.copy(private, own)?;
+    }
+    // A signal that waits for both was copied as this thread's, which is one of the
+    // process's threads.
+    let shared = shared.without(private);
+    if !shared.is_empty() {
+        desk.copy(shared, 0)?;
+    }
+    for slot in roll::in_state(PARKED) {
+        let tid = slot.tid.load(Ordering::Relaxed);
+        let (private, _) = sets(tasks, tid).ok_or(unreadable)?;
+        if private.without(desk.kept).is_empty() {
+            continue;
+        }
+        DESK.store(ptr::from_mut(desk), Ordering::Release);
+        park::send_on_errand(slot, park::TELL_PENDING);
+        DESK.store(ptr::null_mut(), Ordering::Release);
+        core::mem::replace(&mut desk.outcome, Ok(()))?;
+    }
+    Ok(())
+}
+
+/// The part of a parked thread that signals wait for.
+pub(crate) fn tell_pending(slot: &Slot) {
+    // SAFETY: set for as long as the leader waits for this thread's errand, and the leader
+    // does not touch it meanwhile.
+    let Some(desk) = (unsafe { DESK.load(Ordering::Acquire).as_mut() }) else {
+        return;
+    };
+    let tid = slot.tid.load(Ordering::Relaxed);
+    let outcome = match sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY) {
+        Ok(tasks) => {
+            let private = sets(tasks, tid).map(|(private, _)| private.without(desk.kept));
+            sys::close(tasks);
+            match private {
+                Some(private) => desk.copy(private, tid),
+                None => Err(Errno(libc::EPROTO)),
+            }
+        }
+        Err(errno) => Err(errno),
+    };
+    desk.outcome = outcome;
+}

@@ -1,0 +1,192 @@
+//! Revive: in a copy, make every thread again that was parked when it was made.
+//!
+//! Each new thread starts on the parked one's stack, with its thread-local storage,
+//! registers itself with the kernel as that one was, and waits at a gate. When all are
+//! there they leave their signal handlers, which gives them back their registers, signal
+//! mask and alternate stack: none of them can tell.
+//!
+//! Until the gate is opened everything can be undone.
+//!
+//! Context: AS-SAFE. Called by [`crate::take`] and [`crate::classic`], after
+//! [`crate::split`].
+#![expect(unsafe_code, reason = "makes threads out of parked ones")]
+
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::mem::size_of;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::sys::{self, CloneArguments, Errno};
+use crate::threads::roll::{self, PARKED, Slot};
+use crate::threads::state::{self, ThreadState};
+use crate::threads::{stale, takeover};
+use crate::{arch, park};
+
+const SHUT: u32 = 0;
+const OPEN: u32 = 1;
+/// There will be no revival: whoever waits ends.
+const CALLED_OFF: u32 = 2;
+
+static GATE: AtomicU32 = AtomicU32::new(SHUT);
+/// How many threads are at the gate.
+static WAITING: AtomicU32 = AtomicU32::new(0);
+/// How many registrations and attributes could not be put back.
+static NOT_RESTORED: AtomicU32 = AtomicU32::new(0);
+
+/// What new threads inherit, so that each puts back only what differs.
+struct Inherited(UnsafeCell<Option<ThreadState>>);
+
+// SAFETY: written by the copy's only thread before it makes others, then only read.
+unsafe impl Sync for Inherited {}
+
+static INHERITED: Inherited = Inherited(UnsafeCell::new(None));
+
+/// How long to try again where the system has no room for a thread: those of the dead
+/// branch may still be counted.
+const PATIENCE_NS: u64 = 5_000_000_000;
+
+/// Makes the parked threads again, up to the gate. Gives how many of their registrations
+/// and attributes could not be put back.
+///
+/// # Errors
+/// EAGAIN where there is no room for another thread; none is left then, and the copy is
+/// what it was.
+///
+/// # Safety
+/// The calling thread must be the only one of a copy that was made while the others were
+/// parked.
+pub(crate) unsafe fn recreate() -> Result<u32, Errno> {
+    takeover::forget_all();
+    let own = ThreadState::record().map_err(|_| Errno(libc::EINVAL))?;
+    GATE.store(SHUT, Ordering::Relaxed);
+    WAITING.store(0, Ordering::Relaxed);
+    NOT_RESTORED.store(0, Ordering::Relaxed);
+    // SAFETY: this is the only thread.
+    unsafe { INHERITED.0.get().write(Some(own)) };
+    let deadline_ns = sys::now_ns() + PATIENCE_NS;
+    let mut made = 0;
+    for slot in roll::in_state(PARKED) {
+        if let Err(errno) = make(slot, deadline_ns) {
+            call_off(made);
+            return Err(errno);
+        }
+        made += 1;
+    }
+    wait_until_waiting(made);
+    park::expect_to_leave(made);
+    // SAFETY: the other threads wait at the gate, and read nothing of it.
+    let has_room = unsafe { stale::clear(made as usize + 1) };
+    let mut not_restored = NOT_RESTORED.load(Ordering::Acquire);
+    not_restored += u32::from(!has_room);
+    // SAFETY: as above; the threads are libc's own.
+    unsafe { stale::note(own.bases.fs, sys::gettid()) };
+    for slot in roll::in_state(PARKED) {
+        // SAFETY: the thread waits at the gate, and only reads.
+        let thread = unsafe { slot.known() }.state.bases.fs;
+        // SAFETY: as above.
+        unsafe { stale::note(thread, slot.new_tid.load(Ordering::Acquire)) };
+    }
+    Ok(not_restored)
+}
+
+/// Lets them run.
+pub(crate) fn open_gate() {
+    takeover::remove();
+    GATE.store(OPEN, Ordering::Release);
+    sys::futex_wake(&GATE, i32::MAX);
+}
+
+fn make(slot: &'static Slot, deadline_ns: u64) -> Result<(), Errno> {
+    // SAFETY: the slot is PARKED, and the thread that had it is in another process.
+    let known = unsafe { slot.known() };
+    let new_tid = slot.new_tid.as_ptr().expose_provenance();
+    let flags = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_FILES
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_THREAD
+        | libc::CLONE_SYSVSEM
+        | libc::CLONE_SETTLS
+        | libc::CLONE_PARENT_SETTID;
+    // What lies below the parked thread's stack pointer is its own, and free.
+    const BELOW: usize = 256;
+    let arguments = CloneArguments {
+        flags: u64::from(flags.unsigned_abs()),
+        parent_tid: new_tid as u64,
+        stack: (slot.stack() - BELOW) as u64,
+        stack_size: BELOW as u64,
+        tls: known.state.bases.fs as u64,
+        ..CloneArguments::default()
+    };
+    loop {
+        // SAFETY: the stack ends where the parked thread's stood, and all the memory that
+        // it needs is this copy's.
+        let answer = unsafe {
+            arch::spawn_parked(
+                (&raw const arguments).cast(),
+                size_of::<CloneArguments>(),
+                slot.place(),
+                begin,
+            )
+        };
+        if answer >= 0 {
+            return Ok(());
+        }
+        let errno = Errno(i32::try_from(-answer).unwrap_or(libc::EINVAL));
+        if errno != Errno(libc::EAGAIN) || sys::now_ns() >= deadline_ns {
+            return Err(errno);
+        }
+        sys::pause_ns(1_000_000);
+    }
+}
+
+fn wait_until_waiting(made: u32) {
+    loop {
+        let waiting = WAITING.load(Ordering::Acquire);
+        if waiting >= made {
+            return;
+        }
+        sys::futex_wait(&WAITING, waiting, Some(1_000_000));
+    }
+}
+
+fn call_off(made: u32) {
+    wait_until_waiting(made);
+    GATE.store(CALLED_OFF, Ordering::Release);
+    sys::futex_wake(&GATE, i32::MAX);
+    // A later attempt must not find them still here.
+    for slot in roll::in_state(PARKED) {
+        let tid = slot.new_tid.swap(0, Ordering::AcqRel);
+        while tid != 0 && sys::has_thread(tid) {
+            sys::pause_ns(100_000);
+        }
+    }
+}
+
+/// The first code of a new thread, on the parked one's stack, all signals blocked.
+unsafe extern "C" fn begin(place: *mut c_void) {
+    let Some(slot) = roll::by_address(place.addr()) else {
+        sys::exit_thread();
+    };
+    // SAFETY: written before this thread was made, and only read since.
+    let inherited = unsafe { &*INHERITED.0.get() };
+    if let Some(inherited) = inherited {
+        // SAFETY: nobody writes to it while this thread waits at the gate.
+        let failed = unsafe { slot.known() }
+            .state
+            .restore_in_new_thread(inherited);
+        NOT_RESTORED.fetch_add(failed, Ordering::AcqRel);
+    }
+    WAITING.fetch_add(1, Ordering::AcqRel);
+    sys::futex_wake(&WAITING, 1);
+    loop {
+        match GATE.load(Ordering::Acquire) {
+            SHUT => sys::futex_wait(&GATE, SHUT, None),
+            OPEN => return,
+            _ => {
+                state::forget_registrations();
+                sys::exit_thread();
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Memory: mapping it, and reading it carefully.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "memory system calls")]
+
+use core::ptr;
+
+use super::{Errno, Result, arg, check, gettid, plain};
+use crate::arch::syscall;
+
+/// process_vm_readv(2) on the calling process: a read that fails with EFAULT where a
+/// plain one would be a crash.
+///
+/// # Errors
+/// EFAULT where the range is not readable; ENOSYS, EPERM where the call is not to be had.
+pub(crate) fn read_own_memory(address: usize, into: &mut [u8]) -> Result<()> {
+    let local = [into.as_mut_ptr().expose_provenance(), into.len()];
+    let remote = [address, into.len()];
+    // SAFETY: the local vector names `into` alone; the remote one is only read.
+    let read = check(unsafe {
+        syscall(
+            libc::SYS_process_vm_readv,
+            [
+                arg(gettid()),
+                local.as_ptr().expose_provenance(),
+                1,
+                remote.as_ptr().expose_provenance(),
+                1,
+                0,
+            ],
+        )
+    })?;
+    if read == into.len() {
+        Ok(())
+    } else {
+        Err(Errno(libc::EFAULT))
+    }
+}
+
+/// Anonymous memory for the engine's own records, `None` when there is none left.
+/// Shared memory stays one across forks; private memory is copied.
+pub(crate) fn map_memory(length: usize, shared: bool) -> Option<ptr::NonNull<u8>> {
+    let sharing = if shared {
+        libc::MAP_SHARED
+    } else {
+        libc::MAP_PRIVATE
+    };
+    // SAFETY: a new anonymous mapping touches no memory in use.
+    let address = check(unsafe {
+        syscall(
+            libc::SYS_mmap,
+            [
+                0,
+                length,
+                arg(libc::PROT_READ | libc::PROT_WRITE),
+                arg(sharing | libc::MAP_ANONYMOUS),
+                arg(-1),
+                0,
+            ],
+        )
+    })
+    .ok()?;
+    ptr::NonNull::new(ptr::with_exposed_provenance_mut(address))
+}
+
+/// munmap(2)
+///
+/// # Safety
+/// Nothing may use the range any more.
+pub(crate) unsafe fn unmap_memory(start: ptr::NonNull<u8>, length: usize) {
+    // SAFETY: the caller's promise is the call's only condition.
+    let _ = unsafe {
+        syscall(
+            libc::SYS_munmap,
+            [start.as_ptr().expose_provenance(), length, 0, 0, 0, 0],
+        )
+    };
+}
+
+/// madvise(2)
+///
+/// # Errors
+/// EINVAL where the advice does not fit the mapping, ENOMEM where there is none.
+///
+/// # Safety
+/// The advice must not discard memory that is in use.
+pub(crate) unsafe fn advise(start: usize, length: usize, advice: i32) -> Result<()> {
+    plain(libc::SYS_madvise, [start, length, arg(advice)]).map(drop)
+}
+
+/// mlock2(2): keeps a range in memory, all of it now or each page once it is touched.
+///
+/// # Errors
+/// ENOMEM, EPERM where the limit is lower; EAGAIN.
+pub(crate) fn lock_memory(start: usize, length: usize, on_fault: bool) -> Result<()> {
+    let flags = if on_fault {
+        libc::MLOCK_ONFAULT as usize
+    } else {
+        0
+    };
+    plain(libc::SYS_mlock2, [start, length, flags]).map(drop)
+}
+
+/// mlockall(2)
+///
+/// # Errors
+/// ENOMEM, EPERM where the limit is lower.
+pub(crate) fn lock_all_memory(flags: i32) -> Result<()> {
+    plain(libc::SYS_mlockall, [arg(flags)]).map(drop)
+}
+
+/// mprotect(PROT_NONE) of memory that is not in use.
+///
+/// # Errors
+/// ENOMEM.
+pub(crate) fn protect_from_all(start: usize, length: usize) -> Result<()> {
+    plain(libc::SYS_mprotect, [start, length, arg(libc::PROT_NONE)]).map(drop)
+}

@@ -1,0 +1,207 @@
+//! Processes: who this is, making them, waiting for them, ending.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "process system calls")]
+
+use core::ffi::c_int;
+use core::mem::{MaybeUninit, size_of};
+
+use super::{Result, arg, check, plain, small, with};
+use crate::arch::{SYS_CLONE3, syscall};
+
+/// getpid(2)
+pub fn getpid() -> i32 {
+    plain(libc::SYS_getpid, [0; 6]).map_or(0, small)
+}
+
+/// getppid(2)
+pub fn getppid() -> i32 {
+    plain(libc::SYS_getppid, [0; 6]).map_or(0, small)
+}
+
+/// exit_group(2)
+pub fn exit_group(code: i32) -> ! {
+    loop {
+        let _ = plain(libc::SYS_exit_group, [arg(code), 0, 0, 0, 0, 0]);
+    }
+}
+
+/// `struct clone_args` of the first version, 64 bytes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CloneArguments {
+    pub(crate) flags: u64,
+    pub(crate) pidfd: u64,
+    pub(crate) child_tid: u64,
+    pub(crate) parent_tid: u64,
+    pub(crate) exit_signal: u64,
+    pub(crate) stack: u64,
+    pub(crate) stack_size: u64,
+    pub(crate) tls: u64,
+}
+
+/// Which side of a fork this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The caller, with the copy's pid.
+    Original(i32),
+    /// The copy.
+    Copy,
+}
+
+/// clone3(2) as a fork: a new process on a copy of all memory, this stack included.
+/// Unlike libc's `fork` it takes no locks and runs no handlers.
+///
+/// # Safety
+/// The copy has the calling thread alone: it must do nothing that waits for another
+/// thread, and must not return into code that believes there are others.
+///
+/// # Errors
+/// EAGAIN, ENOMEM and kin; ENOSYS where a filter hides the call.
+#[inline(always)]
+pub(crate) unsafe fn fork(flags: i32, exit_signal: i32) -> Result<Side> {
+    let arguments = CloneArguments {
+        flags: u64::from(flags.unsigned_abs()),
+        exit_signal: u64::from(exit_signal.unsigned_abs()),
+        ..CloneArguments::default()
+    };
+    // SAFETY: the arguments are of the size given, and name no stack, so that both sides
+    // go on here, each in memory of its own.
+    let pid = check(unsafe {
+        syscall(
+            SYS_CLONE3,
+            [
+                (&raw const arguments).expose_provenance(),
+                size_of::<CloneArguments>(),
+                0,
+                0,
+                0,
+                0,
+            ],
+        )
+    })?;
+    Ok(if pid == 0 {
+        Side::Copy
+    } else {
+        Side::Original(small(pid))
+    })
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChildState {
+    /// CLD_EXITED, CLD_KILLED, CLD_DUMPED, CLD_STOPPED, CLD_CONTINUED.
+    pub(crate) code: i32,
+    /// The exit code or the signal.
+    pub(crate) status: i32,
+}
+
+/// waitid(2) for one child, whatever signal it ends with.
+///
+/// # Errors
+/// EINTR; ECHILD where it is no child.
+pub(crate) fn wait_for_child(pid: i32, options: i32) -> Result<ChildState> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: waitid writes one siginfo, which the slot has room for.
+    check(unsafe {
+        syscall(
+            libc::SYS_waitid,
+            [
+                libc::P_PID as usize,
+                arg(pid),
+                info.as_mut_ptr().expose_provenance(),
+                arg(options | libc::__WALL),
+                0,
+                0,
+            ],
+        )
+    })?;
+    // SAFETY: all-zero is a valid siginfo, and the kernel has filled it in.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: waitid fills in the SIGCHLD member of the union.
+    let status = unsafe { info.si_status() };
+    Ok(ChildState {
+        code: info.si_code,
+        status,
+    })
+}
+
+/// waitid(2) on any child that has ended, without reaping it. Children that end without
+/// a SIGCHLD are not counted.
+pub(crate) fn has_ended_child() -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: waitid writes one siginfo, which the slot has room for.
+    let answer = check(unsafe {
+        syscall(
+            libc::SYS_waitid,
+            [
+                libc::P_ALL as usize,
+                0,
+                info.as_mut_ptr().expose_provenance(),
+                arg(options),
+                0,
+                0,
+            ],
+        )
+    });
+    // SAFETY: all-zero is a valid siginfo, and the kernel may have filled it in.
+    answer.is_ok() && unsafe { info.assume_init() }.si_signo == libc::SIGCHLD
+}
+
+pub(super) fn prctl(option: c_int, argument: usize) -> Result<usize> {
+    // SAFETY: every use below passes what the option expects; see there.
+    check(unsafe { syscall(libc::SYS_prctl, [arg(option), argument, 0, 0, 0, 0]) })
+}
+
+/// prctl(PR_SET_PDEATHSIG): the signal this process gets when its parent dies; 0 for none.
+pub fn set_parent_death_signal(signal: i32) {
+    let _ = prctl(libc::PR_SET_PDEATHSIG, arg(signal));
+}
+
+/// prctl(PR_GET_PDEATHSIG)
+pub(crate) fn parent_death_signal() -> i32 {
+    let mut signal = 0_i32;
+    // The option writes one int there.
+    let _ = prctl(
+        libc::PR_GET_PDEATHSIG,
+        (&raw mut signal).expose_provenance(),
+    );
+    signal
+}
+
+/// pidfd_open(2)
+///
+/// # Errors
+/// ESRCH, EMFILE.
+pub(crate) fn pidfd_open(pid: i32) -> Result<i32> {
+    plain(libc::SYS_pidfd_open, [arg(pid), 0, 0, 0, 0, 0]).map(small)
+}
+
+/// prctl(PR_GET_CHILD_SUBREAPER)
+pub(crate) fn is_subreaper() -> bool {
+    let mut answer = 0_i32;
+    // The option writes one int there.
+    let _ = prctl(
+        libc::PR_GET_CHILD_SUBREAPER,
+        (&raw mut answer).expose_provenance(),
+    );
+    answer != 0
+}
+
+/// prctl(PR_SET_CHILD_SUBREAPER)
+pub(crate) fn set_subreaper(on: bool) {
+    let _ = prctl(libc::PR_SET_CHILD_SUBREAPER, usize::from(on));
+}
+
+/// getresuid(2) and getresgid(2): real, effective and saved, of user and group.
+pub(crate) fn credentials() -> [u32; 6] {
+    let mut ids = [0_u32; 6];
+    let at = ids.as_mut_ptr().expose_provenance();
+    for (call, first) in [(libc::SYS_getresuid, 0), (libc::SYS_getresgid, 3)] {
+        let place = at + first * size_of::<u32>();
+        // SAFETY: writes three ids, each of them a live part of `ids`.
+        let _ = unsafe { with(call, [place, place + 4, place + 8]) };
+    }
+    ids
+}

@@ -1,0 +1,230 @@
+//! Where libc keeps what it registers with the kernel for a thread: found out at the
+//! start, by asking both, and never assumed.
+//!
+//! If the two don't agree, threads can't be made again, and takes with more than one are
+//! refused.
+//!
+//! Context: [`discover`] is IN-PROCESS; the rest is AS-SAFE.
+#![expect(unsafe_code, reason = "looks libc's variables up, and reads them")]
+
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
+
+use crate::arch::{self, SegmentBases};
+use crate::sys::{self, Errno};
+
+/// Not looked yet.
+const UNKNOWN: u32 = 0;
+/// libc and the kernel agree.
+const AGREED: u32 = 1;
+
+/// UNKNOWN, AGREED, or 2 and more: what they disagree on.
+static VERDICT: AtomicU32 = AtomicU32::new(UNKNOWN);
+/// From a thread's FS base to its restartable sequences' area.
+static RSEQ_OFFSET: AtomicIsize = AtomicIsize::new(0);
+/// The length that area is registered with; 0 where libc registers none.
+static RSEQ_LENGTH: AtomicUsize = AtomicUsize::new(0);
+/// From a thread's FS base to the word that the kernel clears at its end, which is libc's
+/// cached tid.
+static TID_OFFSET: AtomicUsize = AtomicUsize::new(0);
+
+/// libc's own structure of a thread begins at the FS base and is shorter than this.
+const THREAD_BYTES: usize = 0x4000;
+
+/// What libc and the kernel disagree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Disagreement {
+    /// The word that holds the thread's id.
+    Tid = 2,
+    /// The list of robust mutexes.
+    RobustList = 3,
+    /// The area of restartable sequences.
+    Rseq = 4,
+    /// The thread's base address.
+    Base = 5,
+    /// The processor keeps a second stack of return addresses.
+    ShadowStack = 6,
+}
+
+impl Disagreement {
+    /// By its number.
+    pub const fn from_number(number: u32) -> Option<Self> {
+        Some(match number {
+            2 => Self::Tid,
+            3 => Self::RobustList,
+            4 => Self::Rseq,
+            5 => Self::Base,
+            6 => Self::ShadowStack,
+            _ => return None,
+        })
+    }
+
+    /// What it is, for a person.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Tid => "the word where libc keeps a thread's id is not where it should be",
+            Self::RobustList => {
+                "the list of robust mutexes is not where libc keeps what it knows of a thread"
+            }
+            Self::Rseq => "the area of restartable sequences is not where libc says it is",
+            Self::Base => "the thread's own memory is not where the processor says it is",
+            Self::ShadowStack => {
+                "the processor guards return addresses with a shadow stack, which can't be made again"
+            }
+        }
+    }
+}
+
+/// Looks at the calling thread, once a process: before the first take, in a process that
+/// is no copy.
+pub fn discover() {
+    if VERDICT.load(Ordering::Acquire) == UNKNOWN {
+        let verdict = match look() {
+            Ok(()) => AGREED,
+            Err(disagreement) => disagreement as u32,
+        };
+        VERDICT.store(verdict, Ordering::Release);
+    }
+}
+
+/// What libc and the kernel disagree on, if anything.
+pub(crate) fn disagreement() -> Option<Disagreement> {
+    match VERDICT.load(Ordering::Acquire) {
+        AGREED => None,
+        UNKNOWN => Some(Disagreement::Base),
+        other => Disagreement::from_number(other),
+    }
+}
+
+/// Reads a word of the thread's own memory.
+///
+/// # Safety
+/// There must be such a word, which the calling thread may read.
+unsafe fn read<T: Copy>(address: usize) -> T {
+    // SAFETY: the caller's promise.
+    unsafe { core::ptr::with_exposed_provenance::<T>(address).read_volatile() }
+}
+
+/// A variable of libc's, where it has one of that name.
+fn variable<T: Copy>(name: &CStr) -> Option<T> {
+    // SAFETY: a NUL-terminated name, as a CStr is.
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    // SAFETY: a variable of libc's of this type, by its documented name.
+    (!address.is_null()).then(|| unsafe { address.cast::<T>().read() })
+}
+
+fn look() -> Result<(), Disagreement> {
+    if arch::has_shadow_stack() {
+        return Err(Disagreement::ShadowStack);
+    }
+    let base = SegmentBases::of_this_thread().fs;
+    // SAFETY: pthread_self takes nothing and gives an opaque number, which is the address
+    // of libc's structure.
+    let own = unsafe { libc::pthread_self() };
+    if own as u64 != base as u64 {
+        return Err(Disagreement::Base);
+    }
+
+    let address = sys::tid_address().map_err(|_| Disagreement::Tid)?;
+    let offset = address.wrapping_sub(base);
+    // SAFETY: checked first to lie within libc's structure of this thread.
+    if offset >= THREAD_BYTES || unsafe { read::<i32>(address) } != sys::gettid() {
+        return Err(Disagreement::Tid);
+    }
+    // What libc tells debuggers: size in bits, number of elements, offset.
+    if let Some([bits, _, told]) = variable::<[u32; 3]>(c"_thread_db_pthread_tid")
+        && (bits != 32 || told as usize != offset)
+    {
+        return Err(Disagreement::Tid);
+    }
+    TID_OFFSET.store(offset, Ordering::Relaxed);
+
+    let (head, length) = sys::robust_list().map_err(|_| Disagreement::RobustList)?;
+    if length != 24 || head.wrapping_sub(base) >= THREAD_BYTES {
+        return Err(Disagreement::RobustList);
+    }
+
+    // glibc 2.35 and newer.
+    let (Some(offset), Some(size)) = (
+        variable::<isize>(c"__rseq_offset"),
+        variable::<u32>(c"__rseq_size"),
+    ) else {
+        return Ok(());
+    };
+    if size == 0 {
+        return Ok(());
+    }
+    RSEQ_OFFSET.store(offset, Ordering::Relaxed);
+    let area = base.wrapping_add_signed(offset);
+    let length = registered_length(area, size as usize).ok_or(Disagreement::Rseq)?;
+    RSEQ_LENGTH.store(length, Ordering::Relaxed);
+    Ok(())
+}
+
+/// The length with which the calling thread's area is registered: the kernel says of it,
+/// and of no other, that it is registered already.
+fn registered_length(area: usize, told: usize) -> Option<usize> {
+    const AT_RSEQ_FEATURE_SIZE: u64 = 27;
+    const AT_RSEQ_ALIGN: u64 = 28;
+    // SAFETY: getauxval takes a number.
+    let feature = unsafe { libc::getauxval(AT_RSEQ_FEATURE_SIZE) };
+    // SAFETY: as above.
+    let align = unsafe { libc::getauxval(AT_RSEQ_ALIGN) };
+    let feature = usize::try_from(feature).unwrap_or(0);
+    let align = usize::try_from(align).unwrap_or(0).max(1);
+    if !is_registered(area) {
+        return None;
+    }
+    [32, feature.next_multiple_of(align), told, feature.max(32)]
+        .into_iter()
+        .filter(|&length| length >= 32)
+        // SAFETY: the area is registered, so the kernel refuses, and says why.
+        .find(|&length| unsafe { sys::register_rseq(area, length) } == Err(Errno(libc::EBUSY)))
+}
+
+/// Whether a thread's area is registered: the kernel keeps the processor's number in it,
+/// and libc a negative one until then.
+fn is_registered(area: usize) -> bool {
+    // SAFETY: libc has an area of at least 32 bytes there for every thread.
+    let processor = unsafe { read::<i32>(area + 4) };
+    processor >= 0
+}
+
+/// The registered area of the thread with this FS base; 0 where there is none.
+pub(crate) fn rseq_of(base: usize) -> usize {
+    if RSEQ_LENGTH.load(Ordering::Relaxed) == 0 || VERDICT.load(Ordering::Acquire) != AGREED {
+        return 0;
+    }
+    let area = base.wrapping_add_signed(RSEQ_OFFSET.load(Ordering::Relaxed));
+    if is_registered(area) { area } else { 0 }
+}
+
+/// The length that areas are registered with.
+pub(crate) fn rseq_length() -> usize {
+    RSEQ_LENGTH.load(Ordering::Relaxed)
+}
+
+/// Where libc caches the tid of the thread with this handle; `None` where that was not
+/// found out.
+pub fn cached_tid_address(thread: usize) -> Option<usize> {
+    let offset = TID_OFFSET.load(Ordering::Relaxed);
+    (offset != 0 && VERDICT.load(Ordering::Acquire) == AGREED).then(|| thread + offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libc_and_the_kernel_agree_here() {
+        // In a thread of its own: it must look like any other.
+        discover();
+        assert_eq!(disagreement(), None);
+        let base = SegmentBases::of_this_thread().fs;
+        let address = cached_tid_address(base).expect("it was found out");
+        // SAFETY: it was checked to be this word.
+        assert_eq!(unsafe { read::<i32>(address) }, sys::gettid());
+        assert!(rseq_of(base) != 0 || rseq_length() == 0);
+    }
+}

@@ -1,0 +1,170 @@
+//! What is to be done by the program's first thread, whichever thread has been asked:
+//! the copy's only thread is the one that makes it, and its id is the process's id. If
+//! that were another one, the copy would have the wrong thread for its first.
+//!
+//! A program whose first thread has ended goes on with the others; there any thread will
+//! do.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "hands a function to another thread")]
+
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use libc::ucontext_t;
+
+use super::glimpse::{Asleep, Glimpse};
+use super::{own_stack, restart, takeover};
+use crate::procfs::{self, TaskFile};
+use crate::sys::{self, Errno};
+use crate::wire::{Obstacle, Step};
+use crate::{park, proc_text};
+
+/// Nothing is wanted of the leader.
+const IDLE: u32 = 0;
+/// It has been sent the signal.
+const CALLED: u32 = 1;
+/// It is at it.
+const AT_IT: u32 = 2;
+/// It has done it.
+const DONE: u32 = 3;
+/// There is no memory for its stack.
+const FAILED: u32 = 4;
+
+static STATE: AtomicU32 = AtomicU32::new(IDLE);
+
+struct Errand {
+    function: unsafe fn(*mut c_void),
+    argument: *mut c_void,
+    glimpse: Glimpse,
+}
+
+struct Place(UnsafeCell<Option<Errand>>);
+
+// SAFETY: written by the thread whose turn it is, before it sets CALLED (release), and
+// read by the leader after it has seen that (acquire).
+unsafe impl Sync for Place {}
+
+static ERRAND: Place = Place(UnsafeCell::new(None));
+
+/// How long the leader may take to come.
+const PATIENCE_NS: u64 = 1_000_000_000;
+
+/// What the signal carries that calls the leader: an address of ours, which no slot has.
+pub(crate) fn call_value() -> usize {
+    STATE.as_ptr().expose_provenance()
+}
+
+/// Whether the first thread of this process has ended while others live.
+fn is_gone(tasks: i32) -> bool {
+    let mut buffer = [0; 320];
+    procfs::read_task(tasks, sys::getpid(), TaskFile::Stat, &mut buffer)
+        .and_then(proc_text::stat)
+        .is_none_or(|stat| matches!(stat.state, b'Z' | b'X'))
+}
+
+/// Calls `function(argument)` in the program's first thread, on the engine's own stack,
+/// and comes back when it has. In a copy of the process this thread comes back too, once
+/// the copy's first thread has revived it.
+///
+/// # Errors
+/// [`Obstacle::Unparked`] where the first thread does not come; nothing has been called
+/// then.
+///
+/// # Safety
+/// It must be the caller's turn, all signals of the program but the trigger must be
+/// blocked, and `function` must be fit to run in a signal handler.
+pub unsafe fn run(function: unsafe fn(*mut c_void), argument: *mut c_void) -> Result<(), Obstacle> {
+    let failed = |errno: Errno| Obstacle::Failed(Step::Park, errno.0);
+    let leader = sys::getpid();
+    if sys::gettid() == leader {
+        // SAFETY: the caller's promise.
+        return unsafe { own_stack::run(function, argument) }.map_err(failed);
+    }
+    let tasks = sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY).map_err(failed)?;
+    if is_gone(tasks) {
+        sys::close(tasks);
+        // SAFETY: the caller's promise.
+        return unsafe { own_stack::run(function, argument) }.map_err(failed);
+    }
+    let glimpse = Glimpse::of(tasks, leader);
+    let called = call(leader, function, argument, glimpse);
+    let answer = called.and_then(|()| wait_for_leader(leader, tasks));
+    sys::close(tasks);
+    answer
+}
+
+fn call(
+    leader: i32,
+    function: unsafe fn(*mut c_void),
+    argument: *mut c_void,
+    glimpse: Glimpse,
+) -> Result<(), Obstacle> {
+    let failed = |errno: Errno| Obstacle::Failed(Step::Park, errno.0);
+    // SAFETY: see `Place`: it is this thread's turn, and nothing has been called.
+    unsafe {
+        ERRAND.0.get().write(Some(Errand {
+            function,
+            argument,
+            glimpse,
+        }));
+    }
+    takeover::install().map_err(failed)?;
+    STATE.store(CALLED, Ordering::Release);
+    takeover::send(leader, call_value()).map_err(|errno| {
+        STATE.store(IDLE, Ordering::Release);
+        takeover::remove();
+        failed(errno)
+    })
+}
+
+fn wait_for_leader(leader: i32, tasks: i32) -> Result<(), Obstacle> {
+    let deadline = sys::now_ns() + PATIENCE_NS;
+    loop {
+        match STATE.load(Ordering::Acquire) {
+            DONE => return Ok(()),
+            FAILED => return Err(Obstacle::Failed(Step::Park, libc::ENOMEM)),
+            state => sys::futex_wait(&STATE, state, Some(20_000_000)),
+        }
+        // Once it is at it, it takes as long as it takes.
+        if sys::now_ns() >= deadline
+            && STATE
+                .compare_exchange(CALLED, IDLE, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+        {
+            let obstacle = park::unparked(tasks, leader);
+            takeover::remove();
+            return Err(obstacle);
+        }
+    }
+}
+
+/// The leader's part, in its handler.
+///
+/// # Safety
+/// `context` must be the third argument of the running handler.
+pub(crate) unsafe fn answer(context: *mut ucontext_t) {
+    let at_it = STATE.compare_exchange(CALLED, AT_IT, Ordering::AcqRel, Ordering::Acquire);
+    if at_it.is_err() {
+        // It has come too late.
+        // SAFETY: the caller's promise.
+        unsafe { restart::restart_interrupted_call(context) };
+        return;
+    }
+    // SAFETY: see `Place`: CALLED was seen.
+    let Some(errand) = (unsafe { (*ERRAND.0.get()).take() }) else {
+        return;
+    };
+    // SAFETY: the caller's promise.
+    let elapsed_ns = unsafe { restart::elapsed_ns(context, &errand.glimpse, Asleep::now) };
+    // SAFETY: as the thread that has called has promised `run`.
+    let state = match unsafe { own_stack::run(errand.function, errand.argument) } {
+        Ok(()) => DONE,
+        Err(_) => FAILED,
+    };
+    STATE.store(state, Ordering::Release);
+    sys::futex_wake(&STATE, i32::MAX);
+    // SAFETY: the caller's promise.
+    unsafe { restart::restart(context, &errand.glimpse, elapsed_ns) };
+}

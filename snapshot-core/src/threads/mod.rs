@@ -1,0 +1,17 @@
+//! Every thread of the program: where each of them stands, what the kernel keeps of it,
+//! how it is reached, and how its interrupted call goes on.
+//!
+//! Context: AS-SAFE.
+
+pub mod glimpse;
+pub mod layout;
+pub(crate) mod leader;
+pub mod limits;
+pub mod mutexes;
+pub(crate) mod own_stack;
+pub mod restart;
+pub(crate) mod roll;
+pub mod stale;
+pub(crate) mod state;
+pub(crate) mod takeover;
+pub mod turn;

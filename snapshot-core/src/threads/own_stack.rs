@@ -1,0 +1,87 @@
+//! A stack of our own, for what is too much for a signal handler's: Rust's alternate
+//! stacks have 8 KB, of which a frame with AVX-512 registers takes nearly half.
+//!
+//! There is one, for the one thread whose turn it is; see [`super::turn`]. While it is in
+//! use the thread has no alternate stack: a second signal would begin at its top again,
+//! over the first one's frame.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "switches stacks")]
+
+use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::arch;
+use crate::sys::{self, AlternateStack};
+
+const BYTES: usize = 256 << 10;
+/// Below it: an overflow must be a crash, and not a write into something else.
+const GUARD: usize = 4096;
+
+/// Where it ends; 0 until it is made.
+static TOP: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes the stack, once.
+///
+/// # Errors
+/// ENOMEM.
+pub(crate) fn prepare() -> sys::Result<usize> {
+    let top = TOP.load(Ordering::Acquire);
+    if top != 0 {
+        return Ok(top);
+    }
+    let memory = sys::map_memory(GUARD + BYTES, false).ok_or(sys::Errno(libc::ENOMEM))?;
+    let start = memory.as_ptr().expose_provenance();
+    sys::protect_from_all(start, GUARD)?;
+    let top = start + GUARD + BYTES;
+    TOP.store(top, Ordering::Release);
+    Ok(top)
+}
+
+struct Errand {
+    function: unsafe fn(*mut c_void),
+    argument: *mut c_void,
+    alternate: Option<AlternateStack>,
+}
+
+/// Calls `function(argument)` on it.
+///
+/// # Errors
+/// ENOMEM where there is no memory for it; nothing has been called then.
+///
+/// # Safety
+/// It must be the caller's turn. `function` may come back twice, in two processes.
+pub(crate) unsafe fn run(
+    function: unsafe fn(*mut c_void),
+    argument: *mut c_void,
+) -> sys::Result<()> {
+    let top = prepare()?;
+    let mut errand = Errand {
+        function,
+        argument,
+        alternate: sys::alternate_stack().ok(),
+    };
+    // SAFETY: the stack is ours, and by the caller's promise nobody else is on it; the
+    // argument outlives the call.
+    unsafe {
+        arch::on_stack(
+            ptr::with_exposed_provenance_mut(top),
+            there,
+            (&raw mut errand).cast(),
+        );
+    }
+    Ok(())
+}
+
+unsafe extern "C" fn there(errand: *mut c_void) {
+    // SAFETY: `run` passes a live errand.
+    let errand = unsafe { &mut *errand.cast::<Errand>() };
+    let _ = sys::set_alternate_stack(&AlternateStack::NONE);
+    // SAFETY: as `run`'s caller has promised.
+    unsafe { (errand.function)(errand.argument) };
+    if let Some(alternate) = &errand.alternate {
+        // Whether the thread was on it is the kernel's to say, not ours to set.
+        let _ = sys::set_alternate_stack(&alternate.at_rest());
+    }
+}

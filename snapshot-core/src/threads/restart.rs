@@ -1,0 +1,225 @@
+//! The call that a thread was interrupted in goes on as if nothing had happened.
+//!
+//! SA_RESTART does not cover calls with a timeout (poll, select, nanosleep, ...): they
+//! return EINTR, and a program that never expected a signal takes that for an error. So
+//! the call is issued again, with the time that was left.
+//!
+//! Its number is not in a signal frame. It is known from a glimpse of the thread before
+//! the signal; or from the agent's own `syscall` function, which leaves it on the stack;
+//! or from the code before the return address, as libc's wrappers are written.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "rewrites registers in a signal frame")]
+
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use super::glimpse::{Asleep, Glimpse};
+use super::limits::{self, Limit};
+use crate::arch::{self, SyscallFrame};
+use crate::sys::{self, SignalSet};
+
+/// Where a function `syscall` that leaves the number on the stack returns from the
+/// kernel; 0 where there is none.
+static SYSCALL_RETURN: AtomicUsize = AtomicUsize::new(0);
+
+/// Calls that could not be issued again, since their number was not to be known.
+static LOST: AtomicU32 = AtomicU32::new(0);
+
+/// Tells of a `syscall` function that has pushed the call's number just before the
+/// kernel's return address `address`.
+pub fn set_syscall_return(address: usize) {
+    SYSCALL_RETURN.store(address, Ordering::Release);
+}
+
+/// How many calls have returned EINTR because of us since the last look.
+pub(crate) fn take_lost() -> u32 {
+    LOST.swap(0, Ordering::AcqRel)
+}
+
+/// Makes the interrupted call of a handler's context start again, if it was cut short
+/// by the signal that is being handled. Nothing is known of how long it had lasted.
+///
+/// # Safety
+/// `context` must be the third argument of the running handler.
+pub unsafe fn restart_interrupted_call(context: *mut libc::ucontext_t) {
+    // SAFETY: the caller's promise.
+    unsafe { restart(context, &Glimpse::default(), None) }
+}
+
+/// A thread that our trigger's handler has interrupted, of which nothing was known before.
+///
+/// If the supervisor has sent the signal it had a glimpse of the thread first, and tells
+/// of it in the course of the take; by then it is too late to look at the clock.
+#[derive(Debug)]
+pub struct Interrupted {
+    context: *mut libc::ucontext_t,
+    /// When it was woken, on which processor.
+    woken: Option<Asleep>,
+}
+
+impl Interrupted {
+    /// Looks at the clock, if the thread was in a call that was cut short.
+    ///
+    /// # Safety
+    /// `context` must be the third argument of the running handler, and the answer must
+    /// not be used after it.
+    pub unsafe fn note(context: *mut libc::ucontext_t) -> Self {
+        // SAFETY: the caller's promise.
+        let mut frame = unsafe { SyscallFrame::new(context) };
+        let was_cut_short = frame.result_if_in_syscall() == Some(-i64::from(libc::EINTR));
+        Self {
+            context,
+            woken: was_cut_short.then(Asleep::now).flatten(),
+        }
+    }
+
+    /// Makes the call start again.
+    ///
+    /// # Safety
+    /// The handler must still be running.
+    pub unsafe fn go_on(self, glimpse: &Glimpse) {
+        // SAFETY: the caller's promise.
+        let elapsed_ns = unsafe { elapsed_ns(self.context, glimpse, || self.woken) };
+        // SAFETY: as above.
+        unsafe { restart(self.context, glimpse, elapsed_ns) };
+    }
+}
+
+/// How long the thread that was interrupted in `context` had been in the call of which
+/// there is a glimpse, where that matters. `woken` says when and where it was woken.
+///
+/// # Safety
+/// As above.
+pub(crate) unsafe fn elapsed_ns(
+    context: *mut libc::ucontext_t,
+    glimpse: &Glimpse,
+    woken: impl FnOnce() -> Option<Asleep>,
+) -> Option<u64> {
+    let asleep = glimpse.asleep?;
+    let call = glimpse.call?;
+    // SAFETY: the caller's promise.
+    let mut frame = unsafe { SyscallFrame::new(context) };
+    let first = [*frame.argument(0), *frame.argument(1)];
+    if frame.result_if_in_syscall() != Some(-i64::from(libc::EINTR))
+        || !glimpse.is_of(frame.position(), first)
+    {
+        return None;
+    }
+    let (elapsed_ns, is_exact) = asleep.until(woken()?)?;
+    let limit_ns = limit_ns(
+        limits::of_call(call.number, &call.arguments)?,
+        &call.arguments,
+    )?;
+    // An estimate must not end a call early that has hardly begun.
+    (is_exact || elapsed_ns < limit_ns).then_some(elapsed_ns)
+}
+
+/// How much time a call was given.
+fn limit_ns(limit: Limit, arguments: &[u64; 6]) -> Option<u64> {
+    match limit {
+        Limit::Milliseconds(index) => {
+            limits::milliseconds(arguments[index])?.checked_mul(1_000_000)
+        }
+        Limit::Time(index) => limits::read_time_ns(arguments[index]),
+        Limit::Socket { receives } => limits::socket_limit_ns(arguments[0], receives),
+    }
+}
+
+/// Makes the interrupted call of a context start again.
+///
+/// # Safety
+/// As [`restart_interrupted_call`].
+pub(crate) unsafe fn restart(
+    context: *mut libc::ucontext_t,
+    glimpse: &Glimpse,
+    elapsed_ns: Option<u64>,
+) {
+    // SAFETY: the caller's promise.
+    let mask = unsafe { &raw const (*context).uc_sigmask };
+    // SAFETY: a `sigset_t` begins with the kernel's set of 64 bits.
+    let mask = SignalSet(unsafe { mask.cast::<u64>().read() });
+    // SAFETY: the caller's promise; no other reference into the context is alive.
+    let mut frame = unsafe { SyscallFrame::new(context) };
+    if frame.result_if_in_syscall() != Some(-i64::from(libc::EINTR)) {
+        return;
+    }
+    // Another signal that the program would be interrupted by: its EINTR is genuine.
+    if !sys::pending().without(mask).is_empty() {
+        return;
+    }
+    let Some(number) = number_of(&mut frame, glimpse) else {
+        LOST.fetch_add(1, Ordering::AcqRel);
+        return;
+    };
+    match number {
+        // The kernel has written the time left where the caller wanted it, if anywhere.
+        libc::SYS_nanosleep if *frame.argument(1) != 0 => {
+            *frame.argument(0) = *frame.argument(1);
+        }
+        libc::SYS_clock_nanosleep
+            if *frame.argument(3) != 0
+                && *frame.argument(1) & i64::from(libc::TIMER_ABSTIME) == 0 =>
+        {
+            *frame.argument(2) = *frame.argument(3);
+        }
+        _ => {
+            if let Some(elapsed_ns) = elapsed_ns
+                && shorten(&mut frame, number, elapsed_ns)
+            {
+                return;
+            }
+        }
+    }
+    frame.rewind(number);
+}
+
+/// The number of the interrupted call.
+fn number_of(frame: &mut SyscallFrame<'_>, glimpse: &Glimpse) -> Option<i64> {
+    let (program, stack) = frame.position();
+    let first = [*frame.argument(0), *frame.argument(1)];
+    if let Some(call) = glimpse.call
+        && glimpse.is_of((program, stack), first)
+        // The number of the call that it had restarted is what is wanted.
+        && call.number != libc::SYS_restart_syscall
+    {
+        return Some(call.number);
+    }
+    if program == SYSCALL_RETURN.load(Ordering::Acquire) {
+        let mut number = [0; 8];
+        sys::read_own_memory(stack, &mut number).ok()?;
+        return Some(i64::from_ne_bytes(number));
+    }
+    frame.number_from_code()
+}
+
+/// Gives a call that starts again the time that is left; true where it starts again in
+/// another way than by itself.
+fn shorten(frame: &mut SyscallFrame<'_>, number: i64, elapsed_ns: u64) -> bool {
+    let arguments = core::array::from_fn(|index| frame.argument(index).cast_unsigned());
+    let Some(limit) = limits::of_call(number, &arguments) else {
+        return false;
+    };
+    let Some(left_ns) = limit_ns(limit, &arguments).map(|limit| limit.saturating_sub(elapsed_ns))
+    else {
+        return false;
+    };
+    match limit {
+        Limit::Milliseconds(index) => {
+            *frame.argument(index) = i64::try_from(left_ns.div_ceil(1_000_000)).unwrap_or(0);
+            false
+        }
+        Limit::Time(index) => {
+            *frame.argument(index) = limits::place_time(left_ns).cast_signed() as i64;
+            false
+        }
+        Limit::Socket { receives } => {
+            let events = if receives {
+                libc::POLLIN
+            } else {
+                libc::POLLOUT
+            };
+            arch::wait_first(frame, number, events, left_ns);
+            true
+        }
+    }
+}

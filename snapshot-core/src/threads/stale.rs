@@ -1,0 +1,117 @@
+//! The ids that libc has cached of its threads, and the ones they have really got in a
+//! revived copy.
+//!
+//! A revived thread has a new id, but libc's cached one stays as it was: a mutex that was
+//! held at the snapshot is owned by the old number, and under a new one would never
+//! unlock. What asks the kernel by the cached id must be told the real one; the agent
+//! does, with what is written down here.
+//!
+//! Context: AS-SAFE. Written while the process is parked, read at any time.
+#![expect(
+    unsafe_code,
+    reason = "keeps its list in memory that it maps, and reads libc's"
+)]
+
+use core::ptr;
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+
+use super::layout;
+use crate::sys;
+
+#[repr(C)]
+struct Entry {
+    thread: AtomicUsize,
+    cached: AtomicI32,
+    real: AtomicI32,
+}
+
+static LIST: AtomicPtr<Entry> = AtomicPtr::new(ptr::null_mut());
+static ROOM: AtomicUsize = AtomicUsize::new(0);
+static LENGTH: AtomicUsize = AtomicUsize::new(0);
+
+fn entries() -> &'static [Entry] {
+    let list = LIST.load(Ordering::Acquire);
+    if list.is_null() {
+        return &[];
+    }
+    // SAFETY: a mapping with room for at least LENGTH entries, never unmapped while it is
+    // the list, and all atomics.
+    unsafe { core::slice::from_raw_parts(list, LENGTH.load(Ordering::Acquire)) }
+}
+
+/// Begins a new list with room for so many threads. False where there is no memory.
+///
+/// # Safety
+/// No other thread of the process may run.
+pub(crate) unsafe fn clear(room: usize) -> bool {
+    LENGTH.store(0, Ordering::Release);
+    if ROOM.load(Ordering::Relaxed) >= room {
+        return true;
+    }
+    let Some(memory) = sys::map_memory(room * size_of::<Entry>(), false) else {
+        return false;
+    };
+    let former = LIST.swap(memory.cast().as_ptr(), Ordering::AcqRel);
+    let former_room = ROOM.swap(room, Ordering::Relaxed);
+    if let Some(former) = ptr::NonNull::new(former) {
+        // SAFETY: no other thread runs, so nobody reads it.
+        unsafe { sys::unmap_memory(former.cast(), former_room * size_of::<Entry>()) };
+    }
+    true
+}
+
+/// Writes down the real id of a thread.
+///
+/// # Safety
+/// `thread` must be a thread of this process that libc knows of; only the thread that
+/// has called [`clear`] may call.
+pub(crate) unsafe fn note(thread: usize, real: i32) {
+    let Some(address) = layout::cached_tid_address(thread) else {
+        return;
+    };
+    let Ok(address) = cached(address) else {
+        return;
+    };
+    let length = LENGTH.load(Ordering::Relaxed);
+    if address == real || length >= ROOM.load(Ordering::Relaxed) {
+        return;
+    }
+    // SAFETY: within the room of the mapping.
+    let entry = unsafe { LIST.load(Ordering::Relaxed).add(length) };
+    // SAFETY: zeroed by the kernel, which is a valid value, and all atomics.
+    let entry = unsafe { &*entry };
+    entry.thread.store(thread, Ordering::Relaxed);
+    entry.cached.store(address, Ordering::Relaxed);
+    entry.real.store(real, Ordering::Relaxed);
+    LENGTH.store(length + 1, Ordering::Release);
+}
+
+fn cached(address: usize) -> sys::Result<i32> {
+    let mut bytes = [0; 4];
+    sys::read_own_memory(address, &mut bytes)?;
+    Ok(i32::from_ne_bytes(bytes))
+}
+
+/// The real id of a thread whose cached one is stale; `None` for any other thread, and
+/// for one that has ended.
+pub fn real_tid(thread: usize) -> Option<i32> {
+    if entries().is_empty() {
+        return None;
+    }
+    let entry = entries()
+        .iter()
+        .find(|entry| entry.thread.load(Ordering::Relaxed) == thread)?;
+    // The memory of a thread that has ended may be another's by now, with an id of its own.
+    let now = cached(layout::cached_tid_address(thread)?).ok()?;
+    let real = entry.real.load(Ordering::Relaxed);
+    (now == entry.cached.load(Ordering::Relaxed) && sys::has_thread(real)).then_some(real)
+}
+
+/// Whether the cached id of any thread but the calling one is stale.
+pub fn any_of_others() -> bool {
+    let own = sys::gettid();
+    entries().iter().any(|entry| {
+        let real = entry.real.load(Ordering::Relaxed);
+        real != own && sys::has_thread(real)
+    })
+}

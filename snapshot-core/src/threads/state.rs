@@ -1,0 +1,138 @@
+//! What the kernel keeps of a thread beside its registers and memory, and forgets in a
+//! copy: where it clears the tid, the robust mutex list, restartable sequences, the name,
+//! and how it is scheduled.
+//!
+//! Recorded by each thread itself while it parks, put back by the thread that takes its
+//! place. Registers, signal mask and alternate stack are in its signal frame.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "re-registers addresses with the kernel")]
+
+use super::layout;
+use crate::arch::SegmentBases;
+use crate::sys::{self, Affinity, Scheduling, ThreadName};
+use crate::wire::{Obstacle, Step};
+
+/// One thread's registrations and attributes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ThreadState {
+    pub(crate) bases: SegmentBases,
+    pub(crate) tid_address: usize,
+    robust_list: (usize, usize),
+    /// Where its restartable sequences are registered; 0 for nowhere.
+    rseq: usize,
+    pub(crate) name: ThreadName,
+    scheduling: Option<Scheduling>,
+    affinity: Option<Affinity>,
+    timer_slack: usize,
+    io_priority: usize,
+    credentials: [u32; 6],
+}
+
+impl ThreadState {
+    /// Reads them for the calling thread.
+    ///
+    /// # Errors
+    /// [`Step::Identity`] where the kernel can't tell.
+    pub(crate) fn record() -> Result<Self, Obstacle> {
+        let failed = |errno: sys::Errno| Obstacle::Failed(Step::Identity, errno.0);
+        let bases = SegmentBases::of_this_thread();
+        Ok(Self {
+            bases,
+            tid_address: sys::tid_address().map_err(failed)?,
+            robust_list: sys::robust_list().map_err(failed)?,
+            rseq: layout::rseq_of(bases.fs),
+            name: sys::thread_name(),
+            scheduling: sys::scheduling().ok(),
+            affinity: sys::affinity().ok(),
+            timer_slack: sys::timer_slack(),
+            io_priority: sys::io_priority(),
+            credentials: sys::credentials(),
+        })
+    }
+
+    /// Whether a thread that is made by one of these would be of the same user.
+    pub(crate) fn has_credentials_of(&self, other: &Self) -> bool {
+        self.credentials == other.credentials
+    }
+
+    /// Whether it holds a robust mutex: its list is not just the head.
+    pub(crate) fn holds_robust_mutex(&self) -> bool {
+        let head = self.robust_list.0;
+        let mut first = [0; 8];
+        head != 0
+            && sys::read_own_memory(head, &mut first).is_ok()
+            && usize::from_ne_bytes(first) & !1 != head
+    }
+
+    /// Puts them back in a copy's first thread, which has inherited most of them.
+    /// Gives the number of those that could not be.
+    pub(crate) fn restore_in_copy(&self) -> u32 {
+        self.register();
+        sys::set_thread_name(self.name);
+        self.set_attributes(&Self::record().ok())
+    }
+
+    /// Puts them back in a thread made in its stead by one that has `inherited`. Gives the
+    /// number of those that could not be.
+    pub(crate) fn restore_in_new_thread(&self, inherited: &Self) -> u32 {
+        self.register();
+        let mut failed = 0;
+        if self.rseq != 0 {
+            // SAFETY: the thread whose place this one takes had it registered, with its
+            // thread's memory, which is this one's now.
+            let registered = unsafe { sys::register_rseq(self.rseq, layout::rseq_length()) };
+            failed += u32::from(registered.is_err());
+        }
+        if self.bases.gs != inherited.bases.gs {
+            self.bases.restore_gs();
+        }
+        if self.name != inherited.name {
+            sys::set_thread_name(self.name);
+        }
+        failed + self.set_attributes(&Some(*inherited))
+    }
+
+    fn register(&self) {
+        // SAFETY: the address was registered by the thread's library before the copy was
+        // made, and the copy has the same memory.
+        unsafe { sys::set_tid_address(self.tid_address) };
+        if self.robust_list.0 != 0 {
+            // SAFETY: as above, for the list.
+            unsafe { sys::set_robust_list(self.robust_list.0, self.robust_list.1) };
+        }
+    }
+
+    fn set_attributes(&self, inherited: &Option<Self>) -> u32 {
+        let differs = |same: fn(&Self, &Self) -> bool| {
+            inherited.as_ref().is_none_or(|other| !same(self, other))
+        };
+        let mut failed = 0;
+        if differs(|a, b| a.affinity == b.affinity)
+            && let Some(affinity) = &self.affinity
+        {
+            failed += u32::from(sys::set_affinity(affinity).is_err());
+        }
+        if differs(|a, b| a.scheduling == b.scheduling)
+            && let Some(scheduling) = &self.scheduling
+        {
+            failed += u32::from(sys::set_scheduling(scheduling).is_err());
+        }
+        if differs(|a, b| a.io_priority == b.io_priority) {
+            failed += u32::from(sys::set_io_priority(self.io_priority).is_err());
+        }
+        if differs(|a, b| a.timer_slack == b.timer_slack) {
+            sys::set_timer_slack(self.timer_slack);
+        }
+        failed
+    }
+}
+
+/// Gives up what a thread is registered with, so that its end changes no memory: for one
+/// that was made and is not wanted after all.
+pub(crate) fn forget_registrations() {
+    // SAFETY: zero means that nothing is to be cleared.
+    unsafe { sys::set_tid_address(0) };
+    // SAFETY: no list at all; the length is the one the kernel insists on.
+    unsafe { sys::set_robust_list(0, 24) };
+}

@@ -1,0 +1,137 @@
+//! The take-over of signal 33: the one signal that reaches a thread whatever it blocks.
+//!
+//! libc keeps it to itself, for `setuid` and its like in a program with threads, and so
+//! lets no program block it. While threads are parked its handler is ours; it hands on
+//! whatever is not meant for us. Afterwards libc's is put back.
+//!
+//! Where libc has not installed one yet, the default would end the program: ours stays
+//! there for as long as a signal of ours may still arrive.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "installs a signal handler, and calls libc's")]
+
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use libc::{siginfo_t, ucontext_t};
+
+use super::{leader, roll};
+use crate::sys::{self, KernelAction, SA_RESTORER, SignalInfo, SignalSet};
+use crate::{arch, park};
+
+/// glibc's SIGSETXID.
+pub(crate) const SIGNAL: i32 = 33;
+
+/// What was installed before; written before our handler is there.
+static FORMER_HANDLER: AtomicUsize = AtomicUsize::new(0);
+static FORMER_FLAGS: AtomicU64 = AtomicU64::new(0);
+static FORMER_RESTORER: AtomicUsize = AtomicUsize::new(0);
+static FORMER_MASK: AtomicU64 = AtomicU64::new(0);
+
+/// Signals of ours that have been sent and have not arrived.
+static UNDERWAY: AtomicU32 = AtomicU32::new(0);
+
+fn handler() -> usize {
+    on_signal as *const () as usize
+}
+
+/// Puts our handler there.
+///
+/// # Errors
+/// Whatever rt_sigaction gives; a filter may forbid it.
+pub(crate) fn install() -> sys::Result<()> {
+    let ours = KernelAction {
+        handler: handler(),
+        // Programs with tiny stacks of their own making count on handlers to run on the
+        // alternate one.
+        flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK) as u64 | SA_RESTORER,
+        restorer: arch::restore_from_signal as *const () as usize,
+        mask: SignalSet::ALL,
+    };
+    // SAFETY: asks only.
+    let former = unsafe { sys::sigaction(SIGNAL, None) }?;
+    if former.handler == ours.handler {
+        return Ok(());
+    }
+    FORMER_HANDLER.store(former.handler, Ordering::Relaxed);
+    FORMER_FLAGS.store(former.flags, Ordering::Relaxed);
+    FORMER_RESTORER.store(former.restorer, Ordering::Relaxed);
+    FORMER_MASK.store(former.mask.0, Ordering::Release);
+    // SAFETY: our handler is AS-SAFE, and so is its restorer.
+    unsafe { sys::sigaction(SIGNAL, Some(&ours)) }.map(drop)
+}
+
+/// Puts back what was there, unless a signal of ours that is still under way would end
+/// the program then.
+pub(crate) fn remove() {
+    let former = KernelAction {
+        handler: FORMER_HANDLER.load(Ordering::Relaxed),
+        flags: FORMER_FLAGS.load(Ordering::Relaxed),
+        restorer: FORMER_RESTORER.load(Ordering::Relaxed),
+        mask: SignalSet(FORMER_MASK.load(Ordering::Acquire)),
+    };
+    if former.handler == libc::SIG_DFL && UNDERWAY.load(Ordering::Acquire) != 0 {
+        return;
+    }
+    // SAFETY: asks only.
+    if let Ok(now) = unsafe { sys::sigaction(SIGNAL, None) }
+        && now.handler == handler()
+    {
+        // SAFETY: what libc, or the kernel, had there.
+        let _ = unsafe { sys::sigaction(SIGNAL, Some(&former)) };
+    }
+}
+
+/// Sends a thread our signal.
+///
+/// # Errors
+/// ESRCH where it has ended; EAGAIN where no more signals can be queued.
+pub(crate) fn send(tid: i32, value: usize) -> sys::Result<()> {
+    UNDERWAY.fetch_add(1, Ordering::AcqRel);
+    let sent = sys::queue_to_thread(tid, &SignalInfo::queued(SIGNAL, value as u64));
+    if sent.is_err() {
+        forget_one();
+    }
+    sent
+}
+
+/// A signal that was sent will not arrive: its thread has ended.
+pub(crate) fn forget_one() {
+    UNDERWAY.fetch_sub(1, Ordering::AcqRel);
+}
+
+/// In a copy nothing is under way.
+pub(crate) fn forget_all() {
+    UNDERWAY.store(0, Ordering::Release);
+}
+
+extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut ucontext_t) {
+    // SAFETY: the handler's own argument, which the kernel has written.
+    let code = unsafe { (*info).si_code };
+    if code == libc::SI_QUEUE {
+        // SAFETY: as above.
+        let info = unsafe { &*info };
+        // SAFETY: a queued signal has a value.
+        let value = unsafe { info.si_value() }.sival_ptr.addr();
+        if value == leader::call_value() {
+            forget_one();
+            // SAFETY: the handler's own argument.
+            unsafe { leader::answer(context) };
+            return;
+        }
+        if let Some(slot) = roll::by_address(value) {
+            forget_one();
+            // SAFETY: the handler's own argument.
+            unsafe { park::answer(slot, context) };
+            return;
+        }
+    }
+    let former = FORMER_HANDLER.load(Ordering::Relaxed);
+    if former != libc::SIG_DFL && former != libc::SIG_IGN {
+        // SAFETY: libc's handler has three arguments; with one it would be a program's,
+        // which finds the other two where it does not look.
+        let former: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) =
+            unsafe { core::mem::transmute(former) };
+        former(signal, info, context.cast());
+    }
+}

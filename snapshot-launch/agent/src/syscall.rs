@@ -1,0 +1,66 @@
+//! The program's `syscall` function, as libc's, with one difference: while the kernel has
+//! the call, its number lies on the stack. A call that a snapshot has interrupted can then
+//! be issued again; in libc's own function the number is lost once the call is made. It
+//! costs a push.
+//!
+//! Rust's own mutexes, condition variables and parked threads wait in it.
+//!
+//! Context: AS-SAFE.
+
+use core::arch::naked_asm;
+
+use snapshot_core::threads::restart;
+
+unsafe extern "C" {
+    /// The instruction behind the kernel's, in the function below.
+    #[link_name = "cargo_snapshot_syscall_return"]
+    static RETURN: u8;
+}
+
+/// Tells the engine where interrupted calls of this function are found.
+pub(crate) fn tell_return_address() {
+    restart::set_syscall_return((&raw const RETURN).addr());
+}
+
+/// syscall(2): a call by its number, with up to six arguments.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+pub unsafe extern "C" fn syscall() {
+    naked_asm!(
+        "push rdi",
+        "mov rax, rdi",
+        "mov rdi, rsi",
+        "mov rsi, rdx",
+        "mov rdx, rcx",
+        "mov r10, r8",
+        "mov r8, r9",
+        // The seventh argument, above the number and the return address.
+        "mov r9, [rsp + 16]",
+        "syscall",
+        ".globl cargo_snapshot_syscall_return",
+        ".hidden cargo_snapshot_syscall_return",
+        "cargo_snapshot_syscall_return:",
+        "cmp rax, -4095",
+        "jae 2f",
+        "add rsp, 8",
+        "ret",
+        "2:",
+        "neg eax",
+        "mov [rsp], rax",
+        "call {errno_location}",
+        "pop rcx",
+        "mov [rax], ecx",
+        "mov rax, -1",
+        "ret",
+        errno_location = sym errno_location,
+    )
+}
+
+/// Where libc keeps `errno`.
+extern "C" fn errno_location() -> *mut core::ffi::c_int {
+    // SAFETY: has no precondition.
+    unsafe { libc::__errno_location() }
+}

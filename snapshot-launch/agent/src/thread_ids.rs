@@ -1,0 +1,278 @@
+//! Functions of libc that ask the kernel about a thread by its id, where the id that libc
+//! has cached is stale: in a revived copy, for the threads that were there at the
+//! snapshot. Those are asked about by the id they have got; for all others libc's own
+//! function is called.
+//!
+//! The cached id itself stays as it is: mutexes that were held at the snapshot are owned
+//! by it; see [`snapshot_core::threads::stale`].
+//!
+//! Context: AS-SAFE, as far as libc's own are.
+
+use core::ffi::{c_char, c_int, c_void};
+use core::mem;
+
+use libc::{clockid_t, cpu_set_t, pthread_attr_t, pthread_mutexattr_t, pthread_t, sched_param};
+use snapshot_core::sys::{self, Errno, SignalInfo, SignalSet};
+use snapshot_core::threads::{layout, mutexes, stale};
+
+use crate::dispositions::Real;
+
+/// The real id of a thread whose cached one is stale.
+fn real_tid(thread: pthread_t) -> Option<c_int> {
+    stale::real_tid(usize::try_from(thread).ok()?)
+}
+
+/// What these functions return: 0, or the error's number.
+fn answer(outcome: sys::Result<()>) -> c_int {
+    match outcome {
+        Ok(()) => 0,
+        Err(Errno(errno)) => errno,
+    }
+}
+
+/// Defines a function that answers for threads with a stale id by `$stale`, and calls
+/// libc's for all others.
+macro_rules! thread_function {
+    (
+        $(#[$doc:meta])*
+        $name:ident($thread:ident $(, $argument:ident: $type:ty)*), $c_name:literal,
+        |$tid:ident| $stale:expr
+    ) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As libc's.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($thread: pthread_t $(, $argument: $type)*) -> c_int {
+            if let Some($tid) = real_tid($thread) {
+                return $stale;
+            }
+            static REAL: Real = Real::new($c_name);
+            // SAFETY: a null address is `None`; any other is libc's function of this type.
+            let real = unsafe {
+                mem::transmute::<
+                    *mut c_void,
+                    Option<unsafe extern "C" fn(pthread_t $(, $type)*) -> c_int>,
+                >(REAL.address())
+            };
+            match real {
+                // SAFETY: the caller's promise.
+                Some(real) => unsafe { real($thread $(, $argument)*) },
+                None => libc::ENOSYS,
+            }
+        }
+    };
+}
+
+/// The two signals that libc keeps to itself can't be sent by a program.
+fn is_of_libc(signal: c_int) -> bool {
+    !SignalSet::only(signal)
+        .without(SignalSet::PROGRAM)
+        .is_empty()
+}
+
+thread_function!(
+    /// pthread_kill(3)
+    pthread_kill(thread, signal: c_int), c"pthread_kill",
+    |tid| if is_of_libc(signal) {
+        libc::EINVAL
+    } else {
+        answer(sys::tgkill(sys::getpid(), tid, signal))
+    }
+);
+
+thread_function!(
+    /// pthread_sigqueue(3)
+    pthread_sigqueue(thread, signal: c_int, value: libc::sigval), c"pthread_sigqueue",
+    |tid| if is_of_libc(signal) {
+        libc::EINVAL
+    } else {
+        let value = value.sival_ptr.addr() as u64;
+        answer(sys::queue_to_thread(tid, &SignalInfo::queued(signal, value)))
+    }
+);
+
+thread_function!(
+    /// pthread_getcpuclockid(3)
+    pthread_getcpuclockid(thread, clock: *mut clockid_t), c"pthread_getcpuclockid",
+    |tid| {
+        // The id's complement above three bits: a thread's, its time on the processor.
+        // SAFETY: the caller's promise.
+        unsafe { clock.write((!tid << 3) | 0b110) };
+        0
+    }
+);
+
+thread_function!(
+    /// pthread_setaffinity_np(3)
+    pthread_setaffinity_np(thread, size: usize, set: *const cpu_set_t),
+    c"pthread_setaffinity_np",
+    // SAFETY: the caller's promise.
+    |tid| answer(unsafe { sys::set_affinity_of(tid, size, set.cast()) })
+);
+
+thread_function!(
+    /// pthread_getaffinity_np(3)
+    pthread_getaffinity_np(thread, size: usize, set: *mut cpu_set_t),
+    c"pthread_getaffinity_np",
+    // SAFETY: the caller's promise.
+    |tid| answer(unsafe { sys::affinity_of(tid, size, set.cast()) })
+);
+
+thread_function!(
+    /// pthread_setschedparam(3)
+    pthread_setschedparam(thread, policy: c_int, parameter: *const sched_param),
+    c"pthread_setschedparam",
+    // SAFETY: the caller's promise.
+    |tid| answer(unsafe { sys::set_policy_of(tid, policy, parameter.cast()) })
+);
+
+thread_function!(
+    /// pthread_setschedprio(3)
+    pthread_setschedprio(thread, priority: c_int), c"pthread_setschedprio",
+    |tid| answer(sys::set_priority_of(tid, priority))
+);
+
+thread_function!(
+    /// pthread_getschedparam(3)
+    pthread_getschedparam(thread, policy: *mut c_int, parameter: *mut sched_param),
+    c"pthread_getschedparam",
+    |tid| match sys::policy_of(tid) {
+        Ok((now, priority)) => {
+            // SAFETY: the caller's promise.
+            unsafe { policy.write(now) };
+            // SAFETY: as above; the structure has this one field.
+            unsafe { (*parameter).sched_priority = priority };
+            0
+        }
+        Err(Errno(errno)) => errno,
+    }
+);
+
+/// The longest name of a thread, with its NUL.
+const NAME_BYTES: usize = 16;
+
+thread_function!(
+    /// pthread_setname_np(3)
+    pthread_setname_np(thread, name: *const c_char), c"pthread_setname_np",
+    |tid| {
+        // SAFETY: the caller's promise.
+        let name = unsafe { core::ffi::CStr::from_ptr(name) }.to_bytes();
+        if name.len() >= NAME_BYTES {
+            libc::ERANGE
+        } else {
+            answer(sys::set_name_of(tid, name))
+        }
+    }
+);
+
+thread_function!(
+    /// pthread_getname_np(3)
+    pthread_getname_np(thread, buffer: *mut c_char, length: usize), c"pthread_getname_np",
+    |tid| {
+        let mut name = [0; NAME_BYTES];
+        if length < NAME_BYTES {
+            libc::ERANGE
+        } else {
+            let read = sys::name_of(tid, &mut name);
+            // SAFETY: the caller's buffer has room for it, as checked.
+            unsafe { core::ptr::copy_nonoverlapping(name.as_ptr(), buffer.cast(), NAME_BYTES) };
+            answer(read)
+        }
+    }
+);
+
+type Cancel = unsafe extern "C" fn(pthread_t) -> c_int;
+
+/// pthread_cancel(3): libc marks the thread, and signals it by its cached id.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_cancel(thread: pthread_t) -> c_int {
+    static REAL: Real = Real::new(c"pthread_cancel");
+    /// glibc's SIGCANCEL.
+    const SIGNAL: c_int = 32;
+    // SAFETY: a null address is `None`; any other is libc's function.
+    let real = unsafe { mem::transmute::<*mut c_void, Option<Cancel>>(REAL.address()) };
+    let Some(real) = real else {
+        return libc::ENOSYS;
+    };
+    // Before it is marked: it may end right after.
+    let tid = real_tid(thread);
+    // SAFETY: the caller's promise.
+    let outcome = unsafe { real(thread) };
+    match tid {
+        Some(tid) => {
+            // One that has ended meanwhile needs no signal.
+            let _ = sys::tgkill(sys::getpid(), tid, SIGNAL);
+            0
+        }
+        None => outcome,
+    }
+}
+
+type Attributes = unsafe extern "C" fn(pthread_t, *mut pthread_attr_t) -> c_int;
+
+/// pthread_getattr_np(3): asks the kernel in passing for the thread's processors, by the
+/// cached id. A thread that asks about itself finds the real one there meanwhile, and
+/// nobody else looks at it; for another one, see the limits of a revived program.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_getattr_np(
+    thread: pthread_t,
+    attributes: *mut pthread_attr_t,
+) -> c_int {
+    static REAL: Real = Real::new(c"pthread_getattr_np");
+    // SAFETY: a null address is `None`; any other is libc's function.
+    let real = unsafe { mem::transmute::<*mut c_void, Option<Attributes>>(REAL.address()) };
+    let Some(real) = real else {
+        return libc::ENOSYS;
+    };
+    let cached = real_tid(thread).filter(|&tid| tid == sys::gettid()).zip(
+        usize::try_from(thread)
+            .ok()
+            .and_then(layout::cached_tid_address),
+    );
+    let Some((tid, address)) = cached else {
+        // SAFETY: the caller's promise.
+        return unsafe { real(thread, attributes) };
+    };
+    let cached = core::ptr::with_exposed_provenance_mut::<c_int>(address);
+    // A handler, or a snapshot, must find it as it was.
+    let open = sys::block(SignalSet::ALL);
+    // SAFETY: the word in libc's structure of the calling thread that holds its id.
+    let stale = unsafe { cached.replace(tid) };
+    // SAFETY: the caller's promise.
+    let outcome = unsafe { real(thread, attributes) };
+    // SAFETY: as above.
+    unsafe { cached.write(stale) };
+    sys::set_mask(open);
+    outcome
+}
+
+type SetProtocol = unsafe extern "C" fn(*mut pthread_mutexattr_t, c_int) -> c_int;
+
+/// pthread_mutexattr_setprotocol(3): the program is about to make mutexes whose owner the
+/// kernel knows by its id.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_mutexattr_setprotocol(
+    attributes: *mut pthread_mutexattr_t,
+    protocol: c_int,
+) -> c_int {
+    static REAL: Real = Real::new(c"pthread_mutexattr_setprotocol");
+    if protocol == libc::PTHREAD_PRIO_INHERIT {
+        mutexes::note_priority_inheritance();
+    }
+    // SAFETY: a null address is `None`; any other is libc's function.
+    match unsafe { mem::transmute::<*mut c_void, Option<SetProtocol>>(REAL.address()) } {
+        // SAFETY: the caller's promise.
+        Some(real) => unsafe { real(attributes, protocol) },
+        None => libc::ENOSYS,
+    }
+}

@@ -1,0 +1,88 @@
+//! Functions by which a program becomes another user. libc has every thread make the call,
+//! and signals each by the id that it has cached; where those are stale, in a revived
+//! copy, some threads would silently stay what they are. So there the call is refused, and
+//! nothing is changed.
+//!
+//! Context: IN-PROCESS.
+
+use core::ffi::{c_int, c_void};
+use core::mem;
+
+use libc::{gid_t, uid_t};
+use snapshot_core::threads::stale;
+
+use crate::dispositions::Real;
+use crate::errno;
+
+/// Whether some other thread could not be reached.
+fn must_refuse() -> bool {
+    stale::any_of_others()
+}
+
+macro_rules! user_function {
+    ($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*), $c_name:literal) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As libc's.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($argument: $type),*) -> c_int {
+            static REAL: Real = Real::new($c_name);
+            if must_refuse() {
+                errno::set(libc::EAGAIN);
+                return -1;
+            }
+            // SAFETY: a null address is `None`; any other is libc's function of this type.
+            let real = unsafe {
+                mem::transmute::<*mut c_void, Option<unsafe extern "C" fn($($type),*) -> c_int>>(
+                    REAL.address(),
+                )
+            };
+            match real {
+                // SAFETY: the caller's promise.
+                Some(real) => unsafe { real($($argument),*) },
+                None => {
+                    errno::set(libc::ENOSYS);
+                    -1
+                }
+            }
+        }
+    };
+}
+
+user_function!(
+    /// setuid(2)
+    setuid(user: uid_t), c"setuid"
+);
+user_function!(
+    /// seteuid(2)
+    seteuid(user: uid_t), c"seteuid"
+);
+user_function!(
+    /// setreuid(2)
+    setreuid(real: uid_t, effective: uid_t), c"setreuid"
+);
+user_function!(
+    /// setresuid(2)
+    setresuid(real: uid_t, effective: uid_t, saved: uid_t), c"setresuid"
+);
+user_function!(
+    /// setgid(2)
+    setgid(group: gid_t), c"setgid"
+);
+user_function!(
+    /// setegid(2)
+    setegid(group: gid_t), c"setegid"
+);
+user_function!(
+    /// setregid(2)
+    setregid(real: gid_t, effective: gid_t), c"setregid"
+);
+user_function!(
+    /// setresgid(2)
+    setresgid(real: gid_t, effective: gid_t, saved: gid_t), c"setresgid"
+);
+user_function!(
+    /// setgroups(2)
+    setgroups(count: usize, groups: *const gid_t), c"setgroups"
+);
