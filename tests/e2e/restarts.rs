@@ -1,0 +1,349 @@
+//! No blocking call notices a take or a revert: a call with a time limit comes back when it
+//! would have, one without stays until its event, and none is interrupted but by the
+//! program's own signals. The table of calls is the guest's, `guests/restarts.rs`.
+#![expect(unsafe_code, reason = "nix knows no objects of System V")]
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use snapshot_tests::{Launch, PipedSession, binaries, deadline};
+
+/// The time limit of the guest's calls.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// How far a call may miss it on a noisy machine.
+const TOLERANCE: Duration = Duration::from_millis(250);
+
+/// How far the calls are when the snapshot is taken.
+const AGE: Duration = Duration::from_millis(700);
+
+/// The rows that the guest's table had when this was written: one lost is one untested.
+const ROWS: usize = 55;
+
+/// A revived process is not the parent of the children that were there at the snapshot.
+const NOT_REVIVED: &str = "waitpid";
+
+/// Semaphores and message queues, which the kernel keeps until somebody removes them.
+struct SystemV {
+    semaphores: i32,
+    queues: [i32; 2],
+}
+
+impl SystemV {
+    fn new() -> Self {
+        const FLAGS: i32 = libc::IPC_CREAT | 0o600;
+        // SAFETY: takes numbers.
+        let semaphores = unsafe { libc::semget(libc::IPC_PRIVATE, 2, FLAGS) };
+        assert!(semaphores >= 0, "there are semaphores left");
+        let queues = [(); 2].map(|()| {
+            // SAFETY: takes numbers.
+            let queue = unsafe { libc::msgget(libc::IPC_PRIVATE, FLAGS) };
+            assert!(queue >= 0, "there are message queues left");
+            queue
+        });
+        Self { semaphores, queues }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let [empty, full] = self.queues;
+        [self.semaphores, empty, full]
+            .map(|id| id.to_string())
+            .into()
+    }
+}
+
+impl Drop for SystemV {
+    fn drop(&mut self) {
+        // SAFETY: takes numbers.
+        unsafe { libc::semctl(self.semaphores, 0, libc::IPC_RMID) };
+        for queue in self.queues {
+            // SAFETY: takes numbers and a null that IPC_RMID ignores.
+            unsafe { libc::msgctl(queue, libc::IPC_RMID, std::ptr::null_mut()) };
+        }
+    }
+}
+
+/// What the guest says of one of its threads.
+#[derive(Debug)]
+struct Row {
+    name: String,
+    endless: bool,
+    expected: String,
+    got: String,
+    after: Duration,
+}
+
+impl Row {
+    /// Parses `row NAME UNTIL EXPECTED GOT MILLISECONDS`.
+    fn parse(line: &str) -> Self {
+        let words: Vec<&str> = line.split(' ').collect();
+        let ["row", name, until, expected, got, milliseconds] = words[..] else {
+            panic!("no row: {line:?}");
+        };
+        Self {
+            name: name.into(),
+            endless: until == "event",
+            expected: expected.into(),
+            got: got.into(),
+            after: Duration::from_millis(milliseconds.parse().expect("a number")),
+        }
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.got == "blocked"
+    }
+
+    /// Whether it came back with what it should.
+    fn is_as_expected(&self) -> bool {
+        match self.expected.as_str() {
+            "+" => self.got.parse::<i64>().is_ok(),
+            error => self.got == error,
+        }
+    }
+
+    /// Whether it came back at its time; a revert may add what its branch has lived.
+    fn is_in_time(&self, branches: Duration) -> bool {
+        let allowed = LIMIT - TOLERANCE..=LIMIT + branches + TOLERANCE;
+        allowed.contains(&self.after)
+    }
+}
+
+/// The guest with all its threads blocked.
+struct Guest {
+    // Dropped first: the objects are in use as long as it runs.
+    session: PipedSession,
+    _system_v: SystemV,
+    rows: usize,
+    began: Instant,
+    /// How long all branches lived that were reverted.
+    branches: Duration,
+}
+
+impl Guest {
+    fn start(launch: Launch, without: &[&str]) -> Self {
+        let system_v = SystemV::new();
+        let mut launch = launch.args(system_v.arguments());
+        for name in without {
+            launch = launch.args(["--without", name]);
+        }
+        let mut session = launch.piped();
+        let answer = session.ask("ready");
+        let numbers: Vec<u64> = answer
+            .split(' ')
+            .map_while(|word| word.parse().ok())
+            .collect();
+        let [rows, age] = numbers[..] else {
+            session.fail(&format!("a call does not block: {answer}"));
+        };
+        let rows = usize::try_from(rows).expect("not that many");
+        assert_eq!(rows, ROWS - without.len());
+        Self {
+            session,
+            _system_v: system_v,
+            rows,
+            began: Instant::now() - Duration::from_millis(age),
+            branches: Duration::ZERO,
+        }
+    }
+
+    /// Lets time pass until the calls are this old.
+    fn wait_for_age(&mut self, age: Duration) {
+        deadline::pace(age.saturating_sub(self.began.elapsed()));
+    }
+
+    fn take(&mut self) {
+        let threads = i64::try_from(self.rows).expect("not that many") + 1;
+        let taken = self.session.take();
+        assert_eq!(taken.number("threads"), threads, "{taken}");
+    }
+
+    /// Takes and reverts at once.
+    fn take_and_revert(&mut self) {
+        let begin = Instant::now();
+        self.take();
+        // A command, since interrupts that follow each other closely are one.
+        assert!(self.session.command("revert", &[]).success());
+        self.session.next("reverted");
+        self.branches += begin.elapsed();
+    }
+
+    fn report(&mut self) -> Vec<Row> {
+        self.session.send("report");
+        let mut rows = Vec::new();
+        loop {
+            let line = self.session.next_line("a row", |line| {
+                line.starts_with("row ") || line.starts_with("ok ")
+            });
+            if line.starts_with("ok ") {
+                assert_eq!(rows.len(), self.rows);
+                return rows;
+            }
+            rows.push(Row::parse(&line));
+        }
+    }
+
+    /// Every call with a time limit has come back at its time, and no other.
+    fn assert_settled(&mut self) {
+        self.session.ask("settle");
+        let rows = self.report();
+        let branches = self.branches;
+        self.assert_each("after the time limits", &rows, |row| {
+            if row.endless {
+                row.is_blocked()
+            } else {
+                row.is_as_expected() && row.is_in_time(branches)
+            }
+        });
+    }
+
+    /// Every other call comes back when its event happens.
+    fn assert_released(&mut self) {
+        self.session.ask("release");
+        let rows = self.report();
+        self.assert_each("after the events", &rows, Row::is_as_expected);
+    }
+
+    fn assert_each(&mut self, when: &str, rows: &[Row], is_right: impl Fn(&Row) -> bool) {
+        if rows.iter().all(&is_right) {
+            return;
+        }
+        let mut table = format!(
+            "{when}, with branches of {} ms:\n",
+            self.branches.as_millis()
+        );
+        for row in rows {
+            let mark = if is_right(row) { "      " } else { "WRONG " };
+            let Row {
+                name,
+                expected,
+                got,
+                after,
+                ..
+            } = row;
+            let until = if row.endless { "event" } else { "2 s" };
+            let after = after.as_millis();
+            let _ = writeln!(
+                table,
+                "{mark}{name:<26} until {until:<6} expected {expected:<10} got {got:<10} {after:>5} ms"
+            );
+        }
+        self.session.fail(&table);
+    }
+}
+
+fn live() -> Guest {
+    Guest::start(Launch::guest("restarts"), &[])
+}
+
+fn to_be_revived() -> Guest {
+    Guest::start(Launch::guest("restarts"), &[NOT_REVIVED])
+}
+
+#[test]
+fn the_table_is_right_without_the_tool() {
+    let mut guest = Guest::start(Launch::bare(binaries::guest("restarts")), &[]);
+    guest.assert_settled();
+    guest.assert_released();
+}
+
+#[test]
+fn no_call_notices_a_take() {
+    let mut guest = live();
+    guest.wait_for_age(AGE);
+    guest.take();
+    guest.assert_settled();
+    guest.assert_released();
+}
+
+#[test]
+fn no_call_notices_five_takes() {
+    let mut guest = live();
+    for count in 1..=5 {
+        guest.wait_for_age(Duration::from_millis(300) * count);
+        guest.take();
+    }
+    guest.assert_settled();
+    guest.assert_released();
+}
+
+#[test]
+fn no_call_notices_a_revert() {
+    let mut guest = to_be_revived();
+    guest.wait_for_age(AGE);
+    guest.take_and_revert();
+    guest.assert_settled();
+    guest.assert_released();
+}
+
+#[test]
+fn no_call_notices_three_reverts() {
+    let mut guest = to_be_revived();
+    for count in 1..=3 {
+        guest.wait_for_age(Duration::from_millis(400) * count);
+        guest.take_and_revert();
+    }
+    guest.assert_settled();
+    guest.assert_released();
+}
+
+#[test]
+fn a_call_that_had_come_back_before_the_revert_comes_back_again() {
+    // The branch sees every time limit pass, and the snapshot none of them.
+    let mut guest = to_be_revived();
+    guest.wait_for_age(AGE);
+    let begin = Instant::now();
+    guest.take();
+    guest.assert_settled();
+    assert!(guest.session.command("revert", &[]).success());
+    guest.session.next("reverted");
+    guest.branches += begin.elapsed();
+    guest.assert_settled();
+    guest.assert_released();
+}
+
+/// The program's own signal and the trigger at one instant, to a thread in a call that lets
+/// the signal through: the call is interrupted, and the handler has run once.
+fn a_signal_that_is_due(kind: &str) {
+    const ROUNDS: usize = 10;
+    let mut guest = live();
+    for round in 1..=ROUNDS {
+        for (order, count) in [("first", 2 * round - 1), ("last", 2 * round)] {
+            let command = format!("due {kind} {order} trigger");
+            assert_eq!(guest.session.ask(&command), "EINTR 1", "round {round}");
+            guest.session.wait_for_count("taken", count);
+        }
+        // Ten snapshots at most are kept, and none of them is needed.
+        assert!(guest.session.command("commit", &[]).success());
+    }
+}
+
+#[test]
+fn a_due_signal_interrupts_sigsuspend() {
+    a_signal_that_is_due("sigsuspend");
+}
+
+#[test]
+fn a_due_signal_interrupts_ppoll() {
+    a_signal_that_is_due("ppoll");
+}
+
+#[test]
+fn a_due_signal_interrupts_pselect() {
+    a_signal_that_is_due("pselect");
+}
+
+#[test]
+fn a_due_signal_interrupts_epoll_pwait() {
+    a_signal_that_is_due("epoll_pwait");
+}
+
+#[test]
+fn a_due_signal_interrupts_without_the_tool() {
+    let mut guest = Guest::start(Launch::bare(binaries::guest("restarts")), &[]);
+    for kind in ["sigsuspend", "ppoll", "pselect", "epoll_pwait"] {
+        for order in ["first", "last"] {
+            let command = format!("due {kind} {order} none");
+            assert_eq!(guest.session.ask(&command), "EINTR 1", "{kind} {order}");
+        }
+    }
+}
