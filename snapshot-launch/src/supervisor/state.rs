@@ -67,7 +67,7 @@ pub(crate) struct Snapshot {
     pub(crate) latency_us: u64,
     pub(crate) rss_bytes: u64,
     pub(crate) screen: Option<Screen>,
-    /// The program's own children at that moment: a revert leaves them alone.
+    /// The processes of the session at that moment: a revert leaves them alone.
     pub(crate) family: HashSet<Process>,
 }
 

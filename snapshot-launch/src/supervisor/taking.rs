@@ -182,7 +182,10 @@ impl Supervisor {
                 }
             ));
         }
-        let family = family::below(self.live.pid);
+        let children = family::below(self.live.pid).len();
+        // All that is there now: what the program had started before an earlier revert is
+        // no longer below it.
+        let family = family::below(nix::unistd::getpid().as_raw());
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
@@ -193,7 +196,7 @@ impl Supervisor {
                 descriptor: taking.link_fd,
                 socket: taking.copy_inode,
             },
-            family.len(),
+            children,
             &self.config.allow,
         );
         taking.threads = crew.threads;

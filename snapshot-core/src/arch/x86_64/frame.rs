@@ -1,0 +1,81 @@
+//! The registers of an interrupted thread, in its signal frame.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "reads and writes a signal frame")]
+
+use super::call_number;
+
+/// The registers of an interrupted thread that a system call is restarted by.
+pub(crate) struct SyscallFrame<'a> {
+    registers: &'a mut [i64; 23],
+}
+
+impl<'a> SyscallFrame<'a> {
+    /// The frame inside a signal handler's third argument.
+    ///
+    /// # Safety
+    /// `context` must be the third argument of a running SA_SIGINFO handler, and no
+    /// other reference into it may live as long as `'a`.
+    pub(crate) unsafe fn new(context: *mut libc::ucontext_t) -> Self {
+        // SAFETY: the kernel wrote a whole `ucontext_t` there, which stays until the
+        // handler returns; the caller promises that it is not aliased.
+        let registers = unsafe { &mut (*context).uc_mcontext.gregs };
+        Self { registers }
+    }
+
+    pub(super) fn register(&mut self, index: i32) -> &mut i64 {
+        // The libc crate's register numbers are all within the array.
+        &mut self.registers[index.unsigned_abs() as usize % 23]
+    }
+
+    /// What the interrupted call returned, if the thread was in one at all: the kernel
+    /// leaves the return address in RCX, and a thread interrupted elsewhere has it there
+    /// only by chance.
+    pub(crate) fn result_if_in_syscall(&mut self) -> Option<i64> {
+        let pc = *self.register(libc::REG_RIP);
+        (*self.register(libc::REG_RCX) == pc).then(|| *self.register(libc::REG_RAX))
+    }
+
+    /// The number of the interrupted call, read from the code before the return address;
+    /// `None` where that does not tell.
+    pub(crate) fn number_from_code(&mut self) -> Option<i64> {
+        let (program, _) = self.position();
+        let mut code = [0_u8; call_number::FAR];
+        // Read through the kernel: the bytes before a return address need not be mapped.
+        let mut read = |length: usize| {
+            let place = code.get_mut(..length)?;
+            crate::sys::read_own_memory(program.checked_sub(length)?, place).ok()?;
+            Some(length)
+        };
+        let length = read(call_number::FAR).or_else(|| read(call_number::NEAR))?;
+        call_number::before(code.get(..length)?)
+    }
+
+    /// Where the thread will go on, and its stack pointer.
+    pub(crate) fn position(&mut self) -> (usize, usize) {
+        let address = |value: i64| usize::from_ne_bytes(value.to_ne_bytes());
+        (
+            address(*self.register(libc::REG_RIP)),
+            address(*self.register(libc::REG_RSP)),
+        )
+    }
+
+    /// Argument `index` of the call, 0 to 5.
+    pub(crate) fn argument(&mut self, index: usize) -> &mut i64 {
+        const ORDER: [i32; 6] = [
+            libc::REG_RDI,
+            libc::REG_RSI,
+            libc::REG_RDX,
+            libc::REG_R10,
+            libc::REG_R8,
+            libc::REG_R9,
+        ];
+        self.register(ORDER[index % 6])
+    }
+
+    /// Makes the thread issue call `number` again when the handler returns.
+    pub(crate) fn rewind(&mut self, number: i64) {
+        *self.register(libc::REG_RIP) -= 2; // the length of `syscall`
+        *self.register(libc::REG_RAX) = number;
+    }
+}

@@ -1,0 +1,50 @@
+//! x86_64 Linux.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "system calls")]
+
+mod call_number;
+mod frame;
+mod segments;
+mod shims;
+mod wait_first;
+
+pub(crate) use frame::SyscallFrame;
+pub(crate) use segments::{SegmentBases, has_shadow_stack};
+pub(crate) use shims::{on_stack, park, restore_from_signal, spawn_parked};
+pub(crate) use wait_first::wait_first;
+
+use core::arch::asm;
+
+/// `clone3`, which the libc crate does not name on every target.
+pub(crate) const SYS_CLONE3: i64 = 435;
+
+/// One system call with up to six arguments; the kernel's answer, a negative errno on
+/// failure. Does not touch `errno`, which belongs to the interrupted program.
+///
+/// # Safety
+/// The arguments must be what the named call expects; see its manual page.
+#[inline(always)]
+pub(crate) unsafe fn syscall(number: i64, arguments: [usize; 6]) -> i64 {
+    let [a, b, c, d, e, f] = arguments;
+    let answer: i64;
+    // SAFETY: the `syscall` instruction clobbers rcx and r11 alone, which are declared;
+    // the caller vouches for what the kernel does with the arguments. Memory is assumed
+    // changed, since no `nomem` is given.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => answer,
+            in("rdi") a,
+            in("rsi") b,
+            in("rdx") c,
+            in("r10") d,
+            in("r8") e,
+            in("r9") f,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    answer
+}

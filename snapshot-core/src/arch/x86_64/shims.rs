@@ -1,0 +1,104 @@
+//! What can't be said in Rust: parking a thread so that another can take its place, making
+//! that one, and switching stacks.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "functions written in assembly")]
+
+use core::arch::naked_asm;
+use core::ffi::c_void;
+
+/// Parks the calling thread: saves what a function must save, leaves the stack pointer at
+/// `place`, and calls `wait(place)`. Comes back when that does, or in a copy of the
+/// process, in the thread that [`spawn_parked`] has made in this one's stead.
+///
+/// # Safety
+/// `place` must be writable until the thread has come back, here and in every copy.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn park(place: *mut c_void, wait: unsafe extern "C" fn(*mut c_void)) {
+    naked_asm!(
+        "push rbp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "sub rsp, 8",
+        "mov [rdi], rsp",
+        "call rsi",
+        "add rsp, 8",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
+/// clone3 of a thread that goes on where a parked one stands in the copied memory: on its
+/// stack it calls `begin(place)`, and then returns from its [`park`].
+///
+/// Gives what clone3 gives, in the caller alone.
+///
+/// # Safety
+/// `arguments` must name a stack that ends where `place` says, and all that the parked
+/// thread needs.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn spawn_parked(
+    arguments: *const c_void,
+    size: usize,
+    place: *mut c_void,
+    begin: unsafe extern "C" fn(*mut c_void),
+) -> i64 {
+    naked_asm!(
+        "mov r8, rdx",
+        "mov r9, rcx",
+        "mov eax, 435", // clone3
+        "syscall",
+        "test rax, rax",
+        "jz 2f",
+        "ret",
+        // The new thread has the caller's registers, and its own stack.
+        "2:",
+        "mov rdi, r8",
+        "call r9",
+        "add rsp, 8",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
+/// Calls `function(argument)` on another stack, which ends at `top`.
+///
+/// # Safety
+/// `top` must be 16-byte aligned, with room below it that nobody else uses.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn on_stack(
+    top: *mut c_void,
+    function: unsafe extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) {
+    naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "mov rsp, rdi",
+        "mov rdi, rdx",
+        "call rsi",
+        "mov rsp, rbp",
+        "pop rbp",
+        "ret",
+    )
+}
+
+/// What a signal handler returns to. Debuggers know a handler's frame by these very
+/// instructions.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn restore_from_signal() {
+    naked_asm!("mov rax, 15", "syscall")
+}
