@@ -1,5 +1,6 @@
 //! The binaries under test, built once a test process, and the guests beside them.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -104,6 +105,18 @@ pub fn guest(name: &str) -> PathBuf {
     path
 }
 
+/// The source of a guest that cargo does not build: a script, or what [`compile`] takes.
+///
+/// # Panics
+/// When there is no such file.
+pub fn source(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("guests")
+        .join(name);
+    assert!(path.is_file(), "there is no guest `{name}`");
+    path
+}
+
 /// Compiles a C program of a few lines, and says where it is. Every machine that builds
 /// Rust has a C compiler, since it links with it.
 ///
@@ -112,14 +125,32 @@ pub fn guest(name: &str) -> PathBuf {
 pub fn compile_c(source: &str, options: &[&str], directory: &Path) -> PathBuf {
     let file = directory.join("guest.c");
     std::fs::write(&file, source).expect("the test's own directory is writable");
+    compile("cc", &file, options, directory)
+}
+
+/// Compiles a file into the program `guest` of that directory, and says where it is.
+///
+/// # Panics
+/// When it does not compile.
+pub fn compile(
+    compiler: impl AsRef<OsStr>,
+    file: &Path,
+    options: &[&str],
+    directory: &Path,
+) -> PathBuf {
     let program = directory.join("guest");
     let output = crate::deadline::run(
-        Command::new("cc")
+        Command::new(compiler)
             .arg("-o")
             .arg(&program)
-            .arg(&file)
+            .arg(file)
             .args(options),
     );
-    assert!(output.success(), "cc failed:\n{}", output.stderr);
+    assert!(
+        output.success(),
+        "{} does not compile:\n{}",
+        file.display(),
+        output.stderr
+    );
     program
 }

@@ -15,11 +15,12 @@
 //! # Rooms
 //! `binaries` builds the tool and finds the guests; `place` is the private directory of
 //! a test; `launch` says what to start, `session` is it running, `piped` and `terminal`
-//! its two forms; `transcript` and `events` are what came out of it; `process` reads
-//! `/proc`; `deadline`, `leaks` and `seed` keep tests honest; `outside` stands for
+//! its two forms; `branch` ends what it tries; `transcript` and `events` are what came
+//! out of it; `process` reads `/proc`; `deadline`, `leaks` and `seed` keep tests honest; `outside` stands for
 //! programs that may be absent.
 
 pub mod binaries;
+pub mod branch;
 pub mod deadline;
 pub mod events;
 pub mod launch;
@@ -33,6 +34,7 @@ pub mod session;
 pub mod terminal;
 pub mod transcript;
 
+pub use branch::Ending;
 pub use events::Event;
 pub use launch::Launch;
 pub use nix::sys::signal::Signal;

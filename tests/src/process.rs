@@ -52,6 +52,19 @@ pub fn is_alive(pid: i32) -> bool {
     Process::look(pid).is_some_and(|process| !matches!(process.state, 'Z' | 'X'))
 }
 
+/// The names of a process's threads, sorted; none, if it is gone.
+pub fn threads(pid: i32) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("comm")).ok())
+        .map(|name| name.trim_end().to_owned())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
 /// One line of `/proc/PID/status`, without its name.
 pub fn status(pid: i32, field: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

@@ -1,0 +1,334 @@
+//! Programs with threads as they are installed, unmodified: CPython, SQLite inside it,
+//! a Java virtual machine, and Redis.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use snapshot_tests::deadline::PATIENCE;
+use snapshot_tests::{Ending, Launch, PipedSession, Signal, binaries, leaks, outside};
+
+/// The ways out of a branch that every program has.
+const ANY: [Ending; 3] = [Ending::Interrupt, Ending::Kill, Ending::Command];
+
+/// One of the program's own, the others, and its own again.
+fn endings(own: Ending) -> Vec<Ending> {
+    let mut endings = vec![own];
+    endings.extend(ANY);
+    endings.push(own);
+    endings
+}
+
+fn start(launch: Launch) -> PipedSession {
+    let mut session = launch.piped();
+    session.next_line("ready", |line| line == "ready");
+    session
+}
+
+#[test]
+fn python_threads() {
+    let Some(python) = outside::find("python3") else {
+        return;
+    };
+    let mut session = start(Launch::program(python).arg(binaries::source("threads.py")));
+    let mut total = 0;
+    let mut count = 0;
+    for ending in endings(Ending::Dies("crash", Signal::SIGABRT)) {
+        session.ask("add 1 100");
+        // The workers are in the middle of these, some with the lock.
+        session.ask("later 101 2000");
+        total += 2000 * 2001 / 2;
+        count += 2000;
+        session.branch(ending, |session| {
+            assert_eq!(session.ask("total"), format!("{total} {count}"));
+            session.ask("add 1 10");
+            session.ask("open");
+            assert_eq!(session.ask("passed"), "True");
+            assert_eq!(
+                session.ask("total"),
+                format!("{} {}", total + 55, count + 10)
+            );
+        });
+        assert_eq!(session.ask("passed"), "False");
+        assert_eq!(session.ask("total"), format!("{total} {count}"));
+        session.ask("tick");
+        // Main, four workers, the one that sleeps, the one that waits, the reader.
+        assert_eq!(session.ask("threads"), "8");
+    }
+    session.ask("open");
+    assert_eq!(session.end_by_itself(7), format!("{total} {count}"));
+}
+
+#[test]
+fn sqlite_in_python_threads() {
+    let Some(python) = outside::find("python3") else {
+        return;
+    };
+    let mut session = start(Launch::program(python).arg(binaries::source("bank.py")));
+    let mut notes = String::new();
+    for (round, ending) in endings(Ending::Dies("crash", Signal::SIGABRT))
+        .into_iter()
+        .enumerate()
+    {
+        session.ask(&format!("note kept-{round}"));
+        notes.push_str(&format!("kept-{round} "));
+        session.branch(ending, |session| {
+            session.ask("note undone");
+            session.ask("advance");
+            assert_eq!(session.ask("notes"), format!("{notes}undone"));
+            assert_eq!(session.ask("check"), "ok 16000");
+        });
+        assert_eq!(session.ask("notes"), notes.trim_end());
+        assert_eq!(session.ask("check"), "ok 16000");
+        session.ask("advance");
+        assert_eq!(session.ask("check"), "ok 16000");
+    }
+    let notes = notes.trim_end().replace(' ', ",");
+    assert_eq!(session.end_by_itself(0), format!("16000 {notes}"));
+}
+
+#[test]
+fn java_threads() {
+    let Some(java) = outside::find("java") else {
+        return;
+    };
+    // Its file of performance data would lie in a directory that is no test's own.
+    let launch = Launch::program(java)
+        .args(["-Xshare:auto", "-Xmx128m", "-XX:-UsePerfData"])
+        .arg(binaries::source("Threads.java"));
+    let mut session = start(launch);
+    let mut marks = String::new();
+    for (round, ending) in endings(Ending::Exits("halt", 9)).into_iter().enumerate() {
+        session.ask(&format!("mark kept-{round}"));
+        marks.push_str(&format!("kept-{round} "));
+        session.ask("advance");
+        // Its compiler and its collector start and end threads as they like, so only
+        // what the program itself has is counted.
+        let own = own_threads(&mut session);
+        assert_eq!(own.len(), 3, "{own:?}");
+        let taken = session.take();
+        assert!(taken.number("threads") > 10, "{taken}");
+        session.ask("mark undone");
+        session.ask("advance");
+        session.ask("collect");
+        assert_eq!(session.ask("marks"), format!("{marks}undone"));
+        session.end_branch(ending);
+        assert_eq!(session.ask("marks"), marks.trim_end());
+        assert_eq!(own_threads(&mut session), own);
+        session.ask("advance");
+        session.ask("collect");
+        session.ask("workers");
+        session.ask("advance");
+    }
+    let marks = marks.trim_end().replace(' ', ",");
+    assert_eq!(session.end_by_itself(8), format!("0 {marks}"));
+}
+
+/// The threads of the program, as it has named them.
+fn own_threads(session: &mut PipedSession) -> Vec<String> {
+    let mut names = snapshot_tests::process::threads(session.live_pid());
+    names.retain(|name| name.starts_with("counter-"));
+    names
+}
+
+/// A client of Redis, which speaks its protocol by hand.
+struct Client(BufReader<UnixStream>);
+
+impl Client {
+    fn new(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).expect("the server listens");
+        for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
+            set(&stream, Some(PATIENCE)).expect("no timeout of zero");
+        }
+        Self(BufReader::new(stream))
+    }
+
+    /// Sends a command: an array of strings, each with its length in bytes.
+    fn send(&mut self, command: &str) {
+        let words: Vec<&str> = command.split(' ').collect();
+        let mut text = format!("*{}\r\n", words.len());
+        for word in words {
+            text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        let stream = self.0.get_mut();
+        stream.write_all(text.as_bytes()).expect("the server reads");
+    }
+
+    /// An answer: a status, an error, a number, or a string with its length before it.
+    fn answer(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("the server answers");
+        let line = line.trim_end();
+        let Some(length) = line.strip_prefix('$') else {
+            return line.get(1..).expect("no answer is empty").to_owned();
+        };
+        let Ok(length) = length.parse::<usize>() else {
+            return "nothing".into();
+        };
+        let mut bytes = vec![0; length + 2];
+        self.0.read_exact(&mut bytes).expect("the server answers");
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    }
+
+    fn ask(&mut self, command: &str) -> String {
+        self.send(command);
+        self.answer()
+    }
+
+    /// A number that `INFO` tells.
+    fn info(&mut self, name: &str) -> u64 {
+        let info = self.ask("INFO everything");
+        let value = info
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .unwrap_or_else(|| panic!("no {name} in {info}"));
+        value.parse().expect("a number")
+    }
+}
+
+/// A server that keeps everything in memory, and the socket it listens on.
+fn redis(program: PathBuf, more: &[&str]) -> (PipedSession, PathBuf) {
+    let mut session = Launch::program(program)
+        .args(["--port", "0", "--unixsocket", "redis.sock"])
+        .args(["--save", "", "--appendonly", "no"])
+        // It would write its title over the environment that the harness knows it by.
+        .args(["--set-proc-title", "no"])
+        // For the command that crashes it, and without a test of all memory afterwards.
+        .args([
+            "--enable-debug-command",
+            "yes",
+            "--crash-memcheck-enabled",
+            "no",
+        ])
+        .args(more)
+        .piped();
+    session.next_line("ready", |line| line.contains("eady to accept connections"));
+    let live = session.live_pid();
+    let marked = leaks::processes(session.mark());
+    assert!(
+        marked.iter().any(|process| process.pid == live),
+        "{marked:?}"
+    );
+    let socket = session.place().work().join("redis.sock");
+    (session, socket)
+}
+
+/// Waits until only so many clients are connected, so that the server hangs up on
+/// nobody in a branch: what epoll knows is shared with the snapshot.
+fn settle(client: &mut Client, count: u64) {
+    let settled = snapshot_tests::deadline::wait(|| {
+        (client.info("connected_clients") == count).then_some(())
+    });
+    assert!(settled.is_some(), "a client is still connected");
+}
+
+#[test]
+fn redis_forgets_a_value() {
+    let Some(program) = outside::find("redis-server") else {
+        return;
+    };
+    let (mut session, socket) = redis(program, &[]);
+    // Connected for all the time: nothing is under way on it when a branch begins or
+    // ends, so it is as good after a revert as it was at the snapshot.
+    let mut held = Client::new(&socket);
+    for (round, ending) in (0_u32..).zip(ANY.into_iter().chain(ANY)) {
+        let value = format!("1-{round}");
+        assert_eq!(held.ask(&format!("SET a {value}")), "OK");
+        assert_eq!(held.ask("DEL b"), "0");
+        session.branch(ending, |_| {
+            assert_eq!(held.ask("SET a 2"), "OK");
+            let mut client = Client::new(&socket);
+            assert_eq!(client.ask("SET b 2"), "OK");
+            assert_eq!(client.ask("GET a"), "2");
+            assert_eq!(held.ask("GET b"), "2");
+        });
+        assert_eq!(held.ask("GET a"), value);
+        let mut clients: Vec<Client> = (0..4).map(|_| Client::new(&socket)).collect();
+        for client in &mut clients {
+            assert_eq!(client.ask("GET a"), value);
+            assert_eq!(client.ask("GET b"), "nothing");
+            assert_eq!(
+                client.ask("INCR served"),
+                (held_count(&mut held)).to_string()
+            );
+        }
+        drop(clients);
+        settle(&mut held, 1);
+        // The background threads close and free what is unlinked.
+        assert_eq!(held.ask("DEBUG POPULATE 20000 key 32"), "OK");
+        assert_eq!(held.ask("FLUSHALL ASYNC"), "OK");
+        let freed = snapshot_tests::deadline::wait(|| {
+            (held.info("lazyfree_pending_objects") == 0).then_some(())
+        });
+        assert!(freed.is_some(), "the background thread frees nothing");
+    }
+    // It dies by itself, in a command of a client.
+    assert_eq!(held.ask("SET a 1"), "OK");
+    session.take();
+    assert_eq!(held.ask("SET a 2"), "OK");
+    assert_eq!(held.ask("GET a"), "2");
+    held.send("DEBUG SEGFAULT");
+    let ended = session.next("ended");
+    assert_eq!(ended.number("signal"), i64::from(libc::SIGSEGV));
+    session.next("reverted");
+    assert_eq!(held.ask("GET a"), "1");
+
+    assert_eq!(Client::new(&socket).ask("GET a"), "1");
+    held.send("SHUTDOWN NOSAVE");
+    assert!(session.wait_gone().success());
+    assert!(!socket.exists(), "it has removed its socket");
+}
+
+/// What `INCR served` will give next.
+fn held_count(held: &mut Client) -> u64 {
+    held.ask("GET served")
+        .parse()
+        .map_or(1, |count: u64| count + 1)
+}
+
+#[test]
+fn redis_with_threads_that_serve() {
+    const CLIENTS: usize = 16;
+    let Some(program) = outside::find("redis-server") else {
+        return;
+    };
+    let more = ["--io-threads", "4", "--io-threads-do-reads", "yes"];
+    let (mut session, socket) = redis(program, &more);
+    let mut held = Client::new(&socket);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::new(&socket)).collect();
+    let mut expected: u64 = 0;
+    for ending in ANY.into_iter().chain(ANY) {
+        expected += crowd(&mut held, &mut clients);
+        session.branch(ending, |_| {
+            let sum = expected + crowd(&mut held, &mut clients);
+            assert_eq!(held.ask("GET hits"), sum.to_string());
+        });
+        assert_eq!(held.ask("GET hits"), expected.to_string());
+        expected += crowd(&mut held, &mut clients);
+        assert_eq!(held.ask("GET hits"), expected.to_string());
+    }
+    held.send("SHUTDOWN NOSAVE");
+    assert!(session.wait_gone().success());
+}
+
+/// All clients at once, until the threads have had a part in serving them; returns how
+/// often `hits` has been counted up.
+fn crowd(held: &mut Client, clients: &mut [Client]) -> u64 {
+    let mut hits = 0;
+    let before = held.info("io_threaded_writes_processed");
+    let served = snapshot_tests::deadline::wait(|| {
+        // While it sleeps they all queue up, and only a crowd is served by threads.
+        held.send("DEBUG SLEEP 0.02");
+        for client in &mut *clients {
+            client.send("INCR hits");
+            hits += 1;
+        }
+        assert_eq!(held.answer(), "OK");
+        for client in &mut *clients {
+            let _ = client.answer();
+        }
+        (held.info("io_threaded_writes_processed") > before).then_some(())
+    });
+    assert!(served.is_some(), "the threads serve nobody");
+    hits
+}
