@@ -92,7 +92,7 @@ fn tokio_serves_on() {
         }
 
         let mut doomed = None;
-        session.branch(ending, |session| {
+        let taken = session.branch(ending, |session| {
             assert_eq!(held.ask("d 7"), (counter + 7).to_string());
             let mut client = Client::new(port);
             let sum = (counter + 107).to_string();
@@ -101,8 +101,6 @@ fn tokio_serves_on() {
             assert_eq!(session.ask("counter"), sum);
             doomed = Some(client);
         });
-        let taken = session.events_named("taken");
-        let taken = taken.last().expect("it was taken");
         let kinds: Vec<_> = taken.0["not_rolled_back"]
             .as_array()
             .expect("a list")
@@ -153,9 +151,9 @@ fn rayon_sums_on() {
     let names = "sum-0 sum-1 sum-2 sum-3";
     let mut salts = "0".to_owned();
     // A panic in a worker travels to the thread that waits for the sum.
-    for (round, ending) in endings(Ending::Exits("fail", 101)).into_iter().enumerate() {
-        session.ask(&format!("salt {round}5"));
-        salts.push_str(&format!(" {round}5"));
+    for (salt, ending) in (1..).zip(endings(Ending::Exits("fail", 101))) {
+        session.ask(&format!("salt {salt}"));
+        salts.push_str(&format!(" {salt}"));
         session.ask("advance");
         session.branch(ending, |session| {
             session.ask("salt 999");

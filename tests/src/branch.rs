@@ -1,9 +1,11 @@
 //! A live branch from its snapshot to its end: what most tests of programs with threads
 //! go through again and again.
 
+use nix::sys::signal::Signal;
+
+use crate::events::Event;
 use crate::piped::PipedSession;
 use crate::process;
-use nix::sys::signal::Signal;
 
 /// How a branch ends.
 #[derive(Debug, Clone, Copy)]
@@ -22,21 +24,32 @@ pub enum Ending {
 
 impl PipedSession {
     /// Takes a snapshot, lets `change` do what is to be undone, ends the branch, and
-    /// waits until as many threads run as before, under the same names.
+    /// waits until as many threads run as before, under the same names. Returns the
+    /// event of the snapshot.
     ///
     /// # Panics
     /// When `change` does, or when something other than the promised happens.
-    pub fn branch(&mut self, ending: Ending, change: impl FnOnce(&mut Self)) {
+    pub fn branch(&mut self, ending: Ending, change: impl FnOnce(&mut Self)) -> Event {
         let live = self.live_pid();
         let threads = process::threads(live);
-        let taken = self.take();
+        let taken = self.attempt(ending, change);
         let count = i64::try_from(threads.len()).expect("a process has fewer threads");
         assert_eq!(taken.number("threads"), count, "{threads:?} {taken}");
-        change(self);
-        self.end_branch(ending);
         let live = self.live_pid();
         let what = format!("the threads {threads:?} are back after {ending:?}");
         self.wait_until(&what, || process::threads(live) == threads);
+        taken
+    }
+
+    /// The same for programs whose threads come and go: they aren't counted.
+    ///
+    /// # Panics
+    /// When `change` does, or when something other than the promised happens.
+    pub fn attempt(&mut self, ending: Ending, change: impl FnOnce(&mut Self)) -> Event {
+        let taken = self.take();
+        change(self);
+        self.end_branch(ending);
+        taken
     }
 
     /// Ends the branch, and waits until the program goes on from the newest snapshot.
