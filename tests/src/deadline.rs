@@ -162,15 +162,35 @@ pub(crate) fn forget_test() {
     }
 }
 
+/// When the test process will be ended.
+static PROCESS_END: Mutex<Option<Instant>> = Mutex::new(None);
+
 /// Gives the test process its last resort, once.
 pub fn guard_this_process() {
     static GUARD: Once = Once::new();
     GUARD.call_once(|| {
-        nix::unistd::alarm::set(PROCESS_SECONDS);
+        renew();
         std::thread::spawn(|| {
-            std::thread::sleep(Duration::from_secs(u64::from(PROCESS_SECONDS) - 5));
+            while let Some(left) = time_left() {
+                std::thread::sleep(left);
+            }
             let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
             eprintln!("the deadline of the test process is near; still running: {running:?}");
         });
     });
+}
+
+/// Gives the test process its whole time again: for a test of many sessions, each of which
+/// has its own, shorter one.
+pub fn renew() {
+    let life = Duration::from_secs(u64::from(PROCESS_SECONDS));
+    *PROCESS_END.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + life);
+    nix::unistd::alarm::set(PROCESS_SECONDS);
+}
+
+/// How long it is until the deadline is near; none when it is.
+fn time_left() -> Option<Duration> {
+    let end = (*PROCESS_END.lock().unwrap_or_else(PoisonError::into_inner))?;
+    let near = end.checked_sub(Duration::from_secs(5))?;
+    near.checked_duration_since(Instant::now())
 }

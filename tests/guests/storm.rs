@@ -1,0 +1,455 @@
+//! Guest: a storm of threads, which checks itself all the time. Money is moved under
+//! mutexes, records are read and written under a lock, queues are filled and drained,
+//! threads hand the turn to each other by parking, blocks of memory change hands, threads
+//! come and go, and some of them panic.
+//!
+//! It prints `alive N PID` whenever *every* worker has got on since the last such line, so
+//! one that is stuck stops the line. What is broken ends the program with status 70.
+//! On stdin, `mark TEXT` is answered by `mark TEXT N`, and `calm` ends what comes and goes
+//! and is answered by `ok THREADS`, the number that is left.
+#![expect(unsafe_code, reason = "a broken program ends at once")]
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::panic::{catch_unwind, panic_any};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, RwLock, mpsc};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+/// The status of a program that has found itself broken.
+const BROKEN: i32 = 70;
+
+/// Milliseconds that a worker may stand still. Counted in naps and not in time, so that a
+/// while spent frozen is none.
+const PATIENCE_MS: u32 = 8000;
+
+/// How many workers there are at most.
+const WORKERS: usize = 32;
+
+/// How often each worker has got on.
+static PROGRESS: [AtomicU64; WORKERS] = [const { AtomicU64::new(0) }; WORKERS];
+
+/// How many lines of life there have been.
+static ALIVE: AtomicU64 = AtomicU64::new(0);
+
+/// Nobody starts threads any more.
+static CALM: AtomicBool = AtomicBool::new(false);
+
+/// The payload of a panic that is meant.
+struct Meant;
+
+/// What a worker works with: a place to count in, and random numbers.
+struct Worker {
+    progress: &'static AtomicU64,
+    random: u64,
+}
+
+impl Worker {
+    /// It has done something; now and then it naps, so that all get their turn.
+    fn step(&mut self) {
+        let count = self.progress.fetch_add(1, Ordering::Relaxed);
+        if count.is_multiple_of(8) {
+            thread::sleep(Duration::from_micros(self.below(400)));
+        }
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % limit
+    }
+
+    fn index(&mut self, limit: usize) -> usize {
+        let limit = u64::try_from(limit).expect("a length fits");
+        usize::try_from(self.below(limit)).expect("below a length")
+    }
+}
+
+/// The workers' names, and their threads.
+#[derive(Default)]
+struct Crew {
+    names: Vec<&'static str>,
+}
+
+impl Crew {
+    fn start(
+        &mut self,
+        name: &'static str,
+        mut step: impl FnMut(&mut Worker) + Send + 'static,
+    ) -> Thread {
+        let number = self.names.len();
+        self.names.push(name);
+        let progress = &PROGRESS[number];
+        let random = 0x9e37_79b9_7f4a_7c15 ^ u64::try_from(number + 1).expect("a few");
+        let body = move || {
+            let mut worker = Worker { progress, random };
+            loop {
+                step(&mut worker);
+                worker.step();
+            }
+        };
+        let started = thread::Builder::new().name(name.into()).spawn(body);
+        started.expect("there are threads left").thread().clone()
+    }
+}
+
+fn main() {
+    std::panic::set_hook(Box::new(|panic| {
+        if !panic.payload().is::<Meant>() {
+            eprintln!("broken: {panic}");
+            // SAFETY: ends the process, whatever its state.
+            unsafe { libc::_exit(BROKEN) };
+        }
+    }));
+    let mut crew = Crew::default();
+    bank(&mut crew);
+    record(&mut crew);
+    queue(&mut crew);
+    turns(&mut crew);
+    pipeline(&mut crew);
+    memory(&mut crew);
+    passers_by(&mut crew);
+    let names = crew.names;
+    let workers = names.len();
+    thread::spawn(move || live(&names));
+    for line in std::io::stdin().lines() {
+        let line = line.expect("stdin is text");
+        if line == "calm" {
+            calm_down(workers);
+            // The workers, this thread and the one that says who is alive.
+            println!("ok {}", workers + 2);
+        } else {
+            println!("{line} {}", ALIVE.load(Ordering::SeqCst));
+        }
+    }
+}
+
+/// Says that all are alive, as often as all are.
+fn live(names: &[&str]) {
+    let mut before = vec![0; names.len()];
+    loop {
+        for ((name, before), progress) in names.iter().zip(&mut before).zip(&PROGRESS) {
+            let mut naps = 0;
+            while progress.load(Ordering::Relaxed) == *before {
+                assert!(naps < PATIENCE_MS, "{name} stands still");
+                naps += 1;
+                thread::sleep(Duration::from_millis(1));
+            }
+            *before = progress.load(Ordering::Relaxed);
+        }
+        let count = ALIVE.fetch_add(1, Ordering::SeqCst) + 1;
+        println!("alive {count} {}", std::process::id());
+        thread::sleep(Duration::from_millis(4));
+    }
+}
+
+fn calm_down(workers: usize) {
+    CALM.store(true, Ordering::SeqCst);
+    // Twice: the step that runs now may have begun before.
+    for progress in &PROGRESS[..workers] {
+        let now = progress.load(Ordering::Relaxed);
+        while progress.load(Ordering::Relaxed) < now + 2 {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Accounts, each under a mutex of its own: none is overdrawn, and no money is lost.
+fn bank(crew: &mut Crew) {
+    const START: i64 = 1000;
+    const COUNT: usize = 16;
+    static ACCOUNTS: [Mutex<i64>; COUNT] = [const { Mutex::new(START) }; COUNT];
+    for _ in 0..2 {
+        crew.start("transfer", |worker| {
+            let (from, to) = (worker.index(COUNT), worker.index(COUNT));
+            if from == to {
+                return;
+            }
+            let first = ACCOUNTS[from.min(to)].lock().expect("nobody panics here");
+            let second = ACCOUNTS[from.max(to)].lock().expect("nobody panics here");
+            let (mut payer, mut payee) = if from < to {
+                (first, second)
+            } else {
+                (second, first)
+            };
+            let most = u64::try_from(*payer).expect("an account is overdrawn");
+            let sum = i64::try_from(worker.below(most + 1)).expect("it is small");
+            *payer -= sum;
+            *payee += sum;
+        });
+    }
+    crew.start("audit", |_| {
+        let all: Vec<_> = ACCOUNTS
+            .iter()
+            .map(|account| account.lock().expect("nobody panics here"))
+            .collect();
+        let total: i64 = all.iter().map(|account| **account).sum();
+        assert_eq!(total, START * 16, "money is lost or made");
+    });
+}
+
+/// A record whose two halves always agree.
+fn record(crew: &mut Crew) {
+    static RECORD: RwLock<(u64, u64)> = RwLock::new((0, !0));
+    crew.start("write", |worker| {
+        let mut record = RECORD.write().expect("nobody panics here");
+        let number = record.0.wrapping_add(worker.below(1000));
+        record.0 = number;
+        std::hint::black_box(&mut *record);
+        record.1 = !number;
+    });
+    for _ in 0..2 {
+        crew.start("read", |_| {
+            let record = RECORD.read().expect("nobody panics here");
+            assert_eq!(record.0, !record.1, "half a record");
+        });
+    }
+}
+
+/// A bounded queue with two conditions: nothing is lost, doubled or out of order.
+fn queue(crew: &mut Crew) {
+    const ROOM: usize = 4;
+    static QUEUE: Mutex<VecDeque<u64>> = Mutex::new(VecDeque::new());
+    static NOT_FULL: Condvar = Condvar::new();
+    static NOT_EMPTY: Condvar = Condvar::new();
+    let mut next = 0;
+    crew.start("produce", move |_| {
+        let mut queue = QUEUE.lock().expect("nobody panics here");
+        while queue.len() == ROOM {
+            queue = NOT_FULL.wait(queue).expect("nobody panics here");
+        }
+        queue.push_back(next);
+        next += 1;
+        NOT_EMPTY.notify_one();
+    });
+    let mut wanted = 0;
+    crew.start("consume", move |worker| {
+        let mut queue = QUEUE.lock().expect("nobody panics here");
+        while queue.is_empty() {
+            // Half the time with a limit that is never meant to be reached.
+            queue = if worker.below(2) == 0 {
+                NOT_EMPTY.wait(queue).expect("nobody panics here")
+            } else {
+                let hour = Duration::from_secs(3600);
+                let waited = NOT_EMPTY.wait_timeout(queue, hour);
+                waited.expect("nobody panics here").0
+            };
+        }
+        let got = queue.pop_front().expect("it is not empty");
+        assert_eq!(got, wanted, "the queue is out of order");
+        wanted += 1;
+        NOT_FULL.notify_one();
+    });
+}
+
+/// Two threads that park until it is their turn.
+fn turns(crew: &mut Crew) {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    static PLAYERS: Mutex<Vec<Thread>> = Mutex::new(Vec::new());
+    for player in 0..2 {
+        let thread = crew.start("turn", move |_| {
+            while TURN.load(Ordering::SeqCst) & 1 != player {
+                thread::park();
+            }
+            TURN.fetch_add(1, Ordering::SeqCst);
+            let players = PLAYERS.lock().expect("nobody panics here");
+            if let Some(other) = players.get(1 - player) {
+                other.unpark();
+            }
+        });
+        PLAYERS.lock().expect("nobody panics here").push(thread);
+    }
+    // Whoever looked for the other before it was there has woken nobody.
+    for player in PLAYERS.lock().expect("nobody panics here").iter() {
+        player.unpark();
+    }
+}
+
+/// Numbers through two channels, doubled in between.
+fn pipeline(crew: &mut Crew) {
+    let (source, doubler) = mpsc::sync_channel::<u64>(3);
+    let (doubled, sink) = mpsc::sync_channel::<u64>(0);
+    let mut next = 0;
+    crew.start("source", move |_| {
+        source.send(next).expect("the doubler lives");
+        next += 1;
+    });
+    crew.start("double", move |_| {
+        let number = doubler.recv().expect("the source lives");
+        doubled.send(number * 2).expect("the sink lives");
+    });
+    let mut wanted = 0;
+    crew.start("sink", move |_| {
+        let number = sink.recv().expect("the doubler lives");
+        assert_eq!(number, wanted, "a channel is out of order");
+        wanted += 2;
+    });
+}
+
+/// A piece of memory that knows what is in it.
+struct Block {
+    bytes: Vec<u8>,
+    sum: u64,
+}
+
+impl Block {
+    fn new(worker: &mut Worker) -> Self {
+        let shift = worker.below(14);
+        let length = worker.index(16 << shift) + 1;
+        let first = worker.below(256);
+        let bytes: Vec<u8> = (first..)
+            .take(length)
+            .map(|value| value.to_le_bytes()[0])
+            .collect();
+        let sum = sum(&bytes);
+        Self { bytes, sum }
+    }
+
+    fn check(&self) {
+        assert_eq!(sum(&self.bytes), self.sum, "memory has changed");
+    }
+}
+
+fn sum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4, |sum: u64, &byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+/// Blocks that are made in one thread, kept for a while, and freed in another.
+fn memory(crew: &mut Crew) {
+    let (giver, taker) = mpsc::channel::<Block>();
+    let held = &*Box::leak(Box::new(AtomicI64::new(0)));
+    let mut kept: Vec<Block> = Vec::new();
+    crew.start("allocate", move |worker| {
+        kept.push(Block::new(worker));
+        if kept.len() > 50 && held.load(Ordering::SeqCst) < 50 {
+            let block = kept.swap_remove(worker.index(kept.len()));
+            block.check();
+            held.fetch_add(1, Ordering::SeqCst);
+            giver.send(block).expect("the taker lives");
+        } else if kept.len() > 100 {
+            kept.swap_remove(0).check();
+        }
+    });
+    crew.start("free", move |_| {
+        taker.recv().expect("the giver lives").check();
+        held.fetch_sub(1, Ordering::SeqCst);
+    });
+}
+
+/// Values of one thread, which count their births and deaths.
+static BORN: AtomicU64 = AtomicU64::new(0);
+static DEAD: AtomicU64 = AtomicU64::new(0);
+
+struct Local(Cell<u64>);
+
+impl Local {
+    fn new() -> Self {
+        BORN.fetch_add(1, Ordering::SeqCst);
+        Self(Cell::new(7))
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        assert!(self.0.get() >= 7, "a thread-local value has changed");
+        DEAD.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+thread_local! {
+    static LOCAL: Local = Local::new();
+}
+
+/// A thread that lives for a moment, and panics at its end if it was told so.
+fn pass_by(number: u64, panics: bool) -> u64 {
+    LOCAL.with(|local| local.0.set(local.0.get() + number));
+    let mut worker = Worker {
+        progress: &PROGRESS[WORKERS - 1],
+        random: number + 1,
+    };
+    let block = Block::new(&mut worker);
+    thread::yield_now();
+    block.check();
+    let value = LOCAL.with(|local| local.0.get());
+    assert_eq!(value, 7 + number, "another thread's value");
+    if panics {
+        panic_any(Meant);
+    }
+    value
+}
+
+/// Threads that come and go.
+fn passers_by(crew: &mut Crew) {
+    crew.start("spawn", |worker| {
+        if CALM.load(Ordering::SeqCst) {
+            return;
+        }
+        let (born, dead) = (BORN.load(Ordering::SeqCst), DEAD.load(Ordering::SeqCst));
+        assert_eq!(born, dead, "a thread's destructor is missing");
+        let threads: Vec<_> = (0..1 + worker.below(5))
+            .map(|number| {
+                let panics = worker.below(3) == 0;
+                (
+                    number,
+                    panics,
+                    thread::spawn(move || pass_by(number, panics)),
+                )
+            })
+            .collect();
+        for (number, panics, thread) in threads {
+            match thread.join() {
+                Ok(value) => assert!(!panics && value == number + 7, "a wrong result"),
+                Err(payload) => assert!(panics && payload.is::<Meant>(), "a wrong panic"),
+            }
+        }
+    });
+    let mut numbers: Vec<u64> = (0..300).collect();
+    crew.start("scope", move |worker| {
+        if CALM.load(Ordering::SeqCst) {
+            return;
+        }
+        let (left, right) = numbers.split_at_mut(100 + worker.index(100));
+        let total: u64 = thread::scope(|scope| {
+            let left = scope.spawn(|| left.iter().sum::<u64>());
+            let right = scope.spawn(|| {
+                right.reverse();
+                right.iter().sum::<u64>()
+            });
+            left.join().expect("it adds") + right.join().expect("it adds")
+        });
+        assert_eq!(total, 299 * 150, "numbers are lost");
+    });
+    crew.start("catch", |worker| {
+        let deep = worker.below(20);
+        let caught = catch_unwind(|| descend(deep)).expect_err("it panics");
+        assert!(caught.is::<Meant>(), "another panic");
+    });
+    // Nobody waits for these. Each lives until its handle is gone: glibc looks once more at
+    // a thread that it has just detached, and if that has ended meanwhile, at the next one
+    // in its place, whose join then fails. Seen without the tool.
+    static DETACHED: AtomicI64 = AtomicI64::new(0);
+    crew.start("detach", |_| {
+        if DETACHED.load(Ordering::SeqCst) < 4 && !CALM.load(Ordering::SeqCst) {
+            DETACHED.fetch_add(1, Ordering::SeqCst);
+            let (let_go, until) = mpsc::channel::<()>();
+            drop(thread::spawn(move || {
+                let _ = until.recv();
+                DETACHED.fetch_sub(1, Ordering::SeqCst);
+            }));
+            drop(let_go);
+        }
+    });
+}
+
+/// Unwinds through some frames, each with something to drop.
+fn descend(deep: u64) -> u64 {
+    let kept = Box::new(deep);
+    if deep == 0 {
+        panic_any(Meant);
+    }
+    descend(deep - 1) + *kept
+}
