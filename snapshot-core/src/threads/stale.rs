@@ -13,7 +13,7 @@
 )]
 
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
 
 use super::layout;
 use crate::sys;
@@ -28,14 +28,17 @@ struct Entry {
 static LIST: AtomicPtr<Entry> = AtomicPtr::new(ptr::null_mut());
 static ROOM: AtomicUsize = AtomicUsize::new(0);
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
+/// Counts the lists: a thread may be parked, and revived, in the middle of reading one, and
+/// then reads the next one from the beginning.
+static VERSION: AtomicU32 = AtomicU32::new(0);
 
 fn entries() -> &'static [Entry] {
     let list = LIST.load(Ordering::Acquire);
     if list.is_null() {
         return &[];
     }
-    // SAFETY: a mapping with room for at least LENGTH entries, never unmapped while it is
-    // the list, and all atomics.
+    // SAFETY: a mapping with room for at least LENGTH entries, never unmapped, and all
+    // atomics.
     unsafe { core::slice::from_raw_parts(list, LENGTH.load(Ordering::Acquire)) }
 }
 
@@ -44,21 +47,24 @@ fn entries() -> &'static [Entry] {
 /// # Safety
 /// No other thread of the process may run.
 pub(crate) unsafe fn clear(room: usize) -> bool {
+    VERSION.fetch_add(1, Ordering::AcqRel);
     LENGTH.store(0, Ordering::Release);
     if ROOM.load(Ordering::Relaxed) >= room {
         return true;
     }
+    // The former list stays: a thread may be in the middle of it. Each is at least twice
+    // as long as the one before.
+    let room = room.next_power_of_two().max(FEWEST);
     let Some(memory) = sys::map_memory(room * size_of::<Entry>(), false) else {
         return false;
     };
-    let former = LIST.swap(memory.cast().as_ptr(), Ordering::AcqRel);
-    let former_room = ROOM.swap(room, Ordering::Relaxed);
-    if let Some(former) = ptr::NonNull::new(former) {
-        // SAFETY: no other thread runs, so nobody reads it.
-        unsafe { sys::unmap_memory(former.cast(), former_room * size_of::<Entry>()) };
-    }
+    LIST.store(memory.cast().as_ptr(), Ordering::Release);
+    ROOM.store(room, Ordering::Relaxed);
     true
 }
+
+/// The room of the first list: a page.
+const FEWEST: usize = 4096 / size_of::<Entry>();
 
 /// Writes down the real id of a thread.
 ///
@@ -95,9 +101,18 @@ fn cached(address: usize) -> sys::Result<i32> {
 /// The real id of a thread whose cached one is stale; `None` for any other thread, and
 /// for one that has ended.
 pub fn real_tid(thread: usize) -> Option<i32> {
-    if entries().is_empty() {
-        return None;
+    loop {
+        let version = VERSION.load(Ordering::Acquire);
+        let answer = look_up(thread);
+        // The reads above are not moved behind the one below.
+        fence(Ordering::Acquire);
+        if VERSION.load(Ordering::Relaxed) == version {
+            return answer;
+        }
     }
+}
+
+fn look_up(thread: usize) -> Option<i32> {
     let entry = entries()
         .iter()
         .find(|entry| entry.thread.load(Ordering::Relaxed) == thread)?;

@@ -13,7 +13,7 @@ use core::mem;
 
 use libc::{clockid_t, cpu_set_t, pthread_attr_t, pthread_mutexattr_t, pthread_t, sched_param};
 use snapshot_core::sys::{self, Errno, SignalInfo, SignalSet};
-use snapshot_core::threads::{layout, mutexes, stale};
+use snapshot_core::threads::{mutexes, stale};
 
 use crate::dispositions::Real;
 
@@ -215,8 +215,9 @@ pub unsafe extern "C" fn pthread_cancel(thread: pthread_t) -> c_int {
 type Attributes = unsafe extern "C" fn(pthread_t, *mut pthread_attr_t) -> c_int;
 
 /// pthread_getattr_np(3): asks the kernel in passing for the thread's processors, by the
-/// cached id. A thread that asks about itself finds the real one there meanwhile, and
-/// nobody else looks at it; for another one, see the limits of a revived program.
+/// cached id, and fails where there is no such thread. By then it has filled in all the
+/// rest; so what is missing is added. Should it have left nothing behind, the failure
+/// stands.
 ///
 /// # Safety
 /// As libc's.
@@ -231,26 +232,43 @@ pub unsafe extern "C" fn pthread_getattr_np(
     let Some(real) = real else {
         return libc::ENOSYS;
     };
-    let cached = real_tid(thread).filter(|&tid| tid == sys::gettid()).zip(
-        usize::try_from(thread)
-            .ok()
-            .and_then(layout::cached_tid_address),
-    );
-    let Some((tid, address)) = cached else {
-        // SAFETY: the caller's promise.
-        return unsafe { real(thread, attributes) };
-    };
-    let cached = core::ptr::with_exposed_provenance_mut::<c_int>(address);
-    // A handler, or a snapshot, must find it as it was.
-    let open = sys::block(SignalSet::ALL);
-    // SAFETY: the word in libc's structure of the calling thread that holds its id.
-    let stale = unsafe { cached.replace(tid) };
     // SAFETY: the caller's promise.
     let outcome = unsafe { real(thread, attributes) };
-    // SAFETY: as above.
-    unsafe { cached.write(stale) };
-    sys::set_mask(open);
-    outcome
+    match real_tid(thread) {
+        Some(tid) if outcome == libc::ESRCH && has_stack(attributes) => {
+            add_processors(tid, attributes)
+        }
+        _ => outcome,
+    }
+}
+
+/// Whether a thread's attributes name its stack.
+fn has_stack(attributes: *const pthread_attr_t) -> bool {
+    let mut start = core::ptr::null_mut();
+    let mut length = 0;
+    // SAFETY: the attributes were initialised by libc; two locals are written.
+    let told = unsafe { libc::pthread_attr_getstack(attributes, &raw mut start, &raw mut length) };
+    told == 0 && !start.is_null() && length != 0
+}
+
+unsafe extern "C" {
+    fn pthread_attr_setaffinity_np(
+        attributes: *mut pthread_attr_t,
+        size: usize,
+        set: *const cpu_set_t,
+    ) -> c_int;
+}
+
+fn add_processors(tid: c_int, attributes: *mut pthread_attr_t) -> c_int {
+    // SAFETY: all-zero is a valid set.
+    let mut set: cpu_set_t = unsafe { mem::zeroed() };
+    let size = mem::size_of::<cpu_set_t>();
+    // SAFETY: a live local of that size.
+    if let Err(Errno(errno)) = unsafe { sys::affinity_of(tid, size, (&raw mut set).cast()) } {
+        return errno;
+    }
+    // SAFETY: the attributes were initialised by libc, the set is a live local.
+    unsafe { pthread_attr_setaffinity_np(attributes, size, &raw const set) }
 }
 
 type SetProtocol = unsafe extern "C" fn(*mut pthread_mutexattr_t, c_int) -> c_int;
