@@ -9,13 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many items fit between two stages.
 const BETWEEN: usize = 8;
 
 /// How long an answer may take; shorter than what a test waits for a line.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Between two looks at a queue that nobody has spoken of.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// What flows. Its value is computed on the way, its label comes from a command.
 struct Item {
@@ -183,12 +186,16 @@ fn push(shared: &Shared, from: &Receiver<Item>) {
 fn pop(shared: &Shared, next: &SyncSender<Item>) {
     let queue = &shared.queue;
     for number in 0.. {
-        let items = queue.items.lock().expect("no stage has failed");
-        // With a timeout, since that is another system call than without.
-        let (mut items, _) = queue
-            .not_empty
-            .wait_timeout_while(items, PATIENCE, |(items, over)| items.is_empty() && !*over)
-            .expect("no stage has failed");
+        let mut items = queue.items.lock().expect("no stage has failed");
+        let begin = Instant::now();
+        // With a timeout, since that is another system call than without. A short one: a
+        // stage that fails with the lock held wakes nobody up.
+        while items.0.is_empty() && !items.1 && begin.elapsed() < PATIENCE {
+            (items, _) = queue
+                .not_empty
+                .wait_timeout(items, GLANCE)
+                .expect("no stage has failed");
+        }
         let Some(item) = items.0.pop_front() else {
             assert!(items.1, "nothing came");
             break;

@@ -38,7 +38,7 @@ struct extra {
     long value;
 };
 static struct extra extras[EXTRAS];
-static sem_t extra_runs;
+static sem_t extra_runs, worker_runs;
 static int never[2]; /* A pipe that nobody writes to. */
 
 static struct {
@@ -360,6 +360,7 @@ static void *work(void *argument) {
     struct worker *self = argument;
     me = (int)(self - workers);
     tls_value = 100 + me;
+    sem_post(&worker_runs);
     pthread_mutex_lock(&self->mutex);
     while (1) {
         while (self->state != ORDERED) pthread_cond_wait(&self->changed, &self->mutex);
@@ -426,6 +427,7 @@ static void set_up(void) {
     sem_init(&semaphore, 0, 0);
     sem_init(&once_gate, 0, 0);
     sem_init(&extra_runs, 0, 0);
+    sem_init(&worker_runs, 0, 0);
     pthread_key_create(&key, count_destructor);
     if (pipe(never) != 0) exit(70);
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -441,6 +443,8 @@ static void set_up(void) {
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     set_up();
+    /* Each knows who it is before anybody asks. */
+    for (int worker = 0; worker < WORKERS; worker++) sem_wait(&worker_runs);
     puts("ready");
     char line[160], answer[160];
     while (fgets(line, sizeof line, stdin)) {

@@ -31,6 +31,8 @@ fn main() -> ExitCode {
         .thread_name(|index| format!("sum-{index}"))
         .build()
         .expect("threads are to be had");
+    // Each has begun, and bears its name.
+    pool.broadcast(|_| ());
     let mut summing = Summing {
         pool,
         numbers: (0..NUMBERS).collect(),
@@ -92,7 +94,8 @@ impl Summing {
             }
             ["fail"] => {
                 self.fail = true;
-                "ok".into()
+                self.next_round();
+                "err it has not failed".into()
             }
             _ => format!("err unknown command {command:?}"),
         }

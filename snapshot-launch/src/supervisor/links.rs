@@ -64,7 +64,14 @@ impl AgentLink {
     /// The next message that is there.
     pub(crate) fn hear(&self) -> Heard {
         let mut packet = [0; MESSAGE_BYTES];
-        match recv(self.fd.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT) {
+        let mut read = || recv(self.fd.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT);
+        let heard = match read() {
+            // It has hung up before it heard all that was said to it. The kernel reports
+            // that first, and once; what it said itself is still there.
+            Err(Errno::ECONNRESET) => read(),
+            heard => heard,
+        };
+        match heard {
             Ok(MESSAGE_BYTES) => FromAgent::decode(&packet).map_or(Heard::Closed, Heard::Message),
             Err(Errno::EAGAIN | Errno::EINTR) => Heard::Nothing,
             Ok(_) | Err(_) => Heard::Closed,
