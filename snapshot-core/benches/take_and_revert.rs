@@ -1,30 +1,51 @@
 //! What a take and a revert cost, beside a raw `fork()`, `kill` and `waitpid` of the same
-//! process in the same run: `cargo bench -p snapshot-core`.
+//! process in the same run: `cargo bench -p snapshot-core --bench take_and_revert`.
 //!
-//! The bench runs itself as a program in a session, with so many megabytes of touched
-//! memory, and measures from inside: what it was about to do is rolled back with
+//! The bench runs itself as a program in a session, with so many threads and megabytes of
+//! touched memory, and measures from inside: what it was about to do is rolled back with
 //! everything else, so the figures go to memory that is shared.
 #![expect(unsafe_code, reason = "measures raw system calls")]
 
 use std::env;
 use std::process::{Command, Stdio};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use snapshot_core::sys::now_ns;
-use snapshot_core::{Arrival, revert, snapshot};
+use snapshot_core::{Arrival, Phases, last_phases, revert, snapshot};
 use snapshot_launch::flags::SnapshotFlags;
 use snapshot_launch::{Launch, launch};
 
 const ROUNDS: usize = 21;
-const SIZES_MB: [usize; 3] = [10, 100, 1024];
+/// Under a launcher or alone, threads, megabytes.
+const CASES: [(bool, usize, usize); 10] = [
+    (true, 1, 10),
+    (true, 1, 100),
+    (true, 1, 1024),
+    (true, 8, 10),
+    (true, 64, 10),
+    (true, 512, 10),
+    (true, 8, 1024),
+    (false, 1, 10),
+    (false, 8, 10),
+    (false, 64, 10),
+];
 /// Set in the process that is to launch, and in the one that is to be measured.
 const LAUNCH: &str = "BENCH_LAUNCH";
 const MEASURE: &str = "BENCH_MEASURE";
 
+/// What a take may cost beyond a raw fork: so much, and so much more a thread.
+const TARGET: Duration = Duration::from_micros(500);
+const TARGET_A_THREAD: Duration = Duration::from_micros(25);
+
 fn main() {
-    if let Ok(size) = env::var(MEASURE) {
-        measure(size.parse().expect("a number, set below"));
+    if let Ok(case) = env::var(MEASURE) {
+        let (threads, megabytes) = case.split_once(' ').expect("two numbers, set below");
+        measure(
+            threads.parse().expect("a number, set below"),
+            megabytes.parse().expect("a number, set below"),
+        );
     } else if env::var_os(LAUNCH).is_some() {
         launch_self();
     } else {
@@ -36,63 +57,59 @@ fn own_path() -> std::path::PathBuf {
     env::current_exe().expect("/proc is mounted")
 }
 
+/// Fork, take, kill, revert, and the six phases of a take.
+const FIGURES: usize = 10;
+
 fn print_table() {
-    println!("medians of {ROUNDS} rounds in microseconds, with the quarter below and above\n");
     println!(
-        "{:>10} {:>7}  {:>20} {:>20} {:>10} {:>11}  {:>20} {:>20} {:>8}",
-        "orient.",
-        "memory",
-        "fork()",
-        "take",
-        "take/fork",
-        "take-fork",
-        "kill + wait",
-        "revert",
-        "revert/k"
+        "medians of {ROUNDS} rounds in microseconds, with the quarters below and above.\n\
+         `beyond` is take - fork, `target` what it may be at the most. The phases of a take\n\
+         are medians: the way to the first thread and the supervisor is not among them, and\n\
+         `leave` comes after the take has returned.\n"
     );
-    for (orientation, with_launcher) in [("launcher", true), ("alone", false)] {
-        for size in SIZES_MB {
-            let mut command = Command::new(own_path());
-            command.stderr(Stdio::inherit()).stdin(Stdio::null());
-            if with_launcher {
-                command.env(LAUNCH, size.to_string());
-            } else {
-                command.env(MEASURE, size.to_string());
-            }
-            let output = command.output().expect("the bench can run itself");
-            let text = String::from_utf8_lossy(&output.stdout);
-            let rows: Vec<[u64; 4]> = text
-                .lines()
-                .filter_map(|line| {
-                    let numbers: Vec<u64> = line
-                        .split(' ')
-                        .map(str::parse)
-                        .collect::<Result<_, _>>()
-                        .ok()?;
-                    numbers.try_into().ok()
-                })
-                .collect();
-            assert_eq!(rows.len(), ROUNDS, "the measured program failed: {text}");
-            let column = |index: usize| {
-                let mut values: Vec<u64> = rows.iter().map(|row| row[index]).collect();
-                values.sort_unstable();
-                let at = |part: usize| micros(values[values.len() * part / 4]);
-                (at(1), at(2), at(3))
-            };
-            let (fork, take, kill, back) = (column(0), column(1), column(2), column(3));
-            let show =
-                |(low, middle, high): (f64, f64, f64)| format!("{middle:.0} ({low:.0}..{high:.0})");
-            println!(
-                "{orientation:>10} {size:>4} MB  {:>20} {:>20} {:>10.2} {:>8.0} us  {:>20} {:>20} {:>8.2}",
-                show(fork),
-                show(take),
-                take.1 / fork.1,
-                take.1 - fork.1,
-                show(kill),
-                show(back),
-                back.1 / kill.1,
-            );
-        }
+    println!(
+        "{:>8} {:>4} {:>7} {:>20} {:>20} {:>7} {:>7} {:>20} {:>20}  park + record + split + complete + release, leave",
+        "", "thr.", "memory", "fork()", "take", "beyond", "target", "kill + wait", "revert",
+    );
+    for (with_launcher, threads, megabytes) in CASES {
+        let mut command = Command::new(own_path());
+        command.stderr(Stdio::inherit()).stdin(Stdio::null());
+        let variable = if with_launcher { LAUNCH } else { MEASURE };
+        command.env(variable, format!("{threads} {megabytes}"));
+        let output = command.output().expect("the bench can run itself");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let rows: Vec<[u64; FIGURES]> = text
+            .lines()
+            .filter_map(|line| {
+                let numbers: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
+                numbers.ok()?.try_into().ok()
+            })
+            .collect();
+        assert_eq!(rows.len(), ROUNDS, "the measured program failed: {text}");
+        let quarters = |index: usize| {
+            let mut values: Vec<u64> = rows.iter().map(|row| row[index]).collect();
+            values.sort_unstable();
+            [1, 2, 3].map(|part| micros(values[values.len() * part / 4]))
+        };
+        let show = |[low, middle, high]: [f64; 3]| format!("{middle:.0} ({low:.0}..{high:.0})");
+        let [fork, take, kill, back] = [0, 1, 2, 3].map(quarters);
+        let threads_count = u32::try_from(threads).expect("a few");
+        let target = TARGET + TARGET_A_THREAD * threads_count;
+        let phases: Vec<String> = (4..FIGURES)
+            .map(|index| format!("{:.0}", quarters(index)[1]))
+            .collect();
+        println!(
+            "{:>8} {threads:>4} {megabytes:>4} MB {:>20} {:>20} {:>7.0} {:>7} {:>20} {:>20}  {}, {}",
+            if with_launcher { "launcher" } else { "alone" },
+            show(fork),
+            show(take),
+            take[1] - fork[1],
+            target.as_micros(),
+            show(kill),
+            show(back),
+            phases[..5].join(" + "),
+            phases[5],
+        );
     }
 }
 
@@ -102,11 +119,11 @@ fn micros(nanoseconds: u64) -> f64 {
 }
 
 fn launch_self() {
-    let size = env::var_os(LAUNCH).unwrap_or_default();
+    let case = env::var_os(LAUNCH).unwrap_or_default();
     let ending = launch(Launch {
         program: own_path().into(),
         args: Vec::new(),
-        env: vec![(MEASURE.into(), size)],
+        env: vec![(MEASURE.into(), case)],
         directory: None,
         flags: SnapshotFlags::from_environment(),
     });
@@ -116,9 +133,17 @@ fn launch_self() {
     }
 }
 
-/// Figures that no revert takes back: fork, take, kill and wait, revert, and two moments.
+/// Figures that no revert takes back, and two moments.
 #[derive(Default)]
-struct Figures([AtomicU64; 6]);
+struct Figures([AtomicU64; FIGURES + 2]);
+
+const FORK: usize = 0;
+const TAKE: usize = 1;
+const KILL: usize = 2;
+const REVERT: usize = 3;
+const PHASES: usize = 4;
+const TAKE_BEGUN: usize = FIGURES;
+const REVERT_BEGUN: usize = FIGURES + 1;
 
 impl Figures {
     fn shared() -> &'static Self {
@@ -145,40 +170,69 @@ impl Figures {
     fn get(&self, index: usize) -> u64 {
         self.0[index].load(Ordering::Relaxed)
     }
+
+    fn set_phases(&self, phases: &Phases) {
+        let durations = [
+            phases.park,
+            phases.record,
+            phases.split,
+            phases.complete,
+            phases.release,
+            phases.leave,
+        ];
+        for (index, duration) in durations.into_iter().enumerate() {
+            let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+            self.set(PHASES + index, ns);
+        }
+    }
 }
 
-fn measure(megabytes: usize) {
+fn measure(threads: usize, megabytes: usize) {
     let mut memory = vec![0_u8; megabytes << 20];
     for (page, byte) in memory.iter_mut().step_by(4096).enumerate() {
         *byte = page.to_le_bytes()[0];
     }
+    // The others wait, as threads of a server do between requests.
+    let begun: &'static Barrier = Box::leak(Box::new(Barrier::new(threads)));
+    for _ in 1..threads {
+        std::thread::Builder::new()
+            .stack_size(64 << 10)
+            .spawn(|| {
+                begun.wait();
+                loop {
+                    std::thread::park();
+                }
+            })
+            .expect("there is room for threads");
+    }
+    begun.wait();
     let figures = Figures::shared();
     for _ in 0..ROUNDS {
         // Both in turn, so that a noisy moment of the machine meets both.
         let (fork, kill) = raw_fork();
-        figures.set(0, fork);
-        figures.set(2, kill);
-        figures.set(4, now_ns());
-        match snapshot().expect("a program with one thread can be taken") {
+        figures.set(FORK, fork);
+        figures.set(KILL, kill);
+        figures.set(TAKE_BEGUN, now_ns());
+        match snapshot().expect("a program like this can be taken") {
             Arrival::Live(_) => {
-                figures.set(1, now_ns() - figures.get(4));
+                figures.set(TAKE, now_ns() - figures.get(TAKE_BEGUN));
+                // Until the last thread is out, its phase has no end.
+                std::thread::sleep(Duration::from_millis(20));
+                figures.set_phases(&last_phases());
                 memory[0] = 2;
-                figures.set(5, now_ns());
+                figures.set(REVERT_BEGUN, now_ns());
                 let error = revert();
                 panic!("{error:?}");
             }
             Arrival::Reverted(_) => {
                 assert_ne!(memory[0], 2, "the write was rolled back");
-                figures.set(3, now_ns() - figures.get(5));
+                figures.set(REVERT, now_ns() - figures.get(REVERT_BEGUN));
             }
         }
-        println!(
-            "{} {} {} {}",
-            figures.get(0),
-            figures.get(1),
-            figures.get(2),
-            figures.get(3)
-        );
+        let row: Vec<String> = (0..FIGURES)
+            .map(|index| figures.get(index).to_string())
+            .collect();
+        println!("{}", row.join(" "));
     }
     drop(memory);
 }

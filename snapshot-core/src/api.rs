@@ -16,7 +16,7 @@ use crate::bridge::{self, Answer, Call, Entry};
 use crate::sys;
 use crate::take::Outcome;
 use crate::wire::{Ended, LISTED, Obstacle, Text};
-use crate::{SnapshotId, classic, handlers};
+use crate::{SnapshotId, classic, handlers, timing};
 
 /// Where execution has arrived after a snapshot was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -261,6 +261,48 @@ pub fn depth() -> u32 {
 /// Whether what happens now may be undone.
 pub fn is_in_snapshot() -> bool {
     depth() > 0
+}
+
+/// Where the time of the last snapshot went.
+///
+/// Between asking and [`Phases::park`] lies the way to the program's first thread and to
+/// the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Phases {
+    /// Every thread was stopped.
+    pub park: Duration,
+    /// What a copy lacks was recorded: timers, pending signals.
+    pub record: Duration,
+    /// The process was copied, as `fork()` does.
+    pub split: Duration,
+    /// The copy recorded what it shares, the supervisor looked for what won't roll back.
+    /// In a program alone: the threads were made again.
+    pub complete: Duration,
+    /// The threads were told to go on.
+    pub release: Duration,
+    /// From then until the last of them ran the program's code again.
+    pub leave: Duration,
+}
+
+/// Where the time of the last snapshot of this program went; zeros where there was none.
+pub fn last_phases() -> Phases {
+    let micros: [u64; timing::PHASES] = match agent() {
+        Some(agent) => {
+            let answer = agent.call(bridge::CALL_PHASES, 0, "");
+            core::array::from_fn(|phase| answer.ids.get(phase).map_or(0, |&us| u64::from(us)))
+        }
+        None => timing::phases_ns().map(|ns| ns / 1000),
+    };
+    let [park, record, split, complete, release, leave] = micros.map(Duration::from_micros);
+    Phases {
+        park,
+        record,
+        split,
+        complete,
+        release,
+        leave,
+    }
 }
 
 /// Who keeps this program's snapshots.

@@ -5,6 +5,16 @@
 //! name carries the version.
 //!
 //! Context: AS-SAFE.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::expect_used,
+        clippy::unwrap_used
+    )
+)]
 
 use core::ffi::CStr;
 
@@ -40,6 +50,10 @@ pub const CALL_COMMIT: u32 = 3;
 pub const CALL_DROP: u32 = 4;
 /// List the snapshots.
 pub const CALL_LIST: u32 = 5;
+
+/// Tell where the time of the last take went: [`crate::timing::PHASES`] numbers of
+/// microseconds in [`Answer::ids`].
+pub const CALL_PHASES: u32 = 6;
 
 /// What came of it.
 #[repr(C)]

@@ -17,6 +17,16 @@
 //! others along.
 //!
 //! Context: AS-SAFE. Called by [`crate::api`] and [`crate::handlers`].
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::expect_used,
+        clippy::unwrap_used
+    )
+)]
 #![expect(unsafe_code, reason = "splits the process and shares a page")]
 
 use core::ffi::c_void;
@@ -28,6 +38,7 @@ use crate::split::split_for_self;
 use crate::sys::{self, ChildState, Errno, Side, SignalSet, Terminal};
 use crate::take::Outcome;
 use crate::threads::{layout, leader, turn};
+use crate::timing::{self, Moment};
 use crate::wire::{Ended, LISTED, Obstacle, Step};
 use crate::{park, revive};
 
@@ -191,7 +202,9 @@ unsafe fn take_there(outcome: *mut c_void) {
 }
 
 unsafe fn take_with_all_blocked() -> Result<Outcome, Obstacle> {
+    timing::mark(Moment::Begun);
     park::park()?;
+    timing::mark(Moment::Parked);
     // SAFETY: all other threads are parked.
     let taken = unsafe { take_parked() };
     // The child lets its threads go by itself: there they are others.
@@ -216,10 +229,12 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
     let pending = sys::pending();
     let id = board.next_id.fetch_add(1, Ordering::Relaxed);
     let frozen = sys::getpid();
+    timing::mark(Moment::Recorded);
     // SAFETY: all other threads are parked.
     let side = unsafe { split_for_self() }.map_err(failed(Step::Split))?;
     let outcome = match side {
         Side::Copy => {
+            timing::mark(Moment::Split);
             sys::set_parent_death_signal(libc::SIGKILL);
             if sys::getppid() != frozen {
                 sys::exit_group(0);
@@ -237,7 +252,9 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
             place.forgotten.store(0, Ordering::Relaxed);
             board.live.store(sys::getpid(), Ordering::Relaxed);
             board.depth.fetch_add(1, Ordering::AcqRel);
+            timing::mark(Moment::Complete);
             revive::open_gate();
+            timing::mark(Moment::Released);
             Ok(Outcome::Live { id })
         }
         Side::Original(live) => {

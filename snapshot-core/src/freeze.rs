@@ -8,6 +8,16 @@
 //! by itself.
 //!
 //! Context: AS-SAFE.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::expect_used,
+        clippy::unwrap_used
+    )
+)]
 
 use crate::link::Link;
 use crate::sys::{self, SignalSet};

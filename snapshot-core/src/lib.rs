@@ -59,6 +59,7 @@ pub mod proc_text;
 pub mod sys;
 pub mod take;
 pub mod threads;
+pub mod timing;
 pub mod wire;
 
 #[cfg(feature = "std")]
@@ -72,8 +73,9 @@ pub mod timeline;
 
 #[cfg(feature = "std")]
 pub use api::{
-    Arrival, BranchEnd, Report, Rollback, Snapshot, SnapshotError, commit, depth, drop_snapshot,
-    install_handlers, is_in_snapshot, list, revert, revert_to, rollback, snapshot,
+    Arrival, BranchEnd, Phases, Report, Rollback, Snapshot, SnapshotError, commit, depth,
+    drop_snapshot, install_handlers, is_in_snapshot, last_phases, list, revert, revert_to,
+    rollback, snapshot,
 };
 pub use threads::restart::restart_interrupted_call;
 

@@ -7,6 +7,16 @@
 //!
 //! Context: AS-SAFE. Called by [`crate::take`] and [`crate::classic`], before
 //! [`crate::split`].
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::expect_used,
+        clippy::unwrap_used
+    )
+)]
 #![expect(unsafe_code, reason = "parks threads in their signal handlers")]
 
 use core::ffi::c_void;
@@ -24,6 +34,7 @@ use crate::threads::restart;
 use crate::threads::roll::{self, ARRIVING, CALLED, FREE, GONE, PARKED, Slot, WORKER, Walk};
 use crate::threads::state::ThreadState;
 use crate::threads::{layout, takeover};
+use crate::timing::{self, Moment};
 use crate::wire::{Hindrance, Obstacle, Step, Thread};
 
 /// One attempt, and how many there are: long enough for a thread that starts another
@@ -377,7 +388,9 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
     let elapsed_ns = known.elapsed_ns.map(|elapsed_ns| elapsed_ns + parked_ns);
     // SAFETY: the caller's promise.
     unsafe { restart::restart(context, &known.glimpse, elapsed_ns) };
-    LEAVING.fetch_sub(1, Ordering::AcqRel);
+    if LEAVING.fetch_sub(1, Ordering::AcqRel) == 1 {
+        timing::mark(Moment::Out);
+    }
 }
 
 /// Where a parked thread waits.

@@ -18,6 +18,16 @@
 //! fails, the program goes on untouched.
 //!
 //! Context: AS-SAFE. Called by the agent, in the program's first thread.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::expect_used,
+        clippy::unwrap_used
+    )
+)]
 #![expect(unsafe_code, reason = "splits the process")]
 
 use crate::freeze::{Woken, freeze};
@@ -31,6 +41,7 @@ use crate::threads::glimpse::Glimpse;
 pub use crate::threads::leader::run as in_first_thread;
 use crate::threads::roll::{self, PARKED};
 use crate::threads::{mutexes, restart, turn};
+use crate::timing::{self, Moment};
 use crate::wire::{Ask, Crew, Ended, FromAgent, FromSupervisor, Obstacle, Step, Text};
 use crate::{dontfork, revive};
 
@@ -139,8 +150,10 @@ unsafe fn converse(
     glimpse: &mut Glimpse,
 ) -> sys::Result<Outcome> {
     begin(link, wish)?;
+    timing::mark(Moment::Begun);
     match park::park() {
         Ok(parked) => {
+            timing::mark(Moment::Parked);
             // SAFETY: passed on to the caller, whose other threads are parked now.
             let outcome = unsafe { converse_parked(link, session, parked, glimpse) };
             // In a revived copy they have been made again, and let go.
@@ -184,6 +197,7 @@ unsafe fn converse_parked(
         Ok(recorded) => recorded,
         Err(obstacle) => return hindered(link, obstacle),
     };
+    timing::mark(Moment::Recorded);
     link.say(FromAgent::Parked(crew(parked, &recorded.identity)))?;
     // A second copy is needed where the first lacks memory, and a third where another
     // thread of another process has kept more from it meanwhile, which there is none of.
@@ -266,6 +280,7 @@ unsafe fn split(
             Ok(Some(Ok(outcome)))
         }
         Ok((Side::Original(frozen_pid), pages)) => {
+            timing::mark(Moment::Split);
             dontfork::close();
             sys::set_mask(open);
             copy_link.close();
@@ -297,7 +312,9 @@ fn wait_for_go(link: Link, frozen_pid: i32) -> sys::Result<Outcome> {
     let _ = link.say(FromAgent::Split { frozen_pid });
     match link.hear()? {
         (FromSupervisor::Go { id }, _) => {
+            timing::mark(Moment::Complete);
             park::release();
+            timing::mark(Moment::Released);
             // The snapshot stands, whether or not anybody hears this.
             let _ = link.say(FromAgent::Running {
                 at_ns: sys::now_ns(),

@@ -6,6 +6,16 @@
 //! over the first one's frame.
 //!
 //! Context: AS-SAFE.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::expect_used,
+        clippy::unwrap_used
+    )
+)]
 #![expect(unsafe_code, reason = "switches stacks")]
 
 use core::ffi::c_void;

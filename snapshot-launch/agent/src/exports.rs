@@ -8,6 +8,7 @@ use snapshot_core::bridge::{self, Answer, Call};
 use snapshot_core::sys::{self, Errno, SignalSet};
 use snapshot_core::take::{self, Outcome, Wish};
 use snapshot_core::threads::turn;
+use snapshot_core::timing;
 use snapshot_core::wire::{Ask, Ended, FromAgent, FromSupervisor, Text};
 
 use crate::handlers::{self, Asked};
@@ -31,6 +32,7 @@ pub unsafe extern "C" fn cargo_snapshot_agent_v2(call: *const Call, answer: *mut
             bridge::CALL_COMMIT => ask(FromAgent::Commit, &mut reply),
             bridge::CALL_DROP => ask(FromAgent::Drop { id: call.id }, &mut reply),
             bridge::CALL_LIST => ask(FromAgent::List, &mut reply),
+            bridge::CALL_PHASES => tell_phases(&mut reply),
             _ => {}
         }
         sys::set_mask(open);
@@ -126,6 +128,13 @@ fn ask(message: FromAgent, reply: &mut Answer) {
         // What a dead branch was about to do is denied to its snapshot.
         Asked::Answered(_) | Asked::InAnotherLife => {}
         Asked::Unreachable(errno) => failed(errno, reply),
+    }
+}
+
+fn tell_phases(reply: &mut Answer) {
+    reply.verdict = bridge::ANSWER_LIST;
+    for (slot, ns) in reply.ids.iter_mut().zip(timing::phases_ns()) {
+        *slot = u32::try_from(ns / 1000).unwrap_or(u32::MAX);
     }
 }
 

@@ -1,0 +1,56 @@
+//! Where the time of a take goes: a few moments, written down as they pass.
+//!
+//! Context: AS-SAFE. Written by the thread whose turn it is, and by the last thread that
+//! leaves; read at any time, when a torn set of moments is no harm.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::expect_used,
+        clippy::unwrap_used
+    )
+)]
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::sys;
+
+/// A moment of a take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// The first thread has begun.
+    Begun = 0,
+    /// Every thread stands still.
+    Parked = 1,
+    /// What a copy lacks has been recorded.
+    Recorded = 2,
+    /// The copy is made.
+    Split = 3,
+    /// The copy has recorded what it shares, and the supervisor has said go.
+    Complete = 4,
+    /// The threads have been told to go on.
+    Released = 5,
+    /// The last of them has left its handler.
+    Out = 6,
+}
+
+const MOMENTS: usize = 7;
+
+static AT: [AtomicU64; MOMENTS] = [const { AtomicU64::new(0) }; MOMENTS];
+
+/// Writes down that this moment is now.
+pub(crate) fn mark(moment: Moment) {
+    AT[moment as usize].store(sys::now_ns(), Ordering::Relaxed);
+}
+
+/// The phases of the last take of this process, in nanoseconds, in the order of
+/// [`PHASES`]; zeros where there was none.
+pub fn phases_ns() -> [u64; PHASES] {
+    let at = |moment: usize| AT[moment].load(Ordering::Relaxed);
+    core::array::from_fn(|phase| at(phase + 1).saturating_sub(at(phase)))
+}
+
+/// How many phases there are: park, record, split, complete, release, and leaving.
+pub const PHASES: usize = MOMENTS - 1;
