@@ -20,7 +20,7 @@
 #![expect(unsafe_code, reason = "parks threads in their signal handlers")]
 
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use libc::ucontext_t;
 
@@ -322,9 +322,27 @@ pub(crate) fn release() {
     if leaving != 0 {
         LEAVING.fetch_add(leaving, Ordering::AcqRel);
     }
+    let waking = if wake_each_other() { SPREAD } else { i32::MAX };
+    WAKING.store(waking, Ordering::Relaxed);
     RELEASED.fetch_add(1, Ordering::AcqRel);
-    sys::futex_wake(&RELEASED, i32::MAX);
+    sys::futex_wake(&RELEASED, waking);
     takeover::remove();
+}
+
+/// How many others each thread wakes that is on its way out, so that the one which releases
+/// them is free after the first few.
+const SPREAD: i32 = 2;
+
+/// How many the threads on their way out are to wake.
+static WAKING: AtomicI32 = AtomicI32::new(0);
+
+/// Whether threads can be left to wake each other: not where one of them might get no
+/// processor for long, and those after it with it.
+fn wake_each_other() -> bool {
+    roll::in_state(PARKED).all(|slot| {
+        // SAFETY: the slot is PARKED, and this is the thread that has parked it.
+        unsafe { slot.known() }.state.is_scheduled_as_usual()
+    })
 }
 
 /// In a copy that comes back to life: those that were parked leave when they are made
@@ -411,5 +429,9 @@ unsafe extern "C" fn wait(place: *mut c_void) {
             sys::futex_wake(&slot.errand, 1);
         }
         sys::futex_wait(&RELEASED, release, None);
+    }
+    let waking = WAKING.load(Ordering::Relaxed);
+    if waking != i32::MAX {
+        sys::futex_wake(&RELEASED, waking);
     }
 }

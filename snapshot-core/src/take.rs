@@ -252,6 +252,7 @@ fn crew(parked: Parked, identity: &Identity) -> Crew {
         workers: parked.workers,
         robust,
         other_users,
+        has_children: sys::has_children(),
         priority_inheritance: mutexes::uses_priority_inheritance(),
         lost_calls: restart::take_lost(),
     }

@@ -185,6 +185,8 @@ pub struct Crew {
     pub robust: u32,
     /// How many are of another user than the one that makes the copy.
     pub other_users: u32,
+    /// Whether the program has children, ended ones included.
+    pub has_children: bool,
     /// Whether the program has made mutexes with priority inheritance.
     pub priority_inheritance: bool,
     /// How many calls have returned EINTR because of the takes before this one.
@@ -425,8 +427,11 @@ impl Writer {
     fn crew(&mut self, crew: &Crew) -> &mut Self {
         self.i32(crew.tid).u32(crew.threads).u32(crew.workers);
         self.u32(crew.robust).u32(crew.other_users);
-        self.put(&[u8::from(crew.priority_inheritance)])
-            .u32(crew.lost_calls)
+        self.put(&[
+            u8::from(crew.has_children),
+            u8::from(crew.priority_inheritance),
+        ])
+        .u32(crew.lost_calls)
     }
 
     fn glimpse(&mut self, glimpse: &Glimpse) -> &mut Self {
@@ -516,6 +521,7 @@ impl Reader<'_> {
             workers: self.u32()?,
             robust: self.u32()?,
             other_users: self.u32()?,
+            has_children: self.flag()?,
             priority_inheritance: self.flag()?,
             lost_calls: self.u32()?,
         })
@@ -832,14 +838,15 @@ mod tests {
                 }
             ),
             obstacle().prop_map(FromAgent::Hindered),
-            (any::<[u32; 6]>(), any::<bool>()).prop_map(|(numbers, priority_inheritance)| {
+            (any::<[u32; 6]>(), any::<[bool; 2]>()).prop_map(|(numbers, flags)| {
                 FromAgent::Parked(Crew {
                     tid: numbers[0].cast_signed(),
                     threads: numbers[1],
                     workers: numbers[2],
                     robust: numbers[3],
                     other_users: numbers[4],
-                    priority_inheritance,
+                    has_children: flags[0],
+                    priority_inheritance: flags[1],
                     lost_calls: numbers[5],
                 })
             }),

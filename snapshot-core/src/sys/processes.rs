@@ -16,7 +16,7 @@
 use core::ffi::c_int;
 use core::mem::{MaybeUninit, size_of};
 
-use super::{Result, arg, check, plain, small, with};
+use super::{Errno, Result, arg, check, plain, small, with};
 use crate::arch::{SYS_CLONE3, syscall};
 
 /// getpid(2)
@@ -214,4 +214,24 @@ pub(crate) fn credentials() -> [u32; 6] {
         let _ = unsafe { with(call, [place, place + 4, place + 8]) };
     }
     ids
+}
+
+/// waitid(2) on any child, without reaping it: whether there is one at all.
+pub(crate) fn has_children() -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: waitid writes one siginfo, which the slot has room for.
+    let answer = unsafe {
+        with(
+            libc::SYS_waitid,
+            [
+                libc::P_ALL as usize,
+                0,
+                info.as_mut_ptr().expose_provenance(),
+                arg(options),
+                0,
+            ],
+        )
+    };
+    answer != Err(Errno(libc::ECHILD))
 }

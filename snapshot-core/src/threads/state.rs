@@ -66,6 +66,13 @@ impl ThreadState {
         self.credentials == other.credentials
     }
 
+    /// Whether it gets its share of a processor like most threads do.
+    pub(crate) fn is_scheduled_as_usual(&self) -> bool {
+        self.scheduling.is_some_and(|scheduling| {
+            scheduling.policy == libc::SCHED_OTHER.unsigned_abs() && scheduling.nice <= 0
+        })
+    }
+
     /// Whether it holds a robust mutex: its list is not just the head.
     pub(crate) fn holds_robust_mutex(&self) -> bool {
         let head = self.robust_list.0;

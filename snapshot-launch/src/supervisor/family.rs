@@ -63,10 +63,9 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-/// Everything below one process.
-pub(crate) fn below(pid: i32) -> HashSet<Process> {
+/// These processes, and everything below them.
+pub(crate) fn from(mut left: Vec<i32>) -> HashSet<Process> {
     let mut found = HashSet::new();
-    let mut left = children(pid);
     while let Some(pid) = left.pop() {
         if let Some(process) = Process::of(pid)
             && !process.is_over

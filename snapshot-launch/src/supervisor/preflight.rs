@@ -274,6 +274,7 @@ mod tests {
             workers: 0,
             robust: 1,
             other_users: 0,
+            has_children: true,
             priority_inheritance: true,
             lost_calls: 0,
         };

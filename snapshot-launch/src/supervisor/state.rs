@@ -67,7 +67,7 @@ pub(crate) struct Snapshot {
     pub(crate) latency_us: u64,
     pub(crate) rss_bytes: u64,
     pub(crate) screen: Option<Screen>,
-    /// The processes of the session at that moment: a revert leaves them alone.
+    /// What the program had started by that moment: a revert leaves it alone.
     pub(crate) family: HashSet<Process>,
 }
 

@@ -182,10 +182,7 @@ impl Supervisor {
                 }
             ));
         }
-        let children = family::below(self.live.pid).len();
-        // All that is there now: what the program had started before an earlier revert is
-        // no longer below it.
-        let family = family::below(nix::unistd::getpid().as_raw());
+        let (children, family) = self.family(crew.has_children);
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
@@ -206,6 +203,28 @@ impl Supervisor {
         if let Some((kind, why, help)) = findings.refusal {
             self.abandon_take(kind, &why, &help);
         }
+    }
+
+    /// How many processes the program has started that are its own still, and all that it
+    /// has ever started: what was there before an earlier revert is not below it any more,
+    /// but beside it.
+    fn family(&self, has_children: bool) -> (usize, HashSet<Process>) {
+        // Each thread has a list of its own.
+        let own = if has_children {
+            family::from(family::children(self.live.pid))
+        } else {
+            HashSet::new()
+        };
+        let beside = family::children(nix::unistd::getpid().as_raw())
+            .into_iter()
+            .filter(|&pid| {
+                pid != self.live.pid
+                    && self.anchor.is_none_or(|anchor| anchor.as_raw() != pid)
+                    && self.snapshot_of(pid).is_none()
+            })
+            .collect();
+        let count = own.len();
+        (count, &own | &family::from(beside))
     }
 
     /// The copy lacks memory that is kept from copies. The next one will have it.
