@@ -6,16 +6,15 @@
 //! everything else, so the figures go to memory that is shared.
 #![expect(unsafe_code, reason = "measures raw system calls")]
 
-use std::env;
-use std::process::{Command, Stdio};
+mod itself;
+
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use itself::Part;
 use snapshot_core::sys::now_ns;
 use snapshot_core::{Arrival, Phases, last_phases, revert, snapshot};
-use snapshot_launch::flags::SnapshotFlags;
-use snapshot_launch::{Launch, launch};
 
 const ROUNDS: usize = 21;
 /// Under a launcher or alone, threads, megabytes.
@@ -31,30 +30,21 @@ const CASES: [(bool, usize, usize); 10] = [
     (false, 8, 10),
     (false, 64, 10),
 ];
-/// Set in the process that is to launch, and in the one that is to be measured.
-const LAUNCH: &str = "BENCH_LAUNCH";
-const MEASURE: &str = "BENCH_MEASURE";
-
 /// What a take may cost beyond a raw fork: so much, and so much more a thread.
 const TARGET: Duration = Duration::from_micros(500);
 const TARGET_A_THREAD: Duration = Duration::from_micros(25);
 
 fn main() {
-    if let Ok(case) = env::var(MEASURE) {
-        let (threads, megabytes) = case.split_once(' ').expect("two numbers, set below");
-        measure(
-            threads.parse().expect("a number, set below"),
-            megabytes.parse().expect("a number, set below"),
-        );
-    } else if env::var_os(LAUNCH).is_some() {
-        launch_self();
-    } else {
-        print_table();
+    match itself::part() {
+        Part::Measured(case) => {
+            let (threads, megabytes) = case.split_once(' ').expect("two numbers, set below");
+            measure(
+                threads.parse().expect("a number, set below"),
+                megabytes.parse().expect("a number, set below"),
+            );
+        }
+        Part::Show => print_table(),
     }
-}
-
-fn own_path() -> std::path::PathBuf {
-    env::current_exe().expect("/proc is mounted")
 }
 
 /// Fork, take, kill, revert, and the six phases of a take.
@@ -72,12 +62,7 @@ fn print_table() {
         "", "thr.", "memory", "fork()", "take", "beyond", "target", "kill + wait", "revert",
     );
     for (with_launcher, threads, megabytes) in CASES {
-        let mut command = Command::new(own_path());
-        command.stderr(Stdio::inherit()).stdin(Stdio::null());
-        let variable = if with_launcher { LAUNCH } else { MEASURE };
-        command.env(variable, format!("{threads} {megabytes}"));
-        let output = command.output().expect("the bench can run itself");
-        let text = String::from_utf8_lossy(&output.stdout);
+        let text = itself::run(&format!("{threads} {megabytes}"), with_launcher);
         let rows: Vec<[u64; FIGURES]> = text
             .lines()
             .filter_map(|line| {
@@ -87,9 +72,7 @@ fn print_table() {
             .collect();
         assert_eq!(rows.len(), ROUNDS, "the measured program failed: {text}");
         let quarters = |index: usize| {
-            let mut values: Vec<u64> = rows.iter().map(|row| row[index]).collect();
-            values.sort_unstable();
-            [1, 2, 3].map(|part| micros(values[values.len() * part / 4]))
+            itself::quarters(rows.iter().map(|row| row[index]).collect()).map(micros)
         };
         let show = |[low, middle, high]: [f64; 3]| format!("{middle:.0} ({low:.0}..{high:.0})");
         let [fork, take, kill, back] = [0, 1, 2, 3].map(quarters);
@@ -116,21 +99,6 @@ fn print_table() {
 #[expect(clippy::cast_precision_loss, reason = "figures for a person")]
 fn micros(nanoseconds: u64) -> f64 {
     Duration::from_nanos(nanoseconds).as_nanos() as f64 / 1000.0
-}
-
-fn launch_self() {
-    let case = env::var_os(LAUNCH).unwrap_or_default();
-    let ending = launch(Launch {
-        program: own_path().into(),
-        args: Vec::new(),
-        env: vec![(MEASURE.into(), case)],
-        directory: None,
-        flags: SnapshotFlags::from_environment(),
-    });
-    match ending {
-        Ok(ending) => ending.leave(),
-        Err(problem) => panic!("{problem}"),
-    }
 }
 
 /// Figures that no revert takes back, and two moments.

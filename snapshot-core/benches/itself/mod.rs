@@ -1,0 +1,66 @@
+//! A bench that runs itself as the program to be measured, under the launcher or without.
+
+use std::env;
+use std::process::{Command, Stdio};
+
+use snapshot_launch::flags::SnapshotFlags;
+use snapshot_launch::{Launch, launch};
+
+/// Set in the process that is to launch, and in the one that is to be measured.
+const LAUNCH: &str = "BENCH_LAUNCH";
+const MEASURE: &str = "BENCH_MEASURE";
+
+/// What this process is to do.
+pub enum Part {
+    /// Be measured, in this case.
+    Measured(String),
+    /// Run the others and show what comes out.
+    Show,
+}
+
+/// Finds out; never comes back in the process that launches.
+pub fn part() -> Part {
+    if let Ok(case) = env::var(MEASURE) {
+        return Part::Measured(case);
+    }
+    let Some(case) = env::var_os(LAUNCH) else {
+        return Part::Show;
+    };
+    let ending = launch(Launch {
+        program: own_path().into(),
+        args: Vec::new(),
+        env: vec![(MEASURE.into(), case)],
+        directory: None,
+        flags: SnapshotFlags::from_environment(),
+    });
+    match ending {
+        Ok(ending) => ending.leave(),
+        Err(problem) => panic!("{problem}"),
+    }
+}
+
+fn own_path() -> std::path::PathBuf {
+    env::current_exe().expect("/proc is mounted")
+}
+
+/// Runs a case and gives what it has printed.
+pub fn run(case: &str, with_launcher: bool) -> String {
+    let mut command = Command::new(own_path());
+    command.stdin(Stdio::null());
+    // The launcher's own words are not wanted, a failure's are.
+    command.stderr(if with_launcher {
+        Stdio::null()
+    } else {
+        Stdio::inherit()
+    });
+    command.env(if with_launcher { LAUNCH } else { MEASURE }, case);
+    let output = command.output().expect("the bench can run itself");
+    assert!(output.status.success(), "{case}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The values below which a quarter, half and three quarters lie.
+pub fn quarters(mut values: Vec<u64>) -> [u64; 3] {
+    values.sort_unstable();
+    [1, 2, 3].map(|part| values[values.len() * part / 4])
+}
