@@ -37,7 +37,7 @@ use crate::objects::{Lacking, Shared};
 use crate::split::split_for_self;
 use crate::sys::{self, ChildState, Errno, Side, SignalSet, Terminal};
 use crate::take::Outcome;
-use crate::threads::{layout, leader, turn};
+use crate::threads::{layout, leader, own_stack, turn};
 use crate::timing::{self, Moment};
 use crate::wire::{Ended, LISTED, Obstacle, Step};
 use crate::{park, revive};
@@ -180,7 +180,7 @@ pub(crate) unsafe fn take() -> Outcome {
     if life == turn::life() {
         // SAFETY: it is this thread's turn, its signals are blocked, and what is called
         // is the engine.
-        let called = unsafe { leader::run(take_there, (&raw mut outcome).cast()) };
+        let called = unsafe { own_stack::aside(take_aside, (&raw mut outcome).cast()) };
         if let Err(obstacle) = called {
             outcome = Outcome::Refused(Some(obstacle));
         }
@@ -188,6 +188,18 @@ pub(crate) unsafe fn take() -> Outcome {
     turn::end();
     sys::set_mask(open);
     outcome
+}
+
+unsafe fn take_aside(outcome: *mut c_void) {
+    // SAFETY: it is this thread's turn, and it is aside; what is called is the engine.
+    if let Err(obstacle) = unsafe { leader::run(take_there, outcome) } {
+        // SAFETY: as in `take_there`.
+        unsafe {
+            outcome
+                .cast::<Outcome>()
+                .write(Outcome::Refused(Some(obstacle)));
+        }
+    }
 }
 
 unsafe fn take_there(outcome: *mut c_void) {
@@ -239,6 +251,7 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
             if sys::getppid() != frozen {
                 sys::exit_group(0);
             }
+            lacking.prepare();
             // SAFETY: this is the copy's only thread, and the others were parked.
             if let Err(errno) = unsafe { revive::recreate() } {
                 let errno = errno.0.unsigned_abs() << 8;
@@ -247,7 +260,7 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
             }
             identity.restore();
             sys::set_parent_death_signal(libc::SIGKILL);
-            lacking.restore();
+            lacking.restore(identity.tid);
             place.id.store(id, Ordering::Relaxed);
             place.forgotten.store(0, Ordering::Relaxed);
             board.live.store(sys::getpid(), Ordering::Relaxed);

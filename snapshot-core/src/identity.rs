@@ -22,6 +22,8 @@ use crate::wire::Obstacle;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
     pub(crate) thread: ThreadState,
+    /// The id of that thread, in the process that was copied.
+    pub(crate) tid: i32,
     parent_death_signal: i32,
     /// Who reaps this process, and the frozen copy too.
     pub(crate) parent: i32,
@@ -35,6 +37,7 @@ impl Identity {
     pub(crate) fn record() -> Result<Self, Obstacle> {
         Ok(Self {
             thread: ThreadState::record()?,
+            tid: sys::gettid(),
             parent_death_signal: sys::parent_death_signal(),
             parent: sys::getppid(),
         })

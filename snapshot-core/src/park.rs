@@ -31,8 +31,9 @@ use crate::procfs::{self, TaskFile};
 use crate::sys::{self, Errno};
 use crate::threads::glimpse::{Asleep, Glimpse};
 use crate::threads::restart;
-use crate::threads::roll::{self, ARRIVING, CALLED, FREE, GONE, PARKED, Slot, WORKER, Walk};
-use crate::threads::state::ThreadState;
+use crate::threads::roll::{
+    self, ARRIVING, CALLED, FREE, GONE, PARKED, Slot, WORKER, Walk, ZOMBIE,
+};
 use crate::threads::{layout, takeover};
 use crate::timing::{self, Moment};
 use crate::wire::{Hindrance, Obstacle, Step, Thread};
@@ -234,7 +235,7 @@ fn look_closer(tasks: i32) {
         let state = if stat.is_kernel_worker() {
             WORKER
         } else if matches!(stat.state, b'Z' | b'X') {
-            GONE
+            ZOMBIE
         } else {
             continue;
         };
@@ -381,14 +382,11 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
     }
     // SAFETY: the slot is ARRIVING, so it is this thread's.
     let known = unsafe { slot.known() };
-    match ThreadState::record() {
-        Ok(state) => known.state = state,
-        Err(_) => {
-            // The kernel can't tell what is needed. It is called again, and if that goes
-            // on the take names this thread.
-            slot.state.store(FREE, Ordering::Release);
-            return;
-        }
+    if known.state.record_here().is_err() {
+        // The kernel can't tell what is needed. It is called again, and if that goes on
+        // the take names this thread.
+        slot.state.store(FREE, Ordering::Release);
+        return;
     }
     // SAFETY: the caller's promise.
     known.elapsed_ns = unsafe { restart::elapsed_ns(context, &known.glimpse, Asleep::now) };

@@ -26,6 +26,7 @@ use core::ffi::c_void;
 use core::mem::size_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use crate::objects;
 use crate::sys::{self, CloneArguments, Errno};
 use crate::threads::roll::{self, PARKED, Slot};
 use crate::threads::state::{self, ThreadState};
@@ -187,6 +188,7 @@ unsafe extern "C" fn begin(place: *mut c_void) {
             .restore_in_new_thread(inherited);
         NOT_RESTORED.fetch_add(failed, Ordering::AcqRel);
     }
+    objects::take_back_pending(slot.tid.load(Ordering::Relaxed));
     WAITING.fetch_add(1, Ordering::AcqRel);
     sys::futex_wake(&WAITING, 1);
     loop {

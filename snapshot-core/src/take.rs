@@ -39,6 +39,7 @@ use crate::split::split_for_parent;
 use crate::sys::{self, Errno, Side, SignalSet};
 use crate::threads::glimpse::Glimpse;
 pub use crate::threads::leader::run as in_first_thread;
+pub use crate::threads::own_stack::aside;
 use crate::threads::roll::{self, PARKED};
 use crate::threads::{mutexes, restart, turn};
 use crate::timing::{self, Moment};
@@ -371,6 +372,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
                 }
             }
         }
+        recorded.lacking.prepare();
         // SAFETY: this is the copy's only thread, and the others were parked.
         let mut not_restored = match unsafe { revive::recreate() } {
             Ok(not_restored) => not_restored,
@@ -382,7 +384,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
         };
         not_restored += identity.restore();
         dontfork::close();
-        not_restored += shared.restore() + recorded.lacking.restore();
+        not_restored += shared.restore() + recorded.lacking.restore(identity.tid);
         shared.release();
         turn::begin_new_life();
         (session.revived)(sys::getpid());

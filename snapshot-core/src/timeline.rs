@@ -39,15 +39,14 @@ impl<T> Timeline<T> {
         self.entries.len()
     }
 
-    /// Reserves the next number. It stays used even if the take fails.
-    pub fn next_id(&mut self) -> SnapshotId {
-        let id = SnapshotId::new(self.next);
-        self.next += 1;
-        id
+    /// The number that the next snapshot gets. A take that fails uses none up.
+    pub fn next_id(&self) -> SnapshotId {
+        SnapshotId::new(self.next)
     }
 
-    /// Adds a snapshot on top.
+    /// Adds a snapshot on top, by the number that was next.
     pub fn push(&mut self, id: SnapshotId, snapshot: T) {
+        self.next = self.next.max(id.number() + 1);
         self.entries.push((id, snapshot));
     }
 

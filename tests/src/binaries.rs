@@ -154,3 +154,17 @@ pub fn compile(
     );
     program
 }
+
+/// Compiles a guest that is written in C, `guests/NAME.c`, and says where it is.
+///
+/// # Panics
+/// When there is no such guest, or it does not compile.
+pub fn guest_in_c(name: &str, directory: &Path) -> PathBuf {
+    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
+    let read = |file: &str| {
+        std::fs::read_to_string(guests.join(file))
+            .unwrap_or_else(|error| panic!("there is no guest `{file}`: {error}"))
+    };
+    let source = read("obey.h") + &read(&format!("{name}.c"));
+    compile_c(&source, &["-D_GNU_SOURCE", "-pthread", "-O1"], directory)
+}

@@ -50,6 +50,13 @@ impl Launch {
         Self::program(binaries::guest(name))
     }
 
+    /// `snapshot-launch` with a guest of this package that is written in C.
+    pub fn guest_in_c(name: &str) -> Self {
+        let place = Place::new();
+        let program = binaries::guest_in_c(name, &place.work());
+        Self::program(program).place(&place)
+    }
+
     /// The guest that answers commands.
     pub fn commander() -> Self {
         Self::guest("commander")

@@ -27,13 +27,24 @@ pub fn processes(mark: &str) -> Vec<Process> {
     Process::all()
         .into_iter()
         .filter(|process| {
-            fs::read(format!("/proc/{}/environ", process.pid)).is_ok_and(|environment| {
-                environment
-                    .split(|&byte| byte == 0)
-                    .any(|variable| variable == wanted.as_bytes())
-            })
+            environment(process.pid)
+                .split(|&byte| byte == 0)
+                .any(|variable| variable == wanted.as_bytes())
         })
         .collect()
+}
+
+/// The environment that a process was started with. Where its first thread has ended
+/// before the others, only those show it.
+fn environment(pid: i32) -> Vec<u8> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    threads
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|thread| fs::read(thread.path().join("environ")).ok())
+        .find(|environment| !environment.is_empty())
+        .unwrap_or_default()
 }
 
 /// The unix sockets that a launcher's name is part of.

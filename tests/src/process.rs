@@ -1,4 +1,5 @@
 //! What `/proc` says of a process.
+#![expect(unsafe_code, reason = "signals a single thread")]
 
 use std::fs;
 
@@ -89,4 +90,27 @@ pub fn send(pid: i32, signal: Signal) {
     assert!(pid > 1, "no test means process {pid}");
     // Gone is gone; a missing right would show as a test that waits in vain.
     let _ = kill(Pid::from_raw(pid), signal);
+}
+
+/// The threads of a process, its first one first.
+pub fn thread_ids(pid: i32) -> Vec<i32> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task"));
+    let mut threads: Vec<i32> = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    // Numbers wrap around, so the order of making is not told by them.
+    threads.sort_unstable_by_key(|&thread| (thread != pid, thread));
+    threads
+}
+
+/// Sends a signal to one thread of a process.
+///
+/// # Panics
+/// When there is no such thread.
+pub fn send_to_thread(pid: i32, thread: i32, signal: Signal) {
+    // SAFETY: takes numbers only.
+    let done = unsafe { libc::syscall(libc::SYS_tgkill, pid, thread, signal as i32) };
+    assert_eq!(done, 0, "thread {thread} of process {pid} is there");
 }

@@ -192,7 +192,37 @@ impl Session {
     pub fn take(&mut self) -> Event {
         self.events.skip_all();
         self.signal_live(Signal::SIGUSR1);
-        self.next("taken")
+        self.next_taken()
+    }
+
+    /// Waits for the next `taken`; a refusal instead fails the test at once.
+    pub fn next_taken(&mut self) -> Event {
+        let is_answer = |event: &Event| matches!(event.name(), "taken" | "refused");
+        let event = self.next_event("taken", is_answer);
+        if event.name() == "refused" {
+            self.fail(&format!("instead of a snapshot: {event}"));
+        }
+        event
+    }
+
+    /// Reverts by a command, which is never held back as a part of a burst.
+    pub fn revert(&mut self) -> Event {
+        self.events.skip_all();
+        let output = self.command("revert", &[]);
+        if !output.success() {
+            self.fail(&format!("revert failed: {output:?}"));
+        }
+        self.next("reverted")
+    }
+
+    /// Commits by a command.
+    pub fn commit(&mut self) -> Event {
+        self.events.skip_all();
+        let output = self.command("commit", &[]);
+        if !output.success() {
+            self.fail(&format!("commit failed: {output:?}"));
+        }
+        self.next("committed")
     }
 
     /// Reverts by SIGINT to the launcher.

@@ -23,7 +23,7 @@ mod posix_timers;
 mod signals;
 mod timers;
 
-pub(crate) use signals::tell_pending;
+pub(crate) use signals::{take_back_pending, tell_pending};
 
 use crate::sys::{self, Errno, SignalSet};
 
@@ -52,9 +52,14 @@ impl Lacking {
         })
     }
 
+    /// In a copy, before its threads are made again.
+    pub(crate) fn prepare(&self) {
+        self.pending.publish();
+    }
+
     /// Puts it back in a copy whose threads have been made again and wait; the number of
-    /// things that could not be.
-    pub(crate) fn restore(&self) -> u32 {
+    /// things that could not be. `own` is the id that the calling thread had.
+    pub(crate) fn restore(&self, own: i32) -> u32 {
         if self.is_subreaper {
             sys::set_subreaper(true);
         }
@@ -62,7 +67,7 @@ impl Lacking {
         self.locked.restore()
             + self.intervals.restore()
             + self.timers.restore()
-            + self.pending.restore()
+            + self.pending.restore(own)
     }
 
     /// Puts back, in the original, what has gone on while it was frozen: its timers.

@@ -20,7 +20,7 @@
 #![expect(unsafe_code, reason = "shares a record with the thread that writes it")]
 
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::park;
 use crate::proc_text;
@@ -39,6 +39,25 @@ type Waiting = (i32, SignalInfo);
 /// The signals that wait.
 pub(super) struct Pending {
     records: Records<Waiting>,
+}
+
+/// What threads that are made again take back.
+static PUBLISHED: AtomicPtr<Records<Waiting>> = AtomicPtr::new(ptr::null_mut());
+/// How many signals could not be taken back.
+static NOT_TAKEN_BACK: AtomicU32 = AtomicU32::new(0);
+
+/// The part of a thread that was made in the stead of `tid`, all signals blocked.
+pub(crate) fn take_back_pending(tid: i32) {
+    // SAFETY: published for as long as threads are being made, by the thread that makes
+    // them, which does not change it meanwhile.
+    let Some(records) = (unsafe { PUBLISHED.load(Ordering::Acquire).as_ref() }) else {
+        return;
+    };
+    for waiting in records.entries().iter().filter(|waiting| waiting.0 == tid) {
+        if put_back(waiting, sys::gettid()).is_err() {
+            NOT_TAKEN_BACK.fetch_add(1, Ordering::AcqRel);
+        }
+    }
 }
 
 /// Where the thread that is on an errand writes.
@@ -113,16 +132,27 @@ impl Pending {
         })
     }
 
-    /// Gives each to whom it waited for.
-    pub(super) fn restore(&self) -> u32 {
-        let mut failed = 0;
+    /// Has every thread that is made from now on take back what waited for it: a signal
+    /// of some origins only the thread itself can put back.
+    pub(super) fn publish(&self) {
+        let records = ptr::from_ref(&self.records).cast_mut();
+        PUBLISHED.store(records, Ordering::Release);
+        NOT_TAKEN_BACK.store(0, Ordering::Relaxed);
+    }
+
+    /// Puts back what waited for the process, and for the calling thread, which was this
+    /// one. All threads have been made. Gives the number of those that could not be put
+    /// back.
+    pub(super) fn restore(&self, own: i32) -> u32 {
+        PUBLISHED.store(ptr::null_mut(), Ordering::Release);
+        let mut failed = NOT_TAKEN_BACK.load(Ordering::Acquire);
         for waiting in self.records.entries() {
-            let own = sys::gettid();
-            let tid = match waiting.0 {
-                0 => 0,
-                tid => roll::new_tid_of(tid).unwrap_or(own),
+            let put = match waiting.0 {
+                0 => put_back(waiting, 0),
+                tid if tid == own => put_back(waiting, sys::gettid()),
+                _ => continue,
             };
-            failed += u32::from(put_back(waiting, tid).is_err());
+            failed += u32::from(put.is_err());
         }
         failed
     }

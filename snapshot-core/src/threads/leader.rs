@@ -25,7 +25,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use libc::ucontext_t;
 
 use super::glimpse::{Asleep, Glimpse};
-use super::{own_stack, restart, takeover};
+use super::own_stack::{self, Stack};
+use super::{restart, takeover};
 use crate::procfs::{self, TaskFile};
 use crate::sys::{self, Errno};
 use crate::wire::{Obstacle, Step};
@@ -74,29 +75,32 @@ fn is_gone(tasks: i32) -> bool {
         .is_none_or(|stat| matches!(stat.state, b'Z' | b'X'))
 }
 
-/// Calls `function(argument)` in the program's first thread, on the engine's own stack,
-/// and comes back when it has. In a copy of the process this thread comes back too, once
-/// the copy's first thread has revived it.
+/// Calls `function(argument)` in the program's first thread, and comes back when it has.
+/// In a copy of the process this thread comes back too, once the copy's first thread has
+/// revived it.
 ///
 /// # Errors
 /// [`Obstacle::Unparked`] where the first thread does not come; nothing has been called
 /// then.
 ///
 /// # Safety
-/// It must be the caller's turn, all signals of the program but the trigger must be
+/// It must be the caller's turn, and it must be on the stack for that: this is to be
+/// called by way of [`super::own_stack::aside`]. All signals of the program must be
 /// blocked, and `function` must be fit to run in a signal handler.
 pub unsafe fn run(function: unsafe fn(*mut c_void), argument: *mut c_void) -> Result<(), Obstacle> {
     let failed = |errno: Errno| Obstacle::Failed(Step::Park, errno.0);
     let leader = sys::getpid();
     if sys::gettid() == leader {
         // SAFETY: the caller's promise.
-        return unsafe { own_stack::run(function, argument) }.map_err(failed);
+        unsafe { function(argument) };
+        return Ok(());
     }
     let tasks = sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY).map_err(failed)?;
     if is_gone(tasks) {
         sys::close(tasks);
         // SAFETY: the caller's promise.
-        return unsafe { own_stack::run(function, argument) }.map_err(failed);
+        unsafe { function(argument) };
+        return Ok(());
     }
     let glimpse = Glimpse::of(tasks, leader);
     let called = call(leader, function, argument, glimpse);
@@ -169,7 +173,7 @@ pub(crate) unsafe fn answer(context: *mut ucontext_t) {
     // SAFETY: the caller's promise.
     let elapsed_ns = unsafe { restart::elapsed_ns(context, &errand.glimpse, Asleep::now) };
     // SAFETY: as the thread that has called has promised `run`.
-    let state = match unsafe { own_stack::run(errand.function, errand.argument) } {
+    let state = match unsafe { own_stack::run(Stack::Leader, errand.function, errand.argument) } {
         Ok(()) => DONE,
         Err(_) => FAILED,
     };

@@ -1,9 +1,10 @@
-//! A stack of our own, for what is too much for a signal handler's: Rust's alternate
-//! stacks have 8 KB, of which a frame with AVX-512 registers takes nearly half.
+//! Stacks of our own, for what is too much for a signal handler's: Rust's alternate stacks
+//! have 8 KB, of which a frame with AVX-512 registers takes nearly half.
 //!
-//! There is one, for the one thread whose turn it is; see [`super::turn`]. While it is in
-//! use the thread has no alternate stack: a second signal would begin at its top again,
-//! over the first one's frame.
+//! There is one for the thread whose turn it is, see [`super::turn`], and one for the
+//! program's first thread, which works for it. While a thread is on one it has no
+//! alternate stack: a second signal would begin at its top again, over the first one's
+//! frame. And while it is on one it can be parked, which takes another frame.
 //!
 //! Context: AS-SAFE.
 #![cfg_attr(
@@ -23,21 +24,29 @@ use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::arch;
-use crate::sys::{self, AlternateStack};
+use crate::sys::{self, AlternateStack, SignalSet};
+use crate::wire::{Obstacle, Step};
 
 const BYTES: usize = 256 << 10;
 /// Below it: an overflow must be a crash, and not a write into something else.
 const GUARD: usize = 4096;
 
-/// Where it ends; 0 until it is made.
-static TOP: AtomicUsize = AtomicUsize::new(0);
+/// Whose stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stack {
+    /// The thread's whose turn it is.
+    Caller = 0,
+    /// The first thread's, when another one has called it.
+    Leader = 1,
+}
 
-/// Makes the stack, once.
-///
-/// # Errors
-/// ENOMEM.
-pub(crate) fn prepare() -> sys::Result<usize> {
-    let top = TOP.load(Ordering::Acquire);
+/// Where each ends; 0 until it is made.
+static TOPS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+/// Makes a stack, once.
+fn prepare(stack: Stack) -> sys::Result<usize> {
+    let place = &TOPS[stack as usize];
+    let top = place.load(Ordering::Acquire);
     if top != 0 {
         return Ok(top);
     }
@@ -45,7 +54,7 @@ pub(crate) fn prepare() -> sys::Result<usize> {
     let start = memory.as_ptr().expose_provenance();
     sys::protect_from_all(start, GUARD)?;
     let top = start + GUARD + BYTES;
-    TOP.store(top, Ordering::Release);
+    place.store(top, Ordering::Release);
     Ok(top)
 }
 
@@ -55,18 +64,36 @@ struct Errand {
     alternate: Option<AlternateStack>,
 }
 
-/// Calls `function(argument)` on it.
+/// Calls `function(argument)` on the stack of the thread whose turn it is.
+///
+/// # Errors
+/// [`Step::Park`] where there is no memory for it; nothing has been called then.
+///
+/// # Safety
+/// It must be the caller's turn, and this must not be called from there again. `function`
+/// may come back twice, in two processes.
+pub unsafe fn aside(
+    function: unsafe fn(*mut c_void),
+    argument: *mut c_void,
+) -> Result<(), Obstacle> {
+    // SAFETY: the caller's promise.
+    unsafe { run(Stack::Caller, function, argument) }
+        .map_err(|errno| Obstacle::Failed(Step::Park, errno.0))
+}
+
+/// Calls `function(argument)` on one of the stacks.
 ///
 /// # Errors
 /// ENOMEM where there is no memory for it; nothing has been called then.
 ///
 /// # Safety
-/// It must be the caller's turn. `function` may come back twice, in two processes.
+/// As [`aside`]; for the leader's it must be the leader that was called.
 pub(crate) unsafe fn run(
+    stack: Stack,
     function: unsafe fn(*mut c_void),
     argument: *mut c_void,
 ) -> sys::Result<()> {
-    let top = prepare()?;
+    let top = prepare(stack)?;
     let mut errand = Errand {
         function,
         argument,
@@ -88,8 +115,10 @@ unsafe extern "C" fn there(errand: *mut c_void) {
     // SAFETY: `run` passes a live errand.
     let errand = unsafe { &mut *errand.cast::<Errand>() };
     let _ = sys::set_alternate_stack(&AlternateStack::NONE);
+    let open = sys::unblock(SignalSet::ALL.without(SignalSet::PROGRAM));
     // SAFETY: as `run`'s caller has promised.
     unsafe { (errand.function)(errand.argument) };
+    sys::set_mask(open);
     if let Some(alternate) = &errand.alternate {
         // Whether the thread was on it is the kernel's to say, not ours to set.
         let _ = sys::set_alternate_stack(&alternate.at_rest());

@@ -41,6 +41,8 @@ pub(crate) const PARKED: u32 = 3;
 pub(crate) const GONE: u32 = 4;
 /// It is the kernel's own and runs no code of the program.
 pub(crate) const WORKER: u32 = 5;
+/// The program's first thread, which has ended before the others and stays on the list.
+pub(crate) const ZOMBIE: u32 = 6;
 
 /// What is known of one thread.
 pub(crate) struct Known {

@@ -24,7 +24,7 @@ use crate::sys::{self, Affinity, Scheduling, ThreadName};
 use crate::wire::{Obstacle, Step};
 
 /// One thread's registrations and attributes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ThreadState {
     pub(crate) bases: SegmentBases,
     pub(crate) tid_address: usize,
@@ -45,20 +45,28 @@ impl ThreadState {
     /// # Errors
     /// [`Step::Identity`] where the kernel can't tell.
     pub(crate) fn record() -> Result<Self, Obstacle> {
+        let mut state = Self::default();
+        state.record_here()?;
+        Ok(state)
+    }
+
+    /// The same, in place: a thread that parks has little stack.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn record_here(&mut self) -> Result<(), Obstacle> {
         let failed = |errno: sys::Errno| Obstacle::Failed(Step::Identity, errno.0);
-        let bases = SegmentBases::of_this_thread();
-        Ok(Self {
-            bases,
-            tid_address: sys::tid_address().map_err(failed)?,
-            robust_list: sys::robust_list().map_err(failed)?,
-            rseq: layout::rseq_of(bases.fs),
-            name: sys::thread_name(),
-            scheduling: sys::scheduling().ok(),
-            affinity: sys::affinity().ok(),
-            timer_slack: sys::timer_slack(),
-            io_priority: sys::io_priority(),
-            credentials: sys::credentials(),
-        })
+        self.bases = SegmentBases::of_this_thread();
+        self.tid_address = sys::tid_address().map_err(failed)?;
+        self.robust_list = sys::robust_list().map_err(failed)?;
+        self.rseq = layout::rseq_of(self.bases.fs);
+        self.name = sys::thread_name();
+        self.scheduling = sys::scheduling().ok();
+        self.affinity = sys::affinity().ok();
+        self.timer_slack = sys::timer_slack();
+        self.io_priority = sys::io_priority();
+        self.credentials = sys::credentials();
+        Ok(())
     }
 
     /// Whether a thread that is made by one of these would be of the same user.

@@ -229,10 +229,11 @@ fn install(signal: c_int, wanted: Disposition) {
         Disposition {
             handler: handlers::on_trigger as *const () as usize,
             // Programs with tiny stacks of their own making count on handlers to run on the
-            // alternate one. That has room for one frame: the signal is opened again once
-            // the take has a stack of its own.
+            // alternate one. That has room for one frame, if for that: the signal itself, and
+            // the one by which threads are parked, are opened once the take has a stack of
+            // its own.
             flags: libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK,
-            mask: SignalSet::PROGRAM.0,
+            mask: SignalSet::ALL.0,
         }
     };
     set_real(signal, &ours.to_libc());

@@ -9,7 +9,7 @@ use snapshot_core::sys::{self, Errno, SignalSet};
 use snapshot_core::take::{self, Outcome, Wish};
 use snapshot_core::threads::turn;
 use snapshot_core::timing;
-use snapshot_core::wire::{Ask, Ended, FromAgent, FromSupervisor, Text};
+use snapshot_core::wire::{Ask, Ended, FromAgent, FromSupervisor, Obstacle, Text};
 
 use crate::handlers::{self, Asked};
 use crate::session;
@@ -65,10 +65,9 @@ fn take_for(call: &Call, reply: &mut Answer) {
     if life == turn::life() {
         // SAFETY: it is this thread's turn, all signals are blocked, and what is called
         // takes locks of nobody.
-        let called = unsafe { take::in_first_thread(take_one, (&raw mut job).cast()) };
+        let called = unsafe { take::aside(take_aside, (&raw mut job).cast()) };
         if let Err(obstacle) = called {
-            take::report_hindrance(&session::of_take(), job.wish, obstacle);
-            job.outcome = Outcome::Refused(Some(obstacle));
+            job.hindered(obstacle);
         }
     }
     turn::end();
@@ -103,6 +102,22 @@ fn take_for(call: &Call, reply: &mut Answer) {
 struct Job {
     wish: Wish,
     outcome: Outcome,
+}
+
+impl Job {
+    fn hindered(&mut self, obstacle: Obstacle) {
+        take::report_hindrance(&session::of_take(), self.wish, obstacle);
+        self.outcome = Outcome::Refused(Some(obstacle));
+    }
+}
+
+/// On the stack for that.
+unsafe fn take_aside(job: *mut c_void) {
+    // SAFETY: it is this thread's turn; what is called takes locks of nobody.
+    if let Err(obstacle) = unsafe { take::in_first_thread(take_one, job) } {
+        // SAFETY: as in `take_one`.
+        unsafe { &mut *job.cast::<Job>() }.hindered(obstacle);
+    }
 }
 
 /// In the first thread.

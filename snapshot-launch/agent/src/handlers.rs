@@ -88,43 +88,41 @@ pub(crate) extern "C" fn on_trigger(signal: c_int, info: *mut siginfo_t, context
         unsafe { dispositions::run_own(signal, info, context) };
         return;
     }
-    // SAFETY: the handler's own argument; used below, before it returns.
-    let interrupted = unsafe { Interrupted::note(context) };
     match sender.carries(REQUEST_MAGIC) {
         Some(request) => REQUEST.store(request, Ordering::SeqCst),
         None => {
             SIGNALS.fetch_add(1, Ordering::SeqCst);
         }
     }
-    let glimpse = answer_requests(at_ns);
-    // SAFETY: the handler is still running.
-    unsafe { interrupted.go_on(&glimpse) };
+    let mut requests = Requests {
+        at_ns,
+        context: Some(context),
+    };
+    if !answer_requests(&mut requests) {
+        // SAFETY: the handler's own argument.
+        unsafe { restart_interrupted_call(context) };
+    }
 }
 
-/// What is to be answered, and what is learnt in doing so.
+/// What is to be answered, and the handler's context of the thread that answers.
 struct Requests {
     at_ns: u64,
-    glimpse: Glimpse,
+    context: Option<*mut ucontext_t>,
 }
 
 /// Takes as many snapshots as are asked for, those that are asked for meanwhile too. Where
-/// another thread is at it that one does. Gives what the supervisor has seen of the first
-/// thread.
-fn answer_requests(first_at_ns: u64) -> Glimpse {
+/// another thread is at it that one does, and this one has nothing to do: false.
+///
+/// Little of the stack is used until it is this thread's turn: it may be an alternate
+/// one, with a handler of the program on it already.
+fn answer_requests(requests: &mut Requests) -> bool {
     let life = turn::life();
-    let mut requests = Requests {
-        at_ns: first_at_ns,
-        glimpse: Glimpse::default(),
-    };
+    let mut has_answered = false;
     while turn::try_begin() {
-        // SAFETY: it is this thread's turn, and in a handler of ours everything but the
-        // trigger is blocked; what is called takes locks of nobody.
-        let called = unsafe { take::in_first_thread(take_all, (&raw mut requests).cast()) };
-        if let Err(obstacle) = called {
-            while let Some(ask) = next_ask() {
-                take::report_hindrance(&session::of_take(), wish(ask, requests.at_ns), obstacle);
-            }
-        }
+        has_answered = true;
+        // SAFETY: it is this thread's turn, and in a handler of ours everything is blocked.
+        // Without memory for a stack nothing can be taken, nor anybody told.
+        let _ = unsafe { take::aside(answer_aside, core::ptr::from_mut(requests).cast()) };
         turn::end();
         // One may have come between the last look and the line above. Sequentially
         // consistent with the counting above: either this thread sees it, or the one that
@@ -134,7 +132,40 @@ fn answer_requests(first_at_ns: u64) -> Glimpse {
             break;
         }
     }
-    requests.glimpse
+    has_answered
+}
+
+/// What the first thread is told, and tells.
+struct Round {
+    at_ns: u64,
+    glimpse: Glimpse,
+}
+
+/// On the stack of the thread whose turn it is.
+unsafe fn answer_aside(requests: *mut c_void) {
+    // SAFETY: the caller's own, and it waits until this is done.
+    let requests = unsafe { &mut *requests.cast::<Requests>() };
+    // SAFETY: the running handler's own argument, used below, before it returns.
+    let interrupted = requests
+        .context
+        .take()
+        .map(|context| unsafe { Interrupted::note(context) });
+    let mut round = Round {
+        at_ns: requests.at_ns,
+        glimpse: Glimpse::default(),
+    };
+    // SAFETY: it is this thread's turn; what is called takes locks of nobody.
+    let called = unsafe { take::in_first_thread(take_all, (&raw mut round).cast()) };
+    if let Err(obstacle) = called {
+        while let Some(ask) = next_ask() {
+            take::report_hindrance(&session::of_take(), wish(ask, round.at_ns), obstacle);
+        }
+    }
+    requests.at_ns = round.at_ns;
+    if let Some(interrupted) = interrupted {
+        // SAFETY: the handler is still running.
+        unsafe { interrupted.go_on(&round.glimpse) };
+    }
 }
 
 fn wish(ask: Ask, at_ns: u64) -> Wish {
@@ -146,19 +177,19 @@ fn wish(ask: Ask, at_ns: u64) -> Wish {
 }
 
 /// In the first thread, with everything blocked.
-unsafe fn take_all(requests: *mut c_void) {
+unsafe fn take_all(round: *mut c_void) {
     // SAFETY: the caller's own, and it waits until this is done.
-    let requests = unsafe { &mut *requests.cast::<Requests>() };
+    let round = unsafe { &mut *round.cast::<Round>() };
     // More requests are counted meanwhile. On this stack their handlers have room.
     let closed = sys::unblock(session::trigger_set());
     while let Some(ask) = next_ask() {
         // SAFETY: in the first thread, in its turn; what the program was in the middle of
         // stays in the middle in both copies.
-        let (_, glimpse) = unsafe { take::take(&session::of_take(), wish(ask, requests.at_ns)) };
+        let (_, glimpse) = unsafe { take::take(&session::of_take(), wish(ask, round.at_ns)) };
         if glimpse.call.is_some() {
-            requests.glimpse = glimpse;
+            round.glimpse = glimpse;
         }
-        requests.at_ns = sys::now_ns();
+        round.at_ns = sys::now_ns();
     }
     sys::set_mask(closed);
 }
@@ -179,7 +210,11 @@ fn next_ask() -> Option<Ask> {
 pub(crate) fn take_at_start() {
     let open = sys::block(SignalSet::PROGRAM);
     SIGNALS.fetch_add(1, Ordering::SeqCst);
-    answer_requests(sys::now_ns());
+    let mut requests = Requests {
+        at_ns: sys::now_ns(),
+        context: None,
+    };
+    answer_requests(&mut requests);
     sys::set_mask(open);
 }
 

@@ -17,7 +17,7 @@ use super::syscall;
 
 /// What registers of a thread the kernel keeps outside a signal frame: the bases of the
 /// FS and GS segments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct SegmentBases {
     pub(crate) fs: usize,
     pub(crate) gs: usize,

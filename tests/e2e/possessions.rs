@@ -1,0 +1,205 @@
+//! What the kernel keeps for a thread or a process and gives to no copy of it: it is there
+//! after a take, and again after a revert. What can't be given back refuses.
+
+use snapshot_tests::{Event, Launch, PipedSession, Place, Signal, binaries};
+
+/// What `drain` answers when every signal that `queue` has sent waits once.
+const EACH_ONCE: &str = "main own:-1:71 plain:0:0 shared:-1:61 shared:-1:62 worker own:-1:72";
+
+/// What `drain` answers when none waits.
+const NONE: &str = "main worker";
+
+fn possessions() -> PipedSession {
+    Launch::guest_in_c("possessions").piped()
+}
+
+#[test]
+fn a_threads_attributes() {
+    let mut session = Launch::guest_in_c("attributes").piped();
+    session.ask("advance");
+    let before = session.ask("attributes");
+    // They are what the guest wants them to be, or equality would say little.
+    for part in [
+        "name=batch",
+        "nice=5",
+        "policy=3",
+        "slack=123456",
+        "+16384/0",
+    ] {
+        assert!(before.contains(part), "{part} in {before}");
+    }
+    for _ in 0..3 {
+        session.take();
+        assert_eq!(session.ask("attributes"), before, "after a take");
+        session.revert();
+        session.ask("advance");
+        assert_eq!(session.ask("attributes"), before, "after a revert");
+    }
+}
+
+#[test]
+fn timers_and_locked_memory_and_settings() {
+    let mut session = possessions();
+    session.ask("tick");
+    let before = session.ask("state");
+    for part in [
+        "umask=027",
+        "deathsig=28",
+        "subreaper=1",
+        "locked=64 kB/1",
+        "unshared=1/1",
+    ] {
+        assert!(before.contains(part), "{part} in {before}");
+    }
+    for _ in 0..3 {
+        session.take();
+        assert_eq!(session.ask("state"), before, "after a take");
+        session.ask("tick");
+        session.revert();
+        assert_eq!(session.ask("state"), before, "after a revert");
+        session.ask("tick");
+    }
+}
+
+#[test]
+fn signals_that_wait() {
+    let mut session = possessions();
+    session.ask("queue");
+    let before = session.ask("state");
+    session.take();
+    session.take();
+    // The live process has them still, and once each.
+    assert_eq!(session.ask("state"), before, "after a take");
+    assert_eq!(session.ask("drain"), EACH_ONCE, "in the live process");
+    assert_eq!(session.ask("drain"), NONE);
+    for _ in 0..2 {
+        session.revert();
+        assert_eq!(session.ask("state"), before, "after a revert");
+        assert_eq!(session.ask("drain"), EACH_ONCE, "in the revived process");
+        assert_eq!(session.ask("drain"), NONE);
+    }
+    session.ask("tick");
+}
+
+#[test]
+fn signals_that_came_later_do_not_wait() {
+    let mut session = possessions();
+    session.take();
+    session.ask("queue");
+    session.revert();
+    assert_eq!(session.ask("drain"), NONE);
+    // A copy that is frozen now hears of those that come next.
+    session.take();
+    let frozen = session.frozen_pid(2);
+    snapshot_tests::process::send(frozen, Signal::SIGUSR2);
+    session.revert();
+    session.ask("tick");
+}
+
+#[test]
+fn memory_that_is_locked_as_a_whole() {
+    let mut session = possessions();
+    let locked = session.ask("lockall");
+    if locked != "locked" {
+        eprintln!("skipped: this user may not lock all memory: {locked}");
+        return;
+    }
+    assert_eq!(session.ask("future"), "11");
+    session.take();
+    assert_eq!(session.ask("future"), "11", "after a take");
+    session.revert();
+    assert_eq!(session.ask("future"), "11", "after a revert");
+    session.ask("tick");
+}
+
+/// Asks for a snapshot that must be refused.
+fn refused(session: &mut PipedSession) -> Event {
+    session.signal_live(Signal::SIGUSR1);
+    let answer = session.next_event("an answer", |event| {
+        matches!(event.name(), "taken" | "refused")
+    });
+    assert_eq!(answer.name(), "refused", "{answer}");
+    for field in ["why", "help"] {
+        assert!(!answer.text(field).is_empty(), "{answer}");
+    }
+    answer
+}
+
+#[test]
+fn an_aio_context_refuses() {
+    let mut session = Launch::guest_in_c("rings").piped();
+    if !has_ring(&mut session, "aio") {
+        return;
+    }
+    assert_eq!(refused(&mut session).text("kind"), "aio");
+    session.ask("ping");
+    session.ask("end");
+    session.take();
+}
+
+#[test]
+fn an_io_uring_refuses() {
+    let mut session = Launch::guest_in_c("rings").piped();
+    if !has_ring(&mut session, "uring") {
+        return;
+    }
+    assert_eq!(refused(&mut session).text("kind"), "io-uring");
+    session.ask("ping");
+    session.ask("end");
+    session.take();
+}
+
+#[test]
+fn an_io_uring_is_allowed_where_it_is_said() {
+    let mut session = Launch::guest_in_c("rings")
+        .flag("--allow")
+        .flag("io-uring")
+        .piped();
+    if !has_ring(&mut session, "uring") {
+        return;
+    }
+    let taken = session.take();
+    let named = taken.0["not_rolled_back"].as_array();
+    let is_named = named.is_some_and(|all| all.iter().any(|one| one["kind"] == "io-uring"));
+    assert!(is_named, "{taken}");
+    session.revert();
+    session.ask("ping");
+}
+
+/// Whether this kernel makes such a ring; says that the test is skipped where not.
+fn has_ring(session: &mut PipedSession, kind: &str) -> bool {
+    let error = session.ask(kind);
+    if !error.is_empty() {
+        eprintln!("skipped: the kernel makes no such ring: {kind}: {error}");
+    }
+    error.is_empty()
+}
+
+#[test]
+fn the_guests_are_right_without_the_tool() {
+    let launch = |name| {
+        let place = Place::new();
+        let program = binaries::guest_in_c(name, &place.work());
+        Launch::bare(program).place(&place).piped()
+    };
+    let mut session = launch("possessions");
+    session.ask("tick");
+    session.ask("queue");
+    assert_eq!(session.ask("drain"), EACH_ONCE);
+    assert_eq!(session.ask("drain"), NONE);
+    let before = session.ask("state");
+    session.ask("tick");
+    assert_eq!(session.ask("state"), before);
+
+    let mut session = launch("attributes");
+    let before = session.ask("attributes");
+    session.ask("advance");
+    assert_eq!(session.ask("attributes"), before);
+
+    let mut session = launch("rings");
+    for kind in ["aio", "uring"] {
+        if has_ring(&mut session, kind) {
+            assert_eq!(session.ask("end"), "");
+        }
+    }
+}
