@@ -253,7 +253,7 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
             }
             lacking.prepare();
             // SAFETY: this is the copy's only thread, and the others were parked.
-            if let Err(errno) = unsafe { revive::recreate() } {
+            if let Err(errno) = unsafe { revive::recreate(&identity.thread) } {
                 let errno = errno.0.unsigned_abs() << 8;
                 board.how.store(4 | errno, Ordering::Release);
                 sys::exit_group(0);

@@ -57,7 +57,8 @@ static INHERITED: Inherited = Inherited(UnsafeCell::new(None));
 const PATIENCE_NS: u64 = 5_000_000_000;
 
 /// Makes the parked threads again, up to the gate. Gives how many of their registrations
-/// and attributes could not be put back.
+/// and attributes could not be put back. `first` is what the calling thread had in the
+/// process that was copied.
 ///
 /// # Errors
 /// EAGAIN where there is no room for another thread; none is left then, and the copy is
@@ -66,7 +67,7 @@ const PATIENCE_NS: u64 = 5_000_000_000;
 /// # Safety
 /// The calling thread must be the only one of a copy that was made while the others were
 /// parked.
-pub(crate) unsafe fn recreate() -> Result<u32, Errno> {
+pub(crate) unsafe fn recreate(first: &ThreadState) -> Result<u32, Errno> {
     takeover::forget_all();
     let own = ThreadState::record().map_err(|_| Errno(libc::EINVAL))?;
     GATE.store(SHUT, Ordering::Relaxed);
@@ -89,13 +90,16 @@ pub(crate) unsafe fn recreate() -> Result<u32, Errno> {
     let has_room = unsafe { stale::clear(made as usize + 1) };
     let mut not_restored = NOT_RESTORED.load(Ordering::Acquire);
     not_restored += u32::from(!has_room);
-    // SAFETY: as above; the threads are libc's own.
-    unsafe { stale::note(own.bases.fs, sys::gettid()) };
+    if let Some(thread) = first.handle() {
+        // SAFETY: as above; the thread is libc's own.
+        unsafe { stale::note(thread, sys::gettid()) };
+    }
     for slot in roll::in_state(PARKED) {
         // SAFETY: the thread waits at the gate, and only reads.
-        let thread = unsafe { slot.known() }.state.bases.fs;
-        // SAFETY: as above.
-        unsafe { stale::note(thread, slot.new_tid.load(Ordering::Acquire)) };
+        if let Some(thread) = unsafe { slot.known() }.state.handle() {
+            // SAFETY: as above.
+            unsafe { stale::note(thread, slot.new_tid.load(Ordering::Acquire)) };
+        }
     }
     Ok(not_restored)
 }

@@ -374,7 +374,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
         }
         recorded.lacking.prepare();
         // SAFETY: this is the copy's only thread, and the others were parked.
-        let mut not_restored = match unsafe { revive::recreate() } {
+        let mut not_restored = match unsafe { revive::recreate(&identity.thread) } {
             Ok(not_restored) => not_restored,
             Err(errno) => {
                 let obstacle = Obstacle::Failed(Step::Revive, errno.0);

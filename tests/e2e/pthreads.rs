@@ -604,3 +604,38 @@ fn cpp_threads() {
     // Each worker's thread-local object is destroyed once.
     assert_eq!(session.end_by_itself(6), "4 key=before-4");
 }
+
+/// Which kinds a snapshot says it won't roll back.
+fn named(taken: &snapshot_tests::Event) -> Vec<&str> {
+    taken.0["not_rolled_back"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|item| item["kind"].as_str())
+        .collect()
+}
+
+#[test]
+fn mutexes_whose_owner_the_kernel_knows_are_named() {
+    let mut session = start();
+    let taken = session.take();
+    let kinds = named(&taken);
+    assert!(!kinds.contains(&"robust-mutex"), "none is held: {taken}");
+    // Which of those with priority inheritance are held can't be seen.
+    assert!(kinds.contains(&"pi-mutex"), "{taken}");
+    expect(
+        &mut session,
+        [("in 0 lock robust0", "0"), ("in 2 lock robust1", "0")],
+    );
+    let taken = session.take();
+    assert!(named(&taken).contains(&"robust-mutex"), "{taken}");
+    let said = taken.to_string();
+    assert!(said.contains("held by 2 threads"), "{said}");
+    expect(
+        &mut session,
+        [("in 0 unlock robust0", "0"), ("in 2 unlock robust1", "0")],
+    );
+    let taken = session.take();
+    assert!(!named(&taken).contains(&"robust-mutex"), "{taken}");
+    finish(&mut session);
+}

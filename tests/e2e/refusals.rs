@@ -286,3 +286,21 @@ fn a_refusal_disturbs_nothing() {
     let live = session.live_pid();
     assert!(process::is_alive(live));
 }
+
+#[test]
+fn a_revived_program_with_threads_stays_who_it_is() {
+    // libc would reach the other threads by ids that they don't have any more.
+    let mut session = Launch::commander().piped();
+    session.ask("thread");
+    session.ask("setuid");
+    session.take();
+    session.ask("setuid");
+    assert!(session.command("revert", &[]).success());
+    session.next("reverted");
+    session.send("setuid");
+    let answer = session.next_line("an answer", |line| line.starts_with("err "));
+    assert!(answer.contains("os error 11"), "EAGAIN: {answer}");
+    // With the threads goes the reason.
+    session.ask("join");
+    session.ask("setuid");
+}

@@ -250,3 +250,33 @@ fn a_flag_can_come_from_the_environment_and_the_command_line_wins() {
     // What the user has set is the program's to see as well.
     assert_eq!(session.ask("env CARGO_SNAPSHOT_SIGNAL"), "USR2");
 }
+
+/// The program waits for two seconds, and in the middle of that `ask` asks for snapshots.
+fn waits_two_seconds(ask: impl Fn(&mut snapshot_tests::PipedSession)) {
+    let mut session = Launch::commander().piped();
+    session.ask("thread");
+    session.send("poll 2000");
+    session.next_line("polling", |line| line == "polling");
+    for count in 1..=3 {
+        deadline::pace(Duration::from_millis(400));
+        ask(&mut session);
+        session.wait_for_count("taken", count);
+    }
+    let end = session.next_line("the end of it", |line| line.starts_with("ok "));
+    let words: Vec<&str> = end.split(' ').collect();
+    let ["ok", "0", milliseconds] = words[..] else {
+        panic!("{end}");
+    };
+    let milliseconds: u32 = milliseconds.parse().expect("a number");
+    assert!((2000..2250).contains(&milliseconds), "{end}");
+}
+
+#[test]
+fn a_wait_for_so_long_goes_on_by_command() {
+    waits_two_seconds(|session| assert!(session.command("take", &[]).success()));
+}
+
+#[test]
+fn a_wait_for_so_long_goes_on_by_a_signal_to_the_launcher() {
+    waits_two_seconds(|session| session.signal(Signal::SIGUSR1));
+}

@@ -80,6 +80,14 @@ impl Commander {
             ["parent"] => Ok(getppid().to_string()),
             ["group"] => Ok(getpgrp().to_string()),
             ["session"] => Ok(getsid(None)?.to_string()),
+            ["setuid"] => {
+                // SAFETY: takes a number; the user stays who it is.
+                let answer = unsafe { libc::setuid(nix::unistd::getuid().as_raw()) };
+                if answer != 0 {
+                    return Err(std::io::Error::last_os_error().into());
+                }
+                Ok(String::new())
+            }
             ["env", name] => Ok(std::env::var(name).unwrap_or_else(|_| "-".into())),
             ["environ", prefix] => Ok(names(prefix)),
             ["status", field] => status(field),
@@ -119,6 +127,7 @@ impl Commander {
             ["block", signal] => mask(SigmaskHow::SIG_BLOCK, parse(signal)?),
             ["unblock", signal] => mask(SigmaskHow::SIG_UNBLOCK, parse(signal)?),
             ["nap", milliseconds] => nap(milliseconds.parse()?),
+            ["poll", milliseconds] => poll(milliseconds.parse()?),
 
             // Children and threads.
             ["spawn", program, ref arguments @ ..] => {
@@ -358,6 +367,16 @@ fn nap(milliseconds: i64) -> Answer {
     let begin = Instant::now();
     // SAFETY: reads a live local; the remainder is not asked for.
     let result = unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
+    Ok(format!("{result} {}", begin.elapsed().as_millis()))
+}
+
+/// Waits for nothing at all, by one call with a time limit, and says how it ended and after
+/// how long.
+fn poll(milliseconds: i32) -> Answer {
+    println!("polling");
+    let begin = Instant::now();
+    // SAFETY: looks at no descriptor.
+    let result = unsafe { libc::poll(std::ptr::null_mut(), 0, milliseconds) };
     Ok(format!("{result} {}", begin.elapsed().as_millis()))
 }
 

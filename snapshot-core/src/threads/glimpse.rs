@@ -115,13 +115,41 @@ impl Asleep {
         })
     }
 
-    /// How long a thread has slept that was woken at such a moment.
+    /// How long a thread has slept that was woken at such a moment, and is the calling one;
+    /// `None` where that can't be told.
     ///
-    /// Each processor has a clock of its own, and they may differ by what each has spent
-    /// on interrupts since the machine was started: where the thread was woken on another
-    /// one, the difference is an estimate, `false`.
-    pub(crate) fn until(self, woken: Self) -> Option<(u64, bool)> {
-        let elapsed_ns = woken.since_ns.checked_sub(self.since_ns)?;
-        Some((elapsed_ns, woken.processor == self.processor))
+    /// Each processor has a clock of its own, and they differ by what each has spent on
+    /// interrupts since the machine was started. A thread that was woken on another one
+    /// goes there and back to compare the two.
+    pub(crate) fn until(self, woken: Self) -> Option<u64> {
+        let woken_ns = if woken.processor == self.processor {
+            woken.since_ns
+        } else {
+            let ahead = ahead_of(self.processor, woken.processor)?;
+            woken.since_ns.checked_add_signed(ahead)?
+        };
+        woken_ns.checked_sub(self.since_ns)
     }
+}
+
+/// By how much one processor's clock is ahead of another one's, in nanoseconds.
+fn ahead_of(one: u32, other: u32) -> Option<i64> {
+    let before = sys::affinity().ok()?;
+    let ahead = clock_less_monotonic(one)
+        .zip(clock_less_monotonic(other))
+        .map(|(one, other)| one - other);
+    // What the thread had a moment ago it may have again.
+    let _ = sys::set_affinity(&before);
+    ahead
+}
+
+/// A processor's clock less CLOCK_MONOTONIC, which all of them share.
+fn clock_less_monotonic(processor: u32) -> Option<i64> {
+    let mut only = sys::Affinity::default();
+    *only.get_mut(processor as usize / 64)? = 1 << (processor % 64);
+    sys::set_affinity(&only).ok()?;
+    let here = Asleep::now().filter(|now| now.processor == processor)?;
+    // The two are read some microseconds apart, as they are on the other processor.
+    let now_ns = i64::try_from(sys::now_ns()).ok()?;
+    i64::try_from(here.since_ns).ok()?.checked_sub(now_ns)
 }

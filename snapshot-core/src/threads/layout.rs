@@ -191,9 +191,15 @@ fn is_registered(area: usize) -> bool {
     processor >= 0
 }
 
-/// The registered area of the thread with this FS base; 0 where there is none.
-pub(crate) fn rseq_of(base: usize) -> usize {
-    if RSEQ_LENGTH.load(Ordering::Relaxed) == 0 || VERDICT.load(Ordering::Acquire) != AGREED {
+/// Whether a thread is libc's, by its FS base and by where the kernel clears its id. One
+/// that a runtime has made by itself has another structure there, or none.
+pub(crate) fn is_of_libc(base: usize, tid_address: usize) -> bool {
+    cached_tid_address(base) == Some(tid_address)
+}
+
+/// The registered area of a thread; 0 where there is none.
+pub(crate) fn rseq_of(base: usize, tid_address: usize) -> usize {
+    if RSEQ_LENGTH.load(Ordering::Relaxed) == 0 || !is_of_libc(base, tid_address) {
         return 0;
     }
     let area = base.wrapping_add_signed(RSEQ_OFFSET.load(Ordering::Relaxed));
@@ -225,6 +231,8 @@ mod tests {
         let address = cached_tid_address(base).expect("it was found out");
         // SAFETY: it was checked to be this word.
         assert_eq!(unsafe { read::<i32>(address) }, sys::gettid());
-        assert!(rseq_of(base) != 0 || rseq_length() == 0);
+        assert!(is_of_libc(base, address));
+        assert!(rseq_of(base, address) != 0 || rseq_length() == 0);
+        assert_eq!(rseq_of(base, 0), 0, "not libc's");
     }
 }

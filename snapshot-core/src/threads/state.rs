@@ -59,7 +59,7 @@ impl ThreadState {
         self.bases = SegmentBases::of_this_thread();
         self.tid_address = sys::tid_address().map_err(failed)?;
         self.robust_list = sys::robust_list().map_err(failed)?;
-        self.rseq = layout::rseq_of(self.bases.fs);
+        self.rseq = layout::rseq_of(self.bases.fs, self.tid_address);
         self.name = sys::thread_name();
         self.scheduling = sys::scheduling().ok();
         self.affinity = sys::affinity().ok();
@@ -72,6 +72,11 @@ impl ThreadState {
     /// Whether a thread that is made by one of these would be of the same user.
     pub(crate) fn has_credentials_of(&self, other: &Self) -> bool {
         self.credentials == other.credentials
+    }
+
+    /// libc's handle of it; `None` where libc does not know it.
+    pub(crate) fn handle(&self) -> Option<usize> {
+        layout::is_of_libc(self.bases.fs, self.tid_address).then_some(self.bases.fs)
     }
 
     /// Whether it gets its share of a processor like most threads do.

@@ -149,6 +149,8 @@ impl Supervisor {
             Heard::Message(FromAgent::Again { spoilt_pid }) => self.make_another_copy(spoilt_pid),
             Heard::Message(FromAgent::Split { .. }) => {
                 taking.split = true;
+                // A large program takes its time to be copied; to freeze takes none.
+                taking.deadline_ns = now_ns() + PATIENCE_NS;
                 self.complete_take();
             }
             Heard::Message(FromAgent::Running { at_ns, .. }) if taking.complete => {
