@@ -26,12 +26,12 @@ use core::ffi::c_void;
 use core::mem::size_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use crate::arch;
 use crate::objects;
 use crate::sys::{self, CloneArguments, Errno};
 use crate::threads::roll::{self, PARKED, Slot};
 use crate::threads::state::{self, ThreadState};
-use crate::threads::{stale, takeover};
-use crate::{arch, park};
+use crate::threads::{parked, stale, takeover};
 
 const SHUT: u32 = 0;
 const OPEN: u32 = 1;
@@ -85,7 +85,7 @@ pub(crate) unsafe fn recreate(first: &ThreadState) -> Result<u32, Errno> {
         made += 1;
     }
     wait_until_waiting(made);
-    park::expect_to_leave(made);
+    parked::expect_to_leave(made);
     // SAFETY: the other threads wait at the gate, and read nothing of it.
     let has_room = unsafe { stale::clear(made as usize + 1) };
     let mut not_restored = NOT_RESTORED.load(Ordering::Acquire);

@@ -159,6 +159,11 @@ fn every_thread_comes_back_whichever_takes_the_snapshot() {
 }
 
 #[test]
+fn fifty_times_among_threads_that_never_stop() {
+    both("crowd", &["end after fifty, and the sums agree"]);
+}
+
+#[test]
 fn a_child_of_the_program_is_not_the_live_process() {
     for under_launcher in [true, false] {
         let output = play("forked", under_launcher);

@@ -24,6 +24,7 @@ fn main() -> Result<(), SnapshotError> {
         "drop" => dropped(),
         "none" => none(),
         "threads" => threads(),
+        "crowd" => crowd(),
         "forked" => forked(),
         "label" => label(),
         "again" => again(),
@@ -232,6 +233,90 @@ fn threads() -> Result<(), SnapshotError> {
         println!("{error:?}");
     }
     println!("count {}", worker.ask(Order::Count));
+    Ok(())
+}
+
+/// What eight threads count, each on its own and all together; the sums agree whenever
+/// the lock is free.
+#[derive(Default)]
+struct Ledger {
+    each: [u64; 8],
+    all: u64,
+    over: bool,
+}
+
+/// Fifty times there and back, among threads that never stop, taken by any of them.
+fn crowd() -> Result<(), SnapshotError> {
+    let shared = std::sync::Arc::new((
+        std::sync::Mutex::new(Ledger::default()),
+        std::sync::Condvar::new(),
+    ));
+    let threads: Vec<_> = (0..8)
+        .map(|own: usize| {
+            let shared = std::sync::Arc::clone(&shared);
+            std::thread::spawn(move || {
+                loop {
+                    let mut ledger = shared.0.lock().expect("nobody panics");
+                    if ledger.over {
+                        return ledger.each[own];
+                    }
+                    ledger.each[own] += 1;
+                    ledger.all += 1;
+                    shared.1.notify_all();
+                    drop(ledger);
+                    // Some memory of its own, and a call with a time limit.
+                    let block = vec![own; 100 + own];
+                    assert_eq!(block.iter().sum::<usize>(), own * (100 + own));
+                    std::thread::sleep(std::time::Duration::from_micros(200));
+                }
+            })
+        })
+        .collect();
+    let worked = |more: u64| {
+        let ledger = shared.0.lock().expect("nobody panics");
+        let until = ledger.all + more;
+        let ledger = shared
+            .1
+            .wait_while(ledger, |ledger| ledger.all < until)
+            .expect("nobody panics");
+        assert_eq!(
+            ledger.each.iter().sum::<u64>(),
+            ledger.all,
+            "the sums agree"
+        );
+    };
+    for round in 0..50 {
+        worked(20);
+        let mut undone = false;
+        let arrival = if round % 2 == 0 {
+            snapshot()?
+        } else {
+            std::thread::spawn(snapshot)
+                .join()
+                .expect("nobody panics")?
+        };
+        assert!(!std::hint::black_box(undone), "the branch's write is there");
+        if let Arrival::Live(_) = arrival {
+            worked(50);
+            undone = std::hint::black_box(true);
+            let error = revert();
+            println!("{error:?} {undone}");
+        }
+    }
+    shared.0.lock().expect("nobody panics").over = true;
+    let mut sum = 0;
+    for thread in threads {
+        sum += thread.join().expect("nobody panics");
+    }
+    let all = shared.0.lock().expect("nobody panics").all;
+    println!(
+        "end after fifty, {}",
+        if sum == all {
+            "and the sums agree"
+        } else {
+            "and they don't"
+        }
+    );
     Ok(())
 }
 

@@ -22,13 +22,12 @@
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use crate::park;
 use crate::proc_text;
 use crate::procfs::{self, TaskFile};
 use crate::records::Records;
 use crate::sys::{self, Errno, SignalInfo, SignalSet};
 use crate::threads::roll::{self, PARKED, Slot};
-use crate::threads::takeover;
+use crate::threads::{parked, takeover};
 
 /// The most that can wait: more are refused.
 const MOST: usize = 16_384;
@@ -183,7 +182,7 @@ fn look_at_all(tasks: i32, desk: &mut Desk) -> Result<(), Errno> {
             continue;
         }
         DESK.store(ptr::from_mut(desk), Ordering::Release);
-        park::send_on_errand(slot, park::TELL_PENDING);
+        parked::send_on_errand(slot, parked::TELL_PENDING);
         DESK.store(ptr::null_mut(), Ordering::Release);
         core::mem::replace(&mut desk.outcome, Ok(()))?;
     }

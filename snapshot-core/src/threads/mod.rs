@@ -19,6 +19,7 @@ pub(crate) mod leader;
 pub mod limits;
 pub mod mutexes;
 pub(crate) mod own_stack;
+pub(crate) mod parked;
 pub mod restart;
 pub(crate) mod roll;
 pub mod stale;

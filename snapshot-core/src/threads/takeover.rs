@@ -25,9 +25,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use libc::{siginfo_t, ucontext_t};
 
-use super::{leader, roll};
+use super::{leader, parked, roll};
+use crate::arch;
 use crate::sys::{self, KernelAction, SA_RESTORER, SignalInfo, SignalSet};
-use crate::{arch, park};
 
 /// glibc's SIGSETXID.
 pub(crate) const SIGNAL: i32 = 33;
@@ -132,7 +132,7 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut ucont
         if let Some(slot) = roll::by_address(value) {
             forget_one();
             // SAFETY: the handler's own argument.
-            unsafe { park::answer(slot, context) };
+            unsafe { parked::answer(slot, context) };
             return;
         }
     }

@@ -16,6 +16,7 @@ mod ending;
 mod family;
 mod interrupts;
 mod links;
+mod obstacles;
 mod preflight;
 mod presses;
 mod reaping;

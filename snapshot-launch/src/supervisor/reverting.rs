@@ -10,8 +10,8 @@ use snapshot_core::wire::{Ended as EndedWord, FromAgent, FromSupervisor, Obstacl
 use super::asking::Asked;
 use super::family::{self, Stray};
 use super::links::{AgentLink, Heard};
+use super::obstacles::explain;
 use super::state::{Phase, Supervisor};
-use super::taking::explain;
 use crate::control::Answer;
 use crate::event::{Ended, Event, How, Reverted};
 

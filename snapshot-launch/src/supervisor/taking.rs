@@ -6,10 +6,11 @@ use std::os::fd::OwnedFd;
 use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
 use snapshot_core::threads::glimpse::Glimpse;
-use snapshot_core::wire::{Ask, Crew, FromAgent, FromSupervisor, LISTED, Obstacle, Step, Text};
+use snapshot_core::wire::{Ask, Crew, FromAgent, FromSupervisor, LISTED, Obstacle, Text};
 
 use super::family::{self, Process};
 use super::links::{AgentLink, Heard};
+use super::obstacles::explain;
 use super::preflight;
 use super::screen::Screen;
 use super::state::{Phase, Snapshot, Supervisor, Wanted};
@@ -461,45 +462,4 @@ impl Supervisor {
 
 fn inode_of(descriptor: &OwnedFd) -> u64 {
     nix::sys::stat::fstat(descriptor).map_or(0, |stat| stat.st_ino)
-}
-
-/// What stands in the way of a take: kind, why, help.
-pub(super) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str) {
-    match obstacle {
-        Obstacle::Unparked(thread) => (
-            "thread",
-            format!(
-                "thread {} (`{}`) can't be stopped: it {}",
-                thread.tid,
-                thread.name(),
-                thread.why.doing()
-            ),
-            "try again when it does something else",
-        ),
-        Obstacle::TooManyThreads(most) => (
-            "threads",
-            format!("the program has more than {most} threads"),
-            "take the snapshot while there are fewer",
-        ),
-        Obstacle::Libc(disagreement) => (
-            "libc",
-            format!(
-                "threads could not be made again on a revert: {}",
-                disagreement.what()
-            ),
-            "take the snapshot while a single thread runs",
-        ),
-        Obstacle::Failed(step, errno) => (
-            "failed",
-            format!(
-                "the program could not be copied while {}: {}",
-                step.doing(),
-                std::io::Error::from_raw_os_error(errno)
-            ),
-            match step {
-                Step::Park if errno == nix::libc::EAGAIN => "try again",
-                _ => "free some memory, processes or descriptors, and try again",
-            },
-        ),
-    }
 }

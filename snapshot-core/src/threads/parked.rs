@@ -1,0 +1,207 @@
+//! The thread's side of parking: in the handler of signal 33 it writes down what the kernel
+//! keeps of it, waits to be released, and leaves as if it had never been there. Here, or in
+//! a copy, where another thread has taken its place.
+//!
+//! Context: AS-SAFE. Called by [`super::takeover`]; released by [`crate::park`].
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::expect_used,
+        clippy::unwrap_used
+    )
+)]
+#![expect(unsafe_code, reason = "parks threads in their signal handlers")]
+
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+use libc::ucontext_t;
+
+use super::glimpse::Asleep;
+use super::roll::{self, ARRIVING, CALLED, FREE, PARKED, Slot};
+use super::{restart, takeover};
+use crate::arch;
+use crate::objects;
+use crate::sys;
+use crate::timing::{self, Moment};
+
+/// How many threads have arrived; a word to wait at.
+static ARRIVED: AtomicU32 = AtomicU32::new(0);
+/// How many the caller waits for: the last of them wakes it.
+static AWAITED: AtomicU32 = AtomicU32::new(u32::MAX);
+/// Counts the releases; the word that parked threads wait at.
+static RELEASED: AtomicU32 = AtomicU32::new(0);
+/// How many have been released and are not out of their handlers yet.
+static LEAVING: AtomicU32 = AtomicU32::new(0);
+
+/// Nothing to do while parked.
+pub(crate) const NO_ERRAND: u32 = 0;
+/// Write down, and put back, the signals that wait for this thread alone.
+pub(crate) const TELL_PENDING: u32 = 1;
+/// It has been done.
+pub(crate) const ERRAND_DONE: u32 = 2;
+
+/// Before any thread is called.
+pub(crate) fn expect_arrivals() {
+    ARRIVED.store(0, Ordering::Relaxed);
+    AWAITED.store(u32::MAX, Ordering::Relaxed);
+}
+
+/// The thread of this slot is to wait for the next release.
+pub(crate) fn expect_release(slot: &Slot) {
+    slot.release
+        .store(RELEASED.load(Ordering::Acquire), Ordering::Relaxed);
+}
+
+/// Whether threads that have been released are still on their way out.
+pub(crate) fn are_leaving() -> bool {
+    LEAVING.load(Ordering::Acquire) != 0
+}
+
+/// Waits until so many have arrived, or for a while.
+pub(crate) fn wait_for(awaited: u32, scan: u32) {
+    let at_most_ns = if scan < 4 { 1_000_000 } else { 5_000_000 };
+    let until_ns = sys::now_ns() + at_most_ns;
+    // Sequentially consistent with the two in `wait`: either this one sees the last
+    // arrival, or that one sees what is awaited.
+    AWAITED.store(awaited, Ordering::SeqCst);
+    if ARRIVED.load(Ordering::SeqCst) >= awaited && scan > 1 {
+        // All that were called are here, and the list still changes.
+        sys::pause_ns(50_000);
+    }
+    loop {
+        let arrived = ARRIVED.load(Ordering::SeqCst);
+        let now = sys::now_ns();
+        if arrived >= awaited || now >= until_ns {
+            return;
+        }
+        sys::futex_wait(&ARRIVED, arrived, Some(until_ns - now));
+    }
+}
+
+/// Lets every parked thread go on, and puts libc's handler back.
+pub(crate) fn release() {
+    let mut leaving = 0;
+    for slot in roll::all() {
+        // Whoever was called and has not come finds that nobody waits for it.
+        let called = slot
+            .state
+            .compare_exchange(CALLED, FREE, Ordering::AcqRel, Ordering::Acquire);
+        leaving += u32::from(matches!(called, Err(ARRIVING | PARKED)));
+    }
+    if leaving != 0 {
+        LEAVING.fetch_add(leaving, Ordering::AcqRel);
+    }
+    let waking = if wake_each_other() { SPREAD } else { i32::MAX };
+    WAKING.store(waking, Ordering::Relaxed);
+    RELEASED.fetch_add(1, Ordering::AcqRel);
+    sys::futex_wake(&RELEASED, waking);
+    takeover::remove();
+}
+
+/// How many others each thread wakes that is on its way out, so that the one which releases
+/// them is free after the first few.
+const SPREAD: i32 = 2;
+
+/// How many the threads on their way out are to wake.
+static WAKING: AtomicI32 = AtomicI32::new(0);
+
+/// Whether threads can be left to wake each other: not where one of them might get no
+/// processor for long, and those after it with it.
+fn wake_each_other() -> bool {
+    roll::in_state(PARKED).all(|slot| {
+        // SAFETY: the slot is PARKED, and this is the thread that has parked it.
+        unsafe { slot.known() }.state.is_scheduled_as_usual()
+    })
+}
+
+/// In a copy that comes back to life: those that were parked leave when they are made
+/// again, by themselves.
+pub(crate) fn expect_to_leave(threads: u32) {
+    LEAVING.store(threads, Ordering::Release);
+}
+
+/// Has a parked thread do something, and waits until it has.
+pub(crate) fn send_on_errand(slot: &Slot, errand: u32) {
+    slot.errand.store(errand, Ordering::Release);
+    // They all look, and all but this one go back to sleep.
+    sys::futex_wake(&RELEASED, i32::MAX);
+    while slot.errand.load(Ordering::Acquire) != ERRAND_DONE {
+        sys::futex_wait(&slot.errand, errand, Some(1_000_000));
+    }
+    slot.errand.store(NO_ERRAND, Ordering::Relaxed);
+}
+
+/// A thread's part, in its handler.
+///
+/// # Safety
+/// `context` must be the third argument of the running handler.
+pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
+    let tid = sys::gettid();
+    let is_awaited = slot.tid.load(Ordering::Relaxed) == tid
+        && slot
+            .state
+            .compare_exchange(CALLED, ARRIVING, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+    if !is_awaited {
+        // It has come too late, and nobody waits for it any more.
+        // SAFETY: the caller's promise.
+        unsafe { restart::restart_interrupted_call(context) };
+        return;
+    }
+    // SAFETY: the slot is ARRIVING, so it is this thread's.
+    let known = unsafe { slot.known() };
+    if known.state.record_here().is_err() {
+        // The kernel can't tell what is needed. It is called again, and if that goes on
+        // the take names this thread.
+        slot.state.store(FREE, Ordering::Release);
+        return;
+    }
+    // SAFETY: the caller's promise.
+    known.elapsed_ns = unsafe { restart::elapsed_ns(context, &known.glimpse, Asleep::now) };
+    slot.arrived_ns.store(sys::now_ns(), Ordering::Relaxed);
+    slot.context.store(context, Ordering::Relaxed);
+    // SAFETY: the slot stays where it is, here and in every copy.
+    unsafe { arch::park(slot.place(), wait) };
+    // Here, or in a copy, where another thread has taken this one's place.
+    // SAFETY: the slot is this thread's until it has left.
+    let known = unsafe { slot.known() };
+    let is_original = slot.new_tid.load(Ordering::Relaxed) == 0;
+    let parked_ns = sys::now_ns().saturating_sub(slot.arrived_ns.load(Ordering::Relaxed));
+    // A copy goes on from the moment at which it was made.
+    let parked_ns = if is_original { parked_ns } else { 0 };
+    let elapsed_ns = known.elapsed_ns.map(|elapsed_ns| elapsed_ns + parked_ns);
+    // SAFETY: the caller's promise.
+    unsafe { restart::restart(context, &known.glimpse, elapsed_ns) };
+    if LEAVING.fetch_sub(1, Ordering::AcqRel) == 1 {
+        timing::mark(Moment::Out);
+    }
+}
+
+/// Where a parked thread waits.
+unsafe extern "C" fn wait(place: *mut c_void) {
+    let Some(slot) = roll::by_address(place.addr()) else {
+        return;
+    };
+    let release = slot.release.load(Ordering::Acquire);
+    slot.state.store(PARKED, Ordering::Release);
+    let arrived = ARRIVED.fetch_add(1, Ordering::SeqCst) + 1;
+    if arrived == AWAITED.load(Ordering::SeqCst) {
+        sys::futex_wake(&ARRIVED, 1);
+    }
+    while RELEASED.load(Ordering::Acquire) == release {
+        if slot.errand.load(Ordering::Acquire) == TELL_PENDING {
+            objects::tell_pending(slot);
+            slot.errand.store(ERRAND_DONE, Ordering::Release);
+            sys::futex_wake(&slot.errand, 1);
+        }
+        sys::futex_wait(&RELEASED, release, None);
+    }
+    let waking = WAKING.load(Ordering::Relaxed);
+    if waking != i32::MAX {
+        sys::futex_wake(&RELEASED, waking);
+    }
+}
