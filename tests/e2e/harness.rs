@@ -16,6 +16,16 @@ fn a_process_left_behind_is_found_and_ended() {
 }
 
 #[test]
+fn a_process_without_its_first_thread_is_found_and_ended() {
+    let mut session = Launch::bare_guest_in_c("leaderless").piped();
+    session.next_line("its first thread ends", |line| line == "leaderless");
+    let left = leaks::check(session.mark(), session.pid(), &session.place().runtime())
+        .expect_err("the other threads go on");
+    assert!(left.contains("guest"), "{left}");
+    assert!(!session.wait_exit().success());
+}
+
+#[test]
 fn a_socket_left_behind_is_found() {
     let place = Place::new();
     let directory = place.runtime().join("cargo-snapshot");

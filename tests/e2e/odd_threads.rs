@@ -1,7 +1,7 @@
 //! Programs with threads in odd states: deep in recursion, very many, coming and going,
 //! inside vfork, deaf to signals, or without their first one.
 
-use snapshot_tests::{Launch, PipedSession, Place, Signal, binaries, deadline, process};
+use snapshot_tests::{Event, Launch, PipedSession, Signal, binaries, process};
 
 /// How often a program that changes all the time is snapshotted.
 const TAKES: usize = 100;
@@ -15,7 +15,7 @@ fn crowd(arguments: &[&str]) -> PipedSession {
 }
 
 /// The number of threads that the event must name: those of the crowd, and the first.
-fn assert_threads(taken: &snapshot_tests::Event, crowd: i64) {
+fn assert_threads(taken: &Event, crowd: i64) {
     assert_eq!(taken.number("threads"), crowd + 1, "{taken}");
 }
 
@@ -208,9 +208,7 @@ fn the_guests_are_right_without_the_tool() {
         session.ask("climb");
     }
     for name in ["vfork", "children", "leaderless", "registers", "attributes"] {
-        let place = Place::new();
-        let program = binaries::guest_in_c(name, &place.work());
-        let mut session = Launch::bare(program).place(&place).piped();
+        let mut session = Launch::bare_guest_in_c(name).piped();
         session.ask("advance");
         if name == "vfork" {
             session.ask("vfork");
@@ -220,6 +218,4 @@ fn the_guests_are_right_without_the_tool() {
         }
         session.ask("advance");
     }
-    // The deadline of the harness is what would tell of one that hangs.
-    deadline::guard_this_process();
 }

@@ -1,7 +1,7 @@
 //! What the kernel keeps for a thread or a process and gives to no copy of it: it is there
 //! after a take, and again after a revert. What can't be given back refuses.
 
-use snapshot_tests::{Event, Launch, PipedSession, Place, Signal, binaries};
+use snapshot_tests::{Event, Launch, PipedSession, Signal, process};
 
 /// What `drain` answers when every signal that `queue` has sent waits once.
 const EACH_ONCE: &str = "main own:-1:71 plain:0:0 shared:-1:61 shared:-1:62 worker own:-1:72";
@@ -91,7 +91,7 @@ fn signals_that_came_later_do_not_wait() {
     // A copy that is frozen now hears of those that come next.
     session.take();
     let frozen = session.frozen_pid(2);
-    snapshot_tests::process::send(frozen, Signal::SIGUSR2);
+    process::send(frozen, Signal::SIGUSR2);
     session.revert();
     session.ask("tick");
 }
@@ -177,11 +177,7 @@ fn has_ring(session: &mut PipedSession, kind: &str) -> bool {
 
 #[test]
 fn the_guests_are_right_without_the_tool() {
-    let launch = |name| {
-        let place = Place::new();
-        let program = binaries::guest_in_c(name, &place.work());
-        Launch::bare(program).place(&place).piped()
-    };
+    let launch = |name| Launch::bare_guest_in_c(name).piped();
     let mut session = launch("possessions");
     session.ask("tick");
     session.ask("queue");

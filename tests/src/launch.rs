@@ -79,6 +79,13 @@ impl Launch {
         Self::new(vec![program.as_ref().to_owned()], false)
     }
 
+    /// A guest of this package that is written in C, without the tool.
+    pub fn bare_guest_in_c(name: &str) -> Self {
+        let place = Place::new();
+        let program = binaries::guest_in_c(name, &place.work());
+        Self::bare(program).place(&place)
+    }
+
     /// Adds a flag of the tool.
     pub fn flag(mut self, flag: impl AsRef<OsStr>) -> Self {
         self.flags.push(flag.as_ref().to_owned());

@@ -16,8 +16,8 @@
 //! `binaries` builds the tool and finds the guests; `place` is the private directory of
 //! a test; `launch` says what to start, `session` is it running, `piped` and `terminal`
 //! its two forms; `branch` ends what it tries; `transcript` and `events` are what came
-//! out of it; `process` reads `/proc`; `deadline`, `leaks` and `seed` keep tests honest; `outside` stands for
-//! programs that may be absent.
+//! out of it; `process` reads `/proc`; `deadline`, `leaks` and `seed` keep tests honest;
+//! `outside` stands for programs that may be absent.
 
 pub mod binaries;
 pub mod branch;
