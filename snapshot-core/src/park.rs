@@ -36,6 +36,9 @@ use crate::wire::{Hindrance, Obstacle, Step, Thread};
 /// program by vfork, and short enough for a program that stands still meanwhile.
 const ATTEMPT_NS: u64 = 300_000_000;
 const ATTEMPTS: u32 = 3;
+/// On a machine with more to do than it has processors for, threads that only wait for one
+/// are given longer.
+const LONGEST_NS: u64 = 3_000_000_000;
 /// In between, for what could not be interrupted to come to its end.
 const BREATH_NS: u64 = 30_000_000;
 /// After so long a thread that has not come is looked at more closely.
@@ -60,7 +63,7 @@ pub(crate) fn park() -> Result<Parked, Obstacle> {
     let mut attempts = 0;
     let outcome = loop {
         attempts += 1;
-        let outcome = attempt(tasks, sys::now_ns() + ATTEMPT_NS);
+        let outcome = attempt(tasks);
         match outcome {
             Err(obstacle) => {
                 parked::release();
@@ -77,15 +80,17 @@ pub(crate) fn park() -> Result<Parked, Obstacle> {
     outcome
 }
 
-fn attempt(tasks: i32, deadline_ns: u64) -> Result<Parked, Obstacle> {
+fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
     let own = sys::gettid();
+    let longest_ns = sys::now_ns() + LONGEST_NS;
     // Slots may be given away again only when nobody is on the way out with one.
     while parked::are_leaving() {
-        if sys::now_ns() >= deadline_ns {
+        if sys::now_ns() >= longest_ns {
             return Err(unparked(tasks, slowest_to_leave(own)));
         }
         sys::pause_ns(20_000);
     }
+    let mut deadline_ns = sys::now_ns() + ATTEMPT_NS;
     roll::clear();
     parked::expect_arrivals();
     let mut look_closer_ns = sys::now_ns() + LOOK_CLOSER_NS;
@@ -104,6 +109,9 @@ fn attempt(tasks: i32, deadline_ns: u64) -> Result<Parked, Obstacle> {
             });
         }
         let now = sys::now_ns();
+        if now >= deadline_ns && now < longest_ns && all_are_on_their_way(tasks) {
+            deadline_ns = now + ATTEMPT_NS;
+        }
         if now >= deadline_ns {
             let missing = roll::in_state(CALLED).chain(roll::in_state(FREE)).next();
             return Err(match missing {
@@ -224,6 +232,18 @@ fn look_closer(tasks: i32) {
             takeover::forget_one();
         }
     }
+}
+
+/// Whether all that have not come only wait for a processor.
+fn all_are_on_their_way(tasks: i32) -> bool {
+    let mut buffer = [0; 320];
+    let mut missing = roll::in_state(CALLED).chain(roll::in_state(FREE));
+    missing.all(|slot| {
+        let tid = slot.tid.load(Ordering::Relaxed);
+        procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer)
+            .and_then(proc_text::stat)
+            .is_none_or(|stat| stat.state == b'R')
+    })
 }
 
 /// Why this thread has not come.

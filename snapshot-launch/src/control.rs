@@ -215,7 +215,7 @@ pub fn ask(socket: &Path, request: &Request) -> io::Result<Answer> {
     }
     // Listing answers at once; the others wait for the program.
     let patience = if matches!(request, Request::List) {
-        2
+        5
     } else {
         120
     };

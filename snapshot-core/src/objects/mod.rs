@@ -43,10 +43,13 @@ impl Lacking {
     /// # Errors
     /// Where it can't be read, or there is no memory for the record.
     pub(crate) fn record(kept: SignalSet) -> Result<Self, Errno> {
+        // First: a timer whose signal waits has stopped, and goes on as the signal is taken
+        // off its queue.
+        let pending = signals::Pending::record(kept)?;
         Ok(Self {
+            pending,
             intervals: timers::Intervals::record()?,
             timers: posix_timers::Timers::record()?,
-            pending: signals::Pending::record(kept)?,
             locked: locked_memory::Locked::record()?,
             is_subreaper: sys::is_subreaper(),
         })

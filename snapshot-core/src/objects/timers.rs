@@ -37,9 +37,15 @@ impl Intervals {
     pub(super) fn restore(&self) -> u32 {
         let mut failed = 0;
         for (timer, kind) in self.timers.iter().zip(KINDS) {
+            let [every @ .., left_seconds, left] = *timer;
+            let mut timer = *timer;
+            // One that has an interval and no time left has just expired, and waits for its
+            // signal to be seen: it must not stay so.
+            if [left_seconds, left] == [0, 0] {
+                timer[2..].copy_from_slice(&every);
+            }
             // An unarmed timer is what the copy has already.
-            if timer.iter().any(|&part| part != 0) && sys::set_interval_timer(kind, timer).is_err()
-            {
+            if timer != [0; 4] && sys::set_interval_timer(kind, &timer).is_err() {
                 failed += 1;
             }
         }

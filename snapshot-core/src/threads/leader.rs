@@ -59,20 +59,22 @@ unsafe impl Sync for Place {}
 
 static ERRAND: Place = Place(UnsafeCell::new(None));
 
-/// How long the leader may take to come.
+/// How long the leader may take to come, and how long where it only waits for a processor.
 const PATIENCE_NS: u64 = 1_000_000_000;
+const LONGEST_NS: u64 = 3_000_000_000;
 
 /// What the signal carries that calls the leader: an address of ours, which no slot has.
 pub(crate) fn call_value() -> usize {
     STATE.as_ptr().expose_provenance()
 }
 
-/// Whether the first thread of this process has ended while others live.
-fn is_gone(tasks: i32) -> bool {
+/// What state the first thread of this process is in; `Z` or `X` where it has ended while
+/// others live.
+fn state_of_leader(tasks: i32) -> u8 {
     let mut buffer = [0; 320];
     procfs::read_task(tasks, sys::getpid(), TaskFile::Stat, &mut buffer)
         .and_then(proc_text::stat)
-        .is_none_or(|stat| matches!(stat.state, b'Z' | b'X'))
+        .map_or(b'X', |stat| stat.state)
 }
 
 /// Calls `function(argument)` in the program's first thread, and comes back when it has.
@@ -96,7 +98,7 @@ pub unsafe fn run(function: unsafe fn(*mut c_void), argument: *mut c_void) -> Re
         return Ok(());
     }
     let tasks = sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY).map_err(failed)?;
-    if is_gone(tasks) {
+    if matches!(state_of_leader(tasks), b'Z' | b'X') {
         sys::close(tasks);
         // SAFETY: the caller's promise.
         unsafe { function(argument) };
@@ -134,15 +136,17 @@ fn call(
 }
 
 fn wait_for_leader(leader: i32, tasks: i32) -> Result<(), Obstacle> {
-    let deadline = sys::now_ns() + PATIENCE_NS;
+    let begun_ns = sys::now_ns();
     loop {
         match STATE.load(Ordering::Acquire) {
             DONE => return Ok(()),
             FAILED => return Err(Obstacle::Failed(Step::Park, libc::ENOMEM)),
             state => sys::futex_wait(&STATE, state, Some(20_000_000)),
         }
+        let waited_ns = sys::now_ns() - begun_ns;
         // Once it is at it, it takes as long as it takes.
-        if sys::now_ns() >= deadline
+        if waited_ns >= PATIENCE_NS
+            && (waited_ns >= LONGEST_NS || state_of_leader(tasks) != b'R')
             && STATE
                 .compare_exchange(CALLED, IDLE, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()
