@@ -6,9 +6,9 @@
 //!
 //! `ready` waits until every thread is blocked in its call, `settle` until every call with
 //! a time limit has come back, `release` lets the others go, `report` prints a line
-//! `row NAME UNTIL EXPECTED GOT MILLISECONDS` for each. `due KIND ORDER TRIGGER` blocks one
-//! more thread in a call that lets a signal through, and has that signal and the trigger
-//! sent at the same instant.
+//! `row NAME UNTIL EXPECTED GOT MILLISECONDS` for each. `due KIND` blocks one more thread in
+//! a call that SIGURG interrupts, says `blocked`, and answers `GOT HANDLED AGAIN`: what came
+//! back, how often the handler ran, and how often the guest had to send the signal again.
 #![expect(unsafe_code, reason = "blocks in calls as a C program makes them")]
 
 use std::arch::asm;
@@ -25,7 +25,7 @@ use std::sync::{Condvar, Mutex, mpsc};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::SigSet;
 use nix::unistd::{Pid, gettid};
 
 /// The time limit of each call that has one.
@@ -37,7 +37,13 @@ static LIMIT_SPEC: libc::timespec = libc::timespec {
     tv_nsec: 0,
 };
 
-/// The same in milliseconds.
+/// No time at all.
+const NO_TIME: libc::timespec = libc::timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
+/// The limit in milliseconds.
 const LIMIT_MS: i32 = 2000;
 
 /// How long `settle` and `release` look, in looks of 5 ms: they count looks and not time,
@@ -1286,7 +1292,8 @@ fn start(given: &Given, without: &[String]) -> Vec<Running> {
         .collect()
 }
 
-/// The calls that let a blocked signal through while they wait, and only then.
+/// The calls that the due signal interrupts. The first four let it through while they wait,
+/// and only then, so it can't come too early; for the others it is let through all the time.
 fn due_call(kind: &str) -> Option<fn(&Note, libc::sigset_t) -> Outcome> {
     Some(match kind {
         "sigsuspend" => |note, mask| {
@@ -1320,51 +1327,71 @@ fn due_call(kind: &str) -> Option<fn(&Note, libc::sigset_t) -> Outcome> {
                 &raw const mask
             ))
         },
+        "read" => |note, _| {
+            let (near, _) = pipe();
+            mask(libc::SIG_UNBLOCK, DUE);
+            read(note, near)
+        },
+        "poll" => |note, _| {
+            let (near, _) = pipe();
+            mask(libc::SIG_UNBLOCK, DUE);
+            poll_readable(note, near)
+        },
+        "pause" => |note, _| {
+            mask(libc::SIG_UNBLOCK, DUE);
+            note.begin();
+            call!(libc::pause())
+        },
         _ => return None,
     })
 }
 
 /// The signal that is due, which no other thread lets through.
-fn due_signal() -> i32 {
-    libc::SIGRTMIN() + 10
-}
+const DUE: i32 = libc::SIGURG;
 
-/// Has a signal and the trigger sent at one instant to a thread that is in such a call. The
-/// signal is the program's own and must be seen, whichever of the two comes first.
-fn due(kind: &str, order: &str, trigger: &str) -> Option<String> {
+/// Waits for the signal in such a call. One that a call has missed is sent again.
+fn due(kind: &str) -> Option<String> {
+    const LOOKS_UNTIL_AGAIN: u32 = 200;
     let call = due_call(kind)?;
-    let number = due_signal();
-    let before = handled(number);
+    // One that a call of an earlier round has not waited for is none of this round's.
+    let (set, now) = (only(DUE), NO_TIME);
+    while call!(libc::sigtimedwait(
+        &raw const set,
+        null_mut(),
+        &raw const now
+    ))
+    .0
+    .is_ok()
+    {}
+    let before = handled(DUE);
     let note: &'static Note = Box::leak(Box::default());
     let thread = std::thread::spawn(move || {
         note.thread.store(gettid().as_raw(), Ordering::Release);
         let mut mask = every_signal();
         // SAFETY: changes a live local.
-        unsafe { libc::sigdelset(&raw mut mask, number) };
+        unsafe { libc::sigdelset(&raw mut mask, DUE) };
         let outcome = call(note, mask);
         note.end(outcome);
     });
     if !look(|| note.is_blocked()) {
         return Some("never blocked".into());
     }
-    let ask = || {
-        if trigger == "trigger" {
-            let _ = kill(Pid::this(), Signal::SIGUSR1);
+    println!("blocked");
+    let (mut looks, mut again) = (0, 0);
+    let is_over = look(|| {
+        looks += 1;
+        if looks % LOOKS_UNTIL_AGAIN == 0 {
+            again += 1;
+            send(DUE);
         }
-    };
-    if order == "first" {
-        send(number);
-        ask();
-    } else {
-        ask();
-        send(number);
-    }
-    if !look(|| note.outcome.get().is_some()) {
-        return Some("blocked".into());
+        note.outcome.get().is_some()
+    });
+    if !is_over {
+        return Some("still blocked".into());
     }
     thread.join().ok()?;
-    let times = handled(number) - before;
-    Some(format!("{} {times}", note.outcome.get()?.text()))
+    let times = handled(DUE) - before;
+    Some(format!("{} {times} {again}", note.outcome.get()?.text()))
 }
 
 fn main() {
@@ -1379,7 +1406,7 @@ fn main() {
         full_queue: id(),
     };
     let without: Vec<String> = arguments.filter(|word| word != "--without").collect();
-    interrupting(due_signal());
+    interrupting(DUE);
     let mut rows = start(&given, &without);
     for line in std::io::stdin().lines() {
         let line = line.expect("stdin is text");
@@ -1407,7 +1434,7 @@ fn main() {
                 rows.iter().for_each(Running::report);
                 println!("ok {}", rows.len());
             }
-            ["due", kind, order, trigger] => match due(kind, order, trigger) {
+            ["due", kind] => match due(kind) {
                 Some(seen) => println!("ok {seen}"),
                 None => println!("err {line}"),
             },
