@@ -547,7 +547,9 @@ impl Reader<'_> {
             since_ns: self.u64()?,
             processor: self.u32()?,
         };
+        // It may have been of another thread than the one that got the signal.
         Some(Glimpse {
+            looked: false,
             call: in_call.then_some(call),
             asleep: is_asleep.then_some(asleep),
         })
@@ -822,8 +824,11 @@ mod tests {
             since_ns,
             processor,
         });
-        (prop::option::of(call), prop::option::of(asleep))
-            .prop_map(|(call, asleep)| Glimpse { call, asleep })
+        (prop::option::of(call), prop::option::of(asleep)).prop_map(|(call, asleep)| Glimpse {
+            looked: false,
+            call,
+            asleep,
+        })
     }
 
     fn from_agent() -> impl Strategy<Value = FromAgent> {

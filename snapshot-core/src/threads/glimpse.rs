@@ -23,6 +23,8 @@ use crate::sys;
 /// What a thread was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Glimpse {
+    /// Whether anybody has looked at all.
+    pub looked: bool,
     /// The call it was blocked in, if it was.
     pub call: Option<Call>,
     /// Since when it slept, where that call ends after a while.
@@ -70,7 +72,12 @@ impl Glimpse {
             .and_then(proc_text::doing)
         {
             Some(Doing::Call(call)) => call,
-            _ => return Self::default(),
+            _ => {
+                return Self {
+                    looked: true,
+                    ..Self::default()
+                };
+            }
         };
         let asleep = has_limit(&call)
             .then(|| {
@@ -85,6 +92,7 @@ impl Glimpse {
             })
             .flatten();
         Self {
+            looked: true,
             call: Some(call),
             asleep,
         }

@@ -21,7 +21,7 @@
 )]
 #![expect(unsafe_code, reason = "rewrites registers in a signal frame")]
 
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::glimpse::{Asleep, Glimpse};
 use super::limits::{self, Limit};
@@ -143,11 +143,31 @@ pub(crate) unsafe fn restart(
     let mask = SignalSet(unsafe { mask.cast::<u64>().read() });
     // SAFETY: the caller's promise; no other reference into the context is alive.
     let mut frame = unsafe { SyscallFrame::new(context) };
+    let due = sys::pending().without(mask);
     if frame.result_if_in_syscall() != Some(-i64::from(libc::EINTR)) {
+        // The kernel starts it again for our handler, but would not have for the program's,
+        // which runs next.
+        if interrupts(due, Some(libc::SA_RESTART)) && frame.is_about_to_call() {
+            frame.interrupt();
+        }
         return;
     }
     // Another signal that the program would be interrupted by: its EINTR is genuine.
-    if !sys::pending().without(mask).is_empty() {
+    if interrupts(due, None) {
+        return;
+    }
+    // The thread was not seen in this call: it has begun it since, or it is just coming back
+    // from a handler of its own, for which the call was interrupted. That EINTR must be
+    // seen, and a program with handlers is prepared for one.
+    let (program, stack) = frame.position();
+    let first = [*frame.argument(0), *frame.argument(1)];
+    if glimpse.looked
+        && !glimpse.is_of((program, stack), first)
+        && interrupts(
+            SignalSet::PROGRAM.without(SYNCHRONOUS).without(session()),
+            None,
+        )
+    {
         return;
     }
     let Some(number) = number_of(&mut frame, glimpse) else {
@@ -174,6 +194,48 @@ pub(crate) unsafe fn restart(
         }
     }
     frame.rewind(number);
+}
+
+/// Signals that a thread causes itself: they interrupt no call.
+const SYNCHRONOUS: SignalSet = SignalSet::only(libc::SIGSEGV)
+    .with(SignalSet::only(libc::SIGBUS))
+    .with(SignalSet::only(libc::SIGILL))
+    .with(SignalSet::only(libc::SIGFPE))
+    .with(SignalSet::only(libc::SIGTRAP))
+    .with(SignalSet::only(libc::SIGSYS))
+    .with(SignalSet::only(libc::SIGABRT));
+
+/// The signals whose handlers are the session's, which repair what they interrupt.
+static SESSION: AtomicU64 = AtomicU64::new(0);
+
+/// Tells of the signals whose handlers are the session's.
+pub fn set_session_signals(set: SignalSet) {
+    SESSION.store(set.0, Ordering::Release);
+}
+
+fn session() -> SignalSet {
+    SignalSet(SESSION.load(Ordering::Acquire))
+}
+
+/// Whether one of these signals has a handler that interrupts calls: any handler, or one
+/// without a certain flag.
+fn interrupts(set: SignalSet, unless: Option<i32>) -> bool {
+    let mut left = set.0;
+    while left != 0 {
+        let signal = left.trailing_zeros().cast_signed() + 1;
+        left &= left - 1;
+        // SAFETY: asks only.
+        let Ok(action) = (unsafe { sys::sigaction(signal, None) }) else {
+            continue;
+        };
+        let is_handled = action.handler != libc::SIG_DFL && action.handler != libc::SIG_IGN;
+        let is_let_off =
+            unless.is_some_and(|flag| action.flags & u64::from(flag.unsigned_abs()) != 0);
+        if is_handled && !is_let_off {
+            return true;
+        }
+    }
+    false
 }
 
 /// The number of the interrupted call.

@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::take::Session;
+use snapshot_core::threads::restart;
 
 use crate::environment::Letter;
 
@@ -44,6 +45,7 @@ pub(crate) fn begin(letter: &Letter) {
     name[..length].copy_from_slice(&letter.name()[..length]);
     NAME_LENGTH.store(length, Ordering::Release);
     TRIGGER.store(letter.trigger, Ordering::Relaxed);
+    restart::set_session_signals(own_signals());
     LIVE.store(sys::getpid(), Ordering::Release);
 }
 
@@ -65,12 +67,17 @@ pub(crate) fn trigger_set() -> SignalSet {
     SignalSet::only(trigger())
 }
 
+/// The signals that the session serves.
+fn own_signals() -> SignalSet {
+    trigger_set().with(SignalSet::only(libc::SIGINT))
+}
+
 /// What a take has to know.
 pub(crate) fn of_take() -> Session {
     Session {
         name: name(),
         trigger: trigger_set(),
-        kept: trigger_set().with(SignalSet::only(libc::SIGINT)),
+        kept: own_signals(),
         revived,
     }
 }

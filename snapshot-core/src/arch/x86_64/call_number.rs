@@ -23,7 +23,7 @@
 pub(super) const FAR: usize = 64;
 pub(super) const NEAR: usize = 7;
 
-const SYSCALL: [u8; 2] = [0x0f, 0x05];
+pub(super) const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
 /// Calls that a signal handler can interrupt although it asks for restarts.
 const INTERRUPTIBLE: [i64; 38] = [
@@ -67,13 +67,18 @@ const INTERRUPTIBLE: [i64; 38] = [
     449, // futex_waitv
 ];
 
+/// Whether a signal handler can interrupt this call.
+pub(super) fn is_interruptible(number: i64) -> bool {
+    INTERRUPTIBLE.contains(&number)
+}
+
 /// The number of the call that `code` ends with.
 pub(super) fn before(code: &[u8]) -> Option<i64> {
     let code = code.strip_suffix(&SYSCALL)?;
     // From the nearest place that can have set it: a farther one would have been undone.
     (0..code.len()).rev().find_map(|start| {
         let (number, rest) = setting(code.get(start..)?)?;
-        (INTERRUPTIBLE.contains(&number) && leaves_alone(rest)).then_some(number)
+        (is_interruptible(number) && leaves_alone(rest)).then_some(number)
     })
 }
 

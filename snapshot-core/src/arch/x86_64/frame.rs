@@ -61,6 +61,23 @@ impl<'a> SyscallFrame<'a> {
         call_number::before(code.get(..length)?)
     }
 
+    /// Whether the thread is about to make a call that can be interrupted: so it looks when
+    /// the kernel has moved it back to make one again, for a handler that asks for restarts.
+    pub(crate) fn is_about_to_call(&mut self) -> bool {
+        let (program, _) = self.position();
+        let mut code = [0_u8; 2];
+        crate::sys::read_own_memory(program, &mut code).is_ok()
+            && code == call_number::SYSCALL
+            && call_number::is_interruptible(*self.register(libc::REG_RAX))
+    }
+
+    /// Makes the call that the thread is about to make one that was interrupted.
+    pub(crate) fn interrupt(&mut self) {
+        *self.register(libc::REG_RIP) += 2; // the length of `syscall`
+        *self.register(libc::REG_RCX) = *self.register(libc::REG_RIP);
+        *self.register(libc::REG_RAX) = -i64::from(libc::EINTR);
+    }
+
     /// Where the thread will go on, and its stack pointer.
     pub(crate) fn position(&mut self) -> (usize, usize) {
         let address = |value: i64| usize::from_ne_bytes(value.to_ne_bytes());
