@@ -38,7 +38,7 @@ pub(crate) enum Limit {
 }
 
 /// epoll_pwait2, which the libc crate does not name on every target.
-const EPOLL_PWAIT2: i64 = 441;
+pub(crate) const EPOLL_PWAIT2: i64 = 441;
 
 const FUTEX_COMMANDS: u64 = 0x7f;
 

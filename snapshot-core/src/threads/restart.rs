@@ -156,13 +156,18 @@ pub(crate) unsafe fn restart(
     if interrupts(due, None) {
         return;
     }
-    // The thread was not seen in this call: it has begun it since, or it is just coming back
-    // from a handler of its own, for which the call was interrupted. That EINTR must be
-    // seen, and a program with handlers is prepared for one.
+    let Some(number) = number_of(&mut frame, glimpse) else {
+        LOST.fetch_add(1, Ordering::AcqRel);
+        return;
+    };
+    // If the thread was not seen in this call, it has begun it since, or it is just coming
+    // back from a handler of its own, for which the call was interrupted. That EINTR must
+    // be seen, and a program with handlers is prepared for one. Of a thread that nobody has
+    // looked at the first is assumed, but where it waits for signals.
     let (program, stack) = frame.position();
     let first = [*frame.argument(0), *frame.argument(1)];
-    if glimpse.looked
-        && !glimpse.is_of((program, stack), first)
+    if !glimpse.is_of((program, stack), first)
+        && (glimpse.looked || waits_for_signals(&mut frame, number))
         && interrupts(
             SignalSet::PROGRAM.without(SYNCHRONOUS).without(session()),
             None,
@@ -170,10 +175,6 @@ pub(crate) unsafe fn restart(
     {
         return;
     }
-    let Some(number) = number_of(&mut frame, glimpse) else {
-        LOST.fetch_add(1, Ordering::AcqRel);
-        return;
-    };
     match number {
         // The kernel has written the time left where the caller wanted it, if anywhere.
         libc::SYS_nanosleep if *frame.argument(1) != 0 => {
@@ -194,6 +195,24 @@ pub(crate) unsafe fn restart(
         }
     }
     frame.rewind(number);
+}
+
+/// Whether a call ends by a signal as it is meant to: it waits for nothing else, or lets
+/// signals through that are blocked before and after.
+fn waits_for_signals(frame: &mut SyscallFrame<'_>, number: i64) -> bool {
+    match number {
+        libc::SYS_pause | libc::SYS_rt_sigsuspend => true,
+        libc::SYS_ppoll => *frame.argument(3) != 0,
+        libc::SYS_epoll_pwait | limits::EPOLL_PWAIT2 => *frame.argument(4) != 0,
+        // The address of a mask's address and length.
+        libc::SYS_pselect6 => {
+            let mut mask = [0; 8];
+            usize::try_from(*frame.argument(5))
+                .is_ok_and(|place| sys::read_own_memory(place, &mut mask).is_ok())
+                && mask != [0; 8]
+        }
+        _ => false,
+    }
 }
 
 /// Signals that a thread causes itself: they interrupt no call.
