@@ -5,16 +5,6 @@
 //! output, and seeking back would let the second overwrite what the first has said.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "keeps its records in memory it maps itself")]
 
 use core::mem::size_of;

@@ -2,16 +2,6 @@
 //! armed with the time that was left. What a timer has missed is not made up for.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 use crate::proc_text;
 use crate::procfs;

@@ -2,16 +2,6 @@
 //! the time that was left.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 use crate::sys::{self, Errno, IntervalTimer};
 

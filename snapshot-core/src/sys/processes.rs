@@ -1,16 +1,6 @@
 //! Processes: who this is, making them, waiting for them, ending.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "process system calls")]
 
 use core::ffi::c_int;

@@ -1,16 +1,6 @@
 //! Signals: masks, actions, sending, waiting.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "signal system calls")]
 
 use core::mem::{MaybeUninit, size_of};

@@ -1,16 +1,6 @@
 //! The socket that the supervisor listens on.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "socket system calls")]
 
 use core::mem::size_of;

@@ -1,16 +1,6 @@
 //! What the kernel keeps of a thread.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "thread system calls")]
 
 use core::sync::atomic::AtomicU32;

@@ -5,16 +5,6 @@
 //! memory (`select`, `ppoll`, `nanosleep` with a remainder).
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "keeps times where the kernel can read them")]
 
 use core::cell::UnsafeCell;

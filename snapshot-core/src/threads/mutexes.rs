@@ -2,16 +2,6 @@
 //! robust ones. Where a revived thread has a new id, the kernel takes it for a stranger.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

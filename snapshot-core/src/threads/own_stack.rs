@@ -7,16 +7,6 @@
 //! frame. And while it is on one it can be parked, which takes another frame.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "switches stacks")]
 
 use core::ffi::c_void;

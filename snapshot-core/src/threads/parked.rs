@@ -3,16 +3,6 @@
 //! a copy, where another thread has taken its place.
 //!
 //! Context: AS-SAFE. Called by [`super::takeover`]; released by [`crate::park`].
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "parks threads in their signal handlers")]
 
 use core::ffi::c_void;

@@ -9,16 +9,6 @@
 //! or from the code before the return address, as libc's wrappers are written.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "rewrites registers in a signal frame")]
 
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};

@@ -6,16 +6,6 @@
 //! left the last one.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(
     unsafe_code,
     reason = "maps its own memory, and shares it between threads"

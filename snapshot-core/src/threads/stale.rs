@@ -7,16 +7,6 @@
 //! does, with what is written down here.
 //!
 //! Context: AS-SAFE. Written while the process is parked, read at any time.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(
     unsafe_code,
     reason = "keeps its list in memory that it maps, and reads libc's"

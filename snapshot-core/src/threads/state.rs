@@ -6,16 +6,6 @@
 //! place. Registers, signal mask and alternate stack are in its signal frame.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "re-registers addresses with the kernel")]
 
 use super::layout;

@@ -8,16 +8,6 @@
 //! there for as long as a signal of ours may still arrive.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "installs a signal handler, and calls libc's")]
 
 use core::ffi::{c_int, c_void};

@@ -3,16 +3,6 @@
 //! all again when it is revived.
 //!
 //! Context: AS-SAFE. A thread that waits here can be parked.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 use core::sync::atomic::{AtomicU32, Ordering};
 

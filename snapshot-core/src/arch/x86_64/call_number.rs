@@ -7,16 +7,6 @@
 //! it is that of a call which can be interrupted at all.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 /// How much code is looked at, and how much at the least: the instruction that sets the
 /// number, and the call.

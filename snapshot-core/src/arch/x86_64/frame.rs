@@ -1,16 +1,6 @@
 //! The registers of an interrupted thread, in its signal frame.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "reads and writes a signal frame")]
 
 use super::call_number;

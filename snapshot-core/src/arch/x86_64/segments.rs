@@ -1,16 +1,6 @@
 //! What the kernel keeps of a thread's registers outside a signal frame.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "asks the kernel for registers")]
 
 use super::syscall;

@@ -2,16 +2,6 @@
 //! limit, so the thread is made to wait for the socket first, for as long as is left.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "a function written in assembly, and its data")]
 
 use core::arch::naked_asm;
