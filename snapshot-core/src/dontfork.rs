@@ -74,12 +74,7 @@ pub(crate) fn close() {
 /// EPROTO where the kernel does not tell; ENOSPC where there are more areas than can be
 /// kept in mind.
 pub(crate) fn is_whole(copy: i32, pages: u64) -> Result<bool, Errno> {
-    const PROC: &[u8] = b"/proc/";
-    let mut path = [0; 40];
-    path[..PROC.len()].copy_from_slice(PROC);
-    path[PROC.len()..PROC.len() + 32].copy_from_slice(&procfs::numbered(copy, b"/statm"));
-    let path = core::ffi::CStr::from_bytes_until_nul(&path).map_err(|_| Errno(libc::EINVAL))?;
-    let Some(copied) = pages_of(path) else {
+    let Some(copied) = procfs::of_process(copy, b"/statm", pages_of) else {
         // It has died, and whoever waits for it hears of that.
         return Ok(true);
     };

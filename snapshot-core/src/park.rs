@@ -59,7 +59,7 @@ pub(crate) struct Parked {
 /// [`Obstacle::Unparked`] with the one that did not come, and nothing is parked.
 pub(crate) fn park() -> Result<Parked, Obstacle> {
     let failed = |errno: Errno| Obstacle::Failed(Step::Park, errno.0);
-    let tasks = sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY).map_err(failed)?;
+    let tasks = procfs::open_tasks().map_err(failed)?;
     let mut attempts = 0;
     let outcome = loop {
         attempts += 1;

@@ -60,6 +60,28 @@ pub(crate) fn numbered(number: i32, name: &[u8]) -> [u8; 32] {
     path
 }
 
+/// Opens the list of this process's threads.
+///
+/// # Errors
+/// Whatever opening it gives; ENOENT where `/proc` is not mounted.
+pub(crate) fn open_tasks() -> sys::Result<i32> {
+    sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY)
+}
+
+/// Calls `with` with the path of another process's file, `/proc/123/statm`. `None` where it
+/// gives none.
+pub(crate) fn of_process<T>(
+    pid: i32,
+    name: &[u8],
+    with: impl FnOnce(&CStr) -> Option<T>,
+) -> Option<T> {
+    const PROC: &[u8] = b"/proc/";
+    let mut path = [0; 40];
+    path[..PROC.len()].copy_from_slice(PROC);
+    path[PROC.len()..PROC.len() + 32].copy_from_slice(&numbered(pid, name));
+    with(CStr::from_bytes_until_nul(&path).ok()?)
+}
+
 /// Reads a thread's file, by a descriptor of `/proc/PID/task`: as much as fits.
 pub(crate) fn read_task(tasks: i32, tid: i32, file: TaskFile, buffer: &mut [u8]) -> Option<&[u8]> {
     let fd = sys::open_at(tasks, &numbered(tid, file.name())).ok()?;
@@ -225,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_thread_is_read_by_its_number() {
-        let tasks = sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY).expect("it is there");
+        let tasks = open_tasks().expect("it is there");
         let mut buffer = [0; 100];
         let text = read_task(tasks, sys::gettid(), TaskFile::Stat, &mut buffer).expect("a text");
         assert!(text.starts_with(sys::gettid().to_string().as_bytes()));

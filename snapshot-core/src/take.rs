@@ -4,11 +4,10 @@
 //! live                          supervisor                    frozen
 //!  Begin ─────────────────────▶ is it the time for one?
 //!  park
-//!  Parked ────────────────────▶
+//!  Parked ────────────────────▶ checks what can't roll back
 //!  ◀───────────────── Granted + a link for the copy
 //!  split ─────────────────────────────────────────────────────▶ record
-//!  Split ─────────────────────▶ checks what can't roll back
-//!                                       ◀───────────────────── Ready
+//!  Split ─────────────────────▶         ◀───────────────────── Ready
 //!  ◀────────────────────── Go   the snapshot exists             sleeps
 //!  release
 //!  Running ───────────────────▶ reports it

@@ -111,7 +111,7 @@ impl Pending {
         };
         let has_others = roll::in_state(PARKED).next().is_some();
         if has_others || !sys::pending().without(kept).is_empty() {
-            let tasks = sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY)?;
+            let tasks = procfs::open_tasks()?;
             let outcome = look_at_all(tasks, &mut desk);
             sys::close(tasks);
             outcome?;
@@ -172,7 +172,7 @@ fn look_at_all(tasks: i32, desk: &mut Desk) -> Result<(), Errno> {
             continue;
         }
         DESK.store(ptr::from_mut(desk), Ordering::Release);
-        parked::send_on_errand(slot, parked::TELL_PENDING);
+        parked::ask_for_pending(slot);
         DESK.store(ptr::null_mut(), Ordering::Release);
         core::mem::replace(&mut desk.outcome, Ok(()))?;
     }
@@ -187,7 +187,7 @@ pub(crate) fn tell_pending(slot: &Slot) {
         return;
     };
     let tid = slot.tid.load(Ordering::Relaxed);
-    let outcome = match sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY) {
+    let outcome = match procfs::open_tasks() {
         Ok(tasks) => {
             let private = sets(tasks, tid).map(|(private, _)| private.without(desk.kept));
             sys::close(tasks);

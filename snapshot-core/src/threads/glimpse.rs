@@ -38,14 +38,8 @@ impl Glimpse {
 
     /// Looks at a thread of another process. Nothing where that can't be seen.
     pub fn from_outside(pid: i32, tid: i32) -> Self {
-        const PROC: &[u8] = b"/proc/";
-        let mut path = [0; 40];
-        path[..PROC.len()].copy_from_slice(PROC);
-        path[PROC.len()..PROC.len() + 32].copy_from_slice(&procfs::numbered(pid, b"/task"));
-        let Ok(path) = CStr::from_bytes_until_nul(&path) else {
-            return Self::default();
-        };
-        let Ok(tasks) = sys::open_to_read(path, libc::O_DIRECTORY) else {
+        let open = |path: &CStr| sys::open_to_read(path, libc::O_DIRECTORY).ok();
+        let Some(tasks) = procfs::of_process(pid, b"/task", open) else {
             return Self::default();
         };
         // Whether a socket has a limit only its own process can tell.

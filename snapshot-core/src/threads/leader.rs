@@ -87,7 +87,7 @@ pub unsafe fn run(function: unsafe fn(*mut c_void), argument: *mut c_void) -> Re
         unsafe { function(argument) };
         return Ok(());
     }
-    let tasks = sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY).map_err(failed)?;
+    let tasks = procfs::open_tasks().map_err(failed)?;
     if matches!(state_of_leader(tasks), b'Z' | b'X') {
         sys::close(tasks);
         // SAFETY: the caller's promise.

@@ -28,11 +28,11 @@ static RELEASED: AtomicU32 = AtomicU32::new(0);
 static LEAVING: AtomicU32 = AtomicU32::new(0);
 
 /// Nothing to do while parked.
-pub(crate) const NO_ERRAND: u32 = 0;
+const NO_ERRAND: u32 = 0;
 /// Write down, and put back, the signals that wait for this thread alone.
-pub(crate) const TELL_PENDING: u32 = 1;
+const TELL_PENDING: u32 = 1;
 /// It has been done.
-pub(crate) const ERRAND_DONE: u32 = 2;
+const ERRAND_DONE: u32 = 2;
 
 /// Before any thread is called.
 pub(crate) fn expect_arrivals() {
@@ -114,13 +114,13 @@ pub(crate) fn expect_to_leave(threads: u32) {
     LEAVING.store(threads, Ordering::Release);
 }
 
-/// Has a parked thread do something, and waits until it has.
-pub(crate) fn send_on_errand(slot: &Slot, errand: u32) {
-    slot.errand.store(errand, Ordering::Release);
+/// Has a parked thread write down the signals that wait for it, and waits until it has.
+pub(crate) fn ask_for_pending(slot: &Slot) {
+    slot.errand.store(TELL_PENDING, Ordering::Release);
     // They all look, and all but this one go back to sleep.
     sys::futex_wake(&RELEASED, i32::MAX);
     while slot.errand.load(Ordering::Acquire) != ERRAND_DONE {
-        sys::futex_wait(&slot.errand, errand, Some(1_000_000));
+        sys::futex_wait(&slot.errand, TELL_PENDING, Some(1_000_000));
     }
     slot.errand.store(NO_ERRAND, Ordering::Relaxed);
 }
@@ -153,7 +153,6 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
     // SAFETY: the caller's promise.
     known.elapsed_ns = unsafe { restart::elapsed_ns(context, &known.glimpse, Asleep::now) };
     slot.arrived_ns.store(sys::now_ns(), Ordering::Relaxed);
-    slot.context.store(context, Ordering::Relaxed);
     // SAFETY: the slot stays where it is, here and in every copy.
     unsafe { arch::park(slot.place(), wait) };
     // Here, or in a copy, where another thread has taken this one's place.

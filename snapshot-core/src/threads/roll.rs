@@ -62,7 +62,6 @@ pub(crate) struct Slot {
     pub(crate) errand: AtomicU32,
     /// When it parked.
     pub(crate) arrived_ns: AtomicU64,
-    pub(crate) context: AtomicPtr<libc::ucontext_t>,
     known: UnsafeCell<Known>,
 }
 

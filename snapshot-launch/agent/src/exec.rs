@@ -11,16 +11,6 @@
 //! trigger stays blocked there, which is harmless, and takes are refused.
 //!
 //! Context: AS-SAFE, since exec may be called from anywhere.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_void};

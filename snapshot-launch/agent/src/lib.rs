@@ -13,6 +13,13 @@
 //!
 //! Depends on libc alone: no std, no allocation.
 #![no_std]
+#![deny(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::unwrap_used
+)]
 #![expect(
     unsafe_code,
     reason = "the agent lives among C functions and signal handlers"

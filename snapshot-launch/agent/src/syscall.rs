@@ -6,16 +6,6 @@
 //! Rust's own mutexes, condition variables and parked threads wait in it.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 use core::arch::naked_asm;
 

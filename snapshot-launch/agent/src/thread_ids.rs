@@ -7,16 +7,6 @@
 //! by it; see [`snapshot_core::threads::stale`].
 //!
 //! Context: AS-SAFE, as far as libc's own are.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 use core::ffi::{c_char, c_int, c_void};
 use core::mem;
