@@ -18,10 +18,12 @@
         clippy::unwrap_used
     )
 )]
+#![expect(unsafe_code, reason = "makes a keeper")]
 
+use crate::keeper;
 use crate::link::Link;
 use crate::sys::{self, SignalSet};
-use crate::wire::{Ended, FromAgent, FromSupervisor};
+use crate::wire::{self, Ended, FromAgent, FromSupervisor};
 
 /// The word that woke a frozen copy.
 pub(crate) struct Woken {
@@ -29,6 +31,8 @@ pub(crate) struct Woken {
     pub(crate) ended: Ended,
     /// Where the frozen copy that stays behind is to report, if one is to.
     pub(crate) keep: Option<Link>,
+    /// Where it is to take over its original's id: the one that it had outside, or 0.
+    pub(crate) same_ids: Option<i32>,
 }
 
 /// Sleeps until the supervisor wakes this copy. Never returns if the supervisor is gone.
@@ -53,6 +57,7 @@ pub(crate) fn freeze(link: Link) -> Woken {
                     keep,
                     asked_ns,
                     ended,
+                    same_ids,
                 },
                 passed,
             )) => {
@@ -60,8 +65,10 @@ pub(crate) fn freeze(link: Link) -> Woken {
                     asked_ns,
                     ended,
                     keep: passed.filter(|_| keep).map(Link::from_fd),
+                    same_ids,
                 };
             }
+            Ok((FromSupervisor::Retire, _)) => retire(link),
             Ok(_) => {}
             // The supervisor is gone, and with it all reason to be.
             Err(_) => sys::exit_group(0),
@@ -74,14 +81,23 @@ pub(crate) fn freeze(link: Link) -> Woken {
     woken
 }
 
+/// Ends, and leaves the memory to a keeper, whom the supervisor ends in its time.
+fn retire(link: Link) -> ! {
+    // SAFETY: a frozen copy has one thread and, being a copy, no keeper.
+    if let Ok(pid) = unsafe { keeper::begin(sys::getppid()) } {
+        let _ = link.say(FromAgent::Keeper { pid });
+    }
+    sys::exit_group(0)
+}
+
 fn pass_on(link: Link, signals: i32) {
     while let Some(arrived) = sys::read_signalfd(signals) {
-        let from_a_process = arrived.code <= 0 && arrived.sender != 0;
+        let sender = wire::sender(arrived.code, arrived.sender);
         // CONT is part of being stopped and going on, and says nothing to anybody.
-        if from_a_process && arrived.signal != libc::SIGCONT {
+        if sender != 0 && arrived.signal != libc::SIGCONT {
             let _ = link.say(FromAgent::Passed {
                 signal: arrived.signal,
-                sender: arrived.sender,
+                sender,
             });
         }
     }

@@ -46,6 +46,8 @@ mod arch;
 mod dontfork;
 mod freeze;
 mod identity;
+mod ids;
+mod keeper;
 mod objects;
 mod park;
 mod procfs;

@@ -27,6 +27,7 @@ use core::mem::size_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::arch;
+use crate::ids;
 use crate::objects;
 use crate::sys::{self, CloneArguments, Errno};
 use crate::threads::roll::{self, PARKED, Slot};
@@ -55,9 +56,18 @@ static INHERITED: Inherited = Inherited(UnsafeCell::new(None));
 /// How long to try again where the system has no room for a thread: those of the dead
 /// branch may still be counted.
 const PATIENCE_NS: u64 = 5_000_000_000;
+/// How long to wait for a thread's number.
+const ID_PATIENCE_NS: u64 = 20_000_000;
 
-/// Makes the parked threads again, up to the gate. Gives how many of their registrations
-/// and attributes could not be put back. `first` is what the calling thread had in the
+/// How it went.
+pub(crate) struct Recreated {
+    /// How many registrations and attributes could not be put back.
+    pub(crate) not_restored: u32,
+    /// How many threads have another id than before.
+    pub(crate) renewed: u32,
+}
+
+/// Makes the parked threads again, up to the gate. `first` is what the calling thread had in the
 /// process that was copied.
 ///
 /// # Errors
@@ -67,7 +77,7 @@ const PATIENCE_NS: u64 = 5_000_000_000;
 /// # Safety
 /// The calling thread must be the only one of a copy that was made while the others were
 /// parked.
-pub(crate) unsafe fn recreate(first: &ThreadState) -> Result<u32, Errno> {
+pub(crate) unsafe fn recreate(first: &ThreadState) -> Result<Recreated, Errno> {
     takeover::forget_all();
     let own = ThreadState::record().map_err(|_| Errno(libc::EINVAL))?;
     GATE.store(SHUT, Ordering::Relaxed);
@@ -94,14 +104,20 @@ pub(crate) unsafe fn recreate(first: &ThreadState) -> Result<u32, Errno> {
         // SAFETY: as above; the thread is libc's own.
         unsafe { stale::note(thread, sys::gettid()) };
     }
+    let mut renewed = 0;
     for slot in roll::in_state(PARKED) {
+        let new_tid = slot.new_tid.load(Ordering::Acquire);
+        renewed += u32::from(new_tid != slot.tid.load(Ordering::Relaxed));
         // SAFETY: the thread waits at the gate, and only reads.
         if let Some(thread) = unsafe { slot.known() }.state.handle() {
             // SAFETY: as above.
-            unsafe { stale::note(thread, slot.new_tid.load(Ordering::Acquire)) };
+            unsafe { stale::note(thread, new_tid) };
         }
     }
-    Ok(not_restored)
+    Ok(Recreated {
+        not_restored,
+        renewed,
+    })
 }
 
 /// Lets them run.
@@ -115,6 +131,7 @@ fn make(slot: &'static Slot, deadline_ns: u64) -> Result<(), Errno> {
     // SAFETY: the slot is PARKED, and the thread that had it is in another process.
     let known = unsafe { slot.known() };
     let new_tid = slot.new_tid.as_ptr().expose_provenance();
+    let wanted = [slot.tid.load(Ordering::Relaxed)];
     let flags = libc::CLONE_VM
         | libc::CLONE_FS
         | libc::CLONE_FILES
@@ -125,7 +142,7 @@ fn make(slot: &'static Slot, deadline_ns: u64) -> Result<(), Errno> {
         | libc::CLONE_PARENT_SETTID;
     // What lies below the parked thread's stack pointer is its own, and free.
     const BELOW: usize = 256;
-    let arguments = CloneArguments {
+    let mut arguments = CloneArguments {
         flags: u64::from(flags.unsigned_abs()),
         parent_tid: new_tid as u64,
         stack: (slot.stack() - BELOW) as u64,
@@ -133,6 +150,11 @@ fn make(slot: &'static Slot, deadline_ns: u64) -> Result<(), Errno> {
         tls: known.state.bases.fs as u64,
         ..CloneArguments::default()
     };
+    if ids::are_chosen() {
+        arguments.set_tid = wanted.as_ptr().expose_provenance() as u64;
+        arguments.set_tid_size = wanted.len() as u64;
+    }
+    let mut begun_ns = 0;
     loop {
         // SAFETY: the stack ends where the parked thread's stood, and all the memory that
         // it needs is this copy's.
@@ -148,6 +170,20 @@ fn make(slot: &'static Slot, deadline_ns: u64) -> Result<(), Errno> {
             return Ok(());
         }
         let errno = Errno(i32::try_from(-answer).unwrap_or(libc::EINVAL));
+        if arguments.set_tid_size > 0 && errno != Errno(libc::EAGAIN) {
+            // The dead thread's number may be free in a moment. Another one is better than
+            // no thread, and is counted.
+            let now_ns = sys::now_ns();
+            if begun_ns == 0 {
+                begun_ns = now_ns;
+            }
+            if errno != Errno(libc::EEXIST) || now_ns >= begun_ns + ID_PATIENCE_NS {
+                arguments.set_tid_size = 0;
+            } else {
+                sys::pause_ns(100_000);
+            }
+            continue;
+        }
         if errno != Errno(libc::EAGAIN) || sys::now_ns() >= deadline_ns {
             return Err(errno);
         }

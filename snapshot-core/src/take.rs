@@ -42,8 +42,8 @@ pub use crate::threads::own_stack::aside;
 use crate::threads::roll::{self, PARKED};
 use crate::threads::{mutexes, restart, turn};
 use crate::timing::{self, Moment};
-use crate::wire::{Ask, Crew, Ended, FromAgent, FromSupervisor, Obstacle, Step, Text};
-use crate::{dontfork, revive};
+use crate::wire::{Ask, Crew, Ended, FromAgent, FromSupervisor, Obstacle, Running, Step, Text};
+use crate::{dontfork, ids, keeper, revive};
 
 /// A snapshot that somebody wants.
 #[derive(Debug, Clone, Copy)]
@@ -202,16 +202,17 @@ unsafe fn converse_parked(
     // A second copy is needed where the first lacks memory, and a third where another
     // thread of another process has kept more from it meanwhile, which there is none of.
     for _ in 0..3 {
-        let (id, copy_link) = match link.hear()? {
+        let (id, keeper, copy_link) = match link.hear()? {
             (
                 FromSupervisor::Granted {
                     id,
                     glimpse: looked,
+                    keeper,
                 },
                 Some(fd),
             ) => {
                 *glimpse = looked;
-                (id, Link::from_fd(fd))
+                (id, keeper, Link::from_fd(fd))
             }
             _ => {
                 recorded.lacking.release();
@@ -219,7 +220,7 @@ unsafe fn converse_parked(
             }
         };
         // SAFETY: passed on to the caller.
-        match unsafe { split(link, session, id, copy_link, &recorded) } {
+        match unsafe { split(link, session, (id, keeper), copy_link, &recorded) } {
             Ok(Some(outcome)) => {
                 recorded.lacking.release();
                 return outcome;
@@ -263,7 +264,7 @@ fn crew(parked: Parked, identity: &Identity) -> Crew {
 unsafe fn split(
     link: Link,
     session: &Session,
-    id: u32,
+    (id, keeper): (u32, bool),
     copy_link: Link,
     recorded: &Recorded,
 ) -> Result<Option<sys::Result<Outcome>>, Obstacle> {
@@ -286,7 +287,14 @@ unsafe fn split(
             sys::set_mask(open);
             copy_link.close();
             match dontfork::is_whole(frozen_pid, pages) {
-                Ok(true) => Ok(Some(wait_for_go(link, frozen_pid))),
+                Ok(true) => {
+                    // A refusal may have come already, and then nobody hears this.
+                    let _ = link.say(FromAgent::Split { frozen_pid });
+                    if keeper {
+                        begin_keeper(link, recorded.identity.parent);
+                    }
+                    Ok(Some(wait_for_go(link)))
+                }
                 Ok(false) => {
                     let _ = link.say(FromAgent::Again {
                         spoilt_pid: frozen_pid,
@@ -308,19 +316,29 @@ unsafe fn split(
     }
 }
 
-fn wait_for_go(link: Link, frozen_pid: i32) -> sys::Result<Outcome> {
-    // A refusal may have come already, and then nobody hears this.
-    let _ = link.say(FromAgent::Split { frozen_pid });
+/// Beside the copy's first steps, so that it costs no time of its own. Where there is no
+/// room for one, reverts of a large program take longer.
+fn begin_keeper(link: Link, parent: i32) {
+    // SAFETY: the supervisor has said that there is none, and this is the thread whose
+    // turn it is.
+    if let Ok(pid) = unsafe { keeper::begin(parent) } {
+        let _ = link.say(FromAgent::Keeper { pid });
+    }
+}
+
+fn wait_for_go(link: Link) -> sys::Result<Outcome> {
     match link.hear()? {
         (FromSupervisor::Go { id }, _) => {
             timing::mark(Moment::Complete);
             park::release();
             timing::mark(Moment::Released);
             // The snapshot stands, whether or not anybody hears this.
-            let _ = link.say(FromAgent::Running {
+            let _ = link.say(FromAgent::Running(Running {
                 at_ns: sys::now_ns(),
+                pid: sys::getpid(),
                 not_restored: 0,
-            });
+                renewed: 0,
+            }));
             Ok(Outcome::Live { id })
         }
         _ => Ok(Outcome::Refused(None)),
@@ -331,7 +349,8 @@ fn wait_for_go(link: Link, frozen_pid: i32) -> sys::Result<Outcome> {
 fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -> Outcome {
     let mut link = link;
     let identity = &recorded.identity;
-    settle(id, identity);
+    identity.settle(id);
+    ids::forget_choice();
     let mut shared = match Shared::record() {
         Ok(shared) => shared,
         Err(errno) => {
@@ -347,6 +366,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
             asked_ns,
             ended,
             keep,
+            same_ids,
         } = freeze(link);
         if let Some(next_link) = keep {
             // SAFETY: a frozen copy has one thread.
@@ -355,7 +375,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
                     // The snapshot stays, in this copy of the copy.
                     link.close();
                     link = next_link;
-                    settle(id, identity);
+                    identity.settle(id);
                     continue;
                 }
                 Ok(Side::Original(frozen_pid)) => {
@@ -372,26 +392,35 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
             }
         }
         recorded.lacking.prepare();
+        if let Some(outer_pid) = same_ids {
+            let _ = link.say(FromAgent::Becoming { pid: identity.pid });
+            // SAFETY: a frozen copy has one thread, the copy of the recorded one.
+            if let Err(errno) = unsafe { identity.take_over_id(outer_pid) } {
+                let _ = link.say(FromAgent::Stayed { errno: errno.0 });
+            }
+        }
         // SAFETY: this is the copy's only thread, and the others were parked.
-        let mut not_restored = match unsafe { revive::recreate(&identity.thread) } {
-            Ok(not_restored) => not_restored,
+        let revived = match unsafe { revive::recreate(&identity.thread) } {
+            Ok(revived) => revived,
             Err(errno) => {
                 let obstacle = Obstacle::Failed(Step::Revive, errno.0);
                 let _ = link.say(FromAgent::Hindered(obstacle));
                 continue;
             }
         };
-        not_restored += identity.restore();
+        let mut not_restored = revived.not_restored + identity.restore();
         dontfork::close();
         not_restored += shared.restore() + recorded.lacking.restore(identity.tid);
         shared.release();
         turn::begin_new_life();
         (session.revived)(sys::getpid());
         revive::open_gate();
-        let _ = link.say(FromAgent::Running {
+        let _ = link.say(FromAgent::Running(Running {
             at_ns: sys::now_ns(),
+            pid: sys::getpid(),
             not_restored,
-        });
+            renewed: revived.renewed + identity.renewed(),
+        }));
         link.close();
         return Outcome::Revived {
             id,
@@ -400,15 +429,4 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
             not_restored,
         };
     }
-}
-
-/// First steps of a copy that is to freeze.
-fn settle(id: u32, identity: &Identity) {
-    sys::set_mask(SignalSet::ALL);
-    sys::set_parent_death_signal(libc::SIGKILL);
-    // The supervisor may have died before the line above: then nobody will ever wake us.
-    if sys::getppid() != identity.parent {
-        sys::exit_group(0);
-    }
-    identity.show_as_frozen(id);
 }

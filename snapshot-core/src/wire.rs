@@ -21,7 +21,7 @@ use crate::threads::glimpse::{Asleep, Glimpse};
 pub use crate::threads::layout::Disagreement;
 
 /// Changes whenever a message changes its meaning.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// The length of every message.
 pub const MESSAGE_BYTES: usize = 256;
@@ -36,6 +36,20 @@ pub const REQUEST_MAGIC: u64 = 0x534e_4150 << 32;
 /// `si_value` of a SIGINT that the supervisor passes on, with the signal's number in the
 /// lower half: the agent asks all the same, since the program may have got its own.
 pub const PASSED_MAGIC: u64 = 0x5041_5353 << 32;
+
+/// The sender of a signal that comes from outside the session's namespace: the kernel
+/// tells no number for it. 0 is the kernel itself.
+pub const SENDER_OUTSIDE: i32 = -1;
+
+/// Who has sent a signal, by what its receiver was told: its code, and the number of the
+/// process that sent it.
+pub fn sender(code: i32, pid: i32) -> i32 {
+    match code {
+        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL if pid == 0 => SENDER_OUTSIDE,
+        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => pid,
+        _ => 0,
+    }
+}
 
 /// A short text inside a message; longer ones are cut at a character.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -237,6 +251,19 @@ impl Step {
     }
 }
 
+/// The program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// Since when, on CLOCK_MONOTONIC.
+    pub at_ns: u64,
+    /// As this process.
+    pub pid: i32,
+    /// How many recorded things could not be put back in a revived copy.
+    pub not_restored: u32,
+    /// How many ids, of the process and its threads, are not what they were.
+    pub renewed: u32,
+}
+
 /// From the agent, in the live process or a frozen copy, to the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FromAgent {
@@ -275,22 +302,34 @@ pub enum FromAgent {
     /// The frozen copy could not record everything, and is gone.
     Spoilt(Step, i32),
     /// The program runs again, since this moment.
-    Running {
-        /// On CLOCK_MONOTONIC.
-        at_ns: u64,
-        /// How many recorded things could not be put back in a revived copy.
-        not_restored: u32,
+    Running(Running),
+    /// The woken copy is about to go on as the process that it was made of: what ends is
+    /// only what it was meanwhile.
+    Becoming {
+        /// The id that it is to have.
+        pid: i32,
+    },
+    /// It could not, and goes on under the id that it has.
+    Stayed {
+        /// Why: EPERM where ids may not be chosen, EEXIST where the number is taken.
+        errno: i32,
+    },
+    /// There is a keeper of this process's memory now.
+    Keeper {
+        /// Its pid.
+        pid: i32,
     },
     /// A frozen copy was sent a signal that is meant for the live process.
     Passed {
         /// Which.
         signal: i32,
-        /// By which process.
+        /// By which process, or [`SENDER_OUTSIDE`].
         sender: i32,
     },
     /// The live process got a SIGINT. Whose is it?
     Interrupted {
-        /// By which process; 0 where the kernel sent it, for a terminal.
+        /// By which process, or [`SENDER_OUTSIDE`]; 0 where the kernel sent it, for a
+        /// terminal.
         sender: i32,
         /// The number of the signal, if the supervisor sent it; else 0.
         passed: u32,
@@ -328,6 +367,8 @@ pub enum FromSupervisor {
         /// What the first thread was doing when it was signalled, if it was by the
         /// supervisor.
         glimpse: Glimpse,
+        /// Whether the memory is to have a keeper: it has none yet.
+        keeper: bool,
     },
     /// Don't take, or don't do what was asked; the program goes on.
     Denied,
@@ -344,7 +385,12 @@ pub enum FromSupervisor {
         asked_ns: u64,
         /// How the branch ended.
         ended: Ended,
+        /// Take over the original's id: the one that it had outside of the session's
+        /// namespace, or 0 where that one can't be chosen.
+        same_ids: Option<i32>,
     },
+    /// The snapshot is not wanted any more: end, but leave the memory to a keeper.
+    Retire,
     /// The signal is the program's own.
     Own,
     /// The agent to carry into the next program, as a descriptor.
@@ -610,12 +656,26 @@ impl FromAgent {
                 writer = Writer::new(7);
                 writer.put(&[step as u8]).i32(errno);
             }
-            Self::Running {
+            Self::Running(Running {
                 at_ns,
+                pid,
                 not_restored,
-            } => {
+                renewed,
+            }) => {
                 writer = Writer::new(8);
-                writer.u64(at_ns).u32(not_restored);
+                writer.u64(at_ns).i32(pid).u32(not_restored).u32(renewed);
+            }
+            Self::Becoming { pid } => {
+                writer = Writer::new(17);
+                writer.i32(pid);
+            }
+            Self::Stayed { errno } => {
+                writer = Writer::new(18);
+                writer.i32(errno);
+            }
+            Self::Keeper { pid } => {
+                writer = Writer::new(19);
+                writer.i32(pid);
             }
             Self::Passed { signal, sender } => {
                 writer = Writer::new(9);
@@ -668,9 +728,16 @@ impl FromAgent {
             },
             6 => Self::Ready { pid: reader.i32()? },
             7 => Self::Spoilt(reader.step()?, reader.i32()?),
-            8 => Self::Running {
+            8 => Self::Running(Running {
                 at_ns: reader.u64()?,
+                pid: reader.i32()?,
                 not_restored: reader.u32()?,
+                renewed: reader.u32()?,
+            }),
+            19 => Self::Keeper { pid: reader.i32()? },
+            17 => Self::Becoming { pid: reader.i32()? },
+            18 => Self::Stayed {
+                errno: reader.i32()?,
             },
             9 => Self::Passed {
                 signal: reader.i32()?,
@@ -702,9 +769,13 @@ impl FromSupervisor {
                 writer = Writer::new(65);
                 writer.put(&[u8::from(take_at_start)]);
             }
-            Self::Granted { id, ref glimpse } => {
+            Self::Granted {
+                id,
+                ref glimpse,
+                keeper,
+            } => {
                 writer = Writer::new(66);
-                writer.u32(id).glimpse(glimpse);
+                writer.u32(id).glimpse(glimpse).put(&[u8::from(keeper)]);
             }
             Self::Denied => writer = Writer::new(67),
             Self::Go { id } => {
@@ -715,6 +786,7 @@ impl FromSupervisor {
                 keep,
                 asked_ns,
                 ended,
+                same_ids,
             } => {
                 writer = Writer::new(69);
                 let (how, number) = match ended {
@@ -725,7 +797,10 @@ impl FromSupervisor {
                 };
                 writer.put(&[u8::from(keep)]).u64(asked_ns);
                 writer.put(&[how]).i32(number);
+                writer.put(&[u8::from(same_ids.is_some())]);
+                writer.i32(same_ids.unwrap_or(0));
             }
+            Self::Retire => writer = Writer::new(73),
             Self::Own => writer = Writer::new(70),
             Self::Carry => writer = Writer::new(72),
             Self::Done { depth, ids } => {
@@ -749,6 +824,7 @@ impl FromSupervisor {
             66 => Self::Granted {
                 id: reader.u32()?,
                 glimpse: reader.glimpse()?,
+                keeper: reader.flag()?,
             },
             67 => Self::Denied,
             68 => Self::Go { id: reader.u32()? },
@@ -764,12 +840,16 @@ impl FromSupervisor {
                     3 => Ended::Interrupted,
                     _ => return None,
                 };
+                let takes_over = reader.flag()?;
+                let outer_pid = reader.i32()?;
                 Self::Revive {
                     keep,
                     asked_ns,
                     ended,
+                    same_ids: takes_over.then_some(outer_pid),
                 }
             }
+            73 => Self::Retire,
             70 => Self::Own,
             72 => Self::Carry,
             71 => {
@@ -859,10 +939,17 @@ mod tests {
             any::<i32>().prop_map(|frozen_pid| FromAgent::Split { frozen_pid }),
             any::<i32>().prop_map(|pid| FromAgent::Ready { pid }),
             (step(), any::<i32>()).prop_map(|(step, errno)| FromAgent::Spoilt(step, errno)),
-            (any::<u64>(), any::<u32>()).prop_map(|(at_ns, not_restored)| FromAgent::Running {
-                at_ns,
-                not_restored,
-            }),
+            (any::<u64>(), any::<i32>(), any::<[u32; 2]>()).prop_map(
+                |(at_ns, pid, [not_restored, renewed])| FromAgent::Running(Running {
+                    at_ns,
+                    pid,
+                    not_restored,
+                    renewed,
+                })
+            ),
+            any::<i32>().prop_map(|pid| FromAgent::Becoming { pid }),
+            any::<i32>().prop_map(|pid| FromAgent::Keeper { pid }),
+            any::<i32>().prop_map(|errno| FromAgent::Stayed { errno }),
             (any::<i32>(), any::<i32>())
                 .prop_map(|(signal, sender)| FromAgent::Passed { signal, sender }),
             (any::<i32>(), any::<u32>())
@@ -878,22 +965,36 @@ mod tests {
     fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {
         prop_oneof![
             any::<bool>().prop_map(|take_at_start| FromSupervisor::Welcome { take_at_start }),
-            (any::<u32>(), glimpse())
-                .prop_map(|(id, glimpse)| FromSupervisor::Granted { id, glimpse }),
+            (any::<u32>(), glimpse(), any::<bool>()).prop_map(|(id, glimpse, keeper)| {
+                FromSupervisor::Granted {
+                    id,
+                    glimpse,
+                    keeper,
+                }
+            }),
             Just(FromSupervisor::Denied),
             any::<u32>().prop_map(|id| FromSupervisor::Go { id }),
-            (any::<bool>(), any::<u64>(), any::<i32>(), 0..4_usize).prop_map(
-                |(keep, asked_ns, number, how)| FromSupervisor::Revive {
-                    keep,
-                    asked_ns,
-                    ended: [
-                        Ended::Exited(number),
-                        Ended::Killed(number),
-                        Ended::Reverted,
-                        Ended::Interrupted
-                    ][how],
-                }
-            ),
+            (
+                any::<bool>(),
+                any::<u64>(),
+                any::<i32>(),
+                0..4_usize,
+                prop::option::of(any::<i32>())
+            )
+                .prop_map(|(keep, asked_ns, number, how, same_ids)| {
+                    FromSupervisor::Revive {
+                        same_ids,
+                        keep,
+                        asked_ns,
+                        ended: [
+                            Ended::Exited(number),
+                            Ended::Killed(number),
+                            Ended::Reverted,
+                            Ended::Interrupted,
+                        ][how],
+                    }
+                }),
+            Just(FromSupervisor::Retire),
             Just(FromSupervisor::Own),
             Just(FromSupervisor::Carry),
             (any::<u32>(), any::<[u32; LISTED]>())

@@ -56,6 +56,11 @@ pub(crate) enum ToLauncher {
     Answer { token: u64, answer: Answer },
     /// What became of the typed Ctrl+C: whether the terminal is to see it.
     Typed { is_own: bool },
+    /// The supervisor was sent a signal that ends the session: as if the launcher had
+    /// been.
+    AskedToEnd { signal: i32 },
+    /// The program's group is to be in front of the terminal, which is the launcher's own.
+    ComeToFront,
     /// The program was stopped by job control.
     Stopped,
     /// The program never ran.

@@ -19,6 +19,8 @@ use snapshot_core::sys::{self, SignalSet};
 use crate::channel::Channel;
 use crate::embed::agent_file;
 use crate::flags::{SnapshotFlags, When};
+use crate::namespaces::{self, Side};
+use crate::outside::Outside;
 use crate::problem::{Problem, exit};
 use crate::session::{self, ControlSocket, Inner, Session};
 use crate::supervisor::{self, Config, OuterTerminal, Program, Streams, size_of};
@@ -104,7 +106,6 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
         directory,
         flags,
     } = launch;
-    check_isolation(&flags)?;
     let path = program::find(&called)?;
     let name = flags
         .name
@@ -140,15 +141,14 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
     };
     // If the supervisor is killed, what it leaves comes to us, and is ended by us.
     let _ = prctl::set_child_subreaper(true);
-    // SAFETY: this process has a single thread, so the child may do what it likes.
-    let forked = unsafe { fork() };
-    match forked.map_err(io::Error::from) {
-        Ok(ForkResult::Child) => {
+    let (side, missing) = fork_supervisor(flags.isolate)?;
+    match side {
+        Side::Supervisor(outside) => {
             // Their ends belong to the launcher alone: that they close must be seen.
             drop((ours, inner, events));
-            supervisor::run(config, theirs)
+            supervisor::run(config, outside, theirs)
         }
-        Ok(ForkResult::Parent { child }) => {
+        Side::Launcher(child) => {
             drop((config, theirs));
             let socket = ControlSocket::open().map_err(|error| {
                 Problem::new(exit::SETUP, "cannot set the session up")
@@ -166,12 +166,12 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
                 events,
                 inner,
                 key: flags.key,
+                missing,
             });
             session
                 .and_then(Session::run)
                 .map_err(cannot_begin("the launcher can't go on"))?
         }
-        Err(error) => Err(cannot_begin("the supervisor can't be forked")(error)),
     }
 }
 
@@ -195,15 +195,32 @@ fn check_single_thread() -> Result<(), Problem> {
         .help("call `launch` before starting any thread"))
 }
 
-fn check_isolation(flags: &SnapshotFlags) -> Result<(), Problem> {
-    if flags.isolate == When::Always {
+/// Forks the supervisor, into namespaces of its own where that is wanted and allowed. If
+/// it is not in any, the reason comes along.
+fn fork_supervisor(isolate: When) -> Result<(Side, Option<String>), Problem> {
+    let refusal = match isolate {
+        When::Never => None,
+        When::Auto | When::Always => match namespaces::fork_into() {
+            Ok(side) => return Ok((side, None)),
+            Err(refusal) => Some(refusal),
+        },
+    };
+    if isolate == When::Always
+        && let Some(refusal) = &refusal
+    {
         return Err(
             Problem::new(exit::SETUP, "cannot isolate the session (--isolate always)")
-                .cause("this version has no namespaces: after a revert the pid is new, and files are not rolled back")
-                .help("leave the flag out to go on without"),
+                .cause(refusal.why())
+                .help(refusal.help()),
         );
     }
-    Ok(())
+    let missing = refusal.map_or("--isolate never".to_owned(), |refusal| refusal.why());
+    // SAFETY: this process has a single thread, so the child may do what it likes.
+    match unsafe { fork() }.map_err(io::Error::from) {
+        Ok(ForkResult::Child) => Ok((Side::Supervisor(Outside::default()), Some(missing))),
+        Ok(ForkResult::Parent { child }) => Ok((Side::Launcher(child), Some(missing))),
+        Err(error) => Err(cannot_begin("the supervisor can't be forked")(error)),
+    }
 }
 
 fn open_events(path: Option<&Path>) -> Result<Option<File>, Problem> {

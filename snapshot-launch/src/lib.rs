@@ -1,24 +1,28 @@
 //! The launcher: runs a program in a session in which it can be snapshotted.
 //!
 //! # Theory of operation
-//! [`launch()`] forks a *supervisor*, which starts the program with the *agent* preloaded
+//! [`launch()`] forks a *supervisor* into namespaces of its own, which starts the program with the *agent* preloaded
 //! and becomes the parent of every frozen copy; the launcher itself stays with the
 //! terminal, the user's signals and the control socket, and passes on what it hears.
 //! The supervisor alone decides who lives. A launcher that dies takes its supervisor
 //! along, and a supervisor everything below it: nothing is ever left behind.
 //!
 //! # Limits
-//! No namespaces: after a revert the pid is new, and files are not rolled back. See
-//! `docs/design.md`.
+//! Files are not rolled back. Where there are no namespaces, ids are new after a revert.
+//! See `docs/design.md`.
 //!
 //! # Rooms
-//! `program` (which one, and can it be snapshotted), `session` (the launcher's part),
+//! `program` (which one, and can it be snapshotted), `namespaces` and `outside` (the
+//! session's own ids, and how others see them), `doctor` (what this machine allows),
+//! `session` (the launcher's part),
 //! `supervisor` (the other one's), `terminal`, `report` (what a person reads), `event`
 //! and `control` (what scripts and second terminals read), `embed` (the agent).
 
 mod channel;
 mod embed;
 mod launch;
+mod namespaces;
+mod outside;
 mod program;
 mod report;
 mod session;
@@ -27,6 +31,7 @@ pub mod terminal;
 
 pub mod cli;
 pub mod control;
+pub mod doctor;
 pub mod event;
 pub mod flags;
 pub mod problem;

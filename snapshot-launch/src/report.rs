@@ -17,17 +17,25 @@ pub(crate) struct Reporter {
     live_pid: i32,
     /// The prefix key, where keys are listened to.
     key: Option<String>,
+    /// Why the session has no namespaces.
+    missing: Option<String>,
 }
 
-/// What the tier of this version comes to, said once.
-const TIER: &str = "no namespaces: after a revert the pid is new, and files are not rolled back";
-
 impl Reporter {
-    /// One that tells of keys too, if there are any.
-    pub(crate) fn new(key: Option<String>) -> Self {
+    /// One that tells of keys too, if there are any, and of what is missing.
+    pub(crate) fn new(key: Option<String>, missing: Option<String>) -> Self {
         Self {
             key,
+            missing,
             ..Self::default()
+        }
+    }
+
+    /// What is promised here, said once.
+    fn tier(&self) -> String {
+        match &self.missing {
+            None => "in namespaces of its own: after a revert it has the same ids; files are not rolled back".to_owned(),
+            Some(why) => format!("no namespaces ({why}): after a revert the pid is new, and files are not rolled back"),
         }
     }
 
@@ -47,8 +55,9 @@ impl Reporter {
                     .map(|key| format!(", and so does {key} s"))
                     .unwrap_or_default();
                 format!(
-                    "{} is running as {live_pid}: `kill -USR1 {launcher_pid}` takes a snapshot{key}\n{TIER}",
-                    printable(session)
+                    "{} is running as {live_pid}: `kill -USR1 {launcher_pid}` takes a snapshot{key}\n{}",
+                    printable(session),
+                    self.tier()
                 )
             }
             Event::Taken(taken) => {

@@ -291,6 +291,7 @@ fn a_spawned_child_has_neither_agent_nor_handlers() {
     let mut session = Launch::commander().piped();
     session.take();
     let child: i32 = session.ask("spawn sleep 1000").parse().expect("a pid");
+    let child = session.outside(child);
     for field in ["SigBlk", "SigCgt", "SigIgn"] {
         let mask = process::status(child, field).expect("it lives");
         let mask = u64::from_str_radix(&mask, 16).expect("a mask");
@@ -299,7 +300,7 @@ fn a_spawned_child_has_neither_agent_nor_handlers() {
     }
     for signal in [Signal::SIGUSR1, Signal::SIGINT] {
         let child: i32 = session.ask("spawn sleep 1000").parse().expect("a pid");
-        process::send(child, signal);
+        process::send(session.outside(child), signal);
         let ended = session.ask(&format!("wait {child}"));
         assert!(ended.contains(signal.as_str()), "{ended}");
     }

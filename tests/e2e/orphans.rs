@@ -65,7 +65,10 @@ fn a_killed_live_process_comes_back_or_the_session_ends() {
         trouble(&mut session, &mut seed);
         let live = session.live_pid();
         process::send(live, Signal::SIGKILL);
-        session.wait_until("the killed process is gone", || !process::is_alive(live));
+        // Its number may be the revived one's.
+        session.next_event("the killed process is gone", |event| {
+            matches!(event.name(), "ended" | "finished")
+        });
         // Whatever depth the trouble left: kill it until it ends.
         while session.exit_status().is_none() {
             let live = session.live_pid();
@@ -97,7 +100,7 @@ fn a_frozen_copy_never_wakes_by_itself() {
             session.take();
         }
         let frozen: Vec<i32> = (1..=3).map(|id| session.frozen_pid(id)).collect();
-        let live = session.live_pid();
+        let live = session.own_pid();
         let victim = if launcher_dies {
             session.launcher_pid()
         } else {
@@ -122,6 +125,7 @@ fn what_the_program_leaves_behind_ends_with_the_session() {
         .ask("spawn setsid sleep 1000")
         .parse()
         .expect("a process id");
+    let child = session.outside(child);
     session.ask("fork");
     session.take();
     session.ask("spawn sleep 1000");

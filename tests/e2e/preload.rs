@@ -24,7 +24,11 @@ fn the_environment_is_the_programs_own() {
     }
     // What a look from outside shows is what was there at the start; nothing of it is
     // inherited.
-    let child = session.ask("spawn sleep 1000");
+    let child: i32 = session
+        .ask("spawn sleep 1000")
+        .parse()
+        .expect("a process id");
+    let child = session.outside(child);
     let environment = std::fs::read(format!("/proc/{child}/environ")).expect("it runs");
     let environment = String::from_utf8_lossy(&environment);
     for name in ["LD_PRELOAD", "CARGO_SNAPSHOT"] {
@@ -191,10 +195,15 @@ fn children_are_not_followed() {
     session.ask("handle USR1 sigaction");
     session.ask("default USR1 sigaction");
     let child = session.ask("spawn sleep 1000");
-    process::send(child.parse().expect("a process id"), Signal::SIGUSR1);
+    let outside = session.outside(child.parse().expect("a process id"));
+    process::send(outside, Signal::SIGUSR1);
     let ended = session.ask(&format!("wait {child}"));
     assert!(ended.contains("SIGUSR1"), "{ended}");
-    let maps = std::fs::read_to_string(format!("/proc/{}/maps", session.ask("spawn sleep 1000")));
+    let child: i32 = session
+        .ask("spawn sleep 1000")
+        .parse()
+        .expect("a process id");
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", session.outside(child)));
     let maps = maps.expect("it runs");
     assert!(!maps.contains("memfd"), "the agent is in it: {maps}");
     assert!(session.events_named("taken").is_empty());
@@ -206,7 +215,8 @@ fn a_forked_child_is_not_the_live_process() {
         let mut session = Launch::commander().piped();
         session.take();
         let child = session.ask("fork");
-        process::send(child.parse().expect("a process id"), signal);
+        let outside = session.outside(child.parse().expect("a process id"));
+        process::send(outside, signal);
         let ended = session.ask(&format!("wait {child}"));
         assert!(ended.contains(signal.as_str()), "{ended}");
         assert_eq!(session.events_named("taken").len(), 1);
@@ -221,7 +231,8 @@ fn a_forked_child_has_the_programs_handlers() {
     let mut session = Launch::commander().piped();
     session.ask("handle USR1 sigaction");
     let child = session.ask("fork");
-    process::send(child.parse().expect("a process id"), Signal::SIGUSR1);
+    let outside = session.outside(child.parse().expect("a process id"));
+    process::send(outside, Signal::SIGUSR1);
     session.next_line("the child's handler", |line| line == "own signal 10 001");
     assert!(session.events_named("taken").is_empty());
 }

@@ -157,14 +157,6 @@ fn a_file_that_is_no_program() {
 }
 
 #[test]
-fn isolation_where_there_is_none_yet() {
-    let place = Place::new();
-    let program = binaries::guest("commander");
-    let output = launch(&place, &["--isolate", "always", "--", path(&program)]);
-    assert_refused(&output, SETUP, "--isolate");
-}
-
-#[test]
 fn an_unknown_signal() {
     let place = Place::new();
     let program = binaries::guest("commander");
@@ -290,7 +282,7 @@ fn a_refusal_disturbs_nothing() {
 #[test]
 fn a_revived_program_with_threads_stays_who_it_is() {
     // libc would reach the other threads by ids that they don't have any more.
-    let mut session = Launch::commander().piped();
+    let mut session = Launch::commander().flag("--isolate=never").piped();
     session.ask("thread");
     session.ask("setuid");
     session.take();

@@ -10,8 +10,8 @@ use snapshot_tests::{Launch, PipedSession, Signal, deadline, process};
 const BETWEEN_PRESSES: Duration = Duration::from_millis(250);
 
 /// A commander with one snapshot, whose memory has changed since.
-fn one_snapshot() -> PipedSession {
-    let mut session = Launch::commander().piped();
+fn one_snapshot(isolate: &str) -> PipedSession {
+    let mut session = Launch::commander().flag("--isolate").flag(isolate).piped();
     session.ask("set key before");
     session.take();
     session.ask("set key after");
@@ -20,13 +20,25 @@ fn one_snapshot() -> PipedSession {
 
 /// Ends the branch by `end` and checks what is told and what is left.
 fn comes_back(
-    end: impl FnOnce(&mut PipedSession),
+    end: impl Fn(&mut PipedSession),
     how: &str,
     code: Option<i64>,
     signal: Option<Signal>,
 ) {
-    let mut session = one_snapshot();
-    let old = session.live_pid();
+    for isolate in ["auto", "never"] {
+        comes_back_in(isolate, &end, how, code, signal);
+    }
+}
+
+fn comes_back_in(
+    isolate: &str,
+    end: impl Fn(&mut PipedSession),
+    how: &str,
+    code: Option<i64>,
+    signal: Option<Signal>,
+) {
+    let mut session = one_snapshot(isolate);
+    let (old, pid) = (session.live_pid(), session.ask("pid"));
     end(&mut session);
     let ended = session.next("ended");
     assert_eq!(ended.text("how"), how);
@@ -37,7 +49,12 @@ fn comes_back(
     let reverted = session.next("reverted");
     assert_eq!(reverted.number("id"), 1);
     assert_eq!(reverted.number("depth"), 0);
-    assert!(!process::is_alive(old), "the branch is dead");
+    let same = session.ask("pid") == pid;
+    assert_eq!(reverted.flag("same_ids"), same);
+    assert_eq!(same, isolate == "auto");
+    if reverted.pid("live_pid") != old {
+        assert!(!process::is_alive(old), "the branch is dead");
+    }
     assert_eq!(session.ask("get key"), "before");
     session.wait_until_stderr("[snapshot] reverted to #1 in ");
 }
@@ -84,7 +101,7 @@ fn from_a_stack_overflow() {
 #[test]
 fn from_the_end_of_its_input() {
     // What one branch has read is gone for the next, so the program ends again.
-    let mut session = one_snapshot();
+    let mut session = one_snapshot("auto");
     session.close_stdin();
     let ended = session.next("ended");
     assert_eq!(ended.text("how"), "exit");

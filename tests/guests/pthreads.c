@@ -102,6 +102,8 @@ static void count_destructor(void *value) {
     destructors++;
 }
 
+static pthread_mutex_t *mutex_of(const char *name);
+
 /* Blocks as told, in a cancellation point, until it is released or cancelled. */
 static void *run_extra(void *argument) {
     struct extra *self = argument;
@@ -115,8 +117,11 @@ static void *run_extra(void *argument) {
         while (1) pthread_cond_wait(&permit_given, &permit_mutex);
         pthread_cleanup_pop(0);
     }
+    /* Ends with a mutex that the kernel is to hand on. */
+    int owns = strcmp(self->kind, "owner") == 0;
+    if (owns) pthread_mutex_lock(mutex_of("robust0"));
     pthread_cleanup_push(count_cleanup, NULL);
-    if (strcmp(self->kind, "sem") == 0)
+    if (owns || strcmp(self->kind, "sem") == 0)
         while (sem_wait(&self->released) != 0) {}
     else if (strcmp(self->kind, "read") == 0)
         while (read(never[0], &byte, 1) != 1) {}
@@ -153,6 +158,7 @@ static const char *about_mutex(const char *verb, const char *name, long number) 
     if (strcmp(verb, "lock") == 0) return name_of(pthread_mutex_lock(mutex));
     if (strcmp(verb, "trylock") == 0) return name_of(pthread_mutex_trylock(mutex));
     if (strcmp(verb, "unlock") == 0) return name_of(pthread_mutex_unlock(mutex));
+    if (strcmp(verb, "consistent") == 0) return name_of(pthread_mutex_consistent(mutex));
     if (strcmp(verb, "timedlock") == 0) {
         struct timespec until = after(number);
         return name_of(pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until));

@@ -12,6 +12,7 @@ use crate::leaks::MARK;
 use crate::piped::PipedSession;
 use crate::place::Place;
 use crate::terminal::TerminalSession;
+use crate::user;
 
 /// A session to be started, by [`Launch::piped`] or [`Launch::terminal`].
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Launch {
     program: Vec<OsString>,
     environment: Vec<(OsString, Option<OsString>)>,
     directory: Option<PathBuf>,
+    /// As an ordinary user, who may make user namespaces or not.
+    user: Option<bool>,
 }
 
 impl Launch {
@@ -36,6 +39,7 @@ impl Launch {
             program: Vec::new(),
             environment: Vec::new(),
             directory: None,
+            user: None,
         }
     }
 
@@ -129,6 +133,19 @@ impl Launch {
         self
     }
 
+    /// Runs as an ordinary user, who owns the place. The tool and the program, where that
+    /// is given by its path, are copied into it.
+    pub fn as_user(mut self) -> Self {
+        self.user = Some(true);
+        self
+    }
+
+    /// The same where user namespaces are switched off.
+    pub fn as_user_who_may_not_isolate(mut self) -> Self {
+        self.user = Some(false);
+        self
+    }
+
     /// Runs in the same place as another session, so that both are one user's.
     pub fn place(mut self, place: &Arc<Place>) -> Self {
         self.place = Arc::clone(place);
@@ -145,12 +162,18 @@ impl Launch {
         TerminalSession::start(self)
     }
 
-    pub(crate) fn prepare(self) -> Prepared {
+    pub(crate) fn prepare(mut self) -> Prepared {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         // Only ever compared for being unequal.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mark = format!("{}-{number}", std::process::id());
         let events = self.place.path(&format!("events-{number}.jsonl"));
+        if self.user.is_some() {
+            let program = PathBuf::from(self.program.first().expect("a program is launched"));
+            let [front, program] = user::give(&self.place, [Path::new(&self.front[0]), &program]);
+            self.front[0] = front.into();
+            self.program[0] = program.into();
+        }
 
         let mut command = Command::new(&self.front[0]);
         command.args(&self.front[1..]);
@@ -174,6 +197,9 @@ impl Launch {
         }
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
+        }
+        if let Some(may_isolate) = self.user {
+            user::become_user(&mut command, may_isolate);
         }
         Prepared {
             command,

@@ -17,7 +17,8 @@
 //! a test; `launch` says what to start, `session` is it running, `piped` and `terminal`
 //! its two forms; `branch` ends what it tries; `transcript` and `events` are what came
 //! out of it; `process` reads `/proc`; `deadline`, `leaks` and `seed` keep tests honest;
-//! `outside` stands for programs that may be absent.
+//! `outside` stands for programs that may be absent, `user` for an ordinary
+//! user.
 
 pub mod binaries;
 pub mod branch;
@@ -33,6 +34,7 @@ pub mod seed;
 pub mod session;
 pub mod terminal;
 pub mod transcript;
+mod user;
 
 pub use branch::Ending;
 pub use events::Event;

@@ -4,18 +4,21 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
 use crate::binaries;
 use crate::deadline::{self, Output};
-use crate::leaks;
+use crate::{leaks, user};
 
 /// Where one test, with all its sessions, lives.
 #[derive(Debug)]
 pub struct Place {
     root: TempDir,
+    /// It belongs to an ordinary user, who has copies of the programs in it.
+    is_users: AtomicBool,
 }
 
 impl Place {
@@ -28,7 +31,10 @@ impl Place {
             .prefix("snapshot-test-")
             .tempdir()
             .expect("the temp directory is writable");
-        let place = Self { root };
+        let place = Self {
+            root,
+            is_users: AtomicBool::new(false),
+        };
         for directory in [
             place.runtime(),
             place.temporary(),
@@ -38,6 +44,11 @@ impl Place {
             nix::unistd::mkdir(&directory, Mode::S_IRWXU).expect("the place is ours");
         }
         Arc::new(place)
+    }
+
+    /// It belongs to an ordinary user from now on.
+    pub(crate) fn is_given_away(&self) {
+        self.is_users.store(true, Ordering::Release);
     }
 
     /// The whole of it.
@@ -98,11 +109,30 @@ impl Place {
             .current_dir(self.work());
     }
 
-    /// A command of the second terminal, `cargo snapshot ARGUMENTS`, ready to run.
-    pub fn second_terminal(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&binaries::tools().cargo_snapshot);
+    /// Runs `cargo snapshot ARGUMENTS` to its end, as an ordinary user who may make user
+    /// namespaces or not.
+    pub fn cargo_snapshot_as_user(&self, arguments: &[&str], may_isolate: bool) -> Output {
+        let [tool] = user::give(self, [&binaries::tools().cargo_snapshot]);
+        let mut command = Command::new(tool);
         command.arg("snapshot").args(arguments);
         self.furnish(&mut command);
+        user::become_user(&mut command, may_isolate);
+        deadline::run(&mut command)
+    }
+
+    /// A command of the second terminal, `cargo snapshot ARGUMENTS`, ready to run.
+    pub fn second_terminal(&self, arguments: &[&str]) -> Command {
+        let mut tool = binaries::tools().cargo_snapshot.clone();
+        let is_users = self.is_users.load(Ordering::Acquire);
+        if is_users {
+            [tool] = user::give(self, [&tool]);
+        }
+        let mut command = Command::new(tool);
+        command.arg("snapshot").args(arguments);
+        self.furnish(&mut command);
+        if is_users {
+            user::become_user(&mut command, true);
+        }
         command
     }
 

@@ -74,6 +74,25 @@ pub fn status(pid: i32, field: &str) -> Option<String> {
         .map(|value| value.trim().to_owned())
 }
 
+/// By which number a process knows itself, in whatever namespace it is.
+pub fn inside(pid: i32) -> Option<i32> {
+    status(pid, "NSpid")?
+        .split_whitespace()
+        .next_back()?
+        .parse()
+        .ok()
+}
+
+/// The process that is `inner` in the namespace of `insider`.
+pub fn outside(insider: i32, inner: i32) -> Option<i32> {
+    let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let wanted = namespace(insider)?;
+    Process::all()
+        .iter()
+        .map(|process| process.pid)
+        .find(|&pid| inside(pid) == Some(inner) && namespace(pid).as_ref() == Some(&wanted))
+}
+
 /// Whether a signal waits to be delivered to this process.
 pub fn is_pending(pid: i32, signal: Signal) -> bool {
     // A fieldless enum over `c_int`; signal n is bit n-1.

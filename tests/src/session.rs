@@ -70,6 +70,14 @@ impl Session {
         &self.mark
     }
 
+    /// The number outside of a process that the program knows by `inner`: it runs in a
+    /// namespace of its own, unless that was refused.
+    pub fn outside(&mut self, inner: i32) -> i32 {
+        let live = self.live_pid();
+        let found = process::outside(live, inner);
+        found.unwrap_or_else(|| self.fail(&format!("no process is {inner} to the program")))
+    }
+
     /// Everything that has happened so far.
     pub fn events(&mut self) -> Vec<Event> {
         self.events.all().to_vec()
@@ -128,13 +136,27 @@ impl Session {
         last.expect("it has started").pid("live_pid")
     }
 
+    /// The same as the program knows it.
+    pub fn own_pid(&mut self) -> i32 {
+        let live = self.live_pid();
+        match process::inside(live) {
+            Some(pid) => pid,
+            None => self.fail("the live process is gone"),
+        }
+    }
+
     /// The supervisor.
     pub fn supervisor_pid(&mut self) -> i32 {
         let launcher = self.launcher_pid();
         let found = deadline::wait(|| {
-            Process::all()
-                .into_iter()
-                .find(|process| process.parent == launcher && process.name == "snap-supervisor")
+            let all = Process::all();
+            // In namespaces of its own it is a child of their first process.
+            let init = all
+                .iter()
+                .find(|process| process.parent == launcher && process.name == "snap-init")
+                .map_or(launcher, |init| init.pid);
+            all.into_iter()
+                .find(|process| process.parent == init && process.name == "snap-supervisor")
         });
         match found {
             Some(process) => process.pid,

@@ -220,3 +220,16 @@ pub(crate) fn read(fd: i32, buffer: &mut [u8]) -> Result<usize> {
         )
     }
 }
+
+/// close_range(2) of all descriptors, those of the calling task alone: with whomever it
+/// shares them, they stay there.
+pub(crate) fn close_all_descriptors() {
+    const UNSHARE: usize = 2;
+    let _ = plain(libc::SYS_close_range, [0, u32::MAX as usize, UNSHARE]);
+}
+
+/// chdir(2) to `/`.
+pub(crate) fn change_to_root_directory() {
+    // SAFETY: reads up to the NUL.
+    let _ = unsafe { with(libc::SYS_chdir, [c"/".as_ptr().expose_provenance()]) };
+}

@@ -19,7 +19,6 @@ mod memory;
 mod processes;
 mod signals;
 mod sockets;
-#[cfg(feature = "std")]
 mod terminal;
 mod threads;
 mod time;
@@ -29,7 +28,6 @@ pub(crate) use memory::*;
 pub use processes::*;
 pub use signals::*;
 pub(crate) use sockets::*;
-#[cfg(feature = "std")]
 pub(crate) use terminal::*;
 pub use threads::*;
 pub use time::*;

@@ -26,7 +26,7 @@ pub fn exit_group(code: i32) -> ! {
     }
 }
 
-/// `struct clone_args` of the first version, 64 bytes.
+/// `struct clone_args` of the second version, 80 bytes, since Linux 5.5.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct CloneArguments {
@@ -38,11 +38,14 @@ pub(crate) struct CloneArguments {
     pub(crate) stack: u64,
     pub(crate) stack_size: u64,
     pub(crate) tls: u64,
+    /// Where the wanted ids are, the innermost namespace's first.
+    pub(crate) set_tid: u64,
+    pub(crate) set_tid_size: u64,
 }
 
 /// Which side of a fork this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
     /// The caller, with the copy's pid.
     Original(i32),
     /// The copy.
@@ -65,13 +68,44 @@ pub(crate) unsafe fn fork(flags: i32, exit_signal: i32) -> Result<Side> {
         exit_signal: u64::from(exit_signal.unsigned_abs()),
         ..CloneArguments::default()
     };
+    // SAFETY: passed on to the caller.
+    unsafe { fork_by(&arguments) }
+}
+
+/// clone3(2) as a fork, of a child with these ids: the innermost namespace's first; with
+/// whatever ids the kernel gives where there are none.
+///
+/// # Safety
+/// As above.
+///
+/// # Errors
+/// As above; EEXIST where a number is taken, EPERM where it may not be chosen.
+pub unsafe fn fork_with_ids(ids: &[i32]) -> Result<Side> {
+    let arguments = CloneArguments {
+        exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
+        // No ids are none at all: the kernel insists.
+        set_tid: match ids {
+            [] => 0,
+            ids => ids.as_ptr().expose_provenance() as u64,
+        },
+        set_tid_size: ids.len() as u64,
+        ..CloneArguments::default()
+    };
+    // SAFETY: passed on to the caller.
+    unsafe { fork_by(&arguments) }
+}
+
+/// # Safety
+/// As above, and `arguments` must name no stack and no memory of another's.
+#[inline(always)]
+unsafe fn fork_by(arguments: &CloneArguments) -> Result<Side> {
     // SAFETY: the arguments are of the size given, and name no stack, so that both sides
     // go on here, each in memory of its own.
     let pid = check(unsafe {
         syscall(
             SYS_CLONE3,
             [
-                (&raw const arguments).expose_provenance(),
+                core::ptr::from_ref(arguments).expose_provenance(),
                 size_of::<CloneArguments>(),
                 0,
                 0,
@@ -204,6 +238,23 @@ pub(crate) fn credentials() -> [u32; 6] {
         let _ = unsafe { with(call, [place, place + 4, place + 8]) };
     }
     ids
+}
+
+/// getpgid(2) and getsid(2) of the calling process; 0 where its leader is outside the
+/// namespace.
+pub(crate) fn group_and_session() -> (i32, i32) {
+    let of = |call| plain(call, [0]).map_or(0, small);
+    (of(libc::SYS_getpgid), of(libc::SYS_getsid))
+}
+
+/// setpgid(2): a process group of its own.
+pub(crate) fn begin_group() {
+    let _ = plain(libc::SYS_setpgid, [0, 0]);
+}
+
+/// setsid(2): a session of its own.
+pub(crate) fn begin_session() {
+    let _ = plain(libc::SYS_setsid, []);
 }
 
 /// waitid(2) on any child, without reaping it: whether there is one at all.

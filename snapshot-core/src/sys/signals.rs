@@ -260,6 +260,18 @@ pub(crate) fn take_pending(set: SignalSet) -> Option<i32> {
     .map(small)
 }
 
+/// rt_sigtimedwait(2): sleeps until a blocked signal comes, and takes it off the queue.
+pub(crate) fn wait_for_any_signal() {
+    let set = SignalSet::ALL;
+    // SAFETY: the set is eight bytes; no info is wanted, and no end.
+    let _ = unsafe {
+        with(
+            libc::SYS_rt_sigtimedwait,
+            [(&raw const set.0).expose_provenance(), 0, 0, 8],
+        )
+    };
+}
+
 /// The kernel's `siginfo`, as it is queued and taken off a queue.
 #[repr(C, align(8))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

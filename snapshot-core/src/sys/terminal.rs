@@ -7,12 +7,14 @@ use super::{Result, arg, check};
 use crate::arch::syscall;
 
 /// The kernel's `struct termios`, which is not libc's.
+#[cfg(feature = "std")]
 pub(crate) type Terminal = [u8; 44];
 
 /// ioctl(TCGETS)
 ///
 /// # Errors
 /// ENOTTY where the descriptor is no terminal.
+#[cfg(feature = "std")]
 pub(crate) fn terminal(fd: i32) -> Result<Terminal> {
     let mut settings = [0_u8; 44];
     // SAFETY: TCGETS writes the kernel's termios, 36 bytes.
@@ -36,6 +38,7 @@ pub(crate) fn terminal(fd: i32) -> Result<Terminal> {
 ///
 /// # Errors
 /// EIO, ENOTTY.
+#[cfg(feature = "std")]
 pub(crate) fn set_terminal(fd: i32, settings: &Terminal) -> Result<()> {
     // SAFETY: TCSETS reads the kernel's termios, 36 bytes.
     check(unsafe {

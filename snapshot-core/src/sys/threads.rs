@@ -211,6 +211,12 @@ pub(crate) fn set_affinity(set: &Affinity) -> Result<()> {
     .map(drop)
 }
 
+/// setpriority(2) of the calling thread: behind all others.
+pub(crate) fn set_lowest_priority() {
+    const PRIO_PROCESS: usize = 0;
+    let _ = plain(libc::SYS_setpriority, [PRIO_PROCESS, 0, 19]);
+}
+
 /// prctl(PR_GET_TIMERSLACK) of the calling thread, in nanoseconds.
 pub(crate) fn timer_slack() -> usize {
     prctl(libc::PR_GET_TIMERSLACK, 0).unwrap_or(0)
@@ -250,6 +256,16 @@ const RSEQ_SIGNATURE: usize = 0x5305_3053;
 pub(crate) unsafe fn register_rseq(area: usize, length: usize) -> Result<()> {
     // SAFETY: the caller's promise is the call's only condition.
     unsafe { with(libc::SYS_rseq, [area, length, 0, RSEQ_SIGNATURE]) }.map(drop)
+}
+
+/// rseq(2): ends the calling thread's registration.
+///
+/// # Errors
+/// EINVAL where there is none.
+pub(crate) fn unregister_rseq(area: usize, length: usize) -> Result<()> {
+    const UNREGISTER: usize = 1;
+    // SAFETY: the kernel only writes that there is no processor.
+    unsafe { with(libc::SYS_rseq, [area, length, UNREGISTER, RSEQ_SIGNATURE]) }.map(drop)
 }
 
 /// sched_getcpu: the processor that this thread is on now.

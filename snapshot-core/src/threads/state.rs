@@ -85,6 +85,25 @@ impl ThreadState {
             && usize::from_ne_bytes(first) & !1 != head
     }
 
+    /// In a copy's first thread: gives up what the kernel would do to the memory as the
+    /// thread ends, since another one goes on with it.
+    pub(crate) fn give_up_registrations(&self) {
+        forget_registrations();
+        if self.rseq != 0 {
+            let _ = sys::unregister_rseq(self.rseq, layout::rseq_length());
+        }
+    }
+
+    /// The part of that which [`ThreadState::restore_in_copy`] leaves out, since a copy
+    /// keeps it. The number of those that could not be put back.
+    pub(crate) fn register_rseq_again(&self) -> u32 {
+        if self.rseq == 0 {
+            return 0;
+        }
+        // SAFETY: it was registered, with its thread's memory, which is this one's now.
+        u32::from(unsafe { sys::register_rseq(self.rseq, layout::rseq_length()) }.is_err())
+    }
+
     /// Puts them back in a copy's first thread, which has inherited most of them.
     /// Gives the number of those that could not be.
     pub(crate) fn restore_in_copy(&self) -> u32 {
@@ -97,13 +116,7 @@ impl ThreadState {
     /// number of those that could not be.
     pub(crate) fn restore_in_new_thread(&self, inherited: &Self) -> u32 {
         self.register();
-        let mut failed = 0;
-        if self.rseq != 0 {
-            // SAFETY: the thread whose place this one takes had it registered, with its
-            // thread's memory, which is this one's now.
-            let registered = unsafe { sys::register_rseq(self.rseq, layout::rseq_length()) };
-            failed += u32::from(registered.is_err());
-        }
+        let failed = self.register_rseq_again();
         if self.bases.gs != inherited.bases.gs {
             self.bases.restore_gs();
         }

@@ -14,7 +14,9 @@ use snapshot_core::take::{self, Wish};
 use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::threads::restart::Interrupted;
 use snapshot_core::threads::turn::{self, Conversation};
-use snapshot_core::wire::{Ask, FromAgent, FromSupervisor, PASSED_MAGIC, REQUEST_MAGIC, Text};
+use snapshot_core::wire::{
+    self, Ask, FromAgent, FromSupervisor, PASSED_MAGIC, REQUEST_MAGIC, Text,
+};
 
 use crate::{dispositions, session};
 
@@ -232,7 +234,7 @@ pub(crate) extern "C" fn on_interrupt(
 /// this process before it answers.
 fn ask_whose(sender: &Sender) -> bool {
     let question = FromAgent::Interrupted {
-        sender: if sender.is_sent() { sender.pid } else { 0 },
+        sender: wire::sender(sender.code, sender.pid),
         passed: sender.carries(PASSED_MAGIC).unwrap_or(0),
     };
     // With nobody to ask there is nobody else whose it could be. In a life after the one

@@ -14,7 +14,7 @@ use nix::sys::signal::{SigSet, Signal, kill, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::SpecialCharacterIndices;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{Pid, getpgrp, getpid, tcsetpgrp};
 use snapshot_core::sys::now_ns;
 
 use super::outlets::{EventLog, Outlet};
@@ -45,6 +45,8 @@ pub(crate) struct Parts {
     pub(crate) events: Option<File>,
     pub(crate) inner: Option<Inner>,
     pub(crate) key: Key,
+    /// Why the session has no namespaces, if it has none.
+    pub(crate) missing: Option<String>,
 }
 
 /// Who waits for an answer.
@@ -108,7 +110,7 @@ impl Session {
             channel: parts.channel,
             socket: parts.socket,
             log: EventLog::new(parts.events),
-            reporter: Reporter::new(pty.as_ref().map(|_| parts.key.to_string())),
+            reporter: Reporter::new(pty.as_ref().map(|_| parts.key.to_string()), parts.missing),
             pty,
             stderr: Outlet::to_shared(io::stderr().as_fd())?,
             reports_on_screen,
@@ -260,16 +262,18 @@ impl Session {
                 }
                 // Ctrl+\ in a terminal that is shared with the program is the program's.
                 libc::SIGQUIT if from_kernel => {}
-                _ if is_fatal_request(signal) => {
-                    self.fatal.get_or_insert(signal);
-                    self.say(&ToSupervisor::End { signal });
-                }
+                _ if is_fatal_request(signal) => self.end_by(signal),
                 libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU => {}
                 // The kernel's to a whole group: the supervisor has its own.
                 _ if from_kernel => {}
                 _ => self.say(&ToSupervisor::Signalled { signal, sender }),
             }
         }
+    }
+
+    fn end_by(&mut self, signal: i32) {
+        self.fatal.get_or_insert(signal);
+        self.say(&ToSupervisor::End { signal });
     }
 
     // -- the supervisor -------------------------------------------------------------
@@ -309,6 +313,11 @@ impl Session {
                     }
                 }
                 self.serve_typed();
+            }
+            ToLauncher::AskedToEnd { signal } => self.end_by(signal),
+            // SIGTTOU, which is sent for this to a group that is not in front, is blocked.
+            ToLauncher::ComeToFront => {
+                let _ = tcsetpgrp(io::stdin(), getpgrp());
             }
             ToLauncher::Stopped => self.suspend(),
             ToLauncher::NotStarted { errno } => {

@@ -214,7 +214,8 @@ fn every_thread_blocks(pid: i32, trigger: i32) -> bool {
     statuses(pid).all(|text| Status { text, trigger }.has_trigger_in("SigBlk:"))
 }
 
-fn waits_to_be_reaped(pid: i32) -> bool {
+/// Whether a child of ours has ended.
+pub(super) fn waits_to_be_reaped(pid: i32) -> bool {
     let Ok(id) = libc::id_t::try_from(pid) else {
         return false;
     };

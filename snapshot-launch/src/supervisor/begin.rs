@@ -17,6 +17,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, isatty, setsid, tcsetpgr
 use snapshot_core::sys::now_ns;
 
 use super::echoes::Echoes;
+use super::keepers::Keepers;
 use super::links::Switchboard;
 use super::presses::Presses;
 use super::requests::nanoseconds;
@@ -24,6 +25,7 @@ use super::spawn;
 use super::state::{Config, Live, Phase, Supervisor};
 use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
 use crate::control::remove_socket;
+use crate::outside::Outside;
 
 nix::ioctl_write_int_bad!(make_controlling, libc::TIOCSCTTY);
 
@@ -32,11 +34,11 @@ nix::ioctl_write_int_bad!(make_controlling, libc::TIOCSCTTY);
 ///
 /// It is there before anything that a killed launcher would leave behind, and starts the
 /// program only when the launcher says that it is ready.
-pub(crate) fn run(config: Config, channel: Channel) -> ! {
+pub(crate) fn run(config: Config, outside: Outside, channel: Channel) -> ! {
     spawn::name_process("snap-supervisor");
     if wait_for_begin(&channel) {
         let channel = Rc::new(channel);
-        match begin(config, Rc::clone(&channel)) {
+        match begin(config, outside, Rc::clone(&channel)) {
             Ok(mut supervisor) => supervisor.serve(),
             Err(error) => {
                 let _ = channel.send(&ToLauncher::NotStarted {
@@ -65,7 +67,11 @@ fn wait_for_begin(channel: &Channel) -> bool {
 }
 
 /// Makes everything and starts the program.
-fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor> {
+fn begin(
+    mut config: Config,
+    outside: Outside,
+    channel: Rc<Channel>,
+) -> std::io::Result<Supervisor> {
     prctl::set_child_subreaper(true)?;
     let signals = SignalFd::with_flags(
         &SigSet::all(),
@@ -105,6 +111,7 @@ fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor
         config.trigger,
         config.streams.as_ref(),
         anchor,
+        &outside,
     )?;
     // Whoever reads the program's output must see its end when the program has ended.
     let nothing = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
@@ -112,11 +119,13 @@ fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor
     dup2_stdout(&nothing)?;
     dup2_stderr(&nothing)?;
     config.program.env.clear();
+    let outer_pid = outside.number_of(live);
     let now = now_ns();
     Ok(Supervisor {
         next_tick_ns: config.every.map(|every| now + nanoseconds(every)),
         start_snapshot_due: config.at_start,
         config,
+        outside,
         channel,
         signals,
         switchboard,
@@ -124,12 +133,14 @@ fn begin(mut config: Config, channel: Rc<Channel>) -> std::io::Result<Supervisor
         anchor,
         live: Live {
             pid: live,
+            outer_pid,
             is_alive: true,
             has_agent: false,
             trigger_is_kept: false,
         },
         timeline: snapshot_core::timeline::Timeline::default(),
         dying: std::collections::HashSet::new(),
+        keepers: Keepers::default(),
         phase: Phase::Running,
         waiting: std::collections::VecDeque::new(),
         asked: None,

@@ -9,6 +9,8 @@
 //!
 //! Pure, so that every order can be tested.
 
+use snapshot_core::wire::SENDER_OUTSIDE;
+
 /// How far apart the arrivals of one event may be, on a machine that is busy.
 const APART_NS: u64 = 100_000_000;
 
@@ -45,7 +47,7 @@ impl<T> Default for Echoes<T> {
 
 impl<T: Copy> Echoes<T> {
     /// What became of the event that this arrival belongs to, if it is not a new one.
-    /// `sender` is 0 for the kernel.
+    /// `sender` is 0 for the kernel, and may be [`SENDER_OUTSIDE`].
     pub(crate) fn echo_of(
         &mut self,
         signal: i32,
@@ -57,7 +59,7 @@ impl<T: Copy> Echoes<T> {
             .retain(|heard| now_ns.saturating_sub(heard.at_ns) < APART_NS);
         let heard = self.heard.iter_mut().find(|heard| {
             heard.signal == signal
-                && heard.sender == sender
+                && may_be_one(heard.sender, sender)
                 && !heard.recipients.contains(&recipient)
         })?;
         heard.recipients.push(recipient);
@@ -81,6 +83,12 @@ impl<T: Copy> Echoes<T> {
             outcome,
         });
     }
+}
+
+/// Whether two arrivals may have one sender: of one outside the namespace nothing is known
+/// but that it is a process.
+fn may_be_one(a: i32, b: i32) -> bool {
+    a == b || (a != 0 && b != 0 && (a == SENDER_OUTSIDE || b == SENDER_OUTSIDE))
 }
 
 #[cfg(test)]
@@ -107,6 +115,14 @@ mod tests {
         assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, 2000), Some('a'));
         assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, 2000), Some('b'));
         assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, 2000), None);
+    }
+
+    #[test]
+    fn a_sender_outside_may_be_any_process_but_not_the_kernel() {
+        let mut echoes = Echoes::default();
+        echoes.remember(2, SENDER_OUTSIDE, Recipient::Launcher, 0, 'a');
+        assert_eq!(echoes.echo_of(2, 0, Recipient::Live, 0), None);
+        assert_eq!(echoes.echo_of(2, 7, Recipient::Live, 0), Some('a'));
     }
 
     #[test]

@@ -51,11 +51,13 @@ impl Supervisor {
         if dropped.is_empty() {
             return None;
         }
-        for (_, snapshot) in &dropped {
-            self.end_copy(snapshot.pid);
+        let ids = dropped.iter().map(|(id, _)| id.number()).collect();
+        for (_, snapshot) in dropped {
+            self.end_snapshot(snapshot);
         }
+        self.keepers.end_live();
         let event = Event::Committed {
-            dropped: dropped.iter().map(|(id, _)| id.number()).collect(),
+            dropped: ids,
             files: 0,
         };
         self.event(event.clone());
@@ -93,6 +95,8 @@ impl Supervisor {
         for (_, snapshot) in self.timeline.clear() {
             self.end_copy(snapshot.pid);
         }
+        self.keepers.end_live();
+        self.keepers.end_those_of_dead();
         self.phase = Phase::Ending {
             deadline_ns: now_ns() + grace_ns,
             status,
@@ -102,12 +106,14 @@ impl Supervisor {
         let keep = |process: family::Process| {
             process.pid == live
                 || self.dying.contains(&process.pid)
+                || self.keepers.contains(process.pid)
                 || self
                     .anchor
                     .is_some_and(|anchor| anchor.as_raw() == process.pid)
         };
         let own = getpid().as_raw();
-        let told = family::signal_below(own, Signal::SIGHUP, &keep);
+        let mut told = family::signal_below(own, Signal::SIGHUP, &keep);
+        self.see_from_outside(&mut told);
         family::signal_below(own, Signal::SIGCONT, &keep);
         if status.is_some()
             && let Some(text) = name_strays(&told)

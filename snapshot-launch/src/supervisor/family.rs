@@ -81,6 +81,8 @@ pub(crate) fn from(mut left: Vec<i32>) -> HashSet<Process> {
 #[derive(Debug)]
 pub(crate) struct Stray {
     pub(crate) pid: i32,
+    /// The same as everybody outside sees it.
+    pub(crate) outer_pid: i32,
     pub(crate) name: String,
 }
 
@@ -106,6 +108,7 @@ pub(crate) fn signal_below(
         if kill(Pid::from_raw(pid), signal).is_ok() {
             found.push(Stray {
                 pid,
+                outer_pid: pid,
                 name: name.trim_end().to_owned(),
             });
         }

@@ -11,10 +11,12 @@
 
 mod asking;
 mod begin;
+mod birth;
 mod echoes;
 mod ending;
 mod family;
 mod interrupts;
+mod keepers;
 mod links;
 mod obstacles;
 mod preflight;
@@ -31,5 +33,5 @@ mod taking;
 pub(crate) use begin::run;
 pub(crate) use family::{parent_of, signal_below};
 pub(crate) use screen::size_of;
-pub(crate) use spawn::{Program, Streams};
+pub(crate) use spawn::{Program, Streams, name_process};
 pub(crate) use state::{Config, OuterTerminal};

@@ -45,6 +45,7 @@ pub(crate) fn look(
     crew: &Crew,
     own: &Own,
     children: usize,
+    same_ids: bool,
     allowed: &[AllowKind],
 ) -> Findings {
     // The first thread may have ended, and what it had is not shown under its number then.
@@ -53,7 +54,7 @@ pub(crate) fn look(
         rss_bytes: resident(&proc),
         ..Findings::default()
     };
-    threads(crew, allowed, &mut findings);
+    threads(crew, same_ids, allowed, &mut findings);
     let mut descriptors: Vec<i32> = fs::read_dir(format!("{proc}/fd"))
         .into_iter()
         .flatten()
@@ -82,7 +83,7 @@ pub(crate) fn look(
 }
 
 /// What can't be made again of the threads.
-fn threads(crew: &Crew, allowed: &[AllowKind], findings: &mut Findings) {
+fn threads(crew: &Crew, same_ids: bool, allowed: &[AllowKind], findings: &mut Findings) {
     if crew.workers > 0 {
         let plural = if crew.workers == 1 {
             "thread"
@@ -100,14 +101,14 @@ fn threads(crew: &Crew, allowed: &[AllowKind], findings: &mut Findings) {
             ));
         }
     }
-    if crew.robust > 0 {
+    if crew.robust > 0 && !same_ids {
         findings.add(
             "robust-mutex",
             format!("held by {}", threads_are(crew.robust)),
             "after a revert the thread has a new id: should it end without unlocking, the kernel does not tell the next owner",
         );
     }
-    if crew.priority_inheritance {
+    if crew.priority_inheritance && !same_ids {
         findings.add(
             "pi-mutex",
             "mutexes with priority inheritance",
@@ -282,7 +283,7 @@ mod tests {
             descriptor: -1,
             socket: 0,
         };
-        let findings = look(own, &crew, &nothing, 1, &[]);
+        let findings = look(own, &crew, &nothing, 1, false, &[]);
         fs::remove_file(&path).expect("it was just made");
         for kind in [
             "file",

@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use nix::libc;
 use snapshot_core::wire::Ended;
 
+use super::asking::waits_to_be_reaped;
 use super::state::{Phase, Supervisor};
 use crate::channel::ToLauncher;
 use crate::event::Event;
@@ -14,6 +15,12 @@ impl Supervisor {
     pub(super) fn reap(&mut self) {
         self.keep_pending_trigger();
         loop {
+            // While it still has its number outside.
+            if let Some(pid) = self.woken_pid()
+                && waits_to_be_reaped(pid)
+            {
+                self.hear_last_words_of_woken();
+            }
             let mut status = 0;
             let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL;
             // SAFETY: waitpid writes one status, a live local.
@@ -40,19 +47,15 @@ impl Supervisor {
     }
 
     fn ended(&mut self, pid: i32, ended: Ended) {
-        let woken = match &self.phase {
-            Phase::Reverting(reverting) => self
-                .timeline
-                .get(reverting.target())
-                .is_some_and(|snapshot| snapshot.pid == pid),
-            _ => false,
-        };
-        if woken {
+        if self.keepers.has_ended(pid) {
+            return;
+        }
+        if self.is_woken(pid) {
             // It may have come to life, said so, and ended again before we looked.
             self.hear_last_words_of_woken();
         }
-        if woken && matches!(self.phase, Phase::Reverting(_)) {
-            self.target_died();
+        if self.is_woken(pid) {
+            self.woken_ended(pid, ended);
         } else if self.live.is_alive && pid == self.live.pid {
             self.live.is_alive = false;
             if matches!(self.phase, Phase::Reverting(_)) {
@@ -61,7 +64,7 @@ impl Supervisor {
                 self.live_ended(ended);
             }
         } else if let Some(id) = self.snapshot_of(pid) {
-            self.timeline.remove(id);
+            let outer_pid = self.timeline.remove(id).map_or(0, |lost| lost.outer_pid);
             if !matches!(self.phase, Phase::Ending { .. }) {
                 self.event(Event::Dropped { id: id.number() });
                 let how = match ended {
@@ -69,11 +72,14 @@ impl Supervisor {
                     _ => "an exit".to_owned(),
                 };
                 self.note(format!(
-                    "{id} is lost: its frozen copy (pid {pid}) ended by {how}"
+                    "{id} is lost: its frozen copy (pid {outer_pid}) ended by {how}"
                 ));
             }
         } else {
             self.dying.remove(&pid);
+            if !matches!(self.phase, Phase::Reverting(_)) {
+                self.keepers.end_those_of_dead();
+            }
             self.clear_branch();
         }
     }

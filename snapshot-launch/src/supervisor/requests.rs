@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::Ended;
+use snapshot_core::wire::{Ended, SENDER_OUTSIDE};
 
 use super::echoes::Recipient;
 use super::state::{Phase, Supervisor, Wanted};
@@ -42,6 +42,12 @@ impl Supervisor {
             }),
             ToSupervisor::Typed { at_ns } => self.interrupt_typed(at_ns),
             ToSupervisor::Signalled { signal, sender } => {
+                // Its numbers are not ours.
+                let sender = if self.outside.is_another() {
+                    SENDER_OUTSIDE
+                } else {
+                    sender
+                };
                 self.signalled(Recipient::Launcher, signal, sender);
             }
             ToSupervisor::End { signal } => self.end_by(signal),
@@ -136,7 +142,10 @@ impl Supervisor {
     /// Forgets one snapshot.
     pub(crate) fn drop_snapshot(&mut self, id: SnapshotId) -> Option<Event> {
         let snapshot = self.timeline.remove(id)?;
-        self.end_copy(snapshot.pid);
+        self.end_snapshot(snapshot);
+        if self.timeline.depth() == 0 {
+            self.keepers.end_live();
+        }
         let event = Event::Dropped { id: id.number() };
         self.event(event.clone());
         Some(event)
@@ -181,7 +190,7 @@ impl Supervisor {
         Listing {
             session: self.config.session.clone(),
             launcher_pid: self.config.launcher_pid,
-            live_pid: self.live.pid,
+            live_pid: self.live.outer_pid,
             depth: self.depth(),
             snapshots: self
                 .timeline
@@ -190,7 +199,7 @@ impl Supervisor {
                     id: id.number(),
                     label: snapshot.label.clone(),
                     trigger: snapshot.trigger,
-                    frozen_pid: snapshot.pid,
+                    frozen_pid: snapshot.outer_pid,
                     taken_us_ago: now.saturating_sub(snapshot.taken_ns) / 1000,
                     latency_us: snapshot.latency_us,
                     threads: 1,

@@ -1,22 +1,29 @@
 //! A revert: the live branch and everything newer than the target end, all of it is
 //! reaped, the terminal is put back, and the target is woken.
 
+use std::time::Duration;
+
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{Pid, geteuid, getpid};
 use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{Ended as EndedWord, FromAgent, FromSupervisor, Obstacle, Step};
+use snapshot_core::wire::{Ended as EndedWord, FromAgent, FromSupervisor, Obstacle, Running, Step};
 
 use super::asking::Asked;
 use super::family::{self, Stray};
 use super::links::{AgentLink, Heard};
 use super::obstacles::explain;
 use super::state::{Phase, Supervisor};
+use crate::channel::ToLauncher;
 use crate::control::Answer;
 use crate::event::{Ended, Event, How, Reverted};
 
 /// How long a woken copy may take to run.
 const PATIENCE_NS: u64 = 10_000_000_000;
+
+/// How long the launcher may take to put its group in front.
+const FRONT_NS: u64 = 1_000_000_000;
 
 /// Where a revert stands.
 enum Stage {
@@ -25,7 +32,9 @@ enum Stage {
     /// The target has been woken.
     Waking {
         deadline_ns: u64,
-        running_ns: Option<u64>,
+        running: Option<Running>,
+        /// It goes on as this process: what it is now will end.
+        becoming: Option<i32>,
         /// The copy that stays behind, if one is to: its link and its pid.
         kept: Option<(AgentLink, Option<i32>)>,
     },
@@ -40,8 +49,8 @@ pub(crate) struct Reverting {
     token: Option<u64>,
     dropped: Vec<u32>,
     strays: Vec<Stray>,
-    /// How many recorded things the revived copy could not put back.
-    not_restored: u32,
+    /// Why the revived copy has another id, if it has.
+    stayed: Option<i32>,
     stage: Stage,
 }
 
@@ -59,6 +68,21 @@ impl Reverting {
 
     pub(crate) fn target(&self) -> SnapshotId {
         self.target
+    }
+
+    fn set_becoming(&mut self, now: Option<i32>) {
+        if let Stage::Waking { becoming, .. } = &mut self.stage {
+            *becoming = now;
+        }
+    }
+
+    /// Which process the woken copy goes on as, if in another one: then its own end is no
+    /// loss.
+    pub(crate) fn becoming(&self) -> Option<i32> {
+        match self.stage {
+            Stage::Waking { becoming, .. } => becoming,
+            Stage::Clearing => None,
+        }
     }
 
     /// When to look again. `reaped`: all that was killed is gone, strays apart.
@@ -85,6 +109,7 @@ impl Supervisor {
             return false;
         };
         self.signal_live(Signal::SIGKILL);
+        self.keepers.branch_ends();
         self.owed.clear();
         // What the supervisor has asked of the branch is asked again of what follows.
         if let Some(wanted) = self.asked.take().map(Asked::into_wanted) {
@@ -93,7 +118,7 @@ impl Supervisor {
         }
         for id in &plan.dropped {
             if let Some(snapshot) = self.timeline.remove(*id) {
-                self.end_copy(snapshot.pid);
+                self.end_snapshot(snapshot);
             }
         }
         self.phase = Phase::Reverting(Reverting {
@@ -104,7 +129,7 @@ impl Supervisor {
             token,
             dropped: plan.dropped.iter().map(|id| id.number()).collect(),
             strays: Vec::new(),
-            not_restored: 0,
+            stayed: None,
             stage: Stage::Clearing,
         });
         for caller in std::mem::take(&mut self.callers) {
@@ -152,9 +177,22 @@ impl Supervisor {
                 .is_some_and(|anchor| anchor.as_raw() == process.pid)
                 || self.snapshot_of(process.pid).is_some()
                 || self.dying.contains(&process.pid)
+                || self.keepers.contains(process.pid)
                 || family.is_some_and(|family| family.contains(&process))
         };
-        family::signal_below(getpid().as_raw(), Signal::SIGKILL, &keep)
+        let mut strays = family::signal_below(getpid().as_raw(), Signal::SIGKILL, &keep);
+        self.see_from_outside(&mut strays);
+        strays
+    }
+
+    /// Fills in by which numbers they are known outside, while they still are.
+    pub(super) fn see_from_outside(&self, strays: &mut [Stray]) {
+        for stray in strays {
+            match self.outside.number_of(stray.pid) {
+                0 => {}
+                number => stray.outer_pid = number,
+            }
+        }
     }
 
     fn wake(&mut self) {
@@ -162,15 +200,13 @@ impl Supervisor {
         while let Some((caller, _)) = self.switchboard.accept() {
             self.salvage(&caller);
         }
+        self.restore_screen();
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
         let Some(snapshot) = self.timeline.get(reverting.target) else {
             return;
         };
-        if let (Some(terminal), Some(screen)) = (&self.terminal, &snapshot.screen) {
-            screen.restore(terminal, reverting.ended == EndedWord::Interrupted);
-        }
         // A stop that was sent to the whole group has reached the copy too.
         let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGCONT);
         let mut kept = None;
@@ -188,6 +224,14 @@ impl Supervisor {
             keep: for_kept.is_some(),
             asked_ns: reverting.asked_ns,
             ended: reverting.ended,
+            same_ids: self.outside.is_another().then(|| {
+                // Root may choose that one too.
+                if geteuid().is_root() {
+                    snapshot.live_outer_pid
+                } else {
+                    0
+                }
+            }),
         };
         match &for_kept {
             Some(theirs) => snapshot.link.hand(&word, theirs),
@@ -195,9 +239,32 @@ impl Supervisor {
         }
         reverting.stage = Stage::Waking {
             deadline_ns: now_ns() + PATIENCE_NS,
-            running_ns: None,
+            running: None,
+            becoming: None,
             kept,
         };
+    }
+
+    /// Puts the terminal back, before the revived program looks at it.
+    fn restore_screen(&self) {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return;
+        };
+        let screen = self
+            .timeline
+            .get(reverting.target)
+            .and_then(|snapshot| snapshot.screen.as_ref());
+        let (Some(terminal), Some(screen)) = (&self.terminal, screen) else {
+            return;
+        };
+        if screen.is_the_launchers(terminal) {
+            self.tell(&ToLauncher::ComeToFront);
+            let deadline = now_ns() + FRONT_NS;
+            while screen.is_the_launchers(terminal) && now_ns() < deadline {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        }
+        screen.restore(terminal, reverting.ended == EndedWord::Interrupted);
     }
 
     /// The woken copy speaks.
@@ -206,15 +273,16 @@ impl Supervisor {
             return;
         };
         match message {
-            FromAgent::Running {
-                at_ns,
-                not_restored,
-            } => {
-                if let Stage::Waking { running_ns, .. } = &mut reverting.stage {
-                    *running_ns = Some(at_ns);
+            FromAgent::Running(now) => {
+                if let Stage::Waking { running, .. } = &mut reverting.stage {
+                    *running = Some(now);
                 }
-                reverting.not_restored = not_restored;
                 self.finish_revert();
+            }
+            FromAgent::Becoming { pid } => reverting.set_becoming(Some(pid)),
+            FromAgent::Stayed { errno } => {
+                reverting.set_becoming(None);
+                reverting.stayed = Some(errno);
             }
             FromAgent::Hindered(obstacle @ Obstacle::Failed(Step::Revive, _)) => {
                 let target = reverting.target;
@@ -285,7 +353,7 @@ impl Supervisor {
         let deadline = now_ns() + PATIENCE_NS;
         while let Phase::Reverting(reverting) = &self.phase
             && let Stage::Waking {
-                running_ns: Some(_),
+                running: Some(_),
                 kept: Some((link, None)),
                 ..
             } = &reverting.stage
@@ -301,7 +369,7 @@ impl Supervisor {
         let Phase::Reverting(Reverting {
             stage:
                 Stage::Waking {
-                    running_ns: Some(running_ns),
+                    running: Some(running),
                     kept,
                     ..
                 },
@@ -311,14 +379,13 @@ impl Supervisor {
         else {
             return;
         };
-        let running_ns = *running_ns;
+        let running = *running;
         if *keep && !matches!(kept, Some((_, Some(_)))) {
             return;
         }
         let Phase::Reverting(reverting) = std::mem::replace(&mut self.phase, Phase::Running) else {
             return;
         };
-        let old_pid = self.live.pid;
         let size_differs = self
             .timeline
             .get(reverting.target)
@@ -335,16 +402,17 @@ impl Supervisor {
         let was_kept = kept.is_some();
         match (kept, self.timeline.get_mut(reverting.target)) {
             (Some((link, pid)), Some(snapshot)) => {
-                self.live.pid = snapshot.pid;
                 snapshot.link = link;
                 snapshot.pid = pid;
+                snapshot.outer_pid = self.outside.number_of(pid);
             }
             _ => {
-                if let Some(snapshot) = self.timeline.remove(reverting.target) {
-                    self.live.pid = snapshot.pid;
-                }
+                self.timeline.remove(reverting.target);
             }
         }
+        self.live.pid = running.pid;
+        self.live.outer_pid = self.outside.number_of(running.pid);
+        self.keepers.end_those_of_dead();
         self.live.is_alive = true;
         self.live.has_agent = true;
         self.live.trigger_is_kept = false;
@@ -371,18 +439,21 @@ impl Supervisor {
             id: reverting.target.number(),
             depth: self.depth(),
             kept: was_kept,
-            live_pid: self.live.pid,
-            latency_us: running_ns.saturating_sub(reverting.asked_ns) / 1000,
-            same_ids: old_pid == self.live.pid,
+            live_pid: self.live.outer_pid,
+            latency_us: running.at_ns.saturating_sub(reverting.asked_ns) / 1000,
+            same_ids: running.renewed == 0,
         });
         self.event(event.clone());
         if let Some(text) = name_strays(&reverting.strays) {
             self.note(text);
         }
-        if reverting.not_restored > 0 {
+        if running.renewed > 0 && self.outside.is_another() {
+            self.note(renewed(running.renewed, reverting.stayed));
+        }
+        if running.not_restored > 0 {
             self.note(format!(
                 "{} that the kernel keeps for the program could not be put back: a limit or a permission has changed since the snapshot",
-                match reverting.not_restored {
+                match running.not_restored {
                     1 => "one thing".to_owned(),
                     count => format!("{count} things"),
                 }
@@ -391,8 +462,61 @@ impl Supervisor {
         self.answer(reverting.token, Answer::Done(event));
     }
 
-    /// The copy that was to go on is gone: the next older one takes its place.
-    pub(crate) fn target_died(&mut self) {
+    /// The process that the woken copy goes on as, or is.
+    pub(crate) fn woken_pid(&self) -> Option<i32> {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return None;
+        };
+        let Stage::Waking { becoming, .. } = reverting.stage else {
+            return None;
+        };
+        let copy = self.timeline.get(reverting.target)?.pid;
+        Some(becoming.unwrap_or(copy))
+    }
+
+    /// Whether a process is the woken copy, or was until it went on as another one.
+    pub(crate) fn is_woken(&self, pid: i32) -> bool {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return false;
+        };
+        let copy = self.timeline.get(reverting.target);
+        self.woken_pid() == Some(pid) || copy.is_some_and(|snapshot| snapshot.pid == pid)
+    }
+
+    /// The woken copy has ended, and has not said that the program runs.
+    pub(crate) fn woken_ended(&mut self, pid: i32, ended: EndedWord) {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return;
+        };
+        match reverting.becoming() {
+            None => self.target_died(None),
+            Some(number) if number == pid => self.target_died(Some(ended)),
+            // What it was before it became another process.
+            Some(_) => {}
+        }
+    }
+
+    /// The woken copy's link has ended. While it was becoming another process either of the
+    /// two had it: now there is none, or it is about to be reaped.
+    pub(crate) fn woken_hung_up(&mut self, id: SnapshotId) {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return;
+        };
+        if reverting.target == id
+            && let Stage::Waking {
+                becoming: Some(pid),
+                running: None,
+                ..
+            } = reverting.stage
+            && family::parent_of(pid) != Some(getpid().as_raw())
+        {
+            self.target_died(None);
+        }
+    }
+
+    /// The copy that was to go on is gone: the next older one takes its place. Where there
+    /// is none, and it had become the program, the program has ended.
+    fn target_died(&mut self, as_program: Option<EndedWord>) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
@@ -404,8 +528,12 @@ impl Supervisor {
         });
         self.note(format!("{target} died as it was woken"));
         self.phase = Phase::Running;
-        if !self.begin_revert(None, false, ended, asked_ns, token) {
-            self.broken("no snapshot is left to go on from");
+        if self.begin_revert(None, false, ended, asked_ns, token) {
+            return;
+        }
+        match as_program {
+            Some(ended) => self.live_ended(ended),
+            None => self.broken("no snapshot is left to go on from"),
         }
     }
 
@@ -419,11 +547,34 @@ impl Supervisor {
                 if let Some(snapshot) = self.timeline.get(reverting.target) {
                     let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGKILL);
                 }
+                if let Some(pid) = reverting.becoming() {
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
             }
             Stage::Clearing => self.clear_branch(),
             Stage::Waking { .. } => {}
         }
     }
+}
+
+/// Why ids are new that should not be.
+fn renewed(count: u32, stayed: Option<i32>) -> String {
+    let why = match stayed {
+        Some(libc::EPERM) => {
+            "the program has given up the right to choose them (CAP_CHECKPOINT_RESTORE)".to_owned()
+        }
+        Some(libc::EEXIST) => {
+            "its number is still that of another process, or of a process group or session that others are in".to_owned()
+        }
+        Some(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+        None => "other processes have them now".to_owned(),
+    };
+    let what = match (stayed, count) {
+        (Some(_), _) => "the program has new ids".to_owned(),
+        (None, 1) => "one thread has a new id".to_owned(),
+        (None, count) => format!("{count} threads have new ids"),
+    };
+    format!("{what}: {why}")
 }
 
 /// `ended 2 processes the branch had started: sleep (123), make (124)`
@@ -433,7 +584,7 @@ pub(crate) fn name_strays(strays: &[Stray]) -> Option<String> {
     }
     let names: Vec<String> = strays
         .iter()
-        .map(|stray| format!("{} ({})", stray.name, stray.pid))
+        .map(|stray| format!("{} ({})", stray.name, stray.outer_pid))
         .collect();
     let count = match strays.len() {
         1 => "1 process".to_owned(),

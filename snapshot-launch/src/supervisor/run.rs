@@ -4,16 +4,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{Ended, FromAgent, FromSupervisor};
+use snapshot_core::wire::{self, Ended, FromAgent, FromSupervisor};
 
 use super::begin::stand_in_for_launcher;
 use super::echoes::Recipient;
 use super::links::{AgentLink, Heard};
 use super::state::{Phase, Supervisor};
+use crate::channel::ToLauncher;
 use crate::event::{Event, Tier};
 use crate::signals::SI_KERNEL;
 
@@ -62,6 +61,7 @@ impl Supervisor {
             self.check_take_deadlines(now);
             self.check_revert_deadline(now);
             self.check_held(now);
+            self.keepers.check(now);
             self.tick(now);
             if !self.started && now >= self.spawned_ns + HELLO_NS {
                 self.report_started();
@@ -149,6 +149,7 @@ impl Supervisor {
             self.take_deadline(),
             revert,
             self.presses.due_at(),
+            self.keepers.deadline(),
             self.ending_deadline(),
             hello,
             tick,
@@ -195,7 +196,10 @@ impl Supervisor {
             Heard::Nothing => {}
             // Its death is told by SIGCHLD too, and then it leaves the timeline; until
             // that has come there is nothing to do but not to spin.
-            Heard::Closed => self.reap(),
+            Heard::Closed => {
+                self.reap();
+                self.woken_hung_up(id);
+            }
         }
     }
 
@@ -229,6 +233,8 @@ impl Supervisor {
             }
             FromAgent::Exec => {
                 self.live.has_agent = false;
+                // The memory that it keeps is about to be another.
+                self.keepers.end_live();
                 self.spawned_ns = now_ns();
                 link.hand(&FromSupervisor::Carry, &self.config.agent);
             }
@@ -267,7 +273,10 @@ impl Supervisor {
             | FromAgent::Split { .. }
             | FromAgent::Ready { .. }
             | FromAgent::Spoilt(..)
-            | FromAgent::Running { .. }
+            | FromAgent::Running(_)
+            | FromAgent::Keeper { .. }
+            | FromAgent::Becoming { .. }
+            | FromAgent::Stayed { .. }
             | FromAgent::Passed { .. } => link.say(&FromSupervisor::Denied),
         }
     }
@@ -275,19 +284,15 @@ impl Supervisor {
     fn hear_signals(&mut self) {
         while let Ok(Some(info)) = self.signals.read_signal() {
             let signal = i32::try_from(info.ssi_signo).unwrap_or(0);
-            let sender = i32::try_from(info.ssi_pid).unwrap_or(0);
             let from_kernel = info.ssi_code == SI_KERNEL;
+            let sender = wire::sender(info.ssi_code, i32::try_from(info.ssi_pid).unwrap_or(0));
             match signal {
                 libc::SIGCHLD => self.reap(),
                 libc::SIGINT if from_kernel => self.interrupt_elsewhere(Recipient::Supervisor, 0),
                 // The kernel's other signals have reached whom they concern.
                 _ if from_kernel => {}
                 libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT => {
-                    // As if the launcher had been sent it, which then takes part.
-                    let _ = kill(
-                        Pid::from_raw(self.config.launcher_pid),
-                        Signal::try_from(signal).ok(),
-                    );
+                    self.tell(&ToLauncher::AskedToEnd { signal });
                 }
                 libc::SIGCONT | libc::SIGPIPE => {}
                 _ => self.signalled(Recipient::Supervisor, signal, sender),
@@ -300,8 +305,12 @@ impl Supervisor {
         self.event(Event::Started {
             session: self.config.session.clone(),
             launcher_pid: self.config.launcher_pid,
-            live_pid: self.live.pid,
-            tier: Tier::IdsDiffer,
+            live_pid: self.live.outer_pid,
+            tier: if self.outside.is_another() {
+                Tier::Full
+            } else {
+                Tier::IdsDiffer
+            },
             files: Vec::new(),
         });
     }

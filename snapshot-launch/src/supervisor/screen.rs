@@ -48,6 +48,13 @@ impl Screen {
         })
     }
 
+    /// Whether the launcher's own group was in front and another one is now: it has no
+    /// number in a namespace, so only the launcher can put it back.
+    pub(crate) fn is_the_launchers(&self, terminal: &OwnedFd) -> bool {
+        let outside = Some(Pid::from_raw(0));
+        self.foreground == outside && tcgetpgrp(terminal.as_fd()).ok() != outside
+    }
+
     /// Puts settings and foreground group back. `flush` drops what was typed and not
     /// read, as a terminal does on Ctrl+C.
     pub(crate) fn restore(&self, terminal: &OwnedFd, flush: bool) {

@@ -13,8 +13,12 @@ use nix::libc;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
-use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid};
+use nix::unistd::{ForkResult, Pid, fork, geteuid, getpid, getppid, setpgid};
 use snapshot_core::sys::{self, SignalSet};
+
+use super::birth;
+use crate::namespaces;
+use crate::outside::Outside;
 
 /// What to run, and with what.
 #[derive(Debug)]
@@ -91,6 +95,7 @@ pub(crate) fn program(
     trigger: i32,
     streams: Option<&Streams>,
     group: Option<Pid>,
+    outside: &Outside,
 ) -> io::Result<i32> {
     let mut command = Command::new(&program.path);
     command.arg0(&program.called).args(&program.args);
@@ -127,6 +132,7 @@ pub(crate) fn program(
     }
     let supervisor = getpid();
     let agent = agent.as_raw_fd();
+    let has_own_user = outside.is_another() && !geteuid().is_root();
     // Until the agent's handlers are in place the trigger waits.
     let mask = program.mask.with(SignalSet::only(trigger));
     let before_exec = move || {
@@ -138,13 +144,15 @@ pub(crate) fn program(
         if unsafe { libc::dup2(agent, agent_fd) } < 0 {
             return Err(io::Error::last_os_error());
         }
+        if has_own_user {
+            namespaces::leave_only_the_right_to_choose_ids()?;
+        }
         sys::set_mask(mask);
         Ok(())
     };
     // SAFETY: the closure calls async-signal-safe functions only, and allocates nothing.
     unsafe { command.pre_exec(before_exec) };
-    let child = command.spawn()?;
-    i32::try_from(child.id()).map_err(io::Error::other)
+    birth::start(&mut command, outside)
 }
 
 /// Names the calling process for `ps`.

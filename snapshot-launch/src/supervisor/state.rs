@@ -17,6 +17,7 @@ use super::asking::Asked;
 use super::echoes::Echoes;
 use super::family::Process;
 use super::interrupts::Fate;
+use super::keepers::Keepers;
 use super::links::{AgentLink, Switchboard};
 use super::presses::Presses;
 use super::reverting::Reverting;
@@ -27,6 +28,7 @@ use crate::channel::{Channel, ToLauncher};
 use crate::control::{Answer, Request};
 use crate::event::{Event, Trigger};
 use crate::flags::{AllowKind, OnExit, OnInterrupt};
+use crate::outside::Outside;
 
 /// The terminal the launcher took over, as it was before: if the launcher dies by a
 /// signal, its supervisor puts it back.
@@ -60,6 +62,10 @@ pub(crate) struct Config {
 /// A snapshot of the timeline.
 pub(crate) struct Snapshot {
     pub(crate) pid: i32,
+    /// The same as everybody outside sees it.
+    pub(crate) outer_pid: i32,
+    /// What the live process was known by outside.
+    pub(crate) live_outer_pid: i32,
     pub(crate) link: AgentLink,
     pub(crate) label: Option<String>,
     pub(crate) trigger: Trigger,
@@ -75,6 +81,8 @@ pub(crate) struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) pid: i32,
+    /// The same as everybody outside sees it.
+    pub(crate) outer_pid: i32,
     /// False from its end to the next revival: its number may be another's by then.
     pub(crate) is_alive: bool,
     /// Whether the agent is in it: not before its hello, nor after an exec.
@@ -123,6 +131,7 @@ pub(crate) enum Phase {
 /// The supervisor itself.
 pub(crate) struct Supervisor {
     pub(crate) config: Config,
+    pub(crate) outside: Outside,
     pub(crate) channel: Rc<Channel>,
     pub(crate) signals: SignalFd,
     pub(crate) switchboard: Switchboard,
@@ -133,6 +142,7 @@ pub(crate) struct Supervisor {
     pub(crate) timeline: Timeline<Snapshot>,
     /// Frozen copies that have been killed and are to be reaped.
     pub(crate) dying: HashSet<i32>,
+    pub(crate) keepers: Keepers,
     pub(crate) phase: Phase,
     /// Requests that wait until the program runs again.
     pub(crate) waiting: VecDeque<Wanted>,

@@ -114,6 +114,7 @@ impl Supervisor {
         let granted = FromSupervisor::Granted {
             id: id.number(),
             glimpse,
+            keeper: !self.keepers.has_live(),
         };
         link.hand(&granted, &for_copy);
         self.phase = Phase::Taking(Box::new(Taking {
@@ -154,8 +155,9 @@ impl Supervisor {
                 taking.deadline_ns = now_ns() + PATIENCE_NS;
                 self.complete_take();
             }
-            Heard::Message(FromAgent::Running { at_ns, .. }) if taking.complete => {
-                self.report_take(at_ns);
+            Heard::Message(FromAgent::Keeper { pid }) => self.keepers.begun(pid),
+            Heard::Message(FromAgent::Running(running)) if taking.complete => {
+                self.report_take(running.at_ns);
             }
             Heard::Message(FromAgent::Hindered(obstacle)) => {
                 let (kind, why, help) = explain(obstacle);
@@ -197,6 +199,7 @@ impl Supervisor {
                 socket: taking.copy_inode,
             },
             children,
+            self.outside.is_another(),
             &self.config.allow,
         );
         taking.threads = crew.threads;
@@ -224,6 +227,7 @@ impl Supervisor {
                 pid != self.live.pid
                     && self.anchor.is_none_or(|anchor| anchor.as_raw() != pid)
                     && self.snapshot_of(pid).is_none()
+                    && !self.keepers.contains(pid)
             })
             .collect();
         let count = own.len();
@@ -244,6 +248,7 @@ impl Supervisor {
                 let granted = FromSupervisor::Granted {
                     id: taking.id.number(),
                     glimpse: taking.glimpse,
+                    keeper: !self.keepers.has_live(),
                 };
                 taking.link.hand(&granted, &for_copy);
             }
@@ -302,10 +307,13 @@ impl Supervisor {
             return;
         };
         let latency_us = running_ns.saturating_sub(taking.asked_ns) / 1000;
+        let frozen = taking.frozen.unwrap_or(0);
         self.timeline.push(
             taking.id,
             Snapshot {
-                pid: taking.frozen.unwrap_or(0),
+                pid: frozen,
+                outer_pid: self.outside.number_of(frozen),
+                live_outer_pid: self.live.outer_pid,
                 link: taking.copy,
                 label: taking.label.clone(),
                 trigger: taking.trigger,

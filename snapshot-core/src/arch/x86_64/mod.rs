@@ -11,7 +11,9 @@ mod wait_first;
 
 pub(crate) use frame::SyscallFrame;
 pub(crate) use segments::{SegmentBases, has_shadow_stack};
-pub(crate) use shims::{on_stack, park, restore_from_signal, spawn_parked};
+pub(crate) use shims::{
+    become_child, on_stack, park, restore_from_signal, spawn_aside, spawn_parked,
+};
 pub(crate) use wait_first::wait_first;
 
 use core::arch::asm;

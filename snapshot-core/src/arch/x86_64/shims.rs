@@ -74,6 +74,58 @@ pub(crate) unsafe extern "C" fn spawn_parked(
     )
 }
 
+/// clone3 of a process that shares this one's memory and goes on in its stead, on the same
+/// stack: it returns 0, and the caller ends without another look at the memory. Gives a
+/// negative errno, in the caller, where there is no such process.
+///
+/// # Safety
+/// `arguments` must name no stack. The calling thread must be the only one of its process,
+/// with all signals blocked.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn become_child(arguments: *const c_void, size: usize) -> i64 {
+    naked_asm!(
+        "mov eax, 435", // clone3
+        "syscall",
+        "test rax, rax",
+        "jg 2f",
+        "ret",
+        // The other one uses this stack now.
+        "2:",
+        "xor edi, edi",
+        "mov eax, 231", // exit_group
+        "syscall",
+        "jmp 2b",
+    )
+}
+
+/// clone3 of a task on a stack of its own, where it calls `begin(argument)`, which must not
+/// return. Gives what clone3 gives, in the caller alone.
+///
+/// # Safety
+/// `arguments` must name a stack that nobody else uses.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn spawn_aside(
+    arguments: *const c_void,
+    size: usize,
+    argument: *mut c_void,
+    begin: unsafe extern "C" fn(*mut c_void) -> !,
+) -> i64 {
+    naked_asm!(
+        "mov r8, rdx",
+        "mov r9, rcx",
+        "mov eax, 435", // clone3
+        "syscall",
+        "test rax, rax",
+        "jz 2f",
+        "ret",
+        "2:",
+        "mov rdi, r8",
+        "xor ebp, ebp",
+        "call r9",
+        "ud2",
+    )
+}
+
 /// Calls `function(argument)` on another stack, which ends at `top`.
 ///
 /// # Safety

@@ -1,0 +1,115 @@
+//! Ids: a copy that comes back to life takes over the ids of the process it was made of,
+//! where it may choose them.
+//!
+//! A process can't change its own id. But it can make another one that shares all it has,
+//! its memory, its stack and its descriptors, under the id that is wanted, and end: who
+//! returns from that call is the other one, and nothing else has changed.
+//!
+//! Context: AS-SAFE. Called by [`crate::take`], in a copy that has one thread.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::expect_used,
+        clippy::unwrap_used
+    )
+)]
+#![expect(unsafe_code, reason = "becomes another process")]
+
+use core::mem::size_of;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::arch;
+use crate::sys::{self, CloneArguments, Errno};
+
+/// Whether this process has got its own id back, and its threads may have theirs.
+static CHOSEN: AtomicBool = AtomicBool::new(false);
+
+/// A number is free a little after its last owner has been reaped, and not at all while a
+/// process group or a session has it.
+const PATIENCE_NS: u64 = 50_000_000;
+/// The same for the number outside, which anybody may have taken meanwhile.
+const OUTER_PATIENCE_NS: u64 = 2_000_000;
+const GLANCE_NS: u64 = 100_000;
+
+/// Whether threads may choose their ids.
+pub(crate) fn are_chosen() -> bool {
+    CHOSEN.load(Ordering::Acquire)
+}
+
+/// A copy begins without a choice.
+pub(crate) fn forget_choice() {
+    CHOSEN.store(false, Ordering::Release);
+}
+
+/// Tries again while the number is not free yet, for so long.
+pub(crate) fn with_patience(
+    deadline_ns: u64,
+    mut attempt: impl FnMut() -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    loop {
+        match attempt() {
+            Err(Errno(libc::EEXIST)) if sys::now_ns() < deadline_ns => sys::pause_ns(GLANCE_NS),
+            done => return done,
+        }
+    }
+}
+
+/// Becomes the process of this id, and of that one in the namespace around the session's;
+/// 0 where that one can't be chosen.
+///
+/// # Errors
+/// EPERM where ids may not be chosen, EEXIST where somebody has this one. The calling
+/// process is what it was then.
+///
+/// # Safety
+/// The calling thread must be the only one of its process. It must have given its
+/// registrations with the kernel up, and have all signals blocked.
+pub(crate) unsafe fn take_over(pid: i32, outer_pid: i32) -> Result<(), Errno> {
+    let begun_ns = sys::now_ns();
+    if outer_pid > 0 {
+        let taken = with_patience(begun_ns + OUTER_PATIENCE_NS, || {
+            // SAFETY: the caller's promise.
+            unsafe { become_one(&[pid, outer_pid]) }
+        });
+        if taken.is_ok() {
+            CHOSEN.store(true, Ordering::Release);
+            return Ok(());
+        }
+    }
+    with_patience(begun_ns + PATIENCE_NS, || {
+        // SAFETY: the caller's promise.
+        unsafe { become_one(&[pid]) }
+    })?;
+    CHOSEN.store(true, Ordering::Release);
+    Ok(())
+}
+
+/// # Safety
+/// As [`take_over`].
+#[inline(never)]
+unsafe fn become_one(ids: &[i32]) -> Result<(), Errno> {
+    let flags = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_FILES
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_SYSVSEM
+        | libc::CLONE_IO
+        | libc::CLONE_PARENT;
+    let arguments = CloneArguments {
+        flags: u64::from(flags.cast_unsigned()),
+        set_tid: ids.as_ptr().expose_provenance() as u64,
+        set_tid_size: ids.len() as u64,
+        ..CloneArguments::default()
+    };
+    // SAFETY: by the caller's promise nothing is left that the end of this task would
+    // change in the memory that both share.
+    let answer =
+        unsafe { arch::become_child((&raw const arguments).cast(), size_of::<CloneArguments>()) };
+    match answer {
+        0 => Ok(()),
+        failed => Err(Errno(i32::try_from(-failed).unwrap_or(libc::EINVAL))),
+    }
+}

@@ -1,0 +1,105 @@
+//! The keeper: a task that shares a process's memory and only sleeps, so that the memory
+//! outlives the process.
+//!
+//! To give gigabytes back takes the kernel longer than everything else that a revert does,
+//! and whoever waits for a process's end waits for that too. With a keeper the process is
+//! gone at once, and its memory after the program runs again: the supervisor ends the
+//! keeper then, which works at the lowest priority.
+//!
+//! It is no thread of the program: it has another process id, no descriptors, and no
+//! signal but KILL reaches it.
+//!
+//! Context: AS-SAFE.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::expect_used,
+        clippy::unwrap_used
+    )
+)]
+#![expect(unsafe_code, reason = "makes a task that shares memory")]
+
+use core::ffi::c_void;
+use core::mem::size_of;
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::arch;
+use crate::sys::{self, CloneArguments, Errno, SignalSet};
+
+const STACK_BYTES: usize = 16 * 1024;
+
+/// Where the keeper's stack begins; 0 until it is mapped. In a copy it is free again: the
+/// copy has no keeper.
+static STACK: AtomicUsize = AtomicUsize::new(0);
+
+fn stack() -> Result<usize, Errno> {
+    let known = STACK.load(Ordering::Relaxed);
+    if known != 0 {
+        return Ok(known);
+    }
+    let memory = sys::map_memory(STACK_BYTES, false).ok_or(Errno(libc::ENOMEM))?;
+    let start = memory.as_ptr().expose_provenance();
+    STACK.store(start, Ordering::Relaxed);
+    Ok(start)
+}
+
+/// Makes a keeper of the calling process's memory: a child of `parent`, who is the calling
+/// process's own parent. Gives its pid.
+///
+/// # Errors
+/// EAGAIN, ENOMEM: there is no room for a task.
+///
+/// # Safety
+/// The process must have no other keeper, and the calling thread must be the only one that
+/// makes one.
+pub(crate) unsafe fn begin(parent: i32) -> Result<i32, Errno> {
+    let stack = stack()?;
+    // Its descriptors are shared for the moment until it has none: that copies none.
+    const CLEAR_SIGHAND: u64 = 1 << 32;
+    let flags = libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_PARENT;
+    let arguments = CloneArguments {
+        flags: u64::from(flags.cast_unsigned()) | CLEAR_SIGHAND,
+        stack: stack as u64,
+        stack_size: STACK_BYTES as u64,
+        ..CloneArguments::default()
+    };
+    // It inherits the mask.
+    let open = sys::set_mask(SignalSet::ALL);
+    // SAFETY: the stack is the keeper's alone, by the caller's promise.
+    let answer = unsafe {
+        arch::spawn_aside(
+            (&raw const arguments).cast(),
+            size_of::<CloneArguments>(),
+            ptr::without_provenance_mut(usize::try_from(parent).unwrap_or(0)),
+            sleep,
+        )
+    };
+    sys::set_mask(open);
+    i32::try_from(answer)
+        .ok()
+        .filter(|&pid| pid > 0)
+        .ok_or(Errno(i32::try_from(-answer).unwrap_or(libc::EINVAL)))
+}
+
+/// The keeper's life. It must not touch what it shares with the program.
+unsafe extern "C" fn sleep(parent: *mut c_void) -> ! {
+    sys::close_all_descriptors();
+    sys::set_parent_death_signal(libc::SIGKILL);
+    if usize::try_from(sys::getppid()) != Ok(parent.addr()) {
+        sys::exit_group(0);
+    }
+    // Out of the program's group and session, whose numbers the program may want back, and
+    // out of its directory.
+    sys::begin_session();
+    sys::change_to_root_directory();
+    sys::set_thread_name(*b"snap-keeper\0\0\0\0\0");
+    sys::set_lowest_priority();
+    loop {
+        // Every signal is blocked: whichever comes is taken off and forgotten.
+        sys::wait_for_any_signal();
+    }
+}

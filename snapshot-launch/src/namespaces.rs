@@ -1,0 +1,290 @@
+//! The session's own namespaces: so that the program's ids stay free for it while it is
+//! dead, and nothing of the session outlives it.
+//!
+//! ```text
+//! launcher            outside
+//!    └─ snap-init     pid 1: reaps whoever is left, ends with the supervisor
+//!         └─ supervisor
+//!              └─ live, frozen copies, ...
+//! ```
+//!
+//! An ordinary user gets a user namespace with it, in which nothing but the own ids is
+//! mapped: that is what gives the session the right to choose ids. Root has that right.
+//! Where any of it is refused there is no session in namespaces at all, and the reason is
+//! told.
+//!
+//! *Why an init of its own?* Programs take a parent with pid 1 for a parent that has died.
+#![expect(unsafe_code, reason = "forks into namespaces")]
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use nix::sys::stat::Mode;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, getegid, geteuid, pipe2};
+use serde::{Deserialize, Serialize};
+use snapshot_core::sys;
+
+use crate::outside::Outside;
+
+/// Which side of the fork this is.
+pub(crate) enum Side {
+    /// The launcher: its child, in namespaces of its own.
+    Launcher(Pid),
+    /// The supervisor, and how it sees what is outside.
+    Supervisor(Outside),
+}
+
+/// Why there are no namespaces.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    step: Step,
+    errno: i32,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Step {
+    Make,
+    MapIds,
+    Detach,
+    MountProc,
+    Fork,
+}
+
+impl Refusal {
+    fn of(step: Step) -> impl Fn(io::Error) -> Self {
+        move |error| Self {
+            step,
+            errno: error.raw_os_error().unwrap_or(0),
+        }
+    }
+
+    /// A fragment: what was refused, and by what.
+    pub(crate) fn why(&self) -> String {
+        let is_root = geteuid().is_root();
+        let what = match self.step {
+            Step::Make if is_root => "namespaces can't be made",
+            Step::Make => "user namespaces can't be made",
+            Step::MapIds => "ids can't be mapped in a user namespace",
+            Step::Detach => "mounts can't be kept apart",
+            Step::MountProc => "/proc can't be mounted",
+            Step::Fork => "the supervisor can't be forked",
+        };
+        let error = io::Error::from_raw_os_error(self.errno);
+        format!("{what}: {error}")
+    }
+
+    /// The next step for whoever wants them.
+    pub(crate) fn help(&self) -> &'static str {
+        match (self.step, Errno::from_raw(self.errno)) {
+            (Step::Make, Errno::ENOSPC) => {
+                "raise /proc/sys/user/max_user_namespaces and max_pid_namespaces, or leave the flag out"
+            }
+            (Step::Make, Errno::EPERM) => {
+                "allow user namespaces (sysctl kernel.unprivileged_userns_clone, or the container's seccomp profile), or leave the flag out"
+            }
+            (Step::MapIds | Step::Detach, _) => {
+                "let the security module allow user namespaces for this program (on Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0), or leave the flag out"
+            }
+            (Step::MountProc, _) => {
+                "in a container, run it with an unmasked /proc (docker: --security-opt systempaths=unconfined), or leave the flag out"
+            }
+            _ => "leave the flag out to go on without",
+        }
+    }
+}
+
+/// Forks a supervisor into namespaces of its own. On an error nothing is left of it, and
+/// no id has changed.
+///
+/// The calling process must have a single thread.
+pub(crate) fn fork_into() -> Result<Side, Refusal> {
+    let (verdict, report) =
+        pipe2(OFlag::O_CLOEXEC).map_err(|errno| Refusal::of(Step::Fork)(errno.into()))?;
+    let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
+    let own_user = !geteuid().is_root();
+    if own_user {
+        flags |= libc::CLONE_NEWUSER;
+    }
+    let ids = (geteuid().as_raw(), getegid().as_raw());
+    // SAFETY: like a fork: no stack is named, and this process has a single thread, so
+    // the child may do what it likes. libc does not learn of its new id, which is why it
+    // does no more than the few calls below before it forks again.
+    let child = unsafe { libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD, 0, 0, 0, 0) };
+    match child {
+        ..0 => Err(Refusal::of(Step::Make)(io::Error::last_os_error())),
+        0 => {
+            drop(verdict);
+            let outside = match set_up(own_user.then_some(ids)) {
+                Ok(outside) => outside,
+                Err(refusal) => give_up(report, &refusal),
+            };
+            // SAFETY: a single thread, as above.
+            match unsafe { fork() } {
+                Ok(ForkResult::Child) => {
+                    drop(report);
+                    Ok(Side::Supervisor(outside))
+                }
+                Ok(ForkResult::Parent { child }) => {
+                    drop((report, outside));
+                    be_init(child)
+                }
+                Err(errno) => give_up(report, &Refusal::of(Step::Fork)(errno.into())),
+            }
+        }
+        child => {
+            drop(report);
+            let child = Pid::from_raw(i32::try_from(child).unwrap_or(0));
+            let mut text = String::new();
+            let _ = File::from(verdict).read_to_string(&mut text);
+            if text.is_empty() {
+                return Ok(Side::Launcher(child));
+            }
+            let _ = waitpid(child, None);
+            Err(serde_json::from_str(&text).unwrap_or(Refusal {
+                step: Step::Make,
+                errno: 0,
+            }))
+        }
+    }
+}
+
+/// In pid 1, which is not to be: says why, and ends.
+fn give_up(report: OwnedFd, refusal: &Refusal) -> ! {
+    let text = serde_json::to_string(refusal).unwrap_or_default();
+    let _ = File::from(report).write_all(text.as_bytes());
+    sys::exit_group(1)
+}
+
+/// In pid 1: the ids, and a `/proc` that shows this namespace.
+fn set_up(ids: Option<(u32, u32)>) -> Result<Outside, Refusal> {
+    // The former `/proc`, which shows the processes as everybody else sees them.
+    let former = open(
+        "/proc",
+        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| Refusal::of(Step::MountProc)(errno.into()))?;
+    if let Some((user, group)) = ids {
+        map_ids(user, group).map_err(Refusal::of(Step::MapIds))?;
+    }
+    let nothing = None::<&str>;
+    // What is mounted outside is seen inside, and not the other way round.
+    mount(
+        nothing,
+        "/",
+        nothing,
+        MsFlags::MS_REC | MsFlags::MS_SLAVE,
+        nothing,
+    )
+    .map_err(|errno| Refusal::of(Step::Detach)(errno.into()))?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, nothing)
+        .map_err(|errno| Refusal::of(Step::MountProc)(errno.into()))?;
+    Ok(Outside::through(former))
+}
+
+/// One id each: what an ordinary user may map. Groups can't be changed then, and those
+/// beside the own one keep their rights but lose their names.
+fn map_ids(user: u32, group: u32) -> io::Result<()> {
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
+    fs::write("/proc/self/gid_map", format!("{group} {group} 1"))
+}
+
+/// The life of pid 1: it reaps, and ends with the supervisor. With it the kernel ends all
+/// that is left in the namespace.
+fn be_init(supervisor: Pid) -> ! {
+    crate::supervisor::name_process("snap-init");
+    // Whoever waits for the end of a pipe of the program's must not wait for this process.
+    // SAFETY: nothing here uses a descriptor any more.
+    unsafe { libc::close_range(0, libc::c_uint::MAX, 0) };
+    loop {
+        let mut status = 0;
+        // SAFETY: waitpid writes one status, a live local.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) };
+        if pid == supervisor.as_raw() || (pid < 0 && Errno::last() == Errno::ECHILD) {
+            sys::exit_group(libc::WEXITSTATUS(status));
+        }
+    }
+}
+
+/// The one right that a session in a user namespace leaves the program: to choose the ids
+/// of what it makes.
+const CHOOSE_IDS: libc::c_ulong = 40;
+
+/// In the program, just before its exec: gives up all that pid 1 of a user namespace may,
+/// but for the right to choose ids, which the exec passes on.
+///
+/// # Errors
+/// EINVAL on a kernel that does not know this right, before 5.9.
+pub(crate) fn leave_only_the_right_to_choose_ids() -> io::Result<()> {
+    let one = 1_u64 << CHOOSE_IDS;
+    // For as many capabilities as this kernel knows.
+    for capability in 0..64 {
+        // SAFETY: both take numbers.
+        let known = unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) };
+        if known < 0 {
+            break;
+        }
+        if capability != CHOOSE_IDS {
+            // SAFETY: as above.
+            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        }
+    }
+    set_capabilities(one)?;
+    // SAFETY: takes numbers.
+    let raised = unsafe {
+        libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_RAISE,
+            CHOOSE_IDS,
+            0,
+            0,
+        )
+    };
+    if raised < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Makes a process with an id of choice, and with no other right than the program has.
+///
+/// # Errors
+/// What it was refused with.
+pub(crate) fn try_to_choose_an_id() -> io::Result<()> {
+    const ANY: i32 = 1000;
+    if !geteuid().is_root() {
+        leave_only_the_right_to_choose_ids()?;
+    }
+    // SAFETY: this process has a single thread, and the child ends at once.
+    match unsafe { sys::fork_with_ids(&[ANY]) } {
+        Ok(sys::Side::Copy) => sys::exit_group(0),
+        Ok(sys::Side::Original(pid)) => {
+            let _ = waitpid(Pid::from_raw(pid), None);
+            Ok(())
+        }
+        Err(errno) => Err(io::Error::from_raw_os_error(errno.0)),
+    }
+}
+
+/// capset(2): effective, permitted and inheritable alike.
+fn set_capabilities(set: u64) -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    let low = u32::try_from(set & 0xffff_ffff).unwrap_or(0);
+    let high = u32::try_from(set >> 32).unwrap_or(0);
+    let data = [low, low, low, high, high, high];
+    // SAFETY: a header of two numbers and two sets of three, as this version has it.
+    let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! The program's process, made so that it has one number: inside the session's namespace
+//! the same as outside, where that can be had. What the program writes down of itself, in a
+//! log or a pid file, is then true for everybody.
+//!
+//! Root may choose both numbers. Anybody else may choose the inner one alone, and so bets on
+//! the next outer one, which the kernel gives out in turn.
+#![expect(unsafe_code, reason = "forks")]
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, geteuid, getpid, pipe2};
+use snapshot_core::sys::{self, Side};
+
+use crate::outside::Outside;
+
+/// How often to bet before any number will do.
+const ATTEMPTS: usize = 12;
+
+/// Starts the command in a process of its own.
+///
+/// # Errors
+/// What the fork or the exec failed with.
+pub(super) fn start(command: &mut Command, outside: &Outside) -> io::Result<i32> {
+    let mut next = outside.number_of(getpid().as_raw()) + 1;
+    for _ in 0..ATTEMPTS {
+        if !outside.is_another() {
+            break;
+        }
+        let ids = [next, next];
+        let chosen = if geteuid().is_root() { 2 } else { 1 };
+        match Newborn::make(command, &ids[..chosen]) {
+            Ok(newborn) => {
+                let number = outside.number_of(newborn.pid);
+                if number == newborn.pid {
+                    return newborn.go();
+                }
+                newborn.end();
+                next = number + 1;
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => next += 1,
+            Err(_) => break,
+        }
+    }
+    Newborn::make(command, &[])?.go()
+}
+
+/// A process that waits for its exec.
+struct Newborn {
+    pid: i32,
+    go: OwnedFd,
+    outcome: OwnedFd,
+}
+
+impl Newborn {
+    fn make(command: &mut Command, ids: &[i32]) -> io::Result<Self> {
+        let (may_go, go) = pipe2(OFlag::O_CLOEXEC)?;
+        let (outcome, report) = pipe2(OFlag::O_CLOEXEC)?;
+        // SAFETY: the supervisor has one thread, so the child may do what it likes.
+        let side = unsafe { sys::fork_with_ids(ids) };
+        match side.map_err(|errno| io::Error::from_raw_os_error(errno.0))? {
+            Side::Original(pid) => Ok(Self { pid, go, outcome }),
+            Side::Copy => {
+                drop((go, outcome));
+                if File::from(may_go).read_exact(&mut [0]).is_err() {
+                    sys::exit_group(0);
+                }
+                // Comes back only where it has failed.
+                let errno = command.exec().raw_os_error().unwrap_or(libc::EINVAL);
+                let _ = File::from(report).write_all(&errno.to_le_bytes());
+                sys::exit_group(127)
+            }
+        }
+    }
+
+    fn go(self) -> io::Result<i32> {
+        File::from(self.go).write_all(&[1])?;
+        let mut errno = [0; 4];
+        // The exec closes the other end.
+        match File::from(self.outcome).read_exact(&mut errno) {
+            Err(_) => Ok(self.pid),
+            Ok(()) => {
+                let _ = waitpid(Pid::from_raw(self.pid), None);
+                Err(io::Error::from_raw_os_error(i32::from_le_bytes(errno)))
+            }
+        }
+    }
+
+    fn end(self) {
+        let pid = Pid::from_raw(self.pid);
+        let _ = kill(pid, Signal::SIGKILL);
+        let _ = waitpid(pid, None);
+    }
+}

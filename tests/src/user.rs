@@ -1,0 +1,106 @@
+//! An ordinary user for a test to be: one that no file names and that owns nothing but the
+//! test's place. Who runs the tests without being root is one already.
+#![expect(unsafe_code, reason = "changes ids between fork and exec")]
+
+use std::ffi::CString;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, io};
+
+use nix::unistd::{Gid, Uid, chown, geteuid};
+
+use crate::place::Place;
+
+/// The ids of the user, and of a group beside its own.
+const USER: u32 = 23_456;
+const OTHER_GROUP: u32 = 23_457;
+
+/// Gives the place to the user, with copies of these programs in it, since nothing says
+/// that it may read where they were built. The answer are the copies.
+pub(crate) fn give<const N: usize>(place: &Place, programs: [&Path; N]) -> [PathBuf; N] {
+    place.is_given_away();
+    let directory = place.path("programs");
+    fs::create_dir_all(&directory).expect("the place is ours");
+    let copies = programs.map(|program| {
+        let name = program.file_name().expect("a program has a name");
+        let copy = directory.join(name);
+        // A program that runs can't be written to, but its name can be another's.
+        let _ = fs::remove_file(&copy);
+        fs::copy(program, &copy).expect("the place is ours");
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        copy
+    });
+    if geteuid().is_root() {
+        give_all(place.root());
+    }
+    copies
+}
+
+fn give_all(path: &Path) {
+    chown(path, Some(Uid::from_raw(USER)), Some(Gid::from_raw(USER))).expect("root may");
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        give_all(&entry.path());
+    }
+}
+
+/// Has a command run as the user. `may_isolate`: user namespaces are allowed; else it
+/// runs in one in which no further one is.
+pub(crate) fn become_user(command: &mut Command, may_isolate: bool) {
+    let is_root = geteuid().is_root();
+    let (user, group) = if is_root {
+        (USER, USER)
+    } else {
+        (geteuid().as_raw(), nix::unistd::getegid().as_raw())
+    };
+    let map = |id: u32| CString::new(format!("{id} {id} 1")).expect("no NUL");
+    let (users, groups) = (map(user), map(group));
+    let prepare = move || {
+        if is_root {
+            let beside = [user, OTHER_GROUP];
+            // SAFETY: reads the numbers given.
+            check(unsafe { libc::setgroups(beside.len(), beside.as_ptr()) })?;
+            // SAFETY: takes numbers.
+            check(unsafe { libc::setresgid(group, group, group) })?;
+            // SAFETY: takes numbers.
+            check(unsafe { libc::setresuid(user, user, user) })?;
+            // It clears what would end the program with the test.
+            // SAFETY: takes numbers.
+            check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+            // Its own files in `/proc` are its own again.
+            // SAFETY: takes numbers.
+            check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) })?;
+        }
+        if may_isolate {
+            return Ok(());
+        }
+        // SAFETY: takes a number.
+        check(unsafe { libc::unshare(libc::CLONE_NEWUSER) })?;
+        write(c"/proc/self/setgroups", b"deny")?;
+        write(c"/proc/self/uid_map", users.as_bytes())?;
+        write(c"/proc/self/gid_map", groups.as_bytes())?;
+        // Of the namespace that this process is in.
+        write(c"/proc/sys/user/max_user_namespaces", b"0")
+    };
+    // SAFETY: the closure makes system calls only, on memory that is there already.
+    unsafe { command.pre_exec(prepare) };
+}
+
+fn check(answer: i32) -> io::Result<()> {
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn write(path: &std::ffi::CStr, text: &[u8]) -> io::Result<()> {
+    // SAFETY: reads up to the NUL.
+    let file = unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
+    check(file)?;
+    // SAFETY: reads the bytes given.
+    let written = unsafe { libc::write(file, text.as_ptr().cast(), text.len()) };
+    // SAFETY: opened above, and nobody else's.
+    unsafe { libc::close(file) };
+    check(if written < 0 { -1 } else { 0 })
+}
