@@ -11,7 +11,7 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use snapshot_launch::problem::Problem;
 
 use crate::commands::{
-    commit::Commit, drop::Drop, exec::Exec, list::List, revert::Revert, run::Run,
+    commit::Commit, doctor::Doctor, drop::Drop, exec::Exec, list::List, revert::Revert, run::Run,
     sessions::Sessions, take::Take,
 };
 
@@ -53,6 +53,7 @@ enum Verb {
     Revert(Revert),
     Commit(Commit),
     Drop(Drop),
+    Doctor(Doctor),
 }
 
 impl Cli {
@@ -71,6 +72,7 @@ impl Cli {
             Verb::Revert(revert) => revert.run(),
             Verb::Commit(commit) => commit.run(),
             Verb::Drop(drop) => drop.run(),
+            Verb::Doctor(doctor) => doctor.run(),
         }
     }
 }
@@ -147,7 +149,7 @@ mod tests {
             "cargo-snapshot revert first",
             "cargo-snapshot take -m",
             // Not there yet, so not offered.
-            "cargo-snapshot doctor",
+            "cargo-snapshot doctor --pid 1",
         ] {
             let error = parse_words(words).expect_err(words);
             assert_eq!(error.exit_code(), 2, "{words}");

@@ -1,6 +1,7 @@
 //! The verbs, one file each: its arguments, what it does, what it answers.
 
 pub mod commit;
+pub mod doctor;
 pub mod drop;
 pub mod exec;
 pub mod list;

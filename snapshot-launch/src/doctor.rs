@@ -1,0 +1,132 @@
+//! What this machine lets a session promise, found out by trying.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use nix::sys::utsname::uname;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::geteuid;
+use serde::Serialize;
+use snapshot_core::sys;
+
+use crate::event::Tier;
+use crate::namespaces::{self, Side};
+use crate::problem::Problem;
+use crate::program;
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Machine {
+    /// What a session can promise here, for whoever asks.
+    pub tier: Tier,
+    /// What is in the way of more.
+    pub why: Option<String>,
+    /// The way to the next tier.
+    pub help: Option<String>,
+    /// The kernel's release.
+    pub kernel: String,
+    /// What the namespaces of a session change for the program.
+    pub changes: Vec<&'static str>,
+    /// What a session would refuse the program for, or `None` where it would not, or was
+    /// not asked.
+    pub program: Option<Launchable>,
+}
+
+/// Whether a program can be launched in a session.
+#[derive(Debug, Serialize)]
+pub struct Launchable {
+    /// Which one it is.
+    pub path: Option<PathBuf>,
+    /// Why it can't be.
+    pub cause: Option<String>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// What is different in an ordinary user's namespaces.
+const CHANGES_FOR_USERS: [&str; 4] = [
+    "sudo, su, ping and other set-uid programs have no rights in the session",
+    "files of other users are shown as nobody's, groups beside the own one as nogroup; what may be read and written stays the same",
+    "the program has CAP_CHECKPOINT_RESTORE in its own user namespace, to choose its ids",
+    "after a revert its pid is the same inside the session, and a new one outside",
+];
+
+/// What is different in everybody's.
+const CHANGES: [&str; 3] = [
+    "/proc and ps show the session alone; processes outside can't be signalled from inside",
+    "threads and children of the program have other ids outside than inside",
+    "what is mounted in the session is not seen outside",
+];
+
+/// Looks at this machine, and at a program if one is named.
+///
+/// The calling process must have a single thread: it is forked.
+///
+/// # Errors
+/// Where it can't be tried at all.
+pub fn examine(program: Option<&OsStr>) -> Result<Machine, Problem> {
+    let kernel = uname().map_or_else(
+        |_| String::new(),
+        |names| names.release().to_string_lossy().into_owned(),
+    );
+    let (tier, why, help) = match try_namespaces() {
+        Ok(()) => (Tier::Full, None, None),
+        Err((why, help)) => (Tier::IdsDiffer, Some(why), Some(help)),
+    };
+    let mut changes = Vec::new();
+    if tier == Tier::Full {
+        if !geteuid().is_root() {
+            changes.extend(CHANGES_FOR_USERS);
+        }
+        changes.extend(CHANGES);
+    }
+    Ok(Machine {
+        tier,
+        why,
+        help,
+        kernel,
+        changes,
+        program: program.map(launchable),
+    })
+}
+
+fn launchable(called: &OsStr) -> Launchable {
+    match program::find(called) {
+        Ok(path) => Launchable {
+            path: Some(path),
+            cause: None,
+            help: None,
+        },
+        Err(problem) => Launchable {
+            path: None,
+            cause: problem.cause,
+            help: problem.help,
+        },
+    }
+}
+
+/// Makes namespaces as a session does, and a process with an id of choice in them.
+fn try_namespaces() -> Result<(), (String, String)> {
+    let child = match namespaces::fork_into() {
+        Ok(Side::Supervisor(_)) => sys::exit_group(match namespaces::try_to_choose_an_id() {
+            Ok(()) => 0,
+            Err(error) => error.raw_os_error().unwrap_or(1),
+        }),
+        Ok(Side::Launcher(child)) => child,
+        Err(refusal) => return Err((refusal.why(), refusal.help().to_owned())),
+    };
+    match waitpid(child, None) {
+        Ok(WaitStatus::Exited(_, 0)) => Ok(()),
+        Ok(WaitStatus::Exited(_, errno)) => Err((
+            format!(
+                "ids can't be chosen in a namespace: {}",
+                std::io::Error::from_raw_os_error(errno)
+            ),
+            "a kernel from 5.9 on and a seccomp profile that lets clone3 through".to_owned(),
+        )),
+        other => Err((
+            format!("the attempt was interrupted: {other:?}"),
+            "try again".to_owned(),
+        )),
+    }
+}
