@@ -32,7 +32,8 @@
 //! `objects` (record and restore), all told by `take` (under a launcher) and `classic`
 //! (alone); `api` is what a program calls; `timeline` says which snapshots there are;
 //! `wire`, `link` and `bridge` carry messages; `procfs` and `proc_text` read the kernel's
-//! texts; `sys` and `arch` hold the system calls.
+//! texts; `tunables` are glibc's settings for huge pages; `sys` and `arch` hold the system
+//! calls.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(
     not(feature = "std"),
@@ -62,6 +63,7 @@ pub mod sys;
 pub mod take;
 pub mod threads;
 pub mod timing;
+pub mod tunables;
 pub mod wire;
 
 #[cfg(feature = "std")]
