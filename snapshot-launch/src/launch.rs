@@ -24,7 +24,7 @@ use crate::outside::Outside;
 use crate::problem::{Problem, exit};
 use crate::session::{self, ControlSocket, Inner, Session};
 use crate::supervisor::{self, Config, OuterTerminal, Program, Streams, size_of};
-use crate::{control, program};
+use crate::{control, huge_pages, program};
 
 /// A program to launch.
 #[derive(Debug)]
@@ -107,6 +107,7 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
         flags,
     } = launch;
     let path = program::find(&called)?;
+    let huge_pages = huge_pages::settings(flags.huge_pages, &path, &env);
     let name = flags
         .name
         .clone()
@@ -124,6 +125,7 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
             called,
             args,
             env,
+            huge_pages,
             directory,
             mask,
         },

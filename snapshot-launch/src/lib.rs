@@ -14,12 +14,13 @@
 //! # Rooms
 //! `program` (which one, and can it be snapshotted), `namespaces` and `outside` (the
 //! session's own ids, and how others see them), `doctor` (what this machine allows),
-//! `session` (the launcher's part),
+//! `huge_pages`, `session` (the launcher's part),
 //! `supervisor` (the other one's), `terminal`, `report` (what a person reads), `event`
 //! and `control` (what scripts and second terminals read), `embed` (the agent).
 
 mod channel;
 mod embed;
+mod huge_pages;
 mod launch;
 mod namespaces;
 mod outside;

@@ -16,7 +16,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use crate::problem::{Problem, exit};
 
 /// How many `#!` lines may lead to one another; the kernel allows as many.
-const LONGEST_CHAIN: usize = 5;
+pub(crate) const LONGEST_CHAIN: usize = 5;
 
 /// Finds the program as a shell would, and checks that it can be snapshotted.
 ///
@@ -94,12 +94,12 @@ fn check(path: &Path, name: &str, chain: usize) -> Result<(), Problem> {
     check_elf(&bytes, &cannot)
 }
 
-/// The interpreter that a `#!` line names.
-fn interpreter_of(script: &Path) -> std::io::Result<Option<PathBuf>> {
+/// The interpreter that a `#!` line names; none where there is no such line.
+pub(crate) fn interpreter_of(script: &Path) -> std::io::Result<Option<PathBuf>> {
     let mut line = Vec::new();
     // The kernel reads no more than this much of it either.
     BufReader::new(File::open(script)?.take(256)).read_until(b'\n', &mut line)?;
-    let words = line.get(2..).unwrap_or(&[]);
+    let words = line.strip_prefix(b"#!").unwrap_or(&[]);
     let first = words
         .split(|byte| byte.is_ascii_whitespace())
         .find(|word| !word.is_empty());

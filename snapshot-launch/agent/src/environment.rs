@@ -4,10 +4,12 @@
 //! Context: IN-PROCESS, before `main`; writing it is AS-SAFE.
 
 use core::ffi::{CStr, c_char};
+use core::mem;
 
 use snapshot_core::sys::SignalSet;
+use snapshot_core::tunables;
 
-/// `<preload fd>,<trigger>,<signal mask in hexadecimal>,<address>`
+/// `<preload fd>,<trigger>,<signal mask in hexadecimal>,<tunables>,<address>`
 pub(crate) const LETTER: &[u8] = b"CARGO_SNAPSHOT_AGENT=";
 pub(crate) const PRELOAD: &[u8] = b"LD_PRELOAD=";
 
@@ -23,6 +25,8 @@ pub(crate) struct Letter {
     pub(crate) trigger: i32,
     /// The signal mask that the program is to have.
     pub(crate) mask: SignalSet,
+    /// How many bytes at the beginning of GLIBC_TUNABLES are not the user's own.
+    pub(crate) tunables: usize,
     name: [u8; 100],
     name_length: usize,
 }
@@ -34,10 +38,11 @@ impl Letter {
 
     fn parse(text: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(text).ok()?;
-        let mut parts = text.splitn(4, ',');
+        let mut parts = text.splitn(5, ',');
         let preload_fd = parts.next()?.parse().ok()?;
         let trigger = parts.next()?.parse().ok()?;
         let mask = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let tunables = parts.next()?.parse().ok()?;
         let address = parts.next()?.as_bytes();
         let mut name = [0; 100];
         name.get_mut(..address.len())?.copy_from_slice(address);
@@ -45,6 +50,7 @@ impl Letter {
             preload_fd,
             trigger,
             mask: SignalSet(mask),
+            tunables,
             name,
             name_length: address.len(),
         })
@@ -60,7 +66,8 @@ pub(crate) unsafe fn bytes_of<'a>(entry: *const c_char) -> &'a [u8] {
     unsafe { CStr::from_ptr(entry) }.to_bytes()
 }
 
-/// Takes the letter, and our part of LD_PRELOAD, out of the environment.
+/// Takes the letter, and our parts of LD_PRELOAD and GLIBC_TUNABLES, out of the
+/// environment.
 pub(crate) fn take_letter() -> Option<Letter> {
     let mut letter = None;
     // SAFETY: libc has set `environ` up, and no other thread runs yet.
@@ -85,7 +92,8 @@ pub(crate) fn take_letter() -> Option<Letter> {
         // SAFETY: stays within the array, whose end has been checked for above.
         entry = unsafe { entry.add(1) };
     }
-    let letter = letter?;
+    let mut letter = letter?;
+    let given = letter.tunables;
     // SAFETY: as above.
     let mut entry = unsafe { ENVIRON };
     loop {
@@ -96,27 +104,35 @@ pub(crate) fn take_letter() -> Option<Letter> {
         }
         // SAFETY: as above.
         let bytes = unsafe { bytes_of(string) };
-        if let Some(list) = bytes.strip_prefix(PRELOAD) {
+        let ours = if let Some(list) = bytes.strip_prefix(PRELOAD) {
             // Ours is the first: what follows it is the user's own.
-            match list.iter().position(|&byte| byte == b':') {
-                Some(colon) => {
-                    let rest = list.len() - colon; // with the NUL, without the colon
-                    // SAFETY: both ranges lie within the entry's string, and a move
-                    // towards its start makes it shorter.
-                    let to = unsafe { string.add(PRELOAD.len()) };
-                    // SAFETY: as above.
-                    let from = unsafe { to.add(colon + 1) };
-                    // SAFETY: as above; the ranges may overlap, which `copy` allows.
-                    unsafe { core::ptr::copy(from, to, rest) };
-                }
+            let first = list.iter().position(|&byte| byte == b':');
+            Some((PRELOAD, first.map_or(list.len(), |colon| colon + 1)))
+        } else if letter.tunables > 0 && bytes.starts_with(tunables::VARIABLE) {
+            // A second variable of that name is the user's.
+            Some((tunables::VARIABLE, mem::take(&mut letter.tunables)))
+        } else {
+            None
+        };
+        if let Some((name, length)) = ours {
+            if name.len() + length >= bytes.len() {
                 // SAFETY: `entry` is an entry of the array.
-                None => unsafe { remove(entry) },
+                unsafe { remove(entry) };
+                continue;
             }
-            break;
+            let rest = bytes.len() - name.len() - length + 1; // with the NUL
+            // SAFETY: within the entry's string.
+            let to = unsafe { string.add(name.len()) };
+            // SAFETY: the same, as has been checked.
+            let from = unsafe { to.add(length) };
+            // SAFETY: both ranges lie within the entry's string; they may overlap, which
+            // `copy` allows, and the string becomes shorter.
+            unsafe { core::ptr::copy(from, to, rest) };
         }
         // SAFETY: as above.
         entry = unsafe { entry.add(1) };
     }
+    letter.tunables = given;
     Some(letter)
 }
 

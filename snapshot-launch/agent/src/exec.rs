@@ -4,8 +4,9 @@
 //! trigger signal would kill the program.
 //!
 //! The functions at the end stand before libc's. In the live process they add the agent
-//! to the environment that is passed on; in any other process (a child that is about to
-//! become another program) they change nothing.
+//! to the environment that is passed on, and the settings for huge pages if this program was
+//! started with them; in any other process (a child that is about to become another program)
+//! they change nothing.
 //!
 //! Limits: a direct system call is not seen. In a program that is static or set-uid the agent can't follow: the
 //! trigger stays blocked there, which is harmless, and takes are refused.
@@ -14,12 +15,14 @@
 
 use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_void};
+use core::iter;
 use core::mem::{self, size_of};
 use core::ptr;
 
 use snapshot_core::link::Link;
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::threads::turn::Conversation;
+use snapshot_core::tunables;
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
 use crate::dispositions::{self, Real};
@@ -158,6 +161,13 @@ impl Carried {
 
     fn write(heap: &mut Heap, environment: Strings, fd: c_int, mask: SignalSet) -> Option<Strings> {
         let fd = u64::from(fd.unsigned_abs());
+        let settings = heap.next();
+        let ours = if session::huge_pages() {
+            tunables::add(entries(environment), |bytes| heap.put(bytes))?
+        } else {
+            0
+        };
+        heap.put(b"\0")?;
         let letter = heap.next();
         heap.put(LETTER)?;
         heap.number(fd, 10)?;
@@ -165,6 +175,8 @@ impl Carried {
         heap.number(u64::from(session::trigger().unsigned_abs()), 10)?;
         heap.put(b",")?;
         heap.number(mask.0, 16)?;
+        heap.put(b",")?;
+        heap.number(u64::try_from(ours).ok()?, 10)?;
         heap.put(b",")?;
         heap.put(session::name())?;
         heap.put(b"\0")?;
@@ -186,11 +198,20 @@ impl Carried {
         let array = heap.next();
         heap.pointer(letter.cast())?;
         heap.pointer(preload.cast())?;
+        if ours > 0 {
+            heap.pointer(settings.cast())?;
+        }
+        let mut replaced = ours == 0;
         for_each(environment, |entry| {
-            if !entry_bytes(entry).starts_with(PRELOAD) {
-                heap.pointer(entry)?;
+            let bytes = entry_bytes(entry);
+            if bytes.starts_with(PRELOAD) {
+                return Some(());
             }
-            Some(())
+            if !replaced && bytes.starts_with(tunables::VARIABLE) {
+                replaced = true;
+                return Some(());
+            }
+            heap.pointer(entry)
         })?;
         heap.pointer(ptr::null())?;
         Some(array.cast::<*const c_char>().cast_const())
@@ -211,6 +232,24 @@ impl Carried {
 fn entry_bytes<'a>(entry: *const c_char) -> &'a [u8] {
     // SAFETY: an entry of an environment is a C string, which stays until the exec.
     unsafe { bytes_of(entry) }
+}
+
+/// The bytes of every entry.
+fn entries<'a>(environment: Strings) -> impl Iterator<Item = &'a [u8]> + Clone {
+    let mut at = environment;
+    iter::from_fn(move || {
+        if at.is_null() {
+            return None;
+        }
+        // SAFETY: `at` is within the array, which ends with a null.
+        let entry = unsafe { *at };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: the end has not been reached.
+        at = unsafe { at.add(1) };
+        Some(entry_bytes(entry))
+    })
 }
 
 /// Every entry of a null-terminated array.

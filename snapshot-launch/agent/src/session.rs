@@ -3,7 +3,7 @@
 //! Context: AS-SAFE.
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::take::Session;
@@ -26,6 +26,8 @@ static NAME_LENGTH: AtomicUsize = AtomicUsize::new(0);
 /// The process that is snapshotted; 0 until the session begins.
 static LIVE: AtomicI32 = AtomicI32::new(0);
 static TRIGGER: AtomicI32 = AtomicI32::new(0);
+/// Whether the program was started with huge pages, so that the next one is as well.
+static HUGE_PAGES: AtomicBool = AtomicBool::new(false);
 
 /// Takes the letter's contents over.
 pub(crate) fn begin(letter: &Letter) {
@@ -35,6 +37,7 @@ pub(crate) fn begin(letter: &Letter) {
     name[..length].copy_from_slice(&letter.name()[..length]);
     NAME_LENGTH.store(length, Ordering::Release);
     TRIGGER.store(letter.trigger, Ordering::Relaxed);
+    HUGE_PAGES.store(letter.tunables > 0, Ordering::Relaxed);
     restart::set_session_signals(own_signals());
     LIVE.store(sys::getpid(), Ordering::Release);
 }
@@ -50,6 +53,11 @@ pub(crate) fn name() -> &'static [u8] {
 /// The trigger signal; 0 outside a session.
 pub(crate) fn trigger() -> i32 {
     TRIGGER.load(Ordering::Relaxed)
+}
+
+/// Whether a program that this one becomes is to ask for huge pages.
+pub(crate) fn huge_pages() -> bool {
+    HUGE_PAGES.load(Ordering::Relaxed)
 }
 
 /// The trigger signal as a set.

@@ -19,6 +19,7 @@ use snapshot_core::sys::{self, SignalSet};
 use super::birth;
 use crate::namespaces;
 use crate::outside::Outside;
+use crate::huge_pages::Settings;
 
 /// What to run, and with what.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct Program {
     pub(crate) called: OsString,
     pub(crate) args: Vec<OsString>,
     pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) huge_pages: Option<Settings>,
     pub(crate) directory: Option<PathBuf>,
     /// The signal mask it is to have.
     pub(crate) mask: SignalSet,
@@ -118,7 +120,14 @@ pub(crate) fn program(
         list.push(own);
     }
     command.env("LD_PRELOAD", list);
-    let letter = format!("{agent_fd},{trigger},{:x},{address}", program.mask.0);
+    let tunables = program.huge_pages.as_ref().map_or(0, |settings| {
+        command.env("GLIBC_TUNABLES", &settings.value);
+        settings.ours
+    });
+    let letter = format!(
+        "{agent_fd},{trigger},{:x},{tunables},{address}",
+        program.mask.0
+    );
     command.env("CARGO_SNAPSHOT_AGENT", letter);
     if let Some(streams) = streams {
         command.stdin(Stdio::from(streams.terminal.try_clone()?));
