@@ -1,15 +1,15 @@
-//! What the launcher and its supervisor say to each other: one JSON message a packet.
+//! What the launcher and its supervisor say to each other: JSON messages in packets.
 //!
 //! The end of the channel is a message too: each side learns at once that the other is
 //! gone, however it went.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, recv, send, setsockopt, socketpair, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockType, recv, sendmsg, setsockopt, socketpair, sockopt,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -76,8 +76,8 @@ pub(crate) enum ToLauncher {
 #[derive(Debug)]
 pub(crate) struct Channel {
     fd: OwnedFd,
-    /// Where messages arrive; kept, since it is large.
-    buffer: RefCell<Vec<u8>>,
+    /// The beginning of a message whose end has not come yet.
+    begun: RefCell<Vec<u8>>,
 }
 
 /// What came.
@@ -90,8 +90,17 @@ pub(crate) enum Received<T> {
     Closed,
 }
 
-/// The largest message: a timeline of a thousand snapshots fits.
-const LARGEST: usize = 1 << 20;
+/// The longest packet. A message may be of any length, a timeline of thousands of
+/// snapshots say, but the kernel's limit on a packet is the administrator's to choose
+/// (`net.core.wmem_max`): so a long message goes in pieces.
+const PIECE: usize = 32 * 1024;
+
+/// What may wait in the channel while the other side is busy.
+const ROOM: usize = 1 << 20;
+
+/// The first byte of a packet: whether the message goes on in the next one.
+const GOES_ON: u8 = 0;
+const ENDS: u8 = 1;
 
 impl Channel {
     /// Both ends.
@@ -103,13 +112,12 @@ impl Channel {
             SockFlag::SOCK_CLOEXEC,
         )?;
         for end in [&a, &b] {
-            // As much as one message may need; the kernel may give less, and then a
-            // larger message is an error that is seen.
-            setsockopt(end, sockopt::SndBuf, &LARGEST)?;
+            // The kernel may give less, and then the sender waits earlier.
+            setsockopt(end, sockopt::SndBuf, &ROOM)?;
         }
         let end = |fd| Self {
             fd,
-            buffer: RefCell::new(vec![0; LARGEST]),
+            begun: RefCell::default(),
         };
         Ok((end(a), end(b)))
     }
@@ -117,8 +125,24 @@ impl Channel {
     /// Sends one message, waiting for room if the other side lags behind.
     pub(crate) fn send(&self, message: &impl Serialize) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
+        let mut pieces = bytes.chunks(PIECE).peekable();
+        while let Some(piece) = pieces.next() {
+            let mark = if pieces.peek().is_some() {
+                GOES_ON
+            } else {
+                ENDS
+            };
+            self.send_packet(mark, piece)?;
+        }
+        Ok(())
+    }
+
+    fn send_packet(&self, mark: u8, piece: &[u8]) -> io::Result<()> {
+        let mark = [mark];
+        let parts = [IoSlice::new(&mark), IoSlice::new(piece)];
+        let fd = self.fd.as_raw_fd();
         loop {
-            match send(self.fd.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL) {
+            match sendmsg::<()>(fd, &parts, &[], MsgFlags::MSG_NOSIGNAL, None) {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -128,12 +152,20 @@ impl Channel {
 
     /// The next message that is there.
     pub(crate) fn receive<T: DeserializeOwned>(&self) -> io::Result<Received<T>> {
-        let mut bytes = self.buffer.borrow_mut();
-        match recv(self.fd.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
-            Ok(0) | Err(Errno::ECONNRESET) => Ok(Received::Closed),
-            Ok(length) => Ok(Received::Message(serde_json::from_slice(&bytes[..length])?)),
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Received::Nothing),
-            Err(errno) => Err(errno.into()),
+        let mut begun = self.begun.borrow_mut();
+        let mut packet = [0; 1 + PIECE];
+        loop {
+            let length = match recv(self.fd.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) | Err(Errno::ECONNRESET) => return Ok(Received::Closed),
+                Ok(length) => length,
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
+                Err(errno) => return Err(errno.into()),
+            };
+            begun.extend_from_slice(&packet[1..length]);
+            if packet[0] == ENDS {
+                let message = std::mem::take(&mut *begun);
+                return Ok(Received::Message(serde_json::from_slice(&message)?));
+            }
         }
     }
 }
@@ -141,5 +173,34 @@ impl Channel {
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_may_be_larger_than_any_buffer() {
+        let (ours, theirs) = Channel::pair().expect("sockets are to be had");
+        let sent: Vec<u32> = (0..1_000_000).collect();
+        let expected = sent.clone();
+        // It waits for room, more than once.
+        let sender = std::thread::spawn(move || {
+            theirs.send(&sent)?;
+            theirs.send(&"next")
+        });
+        let received = |wanted: usize| loop {
+            match ours.receive::<serde_json::Value>() {
+                Ok(Received::Message(message)) => return message,
+                Ok(Received::Nothing) => std::thread::yield_now(),
+                other => panic!("no message {wanted}: {other:?}"),
+            }
+        };
+        assert_eq!(received(1), serde_json::json!(expected));
+        assert_eq!(received(2), serde_json::json!("next"));
+        let outcome = sender.join().expect("it does not panic");
+        outcome.expect("everything is read");
+        assert!(matches!(ours.receive::<()>(), Ok(Received::Closed)));
     }
 }
