@@ -13,6 +13,10 @@ use crate::control::{Listing, SnapshotInfo};
 /// Columns by which a level of the tree is set in.
 const STEP: usize = 3;
 
+/// Columns by which a level is set in at the most, however wide the terminal is, and in a
+/// file: else the length of the whole would grow with the square of the depth.
+const DEEPEST: usize = 96;
+
 /// The tree of one session, each line ended by a newline.
 ///
 /// ```text
@@ -23,7 +27,8 @@ const STEP: usize = 3;
 /// ```
 ///
 /// No line is longer than `width` columns: labels are shortened first, then what is left
-/// is cut. A timeline too deep for a third of the width is set in no further from there.
+/// is cut. A timeline too deep for a third of the width, or for 32 levels, is set in no
+/// further from there.
 /// Where nothing limits the width (a file, a pipe), pass `usize::MAX`.
 ///
 /// # Limits
@@ -50,7 +55,7 @@ pub fn render(listing: &Listing, width: usize) -> String {
 
 /// What leads to an entry of the tree: blanks for its level, then its branch.
 fn branch(level: usize, width: usize) -> String {
-    let deepest = (width / 3).max(STEP);
+    let deepest = (width / 3).clamp(STEP, DEEPEST);
     let columns = level.saturating_mul(STEP).min(deepest / STEP * STEP);
     format!("{:columns$}└─ ", "")
 }
@@ -249,6 +254,16 @@ mod tests {
             deepest.ends_with("#1000  just now  10.2 MB  taken in 0.9 ms"),
             "{deepest}"
         );
+    }
+
+    #[test]
+    fn the_whole_grows_with_the_depth_and_no_faster() {
+        let length = |depth| {
+            let many = (1..=depth).map(|id| snapshot(id, None, 5)).collect();
+            render(&listing(many), usize::MAX).len()
+        };
+        let a_level = length(1000) / 1000;
+        assert!(a_level < 200, "{a_level} bytes a level");
     }
 
     #[test]
