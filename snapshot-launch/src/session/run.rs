@@ -1,7 +1,7 @@
 //! The launcher's loop.
 #![expect(unsafe_code, reason = "borrows descriptor 0")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -372,7 +372,7 @@ impl Session {
         let own = getpid().as_raw();
         let until = Instant::now() + LAST_WORDS;
         while Instant::now() < until {
-            signal_below(own, Signal::SIGKILL, &|_| false);
+            signal_below(own, Signal::SIGKILL, &HashSet::new(), &|_| false);
             match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::__WALL)) {
                 Ok(_) | Err(Errno::EINTR | Errno::EINVAL) => {}
                 Err(_) => break,

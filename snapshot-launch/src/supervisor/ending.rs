@@ -1,5 +1,7 @@
 //! How branches and sessions end.
 
+use std::collections::HashSet;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 use snapshot_core::sys::now_ns;
@@ -102,19 +104,12 @@ impl Supervisor {
             status,
         };
         // What the program has started is told that its terminal is gone, so to speak.
-        let live = self.live.pid;
-        let keep = |process: family::Process| {
-            process.pid == live
-                || self.dying.contains(&process.pid)
-                || self.keepers.contains(process.pid)
-                || self
-                    .anchor
-                    .is_some_and(|anchor| anchor.as_raw() == process.pid)
-        };
+        let mut spared = self.own_pids();
+        spared.insert(self.live.pid);
         let own = getpid().as_raw();
-        let mut told = family::signal_below(own, Signal::SIGHUP, &keep);
+        let mut told = family::signal_below(own, Signal::SIGHUP, &spared, &|_| false);
         self.see_from_outside(&mut told);
-        family::signal_below(own, Signal::SIGCONT, &keep);
+        family::signal_below(own, Signal::SIGCONT, &spared, &|_| false);
         if status.is_some()
             && let Some(text) = name_strays(&told)
         {
@@ -139,7 +134,7 @@ impl Supervisor {
             .count();
         if left > 0 {
             if now >= deadline_ns {
-                family::signal_below(own, Signal::SIGKILL, &|_| false);
+                family::signal_below(own, Signal::SIGKILL, &HashSet::new(), &|_| false);
             }
             return false;
         }

@@ -49,9 +49,12 @@ impl Keepers {
         self.live = Some(pid);
     }
 
-    /// Whether a process is a keeper, and no business of the program's.
-    pub(crate) fn contains(&self, pid: i32) -> bool {
-        self.live == Some(pid) || self.of_dead.contains(&pid) || self.leaving.contains(&pid)
+    /// All of them: no business of the program's.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
+        self.live
+            .into_iter()
+            .chain(self.of_dead.iter().copied())
+            .chain(self.leaving.iter().copied())
     }
 
     /// The live process is being ended.

@@ -172,15 +172,10 @@ impl Supervisor {
         let family = since
             .and_then(|id| self.timeline.get(id))
             .map(|snapshot| &snapshot.family);
-        let keep = |process: family::Process| {
-            self.anchor
-                .is_some_and(|anchor| anchor.as_raw() == process.pid)
-                || self.snapshot_of(process.pid).is_some()
-                || self.dying.contains(&process.pid)
-                || self.keepers.contains(process.pid)
-                || family.is_some_and(|family| family.contains(&process))
-        };
-        let mut strays = family::signal_below(getpid().as_raw(), Signal::SIGKILL, &keep);
+        let keep =
+            |process: family::Process| family.is_some_and(|family| family.contains(&process));
+        let own = getpid().as_raw();
+        let mut strays = family::signal_below(own, Signal::SIGKILL, &self.own_pids(), &keep);
         self.see_from_outside(&mut strays);
         strays
     }

@@ -228,6 +228,17 @@ impl Supervisor {
         self.timeline.iter().map(|(id, _)| id.number()).collect()
     }
 
+    /// The processes below this one that are the session's and not the program's.
+    pub(crate) fn own_pids(&self) -> HashSet<i32> {
+        let frozen = self.timeline.iter().map(|(_, snapshot)| snapshot.pid);
+        let anchor = self.anchor.map(Pid::as_raw);
+        frozen
+            .chain(anchor)
+            .chain(self.dying.iter().copied())
+            .chain(self.keepers.pids())
+            .collect()
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Running)
     }

@@ -221,14 +221,10 @@ impl Supervisor {
         } else {
             HashSet::new()
         };
+        let known = self.own_pids();
         let beside = family::children(nix::unistd::getpid().as_raw())
             .into_iter()
-            .filter(|&pid| {
-                pid != self.live.pid
-                    && self.anchor.is_none_or(|anchor| anchor.as_raw() != pid)
-                    && self.snapshot_of(pid).is_none()
-                    && !self.keepers.contains(pid)
-            })
+            .filter(|pid| *pid != self.live.pid && !known.contains(pid))
             .collect();
         let count = own.len();
         (count, &own | &family::from(beside))
