@@ -16,6 +16,7 @@ use nix::sys::termios::{SetArg, tcsetattr};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, isatty, setsid, tcsetpgrp};
 use snapshot_core::sys::now_ns;
 
+use super::descriptors::Limits;
 use super::echoes::Echoes;
 use super::keepers::Keepers;
 use super::links::Switchboard;
@@ -112,6 +113,7 @@ fn begin(
         config.streams.as_ref(),
         anchor,
         &outside,
+        Limits::raise()?,
     )?;
     // Whoever reads the program's output must see its end when the program has ended.
     let nothing = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;

@@ -12,6 +12,7 @@
 mod asking;
 mod begin;
 mod birth;
+mod descriptors;
 mod echoes;
 mod ending;
 mod family;

@@ -11,15 +11,15 @@ use std::process::{Command, Stdio};
 
 use nix::libc;
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid, fork, geteuid, getpid, getppid, setpgid};
 use snapshot_core::sys::{self, SignalSet};
 
 use super::birth;
+use super::descriptors::Limits;
+use crate::huge_pages::Settings;
 use crate::namespaces;
 use crate::outside::Outside;
-use crate::huge_pages::Settings;
 
 /// What to run, and with what.
 #[derive(Debug)]
@@ -80,13 +80,12 @@ pub(crate) fn anchor() -> io::Result<Pid> {
 /// the way of any that the program's loader uses.
 const AGENT_FD: RawFd = 250;
 
-/// The same, where the limit on descriptors is lower.
-fn agent_fd() -> RawFd {
-    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
-    RawFd::try_from(soft.saturating_sub(1)).map_or(AGENT_FD, |last| last.min(AGENT_FD))
+/// The same, where the program's limit on descriptors is lower.
+fn agent_fd(limits: Limits) -> RawFd {
+    RawFd::try_from(limits.soft.saturating_sub(1)).map_or(AGENT_FD, |last| last.min(AGENT_FD))
 }
 
-/// Starts the program, with the agent preloaded.
+/// Starts the program, with the agent preloaded and these limits on its descriptors.
 ///
 /// # Errors
 /// What the exec failed with.
@@ -98,6 +97,7 @@ pub(crate) fn program(
     streams: Option<&Streams>,
     group: Option<Pid>,
     outside: &Outside,
+    limits: Limits,
 ) -> io::Result<i32> {
     let mut command = Command::new(&program.path);
     command.arg0(&program.called).args(&program.args);
@@ -105,7 +105,7 @@ pub(crate) fn program(
         command.current_dir(directory);
     }
     command.envs(program.env.iter().map(|(name, value)| (name, value)));
-    let agent_fd = agent_fd();
+    let agent_fd = agent_fd(limits);
     let preload = format!("/proc/self/fd/{agent_fd}");
     let own = program
         .env
@@ -153,6 +153,7 @@ pub(crate) fn program(
         if unsafe { libc::dup2(agent, agent_fd) } < 0 {
             return Err(io::Error::last_os_error());
         }
+        limits.put_back()?;
         if has_own_user {
             namespaces::leave_only_the_right_to_choose_ids()?;
         }

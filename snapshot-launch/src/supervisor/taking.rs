@@ -8,6 +8,7 @@ use snapshot_core::sys::now_ns;
 use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::wire::{Ask, Crew, FromAgent, FromSupervisor, LISTED, Obstacle, Text};
 
+use super::descriptors;
 use super::family::{self, Process};
 use super::links::{AgentLink, Heard};
 use super::obstacles::explain;
@@ -100,13 +101,15 @@ impl Supervisor {
                 }
             },
         };
-        let (copy, for_copy) = match AgentLink::pair() {
-            Ok(pair) => pair,
-            Err(error) => {
+        let pair = AgentLink::pair().ok();
+        let pair = pair.filter(|(_, newest)| !descriptors::are_scarce(newest));
+        let (copy, for_copy) = match pair {
+            Some(pair) => pair,
+            None => {
                 link.say(&FromSupervisor::Denied);
-                let why = format!("the supervisor has no descriptor left: {error}");
-                let help = "drop a snapshot, or raise `ulimit -n`";
-                self.refuse_take(token, trigger, "failed", &why, help);
+                let why = "the supervisor has no descriptor left for another frozen copy";
+                let help = "drop a snapshot, or raise the limit, `ulimit -Hn`";
+                self.refuse_take(token, trigger, "failed", why, help);
                 return;
             }
         };
@@ -251,7 +254,7 @@ impl Supervisor {
             Err(error) => self.abandon_take(
                 "failed",
                 &format!("the supervisor has no descriptor left: {error}"),
-                "drop a snapshot, or raise `ulimit -n`",
+                "drop a snapshot, or raise the limit, `ulimit -Hn`",
             ),
         }
     }
