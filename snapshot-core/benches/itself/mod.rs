@@ -1,4 +1,5 @@
 //! A bench that runs itself as the program to be measured, under the launcher or without.
+#![allow(dead_code, reason = "each bench uses a part of it")]
 
 use std::env;
 use std::process::{Command, Stdio};
@@ -43,9 +44,16 @@ fn own_path() -> std::path::PathBuf {
     env::current_exe().expect("/proc is mounted")
 }
 
+/// This bench once more, to be measured in this case.
+pub fn command(case: &str, with_launcher: bool) -> Command {
+    let mut command = Command::new(own_path());
+    command.env(if with_launcher { LAUNCH } else { MEASURE }, case);
+    command
+}
+
 /// Runs a case and gives what it has printed.
 pub fn run(case: &str, with_launcher: bool) -> String {
-    let mut command = Command::new(own_path());
+    let mut command = command(case, with_launcher);
     command.stdin(Stdio::null());
     // The launcher's own words are not wanted, a failure's are.
     command.stderr(if with_launcher {
@@ -53,7 +61,6 @@ pub fn run(case: &str, with_launcher: bool) -> String {
     } else {
         Stdio::inherit()
     });
-    command.env(if with_launcher { LAUNCH } else { MEASURE }, case);
     let output = command.output().expect("the bench can run itself");
     assert!(output.status.success(), "{case}: {output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
