@@ -31,6 +31,7 @@
 //! `threads` (what is known of each, and how its interrupted call goes on), `identity` and
 //! `objects` (record and restore), all told by `take` (under a launcher) and `classic`
 //! (alone); `api` is what a program calls; `timeline` says which snapshots there are;
+//! `children` is the table of those that outlive a revert, `pidfd` tells them apart;
 //! `wire`, `link` and `bridge` carry messages; `procfs` and `proc_text` read the kernel's
 //! texts; `tunables` are glibc's settings for huge pages; `sys` and `arch` hold the system
 //! calls.
@@ -57,7 +58,9 @@ mod revive;
 mod split;
 
 pub mod bridge;
+pub mod children;
 pub mod link;
+pub mod pidfd;
 pub mod proc_text;
 pub mod sys;
 pub mod take;

@@ -90,6 +90,11 @@ pub fn signals(text: &[u8], name: &str) -> Option<SignalSet> {
     hexadecimal(field(text, name)?).map(SignalSet)
 }
 
+/// A number, which may be negative.
+pub fn number(text: &[u8], name: &str) -> Option<i64> {
+    decimal(field(text, name)?)
+}
+
 /// A number of kilobytes in `/proc/PID/status`: `VmLck:` and so on.
 pub fn kilobytes(text: &[u8], name: &str) -> Option<u64> {
     let value = words(field(text, name)?).next()?;

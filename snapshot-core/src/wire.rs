@@ -355,7 +355,7 @@ pub enum FromAgent {
 /// From the supervisor to the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FromSupervisor {
-    /// The answer to a Hello.
+    /// The answer to a Hello; the memory of the family table comes with it.
     Welcome {
         /// Take #1 before `main`.
         take_at_start: bool,

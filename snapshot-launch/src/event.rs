@@ -179,4 +179,30 @@ pub struct Reverted {
     pub latency_us: u64,
     /// Whether pid and tids are what they were.
     pub same_ids: bool,
+    /// The children that the program had at the snapshot, and has.
+    pub children_kept: Vec<KeptChild>,
+    /// Those that have ended since. The program is told how, where that is known.
+    pub children_ended: Vec<EndedChild>,
+}
+
+/// A child that the program has kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptChild {
+    /// Its process id.
+    pub pid: i32,
+    /// What it is called.
+    pub name: String,
+}
+
+/// A child that has ended; neither code nor signal where nobody knows how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedChild {
+    /// Its process id.
+    pub pid: i32,
+    /// What it was called.
+    pub name: String,
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// The signal it died of.
+    pub signal: Option<i32>,
 }

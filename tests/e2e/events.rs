@@ -102,6 +102,8 @@ fn ended_and_reverted_tell_a_crash() {
     assert_eq!(
         reverted.fields(),
         [
+            "children_ended",
+            "children_kept",
             "depth",
             "event",
             "id",

@@ -78,6 +78,8 @@ mod tests {
             live_pid: 4130,
             latency_us: 1_100,
             same_ids: true,
+            children_kept: Vec::new(),
+            children_ended: Vec::new(),
         };
         assert_eq!(line(&reverted), "reverted to #2 in 1.1 ms");
         reverted.kept = true;

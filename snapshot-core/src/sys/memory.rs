@@ -63,6 +63,28 @@ pub(crate) fn map_memory(length: usize, shared: bool) -> Option<ptr::NonNull<u8>
     ptr::NonNull::new(ptr::with_exposed_provenance_mut(address))
 }
 
+/// mmap(2) of the beginning of a file, shared, to read and write.
+///
+/// # Errors
+/// ENOMEM, EBADF and kin.
+pub(crate) fn map_file_shared(fd: i32, length: usize) -> Result<ptr::NonNull<u8>> {
+    // SAFETY: a new mapping touches no memory in use.
+    let address = check(unsafe {
+        syscall(
+            libc::SYS_mmap,
+            [
+                0,
+                length,
+                arg(libc::PROT_READ | libc::PROT_WRITE),
+                arg(libc::MAP_SHARED),
+                arg(fd),
+                0,
+            ],
+        )
+    })?;
+    ptr::NonNull::new(ptr::with_exposed_provenance_mut(address)).ok_or(Errno(libc::ENOMEM))
+}
+
 /// munmap(2)
 ///
 /// # Safety

@@ -212,6 +212,14 @@ pub(crate) fn pidfd_open(pid: i32) -> Result<i32> {
     plain(libc::SYS_pidfd_open, [arg(pid), 0, 0, 0, 0, 0]).map(small)
 }
 
+/// getpgid(2)
+///
+/// # Errors
+/// ESRCH where it has been reaped.
+pub fn group_of(pid: i32) -> Result<i32> {
+    plain(libc::SYS_getpgid, [arg(pid), 0, 0, 0, 0, 0]).map(small)
+}
+
 /// prctl(PR_GET_CHILD_SUBREAPER)
 pub(crate) fn is_subreaper() -> bool {
     let mut answer = 0_i32;

@@ -289,6 +289,41 @@ impl SignalInfo {
         Self(words)
     }
 
+    /// The SIGCHLD of a child that has ended, as the kernel lays it out. With
+    /// `from_kernel` it says so too: only a process itself may queue that for itself.
+    pub fn of_child(pid: i32, user: u32, status: i32, from_kernel: bool) -> Self {
+        let (code, number) = if libc::WIFEXITED(status) {
+            (libc::CLD_EXITED, libc::WEXITSTATUS(status))
+        } else if libc::WCOREDUMP(status) {
+            (libc::CLD_DUMPED, libc::WTERMSIG(status))
+        } else {
+            (libc::CLD_KILLED, libc::WTERMSIG(status))
+        };
+        let code = if from_kernel { code } else { libc::SI_QUEUE };
+        let mut words = [0; 32];
+        words[0] = libc::SIGCHLD.cast_unsigned();
+        words[2] = code.cast_unsigned();
+        words[4] = pid.cast_unsigned();
+        words[5] = user;
+        words[6] = number.cast_unsigned();
+        Self(words)
+    }
+
+    /// Where its sender says that it comes from.
+    pub fn code(&self) -> i32 {
+        self.0[2].cast_signed()
+    }
+
+    /// The user that it names.
+    pub fn user(&self) -> u32 {
+        self.0[5]
+    }
+
+    /// What it says of a child: the exit code or the signal.
+    pub fn child_status(&self) -> i32 {
+        self.0[6].cast_signed()
+    }
+
     /// Which signal.
     pub fn signal(&self) -> i32 {
         self.0[0].cast_signed()
@@ -299,13 +334,22 @@ impl SignalInfo {
 ///
 /// # Errors
 /// EAGAIN where the limit of queued signals is reached.
-pub(crate) fn queue_to_self(info: &SignalInfo) -> Result<()> {
+pub fn queue_to_self(info: &SignalInfo) -> Result<()> {
+    queue_to(getpid(), info)
+}
+
+/// rt_sigqueueinfo(2) to any process: to another one only what says that a process has
+/// sent it.
+///
+/// # Errors
+/// EPERM, ESRCH; EAGAIN where the limit of queued signals is reached.
+pub fn queue_to(pid: i32, info: &SignalInfo) -> Result<()> {
     // SAFETY: reads one siginfo of 128 bytes.
     unsafe {
         with(
             libc::SYS_rt_sigqueueinfo,
             [
-                arg(getpid()),
+                arg(pid),
                 arg(info.signal()),
                 ptr::from_ref(info).expose_provenance(),
             ],

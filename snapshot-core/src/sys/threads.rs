@@ -127,6 +127,50 @@ pub(crate) fn futex_wake(word: &AtomicU32, count: i32) {
     };
 }
 
+/// futex(FUTEX_WAIT): as [`futex_wait`], on a word in memory that other processes share.
+///
+/// # Errors
+/// EAGAIN where the word is another, ETIMEDOUT; EINTR, without a time limit only after a
+/// handler that does not ask for restarts.
+pub(crate) fn futex_wait_shared(
+    word: &AtomicU32,
+    expected: u32,
+    at_most_ns: Option<u64>,
+) -> Result<()> {
+    let time = at_most_ns.map(|ns| [ns / 1_000_000_000, ns % 1_000_000_000]);
+    let time = time
+        .as_ref()
+        .map_or(0, |time| time.as_ptr().expose_provenance());
+    // SAFETY: the word outlives the call, the time is null or a timespec of two longs.
+    unsafe {
+        with(
+            libc::SYS_futex,
+            [
+                word.as_ptr().expose_provenance(),
+                arg(libc::FUTEX_WAIT),
+                expected as usize,
+                time,
+            ],
+        )
+    }
+    .map(drop)
+}
+
+/// futex(FUTEX_WAKE): all that sleep on it, in every process.
+pub(crate) fn futex_wake_shared(word: &AtomicU32) {
+    // SAFETY: the word is alive; the call reads nothing else.
+    let _ = unsafe {
+        with(
+            libc::SYS_futex,
+            [
+                word.as_ptr().expose_provenance(),
+                arg(libc::FUTEX_WAKE),
+                arg(i32::MAX),
+            ],
+        )
+    };
+}
+
 /// `struct sched_attr` of 56 bytes: policy, nice, priority, deadlines, utilisation.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -247,6 +247,16 @@ fn interrupts(set: SignalSet, unless: Option<i32>) -> bool {
     false
 }
 
+/// Whether the program has a handler that does not ask for restarts, apart from those of
+/// the session's signals: where it can't be told which handler has interrupted a call that
+/// the kernel itself would have gone on with.
+pub fn has_interrupting_handler() -> bool {
+    interrupts(
+        SignalSet::PROGRAM.without(SYNCHRONOUS).without(session()),
+        Some(libc::SA_RESTART),
+    )
+}
+
 /// The number of the interrupted call.
 fn number_of(frame: &mut SyscallFrame<'_>, glimpse: &Glimpse) -> Option<i64> {
     let (program, stack) = frame.position();

@@ -193,6 +193,15 @@ pub(crate) fn after_failed_exec() {
     }
 }
 
+/// Whether the program has a handler for one of our signals that interrupts calls which
+/// the kernel would start again otherwise.
+pub(crate) fn interrupt_calls() -> bool {
+    [session::trigger(), libc::SIGINT]
+        .map(wanted)
+        .iter()
+        .any(|wanted| wanted.is_handler() && wanted.flags & libc::SA_RESTART == 0)
+}
+
 extern "C" fn in_forked_child() {
     for signal in [session::trigger(), libc::SIGINT] {
         set_real(signal, &wanted(signal).to_libc());

@@ -269,7 +269,13 @@ pub(crate) fn ask(question: FromAgent) -> Asked {
         answer
     });
     match answer {
-        Ok((answer, _)) => Asked::Answered(answer),
+        Ok((answer, passed)) => {
+            // The family table, which a second Hello gets as well: it is there already.
+            if let Some(descriptor) = passed {
+                sys::close(descriptor);
+            }
+            Asked::Answered(answer)
+        }
         Err(errno) => Asked::Unreachable(errno),
     }
 }

@@ -8,8 +8,8 @@
 //!
 //! Rooms: [`environment`] (what the launcher left there), [`session`] (what the agent
 //! knows), [`dispositions`] (the program's own handlers for our signals), [`handlers`]
-//! (ours), [`exec`] (following the program into another one), [`exports`] (what the
-//! library calls).
+//! (ours), [`exec`] (following the program into another one), [`waits`] and [`adopted`]
+//! (children from before a revert), [`exports`] (what the library calls).
 //!
 //! Depends on libc alone: no std, no allocation.
 #![no_std]
@@ -25,6 +25,7 @@
     reason = "the agent lives among C functions and signal handlers"
 )]
 
+mod adopted;
 mod dispositions;
 mod environment;
 mod errno;
@@ -35,6 +36,7 @@ mod session;
 mod syscall;
 mod thread_ids;
 mod user_ids;
+mod waits;
 
 use snapshot_core::link::Link;
 use snapshot_core::sys;
@@ -71,6 +73,9 @@ extern "C" fn construct() {
         link.close();
         answer
     });
+    if let Ok((FromSupervisor::Welcome { .. }, Some(table))) = welcome {
+        waits::begin(table);
+    }
     sys::set_mask(letter.mask);
     if let Ok((
         FromSupervisor::Welcome {

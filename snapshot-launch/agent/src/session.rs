@@ -90,4 +90,5 @@ pub(crate) fn is_live() -> bool {
 fn revived(pid: i32) {
     LIVE.store(pid, Ordering::Release);
     crate::handlers::forget_requests();
+    crate::adopted::tell_of_ended();
 }

@@ -16,6 +16,7 @@ use nix::sys::termios::{SetArg, tcsetattr};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, isatty, setsid, tcsetpgrp};
 use snapshot_core::sys::now_ns;
 
+use super::children::Children;
 use super::descriptors::Limits;
 use super::echoes::Echoes;
 use super::keepers::Keepers;
@@ -105,6 +106,7 @@ fn begin(
         random_number()
     );
     let switchboard = Switchboard::open(&address)?;
+    let children = Children::new()?;
     let live = spawn::program(
         &config.program,
         &config.agent,
@@ -141,6 +143,7 @@ fn begin(
             trigger_is_kept: false,
         },
         timeline: snapshot_core::timeline::Timeline::default(),
+        children,
         dying: std::collections::HashSet::new(),
         keepers: Keepers::default(),
         phase: Phase::Running,

@@ -20,14 +20,19 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// The process that has this number now.
-    fn of(pid: i32) -> Option<Self> {
+    /// The process that has this number now, even if it has ended and is to be reaped.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
         let stat = fields_of(pid)?;
         Some(Self {
             pid,
             started: field(&stat, 19)?,
             is_over: stat.starts_with('Z'),
         })
+    }
+
+    /// Whether both are one process, ended meanwhile or not.
+    pub(crate) fn is(self, other: Self) -> bool {
+        (self.pid, self.started) == (other.pid, other.started)
     }
 }
 
@@ -45,6 +50,12 @@ fn field<T: FromStr>(fields: &str, number: usize) -> Option<T> {
 /// The parent of a process; none for the first of all.
 pub(crate) fn parent_of(pid: i32) -> Option<i32> {
     field(&fields_of(pid)?, 1).filter(|&parent| parent > 0)
+}
+
+/// What a process is called; empty where there is none.
+pub(crate) fn name_of(pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end().to_owned()
 }
 
 /// The children of one process, those of all its threads.
@@ -111,12 +122,12 @@ pub(crate) fn signal_below(
             continue;
         }
         left.extend(children(pid));
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let name = name_of(pid);
         if kill(Pid::from_raw(pid), signal).is_ok() {
             found.push(Stray {
                 pid,
                 outer_pid: pid,
-                name: name.trim_end().to_owned(),
+                name,
             });
         }
     }

@@ -7,11 +7,13 @@
 //!
 //! In the order in which things happen: `begin` and `spawn` start the program, `run` waits
 //! for whatever comes (`requests`, `interrupts`, calls of the agent, and deaths, which are
-//! `reaping`'s), `asking`, `taking`, `reverting` and `ending` are the acts.
+//! `reaping`'s), `asking`, `taking`, `reverting` and `ending` are the acts. `children` are
+//! those of the program that outlive a branch.
 
 mod asking;
 mod begin;
 mod birth;
+mod children;
 mod descriptors;
 mod echoes;
 mod ending;

@@ -37,6 +37,8 @@ pub(crate) struct Own {
     pub(crate) descriptor: i32,
     /// The inode of the socket that the copy will have.
     pub(crate) socket: u64,
+    /// The inode of the family table's memory.
+    pub(crate) table: u64,
 }
 
 /// Looks at the live process, whose threads are parked.
@@ -66,7 +68,7 @@ pub(crate) fn look(
     for fd in descriptors {
         descriptor(&proc, fd, own.socket, allowed, &mut findings);
     }
-    shared_memory(&proc, allowed, &mut findings);
+    shared_memory(&proc, own.table, allowed, &mut findings);
     if children > 0 {
         let plural = if children == 1 {
             "process"
@@ -76,7 +78,7 @@ pub(crate) fn look(
         findings.add(
             "child",
             format!("{children} child {plural}"),
-            "a process that the program has started lives on, and after a revert is no longer its child",
+            "a process that the program has started lives on, and after a revert the program can still wait for it; but it has another parent then, and neither its stops nor those waits that libc makes by itself (`system`, `pclose`) are served",
         );
     }
     findings
@@ -211,7 +213,7 @@ fn is_gpu(target: &str) -> bool {
 }
 
 /// Writable memory that is shared: a copy of it is none.
-fn shared_memory(proc: &str, allowed: &[AllowKind], findings: &mut Findings) {
+fn shared_memory(proc: &str, own_table: u64, allowed: &[AllowKind], findings: &mut Findings) {
     let maps = fs::read_to_string(format!("{proc}/maps")).unwrap_or_default();
     for line in maps.lines() {
         let mut fields = line.splitn(6, ' ');
@@ -219,7 +221,11 @@ fn shared_memory(proc: &str, allowed: &[AllowKind], findings: &mut Findings) {
             continue;
         };
         if rights.contains('w') && rights.ends_with('s') {
-            let path = fields.nth(3).unwrap_or("").trim();
+            let inode = fields.nth(2).unwrap_or("");
+            let path = fields.next().unwrap_or("").trim();
+            if path.starts_with("/memfd:") && inode.parse() == Ok(own_table) {
+                continue;
+            }
             if path.starts_with("/[aio]") {
                 if allowed.contains(&AllowKind::Aio) {
                     findings.add("aio", range, "the copy has no context for its requests");
@@ -282,6 +288,7 @@ mod tests {
         let nothing = Own {
             descriptor: -1,
             socket: 0,
+            table: 0,
         };
         let findings = look(own, &crew, &nothing, 1, false, &[]);
         fs::remove_file(&path).expect("it was just made");

@@ -3,6 +3,7 @@
 
 use nix::errno::Errno;
 use nix::libc;
+use snapshot_core::children::Usage;
 use snapshot_core::wire::Ended;
 
 use super::asking::waits_to_be_reaped;
@@ -22,9 +23,11 @@ impl Supervisor {
                 self.hear_last_words_of_woken();
             }
             let mut status = 0;
+            let mut usage = Usage::default();
             let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL;
-            // SAFETY: waitpid writes one status, a live local.
-            let pid = unsafe { libc::waitpid(-1, &raw mut status, flags) };
+            let room = (&raw mut usage).cast();
+            // SAFETY: wait4 writes one status and one `rusage`, live locals of that size.
+            let pid = unsafe { libc::wait4(-1, &raw mut status, flags, room) };
             if pid <= 0 {
                 if pid < 0 && Errno::last() == Errno::EINTR {
                     continue;
@@ -42,6 +45,7 @@ impl Supervisor {
             } else {
                 Ended::Killed(libc::WTERMSIG(status))
             };
+            self.child_ended(pid, status, &usage);
             self.ended(pid, ended);
         }
     }

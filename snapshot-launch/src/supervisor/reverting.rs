@@ -199,7 +199,12 @@ impl Supervisor {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
-        let Some(snapshot) = self.timeline.get(reverting.target) else {
+        let target = reverting.target;
+        self.adopt_children(target);
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        let Some(snapshot) = self.timeline.get(target) else {
             return;
         };
         // A stop that was sent to the whole group has reached the copy too.
@@ -430,6 +435,7 @@ impl Supervisor {
         for id in reverting.dropped {
             self.event(Event::Dropped { id });
         }
+        let (children_kept, children_ended, of_children) = self.report_children(reverting.target);
         let event = Event::Reverted(Reverted {
             id: reverting.target.number(),
             depth: self.depth(),
@@ -437,8 +443,13 @@ impl Supervisor {
             live_pid: self.live.outer_pid,
             latency_us: running.at_ns.saturating_sub(reverting.asked_ns) / 1000,
             same_ids: running.renewed == 0,
+            children_kept,
+            children_ended,
         });
         self.event(event.clone());
+        for text in of_children {
+            self.note(text);
+        }
         if let Some(text) = name_strays(&reverting.strays) {
             self.note(text);
         }

@@ -227,9 +227,10 @@ impl Supervisor {
                 if !self.started {
                     self.report_started();
                 }
-                link.say(&FromSupervisor::Welcome {
+                let welcome = FromSupervisor::Welcome {
                     take_at_start: self.start_snapshot_due,
-                });
+                };
+                link.hand(&welcome, self.children.memory());
             }
             FromAgent::Exec => {
                 self.live.has_agent = false;

@@ -11,9 +11,11 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::termios::Termios;
 use nix::unistd::Pid;
 use snapshot_core::SnapshotId;
+use snapshot_core::children::Place;
 use snapshot_core::timeline::Timeline;
 
 use super::asking::Asked;
+use super::children::Children;
 use super::echoes::Echoes;
 use super::family::Process;
 use super::interrupts::Fate;
@@ -75,6 +77,8 @@ pub(crate) struct Snapshot {
     pub(crate) screen: Option<Screen>,
     /// What the program had started by that moment: a revert leaves it alone.
     pub(crate) family: HashSet<Process>,
+    /// Its children: by birth, and adopted and not waited for.
+    pub(crate) children: Vec<Place>,
 }
 
 /// The process that runs now.
@@ -140,6 +144,7 @@ pub(crate) struct Supervisor {
     pub(crate) anchor: Option<Pid>,
     pub(crate) live: Live,
     pub(crate) timeline: Timeline<Snapshot>,
+    pub(crate) children: Children,
     /// Frozen copies that have been killed and are to be reaped.
     pub(crate) dying: HashSet<i32>,
     pub(crate) keepers: Keepers,

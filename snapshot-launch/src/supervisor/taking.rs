@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 
 use snapshot_core::SnapshotId;
+use snapshot_core::children::Place;
 use snapshot_core::sys::now_ns;
 use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::wire::{Ask, Crew, FromAgent, FromSupervisor, LISTED, Obstacle, Text};
@@ -40,6 +41,7 @@ pub(crate) struct Taking {
     threads: u32,
     screen: Option<Screen>,
     family: HashSet<Process>,
+    children: Vec<Place>,
     not_rolled_back: Vec<NotRolledBack>,
     rss_bytes: u64,
     /// The live process says that the copy is made.
@@ -134,6 +136,7 @@ impl Supervisor {
             threads: 1,
             screen: self.terminal.as_ref().and_then(Screen::record),
             family: HashSet::new(),
+            children: Vec::new(),
             not_rolled_back: Vec::new(),
             rss_bytes: 0,
             split: false,
@@ -190,7 +193,14 @@ impl Supervisor {
                 }
             ));
         }
-        let (children, family) = self.family(crew.has_children);
+        // Each thread has a list of its own.
+        let own = if crew.has_children {
+            family::children(self.live.pid)
+        } else {
+            Vec::new()
+        };
+        let children = self.record_children(&own);
+        let family = self.family(own);
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
@@ -200,13 +210,15 @@ impl Supervisor {
             &preflight::Own {
                 descriptor: taking.link_fd,
                 socket: taking.copy_inode,
+                table: self.children.inode(),
             },
-            children,
+            children.len(),
             self.outside.is_another(),
             &self.config.allow,
         );
         taking.threads = crew.threads;
         taking.family = family;
+        taking.children = children;
         taking.rss_bytes = findings.rss_bytes;
         taking.not_rolled_back = findings.not_rolled_back;
         if let Some((kind, why, help)) = findings.refusal {
@@ -214,23 +226,15 @@ impl Supervisor {
         }
     }
 
-    /// How many processes the program has started that are its own still, and all that it
-    /// has ever started: what was there before an earlier revert is not below it any more,
-    /// but beside it.
-    fn family(&self, has_children: bool) -> (usize, HashSet<Process>) {
-        // Each thread has a list of its own.
-        let own = if has_children {
-            family::from(family::children(self.live.pid))
-        } else {
-            HashSet::new()
-        };
+    /// All that the program has ever started: what was there before an earlier revert is
+    /// not below it any more, but beside it.
+    fn family(&self, own: Vec<i32>) -> HashSet<Process> {
         let known = self.own_pids();
         let beside = family::children(nix::unistd::getpid().as_raw())
             .into_iter()
             .filter(|pid| *pid != self.live.pid && !known.contains(pid))
             .collect();
-        let count = own.len();
-        (count, &own | &family::from(beside))
+        &family::from(own) | &family::from(beside)
     }
 
     /// The copy lacks memory that is kept from copies. The next one will have it.
@@ -321,6 +325,7 @@ impl Supervisor {
                 rss_bytes: taking.rss_bytes,
                 screen: taking.screen,
                 family: taking.family,
+                children: taking.children,
             },
         );
         let event = Event::Taken(Taken {

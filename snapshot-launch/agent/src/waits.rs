@@ -1,0 +1,403 @@
+//! The functions by which a program waits for its children. They stand before libc's.
+//!
+//! As long as no snapshot has seen a child they hand on to libc, after one look at a word
+//! of memory. Otherwise they do two things more. What the program reaps of those children
+//! is written into the family table: should this branch be reverted, nobody else would
+//! ever know how they ended. And children that a revived process has adopted are answered
+//! for; see [`crate::adopted`].
+//!
+//! Limits: libc's `system` and `pclose` wait by a function inside of libc, and a direct
+//! system call is not seen either.
+//!
+//! Context: AS-SAFE, as the functions of libc are.
+
+use core::ffi::{c_int, c_void};
+use core::mem;
+use core::ptr;
+
+use libc::{id_t, idtype_t, pid_t, rusage, siginfo_t};
+use snapshot_core::children::{Table, Usage};
+use snapshot_core::pidfd;
+use snapshot_core::sys;
+
+use crate::adopted::{self, End, Target};
+use crate::dispositions::Real;
+use crate::errno;
+
+static WAIT: Real = Real::new(c"wait");
+static WAITPID: Real = Real::new(c"waitpid");
+static WAIT3: Real = Real::new(c"wait3");
+static WAIT4: Real = Real::new(c"wait4");
+static WAITID: Real = Real::new(c"waitid");
+
+/// The table has come. libc's functions are looked up now: later that may be in a signal
+/// handler, or in a child of a process that holds the loader's lock.
+pub(crate) fn begin(table: c_int) {
+    for real in [&WAIT, &WAITPID, &WAIT3, &WAIT4, &WAITID] {
+        real.address();
+    }
+    adopted::begin(table);
+}
+
+/// Calls libc's function of that name and type, or fails where there is none.
+macro_rules! real {
+    ($real:ident: fn($($type:ty),*), $($argument:expr),*) => {
+        // SAFETY: a null address is `None`; any other is libc's function of this type.
+        match unsafe {
+            mem::transmute::<*mut c_void, Option<unsafe extern "C" fn($($type),*) -> c_int>>(
+                $real.address(),
+            )
+        } {
+            // SAFETY: the arguments are the program's own, or live locals.
+            Some(real) => unsafe { real($($argument),*) },
+            None => {
+                errno::set(libc::ENOSYS);
+                -1
+            }
+        }
+    };
+}
+
+/// A child that has been reaped, as `wait4` tells of it.
+#[derive(Clone, Copy)]
+struct Reaped {
+    pid: pid_t,
+    status: c_int,
+    usage: Usage,
+}
+
+impl Reaped {
+    fn of(end: &End) -> Self {
+        Self {
+            pid: end.pid,
+            status: end.status,
+            usage: end.usage,
+        }
+    }
+}
+
+/// Writes down how a child has ended that this process has reaped.
+fn note(table: &Table, pid: pid_t, status: c_int, usage: &Usage) {
+    let has_ended = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
+    if has_ended && let Some(place) = table.find_alive(pid) {
+        table.end(place, status, usage);
+    }
+}
+
+/// Asks the kernel.
+fn real_wait4(table: &Table, pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
+    let mut status = 0;
+    let mut usage = Usage::default();
+    let room: *mut rusage = (&raw mut usage).cast();
+    let answer = real!(
+        WAIT4: fn(pid_t, *mut c_int, c_int, *mut rusage),
+        pid,
+        &raw mut status,
+        options,
+        room
+    );
+    match answer {
+        0 => Ok(None),
+        -1 => Err(errno::get()),
+        pid => {
+            note(table, pid, status, &usage);
+            Ok(Some(Reaped { pid, status, usage }))
+        }
+    }
+}
+
+/// Whom a wait4 is for. `None` where that is the kernel's business.
+fn target_of_wait4(pid: pid_t) -> Option<Target> {
+    match pid {
+        pid_t::MIN => None,
+        -1 => Some(Target::Any),
+        0 => sys::group_of(0).ok().map(Target::Group),
+        pid if pid < 0 => Some(Target::Group(-pid)),
+        pid => Some(Target::Child(pid)),
+    }
+}
+
+/// The options that mean something for an ordinary child.
+const OPTIONS_OF_WAIT4: c_int = libc::WNOHANG
+    | libc::WUNTRACED
+    | libc::WCONTINUED
+    | libc::__WALL
+    | libc::__WCLONE
+    | libc::__WNOTHREAD;
+
+/// Whether only children are wanted that send no SIGCHLD, of which none is adopted.
+fn wants_clones(options: c_int) -> bool {
+    options & (libc::__WALL | libc::__WCLONE) == libc::__WCLONE
+}
+
+/// What the four functions of the older kind do where there is a table.
+///
+/// # Safety
+/// `status` and `usage` must be writable or null.
+unsafe fn wait_by_four(
+    table: &Table,
+    pid: pid_t,
+    status: *mut c_int,
+    options: c_int,
+    usage: *mut rusage,
+) -> pid_t {
+    let target = target_of_wait4(pid)
+        .filter(|_| options & !OPTIONS_OF_WAIT4 == 0 && !wants_clones(options));
+    let mut real = |more| real_wait4(table, pid, options | more);
+    let answer = match target {
+        Some(target) => adopted::wait(table, target, options, &mut real, Reaped::of),
+        None => real(0),
+    };
+    match answer {
+        Ok(Some(reaped)) => {
+            if !status.is_null() {
+                // SAFETY: the caller's promise.
+                unsafe { status.write(reaped.status) };
+            }
+            if !usage.is_null() {
+                // SAFETY: the caller's promise; both are of one size, plain numbers.
+                unsafe { usage.cast::<Usage>().write_unaligned(reaped.usage) };
+            }
+            reaped.pid
+        }
+        Ok(None) => 0,
+        Err(errno) => {
+            errno::set(errno);
+            -1
+        }
+    }
+}
+
+/// wait(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wait(status: *mut c_int) -> pid_t {
+    match adopted::table() {
+        None => real!(WAIT: fn(*mut c_int), status),
+        // SAFETY: the caller's promise.
+        Some(table) => unsafe { wait_by_four(table, -1, status, 0, ptr::null_mut()) },
+    }
+}
+
+/// waitpid(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn waitpid(pid: pid_t, status: *mut c_int, options: c_int) -> pid_t {
+    match adopted::table() {
+        None => real!(WAITPID: fn(pid_t, *mut c_int, c_int), pid, status, options),
+        // SAFETY: the caller's promise.
+        Some(table) => unsafe { wait_by_four(table, pid, status, options, ptr::null_mut()) },
+    }
+}
+
+/// wait3(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wait3(status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t {
+    match adopted::table() {
+        None => real!(WAIT3: fn(*mut c_int, c_int, *mut rusage), status, options, usage),
+        // SAFETY: the caller's promise.
+        Some(table) => unsafe { wait_by_four(table, -1, status, options, usage) },
+    }
+}
+
+/// wait4(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wait4(
+    pid: pid_t,
+    status: *mut c_int,
+    options: c_int,
+    usage: *mut rusage,
+) -> pid_t {
+    match adopted::table() {
+        None => real!(
+            WAIT4: fn(pid_t, *mut c_int, c_int, *mut rusage),
+            pid,
+            status,
+            options,
+            usage
+        ),
+        // SAFETY: the caller's promise.
+        Some(table) => unsafe { wait_by_four(table, pid, status, options, usage) },
+    }
+}
+
+/// What `waitid` tells of a child.
+#[derive(Clone, Copy)]
+struct Told {
+    code: c_int,
+    pid: pid_t,
+    user: u32,
+    number: c_int,
+}
+
+impl Told {
+    fn of(end: &End) -> Self {
+        let info = sys::SignalInfo::of_child(end.pid, end.user, end.status, true);
+        Self {
+            code: info.code(),
+            pid: end.pid,
+            user: info.user(),
+            number: info.child_status(),
+        }
+    }
+
+    /// As the older functions would tell it; 0 where the child has stopped or goes on,
+    /// which looks like an exit, and has to be looked at first.
+    fn status(self) -> Option<c_int> {
+        match self.code {
+            libc::CLD_EXITED => Some((self.number & 0xff) << 8),
+            libc::CLD_KILLED => Some(self.number),
+            libc::CLD_DUMPED => Some(self.number | 0x80),
+            _ => None,
+        }
+    }
+}
+
+/// The words of a `siginfo_t` that the kernel writes, as it lays them out: signal, errno,
+/// code; process, user, status.
+const WRITTEN: [usize; 6] = [0, 1, 2, 4, 5, 6];
+
+/// Writes what the kernel does; all zero where nobody has ended.
+///
+/// # Safety
+/// `info` must be writable or null.
+unsafe fn write_info(info: *mut siginfo_t, told: Option<Told>) {
+    if info.is_null() {
+        return;
+    }
+    let values = told.map_or([0; 6], |told| {
+        [
+            libc::SIGCHLD,
+            0,
+            told.code,
+            told.pid,
+            told.user.cast_signed(),
+            told.number,
+        ]
+    });
+    for (index, value) in WRITTEN.into_iter().zip(values) {
+        // SAFETY: within the structure, by the caller's promise.
+        let word = unsafe { info.cast::<c_int>().add(index) };
+        // SAFETY: as above.
+        unsafe { word.write(value) };
+    }
+}
+
+/// Asks the kernel.
+fn real_waitid(
+    table: &Table,
+    kind: idtype_t,
+    id: id_t,
+    options: c_int,
+) -> Result<Option<Told>, c_int> {
+    // SAFETY: all-zero is a valid siginfo.
+    let mut info: siginfo_t = unsafe { mem::zeroed() };
+    let answer = real!(
+        WAITID: fn(idtype_t, id_t, *mut siginfo_t, c_int),
+        kind,
+        id,
+        &raw mut info,
+        options
+    );
+    if answer != 0 {
+        return Err(errno::get());
+    }
+    if info.si_signo != libc::SIGCHLD {
+        return Ok(None);
+    }
+    let told = Told {
+        code: info.si_code,
+        // SAFETY: a siginfo of SIGCHLD.
+        pid: unsafe { info.si_pid() },
+        // SAFETY: as above.
+        user: unsafe { info.si_uid() },
+        // SAFETY: as above.
+        number: unsafe { info.si_status() },
+    };
+    if options & libc::WNOWAIT == 0
+        && let Some(status) = told.status()
+    {
+        // What it has used is not told.
+        note(table, told.pid, status, &Usage::default());
+    }
+    Ok(Some(told))
+}
+
+/// Whom a waitid is for. `None` where that is the kernel's business.
+fn target_of_waitid(kind: idtype_t, id: id_t) -> Option<Target> {
+    let id = c_int::try_from(id).ok()?;
+    match kind {
+        libc::P_ALL => Some(Target::Any),
+        libc::P_PID => Some(Target::Child(id)),
+        libc::P_PGID if id == 0 => sys::group_of(0).ok().map(Target::Group),
+        libc::P_PGID => Some(Target::Group(id)),
+        libc::P_PIDFD => Some(Target::Handle(id)),
+        _ => None,
+    }
+}
+
+const OPTIONS_OF_WAITID: c_int =
+    OPTIONS_OF_WAIT4 | libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT;
+
+/// waitid(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn waitid(
+    kind: idtype_t,
+    id: id_t,
+    info: *mut siginfo_t,
+    options: c_int,
+) -> c_int {
+    let Some(table) = adopted::table() else {
+        return real!(
+            WAITID: fn(idtype_t, id_t, *mut siginfo_t, c_int),
+            kind,
+            id,
+            info,
+            options
+        );
+    };
+    let is_usual = options & !OPTIONS_OF_WAITID == 0
+        && options & libc::WEXITED != 0
+        && !wants_clones(options);
+    let target = target_of_waitid(kind, id).filter(|_| is_usual);
+    // A pidfd may say itself that nobody is to wait by it.
+    let by_descriptor = match target {
+        Some(Target::Handle(descriptor)) if pidfd::is_nonblocking(descriptor) => libc::WNOHANG,
+        _ => 0,
+    };
+    let mut real = |more| real_waitid(table, kind, id, options | more);
+    let answer = match target {
+        Some(target) => {
+            adopted::wait(table, target, options | by_descriptor, &mut real, Told::of)
+        }
+        None => real(0),
+    };
+    match answer {
+        Ok(None) if by_descriptor & !options != 0 => {
+            errno::set(libc::EAGAIN);
+            -1
+        }
+        Ok(told) => {
+            // SAFETY: the caller's promise.
+            unsafe { write_info(info, told) };
+            0
+        }
+        Err(errno) => {
+            errno::set(errno);
+            -1
+        }
+    }
+}
