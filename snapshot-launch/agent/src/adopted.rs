@@ -30,6 +30,12 @@ pub(crate) fn begin(descriptor: c_int) {
     sys::close(descriptor);
 }
 
+fn changes() -> u32 {
+    // SAFETY: as below.
+    let table = unsafe { TABLE.load(Ordering::Acquire).as_ref() };
+    table.map_or(0, Table::changes)
+}
+
 /// The table, where this is the live process and there is anybody in it.
 pub(crate) fn table() -> Option<&'static Table> {
     // SAFETY: null, or mapped for the rest of this process's life.
@@ -62,6 +68,7 @@ pub(crate) enum Target {
     Any,
     Child(c_int),
     Group(c_int),
+    OwnGroup,
     /// The process that a pidfd stands for.
     Handle(c_int),
 }
@@ -78,7 +85,7 @@ impl Target {
         match self {
             Self::Child(pid) => pidfd::has_process_ended(pid),
             Self::Handle(descriptor) => pidfd::has_ended(descriptor),
-            Self::Any | Self::Group(_) => false,
+            Self::Any | Self::Group(_) | Self::OwnGroup => false,
         }
     }
 
@@ -90,9 +97,11 @@ impl Target {
             Self::Child(pid) => child.pid == pid,
             // It may have left the group that it was in at the snapshot.
             Self::Group(group) => sys::group_of(child.pid).unwrap_or(child.group) == group,
+            Self::OwnGroup => {
+                sys::group_of(child.pid).ok().or(Some(child.group)) == sys::group_of(0).ok()
+            }
             Self::Handle(_) => handle.is_some_and(|handle| {
-                (child.handle != 0 && child.handle == handle.inode)
-                    || handle.pid == Some(child.pid)
+                (child.handle != 0 && child.handle == handle.inode) || handle.pid == Some(child.pid)
             }),
         }
     }
@@ -111,11 +120,16 @@ pub(crate) struct End {
 enum Found {
     Nobody,
     /// Some, none of which has ended.
-    Running(Place),
-    Ended(Place, End),
+    Running(&'static Table, Place),
+    Ended(&'static Table, Place, End),
 }
 
-fn find(table: &Table, target: Target) -> Found {
+/// Looks anew whether there is a table each time: a call may begin before the first
+/// snapshot, and end in a life that has adopted what it waits for.
+fn find(target: Target) -> Found {
+    let Some(table) = table() else {
+        return Found::Nobody;
+    };
     let handle = match target {
         Target::Handle(descriptor) => pidfd::named(descriptor),
         _ => None,
@@ -126,7 +140,7 @@ fn find(table: &Table, target: Target) -> Found {
             continue;
         }
         match table.state(place) {
-            State::Alive => found = Found::Running(place),
+            State::Alive => found = Found::Running(table, place),
             // Nobody waits for the children of a program that ignores them.
             State::Ended(_) if ignores_children() => {
                 table.release(place);
@@ -139,7 +153,7 @@ fn find(table: &Table, target: Target) -> Found {
                     status,
                     usage: table.usage(place),
                 };
-                return Found::Ended(place, end);
+                return Found::Ended(table, place, end);
             }
             State::Free | State::Lost => {}
         }
@@ -159,7 +173,6 @@ fn ignores_children() -> bool {
 /// where there are children but none has ended. `own` makes an answer of an adopted one.
 /// The answer is `None` where the caller did not want to wait.
 pub(crate) fn wait<T>(
-    table: &Table,
     target: Target,
     options: c_int,
     real: &mut dyn FnMut(c_int) -> Result<Option<T>, c_int>,
@@ -168,23 +181,24 @@ pub(crate) fn wait<T>(
     let is_nonblocking = options & libc::WNOHANG != 0;
     let mut nap_ns = SHORTEST_NAP_NS;
     loop {
-        let seen = table.changes();
-        let running = match find(table, target) {
-            Found::Ended(place, end) => {
+        // Before the look at the table: what changes after it wakes who sleeps below.
+        let seen = changes();
+        let (table, running) = match find(target) {
+            Found::Ended(table, place, end) => {
                 // Of two threads one gets it.
                 if options & libc::WNOWAIT != 0 || table.release(place) {
                     return Ok(Some(own(&end)));
                 }
                 continue;
             }
-            Found::Running(place) => place,
+            Found::Running(table, place) => (table, place),
             Found::Nobody => match real(0) {
                 // It has slept in the kernel since before a snapshot, and has woken in a
                 // process that has no children: they are adopted now.
-                Err(libc::ECHILD) if !matches!(find(table, target), Found::Nobody) => continue,
+                Err(libc::ECHILD) if !matches!(find(target), Found::Nobody) => continue,
                 // The signal is that of the child that is waited for. The kernel would have
                 // looked at the child first.
-                Err(libc::EINTR) if matches!(find(table, target), Found::Ended(..)) => continue,
+                Err(libc::EINTR) if matches!(find(target), Found::Ended(..)) => continue,
                 answer => return answer,
             },
         };
@@ -218,7 +232,7 @@ pub(crate) fn wait<T>(
                 if is_genuine { Err(errno) } else { Ok(()) }
             })
         };
-        if slept == Err(Errno(libc::EINTR)) && !matches!(find(table, target), Found::Ended(..)) {
+        if slept == Err(Errno(libc::EINTR)) && !matches!(find(target), Found::Ended(..)) {
             return Err(libc::EINTR);
         }
     }

@@ -1,10 +1,10 @@
 //! The functions by which a program waits for its children. They stand before libc's.
 //!
-//! As long as no snapshot has seen a child they hand on to libc, after one look at a word
-//! of memory. Otherwise they do two things more. What the program reaps of those children
-//! is written into the family table: should this branch be reverted, nobody else would
-//! ever know how they ended. And children that a revived process has adopted are answered
-//! for; see [`crate::adopted`].
+//! They call libc's, and do two things more where a snapshot has seen a child; whether one
+//! has is a look at one word of memory. What the program reaps of those children is
+//! written into the family table: should this branch be reverted, nobody else would ever
+//! know how they ended. And children that a revived process has adopted are answered for;
+//! see [`crate::adopted`].
 //!
 //! Limits: libc's `system` and `pclose` wait by a function inside of libc, and a direct
 //! system call is not seen either.
@@ -16,7 +16,7 @@ use core::mem;
 use core::ptr;
 
 use libc::{id_t, idtype_t, pid_t, rusage, siginfo_t};
-use snapshot_core::children::{Table, Usage};
+use snapshot_core::children::Usage;
 use snapshot_core::pidfd;
 use snapshot_core::sys;
 
@@ -24,16 +24,14 @@ use crate::adopted::{self, End, Target};
 use crate::dispositions::Real;
 use crate::errno;
 
-static WAIT: Real = Real::new(c"wait");
-static WAITPID: Real = Real::new(c"waitpid");
-static WAIT3: Real = Real::new(c"wait3");
+/// The others of the older kind call it inside of libc.
 static WAIT4: Real = Real::new(c"wait4");
 static WAITID: Real = Real::new(c"waitid");
 
 /// The table has come. libc's functions are looked up now: later that may be in a signal
 /// handler, or in a child of a process that holds the loader's lock.
 pub(crate) fn begin(table: c_int) {
-    for real in [&WAIT, &WAITPID, &WAIT3, &WAIT4, &WAITID] {
+    for real in [&WAIT4, &WAITID] {
         real.address();
     }
     adopted::begin(table);
@@ -76,16 +74,20 @@ impl Reaped {
     }
 }
 
-/// Writes down how a child has ended that this process has reaped.
-fn note(table: &Table, pid: pid_t, status: c_int, usage: &Usage) {
+/// Writes down how a child has ended that this process has reaped, if a snapshot has seen
+/// it.
+fn note(pid: pid_t, status: c_int, usage: &Usage) {
     let has_ended = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
-    if has_ended && let Some(place) = table.find_alive(pid) {
+    if has_ended
+        && let Some(table) = adopted::table()
+        && let Some(place) = table.find_alive(pid)
+    {
         table.end(place, status, usage);
     }
 }
 
 /// Asks the kernel.
-fn real_wait4(table: &Table, pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
+fn real_wait4(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
     let mut status = 0;
     let mut usage = Usage::default();
     let room: *mut rusage = (&raw mut usage).cast();
@@ -100,7 +102,7 @@ fn real_wait4(table: &Table, pid: pid_t, options: c_int) -> Result<Option<Reaped
         0 => Ok(None),
         -1 => Err(errno::get()),
         pid => {
-            note(table, pid, status, &usage);
+            note(pid, status, &usage);
             Ok(Some(Reaped { pid, status, usage }))
         }
     }
@@ -111,7 +113,7 @@ fn target_of_wait4(pid: pid_t) -> Option<Target> {
     match pid {
         pid_t::MIN => None,
         -1 => Some(Target::Any),
-        0 => sys::group_of(0).ok().map(Target::Group),
+        0 => Some(Target::OwnGroup),
         pid if pid < 0 => Some(Target::Group(-pid)),
         pid => Some(Target::Child(pid)),
     }
@@ -130,22 +132,21 @@ fn wants_clones(options: c_int) -> bool {
     options & (libc::__WALL | libc::__WCLONE) == libc::__WCLONE
 }
 
-/// What the four functions of the older kind do where there is a table.
+/// What the functions of the older kind do.
 ///
 /// # Safety
 /// `status` and `usage` must be writable or null.
 unsafe fn wait_by_four(
-    table: &Table,
     pid: pid_t,
     status: *mut c_int,
     options: c_int,
     usage: *mut rusage,
 ) -> pid_t {
-    let target = target_of_wait4(pid)
-        .filter(|_| options & !OPTIONS_OF_WAIT4 == 0 && !wants_clones(options));
-    let mut real = |more| real_wait4(table, pid, options | more);
+    let target =
+        target_of_wait4(pid).filter(|_| options & !OPTIONS_OF_WAIT4 == 0 && !wants_clones(options));
+    let mut real = |more| real_wait4(pid, options | more);
     let answer = match target {
-        Some(target) => adopted::wait(table, target, options, &mut real, Reaped::of),
+        Some(target) => adopted::wait(target, options, &mut real, Reaped::of),
         None => real(0),
     };
     match answer {
@@ -174,11 +175,8 @@ unsafe fn wait_by_four(
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wait(status: *mut c_int) -> pid_t {
-    match adopted::table() {
-        None => real!(WAIT: fn(*mut c_int), status),
-        // SAFETY: the caller's promise.
-        Some(table) => unsafe { wait_by_four(table, -1, status, 0, ptr::null_mut()) },
-    }
+    // SAFETY: the caller's promise.
+    unsafe { wait_by_four(-1, status, 0, ptr::null_mut()) }
 }
 
 /// waitpid(2)
@@ -187,11 +185,8 @@ pub unsafe extern "C" fn wait(status: *mut c_int) -> pid_t {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn waitpid(pid: pid_t, status: *mut c_int, options: c_int) -> pid_t {
-    match adopted::table() {
-        None => real!(WAITPID: fn(pid_t, *mut c_int, c_int), pid, status, options),
-        // SAFETY: the caller's promise.
-        Some(table) => unsafe { wait_by_four(table, pid, status, options, ptr::null_mut()) },
-    }
+    // SAFETY: the caller's promise.
+    unsafe { wait_by_four(pid, status, options, ptr::null_mut()) }
 }
 
 /// wait3(2)
@@ -200,11 +195,8 @@ pub unsafe extern "C" fn waitpid(pid: pid_t, status: *mut c_int, options: c_int)
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wait3(status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t {
-    match adopted::table() {
-        None => real!(WAIT3: fn(*mut c_int, c_int, *mut rusage), status, options, usage),
-        // SAFETY: the caller's promise.
-        Some(table) => unsafe { wait_by_four(table, -1, status, options, usage) },
-    }
+    // SAFETY: the caller's promise.
+    unsafe { wait_by_four(-1, status, options, usage) }
 }
 
 /// wait4(2)
@@ -218,17 +210,8 @@ pub unsafe extern "C" fn wait4(
     options: c_int,
     usage: *mut rusage,
 ) -> pid_t {
-    match adopted::table() {
-        None => real!(
-            WAIT4: fn(pid_t, *mut c_int, c_int, *mut rusage),
-            pid,
-            status,
-            options,
-            usage
-        ),
-        // SAFETY: the caller's promise.
-        Some(table) => unsafe { wait_by_four(table, pid, status, options, usage) },
-    }
+    // SAFETY: the caller's promise.
+    unsafe { wait_by_four(pid, status, options, usage) }
 }
 
 /// What `waitid` tells of a child.
@@ -294,12 +277,7 @@ unsafe fn write_info(info: *mut siginfo_t, told: Option<Told>) {
 }
 
 /// Asks the kernel.
-fn real_waitid(
-    table: &Table,
-    kind: idtype_t,
-    id: id_t,
-    options: c_int,
-) -> Result<Option<Told>, c_int> {
+fn real_waitid(kind: idtype_t, id: id_t, options: c_int) -> Result<Option<Told>, c_int> {
     // SAFETY: all-zero is a valid siginfo.
     let mut info: siginfo_t = unsafe { mem::zeroed() };
     let answer = real!(
@@ -328,7 +306,7 @@ fn real_waitid(
         && let Some(status) = told.status()
     {
         // What it has used is not told.
-        note(table, told.pid, status, &Usage::default());
+        note(told.pid, status, &Usage::default());
     }
     Ok(Some(told))
 }
@@ -339,15 +317,14 @@ fn target_of_waitid(kind: idtype_t, id: id_t) -> Option<Target> {
     match kind {
         libc::P_ALL => Some(Target::Any),
         libc::P_PID => Some(Target::Child(id)),
-        libc::P_PGID if id == 0 => sys::group_of(0).ok().map(Target::Group),
+        libc::P_PGID if id == 0 => Some(Target::OwnGroup),
         libc::P_PGID => Some(Target::Group(id)),
         libc::P_PIDFD => Some(Target::Handle(id)),
         _ => None,
     }
 }
 
-const OPTIONS_OF_WAITID: c_int =
-    OPTIONS_OF_WAIT4 | libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT;
+const OPTIONS_OF_WAITID: c_int = OPTIONS_OF_WAIT4 | libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT;
 
 /// waitid(2)
 ///
@@ -360,29 +337,21 @@ pub unsafe extern "C" fn waitid(
     info: *mut siginfo_t,
     options: c_int,
 ) -> c_int {
-    let Some(table) = adopted::table() else {
-        return real!(
-            WAITID: fn(idtype_t, id_t, *mut siginfo_t, c_int),
-            kind,
-            id,
-            info,
-            options
-        );
-    };
-    let is_usual = options & !OPTIONS_OF_WAITID == 0
-        && options & libc::WEXITED != 0
-        && !wants_clones(options);
+    let is_usual =
+        options & !OPTIONS_OF_WAITID == 0 && options & libc::WEXITED != 0 && !wants_clones(options);
     let target = target_of_waitid(kind, id).filter(|_| is_usual);
     // A pidfd may say itself that nobody is to wait by it.
     let by_descriptor = match target {
-        Some(Target::Handle(descriptor)) if pidfd::is_nonblocking(descriptor) => libc::WNOHANG,
+        Some(Target::Handle(descriptor))
+            if adopted::table().is_some() && pidfd::is_nonblocking(descriptor) =>
+        {
+            libc::WNOHANG
+        }
         _ => 0,
     };
-    let mut real = |more| real_waitid(table, kind, id, options | more);
+    let mut real = |more| real_waitid(kind, id, options | more);
     let answer = match target {
-        Some(target) => {
-            adopted::wait(table, target, options | by_descriptor, &mut real, Told::of)
-        }
+        Some(target) => adopted::wait(target, options | by_descriptor, &mut real, Told::of),
         None => real(0),
     };
     match answer {
