@@ -89,7 +89,6 @@ fn threads_that_come_and_go_are_no_obstacle() {
 
 #[test]
 fn children_that_come_and_go_are_no_obstacle() {
-    // No reverts: a revived process is not the parent of the children of that moment.
     let mut session = Launch::guest_in_c("children").piped();
     session.ask("advance");
     for count in 1..=TAKES {

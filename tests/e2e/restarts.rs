@@ -117,13 +117,9 @@ struct Guest {
 }
 
 impl Guest {
-    fn start(launch: Launch, without: &[&str]) -> Self {
+    fn start(launch: Launch) -> Self {
         let system_v = SystemV::new();
-        let mut launch = launch.args(system_v.arguments());
-        for name in without {
-            launch = launch.args(["--without", name]);
-        }
-        let mut session = launch.piped();
+        let mut session = launch.args(system_v.arguments()).piped();
         let answer = session.ask("ready");
         let numbers: Vec<u64> = answer
             .split(' ')
@@ -133,7 +129,7 @@ impl Guest {
             session.fail(&format!("a call does not block: {answer}"));
         };
         let rows = usize::try_from(rows).expect("not that many");
-        assert_eq!(rows, ROWS - without.len());
+        assert_eq!(rows, ROWS);
         Self {
             session,
             _system_v: system_v,
@@ -227,16 +223,12 @@ impl Guest {
 }
 
 fn live() -> Guest {
-    Guest::start(Launch::guest("restarts"), &[])
-}
-
-fn to_be_revived() -> Guest {
-    Guest::start(Launch::guest("restarts"), &[])
+    Guest::start(Launch::guest("restarts"))
 }
 
 #[test]
 fn the_table_is_right_without_the_tool() {
-    let mut guest = Guest::start(Launch::bare(binaries::guest("restarts")), &[]);
+    let mut guest = Guest::start(Launch::bare(binaries::guest("restarts")));
     guest.assert_settled();
     guest.assert_released();
 }
@@ -263,7 +255,7 @@ fn no_call_notices_five_takes() {
 
 #[test]
 fn no_call_notices_a_revert() {
-    let mut guest = to_be_revived();
+    let mut guest = live();
     guest.wait_for_age(AGE);
     guest.take_and_revert();
     guest.assert_settled();
@@ -272,7 +264,7 @@ fn no_call_notices_a_revert() {
 
 #[test]
 fn no_call_notices_three_reverts() {
-    let mut guest = to_be_revived();
+    let mut guest = live();
     for count in 1..=3 {
         guest.wait_for_age(Duration::from_millis(400) * count);
         guest.take_and_revert();
@@ -284,7 +276,7 @@ fn no_call_notices_three_reverts() {
 #[test]
 fn a_call_that_had_come_back_before_the_revert_comes_back_again() {
     // The branch sees every time limit pass, and the snapshot none of them.
-    let mut guest = to_be_revived();
+    let mut guest = live();
     guest.wait_for_age(AGE);
     let begin = Instant::now();
     guest.take();
@@ -370,7 +362,7 @@ fn a_due_signal_interrupts_other_calls() {
 
 #[test]
 fn a_due_signal_interrupts_without_the_tool() {
-    let mut guest = Guest::start(Launch::bare(binaries::guest("restarts")), &[]);
+    let mut guest = Guest::start(Launch::bare(binaries::guest("restarts")));
     let pid = guest.session.pid();
     for kind in [
         "sigsuspend",

@@ -1,8 +1,8 @@
 //! Guest: a thread in every blocking call there is. Each notes when its call began, what
 //! came back and after how long; the main thread obeys commands on stdin.
 //!
-//! `restarts SEMAPHORES EMPTY_QUEUE FULL_QUEUE [--without ROW]`: the System V objects are
-//! the starter's, who removes them, since the kernel never does.
+//! `restarts SEMAPHORES EMPTY_QUEUE FULL_QUEUE`: the System V objects are the starter's,
+//! who removes them, since the kernel never does.
 //!
 //! `ready` waits until every thread is blocked in its call, `settle` until every call with
 //! a time limit has come back, `release` lets the others go, `report` prints a line
@@ -1265,14 +1265,9 @@ fn look(mut condition: impl FnMut() -> bool) -> bool {
     false
 }
 
-fn start(given: &Given, without: &[String]) -> Vec<Running> {
-    let wanted = |row: &&Row| !without.iter().any(|name| name == row.name);
+fn start(given: &Given) -> Vec<Running> {
     // All objects, and the children, before the first thread.
-    let acts: Vec<(&'static Row, Act)> = ROWS
-        .iter()
-        .filter(wanted)
-        .map(|row| (row, (row.act)(given)))
-        .collect();
+    let acts: Vec<(&'static Row, Act)> = ROWS.iter().map(|row| (row, (row.act)(given))).collect();
     acts.into_iter()
         .map(|(row, act)| {
             let note: &'static Note = Box::leak(Box::default());
@@ -1405,9 +1400,8 @@ fn main() {
         empty_queue: id(),
         full_queue: id(),
     };
-    let without: Vec<String> = arguments.filter(|word| word != "--without").collect();
     interrupting(DUE);
-    let mut rows = start(&given, &without);
+    let mut rows = start(&given);
     for line in std::io::stdin().lines() {
         let line = line.expect("stdin is text");
         let words: Vec<&str> = line.split_whitespace().collect();

@@ -239,7 +239,8 @@ pub(crate) fn wait<T>(
 }
 
 /// How long to sleep between looks at the kernel's children and at the adopted ones, where
-/// there are both.
+/// there may be both. A signal that comes in the microseconds of a look interrupts nothing,
+/// as one that comes just before a wait.
 const SHORTEST_NAP_NS: u64 = 1_000_000;
 const LONGEST_NAP_NS: u64 = 20_000_000;
 
