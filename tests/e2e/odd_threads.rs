@@ -102,6 +102,27 @@ fn children_that_come_and_go_are_no_obstacle() {
     assert!(session.events_named("refused").is_empty());
 }
 
+/// Each thread is always about to start a child, to wait for one, or has just been told of
+/// its end.
+#[test]
+fn children_that_come_and_go_are_waited_for_after_a_revert() {
+    let mut session = Launch::guest_in_c("children").piped();
+    session.ask("advance");
+    for count in 1..=TAKES {
+        session.take();
+        if count % 3 == 0 {
+            session.ask("advance");
+        }
+        session.revert();
+        if count % KEPT == 0 {
+            session.ask("advance");
+        }
+    }
+    session.ask("advance");
+    assert!(session.events_named("refused").is_empty());
+    assert!(!session.stderr().contains("broken"), "{}", session.stderr());
+}
+
 #[test]
 fn a_thread_inside_vfork_refuses_and_is_named() {
     let mut session = Launch::guest_in_c("vfork").piped();
