@@ -1,7 +1,9 @@
 //! The program's own children across a revert: those that were there at the snapshot stay
 //! its children, however it waits for them; and the report names them.
 
-use snapshot_tests::{Event, Launch, PipedSession, Signal, binaries, outside, process};
+use std::time::Duration;
+
+use snapshot_tests::{Event, Launch, PipedSession, Seed, Signal, binaries, outside, process};
 
 /// The waits of the guest `kin` for one child, and those for any.
 const FOR_ONE: [&str; 6] = ["waitpid", "wait4", "waitid", "pidfd", "group", "pgid"];
@@ -15,6 +17,11 @@ fn kin() -> PipedSession {
 fn start(session: &mut PipedSession) -> i32 {
     let pid = session.ask("start group");
     pid.parse().expect("a process id")
+}
+
+fn first_number(answer: &str) -> i64 {
+    let word = answer.split(' ').next().unwrap_or_default();
+    word.parse().expect("a number")
 }
 
 /// The `pid`s of one list of an event.
@@ -219,6 +226,69 @@ fn the_signal_of_an_adopted_child_comes_once() {
     assert_eq!(session.ask("heard 2"), "2 of 1 with 4");
 }
 
+/// A thread waits for the signal. What the dead branch has got of it has not happened.
+#[test]
+fn the_signal_interrupts_who_waits_for_it() {
+    let mut session = kin();
+    session.ask("handle child");
+    session.ask("mask child");
+    session.ask("start");
+    session.ask("start");
+    session.ask("block suspend 0");
+    session.take();
+    session.ask("end 0 3");
+    assert_eq!(session.ask("blocked 0"), "EINTR");
+    session.command("revert", &["--keep"]);
+    session.next("reverted");
+    assert_eq!(session.ask("blocked 0"), "EINTR");
+    session.revert();
+    assert_eq!(session.ask("blocked 0"), "EINTR");
+    assert_eq!(session.ask("heard 1"), "1 of 0 with 3");
+    // And of one that it has adopted.
+    session.ask("block suspend 0");
+    session.ask("end 1 4");
+    assert_eq!(session.ask("blocked 1"), "EINTR");
+    assert_eq!(session.ask("heard 2"), "2 of 1 with 4");
+}
+
+/// Branch and child die at about the same moment, in any order: reaped by the dead branch,
+/// a zombie of it, or the supervisor's own by then.
+#[test]
+fn one_that_ends_during_the_revert_is_waited_for() {
+    let mut seed = Seed::new();
+    let mut session = kin();
+    session.ask("handle child");
+    for round in 0..40 {
+        let child = start(&mut session);
+        // Half of them with a thread that is in the middle of waiting for it.
+        let is_blocked = seed.below(2) == 0;
+        if is_blocked {
+            session.ask(&format!("block waitpid {round}"));
+        }
+        let before: i64 = first_number(&session.ask("heard 0"));
+        session.take();
+        let live = session.live_pid();
+        let mut victims = [child, live];
+        if seed.below(2) == 0 {
+            victims.reverse();
+        }
+        for victim in victims {
+            process::send(victim, Signal::SIGKILL);
+            seed.idle(Duration::from_millis(1));
+        }
+        session.next("reverted");
+        let end = format!("{round} signal 9");
+        if is_blocked {
+            let thread = session.ask("blocks");
+            assert_eq!(session.ask(&format!("blocked {thread}")), end);
+        } else {
+            assert_eq!(session.ask(&format!("wait waitpid {round}")), end);
+        }
+        let heard = session.ask(&format!("heard {}", before + 1));
+        assert_eq!(first_number(&heard), before + 1, "round {round}");
+    }
+}
+
 #[test]
 fn a_signalfd_tells_of_adopted_children() {
     let mut session = kin();
@@ -253,6 +323,7 @@ fn a_pidfd_that_is_ready_means_that_the_wait_is() {
         process::Process::look(child).is_some_and(|process| process.state == 'Z')
     });
     session.send("ready 0");
+    session.next_line("its pidfd is ready", |line| line == "polled");
     let futex = libc::SYS_futex.to_string();
     session.wait_until("the wait has begun, or is over", || {
         let call = std::fs::read_to_string(format!("/proc/{live}/syscall")).unwrap_or_default();

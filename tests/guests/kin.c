@@ -155,7 +155,12 @@ static void wait_once(struct wish *wish)
 		pid = waitpid(0, &status, options);
 	else if (is(wish->kind, "wait4"))
 		pid = wait4(child, &status, options, &usage);
-	else if (is(wish->kind, "raw"))
+	else if (is(wish->kind, "suspend")) {
+		/* Not a wait: for the signal of whichever ends. */
+		sigset_t none;
+		sigemptyset(&none);
+		pid = sigsuspend(&none);
+	} else if (is(wish->kind, "raw"))
 		pid = syscall(SYS_wait4, child, &status, options, NULL);
 	else {
 		pid = 0;
@@ -225,7 +230,8 @@ static int sleeps(struct wish *wish)
 	ssize_t length = read(fd, text, sizeof text - 1);
 	close(fd);
 	int call = length > 0 ? atoi(text) : 0;
-	return call == SYS_wait4 || call == SYS_waitid || call == SYS_futex;
+	return call == SYS_wait4 || call == SYS_waitid || call == SYS_futex ||
+	       call == SYS_rt_sigsuspend;
 }
 
 static void start_blocked(const char *line)
@@ -306,6 +312,8 @@ int main(int count, char **arguments)
 			answer("ok %s", wish.told);
 		} else if (strncmp(line, "block ", 6) == 0)
 			start_blocked(line);
+		else if (is(line, "blocks"))
+			answer("ok %d", blocks - 1);
 		else if (sscanf(line, "blocked %d", &number) == 1)
 			answer("ok %s", LOOK(blocked[number].done) ? blocked[number].told : "still");
 		else if (sscanf(line, "state %d", &number) == 1)
@@ -333,12 +341,13 @@ int main(int count, char **arguments)
 			answer("ok %d of %d with %d", heard, number_of(heard_pid), heard_status);
 		} else if (is(line, "heard code"))
 			answer("ok %d", heard_code == CLD_EXITED ? 1 : heard_code);
-		else if (is(line, "signalfd")) {
+		else if (is(line, "signalfd") || is(line, "mask child")) {
 			sigset_t set;
 			sigemptyset(&set);
 			sigaddset(&set, SIGCHLD);
 			sigprocmask(SIG_BLOCK, &set, NULL);
-			from_signals = signalfd(-1, &set, SFD_CLOEXEC);
+			if (is(line, "signalfd"))
+				from_signals = signalfd(-1, &set, SFD_CLOEXEC);
 			answer("ok");
 		} else if (is(line, "read signalfd")) {
 			struct signalfd_siginfo info;
@@ -355,6 +364,7 @@ int main(int count, char **arguments)
 			struct wish wish = { "waitpid", number, WNOHANG, "", 0, 0, 0 };
 			if (poll(&poll_it, 1, 20000) != 1)
 				answer("err not ready");
+			answer("polled");
 			wait_once(&wish);
 			answer("ok %s", wish.told);
 		} else if (is(line, "exec"))
