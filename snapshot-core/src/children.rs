@@ -219,18 +219,23 @@ impl Table {
             .store(u32::try_from(used).unwrap_or(0), Ordering::Release);
     }
 
-    /// Writes down how a child has ended, if nobody has yet. To be called by whoever has
-    /// reaped it.
-    pub fn end(&self, place: Place, status: i32, usage: &Usage) {
-        let entry = self.entry(place);
-        for (word, &used) in entry.usage.iter().zip(usage) {
+    /// Writes down what a child has used.
+    pub fn set_usage(&self, place: Place, usage: &Usage) {
+        for (word, &used) in self.entry(place).usage.iter().zip(usage) {
             word.store(used, Ordering::Relaxed);
         }
+    }
+
+    /// Writes down how a child has ended, if nobody has yet. To be called by its parent.
+    pub fn end(&self, place: Place, status: i32) {
         let ended = ENDED | (status.cast_unsigned() & 0xffff);
-        // Release: whoever sees the end sees what was used. Only one process can reap it.
-        let _ = entry
-            .state
-            .compare_exchange(ALIVE, ended, Ordering::Release, Ordering::Relaxed);
+        // Release: whoever sees the end sees what was used. Nobody says anything else.
+        let _ = self.entry(place).state.compare_exchange(
+            ALIVE,
+            ended,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
     }
 
     /// Gives a child up: it is gone, and nobody knows how it ended.
@@ -337,12 +342,13 @@ mod tests {
         assert_eq!(table.find_alive(7), Some(place));
         let mut usage = Usage::default();
         usage[4] = 5;
-        table.end(place, 3 << 8, &usage);
+        table.set_usage(place, &usage);
+        table.end(place, 3 << 8);
         assert_eq!(table.state(place), State::Ended(3 << 8));
         assert_eq!(table.usage(place), usage);
         // Its number may be another process's by now.
         assert_eq!(table.find_alive(7), None);
-        table.end(place, 0, &Usage::default());
+        table.end(place, 0);
         assert_eq!(table.state(place), State::Ended(3 << 8));
         table.remove(place);
         assert!(table.is_empty());

@@ -276,7 +276,7 @@ fn one_that_ends_during_the_revert_is_waited_for() {
             process::send(victim, Signal::SIGKILL);
             seed.idle(Duration::from_millis(1));
         }
-        session.next("reverted");
+        let reverted = session.next("reverted");
         let end = format!("{round} signal 9");
         if is_blocked {
             let thread = session.ask("blocks");
@@ -285,7 +285,13 @@ fn one_that_ends_during_the_revert_is_waited_for() {
             assert_eq!(session.ask(&format!("wait waitpid {round}")), end);
         }
         let heard = session.ask(&format!("heard {}", before + 1));
-        assert_eq!(first_number(&heard), before + 1, "round {round}");
+        let order = if victims[0] == child {
+            "child first"
+        } else {
+            "branch first"
+        };
+        let told = format!("round {round}, {order}, blocked: {is_blocked}, {reverted}");
+        assert_eq!(first_number(&heard), before + 1, "{told}");
     }
 }
 

@@ -1,10 +1,9 @@
 //! The functions by which a program waits for its children. They stand before libc's.
 //!
-//! They call libc's, and do two things more where a snapshot has seen a child; whether one
-//! has is a look at one word of memory. What the program reaps of those children is
-//! written into the family table: should this branch be reverted, nobody else would ever
-//! know how they ended. And children that a revived process has adopted are answered for;
-//! see [`crate::adopted`].
+//! They call libc's, and do two things more where a snapshot has seen a child. What the
+//! program reaps of those children is written into the family table: should this branch be
+//! reverted, nobody else would ever know how they ended. And children that a revived
+//! process has adopted are answered for; see [`crate::adopted`].
 //!
 //! Limits: libc's `system` and `pclose` wait by a function inside of libc, and a direct
 //! system call is not seen either.
@@ -16,13 +15,13 @@ use core::mem;
 use core::ptr;
 
 use libc::{id_t, idtype_t, pid_t, rusage, siginfo_t};
-use snapshot_core::children::Usage;
+use snapshot_core::children::{Place, Table, Usage};
 use snapshot_core::pidfd;
 use snapshot_core::sys;
 
 use crate::adopted::{self, End, Target};
 use crate::dispositions::Real;
-use crate::errno;
+use crate::{errno, session};
 
 /// The others of the older kind call it inside of libc.
 static WAIT4: Real = Real::new(c"wait4");
@@ -74,20 +73,57 @@ impl Reaped {
     }
 }
 
-/// Writes down how a child has ended that this process has reaped, if a snapshot has seen
-/// it.
-fn note(pid: pid_t, status: c_int, usage: &Usage) {
+/// Writes down how a child has ended, if a snapshot has seen it. Gives its place.
+fn note(pid: pid_t, status: c_int) -> Option<(&'static Table, Place)> {
     let has_ended = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
-    if has_ended
-        && let Some(table) = adopted::table()
-        && let Some(place) = table.find_alive(pid)
-    {
-        table.end(place, status, usage);
+    let table = adopted::table().filter(|_| has_ended)?;
+    let place = table.find_alive(pid)?;
+    table.end(place, status);
+    Some((table, place))
+}
+
+/// Whether a wait is to look at a child before it reaps it: what is reaped by a process
+/// that is killed before it can write it down is lost. As long as no snapshot has seen a
+/// child only a wait that blocks has to, since there may be one by its end.
+fn looks_first(options: c_int) -> bool {
+    options & libc::WNOWAIT == 0
+        && session::is_live()
+        && (options & libc::WNOHANG == 0 || adopted::table().is_some())
+}
+
+/// Asks the kernel, and notes the answer before the child is reaped.
+fn real_wait4(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
+    let ids = match pid {
+        pid_t::MIN => None,
+        -1 => Some((libc::P_ALL, 0)),
+        pid if pid <= 0 => Some((libc::P_PGID, pid.unsigned_abs())),
+        pid => Some((libc::P_PID, pid.unsigned_abs())),
+    };
+    let ids = ids.filter(|_| options & !OPTIONS_OF_WAIT4 == 0 && looks_first(options));
+    let Some((kind, id)) = ids else {
+        return reap(pid, options);
+    };
+    loop {
+        let Some(told) = libc_waitid(kind, id, options | libc::WEXITED | libc::WNOWAIT)? else {
+            return Ok(None);
+        };
+        let noted = told.status().and_then(|status| note(told.pid, status));
+        match reap(told.pid, options | libc::WNOHANG) {
+            // Another thread has reaped it.
+            Ok(None) | Err(libc::ECHILD) => {}
+            Ok(Some(reaped)) => {
+                if let Some((table, place)) = noted {
+                    table.set_usage(place, &reaped.usage);
+                }
+                return Ok(Some(reaped));
+            }
+            Err(errno) => return Err(errno),
+        }
     }
 }
 
-/// Asks the kernel.
-fn real_wait4(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
+/// Reaps. What has been reaped is noted here as well: a snapshot may have come in between.
+fn reap(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
     let mut status = 0;
     let mut usage = Usage::default();
     let room: *mut rusage = (&raw mut usage).cast();
@@ -102,7 +138,9 @@ fn real_wait4(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
         0 => Ok(None),
         -1 => Err(errno::get()),
         pid => {
-            note(pid, status, &usage);
+            if let Some((table, place)) = note(pid, status) {
+                table.set_usage(place, &usage);
+            }
             Ok(Some(Reaped { pid, status, usage }))
         }
     }
@@ -234,8 +272,14 @@ impl Told {
         }
     }
 
-    /// As the older functions would tell it; 0 where the child has stopped or goes on,
-    /// which looks like an exit, and has to be looked at first.
+    /// Writes it down. What the child has used is not told.
+    fn note(self) {
+        if let Some(status) = self.status() {
+            note(self.pid, status);
+        }
+    }
+
+    /// As the older functions would tell it, if it has ended.
     fn status(self) -> Option<c_int> {
         match self.code {
             libc::CLD_EXITED => Some((self.number & 0xff) << 8),
@@ -276,8 +320,35 @@ unsafe fn write_info(info: *mut siginfo_t, told: Option<Told>) {
     }
 }
 
-/// Asks the kernel.
+/// Asks the kernel, and notes the answer before the child is reaped.
 fn real_waitid(kind: idtype_t, id: id_t, options: c_int) -> Result<Option<Told>, c_int> {
+    if !looks_first(options) || options & libc::WEXITED == 0 {
+        let told = libc_waitid(kind, id, options)?;
+        if let Some(told) = told.filter(|_| options & libc::WNOWAIT == 0) {
+            told.note();
+        }
+        return Ok(told);
+    }
+    loop {
+        let Some(told) = libc_waitid(kind, id, options | libc::WNOWAIT)? else {
+            return Ok(None);
+        };
+        told.note();
+        let only = told.pid.unsigned_abs();
+        match libc_waitid(libc::P_PID, only, options | libc::WNOHANG) {
+            // Another thread has reaped it.
+            Ok(None) | Err(libc::ECHILD) => {}
+            Ok(Some(told)) => {
+                told.note();
+                return Ok(Some(told));
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// libc's function.
+fn libc_waitid(kind: idtype_t, id: id_t, options: c_int) -> Result<Option<Told>, c_int> {
     // SAFETY: all-zero is a valid siginfo.
     let mut info: siginfo_t = unsafe { mem::zeroed() };
     let answer = real!(
@@ -293,7 +364,7 @@ fn real_waitid(kind: idtype_t, id: id_t, options: c_int) -> Result<Option<Told>,
     if info.si_signo != libc::SIGCHLD {
         return Ok(None);
     }
-    let told = Told {
+    Ok(Some(Told {
         code: info.si_code,
         // SAFETY: a siginfo of SIGCHLD.
         pid: unsafe { info.si_pid() },
@@ -301,14 +372,7 @@ fn real_waitid(kind: idtype_t, id: id_t, options: c_int) -> Result<Option<Told>,
         user: unsafe { info.si_uid() },
         // SAFETY: as above.
         number: unsafe { info.si_status() },
-    };
-    if options & libc::WNOWAIT == 0
-        && let Some(status) = told.status()
-    {
-        // What it has used is not told.
-        note(told.pid, status, &Usage::default());
-    }
-    Ok(Some(told))
+    }))
 }
 
 /// Whom a waitid is for. `None` where that is the kernel's business.

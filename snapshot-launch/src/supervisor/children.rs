@@ -97,16 +97,13 @@ impl Children {
     /// gone already.
     fn enter(&mut self, pid: i32) -> Option<Place> {
         let process = Process::of(pid)?;
-        let before = self
-            .known
-            .iter()
-            .find(|known| known.process.pid == pid && self.table.state(known.place) == State::Alive)
-            .map(|known| (known.place, known.process.is(process)));
-        match before {
-            Some((place, true)) => return Some(place),
-            // Somebody has reaped that one without our knowing, and its number is another's.
-            Some((place, false)) => self.table.lose(place),
-            None => {}
+        // Ended ones too: the program may be about to reap it.
+        if let Some(known) = self.known.iter().find(|known| known.process.is(process)) {
+            return Some(known.place);
+        }
+        // Somebody has reaped that one without our knowing, and its number is another's.
+        if let Some(place) = self.table.find_alive(pid) {
+            self.table.lose(place);
         }
         let place = self.table.enter(Child {
             pid,
@@ -209,20 +206,24 @@ impl Supervisor {
     pub(super) fn child_ended(&mut self, pid: i32, status: i32, usage: &Usage) {
         let table = self.children.table;
         if let Some(place) = table.find_alive(pid) {
-            table.end(place, status, usage);
+            // Once it has ended it may be waited for before we have looked.
+            let is_adopted = table.is_adopted(place);
+            table.set_usage(place, usage);
+            table.end(place, status);
+            if is_adopted {
+                self.tell_of_end(place);
+            }
             table.wake(place);
-            self.tell_of_end(place);
         }
     }
 
-    /// Sends the live process the SIGCHLD of a child that it has adopted, unless the agent
-    /// has. The kernel lets nobody say of another process's child that it has exited
+    /// Sends the live process the SIGCHLD of a child that it has adopted, if that has ended
+    /// and the agent has not sent it. The kernel lets nobody say of another process's child that it has exited
     /// (`si_code` CLD_EXITED): such a code is the kernel's own. So it says that a process
     /// has queued it, and the rest is where the kernel has it.
     fn tell_of_end(&self, place: Place) {
         let table = self.children.table;
         if self.live.is_alive
-            && table.is_adopted(place)
             && let State::Ended(status) = table.state(place)
             && table.is_to_be_told(place)
         {
