@@ -25,6 +25,7 @@ use snapshot_core::sys::{self, SignalInfo};
 use super::family::{self, Process};
 use super::state::Supervisor;
 use crate::event::{EndedChild, KeptChild};
+use crate::outside::Outside;
 
 /// What the supervisor knows of the children that snapshots have seen.
 pub(crate) struct Children {
@@ -40,6 +41,8 @@ pub(crate) struct Children {
 struct Known {
     place: Place,
     process: Process,
+    /// Its number as everybody outside sees it.
+    outer_pid: i32,
     name: String,
 }
 
@@ -95,7 +98,7 @@ impl Children {
 
     /// The place of a child of the live process. `None` where there is no room, or it is
     /// gone already.
-    fn enter(&mut self, pid: i32) -> Option<Place> {
+    fn enter(&mut self, pid: i32, outside: &Outside) -> Option<Place> {
         let process = Process::of(pid)?;
         // Ended ones too: the program may be about to reap it.
         if let Some(known) = self.known.iter().find(|known| known.process.is(process)) {
@@ -114,6 +117,7 @@ impl Children {
         self.known.push(Known {
             place,
             process,
+            outer_pid: outside.number_of(pid),
             name: family::name_of(pid),
         });
         Some(place)
@@ -147,7 +151,7 @@ impl Children {
                     // It may have become another program since.
                     let name = Some(family::name_of(pid)).filter(|name| !name.is_empty());
                     kept.push(KeptChild {
-                        pid,
+                        pid: known.outer_pid,
                         name: name.unwrap_or_else(|| known.name.clone()),
                     });
                     continue;
@@ -159,7 +163,7 @@ impl Children {
                 State::Free | State::Lost => (None, None),
             };
             ended.push(EndedChild {
-                pid,
+                pid: known.outer_pid,
                 name: known.name.clone(),
                 code,
                 signal,
@@ -180,7 +184,11 @@ impl Supervisor {
             .collect();
         self.children.forget_all_but(&named);
         let mut places: Vec<Place> = self.children.table.adopted().collect();
-        places.extend(own.iter().filter_map(|&pid| self.children.enter(pid)));
+        let outside = &self.outside;
+        places.extend(
+            own.iter()
+                .filter_map(|&pid| self.children.enter(pid, outside)),
+        );
         if own.len() > CAPACITY {
             self.note(format!(
                 "the program has more than {CAPACITY} children: after a revert it can't wait for the rest of them"
