@@ -13,10 +13,11 @@ fn kin() -> PipedSession {
     Launch::guest_in_c("kin").piped()
 }
 
-/// One that has a process group of its own is found by every wait for one.
+/// One that has a process group of its own is found by every wait for one. Its number as
+/// it is outside of the session.
 fn start(session: &mut PipedSession) -> i32 {
     let pid = session.ask("start group");
-    pid.parse().expect("a process id")
+    session.outside(pid.parse().expect("a process id"))
 }
 
 fn first_number(answer: &str) -> i64 {

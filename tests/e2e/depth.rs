@@ -61,7 +61,7 @@ fn where_no_descriptor_is_left_a_take_is_refused_and_a_revert_is_whole() {
     let mut session = limited(64, 64);
     let spawn = |session: &mut PipedSession| -> i32 {
         let pid = session.ask("spawn sleep 1000");
-        pid.parse().expect("the child's pid")
+        session.outside(pid.parse().expect("the child's pid"))
     };
     let older = spawn(&mut session);
     let mut depth = 0;
