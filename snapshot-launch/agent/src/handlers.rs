@@ -108,7 +108,6 @@ struct Requests {
 /// Little of the stack is used until it is this thread's turn: it may be an alternate
 /// one, with a handler of the program on it already.
 fn answer_requests(requests: &mut Requests) -> bool {
-    let life = turn::life();
     let mut has_answered = false;
     while turn::try_begin() {
         has_answered = true;
@@ -119,8 +118,10 @@ fn answer_requests(requests: &mut Requests) -> bool {
         // One may have come between the last look and the line above. Sequentially
         // consistent with the counting above: either this thread sees it, or the one that
         // has counted it finds the turn free.
+        // In a new life too: what is counted there has come since, while the turn was still
+        // taken, and who has counted it has left it to this thread.
         let is_done = SIGNALS.load(Ordering::SeqCst) == 0 && REQUEST.load(Ordering::SeqCst) == 0;
-        if is_done || life != turn::life() {
+        if is_done {
             break;
         }
     }
