@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::dir::Dir;
 use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
@@ -33,6 +34,41 @@ impl Outside {
             Some(proc) => look_up(proc, pid).unwrap_or(0),
         }
     }
+
+    /// The number by which a thread is known outside, of the process that is known there by
+    /// `process`; 0 where it is gone.
+    pub(crate) fn number_of_thread(&self, process: i32, thread: i32) -> i32 {
+        match &self.proc {
+            None => thread,
+            Some(proc) => look_for_thread(proc, process, thread).unwrap_or(0),
+        }
+    }
+}
+
+/// Opens a path of that `/proc`.
+fn open_in(proc: &OwnedFd, path: &str) -> Option<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    openat(proc.as_fd(), path, flags, Mode::empty())
+        .ok()
+        .map(File::from)
+}
+
+/// A thread can't be opened by its id on every kernel: it is looked for among the others.
+fn look_for_thread(proc: &OwnedFd, process: i32, thread: i32) -> Option<i32> {
+    let tasks = open_in(proc, &format!("{process}/task"))?;
+    let tasks = Dir::from_fd(OwnedFd::from(tasks)).ok()?;
+    tasks
+        .into_iter()
+        .filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok())
+        .find(|number: &i32| {
+            let mut status = String::new();
+            let path = format!("{process}/task/{number}/status");
+            open_in(proc, &path)
+                .and_then(|mut file| file.read_to_string(&mut status).ok())
+                .and_then(|_| status.lines().find_map(|line| line.strip_prefix("NSpid:")))
+                .and_then(|numbers| numbers.split_whitespace().next_back())
+                == Some(thread.to_string().as_str())
+        })
 }
 
 /// The kernel tells of an open process by which number the `/proc` that is asked knows it.
@@ -43,10 +79,8 @@ fn look_up(proc: &OwnedFd, pid: i32) -> Option<i32> {
     // SAFETY: the kernel has just made it for us alone.
     let opened = unsafe { OwnedFd::from_raw_fd(opened) };
     let path = format!("self/fdinfo/{}", opened.as_raw_fd());
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-    let file = openat(proc.as_fd(), path.as_str(), flags, Mode::empty()).ok()?;
     let mut text = String::new();
-    File::from(file).read_to_string(&mut text).ok()?;
+    open_in(proc, &path)?.read_to_string(&mut text).ok()?;
     text.lines()
         .find_map(|line| line.strip_prefix("Pid:"))
         .and_then(|number| number.trim().parse().ok())
@@ -67,7 +101,10 @@ mod tests {
         )
         .expect("/proc is there");
         let own = nix::unistd::getpid().as_raw();
-        assert_eq!(Outside::through(proc).number_of(own), own);
+        let outside = Outside::through(proc);
+        assert_eq!(outside.number_of(own), own);
+        let thread = nix::unistd::gettid().as_raw();
+        assert_eq!(outside.number_of_thread(own, thread), thread);
         assert_eq!(Outside::default().number_of(own), own);
     }
 }

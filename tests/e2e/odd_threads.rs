@@ -135,7 +135,14 @@ fn a_thread_inside_vfork_refuses_and_is_named() {
         });
         assert_eq!(refused.name(), "refused", "{refused}");
         assert_eq!(refused.text("kind"), "thread", "{refused}");
-        for named in [thread.as_str(), "forker"] {
+        // By the number that it has outside.
+        let inner: i32 = thread.parse().expect("a thread's id");
+        let outside = process::thread_ids(session.live_pid())
+            .into_iter()
+            .find(|&thread| process::inside(thread) == Some(inner))
+            .expect("it is there")
+            .to_string();
+        for named in [outside.as_str(), "forker"] {
             assert!(refused.text("why").contains(named), "{named} in {refused}");
         }
         assert!(!refused.text("help").is_empty(), "{refused}");

@@ -74,7 +74,7 @@ pub fn status(pid: i32, field: &str) -> Option<String> {
         .map(|value| value.trim().to_owned())
 }
 
-/// By which number a process knows itself, in whatever namespace it is.
+/// By which number a process, or a thread, knows itself, in whatever namespace it is.
 pub fn inside(pid: i32) -> Option<i32> {
     status(pid, "NSpid")?
         .split_whitespace()

@@ -165,7 +165,11 @@ impl Supervisor {
             Heard::Message(FromAgent::Running(running)) if taking.complete => {
                 self.report_take(running.at_ns);
             }
-            Heard::Message(FromAgent::Hindered(obstacle)) => {
+            Heard::Message(FromAgent::Hindered(mut obstacle)) => {
+                if let Obstacle::Unparked(thread) = &mut obstacle {
+                    let outer_pid = self.live.outer_pid;
+                    thread.tid = self.outside.number_of_thread(outer_pid, thread.tid);
+                }
                 let (kind, why, help) = explain(obstacle);
                 self.abandon_take(kind, &why, help);
             }
