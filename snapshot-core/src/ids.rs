@@ -27,9 +27,11 @@ use crate::sys::{self, CloneArguments, Errno};
 /// Whether this process has got its own id back, and its threads may have theirs.
 static CHOSEN: AtomicBool = AtomicBool::new(false);
 
-/// A number is free a little after its last owner has been reaped, and not at all while a
-/// process group or a session has it.
-const PATIENCE_NS: u64 = 50_000_000;
+/// A number is free a little after its last owner has been reaped; on a machine with much to
+/// do that may be held up.
+const PATIENCE_NS: u64 = 1_000_000_000;
+/// It is not free at all while a process group has it.
+const GROUP_PATIENCE_NS: u64 = 5_000_000;
 /// The same for the number outside, which anybody may have taken meanwhile.
 const OUTER_PATIENCE_NS: u64 = 2_000_000;
 const GLANCE_NS: u64 = 100_000;
@@ -79,7 +81,12 @@ pub(crate) unsafe fn take_over(pid: i32, outer_pid: i32) -> Result<(), Errno> {
             return Ok(());
         }
     }
-    with_patience(begun_ns + PATIENCE_NS, || {
+    let patience_ns = if sys::has_group(pid) {
+        GROUP_PATIENCE_NS
+    } else {
+        PATIENCE_NS
+    };
+    with_patience(begun_ns + patience_ns, || {
         // SAFETY: the caller's promise.
         unsafe { become_one(&[pid]) }
     })?;

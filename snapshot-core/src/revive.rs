@@ -56,8 +56,9 @@ static INHERITED: Inherited = Inherited(UnsafeCell::new(None));
 /// How long to try again where the system has no room for a thread: those of the dead
 /// branch may still be counted.
 const PATIENCE_NS: u64 = 5_000_000_000;
-/// How long to wait for a thread's number.
-const ID_PATIENCE_NS: u64 = 20_000_000;
+/// How long to wait for a thread's number: on a machine with much to do the dead one may be
+/// held up just before it gives it back.
+const ID_PATIENCE_NS: u64 = 2_000_000_000;
 
 /// How it went.
 pub(crate) struct Recreated {
@@ -178,6 +179,7 @@ fn make(slot: &'static Slot, deadline_ns: u64) -> Result<(), Errno> {
                 begun_ns = now_ns;
             }
             if errno != Errno(libc::EEXIST) || now_ns >= begun_ns + ID_PATIENCE_NS {
+                arguments.set_tid = 0;
                 arguments.set_tid_size = 0;
             } else {
                 sys::pause_ns(100_000);

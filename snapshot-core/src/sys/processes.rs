@@ -255,6 +255,11 @@ pub(crate) fn group_and_session() -> (i32, i32) {
     (of(libc::SYS_getpgid), of(libc::SYS_getsid))
 }
 
+/// kill(2) with signal 0: whether there is a process group of this number.
+pub(crate) fn has_group(group: i32) -> bool {
+    plain(libc::SYS_kill, [arg(-group), 0]) != Err(Errno(libc::ESRCH))
+}
+
 /// setpgid(2): a process group of its own.
 pub(crate) fn begin_group() {
     let _ = plain(libc::SYS_setpgid, [0, 0]);

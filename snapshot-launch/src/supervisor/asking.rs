@@ -215,7 +215,7 @@ fn every_thread_blocks(pid: i32, trigger: i32) -> bool {
 }
 
 /// Whether a child of ours has ended.
-pub(super) fn waits_to_be_reaped(pid: i32) -> bool {
+fn waits_to_be_reaped(pid: i32) -> bool {
     let Ok(id) = libc::id_t::try_from(pid) else {
         return false;
     };

@@ -1,38 +1,42 @@
 //! Who has ended, and whom that concerns.
 #![expect(unsafe_code, reason = "reaps processes whatever signal ended them")]
 
-use nix::errno::Errno;
 use nix::libc;
 use snapshot_core::children::Usage;
 use snapshot_core::wire::Ended;
 
-use super::asking::waits_to_be_reaped;
 use super::state::{Phase, Supervisor};
 use crate::channel::ToLauncher;
 use crate::event::Event;
+
+/// A child that has ended or was stopped, whatever signal it ends with. It stays to be
+/// reaped.
+fn next_to_reap() -> Option<i32> {
+    // SAFETY: all-zero is a valid siginfo.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: waitid writes one siginfo, a live local.
+    let answer = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) };
+    // SAFETY: all-zero where there is none, else a child's.
+    let pid = unsafe { info.si_pid() };
+    (answer == 0 && pid > 0).then_some(pid)
+}
 
 impl Supervisor {
     /// Reaps whatever has ended, and says so to whom it concerns.
     pub(super) fn reap(&mut self) {
         self.keep_pending_trigger();
-        loop {
-            // While it still has its number outside.
-            if let Some(pid) = self.woken_pid()
-                && waits_to_be_reaped(pid)
-            {
-                self.hear_last_words_of_woken();
-            }
+        while let Some(pid) = next_to_reap() {
+            // What it has said before its end comes first: which process it is, and that it
+            // runs. And until it is reaped it still has its number outside.
+            self.hear_woken_link();
             let mut status = 0;
             let mut usage = Usage::default();
             let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL;
             let room = (&raw mut usage).cast();
             // SAFETY: wait4 writes one status and one `rusage`, live locals of that size.
-            let pid = unsafe { libc::wait4(-1, &raw mut status, flags, room) };
-            if pid <= 0 {
-                if pid < 0 && Errno::last() == Errno::EINTR {
-                    continue;
-                }
-                return;
+            if unsafe { libc::wait4(pid, &raw mut status, flags, room) } != pid {
+                continue;
             }
             if libc::WIFSTOPPED(status) {
                 if pid == self.live.pid {

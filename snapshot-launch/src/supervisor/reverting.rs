@@ -335,21 +335,21 @@ impl Supervisor {
         }
     }
 
+    /// All that the woken copy has said by now, if there is one.
+    pub(crate) fn hear_woken_link(&mut self) {
+        while let Phase::Reverting(reverting) = &self.phase
+            && matches!(reverting.stage, Stage::Waking { .. })
+            && let Some(snapshot) = self.timeline.get(reverting.target)
+            && let Heard::Message(message) = snapshot.link.hear()
+        {
+            self.hear_woken(message);
+        }
+    }
+
     /// The woken copy has ended: what it has said before that is still to be heard, and
     /// the copy that it left behind, if it did, will speak in a moment.
     pub(crate) fn hear_last_words_of_woken(&mut self) {
-        loop {
-            let Phase::Reverting(reverting) = &self.phase else {
-                return;
-            };
-            let Some(snapshot) = self.timeline.get(reverting.target) else {
-                return;
-            };
-            match snapshot.link.hear() {
-                Heard::Message(message) => self.hear_woken(message),
-                Heard::Nothing | Heard::Closed => break,
-            }
-        }
+        self.hear_woken_link();
         let deadline = now_ns() + PATIENCE_NS;
         while let Phase::Reverting(reverting) = &self.phase
             && let Stage::Waking {
