@@ -22,9 +22,6 @@ const BETWEEN_PRESSES: Duration = Duration::from_millis(250);
 /// How long a branch is left alone at most.
 const IDLE: Duration = Duration::from_millis(15);
 
-/// How far the guest gets until it has answered, on a machine that is busy.
-const MEANWHILE: u64 = 50;
-
 /// What the guest's memory may grow to, however often it was reverted.
 const MOST_RSS_KB: u64 = 64 << 10;
 
@@ -50,6 +47,8 @@ impl Alive {
 struct Level {
     id: i64,
     counts: std::ops::RangeInclusive<u64>,
+    /// The last mark that the guest had seen.
+    mark: String,
 }
 
 struct Storm {
@@ -61,6 +60,8 @@ struct Storm {
     levels: Vec<Level>,
     count: u64,
     marks: u64,
+    /// The last one that the guest has seen, which it tells with the next.
+    last_mark: String,
     pressed: Option<Instant>,
 }
 
@@ -79,6 +80,7 @@ impl Storm {
             levels: Vec::new(),
             count: 0,
             marks: 0,
+            last_mark: "none".to_owned(),
             pressed: None,
         };
         storm.see_alive();
@@ -114,7 +116,9 @@ impl Storm {
         let line = self
             .session
             .next_line(&mark, |line| line.starts_with(&mark));
-        let count = &line[mark.len()..];
+        let (count, former) = line[mark.len()..].split_once(' ').expect("two words");
+        assert_eq!(former, self.last_mark, "{line}");
+        self.last_mark = mark.trim_end().replace(' ', "-");
         count.parse().expect("the guest answers with a number")
     }
 
@@ -130,11 +134,13 @@ impl Storm {
         let threads = taken.number("threads");
         assert!(threads > 20, "{taken}");
         let before = self.count;
+        let mark = self.last_mark.clone();
         // The question goes out after the snapshot, so the answer is not from before it.
         let after = self.mark();
         self.levels.push(Level {
             id: taken.number("id"),
             counts: before..=after + 1,
+            mark,
         });
     }
 
@@ -169,15 +175,17 @@ impl Storm {
         assert_eq!(reverted.number("id"), level.id, "{reverted}");
         self.live = reverted.pid("live_pid");
         assert_eq!(reverted.flag("same_ids"), self.same_ids, "{reverted}");
-        let mut counts = level.counts.clone();
+        self.last_mark.clone_from(&level.mark);
         if self.same_ids {
-            // The answer is the revived one's, and so is what follows it. Meanwhile it has
-            // gone on.
-            self.mark();
-            counts = *counts.start()..=counts.end() + MEANWHILE;
+            // The answer is the revived one's, which has not seen what the branch has; and so
+            // is what follows it.
+            self.count = self.mark();
+            assert!(self.count >= *level.counts.start(), "{level:?}");
+            self.see_alive();
+            return;
         }
         self.see_alive();
-        if !counts.contains(&self.count) {
+        if !level.counts.contains(&self.count) {
             let count = self.count;
             self.session.fail(&format!("{count} is not from {level:?}"));
         }

@@ -5,7 +5,7 @@
 //!
 //! It prints `alive N PID` whenever *every* worker has got on since the last such line, so
 //! one that is stuck stops the line. What is broken ends the program with status 70.
-//! On stdin, `mark TEXT` is answered by `mark TEXT N`, and `calm` ends what comes and goes
+//! On stdin, `mark TEXT` is answered by `mark TEXT N FORMER`, with the mark before it, and `calm` ends what comes and goes
 //! and is answered by `ok THREADS`, the number that is left.
 #![expect(unsafe_code, reason = "a broken program ends at once")]
 
@@ -114,6 +114,7 @@ fn main() {
     let names = crew.names;
     let workers = names.len();
     thread::spawn(move || live(&names));
+    let mut former = "none".to_owned();
     for line in std::io::stdin().lines() {
         let line = line.expect("stdin is text");
         if line == "calm" {
@@ -121,7 +122,8 @@ fn main() {
             // The workers, this thread and the one that says who is alive.
             println!("ok {}", workers + 2);
         } else {
-            println!("{line} {}", ALIVE.load(Ordering::SeqCst));
+            println!("{line} {} {former}", ALIVE.load(Ordering::SeqCst));
+            former = line.replace(' ', "-");
         }
     }
 }

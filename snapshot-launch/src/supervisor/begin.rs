@@ -107,16 +107,7 @@ fn begin(
     );
     let switchboard = Switchboard::open(&address)?;
     let children = Children::new()?;
-    let live = spawn::program(
-        &config.program,
-        &config.agent,
-        &address,
-        config.trigger,
-        config.streams.as_ref(),
-        anchor,
-        &outside,
-        Limits::raise()?,
-    )?;
+    let live = spawn::program(&config, &address, anchor, &outside, Limits::raise()?)?;
     // Whoever reads the program's output must see its end when the program has ended.
     let nothing = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     dup2_stdin(&nothing)?;

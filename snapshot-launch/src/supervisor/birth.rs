@@ -2,8 +2,9 @@
 //! the same as outside, where that can be had. What the program writes down of itself, in a
 //! log or a pid file, is then true for everybody.
 //!
-//! Root may choose both numbers. Anybody else may choose the inner one alone, and so bets on
-//! the next outer one, which the kernel gives out in turn.
+//! The outer number is the kernel's to give, in turn, so that none is used again soon after
+//! its last owner's end: somebody may still mean that one. So the inner one is chosen, as a
+//! bet on the next outer one.
 #![expect(unsafe_code, reason = "forks")]
 
 use std::fs::File;
@@ -16,7 +17,7 @@ use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, geteuid, getpid, pipe2};
+use nix::unistd::{Pid, getpid, pipe2};
 use snapshot_core::sys::{self, Side};
 
 use crate::outside::Outside;
@@ -34,9 +35,7 @@ pub(super) fn start(command: &mut Command, outside: &Outside) -> io::Result<i32>
         if !outside.is_another() {
             break;
         }
-        let ids = [next, next];
-        let chosen = if geteuid().is_root() { 2 } else { 1 };
-        match Newborn::make(command, &ids[..chosen]) {
+        match Newborn::make(command, &[next]) {
             Ok(newborn) => {
                 let number = outside.number_of(newborn.pid);
                 if number == newborn.pid {

@@ -17,6 +17,7 @@ use snapshot_core::sys::{self, SignalSet};
 
 use super::birth;
 use super::descriptors::Limits;
+use super::state::Config;
 use crate::huge_pages::Settings;
 use crate::namespaces;
 use crate::outside::Outside;
@@ -90,15 +91,19 @@ fn agent_fd(limits: Limits) -> RawFd {
 /// # Errors
 /// What the exec failed with.
 pub(crate) fn program(
-    program: &Program,
-    agent: &OwnedFd,
+    config: &Config,
     address: &str,
-    trigger: i32,
-    streams: Option<&Streams>,
     group: Option<Pid>,
     outside: &Outside,
     limits: Limits,
 ) -> io::Result<i32> {
+    let Config {
+        program,
+        agent,
+        streams,
+        trigger,
+        ..
+    } = config;
     let mut command = Command::new(&program.path);
     command.arg0(&program.called).args(&program.args);
     if let Some(directory) = &program.directory {
@@ -143,7 +148,7 @@ pub(crate) fn program(
     let agent = agent.as_raw_fd();
     let has_own_user = outside.is_another() && !geteuid().is_root();
     // Until the agent's handlers are in place the trigger waits.
-    let mask = program.mask.with(SignalSet::only(trigger));
+    let mask = program.mask.with(SignalSet::only(*trigger));
     let before_exec = move || {
         prctl::set_pdeathsig(Signal::SIGKILL)?;
         if getppid() != supervisor {
