@@ -11,6 +11,7 @@ use std::{fs, io};
 
 use nix::unistd::{Gid, Uid, chown, geteuid};
 
+use crate::deadline;
 use crate::place::Place;
 
 /// The ids of the user, and of a group beside its own.
@@ -26,10 +27,13 @@ pub(crate) fn give<const N: usize>(place: &Place, programs: [&Path; N]) -> [Path
     let copies = programs.map(|program| {
         let name = program.file_name().expect("a program has a name");
         let copy = directory.join(name);
-        // A program that runs can't be written to, but its name can be another's.
-        let _ = fs::remove_file(&copy);
-        fs::copy(program, &copy).expect("the place is ours");
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        if !copy.exists() {
+            // A child that is made meanwhile would have it open for writing, and then it
+            // can't be run.
+            let _no_child = deadline::spawning();
+            fs::copy(program, &copy).expect("the place is ours");
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        }
         copy
     });
     if geteuid().is_root() {
