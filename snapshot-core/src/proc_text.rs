@@ -85,6 +85,12 @@ pub fn field<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
+/// From `/proc/PID/status`: how many signals are queued, with what they carry, for all
+/// processes of this user.
+pub fn queued_signals(text: &[u8]) -> Option<i64> {
+    decimal(field(text, "SigQ:")?.split(|&byte| byte == b'/').next()?)
+}
+
 /// A set of signals in `/proc/PID/status`: `SigBlk:`, `ShdPnd:` and so on.
 pub fn signals(text: &[u8], name: &str) -> Option<SignalSet> {
     hexadecimal(field(text, name)?).map(SignalSet)
@@ -263,8 +269,9 @@ mod tests {
 
     #[test]
     fn fields_of_status() {
-        let text = b"Name:\ta: b\nVmLck:\t      64 kB\nSigBlk:\t0000000000010000\n";
+        let text = b"Name:\ta: b\nSigQ:\t3/96364\nVmLck:\t      64 kB\nSigBlk:\t0000000000010000\n";
         assert_eq!(kilobytes(text, "VmLck:"), Some(64));
+        assert_eq!(queued_signals(text), Some(3));
         assert_eq!(signals(text, "SigBlk:"), Some(SignalSet::only(17)));
         assert_eq!(field(text, "Name:"), Some(&b"a: b"[..]));
         assert_eq!(signals(text, "SigIgn:"), None);

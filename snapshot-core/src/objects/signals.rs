@@ -89,14 +89,31 @@ fn put_back((_, info): &Waiting, tid: i32) -> Result<(), Errno> {
     }
 }
 
-/// Which signals wait for a thread alone, and for the whole process.
-fn sets(tasks: i32, tid: i32) -> Option<(SignalSet, SignalSet)> {
+/// What waits for a thread.
+struct Sets {
+    /// For it alone.
+    private: SignalSet,
+    /// For the whole process.
+    shared: SignalSet,
+    /// How many signals wait for all processes of this user.
+    queued: i64,
+}
+
+fn sets(tasks: i32, tid: i32) -> Option<Sets> {
     let mut buffer = [0; 2048];
     let status = procfs::read_task(tasks, tid, TaskFile::Status, &mut buffer)?;
-    Some((
-        proc_text::signals(status, "SigPnd:")?,
-        proc_text::signals(status, "ShdPnd:")?,
-    ))
+    Some(Sets {
+        private: proc_text::signals(status, "SigPnd:")?,
+        shared: proc_text::signals(status, "ShdPnd:")?,
+        queued: proc_text::queued_signals(status)?,
+    })
+}
+
+/// Whether every parked thread is of the calling one's user.
+fn all_are_of_one_user() -> bool {
+    let own = sys::credentials();
+    // SAFETY: the slots are PARKED, and this is the thread that has parked them.
+    roll::in_state(PARKED).all(|slot| unsafe { slot.known() }.state.has_credentials(&own))
 }
 
 impl Pending {
@@ -154,8 +171,10 @@ impl Pending {
 fn look_at_all(tasks: i32, desk: &mut Desk) -> Result<(), Errno> {
     let unreadable = Errno(libc::EPROTO);
     let own = sys::gettid();
-    let (private, shared) = sets(tasks, own).ok_or(unreadable)?;
-    let (private, shared) = (private.without(desk.kept), shared.without(desk.kept));
+    let sets_of = |tid| sets(tasks, tid).ok_or(unreadable);
+    let first = sets_of(own)?;
+    let private = first.private.without(desk.kept);
+    let shared = first.shared.without(desk.kept);
     if !private.is_empty() {
         desk.copy(private, own)?;
     }
@@ -165,10 +184,14 @@ fn look_at_all(tasks: i32, desk: &mut Desk) -> Result<(), Errno> {
     if !shared.is_empty() {
         desk.copy(shared, 0)?;
     }
+    // The kernel counts what is queued by user. Where that is nothing no thread has any, and
+    // need not be looked at.
+    if first.queued == 0 && all_are_of_one_user() {
+        return Ok(());
+    }
     for slot in roll::in_state(PARKED) {
         let tid = slot.tid.load(Ordering::Relaxed);
-        let (private, _) = sets(tasks, tid).ok_or(unreadable)?;
-        if private.without(desk.kept).is_empty() {
+        if sets_of(tid)?.private.without(desk.kept).is_empty() {
             continue;
         }
         DESK.store(ptr::from_mut(desk), Ordering::Release);
@@ -189,7 +212,7 @@ pub(crate) fn tell_pending(slot: &Slot) {
     let tid = slot.tid.load(Ordering::Relaxed);
     let outcome = match procfs::open_tasks() {
         Ok(tasks) => {
-            let private = sets(tasks, tid).map(|(private, _)| private.without(desk.kept));
+            let private = sets(tasks, tid).map(|sets| sets.private.without(desk.kept));
             sys::close(tasks);
             match private {
                 Some(private) => desk.copy(private, tid),

@@ -61,7 +61,12 @@ impl ThreadState {
 
     /// Whether a thread that is made by one of these would be of the same user.
     pub(crate) fn has_credentials_of(&self, other: &Self) -> bool {
-        self.credentials == other.credentials
+        self.has_credentials(&other.credentials)
+    }
+
+    /// Whether it has these, as [`sys::credentials`] gives them.
+    pub(crate) fn has_credentials(&self, credentials: &[u32; 6]) -> bool {
+        self.credentials == *credentials
     }
 
     /// libc's handle of it; `None` where libc does not know it.
