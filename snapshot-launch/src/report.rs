@@ -90,7 +90,12 @@ impl Reporter {
                 let pid = if reverted.live_pid == self.live_pid {
                     String::new()
                 } else {
-                    format!("; its pid is now {}", reverted.live_pid)
+                    let seen = if reverted.same_ids {
+                        "from outside "
+                    } else {
+                        ""
+                    };
+                    format!("; {seen}its pid is now {}", reverted.live_pid)
                 };
                 self.live_pid = reverted.live_pid;
                 format!(

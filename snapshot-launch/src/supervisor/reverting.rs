@@ -412,7 +412,6 @@ impl Supervisor {
         }
         self.live.pid = running.pid;
         self.live.outer_pid = self.outside.number_of(running.pid);
-        self.keepers.end_those_of_dead();
         self.live.is_alive = true;
         self.live.has_agent = true;
         self.live.trigger_is_kept = false;
@@ -466,6 +465,8 @@ impl Supervisor {
             ));
         }
         self.answer(reverting.token, Answer::Done(event));
+        // Last: to give memory back keeps a processor busy.
+        self.keepers.end_those_of_dead();
     }
 
     /// The process that the woken copy goes on as, or is.
