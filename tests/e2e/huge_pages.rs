@@ -213,7 +213,9 @@ fn a_program_with_an_allocator_of_its_own_is_left_alone() {
     assert!(!is_told(Launch::guest("jemalloc_blocks")), "jemalloc");
     assert!(!is_told(Launch::guest("mimalloc_blocks")), "mimalloc");
     if let Some(redis) = outside::find("redis-server") {
-        let launch = Launch::program(redis).args(["--port", "0", "--save", ""]);
+        // One that listens nowhere ends.
+        let listen = ["--port", "0", "--unixsocket", "redis.sock"];
+        let launch = Launch::program(redis).args(listen).args(["--save", ""]);
         assert!(!is_told(launch), "Debian's redis needs libjemalloc");
     }
 
