@@ -24,7 +24,8 @@
 //!
 //! # Limits
 //! The contents of files, and what has left through a socket or a pipe, stay as the dead
-//! branch left them. Revived threads have new ids. Nothing survives a reboot.
+//! branch left them. Revived threads have new ids, except in a session in namespaces of its
+//! own. Nothing survives a reboot.
 //!
 //! # Rooms
 //! In the order in which things happen: `park`, `split`, `freeze`, `revive`, with

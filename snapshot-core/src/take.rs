@@ -67,7 +67,7 @@ pub struct Session {
     /// Signals that are the session's own business and wait for nobody else.
     pub kept: SignalSet,
     /// Runs in a copy that has come back to life, before any thread of the program does,
-    /// with its new pid.
+    /// with the pid that it has now.
     pub revived: fn(i32),
 }
 

@@ -1,10 +1,10 @@
 //! The ids that libc has cached of its threads, and the ones they have really got in a
 //! revived copy.
 //!
-//! A revived thread has a new id, but libc's cached one stays as it was: a mutex that was
-//! held at the snapshot is owned by the old number, and under a new one would never
-//! unlock. What asks the kernel by the cached id must be told the real one; the agent
-//! does, with what is written down here.
+//! Where ids can't be chosen a revived thread has a new one, but libc's cached one stays
+//! as it was: a mutex that was held at the snapshot is owned by the old number, and under a
+//! new one would never unlock. What asks the kernel by the cached id must be told the real
+//! one; the agent does, with what is written down here.
 //!
 //! Context: AS-SAFE. Written while the process is parked, read at any time.
 #![expect(

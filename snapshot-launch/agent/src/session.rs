@@ -86,7 +86,7 @@ pub(crate) fn is_live() -> bool {
     live != 0 && live == sys::getpid()
 }
 
-/// A revived copy has a pid of its own.
+/// A revived copy may have another pid.
 fn revived(pid: i32) {
     LIVE.store(pid, Ordering::Release);
     crate::handlers::forget_requests();
