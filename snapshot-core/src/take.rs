@@ -202,17 +202,16 @@ unsafe fn converse_parked(
     // A second copy is needed where the first lacks memory, and a third where another
     // thread of another process has kept more from it meanwhile, which there is none of.
     for _ in 0..3 {
-        let (id, keeper, copy_link) = match link.hear()? {
+        let (id, copy_link) = match link.hear()? {
             (
                 FromSupervisor::Granted {
                     id,
                     glimpse: looked,
-                    keeper,
                 },
                 Some(fd),
             ) => {
                 *glimpse = looked;
-                (id, keeper, Link::from_fd(fd))
+                (id, Link::from_fd(fd))
             }
             _ => {
                 recorded.lacking.release();
@@ -220,7 +219,7 @@ unsafe fn converse_parked(
             }
         };
         // SAFETY: passed on to the caller.
-        match unsafe { split(link, session, (id, keeper), copy_link, &recorded) } {
+        match unsafe { split(link, session, id, copy_link, &recorded) } {
             Ok(Some(outcome)) => {
                 recorded.lacking.release();
                 return outcome;
@@ -264,7 +263,7 @@ fn crew(parked: Parked, identity: &Identity) -> Crew {
 unsafe fn split(
     link: Link,
     session: &Session,
-    (id, keeper): (u32, bool),
+    id: u32,
     copy_link: Link,
     recorded: &Recorded,
 ) -> Result<Option<sys::Result<Outcome>>, Obstacle> {
@@ -290,10 +289,7 @@ unsafe fn split(
                 Ok(true) => {
                     // A refusal may have come already, and then nobody hears this.
                     let _ = link.say(FromAgent::Split { frozen_pid });
-                    if keeper {
-                        begin_keeper(link, recorded.identity.parent);
-                    }
-                    Ok(Some(wait_for_go(link)))
+                    Ok(Some(wait_for_go(link, recorded.identity.parent)))
                 }
                 Ok(false) => {
                     let _ = link.say(FromAgent::Again {
@@ -316,8 +312,8 @@ unsafe fn split(
     }
 }
 
-/// Beside the copy's first steps, so that it costs no time of its own. Where there is no
-/// room for one, reverts of a large program take longer.
+/// Not before the snapshot is there: after a refusal nobody hears of it any more. Where
+/// there is no room for one the supervisor is told of none, and says so.
 fn begin_keeper(link: Link, parent: i32) {
     // SAFETY: the supervisor has said that there is none, and this is the thread whose
     // turn it is.
@@ -326,12 +322,15 @@ fn begin_keeper(link: Link, parent: i32) {
     }
 }
 
-fn wait_for_go(link: Link) -> sys::Result<Outcome> {
+fn wait_for_go(link: Link, parent: i32) -> sys::Result<Outcome> {
     match link.hear()? {
-        (FromSupervisor::Go { id }, _) => {
+        (FromSupervisor::Go { id, keeper }, _) => {
             timing::mark(Moment::Complete);
             park::release();
             timing::mark(Moment::Released);
+            if keeper {
+                begin_keeper(link, parent);
+            }
             // The snapshot stands, whether or not anybody hears this.
             let _ = link.say(FromAgent::Running(Running {
                 at_ns: sys::now_ns(),

@@ -367,8 +367,6 @@ pub enum FromSupervisor {
         /// What the first thread was doing when it was signalled, if it was by the
         /// supervisor.
         glimpse: Glimpse,
-        /// Whether the memory is to have a keeper: it has none yet.
-        keeper: bool,
     },
     /// Don't take, or don't do what was asked; the program goes on.
     Denied,
@@ -376,6 +374,8 @@ pub enum FromSupervisor {
     Go {
         /// The snapshot's number.
         id: u32,
+        /// Whether the memory is to have a keeper: it has none yet.
+        keeper: bool,
     },
     /// Wake up; a descriptor for the next frozen copy comes along if `keep`.
     Revive {
@@ -769,18 +769,14 @@ impl FromSupervisor {
                 writer = Writer::new(65);
                 writer.put(&[u8::from(take_at_start)]);
             }
-            Self::Granted {
-                id,
-                ref glimpse,
-                keeper,
-            } => {
+            Self::Granted { id, ref glimpse } => {
                 writer = Writer::new(66);
-                writer.u32(id).glimpse(glimpse).put(&[u8::from(keeper)]);
+                writer.u32(id).glimpse(glimpse);
             }
             Self::Denied => writer = Writer::new(67),
-            Self::Go { id } => {
+            Self::Go { id, keeper } => {
                 writer = Writer::new(68);
-                writer.u32(id);
+                writer.u32(id).put(&[u8::from(keeper)]);
             }
             Self::Revive {
                 keep,
@@ -824,10 +820,12 @@ impl FromSupervisor {
             66 => Self::Granted {
                 id: reader.u32()?,
                 glimpse: reader.glimpse()?,
-                keeper: reader.flag()?,
             },
             67 => Self::Denied,
-            68 => Self::Go { id: reader.u32()? },
+            68 => Self::Go {
+                id: reader.u32()?,
+                keeper: reader.flag()?,
+            },
             69 => {
                 let keep = reader.flag()?;
                 let asked_ns = reader.u64()?;
@@ -965,15 +963,11 @@ mod tests {
     fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {
         prop_oneof![
             any::<bool>().prop_map(|take_at_start| FromSupervisor::Welcome { take_at_start }),
-            (any::<u32>(), glimpse(), any::<bool>()).prop_map(|(id, glimpse, keeper)| {
-                FromSupervisor::Granted {
-                    id,
-                    glimpse,
-                    keeper,
-                }
-            }),
+            (any::<u32>(), glimpse())
+                .prop_map(|(id, glimpse)| FromSupervisor::Granted { id, glimpse }),
+            (any::<u32>(), any::<bool>())
+                .prop_map(|(id, keeper)| FromSupervisor::Go { id, keeper }),
             Just(FromSupervisor::Denied),
-            any::<u32>().prop_map(|id| FromSupervisor::Go { id }),
             (
                 any::<bool>(),
                 any::<u64>(),

@@ -138,3 +138,24 @@ fn another_program_gets_another_one() {
     session.send("echo \"is ${value-unset}\"");
     session.next_line("it has come back", |line| line == "is unset");
 }
+
+#[test]
+fn a_refused_take_leaves_none() {
+    // The refusal comes while the copy is being made.
+    let mut session = Launch::guest_in_c("rings").piped();
+    session.ask("aio");
+    for _ in 0..5 {
+        session.signal(Signal::SIGUSR1);
+        session.next("refused");
+        session.ask("ping");
+        none_is_left(&mut session);
+    }
+    session.ask("end");
+    with_keeper(&mut session);
+    let reverted = session.revert();
+    assert!(reverted.flag("same_ids"), "{reverted}");
+    assert!(
+        !session.stderr().contains("snap-keeper"),
+        "it is no child of the program's"
+    );
+}

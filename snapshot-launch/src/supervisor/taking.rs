@@ -119,7 +119,6 @@ impl Supervisor {
         let granted = FromSupervisor::Granted {
             id: id.number(),
             glimpse,
-            keeper: !self.keepers.has_live(),
         };
         link.hand(&granted, &for_copy);
         self.phase = Phase::Taking(Box::new(Taking {
@@ -164,6 +163,9 @@ impl Supervisor {
             Heard::Message(FromAgent::Keeper { pid }) => self.keepers.begun(pid),
             Heard::Message(FromAgent::Running(running)) if taking.complete => {
                 self.report_take(running.at_ns);
+                if !self.keepers.has_live() {
+                    self.note("there was no room for a task that keeps the program's memory: a revert takes as long as the kernel needs to give it back");
+                }
             }
             Heard::Message(FromAgent::Hindered(mut obstacle)) => {
                 if let Obstacle::Unparked(thread) = &mut obstacle {
@@ -255,7 +257,6 @@ impl Supervisor {
                 let granted = FromSupervisor::Granted {
                     id: taking.id.number(),
                     glimpse: taking.glimpse,
-                    keeper: !self.keepers.has_live(),
                 };
                 taking.link.hand(&granted, &for_copy);
             }
@@ -304,6 +305,7 @@ impl Supervisor {
             taking.complete = true;
             taking.link.say(&FromSupervisor::Go {
                 id: taking.id.number(),
+                keeper: !self.keepers.has_live(),
             });
         }
     }
@@ -375,6 +377,11 @@ impl Supervisor {
         };
         // What the dead one has still said, and the copy's word, which comes at once or
         // never: it holds the only other end of its link.
+        while let Heard::Message(message) = taking.link.hear() {
+            if let FromAgent::Keeper { pid } = message {
+                self.keepers.begun(pid);
+            }
+        }
         let deadline = now_ns() + PATIENCE_NS;
         while taking.frozen.is_none() && now_ns() < deadline {
             match taking.copy.hear() {
