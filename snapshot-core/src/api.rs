@@ -2,6 +2,15 @@
 //! the program; alone it works in the classic orientation.
 //!
 //! Context: IN-PROCESS.
+#![cfg_attr(
+    not(test),
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "called by the program, as any function of a library"
+    )
+)]
 #![expect(
     unsafe_code,
     reason = "calls the agent's exported function, and fflush"

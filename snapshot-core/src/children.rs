@@ -11,16 +11,6 @@
 //!
 //! Context: AS-SAFE. Nothing but atomics, and sleeping on them. An entry is filled and
 //! removed by the supervisor alone; the program never removes one that a snapshot names.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "shares memory with other processes")]
 
 use core::mem::size_of;

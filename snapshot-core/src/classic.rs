@@ -17,16 +17,6 @@
 //! others along.
 //!
 //! Context: AS-SAFE. Called by [`crate::api`] and [`crate::handlers`].
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "splits the process and shares a page")]
 
 use core::ffi::c_void;

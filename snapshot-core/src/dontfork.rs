@@ -5,16 +5,6 @@
 //! are looked for, and opened to copies around the next split.
 //!
 //! Context: AS-SAFE. Only the thread whose turn it is comes here.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "advises the kernel on the program's memory")]
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -41,6 +41,7 @@ fn set(signal: c_int, handler: Handler) -> Result<libc::sigaction, Errno> {
 }
 
 /// Installs both handlers. A second call changes nothing.
+#[allow(clippy::disallowed_types, reason = "not called by a handler")]
 pub(crate) fn install() -> Result<(), Errno> {
     if !FORMER_INTERRUPT.load(Ordering::Acquire).is_null() {
         return Ok(());

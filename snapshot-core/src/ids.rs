@@ -6,16 +6,6 @@
 //! returns from that call is the other one, and nothing else has changed.
 //!
 //! Context: AS-SAFE. Called by [`crate::take`], in a copy that has one thread.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "becomes another process")]
 
 use core::mem::size_of;

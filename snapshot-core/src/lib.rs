@@ -44,6 +44,17 @@
         reason = "the agent uses the engine without its classic orientation"
     )
 )]
+// The engine is AS-SAFE, but for what says otherwise below.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::expect_used,
+        clippy::unwrap_used
+    )
+)]
 
 mod arch;
 mod dontfork;
@@ -103,6 +114,7 @@ impl SnapshotId {
     }
 }
 
+#[allow(clippy::disallowed_macros, reason = "for people: no handler shows one")]
 impl core::fmt::Display for SnapshotId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "#{}", self.0)

@@ -5,16 +5,6 @@
 //! or count on the next one being 3, and nothing breaks.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 use crate::sys::{self, Errno};
 use crate::wire::{FromAgent, FromSupervisor, MESSAGE_BYTES};

@@ -7,16 +7,6 @@
 //!
 //! Context: AS-SAFE. Called by [`crate::take`] and [`crate::classic`], before
 //! [`crate::split`].
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "writes into slots of its own")]
 
 use core::sync::atomic::Ordering;

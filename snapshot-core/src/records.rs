@@ -2,16 +2,6 @@
 //! made where nothing may be allocated.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "keeps entries in memory that it maps")]
 
 use core::ptr::NonNull;

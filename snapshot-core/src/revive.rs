@@ -9,16 +9,6 @@
 //!
 //! Context: AS-SAFE. Called by [`crate::take`] and [`crate::classic`], after
 //! [`crate::split`].
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "makes threads out of parked ones")]
 
 use core::cell::UnsafeCell;

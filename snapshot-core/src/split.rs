@@ -2,16 +2,6 @@
 //!
 //! Context: AS-SAFE. Called by [`crate::take`] (the copy freezes) and
 //! [`crate::classic`] (the copy lives).
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "makes a process")]
 
 use crate::sys::{self, Errno, Side};

@@ -17,16 +17,6 @@
 //! fails, the program goes on untouched.
 //!
 //! Context: AS-SAFE. Called by the agent, in the program's first thread.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "splits the process")]
 
 use crate::freeze::{Woken, freeze};

@@ -2,16 +2,6 @@
 //!
 //! Context: AS-SAFE. Written by the thread whose turn it is, and by the last thread that
 //! leaves; read at any time, when a torn set of moments is no harm.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

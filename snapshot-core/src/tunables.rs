@@ -6,16 +6,6 @@
 //! passes them on at an exec; so both have to agree on what is whose.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 /// The variable that they are set by.
 pub const VARIABLE: &[u8] = b"GLIBC_TUNABLES=";

@@ -5,16 +5,6 @@
 //! another build. Both sides check [`VERSION`] in the first byte.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 use crate::proc_text::Call;
 use crate::threads::glimpse::{Asleep, Glimpse};

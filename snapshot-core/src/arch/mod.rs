@@ -2,16 +2,6 @@
 //! thread. Everything else in the engine is the same on every processor.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod x86_64;

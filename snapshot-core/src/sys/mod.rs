@@ -2,16 +2,6 @@
 //!
 //! Context: AS-SAFE. The wrappers don't touch `errno`: they run in signal handlers of a
 //! program that may be about to read it.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 #![expect(unsafe_code, reason = "this is where the system calls are")]
 
 mod files;

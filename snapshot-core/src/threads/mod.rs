@@ -2,16 +2,6 @@
 //! how it is reached, and how its interrupted call goes on.
 //!
 //! Context: AS-SAFE.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        clippy::expect_used,
-        clippy::unwrap_used
-    )
-)]
 
 pub mod glimpse;
 pub mod layout;
