@@ -38,12 +38,19 @@ pub(crate) fn forget_choice() {
 
 /// Tries again while the number is not free yet, for so long.
 pub(crate) fn with_patience(
-    deadline_ns: u64,
+    patience_ns: u64,
     mut attempt: impl FnMut() -> Result<(), Errno>,
 ) -> Result<(), Errno> {
+    let mut deadline_ns = None;
     loop {
         match attempt() {
-            Err(Errno(libc::EEXIST)) if sys::now_ns() < deadline_ns => sys::pause_ns(GLANCE_NS),
+            Err(Errno(libc::EEXIST)) => {
+                let now_ns = sys::now_ns();
+                if now_ns >= *deadline_ns.get_or_insert(now_ns + patience_ns) {
+                    return Err(Errno(libc::EEXIST));
+                }
+                sys::pause_ns(GLANCE_NS);
+            }
             done => return done,
         }
     }
@@ -60,26 +67,18 @@ pub(crate) fn with_patience(
 /// The calling thread must be the only one of its process. It must have given its
 /// registrations with the kernel up, and have all signals blocked.
 pub(crate) unsafe fn take_over(pid: i32, outer_pid: i32) -> Result<(), Errno> {
-    let begun_ns = sys::now_ns();
-    if outer_pid > 0 {
-        let taken = with_patience(begun_ns + OUTER_PATIENCE_NS, || {
-            // SAFETY: the caller's promise.
-            unsafe { become_one(&[pid, outer_pid]) }
-        });
-        if taken.is_ok() {
-            CHOSEN.store(true, Ordering::Release);
-            return Ok(());
-        }
+    // SAFETY: the caller's promise.
+    let become_these = |ids: &[i32]| unsafe { become_one(ids) };
+    let has_both = outer_pid > 0
+        && with_patience(OUTER_PATIENCE_NS, || become_these(&[pid, outer_pid])).is_ok();
+    if !has_both {
+        let patience_ns = if sys::has_group(pid) {
+            GROUP_PATIENCE_NS
+        } else {
+            PATIENCE_NS
+        };
+        with_patience(patience_ns, || become_these(&[pid]))?;
     }
-    let patience_ns = if sys::has_group(pid) {
-        GROUP_PATIENCE_NS
-    } else {
-        PATIENCE_NS
-    };
-    with_patience(begun_ns + patience_ns, || {
-        // SAFETY: the caller's promise.
-        unsafe { become_one(&[pid]) }
-    })?;
     CHOSEN.store(true, Ordering::Release);
     Ok(())
 }
@@ -97,10 +96,9 @@ unsafe fn become_one(ids: &[i32]) -> Result<(), Errno> {
         | libc::CLONE_PARENT;
     let arguments = CloneArguments {
         flags: u64::from(flags.cast_unsigned()),
-        set_tid: ids.as_ptr().expose_provenance() as u64,
-        set_tid_size: ids.len() as u64,
         ..CloneArguments::default()
-    };
+    }
+    .with_ids(ids);
     // SAFETY: by the caller's promise nothing is left that the end of this task would
     // change in the memory that both share.
     let answer =

@@ -119,10 +119,27 @@ pub(crate) fn open_gate() {
 }
 
 fn make(slot: &'static Slot, deadline_ns: u64) -> Result<(), Errno> {
+    if ids::are_chosen() {
+        let wanted = [slot.tid.load(Ordering::Relaxed)];
+        let made = ids::with_patience(ID_PATIENCE_NS, || {
+            make_when_there_is_room(slot, &wanted, deadline_ns)
+        });
+        // Another number is better than no thread, and is counted.
+        if matches!(made, Ok(()) | Err(Errno(libc::EAGAIN))) {
+            return made;
+        }
+    }
+    make_when_there_is_room(slot, &[], deadline_ns)
+}
+
+fn make_when_there_is_room(
+    slot: &'static Slot,
+    ids: &[i32],
+    deadline_ns: u64,
+) -> Result<(), Errno> {
     // SAFETY: the slot is PARKED, and the thread that had it is in another process.
     let known = unsafe { slot.known() };
     let new_tid = slot.new_tid.as_ptr().expose_provenance();
-    let wanted = [slot.tid.load(Ordering::Relaxed)];
     let flags = libc::CLONE_VM
         | libc::CLONE_FS
         | libc::CLONE_FILES
@@ -133,19 +150,15 @@ fn make(slot: &'static Slot, deadline_ns: u64) -> Result<(), Errno> {
         | libc::CLONE_PARENT_SETTID;
     // What lies below the parked thread's stack pointer is its own, and free.
     const BELOW: usize = 256;
-    let mut arguments = CloneArguments {
+    let arguments = CloneArguments {
         flags: u64::from(flags.unsigned_abs()),
         parent_tid: new_tid as u64,
         stack: (slot.stack() - BELOW) as u64,
         stack_size: BELOW as u64,
         tls: known.state.bases.fs as u64,
         ..CloneArguments::default()
-    };
-    if ids::are_chosen() {
-        arguments.set_tid = wanted.as_ptr().expose_provenance() as u64;
-        arguments.set_tid_size = wanted.len() as u64;
     }
-    let mut begun_ns = 0;
+    .with_ids(ids);
     loop {
         // SAFETY: the stack ends where the parked thread's stood, and all the memory that
         // it needs is this copy's.
@@ -161,21 +174,6 @@ fn make(slot: &'static Slot, deadline_ns: u64) -> Result<(), Errno> {
             return Ok(());
         }
         let errno = Errno(i32::try_from(-answer).unwrap_or(libc::EINVAL));
-        if arguments.set_tid_size > 0 && errno != Errno(libc::EAGAIN) {
-            // The dead thread's number may be free in a moment. Another one is better than
-            // no thread, and is counted.
-            let now_ns = sys::now_ns();
-            if begun_ns == 0 {
-                begun_ns = now_ns;
-            }
-            if errno != Errno(libc::EEXIST) || now_ns >= begun_ns + ID_PATIENCE_NS {
-                arguments.set_tid = 0;
-                arguments.set_tid_size = 0;
-            } else {
-                sys::pause_ns(100_000);
-            }
-            continue;
-        }
         if errno != Errno(libc::EAGAIN) || sys::now_ns() >= deadline_ns {
             return Err(errno);
         }

@@ -43,6 +43,22 @@ pub(crate) struct CloneArguments {
     pub(crate) set_tid_size: u64,
 }
 
+impl CloneArguments {
+    /// With these ids, the innermost namespace's first, which must stay where they are; with
+    /// whatever ids the kernel gives where there are none.
+    pub(crate) fn with_ids(self, ids: &[i32]) -> Self {
+        Self {
+            // The kernel wants both or neither.
+            set_tid: match ids {
+                [] => 0,
+                ids => ids.as_ptr().expose_provenance() as u64,
+            },
+            set_tid_size: ids.len() as u64,
+            ..self
+        }
+    }
+}
+
 /// Which side of a fork this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -83,14 +99,9 @@ pub(crate) unsafe fn fork(flags: i32, exit_signal: i32) -> Result<Side> {
 pub unsafe fn fork_with_ids(ids: &[i32]) -> Result<Side> {
     let arguments = CloneArguments {
         exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
-        // No ids are none at all: the kernel insists.
-        set_tid: match ids {
-            [] => 0,
-            ids => ids.as_ptr().expose_provenance() as u64,
-        },
-        set_tid_size: ids.len() as u64,
         ..CloneArguments::default()
-    };
+    }
+    .with_ids(ids);
     // SAFETY: passed on to the caller.
     unsafe { fork_by(&arguments) }
 }

@@ -61,10 +61,15 @@ impl Sender {
             .then_some((self.value & 0xffff_ffff) as u32)
     }
 
+    /// Which process, as the supervisor is told.
+    fn process(&self) -> i32 {
+        wire::sender(self.code, self.pid)
+    }
+
     /// Whether some process meant to send it: not the kernel, nor a timer or the like
     /// that the program has set up itself.
     fn is_sent(&self) -> bool {
-        matches!(self.code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL)
+        self.process() != 0
     }
 }
 
@@ -235,7 +240,7 @@ pub(crate) extern "C" fn on_interrupt(
 /// this process before it answers.
 fn ask_whose(sender: &Sender) -> bool {
     let question = FromAgent::Interrupted {
-        sender: wire::sender(sender.code, sender.pid),
+        sender: sender.process(),
         passed: sender.carries(PASSED_MAGIC).unwrap_or(0),
     };
     // With nobody to ask there is nobody else whose it could be. In a life after the one

@@ -93,13 +93,8 @@ fn looks_first(options: c_int) -> bool {
 
 /// Asks the kernel, and notes the answer before the child is reaped.
 fn real_wait4(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
-    let ids = match pid {
-        pid_t::MIN => None,
-        -1 => Some((libc::P_ALL, 0)),
-        pid if pid <= 0 => Some((libc::P_PGID, pid.unsigned_abs())),
-        pid => Some((libc::P_PID, pid.unsigned_abs())),
-    };
-    let ids = ids.filter(|_| options & !OPTIONS_OF_WAIT4 == 0 && looks_first(options));
+    let ids =
+        ids_of_wait4(pid).filter(|_| options & !OPTIONS_OF_WAIT4 == 0 && looks_first(options));
     let Some((kind, id)) = ids else {
         return reap(pid, options);
     };
@@ -146,14 +141,13 @@ fn reap(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
     }
 }
 
-/// Whom a wait4 is for. `None` where that is the kernel's business.
-fn target_of_wait4(pid: pid_t) -> Option<Target> {
+/// Whom a wait4 is for, as waitid has it. `None` where that is the kernel's business.
+fn ids_of_wait4(pid: pid_t) -> Option<(idtype_t, id_t)> {
     match pid {
         pid_t::MIN => None,
-        -1 => Some(Target::Any),
-        0 => Some(Target::OwnGroup),
-        pid if pid < 0 => Some(Target::Group(-pid)),
-        pid => Some(Target::Child(pid)),
+        -1 => Some((libc::P_ALL, 0)),
+        pid if pid <= 0 => Some((libc::P_PGID, pid.unsigned_abs())),
+        pid => Some((libc::P_PID, pid.unsigned_abs())),
     }
 }
 
@@ -180,8 +174,9 @@ unsafe fn wait_by_four(
     options: c_int,
     usage: *mut rusage,
 ) -> pid_t {
-    let target =
-        target_of_wait4(pid).filter(|_| options & !OPTIONS_OF_WAIT4 == 0 && !wants_clones(options));
+    let target = ids_of_wait4(pid)
+        .and_then(|(kind, id)| target_of_waitid(kind, id))
+        .filter(|_| options & !OPTIONS_OF_WAIT4 == 0 && !wants_clones(options));
     let mut real = |more| real_wait4(pid, options | more);
     let answer = match target {
         Some(target) => adopted::wait(target, options, &mut real, Reaped::of),

@@ -1,10 +1,7 @@
 //! Asking the live process for a snapshot: by the trigger signal, with the request's
 //! number in it. And keeping what people have asked it for when it is ended before it
 //! could answer.
-#![expect(
-    unsafe_code,
-    reason = "queues a signal, looks at a process that has ended"
-)]
+#![expect(unsafe_code, reason = "queues a signal")]
 
 use nix::libc;
 use snapshot_core::sys::now_ns;
@@ -12,6 +9,7 @@ use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::wire::{Ask, FromAgent, REQUEST_MAGIC};
 
 use super::links::{AgentLink, Heard};
+use super::reaping::waits_to_be_reaped;
 use super::state::{Supervisor, Wanted};
 use super::taking::PATIENCE_NS;
 
@@ -212,19 +210,6 @@ fn has_other_threads(pid: i32) -> bool {
 
 fn every_thread_blocks(pid: i32, trigger: i32) -> bool {
     statuses(pid).all(|text| Status { text, trigger }.has_trigger_in("SigBlk:"))
-}
-
-/// Whether a child of ours has ended.
-fn waits_to_be_reaped(pid: i32) -> bool {
-    let Ok(id) = libc::id_t::try_from(pid) else {
-        return false;
-    };
-    // SAFETY: all-zero is a valid siginfo.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-    // SAFETY: waitid writes one siginfo, a live local.
-    let answer = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) };
-    answer == 0 && info.si_signo == libc::SIGCHLD
 }
 
 /// Sends a signal that carries a value.

@@ -9,24 +9,29 @@ use super::state::{Phase, Supervisor};
 use crate::channel::ToLauncher;
 use crate::event::Event;
 
-/// A child that has ended or was stopped, whatever signal it ends with. It stays to be
-/// reaped.
-fn next_to_reap() -> Option<i32> {
+/// A child of these that has something to tell by `options`, whatever signal it ends with.
+/// It stays to be reaped.
+fn look(kind: libc::idtype_t, id: libc::id_t, options: libc::c_int) -> Option<i32> {
     // SAFETY: all-zero is a valid siginfo.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let options = libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    let options = options | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
     // SAFETY: waitid writes one siginfo, a live local.
-    let answer = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) };
+    let answer = unsafe { libc::waitid(kind, id, &raw mut info, options) };
     // SAFETY: all-zero where there is none, else a child's.
     let pid = unsafe { info.si_pid() };
     (answer == 0 && pid > 0).then_some(pid)
+}
+
+/// Whether a child of ours has ended.
+pub(super) fn waits_to_be_reaped(pid: i32) -> bool {
+    libc::id_t::try_from(pid).is_ok_and(|id| look(libc::P_PID, id, libc::WEXITED).is_some())
 }
 
 impl Supervisor {
     /// Reaps whatever has ended, and says so to whom it concerns.
     pub(super) fn reap(&mut self) {
         self.keep_pending_trigger();
-        while let Some(pid) = next_to_reap() {
+        while let Some(pid) = look(libc::P_ALL, 0, libc::WEXITED | libc::WSTOPPED) {
             // What it has said before its end comes first: which process it is, and that it
             // runs. And until it is reaped it still has its number outside.
             self.hear_woken_link();
