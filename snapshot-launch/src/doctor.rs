@@ -92,8 +92,8 @@ pub fn examine(program: Option<&OsStr>) -> Result<Machine, Problem> {
 
 fn launchable(called: &OsStr) -> Launchable {
     match program::find(called) {
-        Ok(path) => Launchable {
-            path: Some(path),
+        Ok(found) => Launchable {
+            path: Some(found.path),
             cause: None,
             help: None,
         },

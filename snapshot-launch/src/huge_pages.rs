@@ -11,7 +11,7 @@
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::libc;
 use nix::sys::prctl;
@@ -22,7 +22,6 @@ use object::read::elf::{Dyn, FileHeader, Sym};
 use snapshot_core::tunables;
 
 use crate::flags::HugePages;
-use crate::program;
 
 /// What the program is told by its environment.
 #[derive(Debug)]
@@ -35,13 +34,13 @@ pub(crate) struct Settings {
 
 type Variable = (OsString, OsString);
 
-/// What to set for this program, if anything.
-pub(crate) fn settings(wanted: HugePages, program: &Path, added: &[Variable]) -> Option<Settings> {
+/// What to set for the program with this executable, if anything.
+pub(crate) fn settings(wanted: HugePages, image: &[u8], added: &[Variable]) -> Option<Settings> {
     if wanted == HugePages::Never || !machine_has_them() || !heap_may_grow_at_once() {
         return None;
     }
     let environment = environment(added);
-    if brings_an_allocator(program, &environment) {
+    if brings_an_allocator(image, &environment) {
         return None;
     }
     merge(&environment)
@@ -132,7 +131,7 @@ fn is_of_an_allocator(function: &[u8]) -> bool {
 ///
 /// Of a script its interpreter is looked at; what that becomes, or loads later, is not
 /// known. A stripped program with an allocator linked in looks like any other.
-fn brings_an_allocator(program: &Path, environment: &[Variable]) -> bool {
+fn brings_an_allocator(image: &[u8], environment: &[Variable]) -> bool {
     let preloaded = environment
         .iter()
         .find(|(name, _)| name == "LD_PRELOAD")
@@ -143,9 +142,10 @@ fn brings_an_allocator(program: &Path, environment: &[Variable]) -> bool {
         .filter(|library| !library.is_empty())
         .any(|library| {
             let path = Path::new(OsStr::from_bytes(library));
-            is_named_after_one(&path.to_string_lossy()) || file_has_one(path)
+            is_named_after_one(&path.to_string_lossy())
+                || fs::read(path).is_ok_and(|library| has_one(&library))
         });
-    by_preload || interpreter(program).is_some_and(|program| file_has_one(&program))
+    by_preload || has_one(image)
 }
 
 fn is_named_after_one(library: &str) -> bool {
@@ -153,24 +153,13 @@ fn is_named_after_one(library: &str) -> bool {
     LIBRARIES.iter().any(|name| file.contains(name))
 }
 
-/// The executable that the kernel runs for this file.
-fn interpreter(program: &Path) -> Option<PathBuf> {
-    let mut path = program.to_owned();
-    for _ in 0..=program::LONGEST_CHAIN {
-        match program::interpreter_of(&path).ok()? {
-            Some(next) => path = next,
-            None => return Some(path),
-        }
-    }
-    None
+/// Whether an executable or a library defines an allocator or needs one that does. What
+/// can't be understood does not.
+fn has_one(bytes: &[u8]) -> bool {
+    look_for_one(bytes).unwrap_or(false)
 }
 
-fn file_has_one(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| has_one(&bytes).unwrap_or(false))
-}
-
-/// Whether an executable or a library defines an allocator or needs one that does.
-fn has_one(bytes: &[u8]) -> object::read::Result<bool> {
+fn look_for_one(bytes: &[u8]) -> object::read::Result<bool> {
     let header = elf::FileHeader64::<LittleEndian>::parse(bytes)?;
     let endian = header.endian()?;
     let sections = header.sections(endian, bytes)?;
@@ -200,6 +189,8 @@ fn has_one(bytes: &[u8]) -> object::read::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn versions_are_compared_as_numbers() {
@@ -219,14 +210,21 @@ mod tests {
 
     #[test]
     fn the_shell_has_none_and_a_script_is_looked_at_by_its_interpreter() {
-        assert!(!brings_an_allocator(Path::new("/bin/sh"), &[]));
+        let shell = program::find(OsStr::new("/bin/sh")).expect("it is everywhere");
+        assert!(!brings_an_allocator(&shell.image, &[]));
+        let directory = tempfile::tempdir().expect("the temp directory is writable");
+        let script = directory.path().join("script");
+        fs::write(&script, "#!/bin/sh\n").expect("it is ours");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let found = program::find(script.as_os_str()).expect("its interpreter is there");
+        assert_eq!((found.path, found.image), (script, shell.image.clone()));
         let preload = |path: &str| vec![("LD_PRELOAD".into(), path.into())];
         assert!(brings_an_allocator(
-            Path::new("/bin/sh"),
+            &shell.image,
             &preload("/nowhere/first.so:/nowhere/libmimalloc.so")
         ));
         assert!(!brings_an_allocator(
-            Path::new("/bin/sh"),
+            &shell.image,
             &preload("/nowhere/other.so")
         ));
     }
@@ -244,7 +242,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn noise_has_no_allocator(noise: Vec<u8>) {
-            proptest::prop_assert!(!has_one(&noise).unwrap_or(false));
+            proptest::prop_assert!(!has_one(&noise));
         }
     }
 }

@@ -106,8 +106,9 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
         directory,
         flags,
     } = launch;
-    let path = program::find(&called)?;
-    let huge_pages = huge_pages::settings(flags.huge_pages, &path, &env);
+    let program::Found { path, image } = program::find(&called)?;
+    let huge_pages = huge_pages::settings(flags.huge_pages, &image, &env);
+    drop(image);
     let name = flags
         .name
         .clone()

@@ -16,13 +16,22 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use crate::problem::{Problem, exit};
 
 /// How many `#!` lines may lead to one another; the kernel allows as many.
-pub(crate) const LONGEST_CHAIN: usize = 5;
+const LONGEST_CHAIN: usize = 5;
+
+/// A program that can be snapshotted.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// What was asked for: a script, it may be.
+    pub(crate) path: PathBuf,
+    /// The contents of the executable that the kernel runs for it.
+    pub(crate) image: Vec<u8>,
+}
 
 /// Finds the program as a shell would, and checks that it can be snapshotted.
 ///
 /// # Errors
 /// No such program, or one that the agent can't be loaded into: what, cause, help.
-pub(crate) fn find(program: &OsStr) -> Result<PathBuf, Problem> {
+pub(crate) fn find(program: &OsStr) -> Result<Found, Problem> {
     let name = program.to_string_lossy().into_owned();
     let cannot = || Problem::new(exit::SETUP, format!("cannot launch `{name}`"));
     let path = which::which(program).map_err(|_| {
@@ -43,11 +52,12 @@ pub(crate) fn find(program: &OsStr) -> Result<PathBuf, Problem> {
             cannot().cause("no such file").help("check the path")
         }
     })?;
-    check(&path, &name, LONGEST_CHAIN)?;
-    Ok(path)
+    let image = check(&path, &name, LONGEST_CHAIN)?;
+    Ok(Found { path, image })
 }
 
-fn check(path: &Path, name: &str, chain: usize) -> Result<(), Problem> {
+/// Gives the contents of the executable.
+fn check(path: &Path, name: &str, chain: usize) -> Result<Vec<u8>, Problem> {
     let cannot = || Problem::new(exit::SETUP, format!("cannot snapshot `{name}`"));
     let unreadable = |error: std::io::Error| {
         cannot()
@@ -91,15 +101,16 @@ fn check(path: &Path, name: &str, chain: usize) -> Result<(), Problem> {
             .help("write the interpreter into its first line, as in `#!/bin/sh`, or launch the interpreter with it"));
     }
     let bytes = fs::read(path).map_err(unreadable)?;
-    check_elf(&bytes, &cannot)
+    check_elf(&bytes, &cannot)?;
+    Ok(bytes)
 }
 
-/// The interpreter that a `#!` line names; none where there is no such line.
-pub(crate) fn interpreter_of(script: &Path) -> std::io::Result<Option<PathBuf>> {
+/// The interpreter that a `#!` line names.
+fn interpreter_of(script: &Path) -> std::io::Result<Option<PathBuf>> {
     let mut line = Vec::new();
     // The kernel reads no more than this much of it either.
     BufReader::new(File::open(script)?.take(256)).read_until(b'\n', &mut line)?;
-    let words = line.strip_prefix(b"#!").unwrap_or(&[]);
+    let words = line.get(2..).unwrap_or(&[]);
     let first = words
         .split(|byte| byte.is_ascii_whitespace())
         .find(|word| !word.is_empty());
