@@ -20,6 +20,15 @@ fn start(session: &mut PipedSession) -> i32 {
     session.outside(pid.parse().expect("a process id"))
 }
 
+/// One that this kind of wait finds: `own` is for the program's own group.
+fn start_for(session: &mut PipedSession, kind: &str) {
+    session.ask(if kind == "own" {
+        "start"
+    } else {
+        "start group"
+    });
+}
+
 fn first_number(answer: &str) -> i64 {
     let word = answer.split(' ').next().unwrap_or_default();
     word.parse().expect("a number")
@@ -77,12 +86,7 @@ fn every_wait_for_any_finds_it() {
 fn a_wait_that_was_under_way_goes_on() {
     for kind in FOR_ONE.into_iter().chain(FOR_ANY) {
         let mut session = kin();
-        // `own` is for the program's own group.
-        session.ask(if kind == "own" {
-            "start"
-        } else {
-            "start group"
-        });
+        start_for(&mut session, kind);
         session.ask(&format!("block {kind} 0"));
         session.take();
         for _ in 0..2 {
@@ -99,11 +103,7 @@ fn a_wait_that_was_under_way_goes_on() {
 fn a_wait_that_was_under_way_is_answered_by_the_dead_branch() {
     for kind in FOR_ONE.into_iter().chain(FOR_ANY) {
         let mut session = kin();
-        session.ask(if kind == "own" {
-            "start"
-        } else {
-            "start group"
-        });
+        start_for(&mut session, kind);
         session.ask(&format!("block {kind} 0"));
         session.take();
         session.ask("end 0 7");
@@ -123,11 +123,7 @@ fn a_wait_that_was_under_way_is_answered_by_the_dead_branch() {
 fn a_wait_for_an_adopted_child_lives_through_takes_and_reverts() {
     for kind in FOR_ONE.into_iter().chain(FOR_ANY) {
         let mut session = kin();
-        session.ask(if kind == "own" {
-            "start"
-        } else {
-            "start group"
-        });
+        start_for(&mut session, kind);
         session.take();
         session.revert();
         session.ask(&format!("block {kind} 0"));
@@ -440,22 +436,14 @@ fn the_end_that_is_waited_for_is_no_interruption() {
     for kind in FOR_ONE.into_iter().chain(FOR_ANY) {
         let mut session = kin();
         session.ask("handle child interrupting");
-        session.ask(if kind == "own" {
-            "start"
-        } else {
-            "start group"
-        });
+        start_for(&mut session, kind);
         session.ask(&format!("block {kind} 0"));
         session.take();
         session.ask("end 0 6");
         assert_eq!(session.ask("blocked 0"), "0 exit 6");
         session.revert();
         assert_eq!(session.ask("blocked 0"), "0 exit 6", "{kind}");
-        session.ask(if kind == "own" {
-            "start"
-        } else {
-            "start group"
-        });
+        start_for(&mut session, kind);
         session.take();
         session.revert();
         session.ask(&format!("block {kind} 1"));

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use snapshot_tests::{
-    Ending, Event, Launch, PipedSession, Place, Seed, Signal, deadline, outside, process,
+    Ending, Event, Isolation, Launch, PipedSession, Place, Seed, Signal, deadline, outside, process,
 };
 
 const ENDINGS: [Ending; 4] = [
@@ -19,17 +19,18 @@ const ENDINGS: [Ending; 4] = [
 enum Who {
     /// Whoever runs the tests: root, in CI.
     Tester,
-    User,
-    /// An ordinary user where user namespaces are switched off.
-    UserWithout,
+    User(Isolation),
 }
+
+const USER: Who = Who::User(Isolation::Allowed);
+/// An ordinary user where user namespaces are switched off.
+const USER_WITHOUT: Who = Who::User(Isolation::NoUserNamespaces);
 
 fn commander(who: Who, isolate: &str) -> PipedSession {
     let launch = Launch::commander().flag("--isolate").flag(isolate);
     match who {
         Who::Tester => launch,
-        Who::User => launch.as_user(),
-        Who::UserWithout => launch.as_user_who_may_not_isolate(),
+        Who::User(isolation) => launch.as_user(isolation),
     }
     .piped()
 }
@@ -86,7 +87,7 @@ fn threads(session: &mut PipedSession) -> Vec<Option<i32>> {
 
 #[test]
 fn the_revived_program_is_who_it_was() {
-    for who in [Who::Tester, Who::User] {
+    for who in [Who::Tester, USER] {
         let mut session = commander(who, "auto");
         assert_eq!(tier(&mut session), "full", "{who:?}");
         session.wait_until_stderr("[snapshot] in namespaces of its own: ");
@@ -110,8 +111,8 @@ fn the_revived_program_is_who_it_was() {
 
 #[test]
 fn an_ordinary_user_stays_one() {
-    let mut session = commander(Who::User, "auto");
-    let mut bare = commander(Who::User, "never");
+    let mut session = commander(USER, "auto");
+    let mut bare = commander(USER, "never");
     for question in ["users", "status NoNewPrivs", "status Seccomp"] {
         assert_eq!(session.ask(question), bare.ask(question), "{question}");
     }
@@ -158,7 +159,7 @@ fn root_keeps_its_rights() {
 
 #[test]
 fn without_user_namespaces_one_line_says_so() {
-    let mut session = commander(Who::UserWithout, "auto");
+    let mut session = commander(USER_WITHOUT, "auto");
     assert_eq!(tier(&mut session), "ids-differ");
     session.wait_until_stderr("[snapshot] no namespaces (user namespaces can't be made: ");
     session.ask("thread");
@@ -171,9 +172,24 @@ fn without_user_namespaces_one_line_says_so() {
     assert_eq!(session.stderr().matches("no namespaces").count(), 1);
 }
 
+/// As in most containers.
+#[test]
+fn with_a_part_of_proc_hidden_one_line_says_so() {
+    if !outside::as_root() {
+        return;
+    }
+    let who = Who::User(Isolation::MaskedProc);
+    let mut session = commander(who, "auto");
+    assert_eq!(tier(&mut session), "ids-differ");
+    session.wait_until_stderr("[snapshot] no namespaces (/proc can't be mounted: ");
+    let reverted = come_back(&mut session, Ending::Kill, |_| {});
+    assert!(!reverted.flag("same_ids"), "{reverted}");
+    assert_eq!(commander(who, "always").wait_gone().code(), Some(96));
+}
+
 #[test]
 fn always_fails_where_they_cannot_be_had() {
-    let mut session = commander(Who::UserWithout, "always");
+    let mut session = commander(USER_WITHOUT, "always");
     let status = session.wait_gone();
     assert_eq!(status.code(), Some(96));
     let stderr = session.stderr();
@@ -189,7 +205,7 @@ fn always_fails_where_they_cannot_be_had() {
 
 #[test]
 fn always_and_never_do_as_they_say() {
-    for who in [Who::Tester, Who::User] {
+    for who in [Who::Tester, USER] {
         for (isolate, expected) in [("always", "full"), ("never", "ids-differ")] {
             let mut session = commander(who, isolate);
             assert_eq!(tier(&mut session), expected, "{who:?}");
@@ -203,7 +219,7 @@ fn always_and_never_do_as_they_say() {
 #[test]
 fn signals_from_outside_are_understood() {
     let mut seed = Seed::new();
-    for who in [Who::Tester, Who::User, Who::UserWithout] {
+    for who in [Who::Tester, USER, USER_WITHOUT] {
         let mut session = commander(who, "auto");
         for round in 1..=6 {
             let frozen = (round > 1).then(|| session.frozen_pid(1));
@@ -237,7 +253,7 @@ fn signals_from_outside_are_understood() {
 
 #[test]
 fn who_leads_a_group_or_a_session_leads_it_again() {
-    for who in [Who::Tester, Who::User] {
+    for who in [Who::Tester, USER] {
         for what in ["group", "session"] {
             let mut session = commander(who, "auto");
             session.ask(&format!("lead {what}"));
@@ -254,7 +270,7 @@ fn who_leads_a_group_or_a_session_leads_it_again() {
 
 #[test]
 fn who_gives_the_right_up_gets_new_ids_and_hears_of_it() {
-    for who in [Who::Tester, Who::User] {
+    for who in [Who::Tester, USER] {
         let mut session = commander(who, "auto");
         session.ask("thread");
         session.take();
@@ -277,7 +293,7 @@ fn who_gives_the_right_up_gets_new_ids_and_hears_of_it() {
 
 #[test]
 fn a_number_that_is_taken_is_replaced_and_named() {
-    for who in [Who::Tester, Who::User] {
+    for who in [Who::Tester, USER] {
         let mut session = commander(who, "auto");
         session.ask("lead group");
         // It stays in the program's group, whose number is the program's own.
@@ -311,11 +327,11 @@ fn a_debugger_from_outside_sees_it() {
     let Some(gdb) = outside::find("gdb") else {
         return;
     };
-    for who in [Who::Tester, Who::User] {
+    for who in [Who::Tester, USER] {
         let place = Place::new();
         let mut session = match who {
-            Who::User => Launch::commander().as_user(),
-            _ => Launch::commander(),
+            Who::User(isolation) => Launch::commander().as_user(isolation),
+            Who::Tester => Launch::commander(),
         }
         .place(&place)
         .piped();
@@ -334,7 +350,7 @@ fn a_debugger_from_outside_sees_it() {
 
 #[test]
 fn the_second_terminal_of_the_same_user_works() {
-    let mut session = commander(Who::User, "auto");
+    let mut session = commander(USER, "auto");
     session.take();
     let place = std::sync::Arc::clone(session.place());
     assert!(session.command("list", &[]).success());
@@ -350,10 +366,9 @@ fn doctor(who: Who, arguments: &[&str]) -> Event {
     let place = Place::new();
     let output = match who {
         Who::Tester => place.cargo_snapshot(&[&["doctor", "--json"], arguments].concat()),
-        _ => place.cargo_snapshot_as_user(
-            &[&["doctor", "--json"], arguments].concat(),
-            who == Who::User,
-        ),
+        Who::User(isolation) => {
+            place.cargo_snapshot_as_user(&[&["doctor", "--json"], arguments].concat(), isolation)
+        }
     };
     assert!(output.success(), "{output:?}");
     Event::parse(output.stdout.trim())
@@ -361,12 +376,12 @@ fn doctor(who: Who, arguments: &[&str]) -> Event {
 
 #[test]
 fn the_doctor_says_what_a_session_would() {
-    for who in [Who::Tester, Who::User, Who::UserWithout] {
+    for who in [Who::Tester, USER, USER_WITHOUT] {
         let told = doctor(who, &[]);
         assert_eq!(told.text("tier"), tier(&mut commander(who, "auto")));
-        assert_eq!(told.is_null("why"), who != Who::UserWithout, "{told}");
+        assert_eq!(told.is_null("why"), who != USER_WITHOUT, "{told}");
         let warns = told.to_string().contains("sudo");
-        assert_eq!(warns, who == Who::User || !outside::as_root(), "{told}");
+        assert_eq!(warns, who == USER || !outside::as_root(), "{told}");
     }
     let told = doctor(Who::Tester, &["no-such-program-anywhere"]);
     assert!(told.0["program"]["path"].is_null(), "{told}");

@@ -12,7 +12,7 @@ use crate::leaks::MARK;
 use crate::piped::PipedSession;
 use crate::place::Place;
 use crate::terminal::TerminalSession;
-use crate::user;
+use crate::user::{self, Isolation};
 
 /// A session to be started, by [`Launch::piped`] or [`Launch::terminal`].
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub struct Launch {
     program: Vec<OsString>,
     environment: Vec<(OsString, Option<OsString>)>,
     directory: Option<PathBuf>,
-    /// As an ordinary user, who may make user namespaces or not.
-    user: Option<bool>,
+    /// As an ordinary user, who may isolate or not.
+    user: Option<Isolation>,
 }
 
 impl Launch {
@@ -135,14 +135,8 @@ impl Launch {
 
     /// Runs as an ordinary user, who owns the place. The tool and the program, where that
     /// is given by its path, are copied into it.
-    pub fn as_user(mut self) -> Self {
-        self.user = Some(true);
-        self
-    }
-
-    /// The same where user namespaces are switched off.
-    pub fn as_user_who_may_not_isolate(mut self) -> Self {
-        self.user = Some(false);
+    pub fn as_user(mut self, isolation: Isolation) -> Self {
+        self.user = Some(isolation);
         self
     }
 
@@ -198,8 +192,8 @@ impl Launch {
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
-        if let Some(may_isolate) = self.user {
-            user::become_user(&mut command, may_isolate);
+        if let Some(isolation) = self.user {
+            user::become_user(&mut command, isolation);
         }
         Prepared {
             command,

@@ -45,3 +45,4 @@ pub use place::Place;
 pub use seed::Seed;
 pub use session::Session;
 pub use terminal::TerminalSession;
+pub use user::Isolation;

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 
 use crate::binaries;
 use crate::deadline::{self, Output};
-use crate::{leaks, user};
+use crate::leaks;
+use crate::user::{self, Isolation};
 
 /// Where one test, with all its sessions, lives.
 #[derive(Debug)]
@@ -109,14 +110,14 @@ impl Place {
             .current_dir(self.work());
     }
 
-    /// Runs `cargo snapshot ARGUMENTS` to its end, as an ordinary user who may make user
-    /// namespaces or not.
-    pub fn cargo_snapshot_as_user(&self, arguments: &[&str], may_isolate: bool) -> Output {
+    /// Runs `cargo snapshot ARGUMENTS` to its end, as an ordinary user who may isolate or
+    /// not.
+    pub fn cargo_snapshot_as_user(&self, arguments: &[&str], isolation: Isolation) -> Output {
         let [tool] = user::give(self, [&binaries::tools().cargo_snapshot]);
         let mut command = Command::new(tool);
         command.arg("snapshot").args(arguments);
         self.furnish(&mut command);
-        user::become_user(&mut command, may_isolate);
+        user::become_user(&mut command, isolation);
         deadline::run(&mut command)
     }
 
@@ -131,7 +132,7 @@ impl Place {
         command.arg("snapshot").args(arguments);
         self.furnish(&mut command);
         if is_users {
-            user::become_user(&mut command, true);
+            user::become_user(&mut command, Isolation::Allowed);
         }
         command
     }

@@ -49,9 +49,20 @@ fn give_all(path: &Path) {
     }
 }
 
-/// Has a command run as the user. `may_isolate`: user namespaces are allowed; else it
-/// runs in one in which no further one is.
-pub(crate) fn become_user(command: &mut Command, may_isolate: bool) {
+/// What the user may do to be isolated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// All that it takes.
+    Allowed,
+    /// It is in a user namespace in which no further one is allowed.
+    NoUserNamespaces,
+    /// A part of `/proc` is hidden, as in containers: then it can't be mounted anew. Only
+    /// root can hide it.
+    MaskedProc,
+}
+
+/// Has a command run as the user.
+pub(crate) fn become_user(command: &mut Command, isolation: Isolation) {
     let is_root = geteuid().is_root();
     let (user, group) = if is_root {
         (USER, USER)
@@ -61,6 +72,9 @@ pub(crate) fn become_user(command: &mut Command, may_isolate: bool) {
     let map = |id: u32| CString::new(format!("{id} {id} 1")).expect("no NUL");
     let (users, groups) = (map(user), map(group));
     let prepare = move || {
+        if isolation == Isolation::MaskedProc {
+            mask_proc()?;
+        }
         if is_root {
             let beside = [user, OTHER_GROUP];
             // SAFETY: reads the numbers given.
@@ -76,7 +90,7 @@ pub(crate) fn become_user(command: &mut Command, may_isolate: bool) {
             // SAFETY: takes numbers.
             check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) })?;
         }
-        if may_isolate {
+        if isolation != Isolation::NoUserNamespaces {
             return Ok(());
         }
         // SAFETY: takes a number.
@@ -89,6 +103,19 @@ pub(crate) fn become_user(command: &mut Command, may_isolate: bool) {
     };
     // SAFETY: the closure makes system calls only, on memory that is there already.
     unsafe { command.pre_exec(prepare) };
+}
+
+/// Hides a part of `/proc` from this process and its children alone.
+fn mask_proc() -> io::Result<()> {
+    // SAFETY: takes a number.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    let nothing = std::ptr::null();
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: reads constant C strings; null where there is nothing to say.
+    check(unsafe { libc::mount(nothing, c"/".as_ptr(), nothing, private, nothing.cast()) })?;
+    let (kind, place) = (c"tmpfs".as_ptr(), c"/proc/sys".as_ptr());
+    // SAFETY: as above.
+    check(unsafe { libc::mount(kind, place, kind, 0, nothing.cast()) })
 }
 
 fn check(answer: i32) -> io::Result<()> {
