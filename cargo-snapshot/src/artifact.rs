@@ -26,7 +26,7 @@ pub struct Built {
     /// What build scripts asked for, in the order in which they ran.
     pub scripts: Vec<BuildScript>,
     /// Where shared libraries were put that the executable may need.
-    pub library_directories: Vec<PathBuf>,
+    pub loader_directories: Vec<PathBuf>,
 }
 
 /// Builds the target.
@@ -86,12 +86,12 @@ fn why_failed(status: ExitStatus) -> Problem {
 fn pick(messages: Vec<Message>, choice: &TargetChoice) -> Result<Built, Problem> {
     let mut candidates = Vec::new();
     let mut scripts = Vec::new();
-    let mut library_directories = Vec::new();
+    let mut loader_directories = Vec::new();
     for message in messages {
         match message {
             Message::BuildScriptExecuted(script) => scripts.push(script),
             Message::CompilerArtifact(artifact) => {
-                library_directories.extend(shared_libraries(&artifact));
+                loader_directories.extend(shared_libraries(&artifact));
                 if choice.is(&artifact.target)
                     && let Some(executable) = artifact.executable
                 {
@@ -101,8 +101,8 @@ fn pick(messages: Vec<Message>, choice: &TargetChoice) -> Result<Built, Problem>
             _ => {}
         }
     }
-    library_directories.sort();
-    library_directories.dedup();
+    loader_directories.sort();
+    loader_directories.dedup();
     if candidates.len() > 1 {
         return Err(several(choice, &candidates));
     }
@@ -120,7 +120,7 @@ fn pick(messages: Vec<Message>, choice: &TargetChoice) -> Result<Built, Problem>
         executable,
         package,
         scripts,
-        library_directories,
+        loader_directories,
     })
 }
 
@@ -237,7 +237,7 @@ pub mod tests {
         let built = sample();
         assert_eq!(built.executable, Path::new("/w/target/debug/one"));
         assert_eq!(built.package.repr, "path+file:///w/a#1.2.3-rc.1");
-        assert_eq!(built.library_directories, [Path::new("/w/target/debug")]);
+        assert_eq!(built.loader_directories, [Path::new("/w/target/debug")]);
         let script = built.own_script().expect("it has one");
         assert_eq!(script.env, [("FROM_SCRIPT".to_owned(), "a".to_owned())]);
     }

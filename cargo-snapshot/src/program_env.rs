@@ -29,7 +29,7 @@ pub struct Surroundings {
     /// Where rustc keeps its shared libraries, if it says.
     rustc_libraries: Option<PathBuf>,
     /// The `LD_LIBRARY_PATH` of this process.
-    library_path: Option<OsString>,
+    loader_path: Option<OsString>,
     /// The `[env]` of cargo's configuration, without what the environment overrides.
     configured: BTreeMap<String, ConfigVariable>,
 }
@@ -45,7 +45,7 @@ impl Surroundings {
         Self {
             cargo: cargo.path(),
             rustc_libraries: rustc_libraries(cargo, flags),
-            library_path: std::env::var_os(LIBRARY_PATH),
+            loader_path: std::env::var_os(LIBRARY_PATH),
             configured,
         }
     }
@@ -87,7 +87,7 @@ pub fn variables(
     let mut set = |name: &str, value: &OsStr| {
         variables.insert(name.into(), value.into());
     };
-    if let Some(path) = library_path(project, built, surroundings) {
+    if let Some(path) = loader_path(project, built, surroundings) {
         set(LIBRARY_PATH, &path);
     }
     if let Some(script) = built.own_script() {
@@ -156,7 +156,7 @@ fn package_variables(package: &Package, rust_version: Option<&str>) -> Vec<(&'st
 
 /// The search path for shared libraries: link paths of build scripts inside cargo's own
 /// directories, the output directories, rustc's libraries, then what was there before.
-fn library_path(project: &Project, built: &Built, surroundings: &Surroundings) -> Option<OsString> {
+fn loader_path(project: &Project, built: &Built, surroundings: &Surroundings) -> Option<OsString> {
     let root = built.root();
     let own: Vec<_> = project.build_directories().chain([root]).collect();
     let mut linked: Vec<PathBuf> = built
@@ -172,7 +172,7 @@ fn library_path(project: &Project, built: &Built, surroundings: &Surroundings) -
     let candidates = linked
         .into_iter()
         .chain([root.to_owned(), root.join("deps")])
-        .chain(built.library_directories.iter().cloned())
+        .chain(built.loader_directories.iter().cloned())
         .chain(surroundings.rustc_libraries.clone());
     for directory in candidates {
         if !path.contains(&directory) {
@@ -180,7 +180,7 @@ fn library_path(project: &Project, built: &Built, surroundings: &Surroundings) -
         }
     }
     let before: Vec<_> = surroundings
-        .library_path
+        .loader_path
         .iter()
         .flat_map(std::env::split_paths)
         .collect();
@@ -244,11 +244,11 @@ mod tests {
     use super::*;
     use crate::{artifact, project};
 
-    fn surroundings(library_path: Option<&str>) -> Surroundings {
+    fn surroundings(loader_path: Option<&str>) -> Surroundings {
         Surroundings {
             cargo: "/opt/bin/cargo".into(),
             rustc_libraries: Some("/opt/lib".into()),
-            library_path: library_path.map(OsString::from),
+            loader_path: loader_path.map(OsString::from),
             configured: [("FROM_CONFIG", "yes"), ("CARGO_PKG_NAME", "an intruder")]
                 .map(|(name, value)| {
                     let value = value.to_owned();
@@ -264,10 +264,10 @@ mod tests {
         }
     }
 
-    fn value(kind: Kind, library_path: Option<&str>, name: &str) -> Option<String> {
+    fn value(kind: Kind, loader_path: Option<&str>, name: &str) -> Option<String> {
         let project = project::tests::sample();
         let built = artifact::tests::sample();
-        variables(&project, &built, kind, &surroundings(library_path))
+        variables(&project, &built, kind, &surroundings(loader_path))
             .into_iter()
             .find(|(found, _)| found == name)
             .map(|(_, value)| value.into_string().expect("the sample is text"))
