@@ -62,7 +62,7 @@ mod freeze;
 mod identity;
 mod ids;
 mod keeper;
-mod objects;
+pub mod objects;
 mod park;
 mod procfs;
 mod records;

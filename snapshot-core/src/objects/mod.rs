@@ -8,11 +8,13 @@
 //! Context: AS-SAFE.
 
 mod files;
+mod kinds;
 mod locked_memory;
 mod posix_timers;
 mod signals;
 mod timers;
 
+pub use kinds::{Kind, Why};
 pub(crate) use signals::{take_back_pending, tell_pending};
 
 use crate::sys::{self, Errno, SignalSet};

@@ -1,0 +1,277 @@
+//! The kinds of things that a descriptor can stand for, by what `/proc/PID/fd` says of it,
+//! and why one of them may not come back.
+//!
+//! Shared by the engine, which records them, and the launcher, which names them, so that
+//! both mean the same by the same words.
+//!
+//! Context: AS-SAFE.
+
+/// A kind of kernel object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A pipe without a name.
+    Pipe,
+    /// A pipe with a name.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// An interest list of epoll.
+    Epoll,
+    /// A counter.
+    Eventfd,
+    /// A timer.
+    Timerfd,
+    /// Signals to read.
+    Signalfd,
+    /// Watched files.
+    Inotify,
+    /// Memory with a descriptor.
+    Memfd,
+    /// A terminal, either end.
+    Terminal,
+    /// A process.
+    Pidfd,
+    /// A ring for asynchronous input and output.
+    IoUring,
+    /// A performance counter.
+    Perf,
+    /// Page faults to be handled.
+    Userfaultfd,
+    /// A graphics processor.
+    Gpu,
+    /// A virtual machine.
+    Kvm,
+    /// A character or block device without a state that matters, as `/dev/null`.
+    Device,
+    /// A context of `io_setup`; it has no descriptor.
+    Aio,
+    /// Memory that is mapped shared; it has no descriptor.
+    SharedMemory,
+    /// A lock on a file; it is no descriptor's own.
+    Lock,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 23] = [
+        Self::File,
+        Self::Directory,
+        Self::Pipe,
+        Self::Fifo,
+        Self::Socket,
+        Self::Epoll,
+        Self::Eventfd,
+        Self::Timerfd,
+        Self::Signalfd,
+        Self::Inotify,
+        Self::Memfd,
+        Self::Terminal,
+        Self::Pidfd,
+        Self::IoUring,
+        Self::Perf,
+        Self::Userfaultfd,
+        Self::Gpu,
+        Self::Kvm,
+        Self::Device,
+        Self::Aio,
+        Self::SharedMemory,
+        Self::Lock,
+        Self::Other,
+    ];
+
+    /// By what the link in `/proc/PID/fd` leads to, and the mode of what is there.
+    pub fn of(target: &[u8], mode: u32) -> Self {
+        if let Some(name) = target.strip_prefix(b"anon_inode:") {
+            return match name {
+                b"[eventpoll]" => Self::Epoll,
+                b"[eventfd]" => Self::Eventfd,
+                b"[timerfd]" => Self::Timerfd,
+                b"[signalfd]" => Self::Signalfd,
+                b"inotify" | b"[inotify]" => Self::Inotify,
+                b"[pidfd]" => Self::Pidfd,
+                b"[io_uring]" => Self::IoUring,
+                b"[perf_event]" => Self::Perf,
+                b"[userfaultfd]" => Self::Userfaultfd,
+                name if name.starts_with(b"kvm-") => Self::Kvm,
+                _ => Self::Other,
+            };
+        }
+        match mode & libc::S_IFMT {
+            libc::S_IFREG if target.starts_with(b"/memfd:") => Self::Memfd,
+            // A file system of its own since Linux 6.9.
+            libc::S_IFREG if target.starts_with(b"pidfd:") => Self::Pidfd,
+            libc::S_IFREG => Self::File,
+            libc::S_IFDIR => Self::Directory,
+            libc::S_IFIFO if target.starts_with(b"pipe:") => Self::Pipe,
+            libc::S_IFIFO => Self::Fifo,
+            libc::S_IFSOCK => Self::Socket,
+            libc::S_IFCHR if is_gpu(target) => Self::Gpu,
+            libc::S_IFCHR if target == b"/dev/kvm" => Self::Kvm,
+            libc::S_IFCHR if is_terminal(target) => Self::Terminal,
+            libc::S_IFCHR | libc::S_IFBLK => Self::Device,
+            // An anonymous inode has no type in its mode on older kernels.
+            _ => Self::Other,
+        }
+    }
+
+    /// Its name in events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::Pipe => "pipe",
+            Self::Fifo => "fifo",
+            Self::Socket => "socket",
+            Self::Epoll => "epoll",
+            Self::Eventfd => "eventfd",
+            Self::Timerfd => "timerfd",
+            Self::Signalfd => "signalfd",
+            Self::Inotify => "inotify",
+            Self::Memfd => "memfd",
+            Self::Terminal => "terminal",
+            Self::Pidfd => "pidfd",
+            Self::IoUring => "io-uring",
+            Self::Perf => "perf",
+            Self::Userfaultfd => "userfaultfd",
+            Self::Gpu => "gpu",
+            Self::Kvm => "kvm",
+            Self::Device => "device",
+            Self::Aio => "aio",
+            Self::SharedMemory => "shared-memory",
+            Self::Lock => "lock",
+            Self::Other => "other",
+        }
+    }
+
+    /// Back from its number.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+}
+
+fn is_gpu(target: &[u8]) -> bool {
+    [&b"/dev/nvidia"[..], b"/dev/dri/", b"/dev/kfd"]
+        .iter()
+        .any(|prefix| target.starts_with(prefix))
+}
+
+fn is_terminal(target: &[u8]) -> bool {
+    [
+        &b"/dev/pts/"[..],
+        b"/dev/tty",
+        b"/dev/ptmx",
+        b"/dev/console",
+        b"/ptmx",
+    ]
+    .iter()
+    .any(|prefix| target.starts_with(prefix))
+}
+
+/// Why something will not be as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Why {
+    /// A file is open for writing, or mapped shared: its contents are not recorded.
+    Contents,
+    /// A socket is connected: what has been sent and received stays so.
+    Connected,
+    /// Another process has it too: it stays shared.
+    Elsewhere,
+    /// Another process has the other end.
+    OtherEnd,
+    /// Something waits to be read that can't be read without taking it.
+    Waiting,
+    /// The path of what it watches is not known.
+    NoPath,
+    /// It belongs to the process that made it.
+    Process,
+    /// Its state is in hardware, or in a part of the kernel that gives it to nobody.
+    State,
+    /// It is larger than is copied.
+    Large,
+    /// This system hides which descriptors are the same (`kcmp`).
+    Hidden,
+}
+
+impl Why {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Contents,
+        Self::Connected,
+        Self::Elsewhere,
+        Self::OtherEnd,
+        Self::Waiting,
+        Self::NoPath,
+        Self::Process,
+        Self::State,
+        Self::Large,
+        Self::Hidden,
+    ];
+
+    /// Back from its number.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn numbers_lead_back() {
+        for (number, kind) in (0..).zip(Kind::ALL) {
+            assert_eq!(kind as u8, number);
+            assert_eq!(Kind::from_byte(number), Some(kind));
+        }
+        for (number, why) in (0..).zip(Why::ALL) {
+            assert_eq!(why as u8, number);
+            assert_eq!(Why::from_byte(number), Some(why));
+        }
+        assert_eq!(Kind::from_byte(23), None);
+        assert_eq!(Why::from_byte(10), None);
+    }
+
+    fn of(file: &impl AsRawFd) -> Kind {
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let target = std::fs::read_link(link).expect("it is open");
+        let mode = crate::sys::fstat(file.as_raw_fd())
+            .expect("it is open")
+            .mode;
+        Kind::of(target.as_os_str().as_bytes(), mode)
+    }
+
+    #[test]
+    fn kinds_of_what_is_open() {
+        assert_eq!(
+            of(&std::fs::File::open("/proc/self/exe").expect("a file")),
+            Kind::File
+        );
+        assert_eq!(
+            of(&std::fs::File::open("/").expect("a directory")),
+            Kind::Directory
+        );
+        assert_eq!(
+            of(&std::fs::File::open("/dev/null").expect("a device")),
+            Kind::Device
+        );
+        let (end, _other) = std::io::pipe().expect("a pipe");
+        assert_eq!(of(&end), Kind::Pipe);
+        let (end, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        assert_eq!(of(&end), Kind::Socket);
+        assert_eq!(Kind::of(b"anon_inode:[eventpoll]", 0o600), Kind::Epoll);
+        assert_eq!(Kind::of(b"anon_inode:inotify", 0o600), Kind::Inotify);
+        assert_eq!(Kind::of(b"anon_inode:kvm-vm", 0o600), Kind::Kvm);
+        assert_eq!(Kind::of(b"/dev/pts/3", libc::S_IFCHR), Kind::Terminal);
+        assert_eq!(Kind::of(b"/memfd:a (deleted)", libc::S_IFREG), Kind::Memfd);
+    }
+}
