@@ -17,11 +17,12 @@
 //! a test; `launch` says what to start, `session` is it running, `piped` and `terminal`
 //! its two forms; `branch` ends what it tries; `transcript` and `events` are what came
 //! out of it; `process` reads `/proc`; `deadline`, `leaks` and `seed` keep tests honest;
-//! `outside` stands for programs that may be absent, `user` for an ordinary
-//! user.
+//! `outside` stands for programs that may be absent, `user` for an ordinary user, `clients`
+//! for those who talk to a server under snapshot.
 
 pub mod binaries;
 pub mod branch;
+pub mod clients;
 pub mod deadline;
 pub mod events;
 pub mod launch;
@@ -37,6 +38,7 @@ pub mod transcript;
 mod user;
 
 pub use branch::Ending;
+pub use clients::Crowd;
 pub use events::Event;
 pub use launch::Launch;
 pub use nix::sys::signal::Signal;

@@ -1,0 +1,171 @@
+//! Programs that are an event loop: epoll, its wake-ups and its timers, under several
+//! runtimes. Clients come and go while branch after branch is taken and ended. After each
+//! revert the timers fire, the loop hears who talks to it from outside, and whoever connects
+//! is served; the guest itself checks that no message is lost and none comes twice.
+
+use std::time::Duration;
+
+use snapshot_tests::{Crowd, Ending, Launch, PipedSession, Seed, Signal, binaries, clients};
+use snapshot_tests::{deadline, outside, process};
+
+/// The cycles of one session: a launched program has two minutes to live.
+const CYCLES: u64 = 100;
+
+/// How many sessions of that are a thousand.
+const SESSIONS: u64 = 10;
+
+/// How long a branch is left alone at most, and the program between two.
+const IDLE: Duration = Duration::from_millis(12);
+
+/// How many clients are there all the time.
+const CLIENTS: usize = 2;
+
+/// How a branch ends, by chance. Ctrl+C is left out: several within a moment are one.
+const ENDINGS: [Ending; 4] = [
+    Ending::Kill,
+    Ending::Kill,
+    Ending::Command,
+    Ending::Dies("crash", Signal::SIGABRT),
+];
+
+/// A program that obeys as `guests/ledger.rs` says, and its server.
+struct Trial {
+    session: PipedSession,
+    port: u16,
+    /// What the program has been told to remember.
+    mark: String,
+    marks: u64,
+}
+
+impl Trial {
+    fn new(launch: Launch) -> Self {
+        let mut session = launch.piped();
+        let ready = session.next_line("ready", |line| line.starts_with("ready "));
+        let port = ready[6..].parse().expect("a port");
+        Self {
+            session,
+            port,
+            mark: "none".to_owned(),
+            marks: 0,
+        }
+    }
+
+    /// Everything in the program gets on, and whoever connects is served.
+    fn gets_on(&mut self) {
+        self.session.ask("go");
+        self.marks += 1;
+        let text = format!("probe {}", self.marks);
+        if let Err(why) = clients::is_served(self.port, &text) {
+            self.session.fail(&format!("no service: {why}"));
+        }
+    }
+
+    /// Has the program remember something, which it answers with what it remembers.
+    fn remember(&mut self) {
+        self.marks += 1;
+        let mark = self.marks.to_string();
+        assert_eq!(self.session.ask(&format!("mark {mark}")), self.mark);
+        self.mark = mark;
+    }
+
+    /// One or two snapshots on each other, and all the way back.
+    fn cycle(&mut self, seed: &mut Seed) {
+        self.remember();
+        let depth = 1 + u64::from(seed.below(4) == 0);
+        let mut marks = Vec::new();
+        for _ in 0..depth {
+            self.session.take();
+            marks.push(self.mark.clone());
+            self.remember();
+            seed.idle(IDLE);
+        }
+        for mark in marks.into_iter().rev() {
+            self.session.end_branch(*seed.pick(&ENDINGS));
+            self.mark = mark;
+            self.remember();
+            self.gets_on();
+        }
+        seed.idle(IDLE);
+    }
+
+    /// How many descriptors it has, apart from those of clients.
+    fn descriptors(&mut self) -> usize {
+        let live = self.session.live_pid();
+        std::fs::read_dir(format!("/proc/{live}/fd")).map_or(0, Iterator::count)
+    }
+}
+
+/// One session: cycles among clients; then the program ends by itself, with nothing more
+/// than it had at the beginning.
+fn weather(launch: Launch, cycles: u64) {
+    let mut seed = Seed::new();
+    let mut trial = Trial::new(launch);
+    trial.gets_on();
+    trial.cycle(&mut seed);
+    let (descriptors, threads) = (trial.descriptors(), {
+        let live = trial.session.live_pid();
+        process::threads(live)
+    });
+
+    let crowd = Crowd::of(CLIENTS, trial.port);
+    for _ in 1..cycles {
+        trial.cycle(&mut seed);
+    }
+    assert!(crowd.is_served(), "the crowd is served no more");
+    drop(crowd);
+
+    let live = trial.session.live_pid();
+    let fds = format!("/proc/{live}/fd");
+    trial.session.wait_until("descriptors are as before", || {
+        std::fs::read_dir(&fds).map_or(0, Iterator::count) == descriptors
+    });
+    assert_eq!(process::threads(live), threads);
+    trial.session.end_by_itself(0);
+}
+
+/// How the guest of each loop is launched; none where Python is absent.
+fn guest(name: &str) -> Option<Launch> {
+    let (name, argument) = name.split_once(' ').unwrap_or((name, ""));
+    if name.ends_with(".py") {
+        let python = Launch::program(outside::find("python3")?).arg(binaries::source(name));
+        // What it imports lies beside it, and nothing may be written there.
+        return Some(python.env("PYTHONDONTWRITEBYTECODE", "1"));
+    }
+    let launch = Launch::guest(name);
+    Some(match argument {
+        "" => launch,
+        argument => launch.arg(argument),
+    })
+}
+
+fn a_hundred_times(name: &str) {
+    if let Some(launch) = guest(name) {
+        weather(launch, CYCLES);
+    }
+}
+
+#[test]
+fn tokio_in_one_thread() {
+    a_hundred_times("tokio_loop 0");
+}
+
+#[test]
+fn tokio_with_workers() {
+    a_hundred_times("tokio_loop 3");
+}
+
+#[test]
+#[ignore = "takes many minutes"]
+fn every_loop_a_thousand_times() {
+    for name in ["tokio_loop 0", "tokio_loop 3"] {
+        for _ in 0..SESSIONS {
+            // Each session has a deadline of its own, which is shorter.
+            deadline::renew();
+            let Some(launch) = guest(name) else {
+                break;
+            };
+            println!("{name}");
+            weather(launch, CYCLES);
+        }
+    }
+}
