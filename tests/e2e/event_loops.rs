@@ -155,9 +155,19 @@ fn tokio_with_workers() {
 }
 
 #[test]
+fn mio_without_a_runtime() {
+    a_hundred_times("mio_loop");
+}
+
+#[test]
+fn smol_with_its_reactor() {
+    a_hundred_times("smol_loop");
+}
+
+#[test]
 #[ignore = "takes many minutes"]
 fn every_loop_a_thousand_times() {
-    for name in ["tokio_loop 0", "tokio_loop 3"] {
+    for name in ["tokio_loop 0", "tokio_loop 3", "mio_loop", "smol_loop"] {
         for _ in 0..SESSIONS {
             // Each session has a deadline of its own, which is shorter.
             deadline::renew();

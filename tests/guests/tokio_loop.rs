@@ -33,9 +33,9 @@ fn main() {
     theirs.set_nonblocking(true).expect("it is a socket");
     busy.spawn(answer_by_socket(theirs));
     let senders = vec![
-        channel(0, &busy),
-        channel(1, &quiet),
-        ledger::sender_by_socket(2, ours),
+        channel(&busy),
+        channel(&quiet),
+        ledger::sender_by_socket(ours),
     ];
 
     let (stop, stopped) = watch::channel(false);
@@ -75,12 +75,12 @@ async fn tick(timer: usize) {
 }
 
 /// A sender outside the runtime, and the task that answers it.
-fn channel(number: usize, runtime: &Runtime) -> thread::JoinHandle<()> {
+fn channel(runtime: &Runtime) -> thread::JoinHandle<()> {
     let (sender, receiver): (UnboundedSender<u64>, _) = unbounded_channel();
     let (answers, answered) = ledger::answers();
     runtime.spawn(answer_by_channel(receiver, answers));
     let send = move |message| sender.send(message).expect("the task lives");
-    ledger::sender_by_channel(number, send, answered)
+    ledger::sender_by_channel(send, answered)
 }
 
 async fn answer_by_channel(mut messages: UnboundedReceiver<u64>, answers: SyncSender<u64>) {
