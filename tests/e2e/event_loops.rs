@@ -3,10 +3,11 @@
 //! revert the timers fire, the loop hears who talks to it from outside, and whoever connects
 //! is served; the guest itself checks that no message is lost and none comes twice.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use snapshot_tests::{Crowd, Ending, Launch, PipedSession, Seed, Signal, binaries, clients};
-use snapshot_tests::{deadline, outside, process};
+use snapshot_tests::{Client, Crowd, Ending, Launch, PipedSession, Seed, Signal};
+use snapshot_tests::{binaries, deadline, outside, process};
 
 /// The cycles of one session: a launched program has two minutes to live.
 const CYCLES: u64 = 100;
@@ -55,7 +56,8 @@ impl Trial {
         self.session.ask("go");
         self.marks += 1;
         let text = format!("probe {}", self.marks);
-        if let Err(why) = clients::is_served(self.port, &text) {
+        let served = Client::new(self.port).and_then(|mut client| client.echo(&text));
+        if let Err(why) = served {
             self.session.fail(&format!("no service: {why}"));
         }
     }
@@ -87,12 +89,6 @@ impl Trial {
         }
         seed.idle(IDLE);
     }
-
-    /// How many descriptors it has, apart from those of clients.
-    fn descriptors(&mut self) -> usize {
-        let live = self.session.live_pid();
-        std::fs::read_dir(format!("/proc/{live}/fd")).map_or(0, Iterator::count)
-    }
 }
 
 /// One session: cycles among clients; then the program ends by itself, with nothing more
@@ -102,10 +98,8 @@ fn weather(launch: Launch, cycles: u64) {
     let mut trial = Trial::new(launch);
     trial.gets_on();
     trial.cycle(&mut seed);
-    let (descriptors, threads) = (trial.descriptors(), {
-        let live = trial.session.live_pid();
-        process::threads(live)
-    });
+    let live = trial.session.live_pid();
+    let (descriptors, threads) = (descriptors(live), process::threads(live));
 
     let crowd = Crowd::of(CLIENTS, trial.port);
     for _ in 1..cycles {
@@ -115,23 +109,45 @@ fn weather(launch: Launch, cycles: u64) {
     drop(crowd);
 
     let live = trial.session.live_pid();
-    let fds = format!("/proc/{live}/fd");
-    trial.session.wait_until("descriptors are as before", || {
-        std::fs::read_dir(&fds).map_or(0, Iterator::count) == descriptors
+    trial.session.wait_until("what it has is what it had", || {
+        self::descriptors(live) == descriptors && process::threads(live) == threads
     });
-    assert_eq!(process::threads(live), threads);
     trial.session.end_by_itself(0);
 }
 
-/// How the guest of each loop is launched; none where Python is absent.
-fn guest(name: &str) -> Option<Launch> {
+/// What the descriptors of a process stand for, by kind; all connections are closed then.
+fn descriptors(pid: i32) -> Vec<String> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    let mut kinds: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .map(|target| target.to_string_lossy().into_owned())
+        .map(|target| target.split(":[").next().unwrap_or_default().to_owned())
+        .collect();
+    kinds.sort_unstable();
+    kinds
+}
+
+/// The guests, each with its argument.
+const LOOPS: [&str; 6] = [
+    "tokio_loop 0",
+    "tokio_loop 3",
+    "mio_loop",
+    "smol_loop",
+    "asyncio_loop.py",
+    "selectors_loop.py",
+];
+
+/// How a guest is launched, by the tool or without it; none where Python is absent.
+fn guest(name: &str, launch: fn(PathBuf) -> Launch) -> Option<Launch> {
     let (name, argument) = name.split_once(' ').unwrap_or((name, ""));
     if name.ends_with(".py") {
-        let python = Launch::program(outside::find("python3")?).arg(binaries::source(name));
+        let python = launch(outside::find("python3")?).arg(binaries::source(name));
         // What it imports lies beside it, and nothing may be written there.
         return Some(python.env("PYTHONDONTWRITEBYTECODE", "1"));
     }
-    let launch = Launch::guest(name);
+    let launch = launch(binaries::guest(name));
     Some(match argument {
         "" => launch,
         argument => launch.arg(argument),
@@ -139,7 +155,7 @@ fn guest(name: &str) -> Option<Launch> {
 }
 
 fn a_hundred_times(name: &str) {
-    if let Some(launch) = guest(name) {
+    if let Some(launch) = guest(name, Launch::program) {
         weather(launch, CYCLES);
     }
 }
@@ -155,7 +171,7 @@ fn tokio_with_workers() {
 }
 
 #[test]
-fn mio_without_a_runtime() {
+fn mio_by_itself() {
     a_hundred_times("mio_loop");
 }
 
@@ -165,17 +181,71 @@ fn smol_with_its_reactor() {
 }
 
 #[test]
+fn asyncio_of_python() {
+    a_hundred_times("asyncio_loop.py");
+}
+
+#[test]
+fn selectors_of_python() {
+    a_hundred_times("selectors_loop.py");
+}
+
+#[test]
 #[ignore = "takes many minutes"]
 fn every_loop_a_thousand_times() {
-    for name in ["tokio_loop 0", "tokio_loop 3", "mio_loop", "smol_loop"] {
+    for name in LOOPS {
         for _ in 0..SESSIONS {
             // Each session has a deadline of its own, which is shorter.
             deadline::renew();
-            let Some(launch) = guest(name) else {
-                break;
-            };
             println!("{name}");
-            weather(launch, CYCLES);
+            a_hundred_times(name);
         }
+    }
+}
+
+#[test]
+fn a_connection_stays_open_and_is_all_that_is_named() {
+    for name in LOOPS {
+        let Some(launch) = guest(name, Launch::program) else {
+            continue;
+        };
+        let mut trial = Trial::new(launch);
+        trial.session.ask("go");
+        let mut client = Client::new(trial.port).expect("it listens");
+        client.echo("before").expect("it is served");
+        for ending in [Ending::Kill, Ending::Command] {
+            let taken = trial.session.attempt(ending, |_| {
+                client.echo("in the branch").expect("it is served");
+            });
+            let named = taken.0["not_rolled_back"].as_array().expect("a list");
+            let is_ours = |item: &serde_json::Value| {
+                item["kind"] == "socket" && item.to_string().contains(&client.address())
+            };
+            assert!(
+                named.len() == 1 && named.iter().all(is_ours),
+                "{name}, {}: {taken}",
+                client.address()
+            );
+            client.echo("after").expect("it is served still");
+            trial.session.ask("go");
+        }
+    }
+}
+
+#[test]
+fn the_loops_are_unbroken_without_the_tool() {
+    for name in LOOPS {
+        let Some(launch) = guest(name, Launch::bare) else {
+            continue;
+        };
+        let mut trial = Trial::new(launch);
+        let crowd = Crowd::of(CLIENTS, trial.port);
+        for _ in 0..5 {
+            trial.gets_on();
+            trial.remember();
+        }
+        assert!(crowd.is_served(), "{name}");
+        drop(crowd);
+        trial.session.end_by_itself(0);
     }
 }

@@ -20,32 +20,50 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// How many requests a client of the crowd makes on one connection.
 const REQUESTS: u64 = 8;
 
-/// A new connection that must be served, with something to say that nobody else does.
-///
-/// # Errors
-/// What went wrong, or what came back instead.
-pub fn is_served(port: u16, text: &str) -> Result<(), String> {
-    let mut stream = connect(port, PATIENCE).map_err(|error| error.to_string())?;
-    let back = echo(&mut stream, text.as_bytes()).map_err(|error| error.to_string())?;
-    if back == text.as_bytes() {
-        return Ok(());
+/// One connection to a server on the loopback.
+#[derive(Debug)]
+pub struct Client(TcpStream);
+
+impl Client {
+    /// Connects; its answers are due within [`PATIENCE`].
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub fn new(port: u16) -> std::io::Result<Self> {
+        Self::with_patience(port, PATIENCE)
     }
-    Err(format!("{:?}", String::from_utf8_lossy(&back)))
-}
 
-fn connect(port: u16, patience: Duration) -> std::io::Result<TcpStream> {
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    let stream = TcpStream::connect_timeout(&address, patience)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
-    Ok(stream)
-}
+    fn with_patience(port: u16, patience: Duration) -> std::io::Result<Self> {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let stream = TcpStream::connect_timeout(&address, patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        Ok(Self(stream))
+    }
 
-fn echo(stream: &mut TcpStream, text: &[u8]) -> std::io::Result<Vec<u8>> {
-    stream.write_all(text)?;
-    let mut back = vec![0; text.len()];
-    stream.read_exact(&mut back)?;
-    Ok(back)
+    /// Sends a text and waits for it to come back.
+    ///
+    /// # Errors
+    /// When something else comes, or nothing.
+    pub fn echo(&mut self, text: &str) -> std::io::Result<()> {
+        self.0.write_all(text.as_bytes())?;
+        let mut back = vec![0; text.len()];
+        self.0.read_exact(&mut back)?;
+        if back == text.as_bytes() {
+            return Ok(());
+        }
+        let back = String::from_utf8_lossy(&back).into_owned();
+        Err(std::io::Error::other(format!("{text:?} came as {back:?}")))
+    }
+
+    /// Its own address, which is the peer's to the server.
+    ///
+    /// # Panics
+    /// Never: it is connected.
+    pub fn address(&self) -> String {
+        let address = self.0.local_addr().expect("it is connected");
+        address.to_string()
+    }
 }
 
 /// Clients in the background, until it is dropped.
@@ -99,15 +117,9 @@ impl Crowd {
 }
 
 fn visit(port: u16, text: &str, requests: u64) -> std::io::Result<()> {
-    let mut stream = connect(port, CUT_OFF)?;
-    for request in 0..requests {
-        let text = format!("{text} request {request}");
-        // An answer that the dead branch has given may come a second time.
-        if echo(&mut stream, text.as_bytes())? != text.as_bytes() {
-            return Err(std::io::ErrorKind::InvalidData.into());
-        }
-    }
-    Ok(())
+    let mut client = Client::with_patience(port, CUT_OFF)?;
+    // An answer that the dead branch has given may come a second time: an error as well.
+    (0..requests).try_for_each(|request| client.echo(&format!("{text} request {request}")))
 }
 
 impl Drop for Crowd {

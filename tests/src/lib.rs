@@ -38,7 +38,7 @@ pub mod transcript;
 mod user;
 
 pub use branch::Ending;
-pub use clients::Crowd;
+pub use clients::{Client, Crowd};
 pub use events::Event;
 pub use launch::Launch;
 pub use nix::sys::signal::Signal;
