@@ -98,8 +98,7 @@ fn weather(launch: Launch, cycles: u64) {
     let mut trial = Trial::new(launch);
     trial.gets_on();
     trial.cycle(&mut seed);
-    let live = trial.session.live_pid();
-    let (descriptors, threads) = (descriptors(live), process::threads(live));
+    let before = possessions(trial.session.live_pid());
 
     let crowd = Crowd::of(CLIENTS, trial.port);
     for _ in 1..cycles {
@@ -108,25 +107,25 @@ fn weather(launch: Launch, cycles: u64) {
     assert!(crowd.is_served(), "the crowd is served no more");
     drop(crowd);
 
+    // The server has yet to see that the last clients have gone.
     let live = trial.session.live_pid();
-    trial.session.wait_until("what it has is what it had", || {
-        self::descriptors(live) == descriptors && process::threads(live) == threads
-    });
+    let _ = deadline::wait(|| (possessions(live) == before).then_some(()));
+    assert_eq!(possessions(live), before);
     trial.session.end_by_itself(0);
 }
 
-/// What the descriptors of a process stand for, by kind; all connections are closed then.
-fn descriptors(pid: i32) -> Vec<String> {
+/// What the descriptors of a process stand for, by kind, and its threads, by name.
+fn possessions(pid: i32) -> (Vec<String>, Vec<String>) {
     let entries = std::fs::read_dir(format!("/proc/{pid}/fd"));
     let mut kinds: Vec<String> = entries
         .into_iter()
         .flatten()
         .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
-        .map(|target| target.to_string_lossy().into_owned())
-        .map(|target| target.split(":[").next().unwrap_or_default().to_owned())
+        // `socket:[N]`, with another number each time.
+        .map(|target| target.to_string_lossy().replace(char::is_numeric, ""))
         .collect();
     kinds.sort_unstable();
-    kinds
+    (kinds, process::threads(pid))
 }
 
 /// The guests, each with its argument.

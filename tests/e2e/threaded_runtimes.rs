@@ -1,11 +1,9 @@
 //! Programs with threads as they are installed, unmodified: CPython, SQLite inside it,
 //! a Java virtual machine, and Redis.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use snapshot_tests::deadline::PATIENCE;
+use snapshot_tests::redis::Client;
 use snapshot_tests::{Ending, Launch, PipedSession, Signal, binaries, leaks, outside, process};
 
 /// The ways out of a branch that every program has.
@@ -131,61 +129,6 @@ fn own_threads(session: &mut PipedSession) -> Vec<String> {
     names
 }
 
-/// A client of Redis, which speaks its protocol by hand.
-struct Client(BufReader<UnixStream>);
-
-impl Client {
-    fn new(socket: &Path) -> Self {
-        let stream = UnixStream::connect(socket).expect("the server listens");
-        for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
-            set(&stream, Some(PATIENCE)).expect("no timeout of zero");
-        }
-        Self(BufReader::new(stream))
-    }
-
-    /// Sends a command: an array of strings, each with its length in bytes.
-    fn send(&mut self, command: &str) {
-        let words: Vec<&str> = command.split(' ').collect();
-        let mut text = format!("*{}\r\n", words.len());
-        for word in words {
-            text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
-        let stream = self.0.get_mut();
-        stream.write_all(text.as_bytes()).expect("the server reads");
-    }
-
-    /// An answer: a status, an error, a number, or a string with its length before it.
-    fn answer(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("the server answers");
-        let line = line.trim_end();
-        let Some(length) = line.strip_prefix('$') else {
-            return line.get(1..).expect("no answer is empty").to_owned();
-        };
-        let Ok(length) = length.parse::<usize>() else {
-            return "nothing".into();
-        };
-        let mut bytes = vec![0; length + 2];
-        self.0.read_exact(&mut bytes).expect("the server answers");
-        String::from_utf8_lossy(&bytes[..length]).into_owned()
-    }
-
-    fn ask(&mut self, command: &str) -> String {
-        self.send(command);
-        self.answer()
-    }
-
-    /// A number that `INFO` tells.
-    fn info(&mut self, name: &str) -> u64 {
-        let info = self.ask("INFO everything");
-        let value = info
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .unwrap_or_else(|| panic!("no {name} in {info}"));
-        value.parse().expect("a number")
-    }
-}
-
 /// A server that keeps everything in memory, and the socket it listens on.
 fn redis(program: PathBuf, more: &[&str]) -> (PipedSession, PathBuf) {
     let mut session = Launch::program(program)
@@ -230,20 +173,20 @@ fn redis_forgets_a_value() {
     let (mut session, socket) = redis(program, &[]);
     // Connected for all the time: nothing is under way on it when a branch begins or
     // ends, so it is as good after a revert as it was at the snapshot.
-    let mut held = Client::new(&socket);
+    let mut held = Client::unix(&socket);
     for (round, ending) in (0_u32..).zip(ANY.into_iter().chain(ANY)) {
         let value = format!("1-{round}");
         assert_eq!(held.ask(&format!("SET a {value}")), "OK");
         assert_eq!(held.ask("DEL b"), "0");
         session.branch(ending, |_| {
             assert_eq!(held.ask("SET a 2"), "OK");
-            let mut client = Client::new(&socket);
+            let mut client = Client::unix(&socket);
             assert_eq!(client.ask("SET b 2"), "OK");
             assert_eq!(client.ask("GET a"), "2");
             assert_eq!(held.ask("GET b"), "2");
         });
         assert_eq!(held.ask("GET a"), value);
-        let mut clients: Vec<Client> = (0..4).map(|_| Client::new(&socket)).collect();
+        let mut clients: Vec<Client> = (0..4).map(|_| Client::unix(&socket)).collect();
         for (served, client) in (1..).zip(&mut clients) {
             assert_eq!(client.ask("GET a"), value);
             assert_eq!(client.ask("GET b"), "nothing");
@@ -270,7 +213,7 @@ fn redis_forgets_a_value() {
     session.next("reverted");
     assert_eq!(held.ask("GET a"), "1");
 
-    assert_eq!(Client::new(&socket).ask("GET a"), "1");
+    assert_eq!(Client::unix(&socket).ask("GET a"), "1");
     held.send("SHUTDOWN NOSAVE");
     assert!(session.wait_gone().success());
     assert!(!socket.exists(), "it has removed its socket");
@@ -284,8 +227,8 @@ fn redis_with_threads_that_serve() {
     };
     let more = ["--io-threads", "4", "--io-threads-do-reads", "yes"];
     let (mut session, socket) = redis(program, &more);
-    let mut held = Client::new(&socket);
-    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::new(&socket)).collect();
+    let mut held = Client::unix(&socket);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::unix(&socket)).collect();
     let mut expected: u64 = 0;
     for ending in ANY.into_iter().chain(ANY) {
         expected += crowd(&mut held, &mut clients);

@@ -18,7 +18,7 @@
 //! its two forms; `branch` ends what it tries; `transcript` and `events` are what came
 //! out of it; `process` reads `/proc`; `deadline`, `leaks` and `seed` keep tests honest;
 //! `outside` stands for programs that may be absent, `user` for an ordinary user, `clients`
-//! for those who talk to a server under snapshot.
+//! and `redis` for those who talk to a server under snapshot.
 
 pub mod binaries;
 pub mod branch;
@@ -31,6 +31,7 @@ pub mod outside;
 pub mod piped;
 pub mod place;
 pub mod process;
+pub mod redis;
 pub mod seed;
 pub mod session;
 pub mod terminal;
