@@ -20,12 +20,16 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use snapshot_tests::deadline::{self, Output};
 use snapshot_tests::{Ending, Event, Launch, PipedSession, Seed, Signal, binaries, outside};
 
 /// The cycles of one session.
 const CYCLES: u64 = 100;
+
+/// How long a branch runs at most before it is killed; it makes some statements a millisecond.
+const RUN: Duration = Duration::from_millis(8);
 
 /// The statements of one transaction: begin, three times three, commit.
 const STATEMENTS: u64 = 11;
@@ -162,17 +166,16 @@ impl Bank {
         self.assert_seen_elsewhere(committed);
     }
 
-    /// Lets the branch die in the middle of something.
+    /// Lets the branch die in the middle of a transaction, or of a statement.
     fn die(&mut self) {
-        let salt = self.salt();
         if self.seed.below(2) == 0 {
-            let count = self.seed.below(4 * STATEMENTS);
-            self.session.send(&format!("die {count} {salt}"));
-            // How a branch ends that was told so before.
-            self.session.end_branch(Ending::Dies("", Signal::SIGABRT));
+            self.step();
+            self.session
+                .end_branch(Ending::Dies("die", Signal::SIGABRT));
         } else {
+            let salt = self.salt();
             self.session.ask(&format!("run {salt}"));
-            self.seed.idle(std::time::Duration::from_millis(8));
+            self.seed.idle(RUN);
             self.session.end_branch(Ending::Kill);
         }
     }

@@ -5,9 +5,10 @@ a second thread reads with a connection of its own, and finds the sum unchanged 
 transaction whole, or ends the program with status 70.
 
 On stdin: `step N SALT` makes N statements, where SALT decides what is moved; `finish SALT`
-goes on to the end of a transaction; both are answered by `ok COMMITTED OPEN`. `die N SALT`
-makes N statements and aborts, `run SALT` makes them until it is killed. `check` looks at all of it, `checkpoint MODE` moves the log
-into the database, which happens at no other time. With the argument `alone` nobody reads."""
+goes on to the end of a transaction; both are answered by `ok COMMITTED OPEN`. `run SALT`
+makes statements until it is killed, and `die` aborts. `check` looks at all of it,
+`checkpoint MODE` moves the log into the database, which happens at no other time. With the
+argument `alone` nobody reads."""
 
 import os
 import sqlite3
@@ -99,9 +100,7 @@ def obey(words):
             while committed == before:
                 steps.send(int(salt))
             return f"ok {committed} {writer.in_transaction}"
-        case ["die", count, salt]:
-            for _ in range(int(count)):
-                steps.send(int(salt))
+        case ["die"]:
             os.abort()
         case ["run", salt]:
             print("ok", flush=True)
