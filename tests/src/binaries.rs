@@ -166,5 +166,8 @@ pub fn guest_in_c(name: &str, directory: &Path) -> PathBuf {
             .unwrap_or_else(|error| panic!("there is no guest `{file}`: {error}"))
     };
     let source = read("obey.h") + &read(&format!("{name}.c"));
-    compile_c(&source, &["-D_GNU_SOURCE", "-pthread", "-O1"], directory)
+    // A guest of several files is put together by its includes.
+    let include = format!("-I{}", guests.display());
+    let options = ["-D_GNU_SOURCE", "-pthread", "-O1", &include];
+    compile_c(&source, &options, directory)
 }
