@@ -7,7 +7,9 @@
 
 use std::ops::Range;
 
-use snapshot_tests::{Launch, PipedSession, Place, Seed, Signal, binaries, process};
+use snapshot_tests::{
+    Isolation, Launch, PipedSession, Place, Seed, Signal, binaries, outside, process,
+};
 
 /// Rounds with one snapshot, and with up to three.
 const ROUNDS: usize = 100;
@@ -105,13 +107,18 @@ fn three_snapshots(launch: Launch, kind: &str) {
     }
 }
 
-/// The live side after a take has what it had, and so it has as a whole after the next.
-fn undisturbed(launch: Launch, kind: &str) {
+/// The live side has what it had, with snapshots of all levels; or after they are gone.
+fn undisturbed(launch: Launch, kind: &str, commit: bool) {
     let mut objects = Objects::new(launch, kind);
     for level in 1..4 {
         objects.set(level);
         objects.take();
         objects.take();
+    }
+    if commit {
+        let dropped = objects.session.command("drop", &["2"]);
+        assert!(dropped.success(), "{dropped:?}");
+        objects.session.commit();
     }
     objects.check(3);
 }
@@ -169,7 +176,12 @@ macro_rules! kinds {
 
             #[test]
             fn are_undisturbed_by_a_take() {
-                undisturbed(Launch::guest_in_c("objects"), KIND);
+                undisturbed(Launch::guest_in_c("objects"), KIND, false);
+            }
+
+            #[test]
+            fn are_undisturbed_by_drop_and_commit() {
+                undisturbed(Launch::guest_in_c("objects"), KIND, true);
             }
 
             #[test]
@@ -180,4 +192,32 @@ macro_rules! kinds {
     )* };
 }
 
-kinds! { files directories settings locks eventfds timerfds signalfds inotify epoll }
+kinds! {
+    files directories settings locks
+    eventfds timerfds signalfds inotify epoll
+    pipes fifos pairs terminals sockets listeners
+    memfds shared
+    all
+}
+
+#[test]
+fn all_come_back_where_ids_differ() {
+    let launch = || {
+        Launch::guest_in_c("objects")
+            .flag("--isolate")
+            .flag("never")
+    };
+    one_snapshot(launch(), "all");
+    three_snapshots(launch(), "all");
+}
+
+#[test]
+fn all_come_back_for_an_ordinary_user() {
+    if !outside::as_root() {
+        return;
+    }
+    for isolation in [Isolation::Allowed, Isolation::NoUserNamespaces] {
+        let launch = Launch::guest_in_c("objects").as_user(isolation);
+        three_snapshots(launch, "all");
+    }
+}

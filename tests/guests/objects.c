@@ -7,6 +7,9 @@
 #include "objects.h"
 #include "objects_files.h"
 #include "objects_events.h"
+#include "objects_streams.h"
+#include "objects_sockets.h"
+#include "objects_memory.h"
 
 static const struct kind kinds[] = {
 	{ "files", set_files, check_files,
@@ -37,6 +40,32 @@ static const struct kind kinds[] = {
 	  { { "delete", delete_targets }, { "modify", modify_targets }, { "add", add_targets },
 	    { "fire", fire_targets }, { "ready", ready_targets }, { "targets", close_targets },
 	    { "renew", replace_poller } } },
+	{ "pipes", set_pipes, check_pipes,
+	  { { "drain", drain_pipes }, { "left", read_left }, { "write", write_pipes },
+	    { "resize", resize_pipes }, { "packets", unpack_pipes }, { "readers", close_readers },
+	    { "writers", close_writers }, { "cross", cross_pipes } } },
+	{ "fifos", set_fifos, check_fifos,
+	  { { "drain", drain_fifos }, { "write", write_fifos }, { "resize", resize_fifos },
+	    { "readers", close_fifo_readers }, { "writers", close_fifo_writers } } },
+	{ "pairs", set_pairs, check_pairs,
+	  { { "drain", drain_pairs }, { "write", write_pairs }, { "shut", shut_pairs },
+	    { "half", shut_half }, { "peers", close_peers }, { "options", set_pair_options } } },
+	{ "terminals", set_terminals, check_terminals,
+	  { { "raw", make_raw }, { "resize", resize_terminal }, { "slave", close_slave },
+	    { "master", close_master } } },
+	{ "sockets", set_sockets, check_sockets,
+	  { { "options", change_options }, { "connect", connect_tcp }, { "udp", connect_udp },
+	    { "listen", listen_tcp }, { "shut", shut_sockets } } },
+	{ "listeners", set_listeners, check_listeners,
+	  { { "close", close_listeners }, { "shut", shut_listeners }, { "reading", shut_reading },
+	    { "options", listener_options } } },
+	{ "memfds", set_memfds, check_memfds,
+	  { { "write", write_memfds }, { "grow", grow_memfd }, { "shrink", shrink_memfd },
+	    { "seal", seal_memfd }, { "seek", seek_memfd }, { "unmap", unmap_memfds },
+	    { "cover", cover_memfds } } },
+	{ "shared", set_shared, check_shared,
+	  { { "write", write_shared }, { "files", write_mapped_files }, { "punch", punch_shared },
+	    { "protect", protect_shared }, { "unmap", unmap_shared }, { "cover", cover_shared } } },
 };
 
 #define KINDS ((int)(sizeof kinds / sizeof *kinds))
@@ -132,9 +161,11 @@ static void set(int to)
 static void check(int wanted)
 {
 	if (setjmp(found)) {
+		is_checking = 0;
 		answer("err %s", difference);
 		return;
 	}
+	is_checking = 1;
 	checked = "memory";
 	SAME(level, wanted, "the level");
 	check_table();
@@ -143,6 +174,7 @@ static void check(int wanted)
 			checked = kinds[kind].name;
 			kinds[kind].check(level);
 		}
+	is_checking = 0;
 	answer("ok");
 }
 
