@@ -6,8 +6,12 @@
  * `spoil NUMBER` a random choice that belongs to the number. */
 #include "objects.h"
 #include "objects_files.h"
+#include "objects_locks.h"
 #include "objects_events.h"
-#include "objects_streams.h"
+#include "objects_epoll.h"
+#include "objects_pipes.h"
+#include "objects_pairs.h"
+#include "objects_terminals.h"
 #include "objects_sockets.h"
 #include "objects_memory.h"
 

@@ -35,7 +35,7 @@ static char difference[8192];
 static jmp_buf found;
 
 /* Ends the check with what differs. */
-static void __attribute__((noreturn, format(printf, 1, 2))) differs(const char *format, ...)
+static inline void __attribute__((noreturn, format(printf, 1, 2))) differs(const char *format, ...)
 {
 	va_list arguments;
 	int length = snprintf(difference, sizeof difference, "%s: ", checked);
@@ -74,7 +74,7 @@ static int is_checking;
 
 /* A path in the directory where the guest was started, wherever it is now. Several can be
  * used at once. */
-static const char *at(const char *name)
+static inline const char *at(const char *name)
 {
 	static char paths[4][PATH_MAX + 64];
 	static int next;
@@ -84,19 +84,19 @@ static const char *at(const char *name)
 }
 
 /* Byte number `index` of a pattern. */
-static char pattern(long index, int tag)
+static inline char pattern(long index, int tag)
 {
 	return (char)(index * 7 + index / 251 + tag * 31);
 }
 
-static void fill(char *bytes, long length, int tag)
+static inline void fill(char *bytes, long length, int tag)
 {
 	for (long index = 0; index < length; index++)
 		bytes[index] = pattern(index, tag);
 }
 
 /* A file of this pattern. */
-static void make_file(const char *name, int length, int tag)
+static inline void make_file(const char *name, int length, int tag)
 {
 	char bytes[length];
 	fill(bytes, length, tag);
@@ -107,7 +107,7 @@ static void make_file(const char *name, int length, int tag)
 
 /* What a spoil opens goes to high numbers, so that it is not taken for what another one has
  * closed. */
-static int aloft(int fd)
+static inline int aloft(int fd)
 {
 	int high = fcntl(fd, F_DUPFD, 300);
 	if (fd >= 0 && fd < 300)
@@ -116,7 +116,7 @@ static int aloft(int fd)
 }
 
 /* Reads what is there, never waiting for more; the number of bytes, or -1. */
-static long drink(int fd, void *bytes, long length)
+static inline long drink(int fd, void *bytes, long length)
 {
 	struct pollfd ready = { .fd = fd, .events = POLLIN };
 	if (poll(&ready, 1, 0) != 1) {
@@ -127,7 +127,7 @@ static long drink(int fd, void *bytes, long length)
 }
 
 /* Reads until there is no more. */
-static void drain(int fd)
+static inline void drain(int fd)
 {
 	char bytes[65536];
 	for (int times = 0; times < 64 && drink(fd, bytes, sizeof bytes) > 0; times++)
@@ -135,7 +135,7 @@ static void drain(int fd)
 }
 
 /* Writes if there is room. */
-static long pour(int fd, const void *bytes, long length)
+static inline long pour(int fd, const void *bytes, long length)
 {
 	struct pollfd ready = { .fd = fd, .events = POLLOUT };
 	if (poll(&ready, 1, 0) != 1)
@@ -143,14 +143,14 @@ static long pour(int fd, const void *bytes, long length)
 	return write(fd, bytes, length);
 }
 
-static int is_ready(int fd, int milliseconds)
+static inline int is_ready(int fd, int milliseconds)
 {
 	struct pollfd ready = { .fd = fd, .events = POLLIN };
 	return poll(&ready, 1, milliseconds) == 1;
 }
 
 /* The next bytes of a stream are these, however many reads they take, and no more wait. */
-static void reads(int fd, const char *bytes, long length, const char *what)
+static inline void reads(int fd, const char *bytes, long length, const char *what)
 {
 	char read_[length + 1];
 	long got = 0, more;
@@ -162,7 +162,7 @@ static void reads(int fd, const char *bytes, long length, const char *what)
 }
 
 /* Nothing waits, and more may come. */
-static void waits(int fd, const char *what)
+static inline void waits(int fd, const char *what)
 {
 	char bytes[256];
 	long got = drink(fd, bytes, sizeof bytes);
@@ -171,7 +171,7 @@ static void waits(int fd, const char *what)
 }
 
 /* Nothing waits, and nothing will come. */
-static void ends(int fd, const char *what)
+static inline void ends(int fd, const char *what)
 {
 	char byte;
 	long got = drink(fd, &byte, 1);
@@ -179,8 +179,24 @@ static void ends(int fd, const char *what)
 	     got < 0 ? strerror(errno) : "no error");
 }
 
+/* What a stream has been given by a level, one after the other. */
+static inline const char *said(int level)
+{
+	return (const char *[]){ "", "one;", "one;two-two;", "one;two-two;three;" }[level];
+}
+
+static inline const char *says(int level)
+{
+	return said(level) + strlen(said(level - 1));
+}
+
+static inline void say(int fd, int level)
+{
+	DO(write(fd, says(level), strlen(says(level))));
+}
+
 /* A whole file of /proc as text. */
-static const char *text_of(const char *path)
+static inline const char *text_of(const char *path)
 {
 	static char text[65536];
 	long length = 0, more;
@@ -192,14 +208,14 @@ static const char *text_of(const char *path)
 	return text;
 }
 
-static int in_order(const void *one, const void *other)
+static inline int in_order(const void *one, const void *other)
 {
 	return strcmp(*(char *const *)one, *(char *const *)other);
 }
 
 /* The lines of a descriptor's fdinfo that begin with one of these words, sorted, and without
  * what follows the word `until`: what names an inode is not to be compared. */
-static void info_of(int fd, const char *const *words, const char *until, char *list, size_t size)
+static inline void info_of(int fd, const char *const *words, const char *until, char *list, size_t size)
 {
 	char path[64], *lines[128], *rest;
 	int count = 0;
@@ -240,7 +256,7 @@ static struct entry table[MOST_FDS];
 /* What was open before anything was set. */
 static char foreign[MOST_FDS];
 
-static void look_up(struct entry *entries)
+static inline void look_up(struct entry *entries)
 {
 	char path[64];
 	for (int fd = 3; fd < MOST_FDS; fd++) {
@@ -266,7 +282,7 @@ static void look_up(struct entry *entries)
 	}
 }
 
-static void check_table(void)
+static inline void check_table(void)
 {
 	static struct entry now[MOST_FDS];
 	checked = "fds";
@@ -287,13 +303,13 @@ static void check_table(void)
 	for (int fd = 3; fd < MOST_FDS; fd++) \
 		if (table[fd].is_open)
 
-static void close_all(void)
+static inline void close_all(void)
 {
 	EVERY_FD(fd)
 		close(fd);
 }
 
-static void replace_all(void)
+static inline void replace_all(void)
 {
 	int null = aloft(open("/dev/null", O_RDWR));
 	EVERY_FD(fd)
@@ -301,7 +317,7 @@ static void replace_all(void)
 	close(null);
 }
 
-static void make_all_one(void)
+static inline void make_all_one(void)
 {
 	int first = -1;
 	EVERY_FD(fd) {
@@ -312,19 +328,19 @@ static void make_all_one(void)
 	close(first);
 }
 
-static void toggle_cloexec(void)
+static inline void toggle_cloexec(void)
 {
 	EVERY_FD(fd)
 		fcntl(fd, F_SETFD, table[fd].fd_flags ^ FD_CLOEXEC);
 }
 
-static void toggle_nonblock(void)
+static inline void toggle_nonblock(void)
 {
 	EVERY_FD(fd)
 		fcntl(fd, F_SETFL, table[fd].flags ^ O_NONBLOCK);
 }
 
-static void open_more(void)
+static inline void open_more(void)
 {
 	for (int more = 0; more < 8; more++)
 		open("/dev/null", more % 2 ? O_RDONLY : O_RDWR | O_CLOEXEC);

@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
+#include <sys/un.h>
 
 static const struct sockaddr_in loopback = { .sin_family = AF_INET,
 					     .sin_addr = { 0x0100007f } };
@@ -237,7 +238,6 @@ static void set_listeners(int level)
 			    &listeners[which].length);
 	}
 	DO(listen(listeners[PATH].fd, 2 + level));
-	set_number(listeners[TCP].fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0);
 	set_number(listeners[TCP].fd, SOL_SOCKET, SO_KEEPALIVE, level % 2);
 }
 
