@@ -173,6 +173,12 @@ pub enum AllowKind {
     IoUring,
     /// A context for asynchronous input and output (`io_setup`).
     Aio,
+    /// Page faults that the program handles itself.
+    Userfaultfd,
+    /// A graphics processor: its memory is its own.
+    Gpu,
+    /// A virtual machine.
+    Kvm,
 }
 
 /// Parses `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.

@@ -29,6 +29,7 @@ mod report;
 mod session;
 mod supervisor;
 pub mod terminal;
+mod verdict;
 
 pub mod cli;
 pub mod control;

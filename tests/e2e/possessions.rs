@@ -166,6 +166,30 @@ fn an_io_uring_is_allowed_where_it_is_said() {
     session.ask("ping");
 }
 
+#[test]
+fn handlers_of_page_faults_refuse_unless_it_is_said() {
+    let mut session = Launch::guest_in_c("rings").piped();
+    if !has_ring(&mut session, "faults") {
+        return;
+    }
+    let refused = refused(&mut session);
+    assert_eq!(refused.text("kind"), "userfaultfd");
+    assert!(refused.text("help").contains("--allow userfaultfd"));
+    session.ask("end");
+    session.take();
+
+    let mut session = Launch::guest_in_c("rings")
+        .flag("--allow=userfaultfd,gpu")
+        .piped();
+    session.ask("faults");
+    let taken = session.take();
+    let named = taken.0["not_rolled_back"].as_array();
+    let is_named = named.is_some_and(|all| all.iter().any(|one| one["kind"] == "userfaultfd"));
+    assert!(is_named, "{taken}");
+    session.revert();
+    session.ask("ping");
+}
+
 /// Whether this kernel makes such a ring; says that the test is skipped where not.
 fn has_ring(session: &mut PipedSession, kind: &str) -> bool {
     let error = session.ask(kind);
@@ -193,7 +217,7 @@ fn the_guests_are_right_without_the_tool() {
     assert_eq!(session.ask("attributes"), before);
 
     let mut session = launch("rings");
-    for kind in ["aio", "uring"] {
+    for kind in ["aio", "uring", "faults"] {
         if has_ring(&mut session, kind) {
             assert_eq!(session.ask("end"), "");
         }

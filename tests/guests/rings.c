@@ -1,7 +1,10 @@
-/* Guest: rings that it shares with the kernel. `aio` and `uring` make one and answer with
- * nothing or with the error's name; `end` ends it. */
+/* Guest: rings that it shares with the kernel, and other things that no copy can have.
+ * `aio`, `uring` and `faults` make one and answer with nothing or with the error's name;
+ * `end` ends it. */
+#include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
+#include <linux/userfaultfd.h>
 
 int main(void)
 {
@@ -15,6 +18,9 @@ int main(void)
 		} else if (is(line, "uring")) {
 			memset(&parameters, 0, sizeof parameters);
 			ring = syscall(SYS_io_uring_setup, 8, &parameters);
+			result = ring < 0 ? -1 : 0;
+		} else if (is(line, "faults")) {
+			ring = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
 			result = ring < 0 ? -1 : 0;
 		} else if (is(line, "end")) {
 			if (context)

@@ -15,7 +15,6 @@ use std::os::unix::fs::MetadataExt;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
 use snapshot_core::SnapshotId;
 use snapshot_core::children::{CAPACITY, Child, Place, State, Table, Usage};
@@ -31,7 +30,6 @@ use crate::outside::Outside;
 pub(crate) struct Children {
     table: &'static Table,
     memory: OwnedFd,
-    inode: u64,
     known: Vec<Known>,
     /// Those of the snapshot that was last reverted to.
     reverted: Vec<Place>,
@@ -66,7 +64,6 @@ impl Children {
             .map_err(|errno| io::Error::from_raw_os_error(errno.0))?;
         Ok(Self {
             table,
-            inode: fstat(&memory)?.st_ino,
             memory,
             known: Vec::new(),
             reverted: Vec::new(),
@@ -76,11 +73,6 @@ impl Children {
     /// The memory that the table lies in, for the agent.
     pub(crate) fn memory(&self) -> &OwnedFd {
         &self.memory
-    }
-
-    /// Its inode, to tell it from what the program shares by itself.
-    pub(crate) fn inode(&self) -> u64 {
-        self.inode
     }
 
     /// Forgets those that nobody can wait for any more.

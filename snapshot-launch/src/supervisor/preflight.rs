@@ -1,14 +1,20 @@
-//! What a revert will not bring back: looked for at each take, while the program stands
-//! still, so that the user hears of it before relying on it.
+//! What refuses a take, and what of threads, children and denied kinds a revert will not
+//! bring back: looked for at each take, while the program stands still, so that the user
+//! hears of it before relying on it.
+//!
+//! Of ordinary descriptors and of shared memory the copy itself tells, which has recorded
+//! them.
 
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 
+use snapshot_core::objects::{Kind, Why};
 use snapshot_core::wire::Crew;
 
 use crate::event::NotRolledBack;
 use crate::flags::AllowKind;
+use crate::verdict;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -29,23 +35,27 @@ impl Findings {
             why: why.to_owned(),
         });
     }
-}
 
-/// What the agent has open in the program, which is not the program's.
-pub(crate) struct Own {
-    /// The number of its descriptor.
-    pub(crate) descriptor: i32,
-    /// The inode of the socket that the copy will have.
-    pub(crate) socket: u64,
-    /// The inode of the family table's memory.
-    pub(crate) table: u64,
+    /// Refuses, if this kind does and is not allowed; else names it. Of several refusals
+    /// the first is told.
+    fn refuse(&mut self, kind: Kind, what: String, allowed: &[AllowKind]) {
+        let Some(refusal) = verdict::refusal(kind) else {
+            return;
+        };
+        let why = verdict::why(kind, Why::State);
+        if allowed.contains(&refusal.allow) {
+            self.add(kind.name(), what, why);
+        } else if self.refusal.is_none() {
+            let why = format!("{} ({what}): {why}", refusal.what);
+            self.refusal = Some((kind.name(), why, refusal.help.to_owned()));
+        }
+    }
 }
 
 /// Looks at the live process, whose threads are parked.
 pub(crate) fn look(
     pid: i32,
     crew: &Crew,
-    own: &Own,
     children: usize,
     same_ids: bool,
     allowed: &[AllowKind],
@@ -57,18 +67,11 @@ pub(crate) fn look(
         ..Findings::default()
     };
     threads(crew, same_ids, allowed, &mut findings);
-    let mut descriptors: Vec<i32> = fs::read_dir(format!("{proc}/fd"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|&fd| fd != own.descriptor)
-        .collect();
-    descriptors.sort_unstable();
-    for fd in descriptors {
-        descriptor(&proc, fd, own.socket, allowed, &mut findings);
+    descriptors(&proc, allowed, &mut findings);
+    let maps = fs::read_to_string(format!("{proc}/maps")).unwrap_or_default();
+    for range in aio_contexts(&maps) {
+        findings.refuse(Kind::Aio, range.to_owned(), allowed);
     }
-    shared_memory(&proc, own.table, allowed, &mut findings);
     if children > 0 {
         let plural = if children == 1 {
             "process"
@@ -96,10 +99,11 @@ fn threads(crew: &Crew, same_ids: bool, allowed: &[AllowKind], findings: &mut Fi
         if allowed.contains(&AllowKind::IoUring) {
             findings.add("io-uring", what, "they work for the live process alone");
         } else {
+            let help = verdict::refusal(Kind::IoUring).map_or("", |refusal| refusal.help);
             findings.refusal = Some((
                 "io-uring",
                 format!("{what} work for the program: a copy would not have them"),
-                IO_URING_HELP.to_owned(),
+                help.to_owned(),
             ));
         }
     }
@@ -133,124 +137,43 @@ fn threads_are(count: u32) -> String {
     }
 }
 
-const IO_URING_HELP: &str = "start with --allow io-uring to go on without rolling it back";
-
-fn descriptor(
-    proc: &str,
-    fd: i32,
-    own_socket: u64,
-    allowed: &[AllowKind],
-    findings: &mut Findings,
-) {
-    let link = format!("{proc}/fd/{fd}");
-    let Ok(target) = fs::read_link(&link) else {
-        return;
-    };
-    let target = target.to_string_lossy();
-    let what = || format!("fd {fd}: {target}");
-    if let Some(kind) = target.strip_prefix("anon_inode:") {
-        let kind = kind.trim_matches(['[', ']']);
-        if kind == "io_uring" {
-            if allowed.contains(&AllowKind::IoUring) {
-                findings.add(
-                    "io-uring",
-                    what(),
-                    "a ring's memory is shared with the kernel and can't be copied",
-                );
-            } else {
-                findings.refusal = Some((
-                    "io-uring",
-                    format!(
-                        "an io_uring ring is open (fd {fd}): its memory is shared with the kernel and can't be copied"
-                    ),
-                    IO_URING_HELP.to_owned(),
-                ));
-            }
-            return;
-        }
-        findings.add(
-            kind,
-            what(),
-            "the frozen copy shares it with the live process: what changes there stays changed",
-        );
-    } else if target == format!("socket:[{own_socket}]").as_str() {
-        // The copy's, on its way to it.
-    } else if target.starts_with("socket:") {
-        findings.add("socket", what(), "what has been sent and received stays so");
-    } else if target.starts_with("pipe:") {
-        // 0, 1 and 2 come from outside, like a terminal: that input is consumed and
-        // output printed goes without saying.
-        if fd > 2 {
-            findings.add("pipe", what(), "what has been written and read stays so");
-        }
-    } else if target.starts_with('/') {
-        let Ok(metadata) = fs::metadata(&link) else {
-            return;
-        };
-        let kind = metadata.file_type();
-        if kind.is_file() && is_writable(proc, fd) {
-            if fd > 2 {
-                findings.add("file", what(), "its offset comes back, its contents do not");
-            }
-        } else if kind.is_fifo() && fd > 2 {
-            findings.add("pipe", what(), "what has been written and read stays so");
-        } else if kind.is_char_device() && is_gpu(&target) {
-            findings.add("device", what(), "a device's state can't be copied");
-        }
-    }
-}
-
-fn is_writable(proc: &str, fd: i32) -> bool {
-    let info = fs::read_to_string(format!("{proc}/fdinfo/{fd}")).unwrap_or_default();
-    info.lines()
-        .find_map(|line| line.strip_prefix("flags:"))
-        .and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok())
-        .is_some_and(|flags| flags & 0o3 != 0)
-}
-
-fn is_gpu(target: &str) -> bool {
-    target.starts_with("/dev/nvidia") || target.starts_with("/dev/dri/") || target == "/dev/kfd"
-}
-
-/// Writable memory that is shared: a copy of it is none.
-fn shared_memory(proc: &str, own_table: u64, allowed: &[AllowKind], findings: &mut Findings) {
-    let maps = fs::read_to_string(format!("{proc}/maps")).unwrap_or_default();
-    for line in maps.lines() {
-        let mut fields = line.splitn(6, ' ');
-        let (Some(range), Some(rights)) = (fields.next(), fields.next()) else {
+/// Descriptors of kinds that refuse a take.
+fn descriptors(proc: &str, allowed: &[AllowKind], findings: &mut Findings) {
+    let mut numbers: Vec<i32> = fs::read_dir(format!("{proc}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    for fd in numbers {
+        let link = format!("{proc}/fd/{fd}");
+        let Ok(target) = fs::read_link(&link) else {
             continue;
         };
-        if rights.contains('w') && rights.ends_with('s') {
-            let inode = fields.nth(2).unwrap_or("");
-            let path = fields.next().unwrap_or("").trim();
-            if path.starts_with("/memfd:") && inode.parse() == Ok(own_table) {
-                continue;
-            }
-            if path.starts_with("/[aio]") {
-                if allowed.contains(&AllowKind::Aio) {
-                    findings.add("aio", range, "the copy has no context for its requests");
-                } else {
-                    findings.refusal = Some((
-                        "aio",
-                        "the program has a context for asynchronous input and output (io_setup): a copy can't have it"
-                            .to_owned(),
-                        "start with --allow aio to go on without rolling it back".to_owned(),
-                    ));
-                }
-                continue;
-            }
-            // Memory of a device is named by its descriptor.
-            if Path::new(path).starts_with("/dev") && !path.starts_with("/dev/shm") {
-                continue;
-            }
-            let path = if path.is_empty() { "anonymous" } else { path };
-            findings.add(
-                "shared-memory",
-                format!("{range} {path}"),
-                "both branches write to the same memory",
-            );
-        }
+        let target = target.as_os_str().as_bytes();
+        // What has another name is of no such kind. The look at the mode is dear, as there
+        // may be thousands.
+        let mode = if target.starts_with(b"/dev/") {
+            fs::metadata(&link).map_or(0, |metadata| metadata.mode())
+        } else if target.starts_with(b"anon_inode:") {
+            0
+        } else {
+            continue;
+        };
+        let what = format!("fd {fd}: {}", String::from_utf8_lossy(target));
+        findings.refuse(Kind::of(target, mode), what, allowed);
     }
+}
+
+/// Where contexts of `io_setup` lie, which have no descriptor.
+fn aio_contexts(maps: &str) -> impl Iterator<Item = &str> {
+    maps.lines().filter_map(|line| {
+        let mut fields = line.splitn(6, ' ');
+        let range = fields.next()?;
+        let path = fields.nth(4)?.trim_start();
+        path.starts_with("/[aio]").then_some(range)
+    })
 }
 
 fn resident(proc: &str) -> u64 {
@@ -268,14 +191,8 @@ fn resident(proc: &str) -> u64 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn finds_an_open_file_a_socket_and_a_pipe() {
-        let own = i32::try_from(std::process::id()).expect("a pid fits");
-        let path = std::env::temp_dir().join(format!("preflight-{own}"));
-        let _file = fs::File::create(&path).expect("the temp directory is writable");
-        let _pair = std::os::unix::net::UnixStream::pair().expect("sockets are to be had");
-        let _pipe = std::io::pipe().expect("pipes are to be had");
-        let crew = Crew {
+    fn crew() -> Crew {
+        Crew {
             tid: nix::unistd::gettid().as_raw(),
             threads: 2,
             workers: 0,
@@ -284,31 +201,74 @@ mod tests {
             has_children: true,
             priority_inheritance: true,
             lost_calls: 0,
-        };
-        let nothing = Own {
-            descriptor: -1,
-            socket: 0,
-            table: 0,
-        };
-        let findings = look(own, &crew, &nothing, 1, false, &[]);
-        fs::remove_file(&path).expect("it was just made");
-        for kind in [
-            "file",
-            "socket",
-            "pipe",
-            "child",
-            "robust-mutex",
-            "pi-mutex",
-        ] {
-            assert!(
-                findings
-                    .not_rolled_back
-                    .iter()
-                    .any(|item| item.kind == kind),
-                "{kind} is missing: {findings:?}"
-            );
         }
+    }
+
+    fn kinds(findings: &Findings) -> Vec<&str> {
+        findings
+            .not_rolled_back
+            .iter()
+            .map(|item| item.kind.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn tells_of_threads_and_children_and_not_of_what_the_copy_tells() {
+        let own = i32::try_from(std::process::id()).expect("a pid fits");
+        let _pair = std::os::unix::net::UnixStream::pair().expect("sockets are to be had");
+        let findings = look(own, &crew(), 1, false, &[]);
+        assert_eq!(kinds(&findings), ["robust-mutex", "pi-mutex", "child"]);
         assert!(findings.rss_bytes > 0);
         assert!(findings.refusal.is_none());
+    }
+
+    #[test]
+    fn threads_of_the_kernel_refuse_unless_they_are_allowed() {
+        let own = i32::try_from(std::process::id()).expect("a pid fits");
+        let crew = Crew {
+            workers: 1,
+            ..crew()
+        };
+        let (kind, _, help) = look(own, &crew, 0, true, &[AllowKind::Aio])
+            .refusal
+            .expect("it is not allowed");
+        assert_eq!(kind, "io-uring");
+        assert!(help.contains("--deny io-uring"), "{help}");
+        let findings = look(own, &crew, 0, true, &[AllowKind::IoUring]);
+        assert!(findings.refusal.is_none());
+        assert_eq!(kinds(&findings), ["io-uring"]);
+    }
+
+    #[test]
+    fn what_is_refused_is_named_when_it_is_allowed() {
+        for (kind, allow) in [
+            (Kind::IoUring, AllowKind::IoUring),
+            (Kind::Userfaultfd, AllowKind::Userfaultfd),
+            (Kind::Gpu, AllowKind::Gpu),
+            (Kind::Kvm, AllowKind::Kvm),
+            (Kind::Aio, AllowKind::Aio),
+        ] {
+            let mut findings = Findings::default();
+            findings.refuse(kind, "fd 3".to_owned(), &[allow]);
+            assert!(findings.refusal.is_none());
+            assert_eq!(kinds(&findings), [kind.name()]);
+            let mut findings = Findings::default();
+            findings.refuse(kind, "fd 3".to_owned(), &[]);
+            findings.refuse(kind, "fd 4".to_owned(), &[]);
+            let (named, why, _) = findings.refusal.expect("it is not allowed");
+            assert_eq!(named, kind.name());
+            assert!(why.contains("fd 3"), "the first one: {why}");
+            assert!(findings.not_rolled_back.is_empty());
+        }
+        let mut findings = Findings::default();
+        findings.refuse(Kind::Epoll, "fd 3".to_owned(), &[]);
+        assert!(findings.refusal.is_none());
+    }
+
+    #[test]
+    fn contexts_are_found_by_their_name() {
+        let maps = "7f00-7f01 rw-s 00000000 00:11 42    /[aio] (deleted)\n\
+            7f02-7f03 rw-p 00000000 00:00 0 \n7f04-7f05 rw-p 0 0 0 /tmp/[aio]\n7f06\n";
+        assert_eq!(aio_contexts(maps).collect::<Vec<_>>(), ["7f00-7f01"]);
     }
 }

@@ -240,11 +240,8 @@ impl Supervisor {
                 link.hand(&FromSupervisor::Carry, &self.config.agent);
             }
             FromAgent::Begin {
-                ask,
-                at_ns,
-                label,
-                link_fd,
-            } => self.begin_take(link, ask, at_ns, label, link_fd),
+                ask, at_ns, label, ..
+            } => self.begin_take(link, ask, at_ns, label),
             FromAgent::Interrupted { sender, passed } => {
                 self.interrupt_asked(link, sender, passed);
             }

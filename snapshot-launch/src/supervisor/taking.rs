@@ -1,7 +1,6 @@
 //! A take, seen from the supervisor; [`snapshot_core::take`] tells the whole story.
 
 use std::collections::{HashSet, VecDeque};
-use std::os::fd::OwnedFd;
 
 use snapshot_core::SnapshotId;
 use snapshot_core::children::Place;
@@ -33,10 +32,6 @@ pub(crate) struct Taking {
     asked_ns: u64,
     /// What the first thread was doing when it was signalled.
     glimpse: Glimpse,
-    /// The agent's own descriptors: the number of the one, the inode of the other, which
-    /// is the copy's.
-    link_fd: i32,
-    copy_inode: u64,
     /// How many threads stand still, once they do.
     threads: u32,
     screen: Option<Screen>,
@@ -65,14 +60,7 @@ impl Taking {
 
 impl Supervisor {
     /// The live process calls: it is in its handler, or in the library.
-    pub(crate) fn begin_take(
-        &mut self,
-        link: AgentLink,
-        ask: Ask,
-        at_ns: u64,
-        label: Text,
-        link_fd: i32,
-    ) {
+    pub(crate) fn begin_take(&mut self, link: AgentLink, ask: Ask, at_ns: u64, label: Text) {
         if !self.is_running() {
             link.say(&FromSupervisor::Denied);
             return;
@@ -130,8 +118,6 @@ impl Supervisor {
             label,
             asked_ns,
             glimpse,
-            link_fd,
-            copy_inode: inode_of(&for_copy),
             threads: 1,
             screen: self.terminal.as_ref().and_then(Screen::record),
             family: HashSet::new(),
@@ -213,11 +199,6 @@ impl Supervisor {
         let findings = preflight::look(
             self.live.pid,
             crew,
-            &preflight::Own {
-                descriptor: taking.link_fd,
-                socket: taking.copy_inode,
-                table: self.children.inode(),
-            },
             children.len(),
             self.outside.is_another(),
             &self.config.allow,
@@ -252,7 +233,6 @@ impl Supervisor {
         match AgentLink::pair() {
             Ok((copy, for_copy)) => {
                 taking.copy = copy;
-                taking.copy_inode = inode_of(&for_copy);
                 taking.frozen = None;
                 let granted = FromSupervisor::Granted {
                     id: taking.id.number(),
@@ -481,8 +461,4 @@ impl Supervisor {
             ids,
         }
     }
-}
-
-fn inode_of(descriptor: &OwnedFd) -> u64 {
-    nix::sys::stat::fstat(descriptor).map_or(0, |stat| stat.st_ino)
 }

@@ -1,0 +1,151 @@
+//! What is said of a kernel object that a revert does not bring back, and which kinds of
+//! them refuse a take.
+//!
+//! One place for the words: a take, `show` and `doctor --pid` say the same of the same
+//! thing. Called by the supervisor and by `inspect`.
+
+use snapshot_core::objects::{Kind, Why};
+
+use crate::flags::AllowKind;
+
+/// Why it will not be as it was: a lowercase fragment for a person.
+pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
+    match (why, kind) {
+        (Why::Contents, Kind::File) => "its offset comes back, its contents do not",
+        (Why::Contents, Kind::SharedMemory) => {
+            "it is a file's memory: what has been written to it stays written"
+        }
+        (Why::Contents, _) => "what has been written to it stays written",
+        (Why::Connected, _) => "it is connected: what has been sent and received stays so",
+        (Why::Elsewhere, Kind::SharedMemory | Kind::Memfd) => {
+            "another process has this memory too: what has been written to it stays written"
+        }
+        (Why::Elsewhere, Kind::Lock) => "another process shares this lock: it stays as it is",
+        (Why::Elsewhere, _) => "another process has it too: what changes there stays changed",
+        (Why::OtherEnd, _) => {
+            "another process has its other end: what has been written and read stays so"
+        }
+        (Why::Waiting, Kind::Inotify) => "events that waited to be read are lost",
+        (Why::Waiting, Kind::Socket) => {
+            "what waits in it can't be copied: what has been read from it is gone"
+        }
+        (Why::Waiting, _) => {
+            "something waits to be read from it that can't be copied: once read it is gone"
+        }
+        (Why::NoPath, Kind::Inotify) => {
+            "the path of what it watches is not known, so the watch can't be made again"
+        }
+        (Why::NoPath, _) => "its path is not known, so it can't be opened again",
+        (Why::Process, Kind::Pidfd) => {
+            "it stands for one process, and does not stand for another in its place"
+        }
+        (Why::Process, Kind::Perf) => "it counts for the process that made it, not for its copy",
+        (Why::Process, Kind::Aio) => {
+            "its context belongs to the process that made it: the copy has none for its requests"
+        }
+        (Why::Process, Kind::Lock) => "it belongs to the process that took it",
+        (Why::Process, _) => "it belongs to the process that made it, which the copy is not",
+        (Why::State, kind) => state(kind),
+        (Why::Large, Kind::Memfd | Kind::SharedMemory) => {
+            "it is larger than what is copied: both branches write to the same memory"
+        }
+        (Why::Large, _) => "it holds more than is copied: what has been read from it is gone",
+        (Why::Hidden, _) => {
+            "this system does not tell which descriptors are the same one (kcmp), so it stays shared"
+        }
+    }
+}
+
+/// Why a state that nobody is given can't be copied.
+fn state(kind: Kind) -> &'static str {
+    match kind {
+        Kind::IoUring => "its memory is shared with the kernel and can't be copied",
+        Kind::Userfaultfd => {
+            "page faults of the copy are not told to it, and its memory would be empty"
+        }
+        Kind::Gpu => "the device's state can't be copied",
+        Kind::Kvm => "the machine's state is the kernel's and can't be copied",
+        Kind::Aio => "the copy has no context for its requests",
+        Kind::Device => "the device's state can't be copied",
+        _ => "its state is the kernel's, which gives it to nobody: both branches share it",
+    }
+}
+
+/// What refuses a take unless it is allowed by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// By which name.
+    pub(crate) allow: AllowKind,
+    /// What is there, of which a descriptor or a place in memory may be named.
+    pub(crate) what: &'static str,
+    /// The next step.
+    pub(crate) help: &'static str,
+}
+
+/// Whether things of a kind refuse a take: a program that goes on from a copy without them
+/// would compute with wrong data.
+pub(crate) fn refusal(kind: Kind) -> Option<Refusal> {
+    let (allow, what, help) = match kind {
+        Kind::IoUring => (
+            AllowKind::IoUring,
+            "an io_uring ring is open",
+            "start with --deny io-uring, so that the program does without, or with --allow io-uring to go on without rolling it back",
+        ),
+        Kind::Aio => (
+            AllowKind::Aio,
+            "there is a context for asynchronous input and output (io_setup)",
+            "start with --allow aio to go on without rolling it back",
+        ),
+        Kind::Userfaultfd => (
+            AllowKind::Userfaultfd,
+            "the program handles page faults (userfaultfd)",
+            "start with --allow userfaultfd to go on without rolling it back",
+        ),
+        Kind::Gpu => (
+            AllowKind::Gpu,
+            "a graphics processor is open",
+            "start with --allow gpu to go on without rolling it back",
+        ),
+        Kind::Kvm => (
+            AllowKind::Kvm,
+            "a virtual machine is open",
+            "start with --allow kvm to go on without rolling it back",
+        ),
+        _ => return None,
+    };
+    Some(Refusal { allow, what, help })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    #[test]
+    fn everything_is_a_fragment() {
+        for kind in Kind::ALL {
+            for reason in Why::ALL {
+                let text = why(kind, reason);
+                assert!(text.starts_with(|first: char| first.is_lowercase()));
+                assert!(!text.ends_with('.'), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_may_be_allowed_is_refused_by_the_same_name() {
+        let refused: Vec<AllowKind> = Kind::ALL
+            .into_iter()
+            .filter_map(|kind| {
+                let refusal = refusal(kind)?;
+                let name = refusal.allow.to_possible_value()?.get_name().to_owned();
+                assert_eq!(name, kind.name());
+                assert!(refusal.help.contains(&format!("--allow {name} ")));
+                Some(refusal.allow)
+            })
+            .collect();
+        for allow in AllowKind::value_variants() {
+            assert!(refused.contains(allow), "{allow:?}");
+        }
+    }
+}
