@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::{Answer, Request};
 use crate::event::{Event, Trigger};
+use crate::supervisor::Unstarted;
 
 /// From the launcher.
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ pub(crate) enum ToLauncher {
     /// The program was stopped by job control.
     Stopped,
     /// The program never ran.
-    NotStarted { errno: i32 },
+    NotStarted(Unstarted),
     /// Everything is over.
     Finished {
         code: Option<i32>,

@@ -107,6 +107,17 @@ pub struct SnapshotFlags {
     )]
     pub allow: Vec<AllowKind>,
 
+    /// Have the kernel refuse KIND to the program and all that it starts, so that it does
+    /// without. An ordinary user's session without namespaces gives up set-uid programs
+    /// for it: `sudo` and the like have no rights then
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_delimiter = ',',
+        env = "CARGO_SNAPSHOT_DENY"
+    )]
+    pub deny: Vec<DenyKind>,
+
     /// Write one JSON object a line to FILE, as it happens
     #[arg(long, value_name = "FILE", env = "CARGO_SNAPSHOT_EVENTS")]
     pub events: Option<PathBuf>,
@@ -179,6 +190,13 @@ pub enum AllowKind {
     Gpu,
     /// A virtual machine.
     Kvm,
+}
+
+/// Something that the program is not to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DenyKind {
+    /// io_uring, as if the kernel had none: runtimes use epoll then.
+    IoUring,
 }
 
 /// Parses `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.

@@ -141,6 +141,7 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
         keep_last: flags.keep_last,
         at_start: flags.at_start,
         allow: flags.allow.clone(),
+        deny: flags.deny.clone(),
     };
     // If the supervisor is killed, what it leaves comes to us, and is ended by us.
     let _ = prctl::set_child_subreaper(true);

@@ -320,14 +320,9 @@ impl Session {
                 let _ = tcsetpgrp(io::stdin(), getpgrp());
             }
             ToLauncher::Stopped => self.suspend(),
-            ToLauncher::NotStarted { errno } => {
+            ToLauncher::NotStarted(unstarted) => {
                 let _ = waitpid(self.supervisor, None);
-                self.ending = Some(Err(Problem::new(
-                    exit::SETUP,
-                    format!("cannot launch `{}`", self.name),
-                )
-                .cause(io::Error::from_raw_os_error(errno))
-                .help("check that it can be started from the shell")));
+                self.ending = Some(Err(unstarted.problem(&self.name)));
             }
             ToLauncher::Finished { code, signal } => {
                 let _ = waitpid(self.supervisor, None);

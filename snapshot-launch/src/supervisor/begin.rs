@@ -25,6 +25,7 @@ use super::presses::Presses;
 use super::requests::nanoseconds;
 use super::spawn;
 use super::state::{Config, Live, Phase, Supervisor};
+use super::unstarted::Unstarted;
 use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
 use crate::control::remove_socket;
 use crate::outside::Outside;
@@ -42,10 +43,8 @@ pub(crate) fn run(config: Config, outside: Outside, channel: Channel) -> ! {
         let channel = Rc::new(channel);
         match begin(config, outside, Rc::clone(&channel)) {
             Ok(mut supervisor) => supervisor.serve(),
-            Err(error) => {
-                let _ = channel.send(&ToLauncher::NotStarted {
-                    errno: error.raw_os_error().unwrap_or(0),
-                });
+            Err(unstarted) => {
+                let _ = channel.send(&ToLauncher::NotStarted(unstarted));
             }
         }
     } else {
@@ -73,7 +72,7 @@ fn begin(
     mut config: Config,
     outside: Outside,
     channel: Rc<Channel>,
-) -> std::io::Result<Supervisor> {
+) -> Result<Supervisor, Unstarted> {
     prctl::set_child_subreaper(true)?;
     let signals = SignalFd::with_flags(
         &SigSet::all(),

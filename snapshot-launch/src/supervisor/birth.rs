@@ -20,22 +20,29 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpid, pipe2};
 use snapshot_core::sys::{self, Side};
 
+use super::deny;
+use super::unstarted::{StartStep, Unstarted};
+use crate::flags::DenyKind;
 use crate::outside::Outside;
 
 /// How often to bet before any number will do.
 const ATTEMPTS: usize = 12;
 
-/// Starts the command in a process of its own.
+/// Starts the command in a process of its own, which is denied these.
 ///
 /// # Errors
-/// What the fork or the exec failed with.
-pub(super) fn start(command: &mut Command, outside: &Outside) -> io::Result<i32> {
+/// What the fork, the denial or the exec failed with.
+pub(super) fn start(
+    command: &mut Command,
+    outside: &Outside,
+    denied: &[DenyKind],
+) -> Result<i32, Unstarted> {
     let mut next = outside.number_of(getpid().as_raw()) + 1;
     for _ in 0..ATTEMPTS {
         if !outside.is_another() {
             break;
         }
-        match Newborn::make(command, &[next]) {
+        match Newborn::make(command, &[next], denied) {
             Ok(newborn) => {
                 let number = outside.number_of(newborn.pid);
                 if number == newborn.pid {
@@ -48,7 +55,7 @@ pub(super) fn start(command: &mut Command, outside: &Outside) -> io::Result<i32>
             Err(_) => break,
         }
     }
-    Newborn::make(command, &[])?.go()
+    Newborn::make(command, &[], denied)?.go()
 }
 
 /// A process that waits for its exec.
@@ -59,7 +66,7 @@ struct Newborn {
 }
 
 impl Newborn {
-    fn make(command: &mut Command, ids: &[i32]) -> io::Result<Self> {
+    fn make(command: &mut Command, ids: &[i32], denied: &[DenyKind]) -> io::Result<Self> {
         let (may_go, go) = pipe2(OFlag::O_CLOEXEC)?;
         let (outcome, report) = pipe2(OFlag::O_CLOEXEC)?;
         // SAFETY: the supervisor has one thread, so the child may do what it likes.
@@ -71,23 +78,27 @@ impl Newborn {
                 if File::from(may_go).read_exact(&mut [0]).is_err() {
                     sys::exit_group(0);
                 }
-                // Comes back only where it has failed.
-                let errno = command.exec().raw_os_error().unwrap_or(libc::EINVAL);
-                let _ = File::from(report).write_all(&errno.to_le_bytes());
+                // First, while it still has the rights that a session's processes have.
+                let unstarted = match deny::install(denied) {
+                    // Comes back only where it has failed.
+                    Ok(()) => command.exec().into(),
+                    Err(error) => Unstarted::at(StartStep::Deny)(error),
+                };
+                let _ = File::from(report).write_all(&unstarted.to_bytes());
                 sys::exit_group(127)
             }
         }
     }
 
-    fn go(self) -> io::Result<i32> {
+    fn go(self) -> Result<i32, Unstarted> {
         File::from(self.go).write_all(&[1])?;
-        let mut errno = [0; 4];
+        let mut unstarted = [0; 5];
         // The exec closes the other end.
-        match File::from(self.outcome).read_exact(&mut errno) {
+        match File::from(self.outcome).read_exact(&mut unstarted) {
             Err(_) => Ok(self.pid),
             Ok(()) => {
                 let _ = waitpid(Pid::from_raw(self.pid), None);
-                Err(io::Error::from_raw_os_error(i32::from_le_bytes(errno)))
+                Err(Unstarted::from_bytes(unstarted))
             }
         }
     }

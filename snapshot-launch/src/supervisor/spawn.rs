@@ -18,6 +18,7 @@ use snapshot_core::sys::{self, SignalSet};
 use super::birth;
 use super::descriptors::Limits;
 use super::state::Config;
+use super::unstarted::Unstarted;
 use crate::huge_pages::Settings;
 use crate::namespaces;
 use crate::outside::Outside;
@@ -89,19 +90,20 @@ fn agent_fd(limits: Limits) -> RawFd {
 /// Starts the program, with the agent preloaded and these limits on its descriptors.
 ///
 /// # Errors
-/// What the exec failed with.
+/// What the denial or the exec failed with.
 pub(crate) fn program(
     config: &Config,
     address: &str,
     group: Option<Pid>,
     outside: &Outside,
     limits: Limits,
-) -> io::Result<i32> {
+) -> Result<i32, Unstarted> {
     let Config {
         program,
         agent,
         streams,
         trigger,
+        deny,
         ..
     } = config;
     let mut command = Command::new(&program.path);
@@ -167,7 +169,7 @@ pub(crate) fn program(
     };
     // SAFETY: the closure calls async-signal-safe functions only, and allocates nothing.
     unsafe { command.pre_exec(before_exec) };
-    birth::start(&mut command, outside)
+    birth::start(&mut command, outside, deny)
 }
 
 /// Names the calling process for `ps`.

@@ -29,7 +29,7 @@ use super::taking::Taking;
 use crate::channel::{Channel, ToLauncher};
 use crate::control::{Answer, Request};
 use crate::event::{Event, Trigger};
-use crate::flags::{AllowKind, OnExit, OnInterrupt};
+use crate::flags::{AllowKind, DenyKind, OnExit, OnInterrupt};
 use crate::outside::Outside;
 
 /// The terminal the launcher took over, as it was before: if the launcher dies by a
@@ -59,6 +59,7 @@ pub(crate) struct Config {
     pub(crate) keep_last: u32,
     pub(crate) at_start: bool,
     pub(crate) allow: Vec<AllowKind>,
+    pub(crate) deny: Vec<DenyKind>,
 }
 
 /// A snapshot of the timeline.
