@@ -148,8 +148,11 @@ mod tests {
             "cargo-snapshot drop 0",
             "cargo-snapshot revert first",
             "cargo-snapshot take -m",
-            // Not there yet, so not offered.
-            "cargo-snapshot doctor --pid 1",
+            "cargo-snapshot doctor --pid",
+            "cargo-snapshot doctor --pid 0",
+            "cargo-snapshot doctor --pid -1",
+            "cargo-snapshot doctor --pid sh",
+            "cargo-snapshot doctor --pid 1 sh",
         ] {
             let error = parse_words(words).expect_err(words);
             assert_eq!(error.exit_code(), 2, "{words}");

@@ -10,6 +10,7 @@ use serde::Serialize;
 use snapshot_core::sys;
 
 use crate::event::Tier;
+use crate::inspect::{self, Inspection};
 use crate::namespaces::{self, Side};
 use crate::problem::Problem;
 use crate::program;
@@ -30,6 +31,19 @@ pub struct Machine {
     /// What a session would refuse the program for, or `None` where it would not, or was
     /// not asked.
     pub program: Option<Launchable>,
+    /// What would come back of a process, where one was named.
+    pub process: Option<Inspection>,
+}
+
+/// What else is to be looked at.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// Nothing.
+    Machine,
+    /// A program that could be launched.
+    Program(&'a OsStr),
+    /// A process that runs.
+    Process(i32),
 }
 
 /// Whether a program can be launched in a session.
@@ -58,13 +72,18 @@ const CHANGES: [&str; 3] = [
     "what is mounted in the session is not seen outside",
 ];
 
-/// Looks at this machine, and at a program if one is named.
+/// Looks at this machine, and at a program or a process.
 ///
 /// The calling process must have a single thread: it is forked.
 ///
 /// # Errors
-/// Where it can't be tried at all.
-pub fn examine(program: Option<&OsStr>) -> Result<Machine, Problem> {
+/// Where it can't be tried at all; no such process, or one that may not be looked into.
+pub fn examine(subject: Subject<'_>) -> Result<Machine, Problem> {
+    let (program, process) = match subject {
+        Subject::Machine => (None, None),
+        Subject::Program(program) => (Some(launchable(program)), None),
+        Subject::Process(pid) => (None, Some(inspect::inspect(pid)?)),
+    };
     let kernel = uname().map_or_else(
         |_| String::new(),
         |names| names.release().to_string_lossy().into_owned(),
@@ -86,7 +105,8 @@ pub fn examine(program: Option<&OsStr>) -> Result<Machine, Problem> {
         help,
         kernel,
         changes,
-        program: program.map(launchable),
+        program,
+        process,
     })
 }
 

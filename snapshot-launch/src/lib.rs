@@ -14,6 +14,7 @@
 //! # Rooms
 //! `program` (which one, and can it be snapshotted), `namespaces` and `outside` (the
 //! session's own ids, and how others see them), `doctor` (what this machine allows),
+//! `inspect` (what would come back of a process) and `verdict` (the words for it),
 //! `huge_pages`, `session` (the launcher's part),
 //! `supervisor` (the other one's), `terminal`, `report` (what a person reads), `event`
 //! and `control` (what scripts and second terminals read), `embed` (the agent).
@@ -21,6 +22,7 @@
 mod channel;
 mod embed;
 mod huge_pages;
+pub mod inspect;
 mod launch;
 mod namespaces;
 mod outside;

@@ -56,6 +56,14 @@ pub(crate) fn find(program: &OsStr) -> Result<Found, Problem> {
     Ok(Found { path, image })
 }
 
+/// Checks that a program could have been launched in a session, by its executable.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) fn check_executable(path: &Path, name: &str) -> Result<(), Problem> {
+    check(path, name, 0).map(drop)
+}
+
 /// Gives the contents of the executable.
 fn check(path: &Path, name: &str, chain: usize) -> Result<Vec<u8>, Problem> {
     let cannot = || Problem::new(exit::SETUP, format!("cannot snapshot `{name}`"));

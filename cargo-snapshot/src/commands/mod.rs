@@ -4,6 +4,7 @@ pub mod commit;
 pub mod doctor;
 pub mod drop;
 pub mod exec;
+mod inspection;
 pub mod list;
 pub mod revert;
 pub mod run;

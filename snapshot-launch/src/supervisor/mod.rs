@@ -36,7 +36,9 @@ mod taking;
 mod unstarted;
 
 pub(crate) use begin::run;
-pub(crate) use family::{parent_of, signal_below};
+pub(crate) use family::{
+    children as children_of, name_of as process_name, parent_of, signal_below,
+};
 pub(crate) use screen::size_of;
 pub(crate) use spawn::{Program, Streams, name_process};
 pub(crate) use state::{Config, OuterTerminal};

@@ -1,0 +1,151 @@
+//! The descriptors of a process, as `/proc/PID/fd` and `/proc/PID/fdinfo` show them.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+
+use snapshot_core::objects::Kind;
+
+/// One descriptor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Descriptor {
+    pub(super) number: i32,
+    /// What its link leads to.
+    pub(super) target: Vec<u8>,
+    pub(super) kind: Kind,
+    pub(super) access: Access,
+    pub(super) info: Info,
+}
+
+/// Which ends it is, of what has two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Access {
+    pub(super) reads: bool,
+    pub(super) writes: bool,
+}
+
+impl Access {
+    /// By the mode of the link itself, which says what it was opened for.
+    pub(super) fn of_link(mode: u32) -> Self {
+        Self {
+            reads: mode & 0o400 != 0,
+            writes: mode & 0o200 != 0,
+        }
+    }
+}
+
+/// What `fdinfo` adds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Info {
+    /// Locks on the file, as `POSIX WRITE`.
+    pub(super) locks: Vec<String>,
+    /// What an inotify descriptor watches: how many files.
+    pub(super) watches: usize,
+}
+
+/// Reads the lines of `fdinfo` that matter: `lock:\t1: POSIX  ADVISORY  WRITE 71 00:01:5 0 EOF`
+/// and `inotify wd:1 ino:...`.
+fn info(text: &str) -> Info {
+    let lock = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        let kind = words.next()?;
+        // Whether it is mandatory, which no lock is any more.
+        let access = words.nth(1)?;
+        Some(format!("{kind} {access}"))
+    };
+    Info {
+        locks: text
+            .lines()
+            .filter_map(|line| lock(line.strip_prefix("lock:")?))
+            .collect(),
+        watches: text
+            .lines()
+            .filter(|line| line.starts_with("inotify wd:"))
+            .count(),
+    }
+}
+
+/// All descriptors of a process, in order.
+///
+/// # Errors
+/// Where it is gone, or may not be looked into.
+pub(super) fn of(pid: i32) -> io::Result<Vec<Descriptor>> {
+    let mut numbers: Vec<i32> = fs::read_dir(format!("/proc/{pid}/fd"))?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    // What is closed meanwhile is none.
+    Ok(numbers
+        .into_iter()
+        .filter_map(|number| descriptor(pid, number))
+        .collect())
+}
+
+fn descriptor(pid: i32, number: i32) -> Option<Descriptor> {
+    let link = format!("/proc/{pid}/fd/{number}");
+    let target = fs::read_link(&link).ok()?.into_os_string().into_vec();
+    let access = Access::of_link(fs::symlink_metadata(&link).ok()?.mode());
+    let mode = fs::metadata(&link).map_or(0, |metadata| metadata.mode());
+    let kind = Kind::of(&target, mode);
+    // For the kinds that are asked about it: the kernel writes a line for each watched file
+    // of an epoll set, which may be thousands.
+    let info = match kind {
+        Kind::File | Kind::Directory | Kind::Inotify | Kind::Memfd => {
+            let text = fs::read(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
+            info(&String::from_utf8_lossy(&text))
+        }
+        _ => Info::default(),
+    };
+    Some(Descriptor {
+        number,
+        target,
+        kind,
+        access,
+        info,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn locks_and_watches_are_read() {
+        let text = "pos:\t0\nflags:\t0100002\nmnt_id:\t29\n\
+            lock:\t1: FLOCK  ADVISORY  WRITE 71 fe:00:12 0 EOF\n\
+            lock:\t2: OFDLCK ADVISORY  READ -1 fe:00:12 0 9\nlock:\t3\n\
+            inotify wd:2 ino:7d sdev:800013 mask:800afce ignored_mask:0\ninotify wd:1 ino:1\n";
+        let info = info(text);
+        assert_eq!(info.locks, ["FLOCK WRITE", "OFDLCK READ"]);
+        assert_eq!(info.watches, 2);
+    }
+
+    #[test]
+    fn own_descriptors_are_found() {
+        let own = std::process::id().cast_signed();
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let number = |end: &dyn std::os::fd::AsRawFd| end.as_raw_fd();
+        let all = of(own).expect("it is this process");
+        let one = |number| {
+            all.iter()
+                .find(|one| one.number == number)
+                .expect("it is open")
+        };
+        let (end, other) = (one(number(&reader)), one(number(&writer)));
+        assert_eq!((end.kind, &end.target), (Kind::Pipe, &other.target));
+        assert!(end.access.reads && !end.access.writes);
+        assert!(other.access.writes && !other.access.reads);
+        assert!(of(-1).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn noise_is_no_panic(noise: String) {
+            let _ = info(&noise);
+            let _ = info(&noise.replace(' ', "\nlock: ").replace('a', "\ninotify wd:"));
+        }
+    }
+}

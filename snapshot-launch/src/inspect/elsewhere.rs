@@ -1,0 +1,192 @@
+//! What other processes have of what a process has: the same descriptor, or the other end.
+//! Found by one look at `/proc/*/fd`.
+#![expect(unsafe_code, reason = "compares descriptors of two processes")]
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+
+use nix::libc;
+use snapshot_core::objects::Kind;
+
+use super::descriptors::{Access, Descriptor};
+use crate::supervisor::process_name;
+
+/// A descriptor of another process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) pid: i32,
+    pub(super) number: i32,
+    pub(super) access: Access,
+}
+
+impl Holder {
+    /// For a person: which process.
+    pub(super) fn describe(&self) -> String {
+        format!("{} (`{}`)", self.pid, process_name(self.pid))
+    }
+}
+
+/// What others have.
+#[derive(Debug, Default)]
+pub(super) struct Elsewhere {
+    /// By what their links lead to.
+    holders: HashMap<Vec<u8>, Vec<Holder>>,
+    /// How many processes may not be looked into.
+    pub(super) unseen: u32,
+}
+
+impl Elsewhere {
+    /// Looks at every process but these, for links that lead to one of the targets.
+    pub(super) fn look(except: &HashSet<i32>, wanted: &HashSet<Vec<u8>>) -> Self {
+        let mut found = Self::default();
+        for pid in processes() {
+            if except.contains(&pid) {
+                continue;
+            }
+            match fs::read_dir(format!("/proc/{pid}/fd")) {
+                Ok(entries) => {
+                    let numbers = entries
+                        .flatten()
+                        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+                    for number in numbers {
+                        found.add(pid, number, wanted);
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    found.unseen += 1;
+                }
+                // It has ended meanwhile.
+                Err(_) => {}
+            }
+        }
+        found
+    }
+
+    fn add(&mut self, pid: i32, number: i32, wanted: &HashSet<Vec<u8>>) {
+        let link = format!("/proc/{pid}/fd/{number}");
+        let Ok(target) = fs::read_link(&link) else {
+            return;
+        };
+        let target = target.into_os_string().into_vec();
+        if !wanted.contains(&target) {
+            return;
+        }
+        let mode = fs::symlink_metadata(&link).map_or(0, |metadata| metadata.mode());
+        self.holders.entry(target).or_default().push(Holder {
+            pid,
+            number,
+            access: Access::of_link(mode),
+        });
+    }
+
+    /// Whoever has something of this name.
+    pub(super) fn holders(&self, target: &[u8]) -> &[Holder] {
+        self.holders.get(target).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whoever has the very thing that this descriptor of `pid` stands for.
+    pub(super) fn same(&self, pid: i32, descriptor: &Descriptor) -> Option<&Holder> {
+        self.holders(&descriptor.target)
+            .iter()
+            .find(|holder| match descriptor.kind {
+                // Their names are theirs alone, and so is the end.
+                Kind::Socket => true,
+                Kind::Pipe | Kind::Fifo => holder.access == descriptor.access,
+                Kind::Memfd => is_same_file(pid, descriptor.number, holder),
+                _ => is_same_opening(pid, descriptor.number, holder),
+            })
+    }
+}
+
+/// Every process that this one sees.
+pub(super) fn processes() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn is_same_file(pid: i32, number: i32, holder: &Holder) -> bool {
+    let id = |pid: i32, number: i32| {
+        let metadata = fs::metadata(format!("/proc/{pid}/fd/{number}")).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    let own = id(pid, number);
+    own.is_some() && own == id(holder.pid, holder.number)
+}
+
+/// kcmp(2). Where that is not to be had, nothing is known to be shared.
+fn is_same_opening(pid: i32, number: i32, holder: &Holder) -> bool {
+    const KCMP_FILE: i32 = 0;
+    // SAFETY: takes numbers.
+    let order = unsafe {
+        libc::syscall(
+            libc::SYS_kcmp,
+            pid,
+            holder.pid,
+            KCMP_FILE,
+            number,
+            holder.number,
+        )
+    };
+    order == 0
+}
+
+/// Which of these files, by device and inode as `maps` writes them, other processes have
+/// mapped, and who.
+pub(super) fn mapped(except: &HashSet<i32>, wanted: &HashSet<String>) -> HashMap<String, i32> {
+    let mut found = HashMap::new();
+    if wanted.is_empty() {
+        return found;
+    }
+    for pid in processes().filter(|pid| !except.contains(pid)) {
+        let text = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+        for mapping in super::memory::mappings(&String::from_utf8_lossy(&text)) {
+            let file = mapping.file();
+            if mapping.is_shared && wanted.contains(&file) {
+                found.entry(file).or_insert(pid);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_child_has_the_other_end_of_its_pipe_and_what_it_has_inherited() {
+        let own = std::process::id().cast_signed();
+        let mut child = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("every system has cat");
+        let end = child.stdin.take().expect("it was asked for");
+        let number = std::os::fd::AsRawFd::as_raw_fd(&end);
+        let mine = super::super::descriptors::of(own)
+            .expect("it is this process")
+            .into_iter()
+            .find(|descriptor| descriptor.number == number)
+            .expect("it is open");
+        let except = HashSet::from([own]);
+        let wanted = HashSet::from([mine.target.clone()]);
+        let elsewhere = Elsewhere::look(&except, &wanted);
+        let holders = elsewhere.holders(&mine.target);
+        let pid = child.id().cast_signed();
+        assert!(
+            holders
+                .iter()
+                .any(|holder| holder.pid == pid && holder.number == 0 && holder.access.reads),
+            "{holders:?}"
+        );
+        assert_eq!(elsewhere.same(own, &mine), None, "it has the other end");
+        drop(end);
+        child.wait().expect("it ends with its input");
+    }
+}

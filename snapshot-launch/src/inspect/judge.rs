@@ -1,0 +1,215 @@
+//! Whether a descriptor, or shared memory, would be as it was after a revert. Pure: from
+//! what was seen of it and of others, the words are [`crate::verdict`]'s.
+
+use snapshot_core::objects::{Kind, Why};
+
+use super::descriptors::Descriptor;
+use super::memory::Origin;
+use super::sockets::Socket;
+use crate::verdict;
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It comes back.
+    Returns,
+    /// It stays as the dead branch left it.
+    Stays(Why),
+    /// There would be no snapshot.
+    Refuses,
+}
+
+/// Where the other end of a pipe or of a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OtherEnd {
+    /// In the same process.
+    Own,
+    /// In another one.
+    Elsewhere,
+    /// Closed.
+    Nobody,
+    /// It may be in a process that may not be looked into.
+    Unknown,
+}
+
+/// What is around a descriptor.
+#[derive(Debug, Clone)]
+pub(super) struct Surroundings<'a> {
+    /// Another process has the very same thing.
+    pub(super) is_elsewhere: bool,
+    pub(super) other_end: OtherEnd,
+    /// What is known of it, if it is a socket.
+    pub(super) socket: Option<&'a Socket>,
+}
+
+/// Judges a descriptor.
+pub(super) fn descriptor(descriptor: &Descriptor, around: &Surroundings<'_>) -> Verdict {
+    let unless_elsewhere = if around.is_elsewhere {
+        Verdict::Stays(Why::Elsewhere)
+    } else {
+        Verdict::Returns
+    };
+    if verdict::refusal(descriptor.kind).is_some() {
+        return Verdict::Refuses;
+    }
+    match descriptor.kind {
+        Kind::File if descriptor.access.writes => Verdict::Stays(Why::Contents),
+        Kind::Pipe | Kind::Fifo => match around.other_end {
+            OtherEnd::Elsewhere | OtherEnd::Unknown => Verdict::Stays(Why::OtherEnd),
+            OtherEnd::Own | OtherEnd::Nobody => unless_elsewhere,
+        },
+        Kind::Socket => socket(around, unless_elsewhere),
+        Kind::Terminal | Kind::Device | Kind::Directory => Verdict::Returns,
+        Kind::Pidfd | Kind::Perf => Verdict::Stays(Why::Process),
+        Kind::Other => Verdict::Stays(Why::State),
+        _ => unless_elsewhere,
+    }
+}
+
+fn socket(around: &Surroundings<'_>, unless_elsewhere: Verdict) -> Verdict {
+    match around.socket {
+        Some(Socket::Inet { peer: Some(_), .. }) => Verdict::Stays(Why::Connected),
+        Some(Socket::Unix {
+            is_connected: true, ..
+        }) => match around.other_end {
+            OtherEnd::Own => unless_elsewhere,
+            OtherEnd::Elsewhere => Verdict::Stays(Why::OtherEnd),
+            OtherEnd::Nobody | OtherEnd::Unknown => Verdict::Stays(Why::Connected),
+        },
+        Some(Socket::Inet { .. } | Socket::Unix { .. }) => unless_elsewhere,
+        Some(Socket::Other(_)) | None => Verdict::Stays(Why::State),
+    }
+}
+
+/// Judges shared memory, which other processes have mapped too, or not.
+pub(super) fn memory(origin: Origin, is_elsewhere: bool) -> (Kind, Verdict) {
+    match origin {
+        Origin::Aio => (Kind::Aio, Verdict::Refuses),
+        Origin::File => (Kind::SharedMemory, Verdict::Stays(Why::Contents)),
+        Origin::Anonymous | Origin::Memfd if is_elsewhere => {
+            (Kind::SharedMemory, Verdict::Stays(Why::Elsewhere))
+        }
+        Origin::Anonymous | Origin::Memfd => (Kind::SharedMemory, Verdict::Returns),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::descriptors::{Access, Info};
+    use super::*;
+
+    const ALONE: Surroundings<'_> = Surroundings {
+        is_elsewhere: false,
+        other_end: OtherEnd::Nobody,
+        socket: None,
+    };
+
+    fn of(kind: Kind, around: &Surroundings<'_>) -> Verdict {
+        let writes = kind == Kind::File;
+        let one = Descriptor {
+            number: 3,
+            target: Vec::new(),
+            kind,
+            access: Access {
+                reads: true,
+                writes,
+            },
+            info: Info::default(),
+        };
+        descriptor(&one, around)
+    }
+
+    #[test]
+    fn every_kind_of_a_process_alone() {
+        for kind in Kind::ALL {
+            let expected = match kind {
+                Kind::IoUring | Kind::Userfaultfd | Kind::Gpu | Kind::Kvm | Kind::Aio => {
+                    Verdict::Refuses
+                }
+                Kind::File => Verdict::Stays(Why::Contents),
+                Kind::Pidfd | Kind::Perf => Verdict::Stays(Why::Process),
+                Kind::Other | Kind::Socket => Verdict::Stays(Why::State),
+                _ => Verdict::Returns,
+            };
+            assert_eq!(of(kind, &ALONE), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_others_have_too_stays() {
+        let around = Surroundings {
+            is_elsewhere: true,
+            ..ALONE
+        };
+        for kind in [Kind::Pipe, Kind::Epoll, Kind::Eventfd, Kind::Memfd] {
+            assert_eq!(
+                of(kind, &around),
+                Verdict::Stays(Why::Elsewhere),
+                "{kind:?}"
+            );
+        }
+        assert_eq!(of(Kind::Terminal, &around), Verdict::Returns);
+    }
+
+    #[test]
+    fn a_pipe_and_its_other_end() {
+        for (other_end, expected) in [
+            (OtherEnd::Own, Verdict::Returns),
+            (OtherEnd::Nobody, Verdict::Returns),
+            (OtherEnd::Elsewhere, Verdict::Stays(Why::OtherEnd)),
+            (OtherEnd::Unknown, Verdict::Stays(Why::OtherEnd)),
+        ] {
+            let around = Surroundings { other_end, ..ALONE };
+            assert_eq!(of(Kind::Pipe, &around), expected, "{other_end:?}");
+        }
+    }
+
+    #[test]
+    fn sockets_by_what_they_are_connected_to() {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let inet = |peer| Socket::Inet {
+            protocol: "tcp",
+            local: address,
+            peer,
+            listens: false,
+        };
+        let unix = |is_connected| Socket::Unix {
+            style: "stream",
+            path: String::new(),
+            listens: false,
+            is_connected,
+            peer: None,
+        };
+        let judged = |socket: &Socket, other_end| {
+            let around = Surroundings {
+                other_end,
+                socket: Some(socket),
+                ..ALONE
+            };
+            of(Kind::Socket, &around)
+        };
+        let connected = Verdict::Stays(Why::Connected);
+        let nobody = OtherEnd::Nobody;
+        assert_eq!(judged(&inet(None), nobody), Verdict::Returns);
+        assert_eq!(judged(&inet(Some(address)), nobody), connected);
+        assert_eq!(judged(&unix(false), nobody), Verdict::Returns);
+        assert_eq!(judged(&unix(true), OtherEnd::Own), Verdict::Returns);
+        assert_eq!(judged(&unix(true), nobody), connected);
+        assert_eq!(judged(&unix(true), OtherEnd::Unknown), connected);
+        assert_eq!(
+            judged(&unix(true), OtherEnd::Elsewhere),
+            Verdict::Stays(Why::OtherEnd)
+        );
+    }
+
+    #[test]
+    fn shared_memory_by_where_it_comes_from() {
+        let verdict = |origin, is_elsewhere| memory(origin, is_elsewhere).1;
+        for origin in [Origin::Anonymous, Origin::Memfd] {
+            assert_eq!(verdict(origin, false), Verdict::Returns);
+            assert_eq!(verdict(origin, true), Verdict::Stays(Why::Elsewhere));
+        }
+        assert_eq!(verdict(Origin::File, false), Verdict::Stays(Why::Contents));
+        assert_eq!(verdict(Origin::Aio, false), Verdict::Refuses);
+    }
+}

@@ -1,0 +1,159 @@
+//! Memory that a process shares, as `/proc/PID/maps` shows it.
+
+use std::collections::BTreeMap;
+
+/// A mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mapping<'a> {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) is_writable: bool,
+    pub(super) is_shared: bool,
+    device: &'a str,
+    inode: &'a str,
+    pub(super) path: &'a str,
+}
+
+impl Mapping<'_> {
+    /// Which file it is of, told from any other.
+    pub(super) fn file(&self) -> String {
+        format!("{} {}", self.device, self.inode)
+    }
+}
+
+/// Reads lines as `7f00-7f01 rw-s 00000000 00:01 42    /dev/zero (deleted)`.
+pub(super) fn mappings(text: &str) -> impl Iterator<Item = Mapping<'_>> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.splitn(6, ' ');
+        let (start, end) = fields.next()?.split_once('-')?;
+        let rights = fields.next()?;
+        let device = fields.nth(1)?;
+        let inode = fields.next()?;
+        Some(Mapping {
+            start: u64::from_str_radix(start, 16).ok()?,
+            end: u64::from_str_radix(end, 16).ok()?,
+            is_writable: rights.contains('w'),
+            is_shared: rights.ends_with('s'),
+            device,
+            inode,
+            path: fields.next().unwrap_or("").trim_start(),
+        })
+    })
+}
+
+/// What kind of thing lies in shared memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Nothing: `MAP_SHARED | MAP_ANONYMOUS`.
+    Anonymous,
+    /// A memfd.
+    Memfd,
+    /// A file, `/dev/shm` and System V's included.
+    File,
+    /// A context of `io_setup`.
+    Aio,
+}
+
+/// Shared memory that can be written, one file's together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shared {
+    pub(super) origin: Origin,
+    /// For [`super::elsewhere::mapped`].
+    pub(super) file: String,
+    pub(super) path: String,
+    /// Where the first mapping begins.
+    pub(super) start: u64,
+    pub(super) bytes: u64,
+}
+
+/// All of it, by address. A device's memory is told of by its descriptor.
+pub(super) fn shared(text: &str) -> Vec<Shared> {
+    let mut files: BTreeMap<String, Shared> = BTreeMap::new();
+    for mapping in mappings(text) {
+        if !(mapping.is_shared && mapping.is_writable) {
+            continue;
+        }
+        let Some(origin) = origin(mapping.path) else {
+            continue;
+        };
+        let bytes = mapping.end.saturating_sub(mapping.start);
+        files
+            .entry(mapping.file())
+            .and_modify(|shared| shared.bytes = shared.bytes.saturating_add(bytes))
+            .or_insert_with(|| Shared {
+                origin,
+                file: mapping.file(),
+                path: mapping.path.to_owned(),
+                start: mapping.start,
+                bytes,
+            });
+    }
+    let mut all: Vec<Shared> = files.into_values().collect();
+    all.sort_by_key(|shared| shared.start);
+    all
+}
+
+fn origin(path: &str) -> Option<Origin> {
+    if path.starts_with("/dev/zero") {
+        Some(Origin::Anonymous)
+    } else if path.starts_with("/memfd:") {
+        Some(Origin::Memfd)
+    } else if path.starts_with("/[aio]") {
+        Some(Origin::Aio)
+    } else if path.starts_with("/dev/shm/") {
+        Some(Origin::File)
+    } else if path.starts_with("/dev/") || !path.starts_with('/') {
+        None
+    } else {
+        Some(Origin::File)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MAPS: &str = "\
+        55d0-55d1 r-xp 00000000 fe:00 12    /usr/bin/a b\n\
+        7f00-7f04 rw-s 00000000 00:01 42    /dev/zero (deleted)\n\
+        7f10-7f12 rw-s 00000000 00:01 43    /memfd:x (deleted)\n\
+        7f12-7f13 rw-s 00002000 00:01 43    /memfd:x (deleted)\n\
+        7f20-7f21 r--s 00000000 fe:00 44    /etc/locale\n\
+        7f30-7f31 rw-s 00000000 00:0f 45    /[aio] (deleted)\n\
+        7f40-7f41 rw-s 00000000 00:05 46    /dev/nvidia0\n\
+        7f50-7f51 rw-s 00000000 00:17 47    /dev/shm/ring 1\n\
+        7f60-7f61 rw-s 00000000 00:0e 48    anon_inode:[io_uring]\n\
+        7f70-7f71 rw-s 00000000 00:01 49    /SYSV00000000 (deleted)\n\
+        7fff-8000 rw-p 00000000 00:00 0 \n";
+
+    #[test]
+    fn what_is_shared_and_writable_is_told_once_a_file() {
+        let found: Vec<_> = shared(MAPS)
+            .into_iter()
+            .map(|shared| (shared.origin, shared.path, shared.bytes))
+            .collect();
+        let expected = [
+            (Origin::Anonymous, "/dev/zero (deleted)", 4),
+            (Origin::Memfd, "/memfd:x (deleted)", 3),
+            (Origin::Aio, "/[aio] (deleted)", 1),
+            (Origin::File, "/dev/shm/ring 1", 1),
+            (Origin::File, "/SYSV00000000 (deleted)", 1),
+        ]
+        .map(|(origin, path, bytes)| (origin, path.to_owned(), bytes));
+        assert_eq!(found, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn noise_is_no_panic(noise: String, cut in 0_usize..700, flip in 0_usize..700) {
+            let _ = shared(&noise);
+            let mut text = MAPS.as_bytes().to_vec();
+            text.truncate(cut);
+            if let Some(byte) = text.get_mut(flip) {
+                *byte ^= 1;
+            }
+            let _ = shared(&String::from_utf8_lossy(&text));
+        }
+    }
+}

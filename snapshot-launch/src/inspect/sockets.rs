@@ -1,0 +1,286 @@
+//! The sockets of a process's network namespace, by inode, as `/proc/PID/net` lists them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::unix_peers;
+
+/// What is known of a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Socket {
+    /// `tcp`, `udp6`, ...; the peer is known where it is connected.
+    Inet {
+        protocol: &'static str,
+        local: SocketAddr,
+        peer: Option<SocketAddr>,
+        listens: bool,
+    },
+    Unix {
+        /// `stream`, `dgram` or `seqpacket`.
+        style: &'static str,
+        /// Its own name.
+        path: String,
+        listens: bool,
+        is_connected: bool,
+        /// The inode of the other end.
+        peer: Option<u64>,
+    },
+    /// Of the kernel's own, as netlink.
+    Other(&'static str),
+}
+
+impl Socket {
+    /// For a person.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Inet {
+                protocol,
+                local,
+                peer: Some(peer),
+                ..
+            } => format!("{protocol} {local}, connected to {peer}"),
+            Self::Inet {
+                protocol,
+                local,
+                listens,
+                ..
+            } => {
+                let listens = if *listens { ", listening" } else { "" };
+                format!("{protocol} {local}{listens}")
+            }
+            Self::Unix {
+                style,
+                path,
+                listens,
+                is_connected,
+                ..
+            } => {
+                let path = if path.is_empty() {
+                    String::new()
+                } else {
+                    format!(" {path}")
+                };
+                let state = match (listens, is_connected) {
+                    (true, _) => ", listening",
+                    (_, true) => ", connected",
+                    _ => "",
+                };
+                format!("unix {style}{path}{state}")
+            }
+            Self::Other(family) => (*family).to_owned(),
+        }
+    }
+}
+
+/// Tables whose lines are addresses of the internet's, and what their sockets are called.
+const INET: [&str; 8] = ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6"];
+
+/// The sockets of a process's network namespace, by inode.
+pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
+    let table = |name: &str| {
+        let text = fs::read(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    let mut all = HashMap::new();
+    for protocol in INET {
+        let text = table(protocol);
+        all.extend(text.lines().filter_map(|line| inet(protocol, line)));
+    }
+    let text = table("netlink");
+    all.extend(text.lines().filter_map(|line| {
+        let inode = line.split_whitespace().nth(9)?.parse().ok()?;
+        Some((inode, Socket::Other("netlink")))
+    }));
+    let text = table("packet");
+    all.extend(text.lines().filter_map(|line| {
+        let inode = line.split_whitespace().nth(8)?.parse().ok()?;
+        Some((inode, Socket::Other("packet")))
+    }));
+    let text = table("unix");
+    let peers = unix_peers::of(pid);
+    all.extend(text.lines().filter_map(|line| {
+        let (inode, mut socket) = unix(line)?;
+        if let Socket::Unix { peer, .. } = &mut socket {
+            *peer = peers.get(&inode).copied();
+        }
+        Some((inode, socket))
+    }));
+    all
+}
+
+/// What TCP and its like call their states: connected is any from the first word of the
+/// peer's to the last.
+const LISTEN: u8 = 10;
+const CLOSED: u8 = 7;
+
+/// A line as `0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 0 0 12345 ...`.
+fn inet(protocol: &'static str, line: &str) -> Option<(u64, Socket)> {
+    let mut words = line.split_whitespace().skip(1);
+    let local = address(words.next()?)?;
+    let peer = address(words.next()?)?;
+    let state = u8::from_str_radix(words.next()?, 16).ok()?;
+    let inode = words.nth(5)?.parse().ok()?;
+    let is_connected = state != LISTEN && state != CLOSED;
+    let socket = Socket::Inet {
+        protocol,
+        local,
+        peer: is_connected.then_some(peer),
+        listens: state == LISTEN,
+    };
+    Some((inode, socket))
+}
+
+/// `0100007F:1F90`: words of 32 bits as the processor has them, and the port.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |index: usize| {
+        let digits = host.get(index * 8..index * 8 + 8)?;
+        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
+    };
+    let host = match host.len() {
+        8 => IpAddr::from(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let mut bytes = [0; 16];
+            for (index, part) in bytes.chunks_exact_mut(4).enumerate() {
+                part.copy_from_slice(&word(index)?);
+            }
+            IpAddr::from(Ipv6Addr::from(bytes))
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(host, port))
+}
+
+/// A line as `ffff8880: 00000003 00000000 00000000 0001 03 15890 /run/socket`.
+fn unix(line: &str) -> Option<(u64, Socket)> {
+    let mut words = line.split_whitespace().skip(3);
+    let flags = u32::from_str_radix(words.next()?, 16).ok()?;
+    let style = match words.next()? {
+        "0001" => "stream",
+        "0002" => "dgram",
+        "0005" => "seqpacket",
+        _ => return None,
+    };
+    let state = u8::from_str_radix(words.next()?, 16).ok()?;
+    let inode = words.next()?.parse().ok()?;
+    let socket = Socket::Unix {
+        style,
+        path: words.collect::<Vec<_>>().join(" "),
+        listens: flags & 0x1_0000 != 0,
+        is_connected: state == 3,
+        peer: None,
+    };
+    Some((inode, socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    fn inode(socket: &impl AsFd) -> u64 {
+        nix::sys::stat::fstat(socket).expect("it is open").st_ino
+    }
+
+    #[test]
+    fn own_sockets_are_found() {
+        let listener = TcpListener::bind("[::1]:0")
+            .or_else(|_| TcpListener::bind("127.0.0.1:0"))
+            .expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let client = TcpStream::connect(address).expect("it listens");
+        let datagram = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let directory = tempfile::tempdir().expect("the temp directory is writable");
+        let path = directory.path().join("socket");
+        let named = UnixListener::bind(&path).expect("a name");
+        let (end, other) = UnixStream::pair().expect("a pair");
+        let all = of(std::process::id().cast_signed());
+
+        let Some(Socket::Inet {
+            local,
+            peer: None,
+            listens: true,
+            ..
+        }) = all.get(&inode(&listener))
+        else {
+            panic!("no listener: {all:?}");
+        };
+        assert_eq!(*local, address);
+        let Some(Socket::Inet { peer, .. }) = all.get(&inode(&client)) else {
+            panic!("no client: {all:?}");
+        };
+        assert_eq!(*peer, Some(address));
+        let described = all[&inode(&datagram)].describe();
+        assert!(described.starts_with("udp 127.0.0.1:"), "{described}");
+        assert!(!described.contains("connected"), "{described}");
+        let described = all[&inode(&named)].describe();
+        let expected = format!("unix stream {}, listening", path.display());
+        assert_eq!(described, expected);
+        let Some(Socket::Unix {
+            is_connected: true,
+            peer,
+            ..
+        }) = all.get(&inode(&end))
+        else {
+            panic!("no pair: {all:?}");
+        };
+        assert_eq!(*peer, Some(inode(&other)));
+    }
+
+    #[test]
+    fn an_address_of_either_family() {
+        let text = |text| address(text).map(|address| address.to_string());
+        if cfg!(target_endian = "little") {
+            assert_eq!(text("0100007F:1F90").as_deref(), Some("127.0.0.1:8080"));
+            let local = "00000000000000000000000001000000:0016";
+            assert_eq!(text(local).as_deref(), Some("[::1]:22"));
+        }
+        for bad in [
+            "",
+            ":",
+            "0100007F",
+            "0100007F:",
+            "0100007F:1F9000",
+            "z:1",
+            "é00007F:1",
+        ] {
+            assert_eq!(text(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_no_socket() {
+        assert_eq!(
+            inet("tcp", "  sl  local_address rem_address   st tx_queue"),
+            None
+        );
+        let head = "Num       RefCount Protocol Flags    Type St Inode Path";
+        assert_eq!(unix(head), None);
+    }
+
+    proptest! {
+        #[test]
+        fn noise_is_no_panic(noise: String, words in prop::collection::vec("[0-9A-F:]{0,33}", 0..12)) {
+            for line in [noise, words.join(" ")] {
+                let _ = inet("tcp", &line);
+                let _ = unix(&line);
+                let _ = address(&line);
+            }
+        }
+
+        #[test]
+        fn an_address_that_is_written_is_read(host: [u32; 4], port: u16) {
+            let text = format!("{:08X}:{port:04X}", host[0]);
+            let expected = SocketAddr::from((host[0].to_ne_bytes(), port));
+            prop_assert_eq!(address(&text), Some(expected));
+            let words: String = host.iter().map(|word| format!("{word:08X}")).collect();
+            let read = address(&format!("{words}:{port:04X}"));
+            prop_assert!(read.is_some_and(|address| address.is_ipv6() && address.port() == port));
+        }
+    }
+}

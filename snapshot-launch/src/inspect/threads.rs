@@ -1,0 +1,133 @@
+//! The threads of a process, and which of them would refuse a take.
+
+use std::fs;
+use std::io;
+
+use snapshot_core::proc_text;
+use snapshot_core::sys::SignalSet;
+use snapshot_core::wire::Hindrance;
+
+/// The signal that threads are stopped by: libc's own, for `setuid`.
+const STOPS: i32 = 33;
+
+/// One thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Thread {
+    pub(super) tid: i32,
+    pub(super) name: String,
+    /// The kernel has made it in the program's stead, for io_uring.
+    pub(super) is_worker: bool,
+    /// Why it can't be stopped.
+    pub(super) hindrance: Option<Hindrance>,
+    blocked: Option<SignalSet>,
+}
+
+/// All threads, in order.
+///
+/// # Errors
+/// Where the process is gone.
+pub(super) fn of(pid: i32) -> io::Result<Vec<Thread>> {
+    let mut tids: Vec<i32> = fs::read_dir(format!("/proc/{pid}/task"))?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    tids.sort_unstable();
+    Ok(tids
+        .into_iter()
+        .filter_map(|tid| {
+            let read = |file: &str| fs::read(format!("/proc/{pid}/task/{tid}/{file}"));
+            let call = read("syscall").unwrap_or_default();
+            thread(tid, &read("stat").ok()?, &read("status").ok()?, &call)
+        })
+        .collect())
+}
+
+/// Whether no thread lets this signal through.
+pub(super) fn all_block(threads: &[Thread], signal: i32) -> bool {
+    let mut own = threads.iter().filter(|thread| !thread.is_worker).peekable();
+    own.peek().is_some()
+        && own.all(|thread| {
+            thread
+                .blocked
+                .is_some_and(|set| set.meets(SignalSet::only(signal)))
+        })
+}
+
+/// From `stat`, `status` and `syscall`; `None` of one that has ended.
+fn thread(tid: i32, stat: &[u8], status: &[u8], call: &[u8]) -> Option<Thread> {
+    let stat = proc_text::stat(stat)?;
+    let blocked = proc_text::signals(status, "SigBlk:");
+    let hindrance = match stat.state {
+        b'Z' | b'X' => return None,
+        b'T' | b't' => Some(Hindrance::Stopped),
+        b'D' => Some(Hindrance::InKernel(match proc_text::doing(call) {
+            Some(proc_text::Doing::Call(call)) => call.number,
+            _ => -1,
+        })),
+        _ => blocked
+            .is_some_and(|set| set.meets(SignalSet::only(STOPS)))
+            .then_some(Hindrance::BlocksAll),
+    };
+    let is_worker = stat.is_kernel_worker();
+    let name = proc_text::field(status, "Name:").unwrap_or(b"");
+    Some(Thread {
+        tid,
+        name: String::from_utf8_lossy(name).into_owned(),
+        is_worker,
+        // Workers are not stopped, but refuse as a whole.
+        hindrance: hindrance.filter(|_| !is_worker),
+        blocked,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stat(state: char, flags: u64) -> String {
+        format!("7 (a) b) {state} 1 1 1 0 -1 {flags}{}", " 0".repeat(33))
+    }
+
+    fn with(state: char, flags: u64, blocked: u64) -> Option<Thread> {
+        let status = format!("Name:\ta) b\nSigBlk:\t{blocked:016x}\n");
+        let call = b"58 0x0 0x0 0x0 0x0 0x0 0x0 0x7f00 0x7f01\n";
+        thread(7, stat(state, flags).as_bytes(), status.as_bytes(), call)
+    }
+
+    #[test]
+    fn what_can_not_be_stopped_is_said() {
+        let hindrance = |state, blocked| with(state, 0, blocked).expect("a thread").hindrance;
+        assert_eq!(hindrance('S', 0), None);
+        assert_eq!(hindrance('R', 1 << 9), None);
+        assert_eq!(hindrance('S', 1 << 32), Some(Hindrance::BlocksAll));
+        assert_eq!(hindrance('T', 0), Some(Hindrance::Stopped));
+        assert_eq!(hindrance('D', 0), Some(Hindrance::InKernel(58)));
+        assert_eq!(with('Z', 0, 0), None);
+        let worker = with('S', 0x10, u64::MAX).expect("a thread");
+        assert!(worker.is_worker && worker.hindrance.is_none());
+    }
+
+    #[test]
+    fn a_signal_is_blocked_when_no_thread_lets_it_through() {
+        let thread = |blocked| with('S', 0, blocked).expect("a thread");
+        assert!(all_block(&[thread(1 << 9), thread(u64::MAX)], 10));
+        assert!(!all_block(&[thread(1 << 9), thread(0)], 10));
+        assert!(!all_block(&[], 10));
+    }
+
+    #[test]
+    fn own_threads_are_found() {
+        let own = of(std::process::id().cast_signed()).expect("it is this process");
+        let tid = nix::unistd::gettid().as_raw();
+        let this = own.iter().find(|thread| thread.tid == tid);
+        assert_eq!(this.expect("it runs").hindrance, None);
+    }
+
+    proptest! {
+        #[test]
+        fn noise_is_no_panic(stat: Vec<u8>, status: Vec<u8>, call: Vec<u8>) {
+            let _ = thread(1, &stat, &status, &call);
+        }
+    }
+}
