@@ -33,7 +33,7 @@ pub fn describe(found: &Inspection) -> String {
             ));
         }
         None => {
-            line("  it is in no session of yours: what follows holds for its like in one");
+            line("  it is in no session of yours: this is what one would promise for it");
         }
     }
     if let Some(cause) = &found.executable.cause {
@@ -44,7 +44,9 @@ pub fn describe(found: &Inspection) -> String {
         }
     }
     if found.refused.is_empty() {
-        line("a take would not be refused");
+        if found.executable.cause.is_none() {
+            line("a take would not be refused");
+        }
     } else {
         line("a take would be refused");
         for refused in &found.refused {

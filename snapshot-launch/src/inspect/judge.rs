@@ -76,7 +76,7 @@ fn socket(around: &Surroundings<'_>, unless_elsewhere: Verdict) -> Verdict {
             OtherEnd::Elsewhere => Verdict::Stays(Why::OtherEnd),
             OtherEnd::Nobody | OtherEnd::Unknown => Verdict::Stays(Why::Connected),
         },
-        Some(Socket::Inet { .. } | Socket::Unix { .. }) => unless_elsewhere,
+        Some(Socket::Inet { .. } | Socket::Unix { .. } | Socket::Fresh(_)) => unless_elsewhere,
         Some(Socket::Other(_)) | None => Verdict::Stays(Why::State),
     }
 }

@@ -338,11 +338,18 @@ impl Told {
     /// Tells of descriptors; how many processes could not be asked whether they have them.
     fn descriptors(&mut self, pid: i32, mine: &[Descriptor], except: &HashSet<i32>) -> u32 {
         let has_sockets = mine.iter().any(|one| one.kind == Kind::Socket);
-        let sockets = if has_sockets {
-            sockets::of(pid)
-        } else {
-            HashMap::new()
-        };
+        let mut sockets = HashMap::new();
+        if has_sockets {
+            sockets = sockets::of(pid);
+            for one in mine {
+                if let Some(inode) = inode_of_socket(one)
+                    && !sockets.contains_key(&inode)
+                    && let Some(socket) = sockets::unlisted(pid, one.number)
+                {
+                    sockets.insert(inode, socket);
+                }
+            }
+        }
         let mut wanted: HashSet<Vec<u8>> = mine.iter().map(|one| one.target.clone()).collect();
         wanted.extend(
             mine.iter()
@@ -411,10 +418,14 @@ impl Told {
     }
 }
 
-fn socket_of<'a>(one: &Descriptor, sockets: &'a HashMap<u64, Socket>) -> Option<&'a Socket> {
+fn inode_of_socket(one: &Descriptor) -> Option<u64> {
     let target = std::str::from_utf8(&one.target).ok()?;
     let inode = target.strip_prefix("socket:[")?.strip_suffix(']')?;
-    sockets.get(&inode.parse().ok()?)
+    inode.parse().ok()
+}
+
+fn socket_of<'a>(one: &Descriptor, sockets: &'a HashMap<u64, Socket>) -> Option<&'a Socket> {
+    sockets.get(&inode_of_socket(one)?)
 }
 
 /// What the link to the peer of a unix socket leads to.

@@ -1,8 +1,15 @@
 //! The sockets of a process's network namespace, by inode, as `/proc/PID/net` lists them.
+//!
+//! A socket that is neither bound nor connected is in no list; of it only its protocol is
+//! known.
+#![expect(unsafe_code, reason = "asks for the protocol of another's socket")]
 
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use nix::libc;
 
 use super::unix_peers;
 
@@ -26,8 +33,10 @@ pub(super) enum Socket {
         /// The inode of the other end.
         peer: Option<u64>,
     },
+    /// Neither bound nor connected.
+    Fresh(String),
     /// Of the kernel's own, as netlink.
-    Other(&'static str),
+    Other(String),
 }
 
 impl Socket {
@@ -68,7 +77,8 @@ impl Socket {
                 };
                 format!("unix {style}{path}{state}")
             }
-            Self::Other(family) => (*family).to_owned(),
+            Self::Fresh(protocol) => format!("{protocol}, not connected"),
+            Self::Other(family) => family.clone(),
         }
     }
 }
@@ -90,12 +100,12 @@ pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
     let text = table("netlink");
     all.extend(text.lines().filter_map(|line| {
         let inode = line.split_whitespace().nth(9)?.parse().ok()?;
-        Some((inode, Socket::Other("netlink")))
+        Some((inode, Socket::Other("netlink".to_owned())))
     }));
     let text = table("packet");
     all.extend(text.lines().filter_map(|line| {
         let inode = line.split_whitespace().nth(8)?.parse().ok()?;
-        Some((inode, Socket::Other("packet")))
+        Some((inode, Socket::Other("packet".to_owned())))
     }));
     let text = table("unix");
     let peers = unix_peers::of(pid);
@@ -107,6 +117,34 @@ pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
         Some((inode, socket))
     }));
     all
+}
+
+/// A socket that is in no list; `None` where its protocol is not to be had.
+pub(super) fn unlisted(pid: i32, number: i32) -> Option<Socket> {
+    let path = CString::new(format!("/proc/{pid}/fd/{number}")).ok()?;
+    let mut name = [0_u8; 32];
+    // SAFETY: both strings end in NUL, and at most as much as there is room is written.
+    let length = unsafe {
+        libc::getxattr(
+            path.as_ptr(),
+            c"system.sockprotoname".as_ptr(),
+            name.as_mut_ptr().cast(),
+            name.len(),
+        )
+    };
+    let name = name.get(..usize::try_from(length).ok()?)?;
+    let name = String::from_utf8_lossy(name)
+        .trim_end_matches('\0')
+        .to_lowercase();
+    let is_plain = INET
+        .iter()
+        .any(|protocol| name.trim_end_matches("v6") == *protocol)
+        || name.starts_with("unix");
+    Some(if is_plain {
+        Socket::Fresh(name)
+    } else {
+        Socket::Other(name)
+    })
 }
 
 /// What TCP and its like call their states: connected is any from the first word of the
@@ -230,6 +268,39 @@ mod tests {
             panic!("no pair: {all:?}");
         };
         assert_eq!(*peer, Some(inode(&other)));
+    }
+
+    #[test]
+    fn a_fresh_socket_is_known_by_its_protocol() {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+        use std::os::fd::AsRawFd;
+        let own = std::process::id().cast_signed();
+        for (family, protocol) in [
+            (AddressFamily::Inet, "udp"),
+            (AddressFamily::Inet6, "udpv6"),
+            (AddressFamily::Unix, "unix"),
+        ] {
+            let Ok(fresh) = socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None) else {
+                eprintln!("skipped: no sockets of {family:?}");
+                continue;
+            };
+            let Some(Socket::Fresh(name)) = unlisted(own, fresh.as_raw_fd()) else {
+                panic!("no {family:?}");
+            };
+            assert_eq!(name, protocol);
+        }
+        let netlink = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )
+        .expect("every kernel has netlink");
+        assert_eq!(
+            unlisted(own, netlink.as_raw_fd()),
+            Some(Socket::Other("netlink".to_owned()))
+        );
+        assert_eq!(unlisted(own, -1), None);
     }
 
     #[test]

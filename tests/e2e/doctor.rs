@@ -1,0 +1,327 @@
+//! `cargo snapshot doctor --pid`: what of a process would come back, and what would not.
+
+use std::collections::HashMap;
+use std::process::{Command, Stdio};
+
+use snapshot_tests::{
+    Event, Isolation, Launch, PipedSession, Place, Signal, binaries, deadline, outside, process,
+};
+
+/// What the doctor says of a process, as JSON.
+fn look(place: &Place, pid: i32) -> Event {
+    let output = place.cargo_snapshot(&["doctor", "--json", "--pid", &pid.to_string()]);
+    assert!(output.success(), "{output:?}");
+    let told = Event::parse(output.stdout.trim());
+    let found = Event(told.0["process"].clone());
+    assert_eq!(
+        found.fields(),
+        [
+            "children",
+            "executable",
+            "name",
+            "not_rolled_back",
+            "pid",
+            "refused",
+            "rolled_back",
+            "rss_bytes",
+            "session",
+            "threads",
+            "unseen_processes",
+            "user"
+        ]
+    );
+    found
+}
+
+/// The items of a list, each with these fields.
+fn items(found: &Event, list: &str, fields: &[&str]) -> Vec<Event> {
+    let list = found.0[list].as_array().expect("a list");
+    let items: Vec<Event> = list.iter().map(|item| Event(item.clone())).collect();
+    for item in &items {
+        assert_eq!(item.fields(), fields, "{item}");
+    }
+    items
+}
+
+const LOST: [&str; 4] = ["fd", "kind", "what", "why"];
+const RETURNS: [&str; 3] = ["fd", "kind", "what"];
+const REFUSED: [&str; 5] = ["fd", "help", "kind", "what", "why"];
+
+/// Asks the guest to do something, and has the numbers that it tells, by name.
+fn numbers(session: &mut PipedSession, command: &str) -> HashMap<String, i64> {
+    session
+        .ask(command)
+        .split_whitespace()
+        .map(|pair| {
+            let (name, number) = pair.split_once('=').expect("a name and a number");
+            (name.to_owned(), number.parse().expect("a number"))
+        })
+        .collect()
+}
+
+/// The items with a descriptor that the guest has told, as `name kind`.
+fn named(items: &[Event], numbers: &HashMap<String, i64>) -> Vec<String> {
+    let mut names: Vec<String> = items
+        .iter()
+        .filter_map(|item| {
+            let fd = item.0["fd"].as_i64()?;
+            let (name, _) = numbers.iter().find(|(_, number)| **number == fd)?;
+            Some(format!("{name} {}", item.text("kind")))
+        })
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// What is true of the guest that holds one of each, wherever it runs.
+fn assert_all_are_judged(found: &Event, numbers: &HashMap<String, i64>) {
+    assert_eq!(
+        named(&items(found, "rolled_back", &RETURNS), numbers),
+        [
+            "datagram socket",
+            "device device",
+            "directory directory",
+            "end socket",
+            "epoll epoll",
+            "eventfd eventfd",
+            "inotify inotify",
+            "listener socket",
+            "memfd memfd",
+            "other socket",
+            "read file",
+            "reader pipe",
+            "signalfd signalfd",
+            "timerfd timerfd",
+            "writer pipe",
+            "written lock",
+        ]
+    );
+    let lost = items(found, "not_rolled_back", &LOST);
+    assert_eq!(
+        named(&lost, numbers),
+        ["client socket", "pidfd pidfd", "written file"]
+    );
+    assert!(items(found, "refused", &REFUSED).is_empty(), "{found}");
+    let client = lost
+        .iter()
+        .find(|item| item.0["fd"] == numbers["client"])
+        .expect("it is lost");
+    let what = client.text("what");
+    assert!(what.contains("connected to 127.0.0.1:"), "{what}");
+    // Memory has no descriptor.
+    let memory = items(found, "rolled_back", &RETURNS)
+        .into_iter()
+        .find(|item| item.text("kind") == "shared-memory")
+        .expect("it is alone with it");
+    assert!(memory.is_null("fd"), "{memory}");
+}
+
+#[test]
+fn every_kind_that_a_process_has() {
+    let mut session = Launch::bare_guest_in_c("holds").piped();
+    let numbers = numbers(&mut session, "hold");
+    let place = Place::new();
+    let found = look(&place, session.pid());
+    assert_all_are_judged(&found, &numbers);
+    assert_eq!(found.pid("pid"), session.pid());
+    assert_eq!(found.text("name"), "guest");
+    assert_eq!(found.number("threads"), 1);
+    assert_eq!(found.number("children"), 0);
+    assert!(found.number("rss_bytes") > 100_000, "{found}");
+    assert!(found.is_null("session"), "{found}");
+    assert!(found.0["executable"]["path"].is_string(), "{found}");
+    assert!(found.0["executable"]["cause"].is_null(), "{found}");
+    session.ask("ping");
+}
+
+#[test]
+fn what_others_have_too_is_named_with_them() {
+    let mut session = Launch::bare_guest_in_c("holds").piped();
+    let alone = numbers(&mut session, "hold");
+    let shared = numbers(&mut session, "share");
+    let child = shared["child"];
+    let found = look(&Place::new(), session.pid());
+    assert_eq!(found.number("children"), 1);
+    let lost = items(&found, "not_rolled_back", &LOST);
+    assert_eq!(named(&lost, &shared), ["given pipe", "shared eventfd"]);
+    for (name, words) in [("given", "the other end in"), ("shared", "also in")] {
+        let item = lost
+            .iter()
+            .find(|item| item.0["fd"] == shared[name])
+            .expect("it is lost");
+        let expected = format!("{words} {child} (`guest`)");
+        assert!(item.text("what").contains(&expected), "{item}");
+    }
+    assert!(lost.iter().any(|item| item.text("kind") == "child"));
+    // The child has a copy of the mapping: it is one memory.
+    assert!(lost.iter().any(|item| item.text("kind") == "shared-memory"));
+    // What it has closed is the program's alone again.
+    let returns = named(&items(&found, "rolled_back", &RETURNS), &alone);
+    for name in ["eventfd eventfd", "reader pipe", "end socket"] {
+        assert!(returns.iter().any(|one| one == name), "{name}: {returns:?}");
+    }
+}
+
+#[test]
+fn a_program_in_a_session_and_its_snapshots_are_one() {
+    for user in [None, Some(Isolation::Allowed)] {
+        let launch = Launch::guest_in_c("holds");
+        let launch = match user {
+            None => launch,
+            Some(isolation) => launch.as_user(isolation),
+        };
+        let mut session = launch.flag("--name=held").piped();
+        let numbers = numbers(&mut session, "hold");
+        let place = std::sync::Arc::clone(session.place());
+        let (live, launcher) = (session.live_pid(), session.pid());
+        assert_all_are_judged(&look(&place, live), &numbers);
+        session.take();
+        let found = look(&place, live);
+        assert_all_are_judged(&found, &numbers);
+        let role = |found: &Event| {
+            let session = Event(found.0["session"].clone());
+            assert_eq!(session.fields(), ["launcher_pid", "name", "role"]);
+            assert_eq!(session.text("name"), "held");
+            assert_eq!(session.pid("launcher_pid"), launcher);
+            session.text("role").to_owned()
+        };
+        assert_eq!(role(&found), "program");
+        assert_eq!(role(&look(&place, launcher)), "launcher");
+        let frozen = session.frozen_pid(1);
+        assert_eq!(role(&look(&place, frozen)), "snapshot");
+        session.ask("ping");
+    }
+}
+
+#[test]
+fn what_would_refuse_a_take() {
+    let mut session = Launch::bare_guest_in_c("rings").piped();
+    let place = Place::new();
+    for (command, kind, ways) in [
+        (
+            "uring",
+            "io-uring",
+            &["--deny io-uring", "--allow io-uring"][..],
+        ),
+        ("aio", "aio", &["--allow aio"]),
+        ("faults", "userfaultfd", &["--allow userfaultfd"]),
+    ] {
+        if !session.ask(command).is_empty() {
+            eprintln!("skipped: the kernel makes no {kind}");
+            continue;
+        }
+        let found = look(&place, session.pid());
+        let refused = items(&found, "refused", &REFUSED);
+        assert_eq!(refused.len(), 1, "{found}");
+        assert_eq!(refused[0].text("kind"), kind);
+        for way in ways {
+            assert!(refused[0].text("help").contains(way), "{found}");
+        }
+        session.ask("end");
+    }
+    assert!(items(&look(&place, session.pid()), "refused", &REFUSED).is_empty());
+    // And the whole of it.
+    process::send(session.pid(), Signal::SIGSTOP);
+    let stopped = deadline::wait(|| {
+        let found = look(&place, session.pid());
+        let refused = items(&found, "refused", &REFUSED);
+        (refused.len() == 1 && refused[0].text("kind") == "stopped").then_some(())
+    });
+    process::send(session.pid(), Signal::SIGCONT);
+    stopped.expect("a stopped process refuses");
+}
+
+#[test]
+fn a_person_reads_it() {
+    let mut session = Launch::bare_guest_in_c("holds").piped();
+    let numbers = numbers(&mut session, "hold");
+    let pid = session.pid();
+    let output = Place::new().cargo_snapshot(&["doctor", "--pid", &pid.to_string()]);
+    assert!(output.success(), "{output:?}");
+    let text = output.stdout;
+    for part in [
+        "tier: ".to_owned(),
+        format!("process {pid} (guest): 1 thread, "),
+        "in no session".to_owned(),
+        "a take would not be refused\n".to_owned(),
+        "not rolled back\n  pipe: fd 0: pipe:[".to_owned(),
+        format!("  file: fd {}: ", numbers["written"]),
+        "    cause: its offset comes back, its contents do not\n".to_owned(),
+        "rolled back\n".to_owned(),
+        format!("  epoll: fd {}\n", numbers["epoll"]),
+        format!("  pipe: fd {}, {}\n", numbers["reader"], numbers["writer"]),
+    ] {
+        assert!(text.contains(&part), "{part:?} in {text}");
+    }
+}
+
+#[test]
+fn a_static_program_could_not_be_launched() {
+    let place = Place::new();
+    let source = "#include <unistd.h>\nint main(void) { pause(); }\n";
+    let program = binaries::compile_c(source, &["-static"], &place.work());
+    let session = Launch::bare(&program).place(&place).piped();
+    let look = || look(&place, session.pid());
+    // Until the exec it is another.
+    let found = deadline::wait(|| Some(look()).filter(|found| found.text("name") == "guest"));
+    let found = found.expect("it runs");
+    let cause = found.0["executable"]["cause"].as_str();
+    assert!(
+        cause.is_some_and(|cause| cause.contains("static")),
+        "{found}"
+    );
+    assert!(found.0["executable"]["path"].is_null(), "{found}");
+}
+
+/// Refused: with status 1, what, cause and help, and nothing on stdout.
+fn assert_refused(output: &deadline::Output, parts: &[&str]) {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.stdout, "", "{output:?}");
+    let all = [
+        "error: cannot look at process ",
+        "\n  cause: ",
+        "\n  help:  ",
+    ];
+    for part in all.iter().chain(parts) {
+        assert!(output.stderr.contains(part), "{part:?} in {output:?}");
+    }
+}
+
+#[test]
+fn a_pid_of_nobody() {
+    let place = Place::new();
+    // The largest that there may be is less.
+    let output = place.cargo_snapshot(&["doctor", "--pid", "2147483647"]);
+    assert_refused(&output, &["2147483647", "no process of that number"]);
+
+    let mut child = Command::new("true")
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("every system has true");
+    let pid = i32::try_from(child.id()).expect("a process id fits");
+    let has_ended = || process::status(pid, "State").is_some_and(|state| state.starts_with('Z'));
+    deadline::wait(|| has_ended().then_some(())).expect("it ends");
+    let output = place.cargo_snapshot(&["doctor", "--json", "--pid", &pid.to_string()]);
+    child.wait().expect("it has ended");
+    assert_refused(&output, &["it has ended"]);
+}
+
+#[test]
+fn a_process_of_another_user() {
+    if !outside::as_root() {
+        return;
+    }
+    let session = Launch::bare("cat").piped();
+    let place = Place::new();
+    let pid = session.pid().to_string();
+    let arguments = ["doctor", "--pid", &pid];
+    let output = place.cargo_snapshot_as_user(&arguments, Isolation::Allowed);
+    assert_refused(&output, &["it belongs to `root`", "as root"]);
+}
+
+#[test]
+fn a_program_and_a_process_exclude_each_other() {
+    let output = Place::new().cargo_snapshot(&["doctor", "--pid", "1", "sh"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(output.stderr.contains("--pid"), "{output:?}");
+}
