@@ -273,6 +273,56 @@ fn a_static_program_could_not_be_launched() {
     assert!(found.0["executable"]["path"].is_null(), "{found}");
 }
 
+#[test]
+fn a_program_is_judged_as_a_launch_would() {
+    let place = Place::new();
+    let ask = |arguments: &[&str]| {
+        let output = place.cargo_snapshot(&[&["doctor"], arguments].concat());
+        assert!(
+            output.success(),
+            "it is an answer, not an error: {output:?}"
+        );
+        output.stdout
+    };
+    let program = |name: &str| {
+        let told = Event::parse(ask(&["--json", name]).trim());
+        assert!(told.is_null("process"), "{told}");
+        let program = Event(told.0["program"].clone());
+        assert_eq!(program.fields(), ["cause", "help", "path"]);
+        program
+    };
+    let found = program("sh");
+    assert!(found.text("path").ends_with("/sh"), "{found}");
+    assert!(found.is_null("cause") && found.is_null("help"), "{found}");
+    assert!(ask(&["sh"]).contains("/sh: can be launched\n"));
+
+    let source = "int main(void) { return 0; }\n";
+    let fixed = binaries::compile_c(source, &["-static"], &place.work());
+    let raised = place.work().join("raised");
+    std::fs::copy(binaries::guest("commander"), &raised).expect("the place is ours");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
+    std::fs::set_permissions(&raised, mode).expect("the place is ours");
+    let script = place.work().join("script");
+    std::fs::write(&script, "#!/no/such/interpreter\n").expect("the place is ours");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, mode).expect("the place is ours");
+    for (path, cause) in [
+        (fixed, "static"),
+        (raised, "set-uid"),
+        (script, "interpreter"),
+    ] {
+        let path = path.to_str().expect("the test's paths are text");
+        let found = program(path);
+        assert!(found.is_null("path"), "{found}");
+        assert!(found.text("cause").contains(cause), "{found}");
+        assert!(!found.text("help").is_empty(), "{found}");
+        let text = ask(&[path]);
+        for part in ["can't be launched\n  cause: ", cause, "\n  help:  "] {
+            assert!(text.contains(part), "{part:?} in {text}");
+        }
+    }
+}
+
 /// Refused: with status 1, what, cause and help, and nothing on stdout.
 fn assert_refused(output: &deadline::Output, parts: &[&str]) {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
