@@ -8,7 +8,10 @@ use snapshot_tests::{Ending, Launch, PipedSession, Signal};
 
 /// The keepers of a session.
 fn keepers(session: &mut PipedSession) -> Vec<i32> {
-    let supervisor = session.supervisor_pid();
+    keepers_of(session.supervisor_pid())
+}
+
+fn keepers_of(supervisor: i32) -> Vec<i32> {
     Process::all()
         .into_iter()
         .filter(|process| process.parent == supervisor && process.name == "snap-keeper")
@@ -19,19 +22,18 @@ fn keepers(session: &mut PipedSession) -> Vec<i32> {
 /// Waits until there is no keeper.
 fn none_is_left(session: &mut PipedSession) {
     let supervisor = session.supervisor_pid();
-    session.wait_until("no keeper is left", || {
-        Process::all()
-            .iter()
-            .all(|process| process.parent != supervisor || process.name != "snap-keeper")
-    });
+    session.wait_until("no keeper is left", || keepers_of(supervisor).is_empty());
 }
 
 /// A session with a snapshot, and its keeper.
 fn with_keeper(session: &mut PipedSession) -> i32 {
     session.take();
-    let found = keepers(session);
-    assert_eq!(found.len(), 1, "{found:?}");
-    found[0]
+    // It is made when the program runs again, and gives itself its name: a moment later.
+    let supervisor = session.supervisor_pid();
+    session.wait_until("there is a keeper, and a single one", || {
+        keepers_of(supervisor).len() == 1
+    });
+    keepers_of(supervisor)[0]
 }
 
 #[test]
