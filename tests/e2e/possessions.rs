@@ -190,6 +190,27 @@ fn handlers_of_page_faults_refuse_unless_it_is_said() {
     session.ask("ping");
 }
 
+#[test]
+fn a_virtual_machine_refuses() {
+    if std::fs::File::open("/dev/kvm").is_err() {
+        eprintln!("skipped: there is no /dev/kvm that may be opened");
+        return;
+    }
+    let mut session = Launch::program("sh")
+        .args([
+            "-c",
+            "exec 7</dev/kvm; echo ready; read line; exec 7<&-; echo closed; read line",
+        ])
+        .piped();
+    session.next_line("ready", |line| line == "ready");
+    let refused = refused(&mut session);
+    assert_eq!(refused.text("kind"), "kvm");
+    assert!(refused.text("why").contains("fd 7: /dev/kvm"), "{refused}");
+    session.send("");
+    session.next_line("closed", |line| line == "closed");
+    session.take();
+}
+
 /// Whether this kernel makes such a ring; says that the test is skipped where not.
 fn has_ring(session: &mut PipedSession, kind: &str) -> bool {
     let error = session.ask(kind);
