@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! /proc/PID ─▶ descriptors ┐
-//!              sockets     ├─▶ judge ─▶ Inspection
+//!              sockets     ├─▶ judge ─▶ told ─▶ Inspection
 //! /proc/*   ─▶ elsewhere   │   (pure)
 //!              memory      │
 //!              threads     ┘
@@ -13,12 +13,14 @@
 
 mod descriptors;
 mod elsewhere;
+mod inspection;
 mod judge;
 mod memory;
 mod process;
 mod sockets;
 mod threads;
+mod told;
 mod unix_peers;
 
+pub use inspection::{InSession, Inspection, Item, Lost, Refused, Role};
 pub(crate) use process::inspect;
-pub use process::{InSession, Inspection, Item, Lost, Refused, Role};

@@ -1,0 +1,105 @@
+//! What is told of a process. The names of the fields are a contract with scripts, as
+//! those of the events are.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::doctor::Launchable;
+
+/// What a take of a process would promise, by what it has now.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    /// Which process.
+    pub pid: i32,
+    /// What it is called.
+    pub name: String,
+    /// The user whose it is.
+    pub user: u32,
+    /// The session that it is in, if it is in one of this user's.
+    pub session: Option<InSession>,
+    /// Whether its executable can be launched in a session: of one that runs outside, no
+    /// snapshot can be taken.
+    pub executable: Launchable,
+    /// Its threads, without the kernel's own.
+    pub threads: usize,
+    /// Its children.
+    pub children: usize,
+    /// Its resident memory.
+    pub rss_bytes: u64,
+    /// What would refuse a take.
+    pub refused: Vec<Refused>,
+    /// What would stay as the dead branch left it.
+    pub not_rolled_back: Vec<Lost>,
+    /// What would come back.
+    pub rolled_back: Vec<Item>,
+    /// How many processes may not be looked into: what is shared with them is not known.
+    pub unseen_processes: u32,
+}
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InSession {
+    /// Its name.
+    pub name: String,
+    /// Its launcher.
+    pub launcher_pid: i32,
+    /// What the process is in it.
+    pub role: Role,
+}
+
+/// What a process is in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The live program.
+    Program,
+    /// The launcher.
+    Launcher,
+    /// A frozen copy.
+    Snapshot,
+}
+
+/// What would come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// `file`, `socket`, `pipe`, ...
+    pub kind: &'static str,
+    /// Its descriptor, if it has one.
+    pub fd: Option<i32>,
+    /// Which one.
+    pub what: String,
+}
+
+/// What would not come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// Which one.
+    #[serde(flatten)]
+    pub item: Item,
+    /// Why not.
+    pub why: &'static str,
+}
+
+/// What would refuse a take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Which one.
+    #[serde(flatten)]
+    pub item: Item,
+    /// Why.
+    pub why: &'static str,
+    /// The way on.
+    pub help: &'static str,
+}
+
+impl Inspection {
+    /// What would come back, by kind: each with its descriptors.
+    pub fn rolled_back_by_kind(&self) -> BTreeMap<&'static str, Vec<&Item>> {
+        let mut kinds: BTreeMap<&'static str, Vec<&Item>> = BTreeMap::new();
+        for item in &self.rolled_back {
+            kinds.entry(item.kind).or_default().push(item);
+        }
+        kinds
+    }
+}
