@@ -16,7 +16,7 @@
 use core::mem::size_of;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
-use crate::sys;
+use crate::{objects, sys};
 
 /// How many children it has room for: more than a user is allowed processes in most
 /// places. Pages that no entry is on cost nothing.
@@ -114,6 +114,7 @@ impl Table {
     /// ENOMEM, and whatever mapping it gives.
     pub unsafe fn map(descriptor: i32) -> sys::Result<&'static Self> {
         let start = sys::map_file_shared(descriptor, Self::BYTES)?;
+        objects::keep_out(start.as_ptr().addr());
         // SAFETY: a page's start is aligned for it, it is as long, by the caller's promise,
         // never unmapped, and any bytes are a table of atomics.
         Ok(unsafe { start.cast().as_ref() })

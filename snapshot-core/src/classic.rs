@@ -23,7 +23,7 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use crate::identity::Identity;
-use crate::objects::{Lacking, Shared};
+use crate::objects::{Lacking, Shared, keep_out};
 use crate::split::split_for_self;
 use crate::sys::{self, ChildState, Errno, Side, SignalSet, Terminal};
 use crate::take::Outcome;
@@ -77,6 +77,7 @@ fn make_board() -> Option<&'static Board> {
         return Some(board);
     }
     let memory = sys::map_memory(size_of::<Board>(), true)?;
+    keep_out(memory.as_ptr().addr());
     // Only ever called by the one thread of a parked process, so no one else races here.
     BOARD.store(memory.cast().as_ptr(), Ordering::Release);
     let board = board()?;
@@ -225,7 +226,7 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
         .ok_or(Obstacle::Failed(Step::Split, libc::EAGAIN))?;
     let identity = Identity::record()?;
     // Before the split: after it the live side moves them at once.
-    let mut shared = Shared::record().map_err(failed(Step::Record))?;
+    let shared = Shared::record(&[], sys::getpid(), &mut |_| {}).map_err(failed(Step::Record))?;
     let lacking = Lacking::record(SignalSet(0)).map_err(failed(Step::Record))?;
     let screen = Screen::record();
     let pending = sys::pending();
@@ -262,6 +263,7 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
         }
         Side::Original(live) => {
             identity.show_as_frozen(id);
+            let let_go = shared.let_go();
             let state = wait_for_end(board, live, SignalSet::ALL.without(pending));
             let how = board.how.load(Ordering::Acquire);
             if how & 0xff == 4 {
@@ -275,7 +277,12 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
                     id,
                     state,
                     pending,
-                    || identity.restore() + shared.restore() + lacking.restore_in_original(),
+                    || {
+                        identity.restore()
+                            + u32::from(let_go.is_err())
+                            + shared.restore()
+                            + lacking.restore_in_original()
+                    },
                     &screen,
                 ))
             }

@@ -12,6 +12,7 @@
 
 use crate::keeper;
 use crate::link::Link;
+use crate::objects::Closed;
 use crate::sys::{self, SignalSet};
 use crate::wire::{self, Ended, FromAgent, FromSupervisor};
 
@@ -27,8 +28,8 @@ pub(crate) struct Woken {
 
 /// Sleeps until the supervisor wakes this copy. Never returns if the supervisor is gone.
 ///
-/// All signals must be blocked.
-pub(crate) fn freeze(link: Link) -> Woken {
+/// All signals must be blocked. `let_go` lets go of what the live branch has closed.
+pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Woken {
     // Without one the copy is as safe, but passes nothing on.
     let signals = sys::signalfd(SignalSet::ALL).unwrap_or(-1);
     let woken = loop {
@@ -59,6 +60,7 @@ pub(crate) fn freeze(link: Link) -> Woken {
                 };
             }
             Ok((FromSupervisor::Retire, _)) => retire(link),
+            Ok((FromSupervisor::LetGo(closed), _)) => let_go(closed),
             Ok(_) => {}
             // The supervisor is gone, and with it all reason to be.
             Err(_) => sys::exit_group(0),

@@ -15,7 +15,7 @@
 use core::ffi::c_void;
 use core::mem::size_of;
 use core::ptr;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::arch;
 use crate::sys::{self, CloneArguments, Errno, SignalSet};
@@ -25,6 +25,12 @@ const STACK_BYTES: usize = 16 * 1024;
 /// Where the keeper's stack begins; 0 until it is mapped. In a copy it is free again: the
 /// copy has no keeper.
 static STACK: AtomicUsize = AtomicUsize::new(0);
+
+/// Set by the keeper once it holds nothing but the memory.
+static SETTLED: AtomicU32 = AtomicU32::new(0);
+
+/// How long to wait for that. One that comes later is only taken for a stranger meanwhile.
+const PATIENCE_NS: u64 = 1_000_000_000;
 
 fn stack() -> Result<usize, Errno> {
     let known = STACK.load(Ordering::Relaxed);
@@ -57,6 +63,7 @@ pub(crate) unsafe fn begin(parent: i32) -> Result<i32, Errno> {
         stack_size: STACK_BYTES as u64,
         ..CloneArguments::default()
     };
+    SETTLED.store(0, Ordering::Relaxed);
     // It inherits the mask.
     let open = sys::set_mask(SignalSet::ALL);
     // SAFETY: the stack is the keeper's alone, by the caller's promise.
@@ -69,13 +76,21 @@ pub(crate) unsafe fn begin(parent: i32) -> Result<i32, Errno> {
         )
     };
     sys::set_mask(open);
-    i32::try_from(answer)
+    let pid = i32::try_from(answer)
         .ok()
         .filter(|&pid| pid > 0)
-        .ok_or(Errno(i32::try_from(-answer).unwrap_or(libc::EINVAL)))
+        .ok_or(Errno(i32::try_from(-answer).unwrap_or(libc::EINVAL)))?;
+    // Until then it has the program's descriptors and its name, and the next take would
+    // find another process that has all of it.
+    let deadline_ns = sys::now_ns() + PATIENCE_NS;
+    while SETTLED.load(Ordering::Acquire) == 0 && sys::now_ns() < deadline_ns {
+        sys::futex_wait(&SETTLED, 0, Some(PATIENCE_NS));
+    }
+    Ok(pid)
 }
 
-/// The keeper's life. It must not touch what it shares with the program.
+/// The keeper's life. It must not touch what it shares with the program, but for the word
+/// that says that it has settled.
 unsafe extern "C" fn sleep(parent: *mut c_void) -> ! {
     sys::close_all_descriptors();
     sys::set_parent_death_signal(libc::SIGKILL);
@@ -88,6 +103,8 @@ unsafe extern "C" fn sleep(parent: *mut c_void) -> ! {
     sys::change_to_root_directory();
     sys::set_thread_name(*b"snap-keeper\0\0\0\0\0");
     sys::set_lowest_priority();
+    SETTLED.store(1, Ordering::Release);
+    sys::futex_wake(&SETTLED, i32::MAX);
     loop {
         // Every signal is blocked: whichever comes is taken off and forgotten.
         sys::wait_for_any_signal();

@@ -13,8 +13,8 @@
 //! # Theory of operation
 //! A snapshot is a copy of the process, made by the kernel's copy-on-write, that sleeps.
 //! *Park* brings every thread to a known point; *split* makes the copy; the frozen side
-//! *records* what the kernel shares between the two (file offsets) or forgets in a copy
-//! (timers, thread registrations). On a revert the live branch ends, the frozen copy
+//! *records* what the kernel shares between the two (open files and all that descriptors
+//! stand for) or forgets in a copy (timers, thread registrations). On a revert the live branch ends, the frozen copy
 //! *revives*, puts the records back and returns from the very call, or signal handler,
 //! that took the snapshot.
 //!
@@ -23,8 +23,8 @@
 //! the caller freezes and a child lives on ([`Rollback`] tells which).
 //!
 //! # Limits
-//! The contents of files, and what has left through a socket or a pipe, stay as the dead
-//! branch left them. Revived threads have new ids, except in a session in namespaces of its
+//! The contents of files, what has left through a connection, and what another process has
+//! as well stay as the dead branch left them. Revived threads have new ids, except in a session in namespaces of its
 //! own. Nothing survives a reboot.
 //!
 //! # Rooms

@@ -75,6 +75,166 @@ pub fn field<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
+/// A number in hexadecimal digits.
+pub fn hexadecimal_field(text: &[u8], name: &str) -> Option<u64> {
+    hexadecimal(field(text, name)?)
+}
+
+/// A number in octal digits.
+pub fn octal_field(text: &[u8], name: &str) -> Option<u64> {
+    let text = core::str::from_utf8(field(text, name)?).ok()?;
+    u64::from_str_radix(text, 8).ok()
+}
+
+/// What an epoll has registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interest {
+    /// The descriptor that it is registered by.
+    pub by: i32,
+    /// EPOLL*
+    pub events: u32,
+    /// The program's own word for it.
+    pub data: u64,
+}
+
+/// Reads a line of an epoll's `fdinfo`: `tfd: 5 events: 19 data: 5  pos:0 ino:61 sdev:7`.
+pub fn interest(line: &[u8]) -> Option<Interest> {
+    let mut words = words(line.strip_prefix(b"tfd:")?);
+    let by = i32::try_from(decimal(words.next()?)?).ok()?;
+    let mut value = |name: &[u8]| (words.next()? == name).then(|| words.next())?;
+    Some(Interest {
+        by,
+        events: u32::try_from(hexadecimal(value(b"events:")?)?).ok()?,
+        data: hexadecimal(value(b"data:")?)?,
+    })
+}
+
+/// A watch of an inotify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watch {
+    /// Its number.
+    pub number: i32,
+    /// The inode that is watched.
+    pub inode: u64,
+    /// The device that it is on, as the kernel itself counts: a minor number of 20 bits.
+    pub device: u64,
+    /// IN_*
+    pub mask: u32,
+}
+
+/// Reads a line of an inotify's `fdinfo`: `inotify wd:3 ino:9e7e sdev:800013 mask:800afce`
+/// and more.
+pub fn watch(line: &[u8]) -> Option<Watch> {
+    let mut words = words(line.strip_prefix(b"inotify ")?);
+    let mut value = |name: &[u8]| hexadecimal(words.next()?.strip_prefix(name)?);
+    Some(Watch {
+        number: i32::try_from(value(b"wd:")?).ok()?,
+        inode: value(b"ino:")?,
+        device: value(b"sdev:")?,
+        mask: u32::try_from(value(b"mask:")?).ok()?,
+    })
+}
+
+/// Whose a lock is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockKind {
+    /// An open file description's, by `flock`.
+    Flock,
+    /// An open file description's, on a range.
+    Description,
+    /// A process's, on a range.
+    Process,
+}
+
+/// A lock on a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lock {
+    /// Whose it is.
+    pub kind: LockKind,
+    /// Whether nobody else may have one.
+    pub is_exclusive: bool,
+    /// Its first byte.
+    pub start: i64,
+    /// How many bytes; 0 is to the end.
+    pub length: i64,
+}
+
+/// Reads a line of `fdinfo`: `lock: 1: POSIX ADVISORY WRITE 71 08:01:123 0 EOF`.
+pub fn lock(line: &[u8]) -> Option<Lock> {
+    let mut words = words(line.strip_prefix(b"lock:")?).skip(1);
+    let kind = match words.next()? {
+        b"FLOCK" => LockKind::Flock,
+        b"OFDLCK" => LockKind::Description,
+        b"POSIX" => LockKind::Process,
+        _ => return None,
+    };
+    let is_exclusive = words.nth(1)? == b"WRITE";
+    let start = decimal(words.nth(2)?)?;
+    let length = match words.next()? {
+        b"EOF" => 0,
+        end => decimal(end)?.checked_sub(start)?.checked_add(1)?,
+    };
+    Some(Lock {
+        kind,
+        is_exclusive,
+        start,
+        length,
+    })
+}
+
+/// Memory that is mapped of a file, or of what the kernel takes for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileMapping<'a> {
+    /// Whether others see what is written.
+    pub is_shared: bool,
+    /// Where it is.
+    pub range: Mapping,
+    /// PROT_*
+    pub protection: i32,
+    /// Where in its file it begins.
+    pub offset: u64,
+    /// Of its file: major and minor.
+    pub device: (u32, u32),
+    /// Of its file.
+    pub inode: u64,
+    /// The name of its file.
+    pub path: &'a [u8],
+}
+
+/// Reads a line of `/proc/PID/maps`: `7f00-7f01 rw-s 00001000 00:01 1058 /memfd:a (deleted)`;
+/// `None` for a line that is none.
+pub fn file_mapping(line: &[u8]) -> Option<FileMapping<'_>> {
+    let range = mapping(line)?;
+    let mut fields = line.splitn(6, |&byte| byte == b' ').skip(1);
+    let rights: &[u8; 4] = fields.next()?.try_into().ok()?;
+    let protection = [libc::PROT_READ, libc::PROT_WRITE, libc::PROT_EXEC]
+        .into_iter()
+        .zip(rights)
+        .filter(|(_, right)| **right != b'-')
+        .fold(libc::PROT_NONE, |all, (protection, _)| all | protection);
+    let offset = hexadecimal(fields.next()?)?;
+    let device = fields.next()?;
+    let colon = device.iter().position(|&byte| byte == b':')?;
+    let number = |text: Option<&[u8]>| u32::try_from(hexadecimal(text?)?).ok();
+    Some(FileMapping {
+        is_shared: rights[3] == b's',
+        range,
+        protection,
+        offset,
+        device: (
+            number(device.get(..colon))?,
+            number(device.get(colon + 1..))?,
+        ),
+        inode: u64::try_from(decimal(fields.next()?)?).ok()?,
+        path: fields.next().unwrap_or(&[]).trim_ascii(),
+    })
+}
+
+/// The same of memory that is mapped shared; `None` for any other.
+pub fn shared_mapping(line: &[u8]) -> Option<FileMapping<'_>> {
+    file_mapping(line).filter(|mapping| mapping.is_shared)
+}
+
 /// From `/proc/PID/status`: how many signals are queued, with what they carry, for all
 /// processes of this user.
 pub fn queued_signals(text: &[u8]) -> Option<i64> {
@@ -322,6 +482,59 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_fdinfo() {
+        let line = b"tfd:        5 events:       19 data: ffffffff00000005  pos:0 ino:61af sdev:7";
+        assert_eq!(
+            interest(line),
+            Some(Interest {
+                by: 5,
+                events: 0x19,
+                data: 0xffff_ffff_0000_0005
+            })
+        );
+        let line = b"inotify wd:3 ino:9e7e sdev:800013 mask:800afce ignored_mask:0 fhandle-bytes:8";
+        let watch = watch(line).expect("a watch");
+        assert_eq!(
+            (watch.number, watch.inode, watch.mask),
+            (3, 0x9e7e, 0x0800_afce)
+        );
+        let line = b"lock:\t1: POSIX  ADVISORY  WRITE 71 08:01:123 10 19";
+        let read = lock(line).expect("a lock");
+        assert_eq!((read.kind, read.is_exclusive), (LockKind::Process, true));
+        assert_eq!((read.start, read.length), (10, 10));
+        let line = b"lock:\t1: FLOCK  ADVISORY  READ 71 08:01:123 0 EOF";
+        let read = lock(line).expect("a lock");
+        assert_eq!((read.kind, read.length), (LockKind::Flock, 0));
+        assert!(!read.is_exclusive);
+        assert_eq!(
+            lock(b"lock:\t1: LEASE  ACTIVE    READ 71 08:01:123 0 EOF"),
+            None
+        );
+        assert_eq!(
+            hexadecimal_field(b"eventfd-count:               1f\n", "eventfd-count:"),
+            Some(31)
+        );
+        assert_eq!(
+            octal_field(b"settime flags: 03\n", "settime flags:"),
+            Some(3)
+        );
+    }
+
+    #[test]
+    fn shared_mappings() {
+        let line = b"7f00-7f02 r--s 00001000 00:01 1058                       /memfd:a b (deleted)";
+        let found = shared_mapping(line).expect("it is shared");
+        assert_eq!((found.offset, found.inode), (0x1000, 1058));
+        assert_eq!((found.device, found.protection), ((0, 1), libc::PROT_READ));
+        assert_eq!(found.path, b"/memfd:a b (deleted)");
+        assert_eq!(
+            shared_mapping(b"7f00-7f01 rw-p 00000000 00:00 0 [heap]"),
+            None
+        );
+        assert_eq!(shared_mapping(b"7f00-7f01 rw-s"), None);
+    }
+
+    #[test]
     fn flags_of_a_mapping() {
         let line = b"VmFlags: rd wr mr mw me dc ac lo";
         assert!(has_flag(line, b"dc") && has_flag(line, b"lo"));
@@ -382,6 +595,10 @@ mod tests {
         assert!(timers(text).count() <= text.len());
         for line in text.split(|&byte| byte == b'\n') {
             let _ = mapping(line);
+            let _ = interest(line);
+            let _ = watch(line);
+            let _ = lock(line);
+            let _ = shared_mapping(line);
             let _ = has_flag(line, b"lo");
         }
     }

@@ -10,11 +10,13 @@ use crate::sys::{self, Errno};
 
 /// Entries of plain data, up to a number that is fixed at the beginning.
 ///
-/// Memory is touched only as far as it is used, and is not given back on drop: after a
-/// split there are two of it. [`Records::release`] does.
+/// Memory grows with what is in it, and is not given back on drop: after a split there are
+/// two of it. [`Records::release`] does.
 pub(crate) struct Records<T: Copy> {
     entries: Option<NonNull<T>>,
     length: usize,
+    /// How many there is room for now.
+    room: usize,
     most: usize,
 }
 
@@ -24,12 +26,28 @@ impl<T: Copy> Records<T> {
         Self {
             entries: None,
             length: 0,
+            room: 0,
             most,
         }
     }
 
     fn bytes(&self) -> usize {
-        self.most * size_of::<T>()
+        self.room * size_of::<T>()
+    }
+
+    /// Room for more, as much again as there is.
+    fn grow(&mut self) -> Result<NonNull<T>, Errno> {
+        const FIRST_BYTES: usize = 4096;
+        let first = FIRST_BYTES.div_ceil(size_of::<T>());
+        let room = (self.room * 2).max(first).min(self.most);
+        let bytes = room * size_of::<T>();
+        let memory = match self.entries {
+            None => sys::map_memory(bytes, false).ok_or(Errno(libc::ENOMEM))?,
+            // SAFETY: the old place is not used any more once there is a new one.
+            Some(entries) => unsafe { sys::resize_memory(entries.cast(), self.bytes(), bytes) }?,
+        };
+        self.room = room;
+        Ok(*self.entries.insert(memory.cast()))
     }
 
     /// Adds an entry.
@@ -41,13 +59,10 @@ impl<T: Copy> Records<T> {
             return Err(Errno(libc::ENOSPC));
         }
         let entries = match self.entries {
-            Some(entries) => entries,
-            None => {
-                let memory = sys::map_memory(self.bytes(), false).ok_or(Errno(libc::ENOMEM))?;
-                *self.entries.insert(memory.cast())
-            }
+            Some(entries) if self.length < self.room => entries,
+            _ => self.grow()?,
         };
-        // SAFETY: within the mapping, since `length` is below `most`.
+        // SAFETY: within the mapping, since `length` is below `room`.
         let place = unsafe { entries.add(self.length) };
         // SAFETY: as above; pages are aligned for any plain type.
         unsafe { place.write(entry) };
@@ -66,11 +81,23 @@ impl<T: Copy> Records<T> {
         }
     }
 
+    /// The same, to be changed.
+    pub(crate) fn entries_mut(&mut self) -> &mut [T] {
+        match self.entries {
+            // SAFETY: as above, and nobody else has it while `self` is borrowed.
+            Some(entries) => unsafe {
+                NonNull::slice_from_raw_parts(entries, self.length).as_mut()
+            },
+            None => &mut [],
+        }
+    }
+
     /// Gives the whole room, to be written by somebody else.
     ///
     /// # Errors
     /// ENOMEM.
     pub(crate) fn fill(&mut self) -> Result<&mut [u8], Errno> {
+        self.room = self.most;
         let memory = sys::map_memory(self.bytes(), false).ok_or(Errno(libc::ENOMEM))?;
         self.entries = Some(memory.cast());
         // SAFETY: all of the new mapping, zeroed by the kernel, which is valid for bytes.

@@ -340,7 +340,13 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
     let identity = &recorded.identity;
     identity.settle(id);
     ids::forget_choice();
-    let mut shared = match Shared::record() {
+    let mut tell = |remains| {
+        // Where nobody hears it the supervisor is gone, which Ready finds out.
+        let _ = link.say(FromAgent::Remains(remains));
+    };
+    let shared = Shared::record(&[link.fd()], identity.pid, &mut tell)
+        .and_then(|shared| shared.let_go().map(|()| shared));
+    let mut shared = match shared {
         Ok(shared) => shared,
         Err(errno) => {
             let _ = link.say(FromAgent::Spoilt(Step::Record, errno.0));
@@ -356,7 +362,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
             ended,
             keep,
             same_ids,
-        } = freeze(link);
+        } = freeze(link, |closed| shared.let_go_of(closed));
         if let Some(next_link) = keep {
             // SAFETY: a frozen copy has one thread.
             match unsafe { split_for_parent() } {

@@ -6,12 +6,13 @@
 //!
 //! Context: AS-SAFE.
 
+use crate::objects::{Closed, Kind, Why};
 use crate::proc_text::Call;
 use crate::threads::glimpse::{Asleep, Glimpse};
 pub use crate::threads::layout::Disagreement;
 
 /// Changes whenever a message changes its meaning.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
 /// The length of every message.
 pub const MESSAGE_BYTES: usize = 256;
@@ -241,6 +242,60 @@ impl Step {
     }
 }
 
+/// A socket address as the kernel writes it, `struct sockaddr` of any family.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    length: u8,
+    bytes: [u8; Self::CAPACITY],
+}
+
+impl Address {
+    /// The longest there is: a path of 108 bytes and a family.
+    pub const CAPACITY: usize = 110;
+
+    /// No address.
+    pub const NONE: Self = Self {
+        length: 0,
+        bytes: [0; Self::CAPACITY],
+    };
+
+    /// As much of it as fits.
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut address = Self::NONE;
+        for (place, &byte) in address.bytes.iter_mut().zip(bytes) {
+            *place = byte;
+            address.length += 1;
+        }
+        address
+    }
+
+    /// Its bytes; none where there is no address.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
+    }
+}
+
+impl core::fmt::Debug for Address {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.bytes().fmt(f)
+    }
+}
+
+/// Something that will not be as it was after a revert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remains {
+    /// What it is.
+    pub kind: Kind,
+    /// Why it will not be.
+    pub why: Why,
+    /// Its descriptor, or -1.
+    pub fd: i32,
+    /// Where it is, or how much of it there is; 0 where that says nothing.
+    pub number: u64,
+    /// The peer of a socket.
+    pub address: Address,
+}
+
 /// The program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Running {
@@ -291,6 +346,8 @@ pub enum FromAgent {
     },
     /// The frozen copy could not record everything, and is gone.
     Spoilt(Step, i32),
+    /// The frozen copy has found something that will not be as it was.
+    Remains(Remains),
     /// The program runs again, since this moment.
     Running(Running),
     /// The woken copy is about to go on as the process that it was made of: what ends is
@@ -326,6 +383,8 @@ pub enum FromAgent {
     },
     /// The live process is about to become another program; it wants the agent again.
     Exec,
+    /// The live process closes what snapshots hold, and others wait for the end of.
+    Closed(Closed),
     /// End this branch and go on from a snapshot.
     Revert {
         /// Which; 0 for the newest.
@@ -381,6 +440,8 @@ pub enum FromSupervisor {
     },
     /// The snapshot is not wanted any more: end, but leave the memory to a keeper.
     Retire,
+    /// The live branch has closed this: let go of it.
+    LetGo(Closed),
     /// The signal is the program's own.
     Own,
     /// The agent to carry into the next program, as a descriptor.
@@ -458,6 +519,10 @@ impl Writer {
             Obstacle::TooManyThreads(most) => self.put(&[2]).u32(most),
             Obstacle::Libc(disagreement) => self.put(&[3]).u32(disagreement as u32),
         }
+    }
+
+    fn closed(&mut self, closed: Closed) -> &mut Self {
+        self.u64(closed.inode).put(&[u8::from(closed.writes)])
     }
 
     fn crew(&mut self, crew: &Crew) -> &mut Self {
@@ -547,6 +612,13 @@ impl Reader<'_> {
             2 => Obstacle::TooManyThreads(self.u32()?),
             3 => Obstacle::Libc(Disagreement::from_number(self.u32()?)?),
             _ => return None,
+        })
+    }
+
+    fn closed(&mut self) -> Option<Closed> {
+        Some(Closed {
+            inode: self.u64()?,
+            writes: self.flag()?,
         })
     }
 
@@ -667,6 +739,14 @@ impl FromAgent {
                 writer = Writer::new(19);
                 writer.i32(pid);
             }
+            Self::Remains(remains) => {
+                writer = Writer::new(20);
+                writer.put(&[remains.kind as u8, remains.why as u8]);
+                writer.i32(remains.fd).u64(remains.number);
+                writer
+                    .put(&[remains.address.length])
+                    .put(&remains.address.bytes);
+            }
             Self::Passed { signal, sender } => {
                 writer = Writer::new(9);
                 writer.i32(signal).i32(sender);
@@ -676,6 +756,10 @@ impl FromAgent {
                 writer.i32(sender).u32(passed);
             }
             Self::Exec => writer = Writer::new(11),
+            Self::Closed(closed) => {
+                writer = Writer::new(21);
+                writer.closed(closed);
+            }
             Self::Revert { id } => {
                 writer = Writer::new(12);
                 writer.u32(id);
@@ -724,6 +808,16 @@ impl FromAgent {
                 not_restored: reader.u32()?,
                 renewed: reader.u32()?,
             }),
+            20 => Self::Remains(Remains {
+                kind: Kind::from_byte(reader.byte()?)?,
+                why: Why::from_byte(reader.byte()?)?,
+                fd: reader.i32()?,
+                number: reader.u64()?,
+                address: Address {
+                    length: reader.byte()?,
+                    bytes: reader.take()?,
+                },
+            }),
             19 => Self::Keeper { pid: reader.i32()? },
             17 => Self::Becoming { pid: reader.i32()? },
             18 => Self::Stayed {
@@ -738,6 +832,7 @@ impl FromAgent {
                 passed: reader.u32()?,
             },
             11 => Self::Exec,
+            21 => Self::Closed(reader.closed()?),
             12 => Self::Revert { id: reader.u32()? },
             13 => Self::Commit,
             14 => Self::Drop { id: reader.u32()? },
@@ -787,6 +882,10 @@ impl FromSupervisor {
                 writer.i32(same_ids.unwrap_or(0));
             }
             Self::Retire => writer = Writer::new(73),
+            Self::LetGo(closed) => {
+                writer = Writer::new(74);
+                writer.closed(closed);
+            }
             Self::Own => writer = Writer::new(70),
             Self::Carry => writer = Writer::new(72),
             Self::Done { depth, ids } => {
@@ -838,6 +937,7 @@ impl FromSupervisor {
                 }
             }
             73 => Self::Retire,
+            74 => Self::LetGo(reader.closed()?),
             70 => Self::Own,
             72 => Self::Carry,
             71 => {
@@ -943,6 +1043,23 @@ mod tests {
             (any::<i32>(), any::<u32>())
                 .prop_map(|(sender, passed)| FromAgent::Interrupted { sender, passed }),
             Just(FromAgent::Exec),
+            closed().prop_map(FromAgent::Closed),
+            (
+                0..Kind::ALL.len(),
+                0..Why::ALL.len(),
+                any::<i32>(),
+                any::<u64>(),
+                any::<Vec<u8>>()
+            )
+                .prop_map(|(kind, why, fd, number, address)| {
+                    FromAgent::Remains(Remains {
+                        kind: Kind::ALL[kind],
+                        why: Why::ALL[why],
+                        fd,
+                        number,
+                        address: Address::new(&address),
+                    })
+                }),
             any::<u32>().prop_map(|id| FromAgent::Revert { id }),
             Just(FromAgent::Commit),
             any::<u32>().prop_map(|id| FromAgent::Drop { id }),
@@ -950,9 +1067,14 @@ mod tests {
         ]
     }
 
+    fn closed() -> impl Strategy<Value = Closed> {
+        (any::<u64>(), any::<bool>()).prop_map(|(inode, writes)| Closed { inode, writes })
+    }
+
     fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {
         prop_oneof![
             any::<bool>().prop_map(|take_at_start| FromSupervisor::Welcome { take_at_start }),
+            closed().prop_map(FromSupervisor::LetGo),
             (any::<u32>(), glimpse())
                 .prop_map(|(id, glimpse)| FromSupervisor::Granted { id, glimpse }),
             (any::<u32>(), any::<bool>())

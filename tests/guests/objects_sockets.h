@@ -153,8 +153,9 @@ static void change_options(void)
 static void connect_tcp(void)
 {
 	int listener = aloft(listen_anywhere());
-	connect_to(sockets.tcp, port_of(listener));
-	close(aloft(accept(listener, NULL, NULL)));
+	/* One that listens can't. */
+	if (connect_to(sockets.tcp, port_of(listener)) == 0 || errno == EINPROGRESS)
+		close(aloft(accept(listener, NULL, NULL)));
 	close(listener);
 }
 
@@ -174,7 +175,6 @@ static void shut_sockets(void)
 {
 	connect_to(sockets.udp, sockets.port);
 	shutdown(sockets.udp, SHUT_RDWR);
-	shutdown(sockets.bound, SHUT_RDWR);
 	close(sockets.bound);
 }
 
@@ -280,16 +280,19 @@ static void close_listeners(void)
 		close(listeners[which].fd);
 }
 
+/* Not the abstract one: its name is the socket's for as long as any snapshot has it. */
 static void shut_listeners(void)
 {
 	for (int which = 0; which < LISTENERS; which++)
-		shutdown(listeners[which].fd, SHUT_RDWR);
+		if (which != ABSTRACT)
+			shutdown(listeners[which].fd, SHUT_RDWR);
 }
 
 static void shut_reading(void)
 {
 	for (int which = 0; which < LISTENERS; which++)
-		shutdown(listeners[which].fd, SHUT_RD);
+		if (which != ABSTRACT)
+			shutdown(listeners[which].fd, SHUT_RD);
 }
 
 static void listener_options(void)

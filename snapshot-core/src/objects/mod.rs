@@ -1,23 +1,61 @@
 //! What a program believes to be its own although a copy of it shares it, or lacks it.
 //!
-//! [`Lacking`] is what the kernel forgets in a copy: timers, pending signals, locked
+//! `Lacking` is what the kernel forgets in a copy: timers, pending signals, locked
 //! memory. It is recorded by the original, while everything is parked, before the split.
-//! [`Shared`] is what both sides have one of: file offsets. It is recorded by the frozen
-//! side. Both are put back on revive.
+//! `Shared` is what both sides have one of: open files and all that descriptors stand
+//! for, shared memory, locks. It is recorded by the frozen side, a kind a file. Both are
+//! put back on revive.
+//!
+//! Of what can be made anew the frozen side lets go after it has recorded it: what the
+//! program closes then is closed, and whoever reads the other end learns of it. The rest
+//! stays shared, and is put back as it was. What will not be as it was is named, by
+//! [`Remains`].
+//!
+//! Directory, root and umask, limits and descriptor flags are a copy's own already.
 //!
 //! Context: AS-SAFE.
 
+mod contents;
+mod counters;
+mod descriptors;
 mod files;
+mod flags;
+mod held;
+mod holders;
+mod interests;
 mod kinds;
 mod locked_memory;
+mod locks;
+mod lost;
+mod memfds;
+mod memory;
+mod options;
+mod pairs;
+mod paths;
+mod pipes;
 mod posix_timers;
+mod shared_memory;
+mod signal_descriptors;
 mod signals;
+mod sockets;
+mod terminals;
+mod timer_descriptors;
 mod timers;
+mod unrecorded;
+mod watches;
 
+pub use held::{Closed, begin as begin_to_hold, closing, is_marked};
+pub use holders::note_inherited;
 pub use kinds::{Kind, Why};
+pub use paths::add_watch;
+pub use shared_memory::keep_out;
 pub(crate) use signals::{take_back_pending, tell_pending};
 
+use descriptors::{Descriptors, Group};
+use holders::Holders;
+
 use crate::sys::{self, Errno, SignalSet};
+use crate::wire::{Address, Remains};
 
 /// What a copy lacks.
 pub(crate) struct Lacking {
@@ -78,29 +116,177 @@ impl Lacking {
     }
 }
 
-/// What a copy shares.
-pub(crate) struct Shared {
-    files: files::Offsets,
-}
-
-impl Shared {
-    /// Records it.
+/// A kind of kernel object that a copy shares with its original.
+trait Object: Sized {
+    /// Writes down the state of every one of them, while everything stands still, and says
+    /// of which groups the copy can let go. Changes nothing.
     ///
     /// # Errors
     /// Where it can't be read, or there is no memory for the record.
-    pub(crate) fn record() -> Result<Self, Errno> {
-        Ok(Self {
-            files: files::Offsets::record()?,
-        })
+    fn record(recording: &mut Recording<'_>) -> Result<Self, Errno>;
+
+    /// Puts it back, as often as it is called; the number of things that could not be.
+    fn restore(&self, open: &Descriptors) -> u32;
+
+    /// Gives the record's memory back.
+    fn release(self);
+}
+
+/// A recording under way.
+struct Recording<'a> {
+    open: &'a mut Descriptors,
+    holders: &'a Holders,
+    /// The process that this one is a copy of, or this one.
+    original: i32,
+    tell: &'a mut dyn FnMut(Remains),
+}
+
+impl Recording<'_> {
+    /// The group of this number, if it is of that kind, and the program's alone. One that
+    /// is not is named.
+    fn own(&mut self, number: usize, kind: Kind) -> Result<Option<Group>, Errno> {
+        let group = *self.open.groups().get(number).ok_or(Errno(libc::EINVAL))?;
+        if group.kind != kind || group.flags & libc::O_PATH != 0 {
+            return Ok(None);
+        }
+        if !self.open.are_told_apart {
+            self.name(kind, Why::Hidden, group.fd, 0);
+            return Ok(None);
+        }
+        if self.holders.has(number) {
+            self.name(kind, Why::Elsewhere, group.fd, 0);
+            return Ok(None);
+        }
+        Ok(Some(group))
     }
 
-    /// Puts it back; the number of things that could not be.
-    pub(crate) fn restore(&mut self) -> u32 {
-        self.files.restore()
+    /// Says that something will not be as it was.
+    fn name(&mut self, kind: Kind, why: Why, fd: i32, number: u64) {
+        self.name_peer(kind, why, fd, number, Address::NONE);
     }
 
-    /// Gives the records' memory back.
-    pub(crate) fn release(self) {
-        self.files.release();
+    /// The same of a socket with a peer.
+    fn name_peer(&mut self, kind: Kind, why: Why, fd: i32, number: u64, address: Address) {
+        (self.tell)(Remains {
+            kind,
+            why,
+            fd,
+            number,
+            address,
+        });
+    }
+}
+
+/// Every kind, in the order in which they are put back.
+macro_rules! kinds {
+    ($($name:ident: $type:ty,)*) => {
+        /// What a copy shares.
+        pub(crate) struct Shared {
+            open: Descriptors,
+            losses: lost::Losses,
+            $($name: $type,)*
+        }
+
+        impl Shared {
+            /// Records it. `own` are descriptors of the engine's, `original` is the process
+            /// that the calling one is a copy of, or its own id. What will not be as it was
+            /// is told to `tell`.
+            ///
+            /// # Errors
+            /// Where it can't be read, or there is no memory for the record. The process is
+            /// to end then: nothing has been released.
+            pub(crate) fn record(
+                own: &[i32],
+                original: i32,
+                tell: &mut dyn FnMut(Remains),
+            ) -> Result<Self, Errno> {
+                let mut open = Descriptors::record(own)?;
+                let holders = Holders::record(&open, original)?;
+                let mut recording = Recording {
+                    open: &mut open,
+                    holders: &holders,
+                    original,
+                    tell,
+                };
+                $(let $name = <$type as Object>::record(&mut recording)?;)*
+                holders.release();
+                Ok(Self { open, losses: lost::Losses::new(), $($name,)* })
+            }
+
+            /// On the side that freezes, after the split: lets go of what it can make anew.
+            ///
+            /// # Errors
+            /// EMFILE and kin.
+            pub(crate) fn let_go(&self) -> Result<(), Errno> {
+                lost::Losses::mark(&self.open);
+                self.open.let_go()
+            }
+
+            /// The live branch has closed what others wait for the end of.
+            pub(crate) fn let_go_of(&mut self, closed: Closed) {
+                self.losses.let_go(&mut self.open, closed);
+            }
+
+            /// Puts it back; the number of things that could not be.
+            pub(crate) fn restore(&self) -> u32 {
+                let mut failed = self.losses.restore(&self.open);
+                lost::Losses::mark(&self.open);
+                $(failed += self.$name.restore(&self.open);)*
+                failed
+            }
+
+            /// Gives the records' memory back.
+            pub(crate) fn release(self) {
+                $(self.$name.release();)*
+                self.losses.release();
+                self.open.release();
+            }
+        }
+    };
+}
+
+kinds! {
+    memory: shared_memory::SharedMemory,
+    memfds: memfds::MemoryFiles,
+    files: files::Offsets,
+    counters: counters::Counters,
+    timers: timer_descriptors::Timers,
+    signals: signal_descriptors::SignalDescriptors,
+    watches: watches::Watches,
+    pipes: pipes::Pipes,
+    pairs: pairs::Pairs,
+    sockets: sockets::Sockets,
+    terminals: terminals::Terminals,
+    // Those are on it.
+    interests: interests::Interests,
+    flags: flags::Flags,
+    // To close any descriptor of a file drops locks.
+    locks: locks::Locks,
+    unrecorded: unrecorded::Unrecorded,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records what these are, does something, and restores it.
+    pub(super) fn round<T: Object>(fds: &[i32], between: impl FnOnce()) -> Vec<Remains> {
+        let mut told = Vec::new();
+        let mut open = Descriptors::of(fds);
+        let holders = Holders::record(&open, 0).expect("/proc is mounted");
+        let mut tell = |remains| told.push(remains);
+        let mut recording = Recording {
+            open: &mut open,
+            holders: &holders,
+            original: sys::getpid(),
+            tell: &mut tell,
+        };
+        let recorded = T::record(&mut recording).expect("it can be recorded");
+        between();
+        assert_eq!(recorded.restore(&open), 0);
+        recorded.release();
+        holders.release();
+        open.release();
+        told
     }
 }

@@ -82,6 +82,9 @@ pub(crate) struct Stat {
     pub(crate) mode: u32,
     pub(crate) device: u64,
     pub(crate) inode: u64,
+    /// The device that a special file stands for.
+    pub(crate) special: u64,
+    pub(crate) bytes: u64,
 }
 
 /// fstat(2)
@@ -90,27 +93,67 @@ pub(crate) struct Stat {
 /// EBADF and kin.
 pub(crate) fn fstat(fd: i32) -> Result<Stat> {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: fstat writes one `struct stat`, which the slot has room for.
-    check(unsafe {
-        syscall(
+    // SAFETY: one `struct stat` is written, which the slot has room for.
+    unsafe {
+        with(
             libc::SYS_fstat,
-            [arg(fd), stat.as_mut_ptr().expose_provenance(), 0, 0, 0, 0],
+            [arg(fd), stat.as_mut_ptr().expose_provenance()],
         )
-    })?;
+    }?;
     // SAFETY: all-zero is a valid `struct stat`, and the kernel has filled it in.
-    let stat = unsafe { stat.assume_init() };
-    Ok(Stat {
-        mode: stat.st_mode,
-        device: stat.st_dev,
-        inode: stat.st_ino,
-    })
+    Ok(Stat::of(&unsafe { stat.assume_init() }))
+}
+
+/// stat(2)
+///
+/// # Errors
+/// ENOENT and kin.
+pub(crate) fn stat(path: &CStr) -> Result<Stat> {
+    stat_at(libc::AT_FDCWD, path.to_bytes_with_nul())
+}
+
+/// newfstatat(2). `path` must end with a NUL byte.
+///
+/// # Errors
+/// ENOENT and kin; EINVAL for a path without its NUL.
+pub(crate) fn stat_at(directory: i32, path: &[u8]) -> Result<Stat> {
+    if path.last() != Some(&0) {
+        return Err(Errno(libc::EINVAL));
+    }
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: reads up to the NUL, and writes one `struct stat`, which the slot has room for.
+    unsafe {
+        with(
+            libc::SYS_newfstatat,
+            [
+                arg(directory),
+                path.as_ptr().expose_provenance(),
+                stat.as_mut_ptr().expose_provenance(),
+                0,
+            ],
+        )
+    }?;
+    // SAFETY: all-zero is a valid `struct stat`, and the kernel has filled it in.
+    Ok(Stat::of(&unsafe { stat.assume_init() }))
+}
+
+impl Stat {
+    fn of(stat: &libc::stat) -> Self {
+        Self {
+            mode: stat.st_mode,
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            special: stat.st_rdev,
+            bytes: u64::try_from(stat.st_size).unwrap_or(0),
+        }
+    }
 }
 
 /// fcntl(F_GETFL)
 ///
 /// # Errors
 /// EBADF.
-pub(crate) fn status_flags(fd: i32) -> Result<i32> {
+pub fn status_flags(fd: i32) -> Result<i32> {
     plain(libc::SYS_fcntl, [arg(fd), arg(libc::F_GETFL), 0, 0, 0, 0]).map(small)
 }
 
@@ -232,4 +275,267 @@ pub(crate) fn close_all_descriptors() {
 pub(crate) fn change_to_root_directory() {
     // SAFETY: reads up to the NUL.
     let _ = unsafe { with(libc::SYS_chdir, [c"/".as_ptr().expose_provenance()]) };
+}
+
+/// open(2) with these flags, close-on-exec.
+///
+/// # Errors
+/// As the manual page says.
+pub(crate) fn open(path: &CStr, flags: i32) -> Result<i32> {
+    open_of_program(path.as_ptr(), flags)
+}
+
+/// The same with a path of the program's, wherever it may point to.
+///
+/// # Errors
+/// As above, and EFAULT.
+pub(crate) fn open_of_program(path: *const core::ffi::c_char, flags: i32) -> Result<i32> {
+    // SAFETY: the kernel reads up to the NUL, and says so where it can't.
+    unsafe {
+        with(
+            libc::SYS_openat,
+            [
+                arg(libc::AT_FDCWD),
+                path.expose_provenance(),
+                arg(libc::O_CLOEXEC | flags),
+                0,
+            ],
+        )
+    }
+    .map(small)
+}
+
+/// dup3(2)
+///
+/// # Errors
+/// EBADF above the limit, EINTR.
+pub(crate) fn duplicate_to(fd: i32, number: i32, close_on_exec: bool) -> Result<()> {
+    let flags = if close_on_exec { libc::O_CLOEXEC } else { 0 };
+    plain(libc::SYS_dup3, [arg(fd), arg(number), arg(flags)]).map(drop)
+}
+
+/// fcntl(2) with a number.
+///
+/// # Errors
+/// As the manual page says of the command.
+pub(crate) fn fcntl(fd: i32, command: i32, argument: usize) -> Result<i32> {
+    plain(libc::SYS_fcntl, [arg(fd), arg(command), argument]).map(small)
+}
+
+/// readlinkat(2): as much as fits. `path` must end with a NUL byte.
+///
+/// # Errors
+/// As the manual page says; EINVAL for a path without its NUL.
+pub(crate) fn read_link_at<'a>(
+    directory: i32,
+    path: &[u8],
+    buffer: &'a mut [u8],
+) -> Result<&'a [u8]> {
+    if path.last() != Some(&0) {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: reads up to the NUL byte, and writes at most as much as the buffer has.
+    let length = unsafe {
+        with(
+            libc::SYS_readlinkat,
+            [
+                arg(directory),
+                path.as_ptr().expose_provenance(),
+                buffer.as_mut_ptr().expose_provenance(),
+                buffer.len(),
+            ],
+        )
+    }?;
+    Ok(buffer.get(..length).unwrap_or(&[]))
+}
+
+/// How two descriptors' open file descriptions lie to each other, in an order of the
+/// kernel's own: kcmp(KCMP_FILE).
+///
+/// # Errors
+/// EPERM, ENOSYS where that is hidden; EBADF.
+pub(crate) fn compare_files(
+    (pid, fd): (i32, i32),
+    (other_pid, other_fd): (i32, i32),
+) -> Result<core::cmp::Ordering> {
+    const FILE: usize = 0;
+    let answer = plain(
+        libc::SYS_kcmp,
+        [arg(pid), arg(other_pid), FILE, arg(fd), arg(other_fd)],
+    )?;
+    Ok(match answer {
+        0 => core::cmp::Ordering::Equal,
+        1 => core::cmp::Ordering::Less,
+        _ => core::cmp::Ordering::Greater,
+    })
+}
+
+/// Whether two processes are one as far as memory goes: kcmp(KCMP_VM).
+pub(crate) fn have_same_memory(pid: i32, other: i32) -> bool {
+    const VM: usize = 1;
+    plain(libc::SYS_kcmp, [arg(pid), arg(other), VM]) == Ok(0)
+}
+
+/// Whether the file of a descriptor is the one that an epoll has registered by a number:
+/// kcmp(KCMP_EPOLL_TFD).
+///
+/// # Errors
+/// EPERM, ENOSYS where that is hidden; ENOENT where nothing is registered by it.
+pub(crate) fn is_registered(pid: i32, fd: i32, epoll: i32, by: i32, nth: u32) -> Result<bool> {
+    const EPOLL_TFD: usize = 7;
+    let slot = [epoll.cast_unsigned(), by.cast_unsigned(), nth];
+    // SAFETY: reads a slot of three numbers.
+    unsafe {
+        with(
+            libc::SYS_kcmp,
+            [
+                arg(pid),
+                arg(pid),
+                EPOLL_TFD,
+                arg(fd),
+                slot.as_ptr().expose_provenance(),
+            ],
+        )
+    }
+    .map(|answer| answer == 0)
+}
+
+/// write(2), in one call.
+///
+/// # Errors
+/// As the manual page says.
+pub(crate) fn write_once(fd: i32, bytes: &[u8]) -> Result<usize> {
+    // SAFETY: reads the bytes given.
+    unsafe {
+        with(
+            libc::SYS_write,
+            [arg(fd), bytes.as_ptr().expose_provenance(), bytes.len()],
+        )
+    }
+}
+
+/// pread(2)
+///
+/// # Errors
+/// As the manual page says.
+pub(crate) fn read_at(fd: i32, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+    // SAFETY: writes at most the length given, which is the buffer's.
+    unsafe {
+        with(
+            libc::SYS_pread64,
+            [
+                arg(fd),
+                buffer.as_mut_ptr().expose_provenance(),
+                buffer.len(),
+                offset,
+            ],
+        )
+    }
+}
+
+/// pwrite(2)
+///
+/// # Errors
+/// As the manual page says.
+pub(crate) fn write_at(fd: i32, bytes: &[u8], offset: u64) -> Result<usize> {
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+    // SAFETY: reads the bytes given.
+    unsafe {
+        with(
+            libc::SYS_pwrite64,
+            [
+                arg(fd),
+                bytes.as_ptr().expose_provenance(),
+                bytes.len(),
+                offset,
+            ],
+        )
+    }
+}
+
+/// ftruncate(2)
+///
+/// # Errors
+/// EPERM where a seal forbids it.
+pub(crate) fn set_length(fd: i32, bytes: u64) -> Result<()> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    plain(libc::SYS_ftruncate, [arg(fd), bytes]).map(drop)
+}
+
+/// ioctl(FIONREAD): how many bytes wait to be read.
+///
+/// # Errors
+/// ENOTTY where nothing ever waits.
+pub(crate) fn waiting_bytes(fd: i32) -> Result<usize> {
+    let mut waiting = 0_i32;
+    // SAFETY: writes one int.
+    unsafe {
+        with(
+            libc::SYS_ioctl,
+            [
+                arg(fd),
+                usize::try_from(libc::FIONREAD).unwrap_or(0),
+                (&raw mut waiting).expose_provenance(),
+            ],
+        )
+    }?;
+    Ok(usize::try_from(waiting).unwrap_or(0))
+}
+
+/// What is to be said of a descriptor at once: poll(2) for everything, without waiting.
+pub(crate) fn poll_now(fd: i32) -> i16 {
+    let mut poll = libc::pollfd {
+        fd,
+        events: libc::POLLIN | libc::POLLOUT | libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: poll reads and writes the one entry that is passed.
+    let _ = unsafe { with(libc::SYS_poll, [(&raw mut poll).expose_provenance(), 1, 0]) };
+    poll.revents
+}
+
+/// flock(2)
+///
+/// # Errors
+/// EAGAIN where another has it.
+pub(crate) fn flock(fd: i32, operation: i32) -> Result<()> {
+    plain(libc::SYS_flock, [arg(fd), arg(operation)]).map(drop)
+}
+
+/// fcntl(F_SETLK) or (F_OFD_SETLK) of a range; a length of 0 is to the end.
+///
+/// # Errors
+/// EAGAIN, EACCES where another has it.
+pub(crate) fn lock_range(fd: i32, command: i32, kind: i32, start: i64, length: i64) -> Result<()> {
+    let lock = libc::flock {
+        l_type: i16::try_from(kind).unwrap_or(0),
+        l_whence: 0,
+        l_start: start,
+        l_len: length,
+        l_pid: 0,
+    };
+    // SAFETY: reads one `struct flock`.
+    unsafe {
+        with(
+            libc::SYS_fcntl,
+            [arg(fd), arg(command), (&raw const lock).expose_provenance()],
+        )
+    }
+    .map(drop)
+}
+
+/// unlinkat(2)
+///
+/// # Errors
+/// As the manual page says.
+pub(crate) fn remove(path: &CStr) -> Result<()> {
+    // SAFETY: reads a path up to its NUL.
+    unsafe {
+        with(
+            libc::SYS_unlinkat,
+            [arg(libc::AT_FDCWD), path.as_ptr().expose_provenance(), 0],
+        )
+    }
+    .map(drop)
 }

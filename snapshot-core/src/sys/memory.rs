@@ -138,3 +138,171 @@ pub(crate) fn lock_all_memory(flags: i32) -> Result<()> {
 pub(crate) fn protect_from_all(start: usize, length: usize) -> Result<()> {
     plain(libc::SYS_mprotect, [start, length, arg(libc::PROT_NONE)]).map(drop)
 }
+
+/// mprotect(2)
+///
+/// # Errors
+/// EACCES where the mapping's file was not opened for it, ENOMEM.
+pub(crate) fn protect(start: usize, length: usize, protection: i32) -> Result<()> {
+    plain(libc::SYS_mprotect, [start, length, arg(protection)]).map(drop)
+}
+
+/// mremap(2) to another length, wherever there is room.
+///
+/// # Errors
+/// ENOMEM.
+///
+/// # Safety
+/// Nothing may use the old range any more.
+pub(crate) unsafe fn resize_memory(
+    start: ptr::NonNull<u8>,
+    length: usize,
+    wanted: usize,
+) -> Result<ptr::NonNull<u8>> {
+    // SAFETY: the caller's promise.
+    let address = check(unsafe {
+        syscall(
+            libc::SYS_mremap,
+            [
+                start.as_ptr().expose_provenance(),
+                length,
+                wanted,
+                arg(libc::MREMAP_MAYMOVE),
+                0,
+                0,
+            ],
+        )
+    })?;
+    ptr::NonNull::new(ptr::with_exposed_provenance_mut(address)).ok_or(Errno(libc::ENOMEM))
+}
+
+/// process_vm_writev(2) on the calling process: a write that ends where the range is not
+/// writable, or a file behind it has become shorter, where a plain one would be a crash.
+/// Gives how much was written.
+///
+/// # Errors
+/// EFAULT where nothing could be written.
+///
+/// # Safety
+/// The range must be the caller's to write to.
+pub(crate) unsafe fn write_own_memory(address: usize, from: &[u8]) -> Result<usize> {
+    let local = [from.as_ptr().expose_provenance(), from.len()];
+    let remote = [address, from.len()];
+    // SAFETY: the local vector names `from` alone, which is only read.
+    check(unsafe {
+        syscall(
+            libc::SYS_process_vm_writev,
+            [
+                arg(gettid()),
+                local.as_ptr().expose_provenance(),
+                1,
+                remote.as_ptr().expose_provenance(),
+                1,
+                0,
+            ],
+        )
+    })
+}
+
+/// mincore(2): for each page whether it is in memory; bit 0 of each byte.
+///
+/// # Errors
+/// ENOMEM where a part of the range is not mapped.
+pub(crate) fn resident_pages(start: usize, length: usize, pages: &mut [u8]) -> Result<()> {
+    if pages.len() < length.div_ceil(4096) {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: writes a byte a page, for which there is room.
+    check(unsafe {
+        syscall(
+            libc::SYS_mincore,
+            [
+                start,
+                length,
+                pages.as_mut_ptr().expose_provenance(),
+                0,
+                0,
+                0,
+            ],
+        )
+    })
+    .map(drop)
+}
+
+/// mmap(2) of a file over what is there, from a start and of a length.
+///
+/// # Errors
+/// EACCES, ENOMEM and kin; then what was there is still there.
+///
+/// # Safety
+/// What is there must be a mapping of the same contents.
+pub(crate) unsafe fn map_over(
+    (start, length): (usize, usize),
+    protection: i32,
+    is_shared: bool,
+    fd: i32,
+    offset: u64,
+) -> Result<()> {
+    let sharing = if is_shared {
+        libc::MAP_SHARED
+    } else {
+        libc::MAP_PRIVATE
+    };
+    // SAFETY: the caller's promise.
+    check(unsafe {
+        syscall(
+            libc::SYS_mmap,
+            [
+                start,
+                length,
+                arg(protection),
+                arg(sharing | libc::MAP_FIXED),
+                arg(fd),
+                usize::try_from(offset).unwrap_or(0),
+            ],
+        )
+    })
+    .map(drop)
+}
+
+/// memfd_create(2), close-on-exec, to be sealed.
+///
+/// # Errors
+/// EMFILE, ENFILE, ENOMEM.
+pub(crate) fn memfd(name: &core::ffi::CStr) -> Result<i32> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: reads up to the NUL.
+    check(unsafe {
+        syscall(
+            libc::SYS_memfd_create,
+            [
+                name.as_ptr().expose_provenance(),
+                flags as usize,
+                0,
+                0,
+                0,
+                0,
+            ],
+        )
+    })
+    .map(super::small)
+}
+
+/// sysinfo(2): whether any memory of this system has been written to its swap space.
+pub(crate) fn is_swapping() -> bool {
+    // Of `struct sysinfo`: its length, and two longs in it.
+    const BYTES: usize = 112;
+    const LONG: usize = 8;
+    const TOTAL_SWAP: usize = 8 * LONG;
+    const FREE_SWAP: usize = TOTAL_SWAP + LONG;
+    let mut information = [0_u8; BYTES];
+    // SAFETY: writes one `struct sysinfo`.
+    let asked = check(unsafe {
+        syscall(
+            libc::SYS_sysinfo,
+            [information.as_mut_ptr().expose_provenance(), 0, 0, 0, 0, 0],
+        )
+    });
+    let long = |at: usize| information.get(at..at + LONG);
+    asked.is_err() || long(TOTAL_SWAP) != long(FREE_SWAP)
+}

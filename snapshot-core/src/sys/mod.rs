@@ -4,8 +4,10 @@
 //! program that may be about to read it.
 #![expect(unsafe_code, reason = "this is where the system calls are")]
 
+mod events;
 mod files;
 mod memory;
+mod pipes;
 mod processes;
 mod signals;
 mod sockets;
@@ -13,8 +15,10 @@ mod terminal;
 mod threads;
 mod time;
 
+pub(crate) use events::*;
 pub use files::*;
 pub(crate) use memory::*;
+pub(crate) use pipes::*;
 pub use processes::*;
 pub use signals::*;
 pub(crate) use sockets::*;

@@ -147,3 +147,303 @@ pub(crate) fn socket_time_limit(fd: i32, receives: bool) -> Option<u64> {
     .ok()?;
     Some(limit[0].unsigned_abs() * 1_000_000_000 + limit[1].unsigned_abs() * 1000)
 }
+
+/// socket(2), close-on-exec.
+///
+/// # Errors
+/// As the manual page says.
+pub(crate) fn socket(domain: i32, kind: i32, protocol: i32) -> Result<i32> {
+    plain(
+        libc::SYS_socket,
+        [arg(domain), arg(kind | libc::SOCK_CLOEXEC), arg(protocol)],
+    )
+    .map(small)
+}
+
+/// socketpair(2) of AF_UNIX, close-on-exec.
+///
+/// # Errors
+/// EMFILE, ENFILE.
+pub(crate) fn socket_pair(kind: i32) -> Result<[i32; 2]> {
+    let mut ends = [0_i32; 2];
+    // SAFETY: writes two descriptors.
+    unsafe {
+        with(
+            libc::SYS_socketpair,
+            [
+                arg(libc::AF_UNIX),
+                arg(kind | libc::SOCK_CLOEXEC),
+                0,
+                ends.as_mut_ptr().expose_provenance(),
+            ],
+        )
+    }?;
+    Ok(ends)
+}
+
+/// getsockopt(2): as much of the option as fits; its length.
+///
+/// # Errors
+/// ENOPROTOOPT and kin where the socket has no such option.
+pub(crate) fn socket_option(fd: i32, level: i32, name: i32, value: &mut [u8]) -> Result<usize> {
+    let mut length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+    // SAFETY: writes at most the length given, which is the buffer's, and the length.
+    unsafe {
+        with(
+            libc::SYS_getsockopt,
+            [
+                arg(fd),
+                arg(level),
+                arg(name),
+                value.as_mut_ptr().expose_provenance(),
+                (&raw mut length).expose_provenance(),
+            ],
+        )
+    }?;
+    Ok(length as usize)
+}
+
+/// getsockopt(2) of a number.
+///
+/// # Errors
+/// As above.
+pub(crate) fn socket_number(fd: i32, name: i32) -> Result<i32> {
+    let mut value = [0; 4];
+    socket_option(fd, libc::SOL_SOCKET, name, &mut value)?;
+    Ok(i32::from_ne_bytes(value))
+}
+
+/// setsockopt(2)
+///
+/// # Errors
+/// As the manual page says.
+pub(crate) fn set_socket_option(fd: i32, level: i32, name: i32, value: &[u8]) -> Result<()> {
+    // SAFETY: reads the bytes given.
+    unsafe {
+        with(
+            libc::SYS_setsockopt,
+            [
+                arg(fd),
+                arg(level),
+                arg(name),
+                value.as_ptr().expose_provenance(),
+                value.len(),
+            ],
+        )
+    }
+    .map(drop)
+}
+
+/// Longer than any socket address of the kernel's.
+pub(crate) type SocketAddress = [u8; 128];
+
+fn address_by(number: i64, fd: i32, address: &mut SocketAddress) -> Result<&[u8]> {
+    let mut length = 128_u32;
+    // SAFETY: writes at most the length given, which is the buffer's, and the length.
+    unsafe {
+        with(
+            number,
+            [
+                arg(fd),
+                address.as_mut_ptr().expose_provenance(),
+                (&raw mut length).expose_provenance(),
+            ],
+        )
+    }?;
+    Ok(address.get(..length as usize).unwrap_or(address))
+}
+
+/// getsockname(2)
+///
+/// # Errors
+/// ENOTSOCK.
+pub(crate) fn own_address(fd: i32, address: &mut SocketAddress) -> Result<&[u8]> {
+    address_by(libc::SYS_getsockname, fd, address)
+}
+
+/// getpeername(2)
+///
+/// # Errors
+/// ENOTCONN where it is not connected.
+pub(crate) fn peer_address(fd: i32, address: &mut SocketAddress) -> Result<&[u8]> {
+    address_by(libc::SYS_getpeername, fd, address)
+}
+
+/// connect(AF_UNSPEC): undoes a connection, as far as the protocol can.
+///
+/// # Errors
+/// EINVAL, EAFNOSUPPORT where it can't.
+pub(crate) fn disconnect(fd: i32) -> Result<()> {
+    let nowhere = [0_u8; 16];
+    // SAFETY: reads the bytes given.
+    unsafe {
+        with(
+            libc::SYS_connect,
+            [arg(fd), nowhere.as_ptr().expose_provenance(), nowhere.len()],
+        )
+    }
+    .map(drop)
+}
+
+/// bind(2)
+///
+/// # Errors
+/// EADDRINUSE, EACCES, EADDRNOTAVAIL.
+pub(crate) fn bind(fd: i32, address: &[u8]) -> Result<()> {
+    // SAFETY: reads the bytes given.
+    unsafe {
+        with(
+            libc::SYS_bind,
+            [arg(fd), address.as_ptr().expose_provenance(), address.len()],
+        )
+    }
+    .map(drop)
+}
+
+/// listen(2)
+///
+/// # Errors
+/// EADDRINUSE, EOPNOTSUPP.
+pub(crate) fn listen(fd: i32, backlog: i32) -> Result<()> {
+    plain(libc::SYS_listen, [arg(fd), arg(backlog)]).map(drop)
+}
+
+/// shutdown(2)
+///
+/// # Errors
+/// ENOTCONN.
+pub(crate) fn shut_down(fd: i32, how: i32) -> Result<()> {
+    plain(libc::SYS_shutdown, [arg(fd), arg(how)]).map(drop)
+}
+
+/// The most descriptors that one message can carry.
+pub(crate) const MOST_RIGHTS: usize = 253;
+
+/// Descriptors that came with a message.
+pub(crate) struct Rights {
+    fds: [i32; MOST_RIGHTS],
+    count: usize,
+}
+
+impl Rights {
+    pub(crate) fn fds(&self) -> &[i32] {
+        self.fds.get(..self.count).unwrap_or(&[])
+    }
+}
+
+/// A control message of descriptors: a header of a length, a level and a type, and them.
+#[repr(C)]
+struct Control {
+    length: usize,
+    level: i32,
+    kind: i32,
+    fds: [i32; MOST_RIGHTS + 1],
+    /// Whatever else comes with a message.
+    rest: [u64; 16],
+}
+
+const CONTROL_HEADER: usize = 16;
+
+/// recvmsg(MSG_PEEK) without waiting, with the descriptors that come along; they are the
+/// caller's.
+///
+/// # Errors
+/// EAGAIN where nothing waits; EMSGSIZE where it is longer than the buffer.
+pub(crate) fn peek(fd: i32, bytes: &mut [u8]) -> Result<(usize, Rights)> {
+    let mut vector = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    let mut control = Control {
+        length: 0,
+        level: 0,
+        kind: 0,
+        fds: [0; MOST_RIGHTS + 1],
+        rest: [0; 16],
+    };
+    let mut message = libc::msghdr {
+        msg_name: ptr::null_mut(),
+        msg_namelen: 0,
+        msg_iov: &raw mut vector,
+        msg_iovlen: 1,
+        msg_control: (&raw mut control).cast(),
+        msg_controllen: size_of::<Control>(),
+        msg_flags: 0,
+    };
+    // SAFETY: the message names live buffers with their true lengths.
+    let read = unsafe {
+        with(
+            libc::SYS_recvmsg,
+            [
+                arg(fd),
+                (&raw mut message).expose_provenance(),
+                arg(libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC),
+            ],
+        )
+    }?;
+    let mut rights = Rights {
+        fds: [0; MOST_RIGHTS],
+        count: 0,
+    };
+    if message.msg_controllen >= CONTROL_HEADER
+        && (control.level, control.kind) == (libc::SOL_SOCKET, libc::SCM_RIGHTS)
+    {
+        rights.count = (control.length.saturating_sub(CONTROL_HEADER) / 4).min(MOST_RIGHTS);
+        for (place, &fd) in rights.fds.iter_mut().zip(&control.fds) {
+            *place = fd;
+        }
+    }
+    if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+        for &fd in rights.fds() {
+            close(fd);
+        }
+        return Err(Errno(libc::EMSGSIZE));
+    }
+    Ok((read, rights))
+}
+
+/// sendmsg(2) without waiting, with descriptors.
+///
+/// # Errors
+/// EAGAIN where there is no room; EPIPE.
+pub(crate) fn send_with(fd: i32, bytes: &[u8], rights: &[i32]) -> Result<usize> {
+    let mut vector = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    let mut control = Control {
+        length: CONTROL_HEADER + rights.len() * 4,
+        level: libc::SOL_SOCKET,
+        kind: libc::SCM_RIGHTS,
+        fds: [0; MOST_RIGHTS + 1],
+        rest: [0; 16],
+    };
+    for (place, &fd) in control.fds.iter_mut().zip(rights) {
+        *place = fd;
+    }
+    let with_control = !rights.is_empty();
+    let message = libc::msghdr {
+        msg_name: ptr::null_mut(),
+        msg_namelen: 0,
+        msg_iov: &raw mut vector,
+        msg_iovlen: 1,
+        msg_control: if with_control {
+            (&raw mut control).cast()
+        } else {
+            ptr::null_mut()
+        },
+        msg_controllen: if with_control { control.length } else { 0 },
+        msg_flags: 0,
+    };
+    // SAFETY: the message names live buffers with their true lengths, which are only read.
+    unsafe {
+        with(
+            libc::SYS_sendmsg,
+            [
+                arg(fd),
+                (&raw const message).expose_provenance(),
+                arg(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL),
+            ],
+        )
+    }
+}

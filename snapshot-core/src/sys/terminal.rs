@@ -3,18 +3,16 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "terminal system calls")]
 
-use super::{Result, arg, check};
+use super::{Result, arg, check, with};
 use crate::arch::syscall;
 
 /// The kernel's `struct termios`, which is not libc's.
-#[cfg(feature = "std")]
 pub(crate) type Terminal = [u8; 44];
 
 /// ioctl(TCGETS)
 ///
 /// # Errors
 /// ENOTTY where the descriptor is no terminal.
-#[cfg(feature = "std")]
 pub(crate) fn terminal(fd: i32) -> Result<Terminal> {
     let mut settings = [0_u8; 44];
     // SAFETY: TCGETS writes the kernel's termios, 36 bytes.
@@ -38,7 +36,6 @@ pub(crate) fn terminal(fd: i32) -> Result<Terminal> {
 ///
 /// # Errors
 /// EIO, ENOTTY.
-#[cfg(feature = "std")]
 pub(crate) fn set_terminal(fd: i32, settings: &Terminal) -> Result<()> {
     // SAFETY: TCSETS reads the kernel's termios, 36 bytes.
     check(unsafe {
@@ -100,4 +97,60 @@ pub(crate) fn set_foreground_group(fd: i32, group: i32) -> Result<()> {
         )
     })
     .map(drop)
+}
+
+/// `struct winsize`: rows, columns, and the same in pixels.
+pub(crate) type WindowSize = [u16; 4];
+
+fn window_request(fd: i32, request: u64, size: &mut WindowSize) -> Result<()> {
+    // SAFETY: both requests read or write one winsize, four shorts.
+    unsafe {
+        with(
+            libc::SYS_ioctl,
+            [
+                arg(fd),
+                usize::try_from(request).unwrap_or(0),
+                size.as_mut_ptr().expose_provenance(),
+            ],
+        )
+    }
+    .map(drop)
+}
+
+/// ioctl(TIOCGWINSZ)
+///
+/// # Errors
+/// ENOTTY.
+pub(crate) fn window_size(fd: i32) -> Result<WindowSize> {
+    let mut size = WindowSize::default();
+    window_request(fd, libc::TIOCGWINSZ, &mut size)?;
+    Ok(size)
+}
+
+/// ioctl(TIOCSWINSZ)
+///
+/// # Errors
+/// ENOTTY.
+pub(crate) fn set_window_size(fd: i32, mut size: WindowSize) -> Result<()> {
+    window_request(fd, libc::TIOCSWINSZ, &mut size)
+}
+
+/// ioctl(TIOCGPTN): the number of the terminal that this is the other end of.
+///
+/// # Errors
+/// ENOTTY where it is not the other end of any.
+pub(crate) fn terminal_number(fd: i32) -> Result<u32> {
+    let mut number = 0_u32;
+    // SAFETY: the request writes one int.
+    unsafe {
+        with(
+            libc::SYS_ioctl,
+            [
+                arg(fd),
+                usize::try_from(libc::TIOCGPTN).unwrap_or(0),
+                (&raw mut number).expose_provenance(),
+            ],
+        )
+    }?;
+    Ok(number)
 }

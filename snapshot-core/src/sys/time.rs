@@ -90,6 +90,22 @@ pub(crate) fn refresh_statistics() {
     };
 }
 
+/// clock_gettime(2): seconds and nanoseconds.
+///
+/// # Errors
+/// EINVAL where there is no such clock.
+pub(crate) fn time_on(clock: i32) -> Result<[i64; 2]> {
+    let mut time = [0_i64; 2];
+    // SAFETY: writes one timespec, two longs.
+    unsafe {
+        with(
+            libc::SYS_clock_gettime,
+            [arg(clock), time.as_mut_ptr().expose_provenance()],
+        )
+    }?;
+    Ok(time)
+}
+
 /// What `timer_create` and `timer_settime` take: interval and time left, each in seconds
 /// and nanoseconds.
 pub(crate) type TimerValue = [i64; 4];

@@ -9,7 +9,7 @@
 //! Rooms: [`environment`] (what the launcher left there), [`session`] (what the agent
 //! knows), [`dispositions`] (the program's own handlers for our signals), [`handlers`]
 //! (ours), [`exec`] (following the program into another one), [`waits`] and [`adopted`]
-//! (children from before a revert), [`exports`] (what the library calls).
+//! (children from before a revert), [`watches`] (paths of watched files), [`closes`] (ends that others wait for), [`exports`] (what the library calls).
 //!
 //! Depends on libc alone: no std, no allocation.
 #![no_std]
@@ -26,6 +26,7 @@
 )]
 
 mod adopted;
+mod closes;
 mod dispositions;
 mod environment;
 mod errno;
@@ -37,8 +38,10 @@ mod syscall;
 mod thread_ids;
 mod user_ids;
 mod waits;
+mod watches;
 
 use snapshot_core::link::Link;
+use snapshot_core::objects;
 use snapshot_core::sys;
 use snapshot_core::threads::layout;
 use snapshot_core::wire::{FromAgent, FromSupervisor};
@@ -64,6 +67,9 @@ extern "C" fn construct() {
         return;
     };
     sys::close(letter.preload_fd);
+    objects::note_inherited();
+    objects::begin_to_hold();
+    closes::begin();
     layout::discover();
     syscall::tell_return_address();
     session::begin(&letter);

@@ -26,6 +26,7 @@ mod obstacles;
 mod preflight;
 mod presses;
 mod reaping;
+mod remains;
 mod requests;
 mod reverting;
 mod run;

@@ -239,6 +239,11 @@ impl Supervisor {
                 self.spawned_ns = now_ns();
                 link.hand(&FromSupervisor::Carry, &self.config.agent);
             }
+            FromAgent::Closed(closed) => {
+                for (_, snapshot) in self.timeline.iter() {
+                    snapshot.link.say(&FromSupervisor::LetGo(closed));
+                }
+            }
             FromAgent::Begin {
                 ask, at_ns, label, ..
             } => self.begin_take(link, ask, at_ns, label),
@@ -271,6 +276,7 @@ impl Supervisor {
             | FromAgent::Split { .. }
             | FromAgent::Ready { .. }
             | FromAgent::Spoilt(..)
+            | FromAgent::Remains(_)
             | FromAgent::Running(_)
             | FromAgent::Keeper { .. }
             | FromAgent::Becoming { .. }

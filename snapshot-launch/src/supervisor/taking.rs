@@ -6,15 +6,15 @@ use snapshot_core::SnapshotId;
 use snapshot_core::children::Place;
 use snapshot_core::sys::now_ns;
 use snapshot_core::threads::glimpse::Glimpse;
-use snapshot_core::wire::{Ask, Crew, FromAgent, FromSupervisor, LISTED, Obstacle, Text};
+use snapshot_core::wire::{Ask, Crew, FromAgent, FromSupervisor, LISTED, Obstacle, Remains, Text};
 
 use super::descriptors;
 use super::family::{self, Process};
 use super::links::{AgentLink, Heard};
 use super::obstacles::explain;
-use super::preflight;
 use super::screen::Screen;
 use super::state::{Phase, Snapshot, Supervisor, Wanted};
+use super::{preflight, remains};
 use crate::control::{Answer, Request};
 use crate::event::{Event, NotRolledBack, Refused, Taken, Trigger};
 
@@ -32,12 +32,16 @@ pub(crate) struct Taking {
     asked_ns: u64,
     /// What the first thread was doing when it was signalled.
     glimpse: Glimpse,
+    /// The thread that makes the copy, once it is known.
+    tid: Option<i32>,
     /// How many threads stand still, once they do.
     threads: u32,
     screen: Option<Screen>,
     family: HashSet<Process>,
     children: Vec<Place>,
     not_rolled_back: Vec<NotRolledBack>,
+    /// What the copy names.
+    remains: Vec<NotRolledBack>,
     rss_bytes: u64,
     /// The live process says that the copy is made.
     split: bool,
@@ -55,6 +59,15 @@ impl Taking {
 
     pub(crate) fn copy(&self) -> &AgentLink {
         &self.copy
+    }
+
+    /// The copy names something that will not be as it was.
+    fn hear_of(&mut self, live: i32, remains: &Remains) {
+        // The first thread may have ended, and what it had is not shown under its number
+        // then.
+        let tid = self.tid.unwrap_or(live);
+        let proc = format!("/proc/{live}/task/{tid}");
+        self.remains.push(remains::tell(&proc, remains));
     }
 }
 
@@ -118,11 +131,13 @@ impl Supervisor {
             label,
             asked_ns,
             glimpse,
+            tid: None,
             threads: 1,
             screen: self.terminal.as_ref().and_then(Screen::record),
             family: HashSet::new(),
             children: Vec::new(),
             not_rolled_back: Vec::new(),
+            remains: Vec::new(),
             rss_bytes: 0,
             split: false,
             frozen: None,
@@ -203,6 +218,7 @@ impl Supervisor {
             self.outside.is_another(),
             &self.config.allow,
         );
+        taking.tid = Some(crew.tid);
         taking.threads = crew.threads;
         taking.family = family;
         taking.children = children;
@@ -234,6 +250,7 @@ impl Supervisor {
             Ok((copy, for_copy)) => {
                 taking.copy = copy;
                 taking.frozen = None;
+                taking.remains.clear();
                 let granted = FromSupervisor::Granted {
                     id: taking.id.number(),
                     glimpse: taking.glimpse,
@@ -258,6 +275,9 @@ impl Supervisor {
             Heard::Message(FromAgent::Ready { pid }) => {
                 taking.frozen = Some(pid);
                 self.complete_take();
+            }
+            Heard::Message(FromAgent::Remains(remains)) => {
+                taking.hear_of(self.live.pid, &remains);
             }
             Heard::Message(FromAgent::Spoilt(step, errno)) => {
                 let (kind, why, help) = explain(Obstacle::Failed(step, errno));
@@ -322,7 +342,11 @@ impl Supervisor {
             latency_us,
             threads: taking.threads,
             rss_bytes: taking.rss_bytes,
-            not_rolled_back: taking.not_rolled_back,
+            not_rolled_back: taking
+                .remains
+                .into_iter()
+                .chain(taking.not_rolled_back)
+                .collect(),
         });
         self.event(event.clone());
         self.answer(taking.token, Answer::Done(event));
@@ -366,6 +390,9 @@ impl Supervisor {
         while taking.frozen.is_none() && now_ns() < deadline {
             match taking.copy.hear() {
                 Heard::Message(FromAgent::Ready { pid }) => taking.frozen = Some(pid),
+                Heard::Message(FromAgent::Remains(remains)) => {
+                    taking.hear_of(self.live.pid, &remains);
+                }
                 Heard::Message(FromAgent::Spoilt(..)) | Heard::Closed => break,
                 Heard::Message(_) => {}
                 Heard::Nothing => super::run::wait_readable(&taking.copy, deadline),

@@ -1,0 +1,408 @@
+//! The descriptors that a process has open, grouped by what they share: descriptors that
+//! are duplicates of each other have one open file description, whose offset, flags and
+//! state are the same for all of them.
+//!
+//! Groups are found by the kernel's own order of open file descriptions (`kcmp`), in as
+//! many comparisons as sorting takes.
+//!
+//! Context: AS-SAFE.
+
+use core::cmp::Ordering;
+
+use super::kinds::Kind;
+use crate::procfs;
+use crate::records::Records;
+use crate::sys::{self, Errno};
+
+/// More than any limit on open files allows.
+const MOST: usize = 1 << 24;
+
+/// An open descriptor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Descriptor {
+    pub(super) fd: i32,
+    close_on_exec: bool,
+    kind: Kind,
+    device: u64,
+    inode: u64,
+}
+
+/// What becomes of an open file description while the copy is frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The copy shares it with the live process.
+    Shared,
+    /// The copy has let go of it, and makes it anew when it comes back to life.
+    Rebuilt,
+    /// The live branch has closed it, and the copy has let go of it for good.
+    Lost,
+}
+
+/// An open file description.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Group {
+    pub(super) kind: Kind,
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    /// F_GETFL: access mode and status flags.
+    pub(super) flags: i32,
+    /// One of its descriptors, the lowest.
+    pub(super) fd: i32,
+    pub(super) fate: Fate,
+    /// Whether somebody else waits for its end.
+    pub(super) is_waited_for: bool,
+    /// Which of the descriptors are its own.
+    first: usize,
+    count: usize,
+}
+
+impl Group {
+    pub(super) fn can_read(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_WRONLY
+    }
+
+    /// Whether it was made by opening a path: that leaves a mark among the flags, which a
+    /// call like `pipe` does not.
+    pub(super) fn was_opened(&self) -> bool {
+        // O_LARGEFILE, which libc calls 0 on this processor.
+        self.flags & 0o100_000 != 0
+    }
+
+    pub(super) fn can_write(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_RDONLY
+    }
+}
+
+/// All of them.
+pub(super) struct Descriptors {
+    /// Sorted by what they are descriptors of.
+    all: Records<Descriptor>,
+    groups: Records<Group>,
+    /// Each number and its group, sorted by the number.
+    numbers: Records<(i32, usize)>,
+    /// Whether the kernel tells which are the same; otherwise each is a group by itself.
+    pub(super) are_told_apart: bool,
+}
+
+/// Whether this system lets a process compare its own descriptors.
+fn can_compare() -> bool {
+    let own = (sys::getpid(), 0);
+    !matches!(
+        sys::compare_files(own, own),
+        Err(Errno(libc::EPERM | libc::ENOSYS | libc::EACCES))
+    )
+}
+
+impl Descriptors {
+    /// Finds them, but for those of the engine's own.
+    ///
+    /// # Errors
+    /// Where `/proc` can't be read, or there is no memory.
+    pub(super) fn record(own: &[i32]) -> Result<Self, Errno> {
+        let directory = sys::open_to_read(c"/proc/thread-self/fd", libc::O_DIRECTORY)?;
+        let mut descriptors = Self {
+            all: Records::new(MOST),
+            groups: Records::new(MOST),
+            numbers: Records::new(MOST),
+            are_told_apart: can_compare(),
+        };
+        let listed = descriptors.list(directory, own);
+        sys::close(directory);
+        if let Err(errno) = listed.and_then(|()| descriptors.group()) {
+            descriptors.release();
+            return Err(errno);
+        }
+        Ok(descriptors)
+    }
+
+    /// Those alone: the tests of one process have each their own.
+    #[cfg(test)]
+    pub(super) fn of(fds: &[i32]) -> Self {
+        let directory = sys::open_to_read(c"/proc/thread-self/fd", libc::O_DIRECTORY)
+            .expect("/proc is mounted");
+        let mut descriptors = Self {
+            all: Records::new(MOST),
+            groups: Records::new(MOST),
+            numbers: Records::new(MOST),
+            are_told_apart: can_compare(),
+        };
+        for &fd in fds {
+            let found = look(directory, fd).expect("it is open");
+            descriptors.all.push(found).expect("there is room");
+        }
+        sys::close(directory);
+        descriptors.group().expect("they are open");
+        descriptors
+    }
+
+    fn list(&mut self, directory: i32, own: &[i32]) -> Result<(), Errno> {
+        let mut outcome = Ok(());
+        procfs::for_each_number_in(directory, |fd| {
+            if fd != directory && !own.contains(&fd) && outcome.is_ok() {
+                outcome = look(directory, fd).and_then(|found| self.all.push(found));
+            }
+        })?;
+        outcome
+    }
+
+    fn group(&mut self) -> Result<(), Errno> {
+        let pid = sys::getpid();
+        let compares = self.are_told_apart;
+        let order = |a: &Descriptor, b: &Descriptor| {
+            (a.device, a.inode, a.kind as u8)
+                .cmp(&(b.device, b.inode, b.kind as u8))
+                .then_with(|| match sys::compare_files((pid, a.fd), (pid, b.fd)) {
+                    Ok(order) if compares => order,
+                    _ => a.fd.cmp(&b.fd),
+                })
+        };
+        self.all
+            .entries_mut()
+            .sort_unstable_by(|a, b| order(a, b).then(a.fd.cmp(&b.fd)));
+        let mut begun: Option<Group> = None;
+        for (number, descriptor) in self.all.entries().iter().enumerate() {
+            match &mut begun {
+                Some(group)
+                    if self
+                        .all
+                        .entries()
+                        .get(group.first)
+                        .is_some_and(|first| order(first, descriptor) == Ordering::Equal) =>
+                {
+                    group.count += 1;
+                }
+                _ => {
+                    if let Some(done) = begun.take() {
+                        self.groups.push(done)?;
+                    }
+                    begun = Some(Group {
+                        kind: descriptor.kind,
+                        device: descriptor.device,
+                        inode: descriptor.inode,
+                        flags: sys::status_flags(descriptor.fd)?,
+                        fd: descriptor.fd,
+                        fate: Fate::Shared,
+                        is_waited_for: false,
+                        first: number,
+                        count: 1,
+                    });
+                }
+            }
+        }
+        if let Some(done) = begun {
+            self.groups.push(done)?;
+        }
+        for (number, group) in self.groups.entries().iter().enumerate() {
+            for descriptor in members(self.all.entries(), group) {
+                self.numbers.push((descriptor.fd, number))?;
+            }
+        }
+        self.numbers.entries_mut().sort_unstable_by_key(|of| of.0);
+        Ok(())
+    }
+
+    /// The open file descriptions; those of one file are next to each other.
+    pub(super) fn groups(&self) -> &[Group] {
+        self.groups.entries()
+    }
+
+    /// The groups of a kind, with their numbers.
+    pub(super) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (usize, &Group)> {
+        self.groups()
+            .iter()
+            .enumerate()
+            .filter(move |(_, group)| group.kind == kind)
+    }
+
+    /// The number of the group that a descriptor is in.
+    pub(super) fn group_of(&self, fd: i32) -> Option<usize> {
+        let numbers = self.numbers.entries();
+        let at = numbers.binary_search_by_key(&fd, |of| of.0).ok()?;
+        numbers.get(at).map(|of| of.1)
+    }
+
+    /// The copy will let go of this group.
+    pub(super) fn will_be_rebuilt(&mut self, number: usize) {
+        if let Some(group) = self.groups.entries_mut().get_mut(number) {
+            group.fate = Fate::Rebuilt;
+        }
+    }
+
+    /// Somebody else waits for the end of this group, which the copy can't make anew.
+    pub(super) fn will_be_waited_for(&mut self, number: usize) {
+        if let Some(group) = self.groups.entries_mut().get_mut(number) {
+            group.is_waited_for = true;
+        }
+    }
+
+    /// Puts a placeholder in the stead of every descriptor that will be rebuilt: the live
+    /// process alone has those then, and their numbers stay taken.
+    ///
+    /// # Errors
+    /// EMFILE and kin.
+    pub(super) fn let_go(&self) -> Result<(), Errno> {
+        if self
+            .groups()
+            .iter()
+            .all(|group| group.fate != Fate::Rebuilt)
+        {
+            return Ok(());
+        }
+        let placeholder = sys::open(c"/", libc::O_PATH)?;
+        let rebuilt = self.groups().iter();
+        let placed = rebuilt
+            .filter(|group| group.fate == Fate::Rebuilt)
+            .try_for_each(|group| self.place(placeholder, group));
+        sys::close(placeholder);
+        placed
+    }
+
+    fn place(&self, placeholder: i32, group: &Group) -> Result<(), Errno> {
+        members(self.all.entries(), group)
+            .iter()
+            .try_for_each(|of| sys::duplicate_to(placeholder, of.fd, of.close_on_exec))
+    }
+
+    /// Lets go of one group for good.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn lose(&mut self, number: usize) -> Result<(), Errno> {
+        let Some(group) = self.groups.entries_mut().get_mut(number) else {
+            return Ok(());
+        };
+        group.fate = Fate::Lost;
+        let group = *group;
+        let placeholder = sys::open(c"/", libc::O_PATH)?;
+        let placed = self.place(placeholder, &group);
+        sys::close(placeholder);
+        placed
+    }
+
+    /// The numbers of a group's descriptors.
+    pub(super) fn members(&self, group: &Group) -> impl Iterator<Item = i32> {
+        members(self.all.entries(), group).iter().map(|of| of.fd)
+    }
+
+    /// Makes every descriptor of a group one of `fd`, with the group's flags, and closes
+    /// `fd` itself.
+    ///
+    /// # Errors
+    /// EBADF where the limit is lower now.
+    pub(super) fn install(&self, group: &Group, fd: i32) -> Result<(), Errno> {
+        let mut outcome = set_status_flags(fd, group.flags);
+        for descriptor in members(self.all.entries(), group) {
+            let done = sys::duplicate_to(fd, descriptor.fd, descriptor.close_on_exec);
+            outcome = outcome.and(done);
+        }
+        sys::close(fd);
+        outcome
+    }
+
+    pub(super) fn release(self) {
+        self.all.release();
+        self.groups.release();
+        self.numbers.release();
+    }
+}
+
+fn members<'a>(all: &'a [Descriptor], group: &Group) -> &'a [Descriptor] {
+    all.get(group.first..group.first + group.count)
+        .unwrap_or(&[])
+}
+
+/// fcntl(F_SETFL), if there is something to change.
+pub(super) fn set_status_flags(fd: i32, flags: i32) -> Result<(), Errno> {
+    /// What can be changed; the rest is left alone by the kernel, or refused.
+    const CHANGEABLE: i32 =
+        libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME | libc::O_NONBLOCK;
+    let now = sys::status_flags(fd)?;
+    if (now ^ flags) & CHANGEABLE == 0 || flags & libc::O_PATH != 0 {
+        return Ok(());
+    }
+    let flags = usize::try_from(flags & CHANGEABLE).unwrap_or(0);
+    sys::fcntl(fd, libc::F_SETFL, flags).map(drop)
+}
+
+fn look(directory: i32, fd: i32) -> Result<Descriptor, Errno> {
+    // The beginning tells the kind.
+    let mut buffer = [0; 64];
+    let path = procfs::numbered(fd, b"\0");
+    let end = path.iter().position(|&byte| byte == 0).unwrap_or(0);
+    let target = sys::read_link_at(directory, path.get(..=end).unwrap_or(&[]), &mut buffer)?;
+    let stat = sys::fstat(fd)?;
+    Ok(Descriptor {
+        fd,
+        close_on_exec: sys::fcntl(fd, libc::F_GETFD, 0)? & libc::FD_CLOEXEC != 0,
+        kind: Kind::of(target, stat.mode),
+        device: stat.device,
+        inode: stat.inode,
+    })
+}
+
+/// Reads a descriptor's entry in `fdinfo`, as much as fits.
+pub(super) fn information(fd: i32, buffer: &mut [u8]) -> Result<&[u8], Errno> {
+    with_information_path(fd, |path| procfs::read(path, buffer)).ok_or(Errno(libc::EPROTO))
+}
+
+/// Calls `with` with the path of a descriptor's entry in `fdinfo`.
+pub(super) fn with_information_path<T>(fd: i32, with: impl FnOnce(&core::ffi::CStr) -> T) -> T {
+    with_path(b"/proc/thread-self/fdinfo/", fd, with)
+}
+
+/// Calls `with` with the path of a descriptor in `/proc`, by which its file can be opened
+/// again.
+pub(super) fn with_descriptor_path<T>(fd: i32, with: impl FnOnce(&core::ffi::CStr) -> T) -> T {
+    with_path(b"/proc/thread-self/fd/", fd, with)
+}
+
+fn with_path<T>(directory: &[u8], fd: i32, with: impl FnOnce(&core::ffi::CStr) -> T) -> T {
+    let mut path = [0; 64];
+    let name = procfs::numbered(fd, b"\0");
+    for (place, &byte) in path.iter_mut().zip(directory.iter().chain(&name)) {
+        *place = byte;
+    }
+    with(core::ffi::CStr::from_bytes_until_nul(&path).unwrap_or(c""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn duplicates_are_one_group_and_others_are_not() {
+        let file = std::fs::File::open("/proc/self/exe").expect("the test itself");
+        let same = file.try_clone().expect("a descriptor");
+        let other = std::fs::File::open("/proc/self/exe").expect("the test itself");
+        let found = Descriptors::of(&[&file, &same, &other].map(AsRawFd::as_raw_fd));
+        let group = |file: &std::fs::File| found.group_of(file.as_raw_fd()).expect("it is open");
+        assert_eq!(group(&file), group(&same));
+        assert_ne!(group(&file), group(&other));
+        assert_eq!(found.groups()[group(&same)].count, 2);
+        assert_eq!(found.groups()[group(&same)].kind, Kind::File);
+        found.release();
+    }
+
+    #[test]
+    fn what_is_let_go_is_installed_again() {
+        let (end, mut other) = std::io::pipe().expect("a pipe");
+        let mut found = Descriptors::of(&[end.as_raw_fd()]);
+        let number = found.group_of(end.as_raw_fd()).expect("it is open");
+        let kept = end.try_clone().expect("a descriptor");
+        found.will_be_rebuilt(number);
+        found.let_go().expect("it is placed");
+        assert!(
+            sys::fstat(end.as_raw_fd()).expect("a placeholder").mode & libc::S_IFMT
+                == libc::S_IFDIR
+        );
+        let again = sys::duplicate_above(kept.as_raw_fd(), 100).expect("a descriptor");
+        found
+            .install(&found.groups()[number], again)
+            .expect("it is installed");
+        std::io::Write::write_all(&mut other, b"x").expect("it is read");
+        let mut byte = [0];
+        std::io::Read::read_exact(&mut &end, &mut byte).expect("it was written");
+        found.release();
+    }
+}

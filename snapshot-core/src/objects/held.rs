@@ -1,0 +1,89 @@
+//! What snapshots hold open that others wait for the end of: connections, and pipes whose
+//! other end another process has. As long as a frozen copy has such a thing too, its end
+//! does not come when the program closes it; so the agent looks here whenever the program
+//! closes a descriptor, and has the copies let go.
+//!
+//! A bit a descriptor, in memory that all copies share. A bit too many costs a look.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "shares bits with all copies")]
+
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+use super::shared_memory::keep_out;
+use crate::procfs;
+use crate::sys;
+
+/// Descriptors above are not looked after.
+const MOST: usize = 1 << 16;
+const WORDS: usize = MOST / 64;
+
+static BITS: AtomicPtr<[AtomicU64; WORDS]> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Begins to keep account. Without memory for it nothing is looked after.
+pub fn begin() {
+    if let Some(memory) = sys::map_memory(size_of::<[AtomicU64; WORDS]>(), true) {
+        keep_out(memory.as_ptr().addr());
+        BITS.store(memory.as_ptr().cast(), Ordering::Release);
+    }
+}
+
+fn word_of(fd: i32) -> Option<(&'static AtomicU64, u64)> {
+    // SAFETY: null, or a mapping that is never unmapped, which the kernel has zeroed.
+    let words = unsafe { BITS.load(Ordering::Acquire).as_ref() }?;
+    let fd = usize::try_from(fd).ok()?;
+    Some((words.get(fd / 64)?, 1 << (fd % 64)))
+}
+
+/// A snapshot holds what this descriptor is open for.
+pub(super) fn mark(fd: i32) {
+    if let Some((word, bit)) = word_of(fd) {
+        word.fetch_or(bit, Ordering::Relaxed);
+    }
+}
+
+/// Whether one may hold it.
+pub fn is_marked(fd: i32) -> bool {
+    word_of(fd).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
+}
+
+/// What the program is about to close for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed {
+    /// The inode of its pipe or socket.
+    pub inode: u64,
+    /// Whether it can be written to: a pipe's two ends have one inode.
+    pub writes: bool,
+}
+
+impl Closed {
+    fn of(fd: i32) -> Option<Self> {
+        let stat = sys::fstat(fd).ok()?;
+        let flags = sys::status_flags(fd).ok()?;
+        matches!(stat.mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFSOCK).then_some(Self {
+            inode: stat.inode,
+            writes: flags & libc::O_ACCMODE != libc::O_RDONLY,
+        })
+    }
+}
+
+/// The program is about to close a descriptor that was marked: what snapshots are to let
+/// go of, unless it has another one of the same. Clears the mark.
+pub fn closing(fd: i32) -> Option<Closed> {
+    let (word, bit) = word_of(fd)?;
+    word.fetch_and(!bit, Ordering::Relaxed);
+    let closed = Closed::of(fd)?;
+    let mut other = None;
+    let _ = procfs::for_each_number(c"/proc/thread-self/fd", |candidate| {
+        if candidate != fd && Closed::of(candidate) == Some(closed) {
+            other = Some(candidate);
+        }
+    });
+    match other {
+        Some(other) => {
+            mark(other);
+            None
+        }
+        None => Some(closed),
+    }
+}

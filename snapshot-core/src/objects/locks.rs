@@ -1,0 +1,152 @@
+//! Locks on files: those of an open file description (`flock`, `F_OFD_SETLK`), which live
+//! and frozen side share, and those of the process (`F_SETLK`), which a copy has none of.
+//!
+//! They are put back last, since to close any descriptor of a file drops the process's
+//! locks on it. Where another process has taken one meanwhile, it is lost, and counted.
+//!
+//! Context: AS-SAFE.
+
+use core::ffi::CStr;
+
+use super::descriptors::{Descriptors, with_information_path};
+use super::kinds::{Kind, Why};
+use super::{Object, Recording};
+use crate::proc_text::{self, Lock, LockKind};
+use crate::procfs;
+use crate::records::Records;
+use crate::sys::{self, Errno};
+
+const F_OFD_SETLK: i32 = 37;
+
+/// The program's locks, with the group that they are known by.
+pub(super) struct Locks {
+    /// Every group that can have locks.
+    groups: Records<usize>,
+    locks: Records<(usize, Lock)>,
+}
+
+impl Object for Locks {
+    fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
+        let mut found = Self {
+            groups: Records::new(usize::MAX >> 8),
+            locks: Records::new(usize::MAX >> 8),
+        };
+        let mut hidden = false;
+        for (number, group) in recording.open.groups().iter().enumerate() {
+            if !matches!(group.kind, Kind::File | Kind::Directory | Kind::Memfd)
+                || group.flags & libc::O_PATH != 0
+            {
+                continue;
+            }
+            found.groups.push(number)?;
+            // The process's own are the original's; each is shown with the descriptor that
+            // it was taken by, alone.
+            let read = with_path_in(recording.original, group.fd, |path| {
+                found.read(path, number)
+            });
+            match read {
+                Err(Errno(libc::EACCES | libc::EPERM | libc::ENOENT)) => {
+                    hidden = true;
+                    with_information_path(group.fd, |path| found.read(path, number))?;
+                }
+                read => read?,
+            }
+        }
+        if hidden {
+            recording.name(Kind::Lock, Why::Hidden, -1, 0);
+        }
+        Ok(found)
+    }
+
+    fn restore(&self, open: &Descriptors) -> u32 {
+        let mut failed = 0;
+        for &number in self.groups.entries() {
+            if let Some(group) = open.groups().get(number) {
+                failed += self.restore_group(number, group.fd);
+            }
+        }
+        failed
+    }
+
+    fn release(self) {
+        self.groups.release();
+        self.locks.release();
+    }
+}
+
+impl Locks {
+    fn read(&mut self, path: &CStr, group: usize) -> Result<(), Errno> {
+        let mut outcome = Ok(());
+        procfs::for_each_line(path, |line| {
+            if let Some(lock) = proc_text::lock(line)
+                && outcome.is_ok()
+            {
+                outcome = self.locks.push((group, lock));
+            }
+        })?;
+        outcome
+    }
+
+    fn of(&self, group: usize) -> impl Iterator<Item = &Lock> {
+        self.locks
+            .entries()
+            .iter()
+            .filter(move |(of, _)| *of == group)
+            .map(|(_, lock)| lock)
+    }
+
+    fn restore_group(&self, group: usize, fd: i32) -> u32 {
+        let mut now_flock = false;
+        let mut now_description = false;
+        let read = with_information_path(fd, |path| {
+            procfs::for_each_line(path, |line| {
+                match proc_text::lock(line).map(|lock| lock.kind) {
+                    Some(LockKind::Flock) => now_flock = true,
+                    Some(LockKind::Description) => now_description = true,
+                    _ => {}
+                }
+            })
+        });
+        let mut failed = u32::from(read.is_err());
+        // What the branch holds goes, so that what was held can come.
+        if now_flock && !self.of(group).any(|lock| lock.kind == LockKind::Flock) {
+            failed += u32::from(sys::flock(fd, libc::LOCK_UN).is_err());
+        }
+        if now_description {
+            let unlocked = sys::lock_range(fd, F_OFD_SETLK, libc::F_UNLCK, 0, 0);
+            failed += u32::from(unlocked.is_err());
+        }
+        for lock in self.of(group) {
+            failed += u32::from(take(fd, lock).is_err());
+        }
+        failed
+    }
+}
+
+fn take(fd: i32, lock: &Lock) -> Result<(), Errno> {
+    let kind = if lock.is_exclusive {
+        libc::F_WRLCK
+    } else {
+        libc::F_RDLCK
+    };
+    match lock.kind {
+        LockKind::Flock if lock.is_exclusive => sys::flock(fd, libc::LOCK_EX | libc::LOCK_NB),
+        LockKind::Flock => sys::flock(fd, libc::LOCK_SH | libc::LOCK_NB),
+        LockKind::Description => sys::lock_range(fd, F_OFD_SETLK, kind, lock.start, lock.length),
+        LockKind::Process => sys::lock_range(fd, libc::F_SETLK, kind, lock.start, lock.length),
+    }
+}
+
+/// Calls `with` with the path of another process's entry in `fdinfo`.
+fn with_path_in<T>(pid: i32, fd: i32, with: impl FnOnce(&CStr) -> T) -> T {
+    let mut path = [0; 64];
+    let name = b"/fdinfo/";
+    let number = procfs::numbered(fd, b"\0");
+    let process = procfs::numbered(pid, name);
+    let process = process.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let text = b"/proc/".iter().chain(process).chain(&number);
+    for (place, &byte) in path.iter_mut().zip(text) {
+        *place = byte;
+    }
+    with(CStr::from_bytes_until_nul(&path).unwrap_or(c""))
+}

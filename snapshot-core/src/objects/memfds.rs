@@ -1,0 +1,313 @@
+//! Memory files (`memfd`): contents, length and seals, and where the program is in them.
+//!
+//! They are put back in place, so that every mapping sees it. A seal can't be broken: where
+//! the branch has set one, there is a new file of the same contents, and what was mapped of
+//! the old one is mapped of the new one.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "maps a file where its double was mapped")]
+
+use core::ffi::CStr;
+
+use super::descriptors::{Descriptors, Group, with_descriptor_path};
+use super::kinds::{Kind, Why};
+use super::memory::{PAGE, Pages};
+use super::{Object, Recording};
+use crate::proc_text::{self, FileMapping};
+use crate::procfs;
+use crate::records::Records;
+use crate::sys::{self, Errno};
+
+const F_ADD_SEALS: i32 = 1033;
+const F_GET_SEALS: i32 = 1034;
+
+/// More is not copied: a take is to be short.
+const MOST_BYTES: u64 = 512 << 20;
+
+#[derive(Clone, Copy)]
+struct File {
+    /// Its first group; the others of the same inode follow.
+    first: usize,
+    count: usize,
+    bytes: u64,
+    seals: i32,
+    pages: Pages,
+}
+
+/// The program's memory files.
+pub(super) struct MemoryFiles {
+    files: Records<File>,
+    offsets: Records<(usize, i64)>,
+}
+
+impl Object for MemoryFiles {
+    fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
+        let mut found = Self {
+            files: Records::new(usize::MAX >> 8),
+            offsets: Records::new(usize::MAX >> 8),
+        };
+        let mut before = None;
+        let mut left = MOST_BYTES;
+        for number in 0..recording.open.groups().len() {
+            let Some(&group) = recording.open.groups().get(number) else {
+                break;
+            };
+            if group.kind != Kind::Memfd || group.flags & libc::O_PATH != 0 {
+                continue;
+            }
+            if let Ok(at) = sys::lseek(group.fd, 0, libc::SEEK_CUR) {
+                found.offsets.push((number, at))?;
+            }
+            let file = (group.device, group.inode);
+            if before.replace(file) == Some(file) {
+                continue;
+            }
+            let of_file = recording.open.groups().get(number..).unwrap_or(&[]);
+            let count = of_file
+                .iter()
+                .take_while(|other| (other.device, other.inode) == file)
+                .count();
+            let bytes = sys::fstat(group.fd)?.bytes;
+            let why = if (number..number + count).any(|at| recording.holders.has(at)) {
+                Some(Why::Elsewhere)
+            } else if bytes > left {
+                Some(Why::Large)
+            } else {
+                None
+            };
+            if let Some(why) = why {
+                recording.name(Kind::Memfd, why, group.fd, bytes);
+                continue;
+            }
+            left -= bytes;
+            found.files.push(File {
+                first: number,
+                count,
+                bytes,
+                seals: sys::fcntl(group.fd, F_GET_SEALS, 0)?,
+                pages: read(&group, bytes)?,
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn restore(&self, open: &Descriptors) -> u32 {
+        let mut failed = 0;
+        for file in self.files.entries() {
+            failed += u32::from(file.restore(open).is_err());
+        }
+        for &(number, at) in self.offsets.entries() {
+            if let Some(group) = open.groups().get(number) {
+                failed += u32::from(sys::lseek(group.fd, at, libc::SEEK_SET).is_err());
+            }
+        }
+        failed
+    }
+
+    fn release(self) {
+        for file in self.files.entries() {
+            file.pages.release();
+        }
+        self.files.release();
+        self.offsets.release();
+    }
+}
+
+fn read(group: &Group, bytes: u64) -> Result<Pages, Errno> {
+    let fd = with_descriptor_path(group.fd, |path| sys::open(path, libc::O_RDONLY))?;
+    let pages = Pages::record(
+        usize::try_from(bytes).unwrap_or(0),
+        |marks| {
+            mark_data(fd, marks);
+            Ok(())
+        },
+        |number, page| {
+            // What is behind the end stays 0.
+            sys::read_at(fd, page, (number * PAGE) as u64).is_ok()
+        },
+    );
+    sys::close(fd);
+    pages
+}
+
+/// Marks the pages that have ever been written.
+fn mark_data(fd: i32, marks: &mut [u8]) {
+    let mut at = 0;
+    while let Ok(data) = sys::lseek(fd, at, libc::SEEK_DATA) {
+        let hole = sys::lseek(fd, data, libc::SEEK_HOLE).unwrap_or(i64::MAX);
+        let page = |offset: i64| usize::try_from(offset).unwrap_or(usize::MAX) / PAGE;
+        let end = page(hole.saturating_add(PAGE as i64 - 1)).min(marks.len());
+        if let Some(range) = marks.get_mut(page(data)..end) {
+            range.fill(1);
+        }
+        if hole <= at {
+            break;
+        }
+        at = hole;
+    }
+}
+
+impl File {
+    fn restore(&self, open: &Descriptors) -> Result<(), Errno> {
+        let groups = open.groups().get(self.first..self.first + self.count);
+        let groups = groups.unwrap_or(&[]);
+        let Some(any) = groups.first() else {
+            return Ok(());
+        };
+        if sys::fcntl(any.fd, F_GET_SEALS, 0)? != self.seals {
+            return self.make_anew(open, groups, any);
+        }
+        let is_sealed = self.seals & (libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) != 0;
+        if is_sealed && self.seals & libc::F_SEAL_WRITE != 0 {
+            // Nobody could write.
+            return Ok(());
+        }
+        let fd = with_descriptor_path(any.fd, |path| sys::open(path, libc::O_RDWR))?;
+        let filled = self.fill(fd);
+        sys::close(fd);
+        filled
+    }
+
+    /// Gives a file this one's length and contents.
+    fn fill(&self, fd: i32) -> Result<(), Errno> {
+        if sys::fstat(fd)?.bytes != self.bytes {
+            sys::set_length(fd, self.bytes)?;
+        }
+        let mut outcome = Ok(());
+        let mut now = [0; PAGE];
+        self.pages.for_each(|number, page| {
+            let at = number * PAGE;
+            let length = usize::try_from(self.bytes).unwrap_or(at).saturating_sub(at);
+            let length = length.min(PAGE);
+            let wanted = page.unwrap_or(&EMPTY).get(..length).unwrap_or(&[]);
+            let has = now.get_mut(..length).unwrap_or_default();
+            if outcome.is_err() || (sys::read_at(fd, has, at as u64) == Ok(length) && has == wanted)
+            {
+                return;
+            }
+            outcome = sys::write_at(fd, wanted, at as u64).map(drop);
+        });
+        outcome
+    }
+
+    fn make_anew(&self, open: &Descriptors, groups: &[Group], any: &Group) -> Result<(), Errno> {
+        let mut name = [0; 256];
+        let made = sys::memfd(name_of(any.fd, &mut name))?;
+        let done = self
+            .fill(made)
+            .and_then(|()| map_instead(any, made))
+            .and_then(|()| sys::fcntl(made, F_ADD_SEALS, usize::try_from(self.seals).unwrap_or(0)))
+            .and_then(|_| {
+                for group in groups {
+                    // Its own is the one that the call has made; what is opened again says
+                    // so in its flags.
+                    let fd = if group.was_opened() && group.fd != any.fd {
+                        let flags = group.flags & (libc::O_ACCMODE | libc::O_APPEND);
+                        with_descriptor_path(made, |path| sys::open(path, flags))?
+                    } else {
+                        sys::duplicate_above(made, 0)?
+                    };
+                    open.install(group, fd)?;
+                }
+                Ok(())
+            });
+        sys::close(made);
+        done
+    }
+}
+
+static EMPTY: [u8; PAGE] = [0; PAGE];
+
+/// The name that a memory file was made with.
+fn name_of(fd: i32, buffer: &mut [u8; 256]) -> &CStr {
+    let mut link = [0; 300];
+    let target = with_descriptor_path(fd, |path| {
+        sys::read_link_at(libc::AT_FDCWD, path.to_bytes_with_nul(), &mut link).ok()
+    });
+    let name = target
+        .and_then(|target| target.strip_prefix(b"/memfd:"))
+        .and_then(|name| name.strip_suffix(b" (deleted)"))
+        .unwrap_or(&[]);
+    for (place, &byte) in buffer.iter_mut().take(249).zip(name) {
+        *place = byte;
+    }
+    CStr::from_bytes_until_nul(buffer).unwrap_or(c"")
+}
+
+/// Maps the new file wherever the old one is mapped.
+fn map_instead(old: &Group, new: i32) -> Result<(), Errno> {
+    let mut outcome = Ok(());
+    procfs::for_each_line(c"/proc/thread-self/maps", |line| {
+        if let Some(mapping) = proc_text::file_mapping(line)
+            && mapping.inode == old.inode
+            && mapping.path.starts_with(b"/memfd:")
+            && outcome.is_ok()
+        {
+            outcome = map_one_instead(&mapping, new);
+        }
+    })?;
+    outcome
+}
+
+fn map_one_instead(mapping: &FileMapping<'_>, new: i32) -> Result<(), Errno> {
+    let start = mapping.range.start;
+    let length = mapping.range.end - start;
+    // What a private mapping has written is its own, and in no file.
+    let own = match mapping.is_shared {
+        true => None,
+        false => Some(Pages::record(
+            length,
+            |marks| mark_own(start, marks),
+            |number, page| sys::read_own_memory(start + number * PAGE, page).is_ok(),
+        )?),
+    };
+    // SAFETY: the old file's contents are the new one's as well, and what is not in it is
+    // written below.
+    let mut outcome = unsafe {
+        sys::map_over(
+            (start, length),
+            mapping.protection,
+            mapping.is_shared,
+            new,
+            mapping.offset,
+        )
+    };
+    if let Some(own) = own {
+        let is_open = mapping.protection & libc::PROT_WRITE != 0;
+        if outcome.is_ok() && !is_open {
+            outcome = sys::protect(start, length, libc::PROT_READ | libc::PROT_WRITE);
+        }
+        own.for_each(|number, page| {
+            if let Some(page) = page
+                && outcome.is_ok()
+            {
+                // SAFETY: the mapping was made just now, to have this in it.
+                outcome = unsafe { sys::write_own_memory(start + number * PAGE, page) }.map(drop);
+            }
+        });
+        if outcome.is_ok() && !is_open {
+            outcome = sys::protect(start, length, mapping.protection);
+        }
+        own.release();
+    }
+    outcome
+}
+
+/// Marks the pages of a private mapping that are its own by now.
+fn mark_own(start: usize, marks: &mut [u8]) -> Result<(), Errno> {
+    const ENTRY: usize = 8;
+    const PRESENT: u64 = 1 << 63;
+    const SWAPPED: u64 = 1 << 62;
+    const OF_A_FILE: u64 = 1 << 61;
+    let fd = sys::open(c"/proc/thread-self/pagemap", libc::O_RDONLY)?;
+    let mut outcome = Ok(());
+    for (number, mark) in marks.iter_mut().enumerate() {
+        let mut entry = [0; ENTRY];
+        let at = (start / PAGE + number) * ENTRY;
+        outcome = outcome.and(sys::read_at(fd, &mut entry, at as u64).map(drop));
+        let entry = u64::from_ne_bytes(entry);
+        *mark = u8::from(entry & SWAPPED != 0 || (entry & PRESENT != 0 && entry & OF_A_FILE == 0));
+    }
+    sys::close(fd);
+    outcome
+}

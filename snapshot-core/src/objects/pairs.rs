@@ -1,0 +1,478 @@
+//! Pairs of connected local sockets that are both the program's: the copy makes a pair of
+//! its own, with the same bytes and descriptors on their way in either direction.
+//!
+//! Which socket is whose peer the kernel tells by a socket of its own (`unix_diag`). One
+//! whose peer has been closed is a pair of which the other end is closed again.
+//!
+//! Descriptors in a stream may come with an earlier byte than they were sent with, never
+//! with a later one: the kernel does not tell where in what waits they are. Of messages of
+//! no bytes it shows another than the first only once: a later snapshot lacks it.
+//!
+//! Context: AS-SAFE.
+
+use super::contents::Contents;
+use super::descriptors::{Descriptors, Group, set_status_flags, with_descriptor_path};
+use super::kinds::Kind;
+use super::options::{Of, Options};
+use super::{Object, Recording};
+use crate::records::Records;
+use crate::sys::{self, Errno};
+
+/// What waits to be read from one end.
+#[derive(Clone, Copy)]
+struct End {
+    group: usize,
+    options: Of,
+    /// RCV 1, SEND 2.
+    shut_down: u8,
+    contents: Contents,
+    /// Which of the descriptors are on their way to it.
+    rights: (usize, usize),
+}
+
+#[derive(Clone, Copy)]
+struct Pair {
+    kind: i32,
+    ends: [Option<End>; 2],
+}
+
+/// A descriptor on its way: with which part of which queue, and what it is here.
+#[derive(Clone, Copy)]
+struct OnItsWay {
+    part: usize,
+    fd: i32,
+    /// Of a pipe the inode alone is kept, so that its end can come; it is opened with these.
+    flags: Option<i32>,
+}
+
+impl OnItsWay {
+    fn new(part: usize, fd: i32) -> Result<Self, Errno> {
+        let flags = sys::status_flags(fd)?;
+        let is_pipe = sys::fstat(fd)?.mode & libc::S_IFMT == libc::S_IFIFO;
+        if !is_pipe || flags & libc::O_PATH != 0 {
+            return Ok(Self {
+                part,
+                fd,
+                flags: None,
+            });
+        }
+        let inode = with_descriptor_path(fd, |path| sys::open(path, libc::O_PATH));
+        sys::close(fd);
+        Ok(Self {
+            part,
+            fd: inode?,
+            flags: Some(flags),
+        })
+    }
+
+    /// A descriptor to send.
+    fn open(&self) -> Result<i32, Errno> {
+        match self.flags {
+            None => sys::duplicate_above(self.fd, 0),
+            Some(flags) => {
+                let mode = (flags & libc::O_ACCMODE) | libc::O_NONBLOCK;
+                let fd = with_descriptor_path(self.fd, |path| sys::open(path, mode))?;
+                set_status_flags(fd, flags)?;
+                Ok(fd)
+            }
+        }
+    }
+}
+
+/// The program's own pairs.
+pub(super) struct Pairs {
+    pairs: Records<Pair>,
+    options: Options,
+    rights: Records<OnItsWay>,
+}
+
+/// What the kernel tells of a socket.
+#[derive(Clone, Copy)]
+struct Told {
+    /// 0 where it has been closed.
+    peer: u64,
+    shut_down: u8,
+}
+
+impl Object for Pairs {
+    fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
+        let mut found = Self {
+            pairs: Records::new(usize::MAX >> 8),
+            options: Options::new(),
+            rights: Records::new(usize::MAX >> 8),
+        };
+        let mut asking = None;
+        for number in 0..recording.open.groups().len() {
+            let Some(&group) = recording.open.groups().get(number) else {
+                break;
+            };
+            let Some(told) = ask_about(recording, number, &group, &mut asking) else {
+                continue;
+            };
+            let peer = recording.open.of_kind(Kind::Socket).find(|(_, peer)| {
+                told.peer != 0 && peer.inode == told.peer && peer.flags & libc::O_PATH == 0
+            });
+            let peer = peer.map(|(number, peer)| (number, *peer));
+            let other = match peer {
+                // Each pair once.
+                Some((other, _)) if other < number => continue,
+                Some((other, _)) if recording.holders.has(other) => continue,
+                Some((other, peer)) => match ask_about(recording, other, &peer, &mut asking) {
+                    Some(told) => Some((other, peer, told)),
+                    None => continue,
+                },
+                None if told.peer != 0 => continue,
+                None => None,
+            };
+            let kind = sys::socket_number(group.fd, libc::SO_TYPE)?;
+            let own_end = found.record_end(number, &group, kind, told)?;
+            let other_end = match other {
+                Some((other, peer, told)) => Some(found.record_end(other, &peer, kind, told)?),
+                None => None,
+            };
+            found.pairs.push(Pair {
+                kind,
+                ends: [Some(own_end), other_end],
+            })?;
+            recording.open.will_be_rebuilt(number);
+            if let Some((other, ..)) = other {
+                recording.open.will_be_rebuilt(other);
+            }
+        }
+        if let Some(asking) = asking {
+            sys::close(asking);
+        }
+        Ok(found)
+    }
+
+    fn restore(&self, open: &Descriptors) -> u32 {
+        self.pairs
+            .entries()
+            .iter()
+            .map(|pair| self.restore_pair(open, pair).unwrap_or(2))
+            .sum()
+    }
+
+    fn release(self) {
+        for pair in self.pairs.entries() {
+            for end in pair.ends.iter().flatten() {
+                end.contents.release();
+            }
+        }
+        for right in self.rights.entries() {
+            sys::close(right.fd);
+        }
+        self.pairs.release();
+        self.options.release();
+        self.rights.release();
+    }
+}
+
+/// What the kernel tells of a group, if it is an end of a pair that may be the program's.
+fn ask_about(
+    recording: &Recording<'_>,
+    number: usize,
+    group: &Group,
+    asking: &mut Option<i32>,
+) -> Option<Told> {
+    if group.kind != Kind::Socket
+        || group.flags & libc::O_PATH != 0
+        || !recording.open.are_told_apart
+        || recording.holders.has(number)
+        || sys::socket_number(group.fd, libc::SO_DOMAIN) != Ok(libc::AF_UNIX)
+        || sys::socket_number(group.fd, libc::SO_ACCEPTCONN) != Ok(0)
+    {
+        return None;
+    }
+    let mut peer = [0; 128];
+    sys::peer_address(group.fd, &mut peer).ok()?;
+    let socket = match *asking {
+        Some(socket) => socket,
+        None => *asking.insert(sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, 4).ok()?),
+    };
+    ask(socket, group.inode)
+}
+
+/// One question to `NETLINK_SOCK_DIAG`, and its answer.
+fn ask(socket: i32, inode: u64) -> Option<Told> {
+    const BY_FAMILY: u16 = 20;
+    const REQUEST: u16 = 1;
+    const SHOW_PEER: u32 = 4;
+    const QUESTION_BYTES: u8 = 40;
+    let mut question = [0_u8; QUESTION_BYTES as usize];
+    let inode = u32::try_from(inode).ok()?;
+    question[0..4].copy_from_slice(&u32::from(QUESTION_BYTES).to_ne_bytes());
+    question[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
+    question[6..8].copy_from_slice(&REQUEST.to_ne_bytes());
+    question[16] = 1; // AF_UNIX
+    question[20..24].copy_from_slice(&u32::MAX.to_ne_bytes()); // in any state
+    question[24..28].copy_from_slice(&inode.to_ne_bytes());
+    question[28..32].copy_from_slice(&SHOW_PEER.to_ne_bytes());
+    question[32..40].copy_from_slice(&[0xff; 8]); // no cookie
+    sys::send(socket, &question).ok()?;
+    let mut answer = [0_u8; 1024];
+    let length = sys::read(socket, &mut answer).ok()?;
+    let answer = answer.get(..length)?;
+    if answer.get(4..6)? != BY_FAMILY.to_ne_bytes() {
+        return None;
+    }
+    let mut told = Told {
+        peer: 0,
+        shut_down: 0,
+    };
+    // A header of 16 bytes, a message of 16, and attributes of a length and a type.
+    let mut rest = answer.get(32..)?;
+    while let Some((length, kind)) = rest.first_chunk::<4>().map(|header| {
+        let [a, b, c, d] = *header;
+        (
+            usize::from(u16::from_ne_bytes([a, b])),
+            u16::from_ne_bytes([c, d]),
+        )
+    }) {
+        let value = rest.get(4..length)?;
+        match kind {
+            2 => told.peer = u64::from(u32::from_ne_bytes(*value.first_chunk::<4>()?)),
+            6 => told.shut_down = *value.first()?,
+            _ => {}
+        }
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
+    }
+    Some(told)
+}
+
+impl Pairs {
+    fn record_end(
+        &mut self,
+        group: usize,
+        of: &Group,
+        kind: i32,
+        told: Told,
+    ) -> Result<End, Errno> {
+        let options = self.options.record(of.fd)?;
+        let first = self.rights.entries().len();
+        let before = sys::socket_number(of.fd, libc::SO_PEEK_OFF).unwrap_or(-1);
+        let contents = self.read(of.fd, kind, told);
+        set_peek_offset(of.fd, before)?;
+        Ok(End {
+            group,
+            options,
+            shut_down: told.shut_down,
+            contents: contents?,
+            rights: (first, self.rights.entries().len()),
+        })
+    }
+
+    /// What waits to be read, without taking it.
+    fn read(&mut self, fd: i32, kind: i32, told: Told) -> Result<Contents, Errno> {
+        /// More than a socket's buffer can be made to hold without privileges.
+        const ROOM: usize = 8 << 20;
+        const MOST_PARTS: usize = 1 << 16;
+        if sys::poll_now(fd) & libc::POLLIN == 0 {
+            return Ok(Contents::default());
+        }
+        let mut contents = Contents::with_room(ROOM)?;
+        // A message of no bytes is no end, but where nothing more will come.
+        let can_end = kind == libc::SOCK_STREAM || told.shut_down & 1 != 0;
+        set_peek_offset(fd, -1)?;
+        let begins_empty = !can_end && is_empty_at_first(fd);
+        let mut at = 0;
+        for part in 0..MOST_PARTS {
+            // One of no bytes is seen at no offset once it has been seen.
+            let offset = if part == 0 && begins_empty { -1 } else { at };
+            set_peek_offset(fd, offset)?;
+            let mut came = None;
+            let added = contents.add(|room| {
+                let (length, rights) = sys::peek(fd, room)?;
+                came = Some(rights);
+                Ok(length)
+            });
+            match added {
+                Ok(0) if can_end => return Ok(contents),
+                Ok(length) => at += i32::try_from(length).unwrap_or(i32::MAX),
+                Err(Errno(libc::EAGAIN)) => return Ok(contents),
+                Err(errno) => return Err(errno),
+            }
+            for &fd in came.iter().flat_map(sys::Rights::fds) {
+                self.rights.push(OnItsWay::new(part, fd)?)?;
+            }
+        }
+        Err(Errno(libc::ENOSPC))
+    }
+
+    fn restore_pair(&self, open: &Descriptors, pair: &Pair) -> Result<u32, Errno> {
+        let ends = sys::socket_pair(pair.kind)?;
+        let mut failed = 0;
+        for (number, end) in pair.ends.iter().enumerate() {
+            if let Some(end) = end {
+                failed += self.options.restore(end.options, ends[number]);
+                failed += u32::from(self.fill(end, ends[1 - number]).is_err());
+            }
+        }
+        // Not before everything is in.
+        for (number, end) in pair.ends.iter().enumerate() {
+            let how = match end.map_or(0, |end| end.shut_down) {
+                1 => Some(libc::SHUT_RD),
+                2 => Some(libc::SHUT_WR),
+                3 if pair.ends[1 - number].is_some() => Some(libc::SHUT_RDWR),
+                // By the end that is closed.
+                _ => None,
+            };
+            if let Some(how) = how {
+                failed += u32::from(sys::shut_down(ends[number], how).is_err());
+            }
+        }
+        for (number, end) in pair.ends.iter().enumerate() {
+            match end.as_ref().and_then(|end| open.groups().get(end.group)) {
+                Some(group) => failed += u32::from(open.install(group, ends[number]).is_err()),
+                None => sys::close(ends[number]),
+            }
+        }
+        Ok(failed)
+    }
+
+    /// Sends from the other end what had been sent.
+    fn fill(&self, end: &End, from: i32) -> Result<(), Errno> {
+        let rights = self.rights.entries().get(end.rights.0..end.rights.1);
+        let rights = rights.unwrap_or(&[]);
+        let mut part = 0;
+        let mut sent = Ok(());
+        end.contents.for_each(|bytes| {
+            let mut fds = [0; sys::MOST_RIGHTS];
+            let mut count = 0;
+            for right in rights.iter().filter(|right| right.part == part) {
+                match (right.open(), fds.get_mut(count)) {
+                    (Ok(fd), Some(place)) => {
+                        *place = fd;
+                        count += 1;
+                    }
+                    (Err(errno), _) => sent = Err(errno),
+                    _ => {}
+                }
+            }
+            part += 1;
+            if sent.is_ok() {
+                let mut rest = bytes;
+                let mut with = fds.get(..count).unwrap_or(&[]);
+                loop {
+                    match sys::send_with(from, rest, with) {
+                        Ok(length) => rest = rest.get(length..).unwrap_or(&[]),
+                        Err(errno) => sent = Err(errno),
+                    }
+                    with = &[];
+                    if rest.is_empty() || sent.is_err() {
+                        break;
+                    }
+                }
+            }
+            for &fd in fds.get(..count).unwrap_or(&[]) {
+                sys::close(fd);
+            }
+        });
+        sent
+    }
+}
+
+/// Whether the first message that waits has no bytes.
+fn is_empty_at_first(fd: i32) -> bool {
+    let Ok((_, rights)) = sys::peek(fd, &mut []) else {
+        // One that has more bytes than there is room for, or nothing.
+        return false;
+    };
+    for &fd in rights.fds() {
+        sys::close(fd);
+    }
+    true
+}
+
+fn set_peek_offset(fd: i32, offset: i32) -> Result<(), Errno> {
+    let value = offset.to_ne_bytes();
+    sys::set_socket_option(fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF, &value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::tests::round;
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::{UnixDatagram, UnixStream};
+
+    #[test]
+    fn both_queues_of_a_stream() {
+        let (mut a, mut b) = UnixStream::pair().expect("a pair");
+        a.write_all(b"to b").expect("there is room");
+        b.write_all(b"to a").expect("there is room");
+        let mut buffer = [0; 4];
+        let named = round::<Pairs>(&[a.as_raw_fd(), b.as_raw_fd()], || {
+            b.read_exact(&mut buffer).expect("it was sent");
+            a.write_all(b"more").expect("there is room");
+            b.shutdown(std::net::Shutdown::Both)
+                .expect("it is connected");
+        });
+        assert!(named.iter().all(|remains| remains.fd != a.as_raw_fd()));
+        b.read_exact(&mut buffer).expect("it is there again");
+        assert_eq!(&buffer, b"to b");
+        a.read_exact(&mut buffer).expect("it is there again");
+        assert_eq!(&buffer, b"to a");
+        b.set_nonblocking(true).expect("a socket");
+        b.read(&mut buffer).expect_err("nothing more was sent");
+    }
+
+    #[test]
+    fn datagrams_stay_apart_and_descriptors_come_along() {
+        let (a, b) = UnixDatagram::pair().expect("a pair");
+        let (from, mut to) = std::io::pipe().expect("a pipe");
+        a.send(b"one").expect("there is room");
+        sys::send_with(a.as_raw_fd(), b"with", &[from.as_raw_fd()]).expect("there is room");
+        a.send(b"").expect("there is room");
+        let mut buffer = [0; 9];
+        round::<Pairs>(&[a.as_raw_fd(), b.as_raw_fd()], || {
+            for _ in 0..3 {
+                b.recv(&mut buffer).expect("it was sent");
+            }
+        });
+        assert_eq!(b.recv(&mut buffer).expect("it is there again"), 3);
+        let (length, rights) = sys::peek(b.as_raw_fd(), &mut buffer).expect("it is there again");
+        assert_eq!((length, rights.fds().len()), (4, 1));
+        to.write_all(b"x").expect("there is room");
+        assert_eq!(sys::waiting_bytes(rights.fds()[0]), Ok(1));
+        sys::close(rights.fds()[0]);
+        assert_eq!(b.recv(&mut buffer).expect("it is there again"), 4);
+        assert_eq!(b.recv(&mut buffer).expect("it is there again"), 0);
+    }
+
+    #[test]
+    fn descriptors_in_a_stream_come_along() {
+        let (mut a, mut b) = UnixStream::pair().expect("a pair");
+        let (from, _to) = std::io::pipe().expect("a pipe");
+        a.write_all(b"hello").expect("there is room");
+        sys::send_with(a.as_raw_fd(), b"F", &[from.as_raw_fd()]).expect("there is room");
+        a.write_all(b"tail").expect("there is room");
+        let mut buffer = [0; 20];
+        round::<Pairs>(&[a.as_raw_fd(), b.as_raw_fd()], || {
+            let length = b.read(&mut buffer).expect("it was sent");
+            assert!(length > 0);
+        });
+        let (length, rights) = sys::peek(b.as_raw_fd(), &mut buffer).expect("it is there again");
+        assert!(length >= 6);
+        assert_eq!(rights.fds().len(), 1);
+        sys::close(rights.fds()[0]);
+        b.read_exact(&mut buffer[..10]).expect("it is there again");
+        assert_eq!(&buffer[..10], b"helloFtail");
+    }
+
+    #[test]
+    fn what_is_left_of_a_pair() {
+        let (a, mut b) = UnixStream::pair().expect("a pair");
+        (&a).write_all(b"last").expect("there is room");
+        drop(a);
+        let mut text = Vec::new();
+        round::<Pairs>(&[b.as_raw_fd()], || {
+            b.read_to_end(&mut text).expect("it was sent");
+        });
+        text.clear();
+        b.read_to_end(&mut text)
+            .expect("it is there again, and its end");
+        assert_eq!(text, b"last");
+    }
+}

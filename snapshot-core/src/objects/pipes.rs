@@ -1,0 +1,283 @@
+//! Pipes whose ends are all the program's: the copy makes one of its own, of the same size
+//! and with the same bytes in it, packet for packet where it is in packets.
+//!
+//! A pipe that another process has an end of stays shared. One with a name is opened again
+//! by the inode, which the copy keeps without being a reader or a writer.
+//!
+//! Context: AS-SAFE.
+
+use super::contents::Contents;
+use super::descriptors::{Descriptors, with_descriptor_path};
+use super::kinds::{Kind, Why};
+use super::{Object, Recording};
+use crate::records::Records;
+use crate::sys::{self, Errno};
+
+#[derive(Clone, Copy)]
+struct Pipe {
+    /// Its first group; the others of the same inode follow.
+    first: usize,
+    count: usize,
+    capacity: usize,
+    has_packets: bool,
+    /// A descriptor of the inode alone, for one that has a name.
+    inode_fd: Option<i32>,
+    contents: Contents,
+}
+
+/// The program's own pipes.
+pub(super) struct Pipes(Records<Pipe>);
+
+impl Object for Pipes {
+    fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
+        let mut pipes = Records::new(usize::MAX >> 8);
+        let mut teed = None;
+        let mut first = 0;
+        while let Some(&group) = recording.open.groups().get(first) {
+            let of_pipe = recording.open.groups().get(first..).unwrap_or(&[]);
+            let count = of_pipe
+                .iter()
+                .take_while(|other| {
+                    (other.device, other.inode, other.kind)
+                        == (group.device, group.inode, group.kind)
+                })
+                .count();
+            if matches!(group.kind, Kind::Pipe | Kind::Fifo) && group.flags & libc::O_PATH == 0 {
+                if is_own(recording, first, count) {
+                    let pipe = Pipe::record(recording, first, count, &mut teed)?;
+                    pipes.push(pipe)?;
+                    for number in first..first + count {
+                        recording.open.will_be_rebuilt(number);
+                    }
+                } else {
+                    for number in first..first + count {
+                        recording.open.will_be_waited_for(number);
+                    }
+                    if group.fd > 2 {
+                        recording.name(group.kind, Why::OtherEnd, group.fd, 0);
+                    }
+                }
+            }
+            first += count;
+        }
+        if let Some([from, to]) = teed {
+            sys::close(from);
+            sys::close(to);
+        }
+        Ok(Self(pipes))
+    }
+
+    fn restore(&self, open: &Descriptors) -> u32 {
+        self.0.entries().iter().map(|pipe| pipe.restore(open)).sum()
+    }
+
+    fn release(self) {
+        for pipe in self.0.entries() {
+            pipe.contents.release();
+            if let Some(fd) = pipe.inode_fd {
+                sys::close(fd);
+            }
+        }
+        self.0.release();
+    }
+}
+
+/// Whether nobody else can read or write: no other process has it, and every end that is
+/// not the program's is closed.
+fn is_own(recording: &Recording<'_>, first: usize, count: usize) -> bool {
+    let groups = recording.open.groups();
+    let groups = groups.get(first..first + count).unwrap_or(&[]);
+    if !recording.open.are_told_apart || (first..first + count).any(|at| recording.holders.has(at))
+    {
+        return false;
+    }
+    let reads = groups.iter().find(|group| group.can_read());
+    let writes = groups.iter().find(|group| group.can_write());
+    match (reads, writes) {
+        (Some(_), Some(_)) => true,
+        // The kernel tells an end that the other one is gone.
+        (Some(end), None) => sys::poll_now(end.fd) & libc::POLLHUP != 0,
+        (None, Some(end)) => sys::poll_now(end.fd) & libc::POLLERR != 0,
+        (None, None) => false,
+    }
+}
+
+impl Pipe {
+    fn record(
+        recording: &Recording<'_>,
+        first: usize,
+        count: usize,
+        teed: &mut Option<[i32; 2]>,
+    ) -> Result<Self, Errno> {
+        let groups = recording.open.groups();
+        let groups = groups.get(first..first + count).unwrap_or(&[]);
+        let Some(any) = groups.first() else {
+            return Err(Errno(libc::EINVAL));
+        };
+        let capacity = sys::pipe_capacity(any.fd)?;
+        let has_packets = groups.iter().any(|group| group.flags & libc::O_DIRECT != 0);
+        let mut contents = Contents::default();
+        if let Some(end) = groups.iter().find(|group| group.can_read()) {
+            let waiting = sys::waiting_bytes(end.fd)?;
+            if waiting > 0 {
+                contents = read(end.fd, waiting, capacity, teed)?;
+            }
+        }
+        let inode_fd = match any.kind {
+            Kind::Fifo => Some(with_descriptor_path(any.fd, |path| {
+                sys::open(path, libc::O_PATH)
+            })?),
+            _ => None,
+        };
+        Ok(Self {
+            first,
+            count,
+            capacity,
+            has_packets,
+            inode_fd,
+            contents,
+        })
+    }
+
+    fn restore(&self, open: &Descriptors) -> u32 {
+        let groups = open.groups();
+        let groups = groups
+            .get(self.first..self.first + self.count)
+            .unwrap_or(&[]);
+        let ends = match self.inode_fd {
+            Some(inode) => reopen_both(inode),
+            None => sys::pipe(self.has_packets),
+        };
+        let Ok([from, to]) = ends else {
+            return u32::try_from(groups.len()).unwrap_or(u32::MAX);
+        };
+        let mut failed = u32::from(self.fill(from, to).is_err());
+        // The two that the call has made are the first of each kind; what is opened again
+        // says so in its flags.
+        let mut is_taken = [false; 2];
+        for group in groups {
+            let end = usize::from(group.can_write());
+            let is_first = !group.was_opened() && !core::mem::replace(&mut is_taken[end], true);
+            let fd = match is_first {
+                true => sys::duplicate_above([from, to][end], 0),
+                false => {
+                    let flags = libc::O_NONBLOCK | (group.flags & libc::O_ACCMODE);
+                    with_descriptor_path([from, to][end], |path| sys::open(path, flags))
+                }
+            };
+            let installed = fd.and_then(|fd| open.install(group, fd));
+            failed += u32::from(installed.is_err());
+        }
+        sys::close(from);
+        sys::close(to);
+        failed
+    }
+
+    fn fill(&self, from: i32, to: i32) -> Result<(), Errno> {
+        if self.inode_fd.is_some() {
+            // It may be open elsewhere by now, or in an older copy that shares it.
+            let mut buffer = [0; 4096];
+            while sys::read(from, &mut buffer).is_ok_and(|length| length > 0) {}
+        }
+        if sys::pipe_capacity(to) != Ok(self.capacity) {
+            sys::set_pipe_capacity(to, self.capacity)?;
+        }
+        let mut written = Ok(());
+        self.contents.for_each(|part| {
+            let mut part = part;
+            while written.is_ok() && !part.is_empty() {
+                match sys::write_once(to, part) {
+                    Ok(length) => part = part.get(length..).unwrap_or(&[]),
+                    Err(errno) => written = Err(errno),
+                }
+            }
+        });
+        written
+    }
+}
+
+fn reopen_both(inode: i32) -> Result<[i32; 2], Errno> {
+    let open = |flags| with_descriptor_path(inode, |path| sys::open(path, flags));
+    let from = open(libc::O_RDONLY | libc::O_NONBLOCK)?;
+    match open(libc::O_WRONLY | libc::O_NONBLOCK) {
+        Ok(to) => Ok([from, to]),
+        Err(errno) => {
+            sys::close(from);
+            Err(errno)
+        }
+    }
+}
+
+/// What is in a pipe, without taking it: the kernel lets another pipe have the same pages.
+fn read(
+    end: i32,
+    waiting: usize,
+    capacity: usize,
+    teed: &mut Option<[i32; 2]>,
+) -> Result<Contents, Errno> {
+    let [from, to] = match *teed {
+        Some(ends) => ends,
+        None => *teed.insert(sys::pipe(false)?),
+    };
+    if sys::pipe_capacity(to)? < capacity {
+        sys::set_pipe_capacity(to, capacity)?;
+    }
+    if sys::tee(end, to, waiting)? != waiting {
+        return Err(Errno(libc::ENOSPC));
+    }
+    // A packet is read by itself, whatever there is room for.
+    let mut contents = Contents::with_room(waiting)?;
+    while contents.length() < waiting {
+        match contents.add(|room| sys::read(from, room)) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(errno) => {
+                contents.release();
+                return Err(errno);
+            }
+        }
+    }
+    Ok(contents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::tests::round;
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn bytes_wait_again_after_they_were_read() {
+        let (mut from, mut to) = std::io::pipe().expect("a pipe");
+        to.write_all(b"hello").expect("there is room");
+        let mut text = [0; 5];
+        round::<Pipes>(&[from.as_raw_fd(), to.as_raw_fd()], || {
+            from.read_exact(&mut text).expect("it was written");
+            to.write_all(b"another").expect("there is room");
+        });
+        from.read_exact(&mut text).expect("it is there again");
+        assert_eq!(&text, b"hello");
+        assert_eq!(sys::waiting_bytes(from.as_raw_fd()), Ok(0));
+        to.write_all(b"x").expect("it is still a pipe");
+        from.read_exact(&mut text[..1])
+            .expect("of the same two ends");
+    }
+
+    #[test]
+    fn packets_stay_packets() {
+        let [from, to] = sys::pipe(true).expect("a pipe");
+        sys::write_once(to, b"one").expect("there is room");
+        sys::write_once(to, b"three").expect("there is room");
+        let mut buffer = [0; 100];
+        round::<Pipes>(
+            &[from, to],
+            || while sys::read(from, &mut buffer).is_ok() {},
+        );
+        assert_eq!(sys::read(from, &mut buffer), Ok(3));
+        assert_eq!(sys::read(from, &mut buffer), Ok(5));
+        assert_eq!(sys::read(from, &mut buffer), Err(Errno(libc::EAGAIN)));
+        sys::close(from);
+        sys::close(to);
+    }
+}

@@ -1,0 +1,241 @@
+//! Memory that is mapped shared: without a name (`MAP_ANONYMOUS`, System V), a memory
+//! file's whose descriptor is closed, or a file's. Both sides have one of it, so the frozen
+//! side copies what is in it, and writes it back.
+//!
+//! Of a file only what is mapped comes back, and only where no other process has it mapped;
+//! what is in a file otherwise is for the file layers.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "writes to the program's memory")]
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use super::descriptors::Descriptors;
+use super::holders;
+use super::kinds::{Kind, Why};
+use super::memory::{PAGE, Pages};
+use super::{Object, Recording};
+use crate::proc_text::{self, FileMapping};
+use crate::procfs;
+use crate::records::Records;
+use crate::sys::{self, Errno};
+
+/// How much is copied of memory, and how much of files: a take is to be short.
+const MOST_MEMORY: usize = 512 << 20;
+const MOST_OF_FILES: usize = 64 << 20;
+
+const MOST_KEPT_OUT: usize = 4;
+
+/// Where memory of the engine's own is mapped; 0 is an empty place.
+static KEPT_OUT: [AtomicUsize; MOST_KEPT_OUT] = [const { AtomicUsize::new(0) }; MOST_KEPT_OUT];
+
+/// The mapping that begins at this address is the engine's own, and shared on purpose.
+pub fn keep_out(start: usize) {
+    for place in &KEPT_OUT {
+        let taken = place.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed);
+        if taken.is_ok_and(|_| true) || taken == Err(start) {
+            return;
+        }
+    }
+}
+
+fn is_kept_out(start: usize) -> bool {
+    KEPT_OUT
+        .iter()
+        .any(|place| place.load(Ordering::Relaxed) == start)
+}
+
+#[derive(Clone, Copy)]
+struct Area {
+    start: usize,
+    length: usize,
+    protection: i32,
+    /// Its file's device and inode.
+    file: ((u32, u32), u64),
+    is_file: bool,
+    is_elsewhere: bool,
+    pages: Option<Pages>,
+}
+
+/// Whatever is mapped shared.
+pub(super) struct SharedMemory(Records<Area>);
+
+impl Object for SharedMemory {
+    fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
+        let mut areas: Records<Area> = Records::new(usize::MAX >> 8);
+        let mut outcome = Ok(());
+        procfs::for_each_line(c"/proc/thread-self/maps", |line| {
+            if let Some(mapping) = proc_text::shared_mapping(line)
+                && let Some(area) = area_of(&mapping, recording.open)
+                && outcome.is_ok()
+            {
+                outcome = areas.push(area);
+            }
+        })?;
+        outcome?;
+        let mut found = Self(areas);
+        found.look_elsewhere(recording.original)?;
+        found.copy(recording)?;
+        Ok(found)
+    }
+
+    fn restore(&self, _: &Descriptors) -> u32 {
+        self.0.entries().iter().map(Area::restore).sum()
+    }
+
+    fn release(self) {
+        for area in self.0.entries() {
+            if let Some(pages) = area.pages {
+                pages.release();
+            }
+        }
+        self.0.release();
+    }
+}
+
+/// What there is to record of a mapping.
+fn area_of(mapping: &FileMapping<'_>, open: &Descriptors) -> Option<Area> {
+    let FileMapping {
+        range,
+        protection,
+        device,
+        inode,
+        path,
+        ..
+    } = *mapping;
+    let is_memory = path.starts_with(b"/dev/zero")
+        || path.starts_with(b"/SYSV")
+        || path.starts_with(b"/memfd:")
+        || path.starts_with(b"[anon_shmem");
+    let is_file = !is_memory
+        && path.starts_with(b"/")
+        && !path.starts_with(b"/[aio]")
+        && (!path.starts_with(b"/dev/") || path.starts_with(b"/dev/shm/"));
+    // What can't be written through this mapping is somebody else's to restore.
+    let matters = is_memory || (is_file && protection & libc::PROT_WRITE != 0);
+    let by_descriptor = path.starts_with(b"/memfd:")
+        && open
+            .of_kind(Kind::Memfd)
+            .any(|(_, group)| group.inode == inode);
+    if !matters || by_descriptor || is_kept_out(range.start) {
+        return None;
+    }
+    Some(Area {
+        start: range.start,
+        length: range.end - range.start,
+        protection,
+        file: (device, inode),
+        is_file,
+        is_elsewhere: false,
+        pages: None,
+    })
+}
+
+impl SharedMemory {
+    /// Marks what another process has mapped, too.
+    fn look_elsewhere(&mut self, original: i32) -> Result<(), Errno> {
+        if self.0.entries().is_empty() {
+            return Ok(());
+        }
+        holders::for_each_other(original, |pid| {
+            procfs::of_process(pid, b"/maps\0", |path| {
+                // A process that ends meanwhile has nothing.
+                let _ = procfs::for_each_line(path, |line| {
+                    if let Some(mapping) = proc_text::shared_mapping(line) {
+                        for area in self.0.entries_mut() {
+                            area.is_elsewhere |= area.file == (mapping.device, mapping.inode);
+                        }
+                    }
+                });
+                Some(())
+            });
+        })
+    }
+
+    fn copy(&mut self, recording: &mut Recording<'_>) -> Result<(), Errno> {
+        let is_swapped = sys::is_swapping();
+        let (mut memory, mut of_files) = (MOST_MEMORY, MOST_OF_FILES);
+        for area in self.0.entries_mut() {
+            let left = if area.is_file {
+                &mut of_files
+            } else {
+                &mut memory
+            };
+            let reason = if area.is_elsewhere {
+                Some(Why::Elsewhere)
+            } else if area.length > *left {
+                Some(Why::Large)
+            } else {
+                None
+            };
+            if let Some(why) = reason {
+                recording.name(Kind::SharedMemory, why, -1, area.start as u64);
+                continue;
+            }
+            *left -= area.length;
+            area.pages = Some(area.copy(is_swapped)?);
+        }
+        Ok(())
+    }
+}
+
+impl Area {
+    fn copy(&self, is_swapped: bool) -> Result<Pages, Errno> {
+        Pages::record(
+            self.length,
+            |marks| {
+                if self.is_file || is_swapped {
+                    // What is not in memory is elsewhere, and is to be read.
+                    marks.fill(1);
+                    return Ok(());
+                }
+                sys::resident_pages(self.start, self.length, marks)
+            },
+            // Behind the end of a file there is nothing to read.
+            |number, page| sys::read_own_memory(self.start + number * PAGE, page).is_ok(),
+        )
+    }
+
+    /// Writes back what differs; the number of pages where that failed.
+    fn restore(&self) -> u32 {
+        let Some(pages) = self.pages else {
+            return 0;
+        };
+        let mut failed = 0;
+        let mut now = [0; PAGE];
+        let is_open = self.protection & libc::PROT_WRITE != 0;
+        let mut was_opened = false;
+        pages.for_each(|number, copied| {
+            let address = self.start + number * PAGE;
+            // What was not there is empty again, if it is there now.
+            let wanted = match copied {
+                Some(page) => page,
+                None if self.is_file || !is_resident(address) => return,
+                None => &EMPTY,
+            };
+            if sys::read_own_memory(address, &mut now).is_ok() && now == *wanted {
+                return;
+            }
+            if !is_open && !was_opened {
+                let open = libc::PROT_READ | libc::PROT_WRITE;
+                was_opened = sys::protect(self.start, self.length, open).is_ok();
+            }
+            // SAFETY: the program's threads have not begun to run, and the memory is to have
+            // what it had.
+            let written = unsafe { sys::write_own_memory(address, wanted) };
+            failed += u32::from(written != Ok(PAGE));
+        });
+        if was_opened {
+            failed += u32::from(sys::protect(self.start, self.length, self.protection).is_err());
+        }
+        // A range that could not be written is one thing that is not as it was.
+        u32::from(failed > 0)
+    }
+}
+
+static EMPTY: [u8; PAGE] = [0; PAGE];
+
+fn is_resident(address: usize) -> bool {
+    let mut mark = [0];
+    sys::resident_pages(address, PAGE, &mut mark).is_ok() && mark[0] & 1 != 0
+}

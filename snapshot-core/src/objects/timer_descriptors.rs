@@ -1,0 +1,109 @@
+//! Timers with a descriptor (`timerfd`).
+//!
+//! One that was set for a time on the clock goes off at that time, whatever has happened
+//! since; one that was set for a while from then on has as much of it left as it had.
+//! Expirations that nobody has read of are there to be read.
+//!
+//! Context: AS-SAFE.
+
+use super::descriptors::{Descriptors, Group, information};
+use super::kinds::Kind;
+use super::{Object, Recording};
+use crate::proc_text;
+use crate::records::Records;
+use crate::sys::{self, Errno, TimerValue};
+
+#[derive(Clone, Copy)]
+struct Timer {
+    group: usize,
+    clock: i32,
+    flags: i32,
+    /// Interval, and the time left, or the time on its clock; seconds and nanoseconds.
+    value: TimerValue,
+    ticks: u64,
+}
+
+/// The program's timers.
+pub(super) struct Timers(Records<Timer>);
+
+impl Object for Timers {
+    fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
+        let mut timers = Records::new(usize::MAX >> 8);
+        for number in 0..recording.open.groups().len() {
+            let Some(group) = recording.own(number, Kind::Timerfd)? else {
+                continue;
+            };
+            timers.push(Timer::record(number, group.fd)?)?;
+            recording.open.will_be_rebuilt(number);
+        }
+        Ok(Self(timers))
+    }
+
+    fn restore(&self, open: &Descriptors) -> u32 {
+        let mut failed = 0;
+        for timer in self.0.entries() {
+            if let Some(group) = open.groups().get(timer.group) {
+                failed += u32::from(timer.restore(open, group).is_err());
+            }
+        }
+        failed
+    }
+
+    fn release(self) {
+        self.0.release();
+    }
+}
+
+impl Timer {
+    fn record(group: usize, fd: i32) -> Result<Self, Errno> {
+        // First: this counts in what has elapsed, which the text alone does not.
+        let mut value = sys::timerfd_left(fd)?;
+        let mut buffer = [0; 1024];
+        let text = information(fd, &mut buffer)?;
+        let unreadable = Errno(libc::EPROTO);
+        let clock = proc_text::number(text, "clockid:").ok_or(unreadable)?;
+        let clock = i32::try_from(clock).map_err(|_| unreadable)?;
+        let flags = proc_text::octal_field(text, "settime flags:").ok_or(unreadable)?;
+        let flags = i32::try_from(flags).map_err(|_| unreadable)?;
+        // One that is due this very moment, and whose interrupt has not come yet, has nothing
+        // left; to set it to nothing would disarm it.
+        let repeats = value[0] != 0 || value[1] != 0;
+        if repeats && value[2] == 0 && value[3] == 0 {
+            value[3] = 1;
+        }
+        let is_set = value[2] != 0 || value[3] != 0;
+        if is_set && flags & libc::TFD_TIMER_ABSTIME != 0 {
+            let now = sys::time_on(clock_behind(clock))?;
+            let nanoseconds = value[3] + now[1];
+            value[2] += now[0] + nanoseconds / 1_000_000_000;
+            value[3] = nanoseconds % 1_000_000_000;
+        }
+        Ok(Self {
+            group,
+            clock,
+            flags,
+            value,
+            ticks: proc_text::number(text, "ticks:")
+                .and_then(|ticks| u64::try_from(ticks).ok())
+                .ok_or(unreadable)?,
+        })
+    }
+
+    fn restore(&self, open: &Descriptors, group: &Group) -> Result<(), Errno> {
+        let fd = sys::timerfd(self.clock)?;
+        let mut done = sys::set_timerfd(fd, self.flags, &self.value);
+        if self.ticks != 0 {
+            done = done.and(sys::set_timerfd_ticks(fd, self.ticks));
+        }
+        open.install(group, fd).and(done)
+    }
+}
+
+/// The clock that an alarm clock goes by: the alarms themselves can't be read everywhere.
+fn clock_behind(clock: i32) -> i32 {
+    match clock {
+        libc::CLOCK_REALTIME_ALARM => libc::CLOCK_REALTIME,
+        libc::CLOCK_BOOTTIME_ALARM => libc::CLOCK_BOOTTIME,
+        clock => clock,
+    }
+}

@@ -1,0 +1,47 @@
+//! What is not recorded, since its state is in hardware, or in a part of the kernel that
+//! gives it to nobody: it is named.
+//!
+//! Context: AS-SAFE.
+
+use super::descriptors::Descriptors;
+use super::kinds::{Kind, Why};
+use super::{Object, Recording};
+use crate::sys::{self, Errno};
+
+/// Nothing.
+pub(super) struct Unrecorded;
+
+/// `/dev/null`, `/dev/urandom` and their like, which have no state.
+fn has_no_state(fd: i32) -> bool {
+    const MEMORY_DEVICES: u32 = 1;
+    sys::fstat(fd).is_ok_and(|stat| {
+        stat.mode & libc::S_IFMT == libc::S_IFCHR && libc::major(stat.special) == MEMORY_DEVICES
+    })
+}
+
+impl Object for Unrecorded {
+    fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
+        for number in 0..recording.open.groups().len() {
+            let Some(&group) = recording.open.groups().get(number) else {
+                break;
+            };
+            let why = match group.kind {
+                Kind::Pidfd => Why::Process,
+                Kind::Perf | Kind::Other => Why::State,
+                Kind::Device if !has_no_state(group.fd) => Why::State,
+                // Of those that refuse a take the supervisor tells.
+                _ => continue,
+            };
+            if group.flags & libc::O_PATH == 0 {
+                recording.name(group.kind, why, group.fd, 0);
+            }
+        }
+        Ok(Self)
+    }
+
+    fn restore(&self, _: &Descriptors) -> u32 {
+        0
+    }
+
+    fn release(self) {}
+}

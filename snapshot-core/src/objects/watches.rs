@@ -1,0 +1,179 @@
+//! Watched files (`inotify`). The kernel tells the inode of what is watched, and not its
+//! path; the agent notes the paths as the program names them ([`paths::add_watch`]). Where all of
+//! them are known the copy makes the watches anew, each with its number. Elsewhere the
+//! watches stay shared, those of the branch are taken away, and it is said so.
+//!
+//! Events that waited to be read are lost: they can't be read without taking them.
+//!
+//! Context: AS-SAFE.
+
+use core::ffi::CStr;
+
+use super::descriptors::{Descriptors, Group, with_information_path};
+use super::kinds::{Kind, Why};
+use super::paths;
+use super::{Object, Recording};
+use crate::proc_text::{self, Watch};
+use crate::procfs;
+use crate::records::Records;
+use crate::sys::{self, Errno};
+
+#[derive(Clone, Copy)]
+struct Watched {
+    watch: Watch,
+    /// Where its path is among the noted ones.
+    path: Option<paths::Noted>,
+}
+
+#[derive(Clone, Copy)]
+struct Instance {
+    group: usize,
+    is_rebuilt: bool,
+    first: usize,
+    count: usize,
+}
+
+/// The program's watches.
+pub(super) struct Watches {
+    instances: Records<Instance>,
+    watches: Records<Watched>,
+}
+
+impl Object for Watches {
+    fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
+        let mut found = Self {
+            instances: Records::new(usize::MAX >> 8),
+            watches: Records::new(usize::MAX >> 8),
+        };
+        for number in 0..recording.open.groups().len() {
+            let Some(group) = recording.own(number, Kind::Inotify)? else {
+                continue;
+            };
+            let first = found.watches.entries().len();
+            let mut outcome = Ok(());
+            for_each_watch(group.fd, |watch| {
+                if outcome.is_ok() {
+                    outcome = found.watches.push(Watched {
+                        watch,
+                        path: paths::find(watch.inode),
+                    });
+                }
+            })?;
+            outcome?;
+            let watches = found.watches.entries().get(first..).unwrap_or(&[]);
+            let is_rebuilt = watches.iter().all(|watched| watched.path.is_some());
+            if sys::waiting_bytes(group.fd)? > 0 {
+                recording.name(Kind::Inotify, Why::Waiting, group.fd, 0);
+            }
+            if is_rebuilt {
+                recording.open.will_be_rebuilt(number);
+            } else {
+                recording.name(Kind::Inotify, Why::NoPath, group.fd, 0);
+            }
+            found.instances.push(Instance {
+                group: number,
+                is_rebuilt,
+                first,
+                count: watches.len(),
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn restore(&self, open: &Descriptors) -> u32 {
+        let mut failed = 0;
+        for instance in self.instances.entries() {
+            let watches = self
+                .watches
+                .entries()
+                .get(instance.first..instance.first + instance.count)
+                .unwrap_or(&[]);
+            if let Some(group) = open.groups().get(instance.group) {
+                failed += match instance.is_rebuilt {
+                    true => make_anew(open, group, watches),
+                    false => take_away(group.fd, watches),
+                };
+            }
+        }
+        failed
+    }
+
+    fn release(self) {
+        self.instances.release();
+        self.watches.release();
+    }
+}
+
+fn for_each_watch(fd: i32, mut visit: impl FnMut(Watch)) -> Result<(), Errno> {
+    with_information_path(fd, |path| {
+        procfs::for_each_line(path, |line| {
+            if let Some(watch) = proc_text::watch(line) {
+                visit(watch);
+            }
+        })
+    })
+}
+
+fn make_anew(open: &Descriptors, group: &Group, watches: &[Watched]) -> u32 {
+    let Ok(fd) = sys::inotify() else {
+        return 1;
+    };
+    let mut failed = 0;
+    for watched in watches {
+        let made = watched
+            .path
+            .ok_or(Errno(libc::ENOENT))
+            .and_then(|path| watched.make(fd, path));
+        failed += u32::from(made.is_err());
+    }
+    failed + u32::from(open.install(group, fd).is_err())
+}
+
+impl Watched {
+    fn make(&self, fd: i32, path: paths::Noted) -> Result<(), Errno> {
+        /// What a program can ask for; the rest is the kernel's own.
+        const ASKED: u32 = libc::IN_ALL_EVENTS
+            | libc::IN_ONLYDIR
+            | libc::IN_DONT_FOLLOW
+            | libc::IN_EXCL_UNLINK
+            | libc::IN_ONESHOT;
+        sys::set_next_watch(fd, self.watch.number)?;
+        let number = paths::with(path, |path: &CStr| {
+            sys::add_watch(fd, path, self.watch.mask & ASKED)
+        })?;
+        if number == self.watch.number {
+            Ok(())
+        } else {
+            Err(Errno(libc::EEXIST))
+        }
+    }
+}
+
+/// Takes those away that the branch has added, and its events; the number of those that
+/// are missing.
+fn take_away(fd: i32, watches: &[Watched]) -> u32 {
+    let here = loop {
+        // One at a time: the list changes under the reader.
+        let mut added = None;
+        let mut here = 0_u32;
+        let read = for_each_watch(fd, |watch| {
+            if watches.iter().any(|was| was.watch.number == watch.number) {
+                here += 1;
+            } else {
+                added = Some(watch.number);
+            }
+        });
+        match added {
+            Some(number) if read.is_ok() && sys::remove_watch(fd, number).is_ok() => {}
+            _ => break here,
+        }
+    };
+    let waits = sys::status_flags(fd).unwrap_or(0);
+    let _ = sys::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK as usize);
+    let mut events = [0; 4096];
+    while sys::read(fd, &mut events).is_ok_and(|length| length > 0) {}
+    let _ = sys::fcntl(fd, libc::F_SETFL, usize::try_from(waits).unwrap_or(0));
+    u32::try_from(watches.len())
+        .unwrap_or(u32::MAX)
+        .saturating_sub(here)
+}

@@ -1,0 +1,51 @@
+//! Pipes.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "writes two descriptors")]
+
+use super::{Result, arg, plain, with};
+
+/// pipe2(2), close-on-exec and non-blocking; the end to read and the one to write.
+///
+/// # Errors
+/// EMFILE, ENFILE.
+pub(crate) fn pipe(packets: bool) -> Result<[i32; 2]> {
+    let packets = if packets { libc::O_DIRECT } else { 0 };
+    let mut ends = [0_i32; 2];
+    // SAFETY: writes two descriptors.
+    unsafe {
+        with(
+            libc::SYS_pipe2,
+            [
+                ends.as_mut_ptr().expose_provenance(),
+                arg(libc::O_CLOEXEC | libc::O_NONBLOCK | packets),
+            ],
+        )
+    }?;
+    Ok(ends)
+}
+
+/// fcntl(F_GETPIPE_SZ)
+///
+/// # Errors
+/// EBADF.
+pub(crate) fn pipe_capacity(fd: i32) -> Result<usize> {
+    plain(libc::SYS_fcntl, [arg(fd), arg(libc::F_GETPIPE_SZ)])
+}
+
+/// fcntl(F_SETPIPE_SZ)
+///
+/// # Errors
+/// EPERM above the limit, EBUSY where more is in it.
+pub(crate) fn set_pipe_capacity(fd: i32, bytes: usize) -> Result<()> {
+    plain(libc::SYS_fcntl, [arg(fd), arg(libc::F_SETPIPE_SZ), bytes]).map(drop)
+}
+
+/// tee(2): what is in one pipe is in the other one too, as far as there is room.
+///
+/// # Errors
+/// EAGAIN where there is nothing.
+pub(crate) fn tee(from: i32, to: i32, most: usize) -> Result<usize> {
+    const NONBLOCK: usize = 2;
+    plain(libc::SYS_tee, [arg(from), arg(to), most, NONBLOCK])
+}

@@ -1,0 +1,158 @@
+//! Functions by which a program closes descriptors. What a snapshot holds too, and another
+//! process waits for the end of, is let go of by the snapshots first: a peer sees the end
+//! of a connection, and a child that of its input, as without them.
+//!
+//! Without a snapshot that holds it, this costs a look at one word. What is closed by a raw
+//! system call, or by an exec, is not seen.
+//!
+//! Context: AS-SAFE, as far as libc's own are.
+
+use core::ffi::{c_int, c_uint, c_void};
+use core::mem;
+
+use libc::FILE;
+use snapshot_core::link::Link;
+use snapshot_core::objects;
+use snapshot_core::sys::{self, SignalSet};
+use snapshot_core::threads::turn::Conversation;
+use snapshot_core::wire::FromAgent;
+
+use crate::dispositions::Real;
+use crate::{errno, session};
+
+/// Before a descriptor is closed.
+fn about_to_close(fd: c_int) {
+    if !objects::is_marked(fd) || !session::is_live() {
+        return;
+    }
+    let Some(closed) = objects::closing(fd) else {
+        return;
+    };
+    // A handler that takes a snapshot would wait for this conversation's end.
+    let open = sys::block(SignalSet::PROGRAM);
+    {
+        let _conversation = Conversation::begin();
+        if let Ok(link) = Link::connect(session::name()) {
+            // Where nobody hears it there are no snapshots any more.
+            let _ = link.say(FromAgent::Closed(closed));
+            link.close();
+        }
+    }
+    sys::set_mask(open);
+}
+
+static CLOSE: Real = Real::new(c"close");
+static DUP2: Real = Real::new(c"dup2");
+static DUP3: Real = Real::new(c"dup3");
+static FCLOSE: Real = Real::new(c"fclose");
+static CLOSE_RANGE: Real = Real::new(c"close_range");
+
+/// Looks libc's own up: a handler may call them.
+pub(crate) fn begin() {
+    for real in [&CLOSE, &DUP2, &DUP3, &FCLOSE, &CLOSE_RANGE] {
+        real.address();
+    }
+}
+
+/// Calls libc's function of that name and type, or fails where there is none.
+macro_rules! call {
+    ($real:ident: fn($($type:ty),*) $argument:tt) => {{
+        // SAFETY: a null address is `None`; any other is libc's function of this type.
+        let real = unsafe {
+            mem::transmute::<*mut c_void, Option<unsafe extern "C" fn($($type),*) -> c_int>>(
+                $real.address(),
+            )
+        };
+        match real {
+            // SAFETY: the arguments are the program's own.
+            Some(real) => unsafe { real $argument },
+            None => {
+                errno::set(libc::ENOSYS);
+                -1
+            }
+        }
+    }};
+}
+
+/// close(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn close(fd: c_int) -> c_int {
+    about_to_close(fd);
+    call!(CLOSE: fn(c_int)(fd))
+}
+
+/// dup2(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup2(fd: c_int, number: c_int) -> c_int {
+    if fd != number && sys::status_flags(fd).is_ok() {
+        about_to_close(number);
+    }
+    call!(DUP2: fn(c_int, c_int)(fd, number))
+}
+
+/// dup3(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup3(fd: c_int, number: c_int, flags: c_int) -> c_int {
+    if fd != number && sys::status_flags(fd).is_ok() {
+        about_to_close(number);
+    }
+    call!(DUP3: fn(c_int, c_int, c_int)(fd, number, flags))
+}
+
+/// fclose(3)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fclose(stream: *mut FILE) -> c_int {
+    if !stream.is_null() {
+        // SAFETY: the caller's promise.
+        let fd = unsafe { libc::fileno(stream) };
+        if objects::is_marked(fd) {
+            // What is still to be written goes before the end.
+            // SAFETY: the caller's promise.
+            unsafe { libc::fflush(stream) };
+            about_to_close(fd);
+        }
+    }
+    call!(FCLOSE: fn(*mut FILE)(stream))
+}
+
+/// close_range(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+    if flags == 0 {
+        about_to_close_all(first, last);
+    }
+    call!(CLOSE_RANGE: fn(c_uint, c_uint, c_int)(first, last, flags))
+}
+
+/// closefrom(3)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn closefrom(first: c_int) {
+    let first = c_uint::try_from(first).unwrap_or(0);
+    // SAFETY: the caller's promise.
+    unsafe { close_range(first, c_uint::MAX, 0) };
+}
+
+fn about_to_close_all(first: c_uint, last: c_uint) {
+    // More are not looked after.
+    for fd in first..=last.min(u32::from(u16::MAX)) {
+        about_to_close(c_int::try_from(fd).unwrap_or(-1));
+    }
+}

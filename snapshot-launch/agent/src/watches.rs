@@ -1,0 +1,25 @@
+//! `inotify_add_watch`: the kernel does not tell later by which path something is watched,
+//! and a revived copy has to watch it again.
+//!
+//! Context: IN-PROCESS.
+
+use core::ffi::{c_char, c_int};
+
+use snapshot_core::objects;
+
+use crate::errno;
+
+/// inotify_add_watch(2)
+///
+/// # Safety
+/// None: the kernel checks what it is given.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inotify_add_watch(fd: c_int, path: *const c_char, mask: u32) -> c_int {
+    match objects::add_watch(fd, path, mask) {
+        Ok(watch) => watch,
+        Err(failed) => {
+            errno::set(failed.0);
+            -1
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a frozen copy tells of the things that will not be as they were, for a person.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use snapshot_core::objects::Kind;
+use snapshot_core::wire::{Address, Remains};
+
+use crate::event::NotRolledBack;
+use crate::verdict;
+
+/// In words; `proc` is where the live process is found in `/proc`.
+pub(super) fn tell(proc: &str, remains: &Remains) -> NotRolledBack {
+    NotRolledBack {
+        kind: remains.kind.name().to_owned(),
+        what: what(proc, remains),
+        why: verdict::why(remains.kind, remains.why).to_owned(),
+    }
+}
+
+fn what(proc: &str, remains: &Remains) -> String {
+    let number = remains.number;
+    match remains.kind {
+        Kind::SharedMemory => mapping(proc, number),
+        Kind::Lock if remains.fd < 0 => "locks of the process".to_owned(),
+        _ => {
+            let target = fs::read_link(format!("{proc}/fd/{}", remains.fd));
+            let target = target.map_or_else(
+                |_| remains.kind.name().to_owned(),
+                |target| target.to_string_lossy().into_owned(),
+            );
+            let peer =
+                peer(&remains.address).map_or_else(String::new, |peer| format!(" to {peer}"));
+            format!("fd {}: {target}{peer}", remains.fd)
+        }
+    }
+}
+
+/// The mapping that begins at an address.
+fn mapping(proc: &str, start: u64) -> String {
+    let maps = fs::read_to_string(format!("{proc}/maps")).unwrap_or_default();
+    let prefix = format!("{start:x}-");
+    let line = maps
+        .lines()
+        .find(|line| line.trim_start_matches('0').starts_with(&prefix));
+    let mut fields = line.unwrap_or_default().splitn(6, ' ');
+    let range = fields.next().unwrap_or_default();
+    let path = fields.nth(4).unwrap_or_default().trim();
+    format!(
+        "{range} {}",
+        if path.is_empty() { "anonymous" } else { path }
+    )
+}
+
+/// The address of a socket's other end.
+fn peer(address: &Address) -> Option<String> {
+    let bytes = address.bytes();
+    let (family, rest) = bytes.split_first_chunk::<2>()?;
+    let port = |rest: &[u8]| Some(u16::from_be_bytes(*rest.first_chunk::<2>()?));
+    match i32::from(u16::from_ne_bytes(*family)) {
+        nix::libc::AF_INET => {
+            let ip = Ipv4Addr::from(*rest.get(2..)?.first_chunk::<4>()?);
+            Some(SocketAddr::new(IpAddr::V4(ip), port(rest)?).to_string())
+        }
+        nix::libc::AF_INET6 => {
+            let ip = Ipv6Addr::from(*rest.get(6..)?.first_chunk::<16>()?);
+            Some(SocketAddr::new(IpAddr::V6(ip), port(rest)?).to_string())
+        }
+        nix::libc::AF_UNIX => match rest {
+            [] => None,
+            [0, name @ ..] => Some(format!("@{}", String::from_utf8_lossy(name))),
+            path => {
+                let end = path
+                    .iter()
+                    .position(|&byte| byte == 0)
+                    .unwrap_or(path.len());
+                Some(String::from_utf8_lossy(path.get(..end)?).into_owned())
+            }
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers() {
+        let address = |family: i32, rest: &[u8]| {
+            let family = u16::try_from(family).expect("it fits").to_ne_bytes();
+            Address::new(&[&family, rest].concat())
+        };
+        let inet = address(nix::libc::AF_INET, &[0, 80, 127, 0, 0, 1, 0, 0]);
+        assert_eq!(peer(&inet).as_deref(), Some("127.0.0.1:80"));
+        let mut six = vec![31, 144, 0, 0, 0, 0];
+        six.extend(Ipv6Addr::LOCALHOST.octets());
+        six.extend([0; 4]);
+        let six = address(nix::libc::AF_INET6, &six);
+        assert_eq!(peer(&six).as_deref(), Some("[::1]:8080"));
+        let unix = address(nix::libc::AF_UNIX, b"/run/a\0");
+        assert_eq!(peer(&unix).as_deref(), Some("/run/a"));
+        let hidden = address(nix::libc::AF_UNIX, b"\0name");
+        assert_eq!(peer(&hidden).as_deref(), Some("@name"));
+        assert_eq!(peer(&address(nix::libc::AF_UNIX, b"")), None);
+        assert_eq!(peer(&Address::NONE), None);
+    }
+}
