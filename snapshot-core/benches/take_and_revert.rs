@@ -3,16 +3,16 @@
 //!
 //! The bench runs itself as a program in a session, with so many threads and megabytes of
 //! touched memory, and measures from inside: what it was about to do is rolled back with
-//! everything else, so the figures go to memory that is shared.
+//! everything else, so the figures go to a file.
 #![expect(unsafe_code, reason = "measures raw system calls")]
 
 mod itself;
 
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use itself::Part;
+use itself::figures::Figures;
 use snapshot_core::sys::now_ns;
 use snapshot_core::{Arrival, Phases, last_phases, revert, snapshot};
 
@@ -101,10 +101,7 @@ fn micros(nanoseconds: u64) -> f64 {
     Duration::from_nanos(nanoseconds).as_nanos() as f64 / 1000.0
 }
 
-/// Figures that no revert takes back, and two moments.
-#[derive(Default)]
-struct Figures([AtomicU64; FIGURES + 2]);
-
+/// The places of the figures, and of two moments.
 const FORK: usize = 0;
 const TAKE: usize = 1;
 const KILL: usize = 2;
@@ -113,45 +110,18 @@ const PHASES: usize = 4;
 const TAKE_BEGUN: usize = FIGURES;
 const REVERT_BEGUN: usize = FIGURES + 1;
 
-impl Figures {
-    fn shared() -> &'static Self {
-        // SAFETY: a new anonymous mapping touches no memory in use.
-        let shared = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                size_of::<Self>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        assert_ne!(shared, libc::MAP_FAILED, "there is memory");
-        // SAFETY: mapped just now, zeroed, which is a valid value, and never unmapped.
-        unsafe { &*shared.cast() }
-    }
-
-    fn set(&self, index: usize, value: u64) {
-        self.0[index].store(value, Ordering::Relaxed);
-    }
-
-    fn get(&self, index: usize) -> u64 {
-        self.0[index].load(Ordering::Relaxed)
-    }
-
-    fn set_phases(&self, phases: &Phases) {
-        let durations = [
-            phases.park,
-            phases.record,
-            phases.split,
-            phases.complete,
-            phases.release,
-            phases.leave,
-        ];
-        for (index, duration) in durations.into_iter().enumerate() {
-            let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-            self.set(PHASES + index, ns);
-        }
+fn set_phases(figures: &Figures, phases: &Phases) {
+    let durations = [
+        phases.park,
+        phases.record,
+        phases.split,
+        phases.complete,
+        phases.release,
+        phases.leave,
+    ];
+    for (index, duration) in durations.into_iter().enumerate() {
+        let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        figures.set(PHASES + index, ns);
     }
 }
 
@@ -174,7 +144,7 @@ fn measure(threads: usize, megabytes: usize) {
             .expect("there is room for threads");
     }
     begun.wait();
-    let figures = Figures::shared();
+    let figures = Figures::new();
     for _ in 0..ROUNDS {
         // Both in turn, so that a noisy moment of the machine meets both.
         let (fork, kill) = raw_fork();
@@ -186,7 +156,7 @@ fn measure(threads: usize, megabytes: usize) {
                 figures.set(TAKE, now_ns() - figures.get(TAKE_BEGUN));
                 // Until the last thread is out, its phase has no end.
                 std::thread::sleep(Duration::from_millis(20));
-                figures.set_phases(&last_phases());
+                set_phases(&figures, &last_phases());
                 memory[0] = 2;
                 figures.set(REVERT_BEGUN, now_ns());
                 let error = revert();

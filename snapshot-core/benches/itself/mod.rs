@@ -1,6 +1,8 @@
 //! A bench that runs itself as the program to be measured, under the launcher or without.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
+pub mod figures;
+
 use std::env;
 use std::process::{Command, Stdio};
 
