@@ -296,3 +296,33 @@ fn a_revived_program_with_threads_stays_who_it_is() {
     session.ask("join");
     session.ask("setuid");
 }
+
+/// With any number of free descriptors a take either stands or is refused
+/// whole: whatever step runs out of them, the program goes on, with the descriptors that it
+/// had.
+#[test]
+fn a_take_that_runs_out_of_descriptors() {
+    let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/guests/scarce.py");
+    let mut session = Launch::program("python3").arg(guest).piped();
+    let mut refused = 0;
+    let before = session.ask("look 0");
+    let open = before.rsplit(' ').next().expect("a number").to_owned();
+    for free in 0..12 {
+        let held = session.ask(&format!("leave {free}"));
+        session.signal(Signal::SIGUSR1);
+        let answer = session.next_event("taken or refused", |event| {
+            matches!(event.name(), "taken" | "refused")
+        });
+        if answer.name() == "refused" {
+            refused += 1;
+            // Without a single one it can't even say so.
+            let kind = answer.0["kind"].as_str();
+            assert!(matches!(kind, Some("failed" | "silent")), "{answer}");
+        }
+        assert_eq!(session.ask("look 0"), format!("{held} kept {open}"));
+    }
+    assert!((2..12).contains(&refused), "{refused} of 12 were refused");
+    // What was taken on the verge is whole.
+    session.revert();
+    assert!(session.ask("look 0").ends_with(&format!(" kept {open}")));
+}
