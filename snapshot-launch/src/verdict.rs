@@ -27,7 +27,7 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
         }
         (Why::Waiting, Kind::Inotify) => "events that waited to be read are lost",
         (Why::Waiting, Kind::Socket) => {
-            "what waits in it can't be copied: what has been read from it is gone"
+            "descriptors are on their way in it: they come back, and what they stand for stays as it is left"
         }
         (Why::Waiting, _) => {
             "something waits to be read from it that can't be copied: once read it is gone"

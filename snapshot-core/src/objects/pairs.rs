@@ -12,7 +12,7 @@
 
 use super::contents::Contents;
 use super::descriptors::{Descriptors, Group, set_status_flags, with_descriptor_path};
-use super::kinds::Kind;
+use super::kinds::{Kind, Why};
 use super::options::{Of, Options};
 use super::{Object, Recording};
 use crate::records::Records;
@@ -125,6 +125,7 @@ impl Object for Pairs {
                 None => None,
             };
             let kind = sys::socket_number(group.fd, libc::SO_TYPE)?;
+            let on_their_way = found.rights.entries().len();
             let own_end = found.record_end(number, &group, kind, told)?;
             let other_end = match other {
                 Some((other, peer, told)) => Some(found.record_end(other, &peer, kind, told)?),
@@ -137,6 +138,9 @@ impl Object for Pairs {
             recording.open.will_be_rebuilt(number);
             if let Some((other, ..)) = other {
                 recording.open.will_be_rebuilt(other);
+            }
+            if found.rights.entries().len() > on_their_way {
+                recording.name(Kind::Socket, Why::Waiting, group.fd, 0);
             }
         }
         if let Some(asking) = asking {
@@ -449,10 +453,12 @@ mod tests {
         sys::send_with(a.as_raw_fd(), b"F", &[from.as_raw_fd()]).expect("there is room");
         a.write_all(b"tail").expect("there is room");
         let mut buffer = [0; 20];
-        round::<Pairs>(&[a.as_raw_fd(), b.as_raw_fd()], || {
+        let named = round::<Pairs>(&[a.as_raw_fd(), b.as_raw_fd()], || {
             let length = b.read(&mut buffer).expect("it was sent");
             assert!(length > 0);
         });
+        // What is in the pipe is not looked at.
+        assert!(named.iter().any(|remains| remains.why == Why::Waiting));
         let (length, rights) = sys::peek(b.as_raw_fd(), &mut buffer).expect("it is there again");
         assert!(length >= 6);
         assert_eq!(rights.fds().len(), 1);

@@ -240,8 +240,13 @@ impl Supervisor {
                 link.hand(&FromSupervisor::Carry, &self.config.agent);
             }
             FromAgent::Closed(closed) => {
+                let message = FromSupervisor::LetGo(closed);
                 for (_, snapshot) in self.timeline.iter() {
-                    snapshot.link.say(&FromSupervisor::LetGo(closed));
+                    snapshot.link.say(&message);
+                }
+                // One that is complete, but of which the program has not said so yet.
+                if let Phase::Taking(taking) = &self.phase {
+                    taking.copy().say(&message);
                 }
             }
             FromAgent::Begin {
