@@ -96,9 +96,13 @@ impl Trial {
 fn weather(launch: Launch, cycles: u64) {
     let mut seed = Seed::new();
     let mut trial = Trial::new(launch);
+    let sockets = sockets(trial.session.live_pid());
     trial.gets_on();
     trial.cycle(&mut seed);
-    let before = possessions(trial.session.live_pid());
+    let live = trial.session.live_pid();
+    // The server has yet to see that the trial's own clients have gone.
+    let _ = deadline::wait(|| (self::sockets(live) == sockets).then_some(()));
+    let before = possessions(live);
 
     let crowd = Crowd::of(CLIENTS, trial.port);
     for _ in 1..cycles {
@@ -112,6 +116,15 @@ fn weather(launch: Launch, cycles: u64) {
     let _ = deadline::wait(|| (possessions(live) == before).then_some(()));
     assert_eq!(possessions(live), before);
     trial.session.end_by_itself(0);
+}
+
+/// How many sockets a process has.
+fn sockets(pid: i32) -> usize {
+    let (kinds, _) = possessions(pid);
+    kinds
+        .iter()
+        .filter(|kind| kind.starts_with("socket"))
+        .count()
 }
 
 /// What the descriptors of a process stand for, by kind, and its threads, by name.
