@@ -283,9 +283,14 @@ fn shorten(frame: &mut SyscallFrame<'_>, number: i64, elapsed_ns: u64) -> bool {
     let Some(limit) = limits::of_call(number, &arguments) else {
         return false;
     };
-    let Some(left_ns) = limit_ns(limit, &arguments).map(|limit| limit.saturating_sub(elapsed_ns))
-    else {
+    let Some(limit_ns) = limit_ns(limit, &arguments) else {
         return false;
+    };
+    // A call that was still waiting had time left: where none comes out, the clocks of two
+    // processors have been misread, and to begin anew is the smaller fault.
+    let left_ns = match limit_ns.checked_sub(elapsed_ns) {
+        Some(left_ns) if left_ns > 0 => left_ns,
+        _ => limit_ns,
     };
     match limit {
         Limit::Milliseconds(index) => {
