@@ -152,12 +152,17 @@ fn redis(program: PathBuf, more: &[&str]) -> (PipedSession, PathBuf) {
         marked.iter().any(|process| process.pid == live),
         "{marked:?}"
     );
+    // Each thread gives itself a name, and may come to it later than the first one says that
+    // it is ready; until then it has that one's.
+    session.wait_until("every thread has its name", || {
+        let names = process::threads(live);
+        names.iter().filter(|name| *name == "redis-server").count() == 1
+    });
     let socket = session.place().work().join("redis.sock");
     (session, socket)
 }
 
-/// Waits until only so many clients are connected, so that the server hangs up on
-/// nobody in a branch: what epoll knows is shared with the snapshot.
+/// Waits until only so many clients are connected: the next branch begins with no others.
 fn settle(client: &mut Client, count: u64) {
     let settled = snapshot_tests::deadline::wait(|| {
         (client.info("connected_clients") == count).then_some(())
