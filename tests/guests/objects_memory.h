@@ -117,10 +117,18 @@ static void set_memfds(int level)
 		DO(fcntl(memfds.fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK));
 }
 
+/* The first page of a file, read and not mapped. */
+static void first_page_is(int fd, int filling, const char *otherwise)
+{
+	char bytes[PAGE], wanted[PAGE];
+	fill(wanted, PAGE, filling);
+	WANT(pread(fd, bytes, PAGE, 0) == PAGE && memcmp(bytes, wanted, PAGE) == 0, "%s", otherwise);
+}
+
 static void check_memfds(int level)
 {
 	int length = memfd_pages(level) * PAGE - 100;
-	char bytes[PAGE], wanted[PAGE], mark = 'm';
+	char bytes[1] = { 0 }, mark = 'm';
 	struct stat stat;
 	DO(fstat(memfds.fd, &stat));
 	SAME(stat.st_size, length, "the size");
@@ -137,12 +145,8 @@ static void check_memfds(int level)
 	holds(memfds.private, PAGE, 50, "the private page of a private mapping");
 	holds(memfds.closed, 2 * PAGE, 20 + level, "a mapping without a descriptor");
 	holds(memfds.closed_alias, 2 * PAGE, 20 + level, "another mapping without a descriptor");
-	fill(wanted, PAGE, level);
-	WANT(pread(memfds.fd, bytes, PAGE, 0) == PAGE && memcmp(bytes, wanted, PAGE) == 0,
-	     "what is read differs from what is mapped");
-	fill(wanted, PAGE, 9);
-	WANT(pread(memfds.sealed, bytes, PAGE, 0) == PAGE && memcmp(bytes, wanted, PAGE) == 0,
-	     "the sealed one has other contents");
+	first_page_is(memfds.fd, level, "what is read differs from what is mapped");
+	first_page_is(memfds.sealed, 9, "the sealed one has other contents");
 	WANT(pwrite(memfds.sealed, bytes, 1, 0) == -1 && errno == EPERM, "a seal does not hold");
 	one_memory(memfds.one, memfds.other, "two mappings");
 	one_memory(memfds.other + 2 * PAGE, memfds.one + 2 * PAGE, "two mappings");
@@ -233,7 +237,7 @@ static void set_shared(int level)
 
 static void check_shared(int level)
 {
-	char bytes[PAGE], wanted[PAGE];
+	char bytes[1], wanted[1];
 	is_mapped(shared.memory, "rw-s", "shared memory");
 	is_mapped(shared.alias, "rw-s", "its second mapping");
 	is_mapped(shared.read_only, "r--s", "shared memory to read");
@@ -246,9 +250,7 @@ static void check_shared(int level)
 	holds(shared.file, 4 * PAGE, 60 + level, "a file");
 	holds(shared.file_again, 4 * PAGE, 60 + level, "a file to read");
 	holds(shared.file_closed, PAGE, 90 + level, "a file without a descriptor");
-	fill(wanted, PAGE, 60 + level);
-	WANT(pread(shared.fd, bytes, PAGE, 0) == PAGE && memcmp(bytes, wanted, PAGE) == 0,
-	     "what is read of a file differs from what is mapped");
+	first_page_is(shared.fd, 60 + level, "what is read of a file differs from what is mapped");
 	one_memory(shared.memory, shared.alias, "two mappings");
 	one_memory(shared.alias + SHARED - 1, shared.memory + SHARED - 1, "two mappings");
 	one_memory(shared.file + 2 * PAGE, shared.file_again + 2 * PAGE, "two of a file");
