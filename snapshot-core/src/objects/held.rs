@@ -8,6 +8,7 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "shares bits with all copies")]
 
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use super::shared_memory::keep_out;
@@ -22,10 +23,19 @@ static BITS: AtomicPtr<[AtomicU64; WORDS]> = AtomicPtr::new(core::ptr::null_mut(
 
 /// Begins to keep account. Without memory for it nothing is looked after.
 pub fn begin() {
-    if let Some(memory) = sys::map_memory(size_of::<[AtomicU64; WORDS]>(), true) {
-        keep_out(memory.as_ptr().addr());
-        BITS.store(memory.as_ptr().cast(), Ordering::Release);
+    if let Ok(start) = map() {
+        keep_out(start.as_ptr().addr());
+        BITS.store(start.as_ptr().cast(), Ordering::Release);
     }
+}
+
+/// Memory that is told by its name: it is not the program's.
+fn map() -> sys::Result<NonNull<u8>> {
+    const BYTES: usize = size_of::<[AtomicU64; WORDS]>();
+    let fd = sys::memfd(c"cargo-snapshot-held")?;
+    let mapped = sys::set_length(fd, BYTES as u64).and_then(|()| sys::map_file_shared(fd, BYTES));
+    sys::close(fd);
+    mapped
 }
 
 fn word_of(fd: i32) -> Option<(&'static AtomicU64, u64)> {
