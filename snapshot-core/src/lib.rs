@@ -34,7 +34,7 @@
 //! (alone); `api` is what a program calls; `timeline` says which snapshots there are;
 //! `children` is the table of those that outlive a revert, `pidfd` tells them apart;
 //! `wire`, `link` and `bridge` carry messages; `procfs` and `proc_text` read the kernel's
-//! texts; `tunables` are glibc's settings for huge pages; `sys` and `arch` hold the system
+//! texts, `unix_diag` its word on local sockets; `tunables` are glibc's settings for huge pages; `sys` and `arch` hold the system
 //! calls.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(
@@ -79,6 +79,7 @@ pub mod take;
 pub mod threads;
 pub mod timing;
 pub mod tunables;
+pub mod unix_diag;
 pub mod wire;
 
 #[cfg(feature = "std")]

@@ -50,6 +50,11 @@ pub(crate) fn numbered(number: i32, name: &[u8]) -> [u8; 32] {
     path
 }
 
+/// Calls `with` with a number as a name, `123`: an entry of `fd` or `fdinfo`.
+pub(crate) fn with_number<T>(number: i32, with: impl FnOnce(&CStr) -> T) -> T {
+    with(CStr::from_bytes_until_nul(&numbered(number, b"\0")).unwrap_or(c""))
+}
+
 /// Opens the list of this process's threads.
 ///
 /// # Errors

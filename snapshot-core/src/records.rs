@@ -21,6 +21,11 @@ pub(crate) struct Records<T: Copy> {
 }
 
 impl<T: Copy> Records<T> {
+    /// An empty list, with room for as many as there is memory for.
+    pub(crate) const fn growing() -> Self {
+        Self::new(isize::MAX as usize / (2 * size_of::<T>()))
+    }
+
     /// An empty list with room for `most`.
     pub(crate) const fn new(most: usize) -> Self {
         Self {

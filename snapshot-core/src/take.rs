@@ -124,12 +124,7 @@ pub fn report_hindrance(session: &Session, wish: Wish, obstacle: Obstacle) {
 }
 
 fn begin(link: Link, Wish { ask, at_ns, label }: Wish) -> sys::Result<()> {
-    link.say(FromAgent::Begin {
-        ask,
-        at_ns,
-        label,
-        link_fd: link.fd(),
-    })
+    link.say(FromAgent::Begin { ask, at_ns, label })
 }
 
 /// The conversation of one take; an error is one of the link.

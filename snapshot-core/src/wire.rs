@@ -322,8 +322,6 @@ pub enum FromAgent {
         at_ns: u64,
         /// What to call it.
         label: Text,
-        /// The agent's own descriptor of this conversation, which is not the program's.
-        link_fd: i32,
     },
     /// It can't be: the program goes on.
     Hindered(Obstacle),
@@ -679,12 +677,7 @@ impl FromAgent {
         let mut writer;
         match *self {
             Self::Hello => writer = Writer::new(1),
-            Self::Begin {
-                ask,
-                at_ns,
-                label,
-                link_fd,
-            } => {
+            Self::Begin { ask, at_ns, label } => {
                 writer = Writer::new(2);
                 let (who, request) = match ask {
                     Ask::Signal => (0, 0),
@@ -692,7 +685,7 @@ impl FromAgent {
                     Ask::Request(number) => (2, number),
                 };
                 writer.put(&[who]).u32(request).u64(at_ns);
-                writer.put(&[label.length]).put(&label.bytes).i32(link_fd);
+                writer.put(&[label.length]).put(&label.bytes);
             }
             Self::Hindered(obstacle) => {
                 writer = Writer::new(3);
@@ -792,7 +785,6 @@ impl FromAgent {
                     ask,
                     at_ns: reader.u64()?,
                     label: reader.text()?,
-                    link_fd: reader.i32()?,
                 }
             }
             3 => Self::Hindered(reader.obstacle()?),
@@ -1007,7 +999,6 @@ mod tests {
                     ask: [Ask::Signal, Ask::Api, Ask::Request(number)][who],
                     at_ns,
                     label: Text::new(&label),
-                    link_fd: number.cast_signed(),
                 }
             ),
             obstacle().prop_map(FromAgent::Hindered),

@@ -110,19 +110,20 @@ pub fn examine(subject: Subject<'_>) -> Result<Machine, Problem> {
     })
 }
 
-fn launchable(called: &OsStr) -> Launchable {
-    match program::find(called) {
-        Ok(found) => Launchable {
-            path: Some(found.path),
-            cause: None,
-            help: None,
-        },
-        Err(problem) => Launchable {
-            path: None,
-            cause: problem.cause,
-            help: problem.help,
-        },
+impl Launchable {
+    /// By where it was found, or why it can't be launched.
+    pub(crate) fn of(found: Result<Option<PathBuf>, Problem>) -> Self {
+        let (path, problem) = match found {
+            Ok(path) => (path, None),
+            Err(problem) => (None, Some(problem)),
+        };
+        let (cause, help) = problem.map_or((None, None), |problem| (problem.cause, problem.help));
+        Self { path, cause, help }
     }
+}
+
+fn launchable(called: &OsStr) -> Launchable {
+    Launchable::of(program::find(called).map(|found| Some(found.path)))
 }
 
 /// Makes namespaces as a session does, and a process with an id of choice in them.

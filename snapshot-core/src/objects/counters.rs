@@ -6,77 +6,65 @@
 //!
 //! Context: AS-SAFE.
 
-use super::descriptors::{Descriptors, Group, information};
+use super::by_group::ByGroup;
+use super::descriptors::{Descriptors, information};
 use super::kinds::Kind;
 use super::{Object, Recording};
 use crate::proc_text;
-use crate::records::Records;
 use crate::sys::{self, Errno};
 
 #[derive(Clone, Copy)]
 struct Counter {
-    group: usize,
     count: u64,
     /// `None` where the kernel does not tell.
     is_semaphore: Option<bool>,
 }
 
 /// The program's counters.
-pub(super) struct Counters(Records<Counter>);
+pub(super) struct Counters(ByGroup<Counter>);
 
 impl Object for Counters {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
-        let mut counters = Records::new(usize::MAX >> 8);
-        for number in 0..recording.open.groups().len() {
-            let Some(group) = recording.own(number, Kind::Eventfd)? else {
-                continue;
-            };
+        let mut counters = ByGroup::new();
+        recording.for_each_own(Kind::Eventfd, |recording, number, group| {
             let mut buffer = [0; 1024];
             let text = information(group.fd, &mut buffer)?;
             let is_semaphore = proc_text::number(text, "eventfd-semaphore:").map(|is| is != 0);
-            counters.push(Counter {
-                group: number,
-                count: proc_text::hexadecimal_field(text, "eventfd-count:")
-                    .ok_or(Errno(libc::EPROTO))?,
-                is_semaphore,
-            })?;
             if is_semaphore.is_some() {
                 recording.open.will_be_rebuilt(number);
             }
-        }
+            let count = proc_text::hexadecimal_field(text, "eventfd-count:");
+            let count = count.ok_or(Errno(libc::EPROTO))?;
+            counters.push(
+                number,
+                Counter {
+                    count,
+                    is_semaphore,
+                },
+            )
+        })?;
         Ok(Self(counters))
     }
 
     fn restore(&self, open: &Descriptors) -> u32 {
-        let mut failed = 0;
-        for counter in self.0.entries() {
-            if let Some(group) = open.groups().get(counter.group) {
-                failed += u32::from(counter.restore(open, group).is_err());
-            }
-        }
-        failed
+        self.0
+            .restore(open, |group, counter| match counter.is_semaphore {
+                Some(is_semaphore) => {
+                    let fd = sys::eventfd(is_semaphore)?;
+                    let filled = fill(fd, counter.count);
+                    open.install(group, fd).and(filled)
+                }
+                None => {
+                    sys::fcntl(group.fd, libc::F_SETFL, libc::O_NONBLOCK as usize)?;
+                    let mut number = [0; 8];
+                    while sys::read(group.fd, &mut number).is_ok() {}
+                    fill(group.fd, counter.count)
+                }
+            })
     }
 
     fn release(self) {
         self.0.release();
-    }
-}
-
-impl Counter {
-    fn restore(&self, open: &Descriptors, group: &Group) -> Result<(), Errno> {
-        match self.is_semaphore {
-            Some(is_semaphore) => {
-                let fd = sys::eventfd(is_semaphore)?;
-                let filled = fill(fd, self.count);
-                open.install(group, fd).and(filled)
-            }
-            None => {
-                sys::fcntl(group.fd, libc::F_SETFL, libc::O_NONBLOCK as usize)?;
-                let mut number = [0; 8];
-                while sys::read(group.fd, &mut number).is_ok() {}
-                fill(group.fd, self.count)
-            }
-        }
     }
 }
 

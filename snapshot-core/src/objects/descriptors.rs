@@ -8,14 +8,12 @@
 //! Context: AS-SAFE.
 
 use core::cmp::Ordering;
+use core::ops::Range;
 
 use super::kinds::Kind;
 use crate::procfs;
 use crate::records::Records;
 use crate::sys::{self, Errno};
-
-/// More than any limit on open files allows.
-const MOST: usize = 1 << 24;
 
 /// An open descriptor.
 #[derive(Debug, Clone, Copy)]
@@ -101,9 +99,9 @@ impl Descriptors {
     pub(super) fn record(own: &[i32]) -> Result<Self, Errno> {
         let directory = sys::open_to_read(c"/proc/thread-self/fd", libc::O_DIRECTORY)?;
         let mut descriptors = Self {
-            all: Records::new(MOST),
-            groups: Records::new(MOST),
-            numbers: Records::new(MOST),
+            all: Records::growing(),
+            groups: Records::growing(),
+            numbers: Records::growing(),
             are_told_apart: can_compare(),
         };
         let listed = descriptors.list(directory, own);
@@ -121,9 +119,9 @@ impl Descriptors {
         let directory = sys::open_to_read(c"/proc/thread-self/fd", libc::O_DIRECTORY)
             .expect("/proc is mounted");
         let mut descriptors = Self {
-            all: Records::new(MOST),
-            groups: Records::new(MOST),
-            numbers: Records::new(MOST),
+            all: Records::growing(),
+            groups: Records::growing(),
+            numbers: Records::growing(),
             are_told_apart: can_compare(),
         };
         for &fd in fds {
@@ -204,6 +202,23 @@ impl Descriptors {
     /// The open file descriptions; those of one file are next to each other.
     pub(super) fn groups(&self) -> &[Group] {
         self.groups.entries()
+    }
+
+    /// The groups of the file that this one is of, from it on: their numbers.
+    pub(super) fn of_same_file(&self, first: usize) -> Range<usize> {
+        let groups = self.groups().get(first..).unwrap_or(&[]);
+        let count = groups.first().map_or(0, |of| {
+            let is_same = |other: &&Group| {
+                (other.device, other.inode, other.kind) == (of.device, of.inode, of.kind)
+            };
+            groups.iter().take_while(is_same).count()
+        });
+        first..first + count
+    }
+
+    /// Some groups, by their numbers.
+    pub(super) fn some(&self, numbers: Range<usize>) -> &[Group] {
+        self.groups().get(numbers).unwrap_or(&[])
     }
 
     /// The groups of a kind, with their numbers.
@@ -327,9 +342,7 @@ pub(super) fn set_status_flags(fd: i32, flags: i32) -> Result<(), Errno> {
 fn look(directory: i32, fd: i32) -> Result<Descriptor, Errno> {
     // The beginning tells the kind.
     let mut buffer = [0; 64];
-    let path = procfs::numbered(fd, b"\0");
-    let end = path.iter().position(|&byte| byte == 0).unwrap_or(0);
-    let target = sys::read_link_at(directory, path.get(..=end).unwrap_or(&[]), &mut buffer)?;
+    let target = procfs::with_number(fd, |name| sys::read_link_at(directory, name, &mut buffer))?;
     let stat = sys::fstat(fd)?;
     Ok(Descriptor {
         fd,

@@ -10,6 +10,7 @@
 //! Context: AS-SAFE.
 
 use core::ffi::CStr;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::descriptors::Descriptors;
@@ -72,15 +73,15 @@ impl Holders {
     /// Where `/proc` can't be read, or there is no memory.
     pub(super) fn record(open: &Descriptors, original: i32) -> Result<Self, Errno> {
         let mut holders = Self {
-            elsewhere: Records::new(usize::MAX >> 8),
+            elsewhere: Records::growing(),
         };
         let mut any = false;
         for group in open.groups() {
-            any |= matters(group.kind);
             let inherited = match group.kind {
                 Kind::Pipe | Kind::Fifo | Kind::Socket => is_inherited(group.inode),
                 _ => false,
             };
+            any |= matters(group.kind) && !inherited;
             holders.elsewhere.push(inherited)?;
         }
         if any {
@@ -93,6 +94,11 @@ impl Holders {
     /// Whether another process has this group's file.
     pub(super) fn has(&self, group: usize) -> bool {
         self.elsewhere.entries().get(group) == Some(&true)
+    }
+
+    /// Whether another process has one of these groups' files.
+    pub(super) fn have_any(&self, mut groups: Range<usize>) -> bool {
+        groups.any(|group| self.has(group))
     }
 
     fn mark(&mut self, open: &Descriptors, is_it: impl Fn(&super::descriptors::Group) -> bool) {
@@ -109,43 +115,45 @@ impl Holders {
             return;
         };
         let _ = procfs::for_each_number_in(directory, |fd| {
-            let mut buffer = [0; 64];
-            let mut path = [0; 12];
-            for (place, &byte) in path.iter_mut().zip(&procfs::numbered(fd, b"\0")) {
-                *place = byte;
-            }
-            let Ok(path) = CStr::from_bytes_until_nul(&path) else {
-                return;
-            };
-            let path = path.to_bytes_with_nul();
-            let Ok(target) = sys::read_link_at(directory, path, &mut buffer) else {
-                return;
-            };
-            if let Some(inode) = inode_in(target) {
-                self.mark(open, |group| {
-                    group.inode == inode && matches!(group.kind, Kind::Pipe | Kind::Socket)
-                });
-                return;
-            }
-            match Kind::of(target, 0) {
-                kind if target.starts_with(b"anon_inode:") => self.mark(open, |group| {
-                    group.kind == kind
-                        && sys::compare_files((own, group.fd), (pid, fd))
-                            == Ok(core::cmp::Ordering::Equal)
-                }),
-                // A name says nothing of where it leads to from here.
-                _ if target.starts_with(b"/memfd:") || has_fifo(open) => {
-                    if let Ok(stat) = sys::stat_at(directory, path) {
-                        self.mark(open, |group| {
-                            (group.device, group.inode) == (stat.device, stat.inode)
-                                && matches!(group.kind, Kind::Memfd | Kind::Fifo)
-                        });
-                    }
-                }
-                _ => {}
-            }
+            procfs::with_number(fd, |name| {
+                self.look_at_one(open, own, (pid, fd), directory, name)
+            });
         });
         sys::close(directory);
+    }
+
+    /// Looks at one descriptor of another process, by its name in a directory.
+    fn look_at_one(
+        &mut self,
+        open: &Descriptors,
+        own: i32,
+        other: (i32, i32),
+        directory: i32,
+        name: &CStr,
+    ) {
+        let mut buffer = [0; 64];
+        let Ok(target) = sys::read_link_at(directory, name, &mut buffer) else {
+            return;
+        };
+        if let Some(inode) = inode_in(target) {
+            self.mark(open, |group| {
+                group.inode == inode && matches!(group.kind, Kind::Pipe | Kind::Socket)
+            });
+        } else if target.starts_with(b"anon_inode:") {
+            let kind = Kind::of(target, 0);
+            self.mark(open, |group| {
+                group.kind == kind
+                    && sys::compare_files((own, group.fd), other) == Ok(core::cmp::Ordering::Equal)
+            });
+        } else if target.starts_with(b"/memfd:") || has_fifo(open) {
+            // A name says nothing of where it leads to from here.
+            if let Ok(stat) = sys::stat_at(directory, name) {
+                self.mark(open, |group| {
+                    (group.device, group.inode) == (stat.device, stat.inode)
+                        && matches!(group.kind, Kind::Memfd | Kind::Fifo)
+                });
+            }
+        }
     }
 
     pub(super) fn release(self) {

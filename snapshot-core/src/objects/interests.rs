@@ -45,13 +45,10 @@ pub(super) struct Interests {
 impl Object for Interests {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut found = Self {
-            lists: Records::new(usize::MAX >> 8),
-            interests: Records::new(usize::MAX >> 8),
+            lists: Records::growing(),
+            interests: Records::growing(),
         };
-        for number in 0..recording.open.groups().len() {
-            let Some(group) = recording.own(number, Kind::Epoll)? else {
-                continue;
-            };
+        recording.for_each_own(Kind::Epoll, |recording, number, group| {
             let from = found.interests.entries().len();
             let list = found.lists.entries().len();
             let mut outcome = Ok(());
@@ -72,12 +69,12 @@ impl Object for Interests {
             })?;
             outcome?;
             found.identify(recording, group.fd, from);
+            recording.open.will_be_rebuilt(number);
             found.lists.push(List {
                 group: number,
                 height: 0,
-            })?;
-            recording.open.will_be_rebuilt(number);
-        }
+            })
+        })?;
         found.measure(recording.open);
         Ok(found)
     }

@@ -28,8 +28,8 @@ pub(super) struct Locks {
 impl Object for Locks {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut found = Self {
-            groups: Records::new(usize::MAX >> 8),
-            locks: Records::new(usize::MAX >> 8),
+            groups: Records::growing(),
+            locks: Records::growing(),
         };
         let mut hidden = false;
         for (number, group) in recording.open.groups().iter().enumerate() {
@@ -138,15 +138,18 @@ fn take(fd: i32, lock: &Lock) -> Result<(), Errno> {
 }
 
 /// Calls `with` with the path of another process's entry in `fdinfo`.
-fn with_path_in<T>(pid: i32, fd: i32, with: impl FnOnce(&CStr) -> T) -> T {
-    let mut path = [0; 64];
-    let name = b"/fdinfo/";
-    let number = procfs::numbered(fd, b"\0");
-    let process = procfs::numbered(pid, name);
-    let process = process.split(|&byte| byte == 0).next().unwrap_or(&[]);
-    let text = b"/proc/".iter().chain(process).chain(&number);
-    for (place, &byte) in path.iter_mut().zip(text) {
+fn with_path_in(
+    pid: i32,
+    fd: i32,
+    with: impl FnOnce(&CStr) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    const DIRECTORY: &[u8] = b"/fdinfo/";
+    let mut name = [0; 20];
+    for (place, &byte) in name
+        .iter_mut()
+        .zip(DIRECTORY.iter().chain(&procfs::numbered(fd, b"\0")))
+    {
         *place = byte;
     }
-    with(CStr::from_bytes_until_nul(&path).unwrap_or(c""))
+    procfs::of_process(pid, &name, |path| Some(with(path))).unwrap_or(Err(Errno(libc::ENOENT)))
 }

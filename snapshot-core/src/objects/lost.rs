@@ -27,7 +27,7 @@ fn is_held(group: &Group) -> bool {
 
 impl Losses {
     pub(super) const fn new() -> Self {
-        Self(Records::new(usize::MAX >> 8))
+        Self(Records::growing())
     }
 
     /// Marks what this copy holds.

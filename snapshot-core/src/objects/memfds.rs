@@ -1,4 +1,4 @@
-//! Memory files (`memfd`): contents, length and seals, and where the program is in them.
+//! Memory files (`memfd`): contents, length and seals.
 //!
 //! They are put back in place, so that every mapping sees it. A seal can't be broken: where
 //! the branch has set one, there is a new file of the same contents, and what was mapped of
@@ -11,7 +11,7 @@ use core::ffi::CStr;
 
 use super::descriptors::{Descriptors, Group, with_descriptor_path};
 use super::kinds::{Kind, Why};
-use super::memory::{PAGE, Pages};
+use super::memory::{EMPTY, PAGE, Pages};
 use super::{Object, Recording};
 use crate::proc_text::{self, FileMapping};
 use crate::procfs;
@@ -26,49 +26,30 @@ const MOST_BYTES: u64 = 512 << 20;
 
 #[derive(Clone, Copy)]
 struct File {
-    /// Its first group; the others of the same inode follow.
+    /// Its first group, and the one behind its last: they are of one inode.
     first: usize,
-    count: usize,
+    end: usize,
     bytes: u64,
     seals: i32,
     pages: Pages,
 }
 
 /// The program's memory files.
-pub(super) struct MemoryFiles {
-    files: Records<File>,
-    offsets: Records<(usize, i64)>,
-}
+pub(super) struct MemoryFiles(Records<File>);
 
 impl Object for MemoryFiles {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
-        let mut found = Self {
-            files: Records::new(usize::MAX >> 8),
-            offsets: Records::new(usize::MAX >> 8),
-        };
-        let mut before = None;
+        let mut files = Records::growing();
+        let mut end = 0;
         let mut left = MOST_BYTES;
-        for number in 0..recording.open.groups().len() {
-            let Some(&group) = recording.open.groups().get(number) else {
-                break;
-            };
-            if group.kind != Kind::Memfd || group.flags & libc::O_PATH != 0 {
-                continue;
+        recording.for_each_group(|recording, first, group| {
+            if first < end || group.kind != Kind::Memfd {
+                return Ok(());
             }
-            if let Ok(at) = sys::lseek(group.fd, 0, libc::SEEK_CUR) {
-                found.offsets.push((number, at))?;
-            }
-            let file = (group.device, group.inode);
-            if before.replace(file) == Some(file) {
-                continue;
-            }
-            let of_file = recording.open.groups().get(number..).unwrap_or(&[]);
-            let count = of_file
-                .iter()
-                .take_while(|other| (other.device, other.inode) == file)
-                .count();
+            let numbers = recording.open.of_same_file(first);
+            end = numbers.end;
             let bytes = sys::fstat(group.fd)?.bytes;
-            let why = if (number..number + count).any(|at| recording.holders.has(at)) {
+            let why = if recording.holders.have_any(numbers) {
                 Some(Why::Elsewhere)
             } else if bytes > left {
                 Some(Why::Large)
@@ -77,39 +58,30 @@ impl Object for MemoryFiles {
             };
             if let Some(why) = why {
                 recording.name(Kind::Memfd, why, group.fd, bytes);
-                continue;
+                return Ok(());
             }
             left -= bytes;
-            found.files.push(File {
-                first: number,
-                count,
+            files.push(File {
+                first,
+                end,
                 bytes,
                 seals: sys::fcntl(group.fd, F_GET_SEALS, 0)?,
                 pages: read(&group, bytes)?,
-            })?;
-        }
-        Ok(found)
+            })
+        })?;
+        Ok(Self(files))
     }
 
     fn restore(&self, open: &Descriptors) -> u32 {
-        let mut failed = 0;
-        for file in self.files.entries() {
-            failed += u32::from(file.restore(open).is_err());
-        }
-        for &(number, at) in self.offsets.entries() {
-            if let Some(group) = open.groups().get(number) {
-                failed += u32::from(sys::lseek(group.fd, at, libc::SEEK_SET).is_err());
-            }
-        }
-        failed
+        let restored = self.0.entries().iter().map(|file| file.restore(open));
+        restored.map(|done| u32::from(done.is_err())).sum()
     }
 
     fn release(self) {
-        for file in self.files.entries() {
+        for file in self.0.entries() {
             file.pages.release();
         }
-        self.files.release();
-        self.offsets.release();
+        self.0.release();
     }
 }
 
@@ -149,16 +121,14 @@ fn mark_data(fd: i32, marks: &mut [u8]) {
 
 impl File {
     fn restore(&self, open: &Descriptors) -> Result<(), Errno> {
-        let groups = open.groups().get(self.first..self.first + self.count);
-        let groups = groups.unwrap_or(&[]);
+        let groups = open.some(self.first..self.end);
         let Some(any) = groups.first() else {
             return Ok(());
         };
         if sys::fcntl(any.fd, F_GET_SEALS, 0)? != self.seals {
             return self.make_anew(open, groups, any);
         }
-        let is_sealed = self.seals & (libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE) != 0;
-        if is_sealed && self.seals & libc::F_SEAL_WRITE != 0 {
+        if self.seals & libc::F_SEAL_WRITE != 0 {
             // Nobody could write.
             return Ok(());
         }
@@ -216,13 +186,11 @@ impl File {
     }
 }
 
-static EMPTY: [u8; PAGE] = [0; PAGE];
-
 /// The name that a memory file was made with.
 fn name_of(fd: i32, buffer: &mut [u8; 256]) -> &CStr {
     let mut link = [0; 300];
     let target = with_descriptor_path(fd, |path| {
-        sys::read_link_at(libc::AT_FDCWD, path.to_bytes_with_nul(), &mut link).ok()
+        sys::read_link_at(libc::AT_FDCWD, path, &mut link).ok()
     });
     let name = target
         .and_then(|target| target.strip_prefix(b"/memfd:"))

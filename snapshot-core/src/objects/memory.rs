@@ -10,6 +10,9 @@ use crate::sys::{self, Errno};
 
 pub(super) const PAGE: usize = 4096;
 
+/// What is in a page that has never been written.
+pub(super) static EMPTY: [u8; PAGE] = [0; PAGE];
+
 /// Copied pages, and which ones they are. Not given back on drop: after a split there are
 /// two of it.
 #[derive(Clone, Copy)]

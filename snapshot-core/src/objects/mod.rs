@@ -15,6 +15,7 @@
 //!
 //! Context: AS-SAFE.
 
+mod by_group;
 mod contents;
 mod counters;
 mod descriptors;
@@ -48,7 +49,7 @@ pub use held::{Closed, begin as begin_to_hold, closing, is_marked};
 pub use holders::note_inherited;
 pub use kinds::{Kind, Why};
 pub use paths::add_watch;
-pub use shared_memory::keep_out;
+pub(crate) use shared_memory::keep_out;
 pub(crate) use signals::{take_back_pending, tell_pending};
 
 use descriptors::{Descriptors, Group};
@@ -142,22 +143,48 @@ struct Recording<'a> {
 }
 
 impl Recording<'_> {
-    /// The group of this number, if it is of that kind, and the program's alone. One that
-    /// is not is named.
-    fn own(&mut self, number: usize, kind: Kind) -> Result<Option<Group>, Errno> {
-        let group = *self.open.groups().get(number).ok_or(Errno(libc::EINVAL))?;
-        if group.kind != kind || group.flags & libc::O_PATH != 0 {
-            return Ok(None);
+    /// Calls `visit` with every group and its number, but for those that are a path alone
+    /// (`O_PATH`): those have no state.
+    fn for_each_group(
+        &mut self,
+        mut visit: impl FnMut(&mut Self, usize, Group) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut number = 0;
+        while let Some(&group) = self.open.groups().get(number) {
+            if group.flags & libc::O_PATH == 0 {
+                visit(self, number, group)?;
+            }
+            number += 1;
         }
-        if !self.open.are_told_apart {
-            self.name(kind, Why::Hidden, group.fd, 0);
-            return Ok(None);
-        }
-        if self.holders.has(number) {
-            self.name(kind, Why::Elsewhere, group.fd, 0);
-            return Ok(None);
-        }
-        Ok(Some(group))
+        Ok(())
+    }
+
+    /// Calls `visit` with every group of a kind that is the program's alone. One that is not
+    /// is named.
+    fn for_each_own(
+        &mut self,
+        kind: Kind,
+        mut visit: impl FnMut(&mut Self, usize, Group) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        self.for_each_group(|recording, number, group| {
+            if group.kind == kind && recording.is_own(number, &group) {
+                visit(recording, number, group)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether nobody else has a group. One that somebody has is named.
+    fn is_own(&mut self, number: usize, group: &Group) -> bool {
+        let why = if !self.open.are_told_apart {
+            Why::Hidden
+        } else if self.holders.has(number) {
+            Why::Elsewhere
+        } else {
+            return true;
+        };
+        self.name(group.kind, why, group.fd, 0);
+        false
     }
 
     /// Says that something will not be as it was.
@@ -193,8 +220,9 @@ macro_rules! kinds {
             /// is told to `tell`.
             ///
             /// # Errors
-            /// Where it can't be read, or there is no memory for the record. The process is
-            /// to end then: nothing has been released.
+            /// Where it can't be read, or there is no memory for the record. What has been
+            /// recorded until then is not given back: a frozen copy ends, and a program by
+            /// itself keeps that memory.
             pub(crate) fn record(
                 own: &[i32],
                 original: i32,

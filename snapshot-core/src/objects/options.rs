@@ -69,7 +69,7 @@ pub(super) struct Options(Records<Value>);
 
 impl Options {
     pub(super) const fn new() -> Self {
-        Self(Records::new(usize::MAX >> 8))
+        Self(Records::growing())
     }
 
     /// Writes a socket's down.

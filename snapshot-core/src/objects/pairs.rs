@@ -17,6 +17,7 @@ use super::options::{Of, Options};
 use super::{Object, Recording};
 use crate::records::Records;
 use crate::sys::{self, Errno};
+use crate::unix_diag::{self, Message};
 
 /// What waits to be read from one end.
 #[derive(Clone, Copy)]
@@ -86,42 +87,32 @@ pub(super) struct Pairs {
     rights: Records<OnItsWay>,
 }
 
-/// What the kernel tells of a socket.
-#[derive(Clone, Copy)]
-struct Told {
-    /// 0 where it has been closed.
-    peer: u64,
-    shut_down: u8,
-}
-
 impl Object for Pairs {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut found = Self {
-            pairs: Records::new(usize::MAX >> 8),
+            pairs: Records::growing(),
             options: Options::new(),
-            rights: Records::new(usize::MAX >> 8),
+            rights: Records::growing(),
         };
         let mut asking = None;
-        for number in 0..recording.open.groups().len() {
-            let Some(&group) = recording.open.groups().get(number) else {
-                break;
-            };
+        recording.for_each_group(|recording, number, group| {
             let Some(told) = ask_about(recording, number, &group, &mut asking) else {
-                continue;
+                return Ok(());
             };
             let peer = recording.open.of_kind(Kind::Socket).find(|(_, peer)| {
-                told.peer != 0 && peer.inode == told.peer && peer.flags & libc::O_PATH == 0
+                told.peer != 0
+                    && peer.inode == u64::from(told.peer)
+                    && peer.flags & libc::O_PATH == 0
             });
             let peer = peer.map(|(number, peer)| (number, *peer));
             let other = match peer {
                 // Each pair once.
-                Some((other, _)) if other < number => continue,
-                Some((other, _)) if recording.holders.has(other) => continue,
+                Some((other, _)) if other < number => return Ok(()),
                 Some((other, peer)) => match ask_about(recording, other, &peer, &mut asking) {
                     Some(told) => Some((other, peer, told)),
-                    None => continue,
+                    None => return Ok(()),
                 },
-                None if told.peer != 0 => continue,
+                None if told.peer != 0 => return Ok(()),
                 None => None,
             };
             let kind = sys::socket_number(group.fd, libc::SO_TYPE)?;
@@ -142,7 +133,8 @@ impl Object for Pairs {
             if found.rights.entries().len() > on_their_way {
                 recording.name(Kind::Socket, Why::Waiting, group.fd, 0);
             }
-        }
+            Ok(())
+        })?;
         if let Some(asking) = asking {
             sys::close(asking);
         }
@@ -178,9 +170,8 @@ fn ask_about(
     number: usize,
     group: &Group,
     asking: &mut Option<i32>,
-) -> Option<Told> {
+) -> Option<unix_diag::Socket> {
     if group.kind != Kind::Socket
-        || group.flags & libc::O_PATH != 0
         || !recording.open.are_told_apart
         || recording.holders.has(number)
         || sys::socket_number(group.fd, libc::SO_DOMAIN) != Ok(libc::AF_UNIX)
@@ -192,56 +183,23 @@ fn ask_about(
     sys::peer_address(group.fd, &mut peer).ok()?;
     let socket = match *asking {
         Some(socket) => socket,
-        None => *asking.insert(sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, 4).ok()?),
+        None => {
+            *asking.insert(sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, unix_diag::PROTOCOL).ok()?)
+        }
     };
     ask(socket, group.inode)
 }
 
-/// One question to `NETLINK_SOCK_DIAG`, and its answer.
-fn ask(socket: i32, inode: u64) -> Option<Told> {
-    const BY_FAMILY: u16 = 20;
-    const REQUEST: u16 = 1;
-    const SHOW_PEER: u32 = 4;
-    const QUESTION_BYTES: u8 = 40;
-    let mut question = [0_u8; QUESTION_BYTES as usize];
-    let inode = u32::try_from(inode).ok()?;
-    question[0..4].copy_from_slice(&u32::from(QUESTION_BYTES).to_ne_bytes());
-    question[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
-    question[6..8].copy_from_slice(&REQUEST.to_ne_bytes());
-    question[16] = 1; // AF_UNIX
-    question[20..24].copy_from_slice(&u32::MAX.to_ne_bytes()); // in any state
-    question[24..28].copy_from_slice(&inode.to_ne_bytes());
-    question[28..32].copy_from_slice(&SHOW_PEER.to_ne_bytes());
-    question[32..40].copy_from_slice(&[0xff; 8]); // no cookie
+/// One question, and its answer.
+fn ask(socket: i32, inode: u64) -> Option<unix_diag::Socket> {
+    let question = unix_diag::question(Some(u32::try_from(inode).ok()?));
     sys::send(socket, &question).ok()?;
     let mut answer = [0_u8; 1024];
     let length = sys::read(socket, &mut answer).ok()?;
-    let answer = answer.get(..length)?;
-    if answer.get(4..6)? != BY_FAMILY.to_ne_bytes() {
-        return None;
+    match unix_diag::messages(answer.get(..length)?).next()? {
+        Message::Socket(told) => Some(told),
+        Message::End => None,
     }
-    let mut told = Told {
-        peer: 0,
-        shut_down: 0,
-    };
-    // A header of 16 bytes, a message of 16, and attributes of a length and a type.
-    let mut rest = answer.get(32..)?;
-    while let Some((length, kind)) = rest.first_chunk::<4>().map(|header| {
-        let [a, b, c, d] = *header;
-        (
-            usize::from(u16::from_ne_bytes([a, b])),
-            u16::from_ne_bytes([c, d]),
-        )
-    }) {
-        let value = rest.get(4..length)?;
-        match kind {
-            2 => told.peer = u64::from(u32::from_ne_bytes(*value.first_chunk::<4>()?)),
-            6 => told.shut_down = *value.first()?,
-            _ => {}
-        }
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
-    }
-    Some(told)
 }
 
 impl Pairs {
@@ -250,7 +208,7 @@ impl Pairs {
         group: usize,
         of: &Group,
         kind: i32,
-        told: Told,
+        told: unix_diag::Socket,
     ) -> Result<End, Errno> {
         let options = self.options.record(of.fd)?;
         let first = self.rights.entries().len();
@@ -267,7 +225,7 @@ impl Pairs {
     }
 
     /// What waits to be read, without taking it.
-    fn read(&mut self, fd: i32, kind: i32, told: Told) -> Result<Contents, Errno> {
+    fn read(&mut self, fd: i32, kind: i32, told: unix_diag::Socket) -> Result<Contents, Errno> {
         /// More than a socket's buffer can be made to hold without privileges.
         const ROOM: usize = 8 << 20;
         const MOST_PARTS: usize = 1 << 16;

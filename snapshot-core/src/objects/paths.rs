@@ -84,7 +84,7 @@ fn note(fd: i32) {
     let mut buffer = [0; 4096];
     let stat = sys::fstat(fd);
     let target = with_descriptor_path(fd, |path| {
-        sys::read_link_at(libc::AT_FDCWD, path.to_bytes_with_nul(), &mut buffer).ok()
+        sys::read_link_at(libc::AT_FDCWD, path, &mut buffer).ok()
     });
     if let (Ok(stat), Some(target)) = (stat, target)
         && target.starts_with(b"/")

@@ -6,6 +6,8 @@
 //!
 //! Context: AS-SAFE.
 
+use core::ops::Range;
+
 use super::contents::Contents;
 use super::descriptors::{Descriptors, with_descriptor_path};
 use super::kinds::{Kind, Why};
@@ -15,9 +17,9 @@ use crate::sys::{self, Errno};
 
 #[derive(Clone, Copy)]
 struct Pipe {
-    /// Its first group; the others of the same inode follow.
+    /// Its first group, and the one behind its last: they are of one inode.
     first: usize,
-    count: usize,
+    end: usize,
     capacity: usize,
     has_packets: bool,
     /// A descriptor of the inode alone, for one that has a name.
@@ -30,36 +32,26 @@ pub(super) struct Pipes(Records<Pipe>);
 
 impl Object for Pipes {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
-        let mut pipes = Records::new(usize::MAX >> 8);
+        let mut pipes = Records::growing();
         let mut teed = None;
-        let mut first = 0;
-        while let Some(&group) = recording.open.groups().get(first) {
-            let of_pipe = recording.open.groups().get(first..).unwrap_or(&[]);
-            let count = of_pipe
-                .iter()
-                .take_while(|other| {
-                    (other.device, other.inode, other.kind)
-                        == (group.device, group.inode, group.kind)
-                })
-                .count();
-            if matches!(group.kind, Kind::Pipe | Kind::Fifo) && group.flags & libc::O_PATH == 0 {
-                if is_own(recording, first, count) {
-                    let pipe = Pipe::record(recording, first, count, &mut teed)?;
-                    pipes.push(pipe)?;
-                    for number in first..first + count {
-                        recording.open.will_be_rebuilt(number);
-                    }
-                } else {
-                    for number in first..first + count {
-                        recording.open.will_be_waited_for(number);
-                    }
-                    if group.fd > 2 {
-                        recording.name(group.kind, Why::OtherEnd, group.fd, 0);
-                    }
+        let mut end = 0;
+        recording.for_each_group(|recording, first, group| {
+            if first < end || !matches!(group.kind, Kind::Pipe | Kind::Fifo) {
+                return Ok(());
+            }
+            let numbers = recording.open.of_same_file(first);
+            end = numbers.end;
+            if is_own(recording, numbers.clone()) {
+                pipes.push(Pipe::record(recording, numbers.clone(), &mut teed)?)?;
+                numbers.for_each(|number| recording.open.will_be_rebuilt(number));
+            } else {
+                numbers.for_each(|number| recording.open.will_be_waited_for(number));
+                if group.fd > 2 {
+                    recording.name(group.kind, Why::OtherEnd, group.fd, 0);
                 }
             }
-            first += count;
-        }
+            Ok(())
+        })?;
         if let Some([from, to]) = teed {
             sys::close(from);
             sys::close(to);
@@ -84,11 +76,9 @@ impl Object for Pipes {
 
 /// Whether nobody else can read or write: no other process has it, and every end that is
 /// not the program's is closed.
-fn is_own(recording: &Recording<'_>, first: usize, count: usize) -> bool {
-    let groups = recording.open.groups();
-    let groups = groups.get(first..first + count).unwrap_or(&[]);
-    if !recording.open.are_told_apart || (first..first + count).any(|at| recording.holders.has(at))
-    {
+fn is_own(recording: &Recording<'_>, numbers: Range<usize>) -> bool {
+    let groups = recording.open.some(numbers.clone());
+    if !recording.open.are_told_apart || recording.holders.have_any(numbers) {
         return false;
     }
     let reads = groups.iter().find(|group| group.can_read());
@@ -105,12 +95,10 @@ fn is_own(recording: &Recording<'_>, first: usize, count: usize) -> bool {
 impl Pipe {
     fn record(
         recording: &Recording<'_>,
-        first: usize,
-        count: usize,
+        numbers: Range<usize>,
         teed: &mut Option<[i32; 2]>,
     ) -> Result<Self, Errno> {
-        let groups = recording.open.groups();
-        let groups = groups.get(first..first + count).unwrap_or(&[]);
+        let groups = recording.open.some(numbers.clone());
         let Some(any) = groups.first() else {
             return Err(Errno(libc::EINVAL));
         };
@@ -130,8 +118,8 @@ impl Pipe {
             _ => None,
         };
         Ok(Self {
-            first,
-            count,
+            first: numbers.start,
+            end: numbers.end,
             capacity,
             has_packets,
             inode_fd,
@@ -140,10 +128,7 @@ impl Pipe {
     }
 
     fn restore(&self, open: &Descriptors) -> u32 {
-        let groups = open.groups();
-        let groups = groups
-            .get(self.first..self.first + self.count)
-            .unwrap_or(&[]);
+        let groups = open.some(self.first..self.end);
         let ends = match self.inode_fd {
             Some(inode) => reopen_both(inode),
             None => sys::pipe(self.has_packets),

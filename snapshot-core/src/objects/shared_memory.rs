@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use super::descriptors::Descriptors;
 use super::holders;
 use super::kinds::{Kind, Why};
-use super::memory::{PAGE, Pages};
+use super::memory::{EMPTY, PAGE, Pages};
 use super::{Object, Recording};
 use crate::proc_text::{self, FileMapping};
 use crate::procfs;
@@ -30,10 +30,10 @@ const MOST_KEPT_OUT: usize = 4;
 static KEPT_OUT: [AtomicUsize; MOST_KEPT_OUT] = [const { AtomicUsize::new(0) }; MOST_KEPT_OUT];
 
 /// The mapping that begins at this address is the engine's own, and shared on purpose.
-pub fn keep_out(start: usize) {
+pub(crate) fn keep_out(start: usize) {
     for place in &KEPT_OUT {
         let taken = place.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed);
-        if taken.is_ok_and(|_| true) || taken == Err(start) {
+        if taken.is_ok() || taken == Err(start) {
             return;
         }
     }
@@ -62,7 +62,7 @@ pub(super) struct SharedMemory(Records<Area>);
 
 impl Object for SharedMemory {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
-        let mut areas: Records<Area> = Records::new(usize::MAX >> 8);
+        let mut areas: Records<Area> = Records::growing();
         let mut outcome = Ok(());
         procfs::for_each_line(c"/proc/thread-self/maps", |line| {
             if let Some(mapping) = proc_text::shared_mapping(line)
@@ -232,8 +232,6 @@ impl Area {
         u32::from(failed > 0)
     }
 }
-
-static EMPTY: [u8; PAGE] = [0; PAGE];
 
 fn is_resident(address: usize) -> bool {
     let mut mark = [0];

@@ -2,41 +2,32 @@
 //!
 //! Context: AS-SAFE.
 
+use super::by_group::ByGroup;
 use super::descriptors::{Descriptors, information};
 use super::kinds::Kind;
 use super::{Object, Recording};
 use crate::proc_text;
-use crate::records::Records;
 use crate::sys::{self, Errno, SignalSet};
 
-/// The program's, by their groups.
-pub(super) struct SignalDescriptors(Records<(usize, SignalSet)>);
+/// The program's.
+pub(super) struct SignalDescriptors(ByGroup<SignalSet>);
 
 impl Object for SignalDescriptors {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
-        let mut found = Records::new(usize::MAX >> 8);
-        for number in 0..recording.open.groups().len() {
-            let Some(group) = recording.own(number, Kind::Signalfd)? else {
-                continue;
-            };
+        let mut found = ByGroup::new();
+        recording.for_each_own(Kind::Signalfd, |recording, number, group| {
+            recording.open.will_be_rebuilt(number);
             let mut buffer = [0; 1024];
             let text = information(group.fd, &mut buffer)?;
             let set = proc_text::signals(text, "sigmask:").ok_or(Errno(libc::EPROTO))?;
-            found.push((number, set))?;
-            recording.open.will_be_rebuilt(number);
-        }
+            found.push(number, set)
+        })?;
         Ok(Self(found))
     }
 
     fn restore(&self, open: &Descriptors) -> u32 {
-        let mut failed = 0;
-        for &(number, set) in self.0.entries() {
-            if let Some(group) = open.groups().get(number) {
-                let made = sys::new_signalfd(set).and_then(|fd| open.install(group, fd));
-                failed += u32::from(made.is_err());
-            }
-        }
-        failed
+        self.0
+            .restore(open, |group, &set| open.install(group, sys::signalfd(set)?))
     }
 
     fn release(self) {

@@ -7,11 +7,11 @@
 
 use core::ffi::CStr;
 
+use super::by_group::ByGroup;
 use super::descriptors::{Descriptors, Fate, Group};
 use super::kinds::{Kind, Why};
 use super::options::{Of, Options};
 use super::{Object, Recording};
-use crate::records::Records;
 use crate::sys::{self, Errno, SocketAddress};
 use crate::wire::Address;
 
@@ -31,7 +31,6 @@ enum State {
 
 #[derive(Clone, Copy)]
 struct Socket {
-    group: usize,
     state: State,
     /// Of the path that it listens at, if it does.
     inode: Option<u64>,
@@ -42,25 +41,19 @@ struct Socket {
 
 /// The sockets that stay shared.
 pub(super) struct Sockets {
-    sockets: Records<Socket>,
+    sockets: ByGroup<Socket>,
     options: Options,
 }
 
 impl Object for Sockets {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut found = Self {
-            sockets: Records::new(usize::MAX >> 8),
+            sockets: ByGroup::new(),
             options: Options::new(),
         };
-        for number in 0..recording.open.groups().len() {
-            let Some(&group) = recording.open.groups().get(number) else {
-                break;
-            };
-            if group.kind != Kind::Socket
-                || group.fate == Fate::Rebuilt
-                || group.flags & libc::O_PATH != 0
-            {
-                continue;
+        recording.for_each_group(|recording, number, group| {
+            if group.kind != Kind::Socket || group.fate == Fate::Rebuilt {
+                return Ok(());
             }
             let state = state_of(group.fd)?;
             let is_own = recording.open.are_told_apart && !recording.holders.has(number);
@@ -73,15 +66,15 @@ impl Object for Sockets {
             };
             if state == State::Connected {
                 recording.open.will_be_waited_for(number);
+                if group.fd > 2 {
+                    let mut peer: SocketAddress = [0; 128];
+                    let peer = sys::peer_address(group.fd, &mut peer).unwrap_or(&[]);
+                    let peer = Address::new(peer);
+                    recording.name_peer(Kind::Socket, Why::Connected, group.fd, 0, peer);
+                }
             }
-            if state == State::Connected && group.fd > 2 {
-                let mut peer: SocketAddress = [0; 128];
-                let peer = sys::peer_address(group.fd, &mut peer).unwrap_or(&[]);
-                let peer = Address::new(peer);
-                recording.name_peer(Kind::Socket, Why::Connected, group.fd, 0, peer);
-            }
-            found.sockets.push(Socket {
-                group: number,
+            let options = found.options.record(group.fd)?;
+            let socket = Socket {
                 state,
                 inode,
                 kind: [
@@ -89,22 +82,23 @@ impl Object for Sockets {
                     sys::socket_number(group.fd, libc::SO_TYPE)?,
                     sys::socket_number(group.fd, libc::SO_PROTOCOL)?,
                 ],
-                options: found.options.record(group.fd)?,
-            })?;
-        }
+                options,
+            };
+            found.sockets.push(number, socket)
+        })?;
         Ok(found)
     }
 
     fn restore(&self, open: &Descriptors) -> u32 {
         let mut failed = 0;
-        for socket in self.sockets.entries() {
-            if let Some(group) = open.groups().get(socket.group)
-                && group.fate != Fate::Lost
-            {
-                failed += u32::from(socket.restore(open, group, &self.options).is_err());
-                failed += self.options.restore(socket.options, group.fd);
+        failed += self.sockets.restore(open, |group, socket| {
+            if group.fate == Fate::Lost {
+                return Ok(());
             }
-        }
+            let restored = socket.restore(open, group, &self.options);
+            failed += self.options.restore(socket.options, group.fd);
+            restored
+        });
         failed
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Terminals(Records<Settings>);
 
 impl Object for Terminals {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
-        let mut terminals = Records::new(usize::MAX >> 8);
+        let mut terminals = Records::growing();
         let mut before = None;
         for (_, group) in recording.open.of_kind(Kind::Terminal) {
             let file = (group.device, group.inode);

@@ -6,16 +6,15 @@
 //!
 //! Context: AS-SAFE.
 
+use super::by_group::ByGroup;
 use super::descriptors::{Descriptors, Group, information};
 use super::kinds::Kind;
 use super::{Object, Recording};
 use crate::proc_text;
-use crate::records::Records;
 use crate::sys::{self, Errno, TimerValue};
 
 #[derive(Clone, Copy)]
 struct Timer {
-    group: usize,
     clock: i32,
     flags: i32,
     /// Interval, and the time left, or the time on its clock; seconds and nanoseconds.
@@ -24,29 +23,21 @@ struct Timer {
 }
 
 /// The program's timers.
-pub(super) struct Timers(Records<Timer>);
+pub(super) struct Timers(ByGroup<Timer>);
 
 impl Object for Timers {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
-        let mut timers = Records::new(usize::MAX >> 8);
-        for number in 0..recording.open.groups().len() {
-            let Some(group) = recording.own(number, Kind::Timerfd)? else {
-                continue;
-            };
-            timers.push(Timer::record(number, group.fd)?)?;
+        let mut timers = ByGroup::new();
+        recording.for_each_own(Kind::Timerfd, |recording, number, group| {
             recording.open.will_be_rebuilt(number);
-        }
+            timers.push(number, Timer::record(group.fd)?)
+        })?;
         Ok(Self(timers))
     }
 
     fn restore(&self, open: &Descriptors) -> u32 {
-        let mut failed = 0;
-        for timer in self.0.entries() {
-            if let Some(group) = open.groups().get(timer.group) {
-                failed += u32::from(timer.restore(open, group).is_err());
-            }
-        }
-        failed
+        self.0
+            .restore(open, |group, timer| timer.restore(open, group))
     }
 
     fn release(self) {
@@ -55,7 +46,7 @@ impl Object for Timers {
 }
 
 impl Timer {
-    fn record(group: usize, fd: i32) -> Result<Self, Errno> {
+    fn record(fd: i32) -> Result<Self, Errno> {
         // First: this counts in what has elapsed, which the text alone does not.
         let mut value = sys::timerfd_left(fd)?;
         let mut buffer = [0; 1024];
@@ -79,7 +70,6 @@ impl Timer {
             value[3] = nanoseconds % 1_000_000_000;
         }
         Ok(Self {
-            group,
             clock,
             flags,
             value,

@@ -21,21 +21,17 @@ fn has_no_state(fd: i32) -> bool {
 
 impl Object for Unrecorded {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
-        for number in 0..recording.open.groups().len() {
-            let Some(&group) = recording.open.groups().get(number) else {
-                break;
-            };
+        recording.for_each_group(|recording, _, group| {
             let why = match group.kind {
                 Kind::Pidfd => Why::Process,
                 Kind::Perf | Kind::Other => Why::State,
                 Kind::Device if !has_no_state(group.fd) => Why::State,
                 // Of those that refuse a take the supervisor tells.
-                _ => continue,
+                _ => return Ok(()),
             };
-            if group.flags & libc::O_PATH == 0 {
-                recording.name(group.kind, why, group.fd, 0);
-            }
-        }
+            recording.name(group.kind, why, group.fd, 0);
+            Ok(())
+        })?;
         Ok(Self)
     }
 

@@ -42,13 +42,10 @@ pub(super) struct Watches {
 impl Object for Watches {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut found = Self {
-            instances: Records::new(usize::MAX >> 8),
-            watches: Records::new(usize::MAX >> 8),
+            instances: Records::growing(),
+            watches: Records::growing(),
         };
-        for number in 0..recording.open.groups().len() {
-            let Some(group) = recording.own(number, Kind::Inotify)? else {
-                continue;
-            };
+        recording.for_each_own(Kind::Inotify, |recording, number, group| {
             let first = found.watches.entries().len();
             let mut outcome = Ok(());
             for_each_watch(group.fd, |watch| {
@@ -75,8 +72,8 @@ impl Object for Watches {
                 is_rebuilt,
                 first,
                 count: watches.len(),
-            })?;
-        }
+            })
+        })?;
         Ok(found)
     }
 

@@ -1,9 +1,9 @@
-//! What a program waits for by a descriptor: epoll, eventfd, timerfd, signalfd, inotify.
+//! What a program waits for by a descriptor: epoll, eventfd, timerfd, inotify.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "system calls that take a small struct")]
 
-use super::{Result, SignalSet, TimerValue, arg, plain, small, with};
+use super::{Result, TimerValue, arg, plain, small, with};
 
 /// epoll_create1(2)
 ///
@@ -132,26 +132,6 @@ pub(crate) fn set_timerfd_ticks(fd: i32, ticks: u64) -> Result<()> {
         )
     }
     .map(drop)
-}
-
-/// signalfd4(2) that blocks, close-on-exec.
-///
-/// # Errors
-/// EMFILE, ENFILE, ENOMEM.
-pub(crate) fn new_signalfd(set: SignalSet) -> Result<i32> {
-    // SAFETY: the set is eight bytes, as said.
-    unsafe {
-        with(
-            libc::SYS_signalfd4,
-            [
-                arg(-1),
-                (&raw const set.0).expose_provenance(),
-                8,
-                arg(libc::SFD_CLOEXEC),
-            ],
-        )
-    }
-    .map(small)
 }
 
 /// inotify_init1(2)

@@ -19,22 +19,7 @@ pub fn close(fd: i32) {
 /// # Errors
 /// As the manual page says.
 pub(crate) fn open_to_read(path: &CStr, extra_flags: i32) -> Result<i32> {
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC | extra_flags;
-    // SAFETY: openat reads a NUL-terminated string, which a CStr is.
-    check(unsafe {
-        syscall(
-            libc::SYS_openat,
-            [
-                arg(libc::AT_FDCWD),
-                path.as_ptr().expose_provenance(),
-                arg(flags),
-                0,
-                0,
-                0,
-            ],
-        )
-    })
-    .map(small)
+    open(path, libc::O_RDONLY | extra_flags)
 }
 
 /// getdents64(2)
@@ -109,17 +94,14 @@ pub(crate) fn fstat(fd: i32) -> Result<Stat> {
 /// # Errors
 /// ENOENT and kin.
 pub(crate) fn stat(path: &CStr) -> Result<Stat> {
-    stat_at(libc::AT_FDCWD, path.to_bytes_with_nul())
+    stat_at(libc::AT_FDCWD, path)
 }
 
-/// newfstatat(2). `path` must end with a NUL byte.
+/// newfstatat(2)
 ///
 /// # Errors
-/// ENOENT and kin; EINVAL for a path without its NUL.
-pub(crate) fn stat_at(directory: i32, path: &[u8]) -> Result<Stat> {
-    if path.last() != Some(&0) {
-        return Err(Errno(libc::EINVAL));
-    }
+/// ENOENT and kin.
+pub(crate) fn stat_at(directory: i32, path: &CStr) -> Result<Stat> {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: reads up to the NUL, and writes one `struct stat`, which the slot has room for.
     unsafe {
@@ -154,7 +136,7 @@ impl Stat {
 /// # Errors
 /// EBADF.
 pub fn status_flags(fd: i32) -> Result<i32> {
-    plain(libc::SYS_fcntl, [arg(fd), arg(libc::F_GETFL), 0, 0, 0, 0]).map(small)
+    fcntl(fd, libc::F_GETFL, 0)
 }
 
 /// fcntl(F_DUPFD_CLOEXEC) to `lowest` or above.
@@ -162,11 +144,7 @@ pub fn status_flags(fd: i32) -> Result<i32> {
 /// # Errors
 /// EINVAL, EMFILE where the limit is lower.
 pub(crate) fn duplicate_above(fd: i32, lowest: i32) -> Result<i32> {
-    plain(
-        libc::SYS_fcntl,
-        [arg(fd), arg(libc::F_DUPFD_CLOEXEC), arg(lowest), 0, 0, 0],
-    )
-    .map(small)
+    fcntl(fd, libc::F_DUPFD_CLOEXEC, arg(lowest))
 }
 
 /// fcntl(F_SETFD): clears close-on-exec, so that the descriptor crosses an exec.
@@ -174,7 +152,7 @@ pub(crate) fn duplicate_above(fd: i32, lowest: i32) -> Result<i32> {
 /// # Errors
 /// EBADF.
 pub fn keep_across_exec(fd: i32) -> Result<()> {
-    plain(libc::SYS_fcntl, [arg(fd), arg(libc::F_SETFD), 0, 0, 0, 0]).map(drop)
+    fcntl(fd, libc::F_SETFD, 0).map(drop)
 }
 
 /// poll(2) on one or two descriptors for reading; gives which are ready.
@@ -322,18 +300,15 @@ pub(crate) fn fcntl(fd: i32, command: i32, argument: usize) -> Result<i32> {
     plain(libc::SYS_fcntl, [arg(fd), arg(command), argument]).map(small)
 }
 
-/// readlinkat(2): as much as fits. `path` must end with a NUL byte.
+/// readlinkat(2): as much as fits.
 ///
 /// # Errors
-/// As the manual page says; EINVAL for a path without its NUL.
+/// As the manual page says.
 pub(crate) fn read_link_at<'a>(
     directory: i32,
-    path: &[u8],
+    path: &CStr,
     buffer: &'a mut [u8],
 ) -> Result<&'a [u8]> {
-    if path.last() != Some(&0) {
-        return Err(Errno(libc::EINVAL));
-    }
     // SAFETY: reads up to the NUL byte, and writes at most as much as the buffer has.
     let length = unsafe {
         with(
@@ -354,7 +329,7 @@ pub(crate) fn read_link_at<'a>(
 ///
 /// # Errors
 /// EPERM, ENOSYS where that is hidden; EBADF.
-pub(crate) fn compare_files(
+pub fn compare_files(
     (pid, fd): (i32, i32),
     (other_pid, other_fd): (i32, i32),
 ) -> Result<core::cmp::Ordering> {

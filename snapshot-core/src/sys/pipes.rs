@@ -3,7 +3,7 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "writes two descriptors")]
 
-use super::{Result, arg, plain, with};
+use super::{Result, arg, fcntl, plain, with};
 
 /// pipe2(2), close-on-exec and non-blocking; the end to read and the one to write.
 ///
@@ -30,7 +30,7 @@ pub(crate) fn pipe(packets: bool) -> Result<[i32; 2]> {
 /// # Errors
 /// EBADF.
 pub(crate) fn pipe_capacity(fd: i32) -> Result<usize> {
-    plain(libc::SYS_fcntl, [arg(fd), arg(libc::F_GETPIPE_SZ)])
+    Ok(fcntl(fd, libc::F_GETPIPE_SZ, 0)?.unsigned_abs() as usize)
 }
 
 /// fcntl(F_SETPIPE_SZ)
@@ -38,7 +38,7 @@ pub(crate) fn pipe_capacity(fd: i32) -> Result<usize> {
 /// # Errors
 /// EPERM above the limit, EBUSY where more is in it.
 pub(crate) fn set_pipe_capacity(fd: i32, bytes: usize) -> Result<()> {
-    plain(libc::SYS_fcntl, [arg(fd), arg(libc::F_SETPIPE_SZ), bytes]).map(drop)
+    fcntl(fd, libc::F_SETPIPE_SZ, bytes).map(drop)
 }
 
 /// tee(2): what is in one pipe is in the other one too, as far as there is room.

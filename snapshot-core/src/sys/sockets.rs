@@ -14,11 +14,7 @@ use crate::arch::syscall;
 /// # Errors
 /// ECONNREFUSED where nobody listens; EMFILE where the program has no descriptor left.
 pub(crate) fn connect_abstract(name: &[u8]) -> Result<i32> {
-    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
-    let fd = small(plain(
-        libc::SYS_socket,
-        [arg(libc::AF_UNIX), arg(kind), 0, 0, 0, 0],
-    )?);
+    let fd = socket(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0)?;
     // A family of two bytes, a NUL, and the name: the abstract form of sockaddr_un.
     let mut address = [0_u8; 110];
     address[..2].copy_from_slice(&libc::AF_UNIX.to_le_bytes()[..2]);
@@ -129,23 +125,12 @@ pub(crate) fn socket_time_limit(fd: i32, receives: bool) -> Option<u64> {
     } else {
         libc::SO_SNDTIMEO
     };
-    let mut limit = [0_i64; 2];
-    let mut length = 16_u32;
-    // SAFETY: writes one timeval, two longs, and its length.
-    unsafe {
-        with(
-            libc::SYS_getsockopt,
-            [
-                arg(fd),
-                arg(libc::SOL_SOCKET),
-                arg(option),
-                limit.as_mut_ptr().expose_provenance(),
-                (&raw mut length).expose_provenance(),
-            ],
-        )
-    }
-    .ok()?;
-    Some(limit[0].unsigned_abs() * 1_000_000_000 + limit[1].unsigned_abs() * 1000)
+    let mut limit = [0; 16];
+    socket_option(fd, libc::SOL_SOCKET, option, &mut limit).ok()?;
+    let (seconds, rest) = limit.split_first_chunk::<8>()?;
+    let (microseconds, _) = rest.split_first_chunk::<8>()?;
+    let [seconds, microseconds] = [seconds, microseconds].map(|long| i64::from_ne_bytes(*long));
+    Some(seconds.unsigned_abs() * 1_000_000_000 + microseconds.unsigned_abs() * 1000)
 }
 
 /// socket(2), close-on-exec.

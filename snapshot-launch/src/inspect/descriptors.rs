@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
 use snapshot_core::objects::Kind;
+use snapshot_core::proc_text::{self, Lock, LockKind};
 
 /// One descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,26 +45,29 @@ pub(super) struct Info {
     pub(super) watches: usize,
 }
 
-/// Reads the lines of `fdinfo` that matter: `lock:\t1: POSIX  ADVISORY  WRITE 71 00:01:5 0 EOF`
-/// and `inotify wd:1 ino:...`.
-fn info(text: &str) -> Info {
-    let lock = |line: &str| {
-        let mut words = line.split_whitespace().skip(1);
-        let kind = words.next()?;
-        // Whether it is mandatory, which no lock is any more.
-        let access = words.nth(1)?;
-        Some(format!("{kind} {access}"))
-    };
+/// Reads the lines of `fdinfo` that matter.
+fn info(text: &[u8]) -> Info {
+    let lines = || text.split(|&byte| byte == b'\n');
     Info {
-        locks: text
-            .lines()
-            .filter_map(|line| lock(line.strip_prefix("lock:")?))
+        locks: lines()
+            .filter_map(proc_text::lock)
+            .map(|lock| describe(&lock))
             .collect(),
-        watches: text
-            .lines()
-            .filter(|line| line.starts_with("inotify wd:"))
+        watches: lines()
+            .filter(|line| line.starts_with(b"inotify wd:"))
             .count(),
     }
+}
+
+/// A lock in the kernel's own words.
+fn describe(lock: &Lock) -> String {
+    let kind = match lock.kind {
+        LockKind::Flock => "FLOCK",
+        LockKind::Description => "OFDLCK",
+        LockKind::Process => "POSIX",
+    };
+    let access = if lock.is_exclusive { "WRITE" } else { "READ" };
+    format!("{kind} {access}")
 }
 
 /// All descriptors of a process, in order.
@@ -94,7 +98,7 @@ fn descriptor(pid: i32, number: i32) -> Option<Descriptor> {
     let info = match kind {
         Kind::File | Kind::Directory | Kind::Inotify | Kind::Memfd => {
             let text = fs::read(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
-            info(&String::from_utf8_lossy(&text))
+            info(&text)
         }
         _ => Info::default(),
     };
@@ -118,7 +122,7 @@ mod tests {
             lock:\t1: FLOCK  ADVISORY  WRITE 71 fe:00:12 0 EOF\n\
             lock:\t2: OFDLCK ADVISORY  READ -1 fe:00:12 0 9\nlock:\t3\n\
             inotify wd:2 ino:7d sdev:800013 mask:800afce ignored_mask:0\ninotify wd:1 ino:1\n";
-        let info = info(text);
+        let info = info(text.as_bytes());
         assert_eq!(info.locks, ["FLOCK WRITE", "OFDLCK READ"]);
         assert_eq!(info.watches, 2);
     }
@@ -144,8 +148,13 @@ mod tests {
     proptest! {
         #[test]
         fn noise_is_no_panic(noise: String) {
-            let _ = info(&noise);
-            let _ = info(&noise.replace(' ', "\nlock: ").replace('a', "\ninotify wd:"));
+            let _ = info(noise.as_bytes());
+            let _ = info(
+                noise
+                    .replace(' ', "\nlock: ")
+                    .replace('a', "\ninotify wd:")
+                    .as_bytes(),
+            );
         }
     }
 }

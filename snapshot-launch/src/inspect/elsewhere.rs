@@ -1,16 +1,17 @@
 //! What other processes have of what a process has: the same descriptor, or the other end.
 //! Found by one look at `/proc/*/fd`.
-#![expect(unsafe_code, reason = "compares descriptors of two processes")]
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
-use nix::libc;
 use snapshot_core::objects::Kind;
+use snapshot_core::sys;
 
 use super::descriptors::{Access, Descriptor};
+use super::memory::{self, File};
 use crate::supervisor::process_name;
 
 /// A descriptor of another process.
@@ -118,34 +119,21 @@ fn is_same_file(pid: i32, number: i32, holder: &Holder) -> bool {
     own.is_some() && own == id(holder.pid, holder.number)
 }
 
-/// kcmp(2). Where that is not to be had, nothing is known to be shared.
+/// Where the kernel does not tell, nothing is known to be shared.
 fn is_same_opening(pid: i32, number: i32, holder: &Holder) -> bool {
-    const KCMP_FILE: i32 = 0;
-    // SAFETY: takes numbers.
-    let order = unsafe {
-        libc::syscall(
-            libc::SYS_kcmp,
-            pid,
-            holder.pid,
-            KCMP_FILE,
-            number,
-            holder.number,
-        )
-    };
-    order == 0
+    sys::compare_files((pid, number), (holder.pid, holder.number)) == Ok(Ordering::Equal)
 }
 
-/// Which of these files, by device and inode as `maps` writes them, other processes have
-/// mapped, and who.
-pub(super) fn mapped(except: &HashSet<i32>, wanted: &HashSet<String>) -> HashMap<String, i32> {
+/// Which of these files other processes have mapped, and who.
+pub(super) fn mapped(except: &HashSet<i32>, wanted: &HashSet<File>) -> HashMap<File, i32> {
     let mut found = HashMap::new();
     if wanted.is_empty() {
         return found;
     }
     for pid in processes().filter(|pid| !except.contains(pid)) {
         let text = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
-        for mapping in super::memory::mappings(&String::from_utf8_lossy(&text)) {
-            let file = mapping.file();
+        for mapping in memory::mappings(&text) {
+            let file = memory::file_of(&mapping);
             if mapping.is_shared && wanted.contains(&file) {
                 found.entry(file).or_insert(pid);
             }

@@ -2,43 +2,20 @@
 
 use std::collections::BTreeMap;
 
-/// A mapping.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mapping<'a> {
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) is_writable: bool,
-    pub(super) is_shared: bool,
-    device: &'a str,
-    inode: &'a str,
-    pub(super) path: &'a str,
+use nix::libc;
+use snapshot_core::proc_text::{self, FileMapping};
+
+/// Reads lines of `maps`.
+pub(super) fn mappings(text: &[u8]) -> impl Iterator<Item = FileMapping<'_>> {
+    text.split(|&byte| byte == b'\n')
+        .filter_map(proc_text::file_mapping)
 }
 
-impl Mapping<'_> {
-    /// Which file it is of, told from any other.
-    pub(super) fn file(&self) -> String {
-        format!("{} {}", self.device, self.inode)
-    }
-}
+/// Which file a mapping is of, told from any other: its device and inode.
+pub(super) type File = ((u32, u32), u64);
 
-/// Reads lines as `7f00-7f01 rw-s 00000000 00:01 42    /dev/zero (deleted)`.
-pub(super) fn mappings(text: &str) -> impl Iterator<Item = Mapping<'_>> {
-    text.lines().filter_map(|line| {
-        let mut fields = line.splitn(6, ' ');
-        let (start, end) = fields.next()?.split_once('-')?;
-        let rights = fields.next()?;
-        let device = fields.nth(1)?;
-        let inode = fields.next()?;
-        Some(Mapping {
-            start: u64::from_str_radix(start, 16).ok()?,
-            end: u64::from_str_radix(end, 16).ok()?,
-            is_writable: rights.contains('w'),
-            is_shared: rights.ends_with('s'),
-            device,
-            inode,
-            path: fields.next().unwrap_or("").trim_start(),
-        })
-    })
+pub(super) fn file_of(mapping: &FileMapping<'_>) -> File {
+    (mapping.device, mapping.inode)
 }
 
 /// What kind of thing lies in shared memory.
@@ -59,7 +36,7 @@ pub(super) enum Origin {
 pub(super) struct Shared {
     pub(super) origin: Origin,
     /// For [`super::elsewhere::mapped`].
-    pub(super) file: String,
+    pub(super) file: File,
     pub(super) path: String,
     /// Where the first mapping begins.
     pub(super) start: u64,
@@ -67,24 +44,25 @@ pub(super) struct Shared {
 }
 
 /// All of it, by address. A device's memory is told of by its descriptor.
-pub(super) fn shared(text: &str) -> Vec<Shared> {
-    let mut files: BTreeMap<String, Shared> = BTreeMap::new();
+pub(super) fn shared(text: &[u8]) -> Vec<Shared> {
+    let mut files: BTreeMap<File, Shared> = BTreeMap::new();
     for mapping in mappings(text) {
-        if !(mapping.is_shared && mapping.is_writable) {
+        if !(mapping.is_shared && mapping.protection & libc::PROT_WRITE != 0) {
             continue;
         }
-        let Some(origin) = origin(mapping.path) else {
+        let path = String::from_utf8_lossy(mapping.path);
+        let Some(origin) = origin(&path) else {
             continue;
         };
-        let bytes = mapping.end.saturating_sub(mapping.start);
+        let bytes = (mapping.range.end - mapping.range.start) as u64;
         files
-            .entry(mapping.file())
+            .entry(file_of(&mapping))
             .and_modify(|shared| shared.bytes = shared.bytes.saturating_add(bytes))
             .or_insert_with(|| Shared {
                 origin,
-                file: mapping.file(),
-                path: mapping.path.to_owned(),
-                start: mapping.start,
+                file: file_of(&mapping),
+                path: path.into_owned(),
+                start: mapping.range.start as u64,
                 bytes,
             });
     }
@@ -129,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_is_shared_and_writable_is_told_once_a_file() {
-        let found: Vec<_> = shared(MAPS)
+        let found: Vec<_> = shared(MAPS.as_bytes())
             .into_iter()
             .map(|shared| (shared.origin, shared.path, shared.bytes))
             .collect();
@@ -147,13 +125,13 @@ mod tests {
     proptest! {
         #[test]
         fn noise_is_no_panic(noise: String, cut in 0_usize..700, flip in 0_usize..700) {
-            let _ = shared(&noise);
+            let _ = shared(noise.as_bytes());
             let mut text = MAPS.as_bytes().to_vec();
             text.truncate(cut);
             if let Some(byte) = text.get_mut(flip) {
                 *byte ^= 1;
             }
-            let _ = shared(&String::from_utf8_lossy(&text));
+            let _ = shared(&text);
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     let mut told = Told::default();
     told.threads(&all_threads);
     let unseen_processes = told.descriptors(pid, &mine, &except);
-    told.memory(&String::from_utf8_lossy(&maps), &except);
+    told.memory(&maps, &except);
     let children = children_of(pid).len();
     told.children(children);
     Ok(Inspection {
@@ -113,18 +113,7 @@ fn check_it_runs(pid: i32, status: &[u8]) -> Result<(), Problem> {
 
 fn executable(pid: i32, name: &str) -> Launchable {
     let link = PathBuf::from(format!("/proc/{pid}/exe"));
-    match program::check_executable(&link, name) {
-        Ok(()) => Launchable {
-            path: fs::read_link(&link).ok(),
-            cause: None,
-            help: None,
-        },
-        Err(problem) => Launchable {
-            path: None,
-            cause: problem.cause,
-            help: problem.help,
-        },
-    }
+    Launchable::of(program::check_executable(&link, name).map(|()| fs::read_link(&link).ok()))
 }
 
 /// The session that a process is in, and the processes that are its copies: what those

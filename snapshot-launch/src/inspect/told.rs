@@ -143,12 +143,12 @@ impl Told {
         elsewhere.unseen
     }
 
-    pub(super) fn memory(&mut self, maps: &str, except: &HashSet<i32>) {
+    pub(super) fn memory(&mut self, maps: &[u8], except: &HashSet<i32>) {
         let shared = memory::shared(maps);
         let wanted = shared
             .iter()
             .filter(|one| matches!(one.origin, Origin::Anonymous | Origin::Memfd))
-            .map(|one| one.file.clone())
+            .map(|one| one.file)
             .collect();
         let mapped = elsewhere::mapped(except, &wanted);
         for one in shared {

@@ -10,6 +10,7 @@ use std::fs;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
+use snapshot_core::unix_diag::{self, Message, Socket};
 use std::os::fd::AsRawFd;
 
 /// The inode of the peer, by inode.
@@ -22,13 +23,6 @@ pub(super) fn of(pid: i32) -> HashMap<u64, u64> {
     ask().unwrap_or_default()
 }
 
-const BY_FAMILY: u16 = 20;
-const REQUEST_DUMP: u16 = 0x301;
-const DONE: u16 = 3;
-const ERROR: u16 = 2;
-const SHOW_PEER: u32 = 4;
-const PEER: u16 = 2;
-
 fn ask() -> nix::Result<HashMap<u64, u64>> {
     let netlink = socket(
         AddressFamily::Netlink,
@@ -37,7 +31,7 @@ fn ask() -> nix::Result<HashMap<u64, u64>> {
         SockProtocol::NetlinkSockDiag,
     )?;
     let fd = netlink.as_raw_fd();
-    send(fd, &request(), MsgFlags::empty())?;
+    send(fd, &unix_diag::question(None), MsgFlags::empty())?;
     let mut peers = HashMap::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -49,68 +43,18 @@ fn ask() -> nix::Result<HashMap<u64, u64>> {
     }
 }
 
-/// A header of netlink's and a `unix_diag_req`: every socket, and its peer.
-fn request() -> Vec<u8> {
-    let mut request = Vec::with_capacity(40);
-    let words = |request: &mut Vec<u8>, words: &[u32]| {
-        for word in words {
-            request.extend(word.to_ne_bytes());
-        }
-    };
-    words(&mut request, &[40]);
-    request.extend(BY_FAMILY.to_ne_bytes());
-    request.extend(REQUEST_DUMP.to_ne_bytes());
-    // A sequence, and a port that the kernel fills in.
-    words(&mut request, &[1, 0]);
-    // AF_UNIX, and padding.
-    request.extend([1, 0, 0, 0]);
-    // In any state, of any inode, and with no cookie.
-    words(&mut request, &[u32::MAX, 0, SHOW_PEER, u32::MAX, u32::MAX]);
-    request
-}
-
 /// Reads one packet of the answer; true where it is the last.
-fn read(mut packet: &[u8], peers: &mut HashMap<u64, u64>) -> bool {
-    while let Some((length, kind)) = word(packet, 0).zip(half(packet, 4)) {
-        if kind == DONE || kind == ERROR {
-            return true;
+fn read(packet: &[u8], peers: &mut HashMap<u64, u64>) -> bool {
+    for message in unix_diag::messages(packet) {
+        match message {
+            Message::End => return true,
+            Message::Socket(Socket { peer: 0, .. }) => {}
+            Message::Socket(Socket { inode, peer, .. }) => {
+                peers.insert(inode.into(), peer.into());
+            }
         }
-        let length = usize::try_from(length).unwrap_or(0);
-        let Some(message) = packet.get(16..length) else {
-            return true;
-        };
-        if kind == BY_FAMILY
-            && let Some((inode, peer)) = word(message, 4).zip(peer(message))
-            && peer != 0
-        {
-            peers.insert(inode.into(), peer.into());
-        }
-        packet = packet.get(length.next_multiple_of(4)..).unwrap_or(&[]);
     }
     false
-}
-
-/// The attribute that names the peer, behind the sixteen bytes of a `unix_diag_msg`.
-fn peer(message: &[u8]) -> Option<u32> {
-    let mut attributes = message.get(16..)?;
-    loop {
-        let (length, kind) = (half(attributes, 0)?, half(attributes, 2)?);
-        if kind == PEER && length >= 8 {
-            return word(attributes, 4);
-        }
-        let next = usize::from(length).max(4).next_multiple_of(4);
-        attributes = attributes.get(next..)?;
-    }
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    let bytes = bytes.get(at..at + 4)?;
-    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
-}
-
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    let bytes = bytes.get(at..at + 2)?;
-    Some(u16::from_ne_bytes(bytes.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -118,6 +62,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::os::unix::net::UnixDatagram;
+
+    /// SOCK_DIAG_BY_FAMILY
+    const BY_FAMILY: u16 = 20;
 
     #[test]
     fn both_ends_of_a_pair_name_each_other() {
