@@ -1,0 +1,53 @@
+//! What another process has too, or what is somebody else's by its nature: it stays as the
+//! dead branch left it, and the take has said so.
+
+use snapshot_tests::{Launch, PipedSession};
+
+fn guest() -> PipedSession {
+    let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/guests/shared_with_a_child.py");
+    let mut session = Launch::program("python3").arg(guest).piped();
+    session.next_line("ready", |line| line == "ready");
+    session
+}
+
+/// What a child has is named, each kind with its reason, and is not touched by a revert.
+#[test]
+fn what_a_child_has_stays_shared_and_is_named() {
+    let mut session = guest();
+    assert_eq!(session.ask("look"), "3 one one");
+    for round in 1..=3 {
+        let taken = session.take();
+        let named = taken.0["not_rolled_back"].as_array().expect("a list");
+        for (kind, why) in [
+            ("eventfd", "another process has it too"),
+            ("pipe", "another process has its other end"),
+            ("shared-memory", "another process has this memory too"),
+            ("pidfd", "it stands for one process"),
+            ("child", "lives on"),
+        ] {
+            let is_it = |item: &serde_json::Value| {
+                let reason = item["why"].as_str().unwrap_or_default();
+                item["kind"] == kind && reason.contains(why)
+            };
+            assert!(named.iter().any(is_it), "{kind}, {why}: {taken}");
+        }
+        session.ask("change");
+        let changed = session.ask("look");
+        session.revert();
+        assert_eq!(session.ask("look"), changed, "round {round}");
+    }
+}
+
+/// Both branches write to one output, one after the other: nothing is written over.
+#[test]
+fn an_output_to_a_file_is_not_written_over() {
+    let mut session = guest();
+    session.ask("note before");
+    session.take();
+    session.ask("note branch");
+    session.revert();
+    session.ask("note after");
+    let notes = session.place().work().join("notes");
+    let notes = std::fs::read_to_string(notes).expect("the guest has made it");
+    assert_eq!(notes, "before\nbranch\nafter\n");
+}
