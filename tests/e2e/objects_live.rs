@@ -122,6 +122,22 @@ fn a_peer_sees_the_end_of_a_connection() {
 }
 
 #[test]
+fn a_connection_that_a_branch_has_closed_is_one_still() {
+    for depth in DEPTHS {
+        let mut session = Launch::guest_in_c("objects_live").piped();
+        let _peer = accept(&mut session);
+        for _ in 0..depth {
+            session.take();
+        }
+        session.ask("tcp");
+        for _ in 0..depth {
+            session.revert();
+        }
+        session.ask("tcp-again");
+    }
+}
+
+#[test]
 fn a_peer_sees_the_end_of_a_connection_that_a_branch_closes() {
     // It was made in the branch, so no copy has it.
     let mut session = Launch::guest_in_c("objects_live").piped();

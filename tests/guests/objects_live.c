@@ -4,9 +4,11 @@
  * `open` makes everything, with a child at the other ends of two pipes, and `connect PORT` a
  * connection. Then each command closes an end and looks at the other: `writer`, `reader`,
  * `fifo`, `pair`, `rights`, `epoll`, `child-reads`, `child-writes`, `tcp`, `tcp-half`.
- * `again` looks whether all is open, and works. */
+ * `again` looks whether all is open, and works; `tcp-again` whether a connection that can't
+ * work any more is one still, and closed by the other side. */
 #include "objects.h"
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -142,6 +144,14 @@ static void connect_to(int port)
 	DO(connect(connection, (struct sockaddr *)&name, sizeof name));
 }
 
+static void is_closed_by_the_peer(void)
+{
+	int on = 1;
+	DO(setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+	ends(connection, "a connection that the branch has closed");
+	is_broken(connection, "a connection that the branch has closed");
+}
+
 static void obey(const char *line)
 {
 	int port;
@@ -188,6 +198,8 @@ static void obey(const char *line)
 	} else if (is(line, "tcp")) {
 		DO(write(connection, "last", 4));
 		close(connection);
+	} else if (is(line, "tcp-again")) {
+		is_closed_by_the_peer();
 	} else if (is(line, "tcp-half")) {
 		DO(write(connection, "last", 4));
 		DO(shutdown(connection, SHUT_WR));

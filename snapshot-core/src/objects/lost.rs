@@ -94,20 +94,15 @@ impl Losses {
 
 impl Lost {
     fn restore(&self, open: &Descriptors, group: &Group) -> Result<(), Errno> {
-        let fd = match self.inode_fd {
-            Some(inode) => {
-                let flags = (group.flags & libc::O_ACCMODE) | libc::O_NONBLOCK;
-                match with_descriptor_path(inode, |path| sys::open(path, flags)) {
-                    // Nobody reads a pipe with a name any more.
-                    Err(Errno(libc::ENXIO)) => closed_pipe()?,
-                    opened => opened?,
-                }
-            }
-            None => {
-                let [end, other] = sys::socket_pair(libc::SOCK_STREAM)?;
-                sys::close(other);
-                end
-            }
+        // What stands for a connection is made where sockets are.
+        let Some(inode) = self.inode_fd else {
+            return Ok(());
+        };
+        let flags = (group.flags & libc::O_ACCMODE) | libc::O_NONBLOCK;
+        let fd = match with_descriptor_path(inode, |path| sys::open(path, flags)) {
+            // Nobody reads a pipe with a name any more.
+            Err(Errno(libc::ENXIO)) => closed_pipe()?,
+            opened => opened?,
         };
         open.install(group, fd)
     }

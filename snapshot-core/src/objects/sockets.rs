@@ -92,9 +92,6 @@ impl Object for Sockets {
     fn restore(&self, open: &Descriptors) -> u32 {
         let mut failed = 0;
         failed += self.sockets.restore(open, |group, socket| {
-            if group.fate == Fate::Lost {
-                return Ok(());
-            }
             let restored = socket.restore(open, group, &self.options);
             failed += self.options.restore(socket.options, group.fd);
             restored
@@ -182,8 +179,10 @@ impl Socket {
         if group.fate == Fate::Shared && self.restore_in_place(group.fd)? {
             return Ok(());
         }
-        let [domain, kind, protocol] = self.kind;
-        let fd = sys::socket(domain, kind, protocol)?;
+        let fd = match self.state {
+            State::Connected => self.closed()?,
+            _ => self.open()?,
+        };
         match self.make(fd, options) {
             Ok(()) => open.install(group, fd),
             Err(errno) => {
@@ -191,6 +190,28 @@ impl Socket {
                 Err(errno)
             }
         }
+    }
+
+    fn open(&self) -> Result<i32, Errno> {
+        let [domain, kind, protocol] = self.kind;
+        sys::socket(domain, kind, protocol)
+    }
+
+    /// Something of the same kind whose other side has closed it: what a program sets or
+    /// asks of a connection it can set or ask of this.
+    fn closed(&self) -> Result<i32, Errno> {
+        let [domain, kind, _] = self.kind;
+        if domain == libc::AF_UNIX {
+            let [end, other] = sys::socket_pair(kind)?;
+            sys::close(other);
+            return Ok(end);
+        }
+        let fd = self.open()?;
+        if kind == libc::SOCK_STREAM {
+            // It says that it is not connected, and is shut down nevertheless.
+            let _ = sys::shut_down(fd, libc::SHUT_RDWR);
+        }
+        Ok(fd)
     }
 
     fn is_as_it_was(&self, fd: i32) -> Result<bool, Errno> {
