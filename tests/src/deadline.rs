@@ -133,6 +133,12 @@ fn limit_life() -> std::io::Result<()> {
     // What the tests were started with beyond stdio is none of the program's business.
     // SAFETY: takes numbers only; the descriptors stay open until exec.
     unsafe { libc::close_range(3, u32::MAX, CLOEXEC) };
+    // A shell's background job is born with SIGINT and SIGQUIT ignored, and so would its
+    // programs be. Two can't be set, and refuse.
+    for signal in 1..32 {
+        // SAFETY: a default action runs no code.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
     // SAFETY: takes a number; the alarm stays over exec, and SIGALRM's default ends the
     // program.
     unsafe { libc::alarm(SESSION_SECONDS) };
