@@ -1,0 +1,425 @@
+//! The messages, one way and the other.
+//!
+//! Context: AS-SAFE.
+
+use super::Packet;
+use super::packet::{Writer, open};
+use super::terms::*;
+use crate::objects::{Closed, Kind, Why};
+use crate::threads::glimpse::Glimpse;
+
+/// From the agent, in the live process or a frozen copy, to the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FromAgent {
+    /// The agent is in the program, and its handlers are in place.
+    Hello,
+    /// A snapshot is wanted.
+    Begin {
+        /// By whom.
+        ask: Ask,
+        /// When, on CLOCK_MONOTONIC.
+        at_ns: u64,
+        /// What to call it.
+        label: Text,
+    },
+    /// It can't be: the program goes on.
+    Hindered(Obstacle),
+    /// Every thread stands still.
+    Parked(Crew),
+    /// The copy lacks memory that is kept from copies; the next one will have it.
+    Again {
+        /// The copy that is not wanted.
+        spoilt_pid: i32,
+    },
+    /// The copy is made.
+    Split {
+        /// The frozen copy.
+        frozen_pid: i32,
+    },
+    /// The frozen copy has recorded everything and sleeps.
+    Ready {
+        /// Its pid.
+        pid: i32,
+    },
+    /// The frozen copy could not record everything, and is gone.
+    Spoilt(Step, i32),
+    /// The frozen copy has found something that will not be as it was.
+    Remains(Remains),
+    /// The program runs again, since this moment.
+    Running(Running),
+    /// The woken copy is about to go on as the process that it was made of: what ends is
+    /// only what it was meanwhile.
+    Becoming {
+        /// The id that it is to have.
+        pid: i32,
+    },
+    /// It could not, and goes on under the id that it has.
+    Stayed {
+        /// Why: EPERM where ids may not be chosen, EEXIST where the number is taken.
+        errno: i32,
+    },
+    /// There is a keeper of this process's memory now.
+    Keeper {
+        /// Its pid.
+        pid: i32,
+    },
+    /// A frozen copy was sent a signal that is meant for the live process.
+    Passed {
+        /// Which.
+        signal: i32,
+        /// By which process, or [`super::SENDER_OUTSIDE`].
+        sender: i32,
+    },
+    /// The live process got a SIGINT. Whose is it?
+    Interrupted {
+        /// By which process, or [`super::SENDER_OUTSIDE`]; 0 where the kernel sent it, for a
+        /// terminal.
+        sender: i32,
+        /// The number of the signal, if the supervisor sent it; else 0.
+        passed: u32,
+    },
+    /// The live process is about to become another program; it wants the agent again.
+    Exec,
+    /// The live process closes what snapshots hold, and others wait for the end of.
+    Closed(Closed),
+    /// End this branch and go on from a snapshot.
+    Revert {
+        /// Which; 0 for the newest.
+        id: u32,
+    },
+    /// Drop every snapshot.
+    Commit,
+    /// Forget one snapshot.
+    Drop {
+        /// Which.
+        id: u32,
+    },
+    /// How many snapshots are there, and which?
+    List,
+}
+
+/// From the supervisor to the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FromSupervisor {
+    /// The answer to a Hello; the memory of the family table comes with it.
+    Welcome {
+        /// Take #1 before `main`.
+        take_at_start: bool,
+    },
+    /// Go on with the take; a descriptor for the frozen copy comes with it.
+    Granted {
+        /// The snapshot's number.
+        id: u32,
+        /// What the first thread was doing when it was signalled, if it was by the
+        /// supervisor.
+        glimpse: Glimpse,
+    },
+    /// Don't take, or don't do what was asked; the program goes on.
+    Denied,
+    /// The snapshot is complete; go on.
+    Go {
+        /// The snapshot's number.
+        id: u32,
+        /// Whether the memory is to have a keeper: it has none yet.
+        keeper: bool,
+    },
+    /// Wake up; a descriptor for the next frozen copy comes along if `keep`.
+    Revive {
+        /// Leave a frozen copy behind.
+        keep: bool,
+        /// When the revert was asked for, or the branch died, on CLOCK_MONOTONIC.
+        asked_ns: u64,
+        /// How the branch ended.
+        ended: Ended,
+        /// Take over the original's id: the one that it had outside of the session's
+        /// namespace, or 0 where that one can't be chosen.
+        same_ids: Option<i32>,
+    },
+    /// The snapshot is not wanted any more: end, but leave the memory to a keeper.
+    Retire,
+    /// The live branch has closed this: let go of it.
+    LetGo(Closed),
+    /// The signal is the program's own.
+    Own,
+    /// The agent to carry into the next program, as a descriptor.
+    Carry,
+    /// Done; the answer to a request of the library.
+    Done {
+        /// How many snapshots there are now.
+        depth: u32,
+        /// Their numbers, oldest first, as many as fit.
+        ids: [u32; LISTED],
+    },
+}
+
+/// How many ids one answer carries.
+pub const LISTED: usize = 32;
+
+impl FromAgent {
+    /// As bytes.
+    pub fn encode(&self) -> Packet {
+        let mut writer;
+        match *self {
+            Self::Hello => writer = Writer::new(1),
+            Self::Begin { ask, at_ns, label } => {
+                writer = Writer::new(2);
+                let (who, request) = match ask {
+                    Ask::Signal => (0, 0),
+                    Ask::Api => (1, 0),
+                    Ask::Request(number) => (2, number),
+                };
+                writer.put(&[who]).u32(request).u64(at_ns);
+                writer.text(&label);
+            }
+            Self::Hindered(obstacle) => {
+                writer = Writer::new(3);
+                writer.obstacle(obstacle);
+            }
+            Self::Parked(crew) => {
+                writer = Writer::new(4);
+                writer.crew(&crew);
+            }
+            Self::Again { spoilt_pid } => {
+                writer = Writer::new(16);
+                writer.i32(spoilt_pid);
+            }
+            Self::Split { frozen_pid } => {
+                writer = Writer::new(5);
+                writer.i32(frozen_pid);
+            }
+            Self::Ready { pid } => {
+                writer = Writer::new(6);
+                writer.i32(pid);
+            }
+            Self::Spoilt(step, errno) => {
+                writer = Writer::new(7);
+                writer.put(&[step as u8]).i32(errno);
+            }
+            Self::Running(Running {
+                at_ns,
+                pid,
+                not_restored,
+                renewed,
+            }) => {
+                writer = Writer::new(8);
+                writer.u64(at_ns).i32(pid).u32(not_restored).u32(renewed);
+            }
+            Self::Becoming { pid } => {
+                writer = Writer::new(17);
+                writer.i32(pid);
+            }
+            Self::Stayed { errno } => {
+                writer = Writer::new(18);
+                writer.i32(errno);
+            }
+            Self::Keeper { pid } => {
+                writer = Writer::new(19);
+                writer.i32(pid);
+            }
+            Self::Remains(remains) => {
+                writer = Writer::new(20);
+                writer.put(&[remains.kind as u8, remains.why as u8]);
+                writer.i32(remains.fd).u64(remains.number);
+                writer.address(&remains.address);
+            }
+            Self::Passed { signal, sender } => {
+                writer = Writer::new(9);
+                writer.i32(signal).i32(sender);
+            }
+            Self::Interrupted { sender, passed } => {
+                writer = Writer::new(10);
+                writer.i32(sender).u32(passed);
+            }
+            Self::Exec => writer = Writer::new(11),
+            Self::Closed(closed) => {
+                writer = Writer::new(21);
+                writer.closed(closed);
+            }
+            Self::Revert { id } => {
+                writer = Writer::new(12);
+                writer.u32(id);
+            }
+            Self::Commit => writer = Writer::new(13),
+            Self::Drop { id } => {
+                writer = Writer::new(14);
+                writer.u32(id);
+            }
+            Self::List => writer = Writer::new(15),
+        }
+        writer.packet
+    }
+
+    /// Back from bytes; `None` for what is no message of this version.
+    pub fn decode(packet: &Packet) -> Option<Self> {
+        let (verb, mut reader) = open(packet)?;
+        Some(match verb {
+            1 => Self::Hello,
+            2 => {
+                let who = reader.byte()?;
+                let request = reader.u32()?;
+                let ask = match who {
+                    0 => Ask::Signal,
+                    1 => Ask::Api,
+                    2 => Ask::Request(request),
+                    _ => return None,
+                };
+                Self::Begin {
+                    ask,
+                    at_ns: reader.u64()?,
+                    label: reader.text()?,
+                }
+            }
+            3 => Self::Hindered(reader.obstacle()?),
+            4 => Self::Parked(reader.crew()?),
+            5 => Self::Split {
+                frozen_pid: reader.i32()?,
+            },
+            6 => Self::Ready { pid: reader.i32()? },
+            7 => Self::Spoilt(reader.step()?, reader.i32()?),
+            8 => Self::Running(Running {
+                at_ns: reader.u64()?,
+                pid: reader.i32()?,
+                not_restored: reader.u32()?,
+                renewed: reader.u32()?,
+            }),
+            20 => Self::Remains(Remains {
+                kind: Kind::from_byte(reader.byte()?)?,
+                why: Why::from_byte(reader.byte()?)?,
+                fd: reader.i32()?,
+                number: reader.u64()?,
+                address: reader.address()?,
+            }),
+            19 => Self::Keeper { pid: reader.i32()? },
+            17 => Self::Becoming { pid: reader.i32()? },
+            18 => Self::Stayed {
+                errno: reader.i32()?,
+            },
+            9 => Self::Passed {
+                signal: reader.i32()?,
+                sender: reader.i32()?,
+            },
+            10 => Self::Interrupted {
+                sender: reader.i32()?,
+                passed: reader.u32()?,
+            },
+            11 => Self::Exec,
+            21 => Self::Closed(reader.closed()?),
+            12 => Self::Revert { id: reader.u32()? },
+            13 => Self::Commit,
+            14 => Self::Drop { id: reader.u32()? },
+            15 => Self::List,
+            16 => Self::Again {
+                spoilt_pid: reader.i32()?,
+            },
+            _ => return None,
+        })
+    }
+}
+
+impl FromSupervisor {
+    /// As bytes.
+    pub fn encode(&self) -> Packet {
+        let mut writer;
+        match *self {
+            Self::Welcome { take_at_start } => {
+                writer = Writer::new(65);
+                writer.put(&[u8::from(take_at_start)]);
+            }
+            Self::Granted { id, ref glimpse } => {
+                writer = Writer::new(66);
+                writer.u32(id).glimpse(glimpse);
+            }
+            Self::Denied => writer = Writer::new(67),
+            Self::Go { id, keeper } => {
+                writer = Writer::new(68);
+                writer.u32(id).put(&[u8::from(keeper)]);
+            }
+            Self::Revive {
+                keep,
+                asked_ns,
+                ended,
+                same_ids,
+            } => {
+                writer = Writer::new(69);
+                let (how, number) = match ended {
+                    Ended::Exited(code) => (0, code),
+                    Ended::Killed(signal) => (1, signal),
+                    Ended::Reverted => (2, 0),
+                    Ended::Interrupted => (3, 0),
+                };
+                writer.put(&[u8::from(keep)]).u64(asked_ns);
+                writer.put(&[how]).i32(number);
+                writer.put(&[u8::from(same_ids.is_some())]);
+                writer.i32(same_ids.unwrap_or(0));
+            }
+            Self::Retire => writer = Writer::new(73),
+            Self::LetGo(closed) => {
+                writer = Writer::new(74);
+                writer.closed(closed);
+            }
+            Self::Own => writer = Writer::new(70),
+            Self::Carry => writer = Writer::new(72),
+            Self::Done { depth, ids } => {
+                writer = Writer::new(71);
+                writer.u32(depth);
+                for id in ids {
+                    writer.u32(id);
+                }
+            }
+        }
+        writer.packet
+    }
+
+    /// Back from bytes; `None` for what is no message of this version.
+    pub fn decode(packet: &Packet) -> Option<Self> {
+        let (verb, mut reader) = open(packet)?;
+        Some(match verb {
+            65 => Self::Welcome {
+                take_at_start: reader.flag()?,
+            },
+            66 => Self::Granted {
+                id: reader.u32()?,
+                glimpse: reader.glimpse()?,
+            },
+            67 => Self::Denied,
+            68 => Self::Go {
+                id: reader.u32()?,
+                keeper: reader.flag()?,
+            },
+            69 => {
+                let keep = reader.flag()?;
+                let asked_ns = reader.u64()?;
+                let how = reader.byte()?;
+                let number = reader.i32()?;
+                let ended = match how {
+                    0 => Ended::Exited(number),
+                    1 => Ended::Killed(number),
+                    2 => Ended::Reverted,
+                    3 => Ended::Interrupted,
+                    _ => return None,
+                };
+                let takes_over = reader.flag()?;
+                let outer_pid = reader.i32()?;
+                Self::Revive {
+                    keep,
+                    asked_ns,
+                    ended,
+                    same_ids: takes_over.then_some(outer_pid),
+                }
+            }
+            73 => Self::Retire,
+            74 => Self::LetGo(reader.closed()?),
+            70 => Self::Own,
+            72 => Self::Carry,
+            71 => {
+                let depth = reader.u32()?;
+                let mut ids = [0; LISTED];
+                for id in &mut ids {
+                    *id = reader.u32()?;
+                }
+                Self::Done { depth, ids }
+            }
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,49 @@
+//! What the agent and the supervisor say to each other: fixed-size messages, one a
+//! packet of a SOCK_SEQPACKET socket.
+//!
+//! A message is a verb and its numbers, never a pointer, so that either side may be of
+//! another build. Both sides check [`VERSION`] in the first byte.
+//!
+//! Context: AS-SAFE.
+
+mod messages;
+mod packet;
+mod terms;
+
+pub use self::messages::*;
+pub use self::terms::*;
+pub use crate::threads::layout::Disagreement;
+
+/// Changes whenever a message changes its meaning.
+pub const VERSION: u8 = 4;
+
+/// The length of every message.
+pub const MESSAGE_BYTES: usize = 256;
+
+/// One message, encoded.
+pub type Packet = [u8; MESSAGE_BYTES];
+
+/// `si_value` of a request that the supervisor signals to the live process: the upper
+/// half is this, the lower half the request's number.
+pub const REQUEST_MAGIC: u64 = 0x534e_4150 << 32;
+
+/// `si_value` of a SIGINT that the supervisor passes on, with the signal's number in the
+/// lower half: the agent asks all the same, since the program may have got its own.
+pub const PASSED_MAGIC: u64 = 0x5041_5353 << 32;
+
+/// The sender of a signal that comes from outside the session's namespace: the kernel
+/// tells no number for it. 0 is the kernel itself.
+pub const SENDER_OUTSIDE: i32 = -1;
+
+/// Who has sent a signal, by what its receiver was told: its code, and the number of the
+/// process that sent it.
+pub fn sender(code: i32, pid: i32) -> i32 {
+    match code {
+        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL if pid == 0 => SENDER_OUTSIDE,
+        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => pid,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! How a message becomes bytes: numbers one after the other, and what is made of them.
+//!
+//! Context: AS-SAFE.
+
+use super::terms::*;
+use super::{MESSAGE_BYTES, Packet, VERSION};
+use crate::objects::Closed;
+use crate::proc_text::Call;
+use crate::threads::glimpse::{Asleep, Glimpse};
+use crate::threads::layout::Disagreement;
+
+/// Writes numbers one after the other into a packet.
+pub(super) struct Writer {
+    pub(super) packet: Packet,
+    at: usize,
+}
+
+impl Writer {
+    pub(super) fn new(verb: u8) -> Self {
+        let mut writer = Self {
+            packet: [0; MESSAGE_BYTES],
+            at: 0,
+        };
+        writer.put(&[VERSION, verb]);
+        writer
+    }
+
+    pub(super) fn put(&mut self, bytes: &[u8]) -> &mut Self {
+        let end = self.at + bytes.len();
+        if let Some(room) = self.packet.get_mut(self.at..end) {
+            room.copy_from_slice(bytes);
+            self.at = end;
+        }
+        self
+    }
+
+    pub(super) fn u32(&mut self, value: u32) -> &mut Self {
+        self.put(&value.to_le_bytes())
+    }
+
+    pub(super) fn i32(&mut self, value: i32) -> &mut Self {
+        self.put(&value.to_le_bytes())
+    }
+
+    pub(super) fn u64(&mut self, value: u64) -> &mut Self {
+        self.put(&value.to_le_bytes())
+    }
+
+    pub(super) fn text(&mut self, text: &Text) -> &mut Self {
+        self.put(&[text.length]).put(&text.bytes)
+    }
+
+    pub(super) fn address(&mut self, address: &Address) -> &mut Self {
+        self.put(&[address.length]).put(&address.bytes)
+    }
+
+    pub(super) fn obstacle(&mut self, obstacle: Obstacle) -> &mut Self {
+        match obstacle {
+            Obstacle::Failed(step, errno) => self.put(&[0, step as u8]).i32(errno),
+            Obstacle::Unparked(Thread { tid, name, why }) => {
+                let (kind, call) = why.to_numbers();
+                self.put(&[1]).i32(tid).put(&name);
+                self.put(&[kind]).u64(call.cast_unsigned())
+            }
+            Obstacle::TooManyThreads(most) => self.put(&[2]).u32(most),
+            Obstacle::Libc(disagreement) => self.put(&[3]).u32(disagreement as u32),
+        }
+    }
+
+    pub(super) fn closed(&mut self, closed: Closed) -> &mut Self {
+        self.u64(closed.inode).put(&[u8::from(closed.writes)])
+    }
+
+    pub(super) fn crew(&mut self, crew: &Crew) -> &mut Self {
+        self.i32(crew.tid).u32(crew.threads).u32(crew.workers);
+        self.u32(crew.robust).u32(crew.other_users);
+        self.put(&[
+            u8::from(crew.has_children),
+            u8::from(crew.priority_inheritance),
+        ])
+        .u32(crew.lost_calls)
+    }
+
+    pub(super) fn glimpse(&mut self, glimpse: &Glimpse) -> &mut Self {
+        self.put(&[
+            u8::from(glimpse.call.is_some()),
+            u8::from(glimpse.asleep.is_some()),
+        ]);
+        let call = glimpse.call.unwrap_or(Call {
+            number: 0,
+            arguments: [0; 6],
+            stack: 0,
+            program: 0,
+        });
+        let asleep = glimpse.asleep.unwrap_or(Asleep {
+            since_ns: 0,
+            processor: 0,
+        });
+        self.u64(call.number.cast_unsigned());
+        for argument in call.arguments {
+            self.u64(argument);
+        }
+        self.u64(call.stack).u64(call.program);
+        self.u64(asleep.since_ns).u32(asleep.processor)
+    }
+}
+
+/// Reads them back; `None` past the end.
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl Reader<'_> {
+    pub(super) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.rest.split_first_chunk::<N>()?;
+        self.rest = rest;
+        Some(*head)
+    }
+
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn i32(&mut self) -> Option<i32> {
+        self.take().map(i32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn flag(&mut self) -> Option<bool> {
+        self.byte().map(|byte| byte != 0)
+    }
+
+    pub(super) fn text(&mut self) -> Option<Text> {
+        let length = self.byte()?;
+        let bytes = self.take()?;
+        Some(Text { length, bytes })
+    }
+
+    pub(super) fn address(&mut self) -> Option<Address> {
+        let length = self.byte()?;
+        let bytes = self.take()?;
+        Some(Address { length, bytes })
+    }
+
+    pub(super) fn step(&mut self) -> Option<Step> {
+        Step::from_byte(self.byte()?)
+    }
+
+    pub(super) fn obstacle(&mut self) -> Option<Obstacle> {
+        Some(match self.byte()? {
+            0 => Obstacle::Failed(self.step()?, self.i32()?),
+            1 => Obstacle::Unparked(Thread {
+                tid: self.i32()?,
+                name: self.take()?,
+                why: Hindrance::from_numbers(self.byte()?, self.u64()?.cast_signed())?,
+            }),
+            2 => Obstacle::TooManyThreads(self.u32()?),
+            3 => Obstacle::Libc(Disagreement::from_number(self.u32()?)?),
+            _ => return None,
+        })
+    }
+
+    pub(super) fn closed(&mut self) -> Option<Closed> {
+        Some(Closed {
+            inode: self.u64()?,
+            writes: self.flag()?,
+        })
+    }
+
+    pub(super) fn crew(&mut self) -> Option<Crew> {
+        Some(Crew {
+            tid: self.i32()?,
+            threads: self.u32()?,
+            workers: self.u32()?,
+            robust: self.u32()?,
+            other_users: self.u32()?,
+            has_children: self.flag()?,
+            priority_inheritance: self.flag()?,
+            lost_calls: self.u32()?,
+        })
+    }
+
+    pub(super) fn glimpse(&mut self) -> Option<Glimpse> {
+        let in_call = self.flag()?;
+        let is_asleep = self.flag()?;
+        let call = Call {
+            number: self.u64()?.cast_signed(),
+            arguments: [
+                self.u64()?,
+                self.u64()?,
+                self.u64()?,
+                self.u64()?,
+                self.u64()?,
+                self.u64()?,
+            ],
+            stack: self.u64()?,
+            program: self.u64()?,
+        };
+        let asleep = Asleep {
+            since_ns: self.u64()?,
+            processor: self.u32()?,
+        };
+        // It may have been of another thread than the one that got the signal.
+        Some(Glimpse {
+            looked: false,
+            call: in_call.then_some(call),
+            asleep: is_asleep.then_some(asleep),
+        })
+    }
+}
+
+/// The verb after the version, and the rest.
+pub(super) fn open(packet: &Packet) -> Option<(u8, Reader<'_>)> {
+    let mut reader = Reader { rest: packet };
+    if reader.byte()? != VERSION {
+        return None;
+    }
+    Some((reader.byte()?, reader))
+}

@@ -1,0 +1,286 @@
+//! What messages are made of.
+//!
+//! Context: AS-SAFE.
+
+use crate::objects::{Kind, Why};
+use crate::threads::layout::Disagreement;
+
+/// A short text inside a message; longer ones are cut at a character.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    pub(super) length: u8,
+    pub(super) bytes: [u8; Self::CAPACITY],
+}
+
+impl Text {
+    /// The longest text, in bytes.
+    pub const CAPACITY: usize = 160;
+
+    /// No text.
+    pub const EMPTY: Self = Self {
+        length: 0,
+        bytes: [0; Self::CAPACITY],
+    };
+
+    /// As much of `text` as fits.
+    pub fn new(text: &str) -> Self {
+        let mut end = text.len().min(Self::CAPACITY);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut bytes = [0; Self::CAPACITY];
+        bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
+        Self {
+            length: u8::try_from(end).unwrap_or(0),
+            bytes,
+        }
+    }
+
+    /// The text; empty where the other side sent no text.
+    pub fn as_str(&self) -> &str {
+        let length = usize::from(self.length).min(Self::CAPACITY);
+        core::str::from_utf8(&self.bytes[..length]).unwrap_or("")
+    }
+}
+
+impl core::fmt::Debug for Text {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+/// How a snapshot was asked for, as far as the agent knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// A signal sent straight to the live process.
+    Signal,
+    /// The library.
+    Api,
+    /// The supervisor's own request of this number.
+    Request(u32),
+}
+
+/// Why the agent can't take a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A thread could not be stopped.
+    Unparked(Thread),
+    /// There are more threads than this many.
+    TooManyThreads(u32),
+    /// Threads can't be made again with this libc.
+    Libc(Disagreement),
+    /// A step of the engine failed with an errno.
+    Failed(Step, i32),
+}
+
+/// A thread that could not be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thread {
+    /// Its id.
+    pub tid: i32,
+    /// Its name, up to a NUL.
+    pub name: [u8; 16],
+    /// What it is doing.
+    pub why: Hindrance,
+}
+
+impl Thread {
+    /// Its name as text; empty where it is none.
+    pub fn name(&self) -> &str {
+        let end = self.name.iter().position(|&byte| byte == 0).unwrap_or(16);
+        core::str::from_utf8(&self.name[..end]).unwrap_or("")
+    }
+}
+
+/// What keeps a thread from stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// Nothing that can be seen.
+    Silent,
+    /// It is stopped, by a signal or by a debugger.
+    Stopped,
+    /// It waits in this system call, where it can't be interrupted; -1 where the call is
+    /// not known.
+    InKernel(i64),
+    /// It blocks every signal there is, those of libc too.
+    BlocksAll,
+}
+
+impl Hindrance {
+    /// What it is doing, a fragment after "it".
+    pub const fn doing(self) -> &'static str {
+        match self {
+            Self::Silent => "did not come to its signal handler",
+            Self::Stopped => "is stopped",
+            Self::InKernel(libc::SYS_vfork | libc::SYS_clone | 435) => {
+                "waits for a process that it has started by vfork"
+            }
+            Self::InKernel(_) => "waits inside the kernel and can't be interrupted",
+            Self::BlocksAll => "blocks every signal, those of libc too",
+        }
+    }
+
+    pub(super) const fn to_numbers(self) -> (u8, i64) {
+        match self {
+            Self::Silent => (0, 0),
+            Self::Stopped => (1, 0),
+            Self::InKernel(call) => (2, call),
+            Self::BlocksAll => (3, 0),
+        }
+    }
+
+    pub(super) const fn from_numbers(kind: u8, call: i64) -> Option<Self> {
+        Some(match kind {
+            0 => Self::Silent,
+            1 => Self::Stopped,
+            2 => Self::InKernel(call),
+            3 => Self::BlocksAll,
+            _ => return None,
+        })
+    }
+}
+
+/// What has been found of the program's threads while they are parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crew {
+    /// The thread that makes the copy.
+    pub tid: i32,
+    /// How many threads the program has.
+    pub threads: u32,
+    /// How many the kernel has made in its stead, for io_uring: those can't be copied.
+    pub workers: u32,
+    /// How many hold a robust mutex.
+    pub robust: u32,
+    /// How many are of another user than the one that makes the copy.
+    pub other_users: u32,
+    /// Whether the program has children, ended ones included.
+    pub has_children: bool,
+    /// Whether the program has made mutexes with priority inheritance.
+    pub priority_inheritance: bool,
+    /// How many calls have returned EINTR because of the takes before this one.
+    pub lost_calls: u32,
+}
+
+/// A step of the engine that can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Step {
+    /// Stopping the threads.
+    Park = 0,
+    /// Reading the thread's own registrations with the kernel.
+    Identity = 1,
+    /// Copying the process.
+    Split = 2,
+    /// Recording the kernel objects.
+    Record = 3,
+    /// Reaching the supervisor.
+    Link = 4,
+    /// Making the threads again.
+    Revive = 5,
+}
+
+impl Step {
+    /// What was being done, a fragment after "while".
+    pub const fn doing(self) -> &'static str {
+        match self {
+            Self::Park => "stopping its threads",
+            Self::Identity => "reading what the kernel keeps of its thread",
+            Self::Split => "copying the process",
+            Self::Record => "recording what a copy lacks or shares",
+            Self::Link => "reaching the supervisor",
+            Self::Revive => "making its threads again",
+        }
+    }
+
+    pub(super) const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 => Self::Park,
+            1 => Self::Identity,
+            2 => Self::Split,
+            3 => Self::Record,
+            4 => Self::Link,
+            5 => Self::Revive,
+            _ => return None,
+        })
+    }
+}
+
+/// A socket address as the kernel writes it, `struct sockaddr` of any family.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    pub(super) length: u8,
+    pub(super) bytes: [u8; Self::CAPACITY],
+}
+
+impl Address {
+    /// The longest there is: a path of 108 bytes and a family.
+    pub const CAPACITY: usize = 110;
+
+    /// No address.
+    pub const NONE: Self = Self {
+        length: 0,
+        bytes: [0; Self::CAPACITY],
+    };
+
+    /// As much of it as fits.
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut address = Self::NONE;
+        for (place, &byte) in address.bytes.iter_mut().zip(bytes) {
+            *place = byte;
+            address.length += 1;
+        }
+        address
+    }
+
+    /// Its bytes; none where there is no address.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
+    }
+}
+
+impl core::fmt::Debug for Address {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.bytes().fmt(f)
+    }
+}
+
+/// Something that will not be as it was after a revert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remains {
+    /// What it is.
+    pub kind: Kind,
+    /// Why it will not be.
+    pub why: Why,
+    /// Its descriptor, or -1.
+    pub fd: i32,
+    /// Where it is, or how much of it there is; 0 where that says nothing.
+    pub number: u64,
+    /// The peer of a socket.
+    pub address: Address,
+}
+
+/// The program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// Since when, on CLOCK_MONOTONIC.
+    pub at_ns: u64,
+    /// As this process.
+    pub pid: i32,
+    /// How many recorded things could not be put back in a revived copy.
+    pub not_restored: u32,
+    /// How many ids, of the process and its threads, are not what they were.
+    pub renewed: u32,
+}
+
+/// How a live branch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+    /// A revert was asked for.
+    Reverted,
+    /// Ctrl+C.
+    Interrupted,
+}
