@@ -12,9 +12,6 @@ use crate::flags::AllowKind;
 pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
     match (why, kind) {
         (Why::Contents, Kind::File) => "its offset comes back, its contents do not",
-        (Why::Contents, Kind::SharedMemory) => {
-            "it is a file's memory: what has been written to it stays written"
-        }
         (Why::Contents, _) => "what has been written to it stays written",
         (Why::Connected, _) => "it is connected: what has been sent and received stays so",
         (Why::Elsewhere, Kind::SharedMemory | Kind::Memfd) => {

@@ -109,11 +109,15 @@ fn assert_all_are_judged(found: &Event, numbers: &HashMap<String, i64>) {
     let what = client.text("what");
     assert!(what.contains("connected to 127.0.0.1:"), "{what}");
     // Memory has no descriptor.
-    let memory = items(found, "rolled_back", &RETURNS)
+    let memory: Vec<String> = items(found, "rolled_back", &RETURNS)
         .into_iter()
-        .find(|item| item.text("kind") == "shared-memory")
-        .expect("it is alone with it");
-    assert!(memory.is_null("fd"), "{memory}");
+        .filter(|item| item.text("kind") == "shared-memory" && item.is_null("fd"))
+        .map(|item| item.text("what").to_owned())
+        .collect();
+    for name in [" anonymous, ", "/written, ", " /SYSV00000000 "] {
+        assert!(memory.iter().any(|what| what.contains(name)), "{memory:?}");
+    }
+    assert_eq!(memory.len(), 3, "{memory:?}");
 }
 
 #[test]

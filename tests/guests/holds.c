@@ -8,6 +8,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -67,6 +68,13 @@ static void hold_all(void)
 	hold("datagram", socket(AF_INET, SOCK_DGRAM, 0));
 	if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
 		BROKEN("mmap: %s", strerror(errno));
+	if (ftruncate(written, 4096) ||
+	    mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, written, 0) == MAP_FAILED)
+		BROKEN("mmap of a file: %s", strerror(errno));
+	int segment = shmget(IPC_PRIVATE, 4096, 0600);
+	if (segment < 0 || shmat(segment, NULL, 0) == (void *)-1)
+		BROKEN("System V: %s", strerror(errno));
+	shmctl(segment, IPC_RMID, NULL);
 }
 
 static void share(void)

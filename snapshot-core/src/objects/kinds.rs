@@ -221,6 +221,48 @@ impl Why {
     }
 }
 
+/// What memory that is mapped shared belongs to, by its name in `/proc/PID/maps`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Nothing that can be opened: `MAP_SHARED | MAP_ANONYMOUS`, System V.
+    Memory,
+    /// A memfd.
+    Memfd,
+    /// A file, one in `/dev/shm` too.
+    File,
+    /// A context of `io_setup`.
+    Aio,
+}
+
+impl Origin {
+    /// None where it is a device's memory, which is told of by its descriptor.
+    pub fn of(path: &[u8]) -> Option<Self> {
+        let begins_with = |start: &[u8]| path.starts_with(start);
+        Some(
+            if begins_with(b"/dev/zero") || begins_with(b"/SYSV") || begins_with(b"[anon_shmem") {
+                Self::Memory
+            } else if begins_with(b"/memfd:") {
+                Self::Memfd
+            } else if begins_with(b"/[aio]") {
+                Self::Aio
+            } else if begins_with(b"/") && (!begins_with(b"/dev/") || begins_with(b"/dev/shm/")) {
+                Self::File
+            } else {
+                return None;
+            },
+        )
+    }
+
+    /// How many bytes of such memory a take copies at most: a take is to be short.
+    pub const fn most_copied(self) -> u64 {
+        match self {
+            Self::Memory | Self::Memfd => 512 << 20,
+            Self::File => 64 << 20,
+            Self::Aio => 0,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

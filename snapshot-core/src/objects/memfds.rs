@@ -10,7 +10,7 @@
 use core::ffi::CStr;
 
 use super::descriptors::{Descriptors, Group, with_descriptor_path};
-use super::kinds::{Kind, Why};
+use super::kinds::{Kind, Origin, Why};
 use super::memory::{EMPTY, PAGE, Pages};
 use super::{Object, Recording};
 use crate::proc_text::{self, FileMapping};
@@ -20,9 +20,6 @@ use crate::sys::{self, Errno};
 
 const F_ADD_SEALS: i32 = 1033;
 const F_GET_SEALS: i32 = 1034;
-
-/// More is not copied: a take is to be short.
-const MOST_BYTES: u64 = 512 << 20;
 
 #[derive(Clone, Copy)]
 struct File {
@@ -41,7 +38,7 @@ impl Object for MemoryFiles {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut files = Records::growing();
         let mut end = 0;
-        let mut left = MOST_BYTES;
+        let mut left = Origin::Memfd.most_copied();
         recording.for_each_group(|recording, first, group| {
             if first < end || group.kind != Kind::Memfd {
                 return Ok(());

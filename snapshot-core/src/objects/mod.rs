@@ -47,7 +47,7 @@ mod watches;
 
 pub use held::{Closed, begin as begin_to_hold, closing, is_marked};
 pub use holders::note_inherited;
-pub use kinds::{Kind, Why};
+pub use kinds::{Kind, Origin, Why};
 pub use paths::add_watch;
 pub(crate) use shared_memory::keep_out;
 pub(crate) use signals::{take_back_pending, tell_pending};

@@ -12,17 +12,13 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::descriptors::Descriptors;
 use super::holders;
-use super::kinds::{Kind, Why};
+use super::kinds::{Kind, Origin, Why};
 use super::memory::{EMPTY, PAGE, Pages};
 use super::{Object, Recording};
 use crate::proc_text::{self, FileMapping};
 use crate::procfs;
 use crate::records::Records;
 use crate::sys::{self, Errno};
-
-/// How much is copied of memory, and how much of files: a take is to be short.
-const MOST_MEMORY: usize = 512 << 20;
-const MOST_OF_FILES: usize = 64 << 20;
 
 const MOST_KEPT_OUT: usize = 4;
 
@@ -103,21 +99,18 @@ fn area_of(mapping: &FileMapping<'_>, open: &Descriptors) -> Option<Area> {
         path,
         ..
     } = *mapping;
-    let is_memory = path.starts_with(b"/dev/zero")
-        || path.starts_with(b"/SYSV")
-        || path.starts_with(b"/memfd:")
-        || path.starts_with(b"[anon_shmem");
-    let is_file = !is_memory
-        && path.starts_with(b"/")
-        && !path.starts_with(b"/[aio]")
-        && (!path.starts_with(b"/dev/") || path.starts_with(b"/dev/shm/"));
-    // What can't be written through this mapping is somebody else's to restore.
-    let matters = is_memory || (is_file && protection & libc::PROT_WRITE != 0);
-    let by_descriptor = path.starts_with(b"/memfd:")
-        && open
+    let origin = Origin::of(path)?;
+    let matters = match origin {
+        Origin::Memory => true,
+        // Where it has a descriptor it is copied by that.
+        Origin::Memfd => !open
             .of_kind(Kind::Memfd)
-            .any(|(_, group)| group.inode == inode);
-    if !matters || by_descriptor || is_kept_out(range.start) {
+            .any(|(_, group)| group.inode == inode),
+        // What can't be written through this mapping is somebody else's to restore.
+        Origin::File => protection & libc::PROT_WRITE != 0,
+        Origin::Aio => false,
+    };
+    if !matters || is_kept_out(range.start) {
         return None;
     }
     Some(Area {
@@ -125,7 +118,7 @@ fn area_of(mapping: &FileMapping<'_>, open: &Descriptors) -> Option<Area> {
         length: range.end - range.start,
         protection,
         file: (device, inode),
-        is_file,
+        is_file: origin == Origin::File,
         is_elsewhere: false,
         pages: None,
     })
@@ -154,7 +147,8 @@ impl SharedMemory {
 
     fn copy(&mut self, recording: &mut Recording<'_>) -> Result<(), Errno> {
         let is_swapped = sys::is_swapping();
-        let (mut memory, mut of_files) = (MOST_MEMORY, MOST_OF_FILES);
+        let mut memory = Origin::Memory.most_copied();
+        let mut of_files = Origin::File.most_copied();
         for area in self.0.entries_mut() {
             let left = if area.is_file {
                 &mut of_files
@@ -163,7 +157,7 @@ impl SharedMemory {
             };
             let reason = if area.is_elsewhere {
                 Some(Why::Elsewhere)
-            } else if area.length > *left {
+            } else if area.length as u64 > *left {
                 Some(Why::Large)
             } else {
                 None
@@ -172,7 +166,7 @@ impl SharedMemory {
                 recording.name(Kind::SharedMemory, why, -1, area.start as u64);
                 continue;
             }
-            *left -= area.length;
+            *left -= area.length as u64;
             area.pages = Some(area.copy(is_swapped)?);
         }
         Ok(())

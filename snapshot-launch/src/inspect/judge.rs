@@ -1,10 +1,9 @@
 //! Whether a descriptor, or shared memory, would be as it was after a revert. Pure: from
 //! what was seen of it and of others, the words are [`crate::verdict`]'s.
 
-use snapshot_core::objects::{Kind, Why};
+use snapshot_core::objects::{Kind, Origin, Why};
 
 use super::descriptors::Descriptor;
-use super::memory::Origin;
 use super::sockets::Socket;
 use crate::verdict;
 
@@ -81,16 +80,16 @@ fn socket(around: &Surroundings<'_>, unless_elsewhere: Verdict) -> Verdict {
     }
 }
 
-/// Judges shared memory, which other processes have mapped too, or not.
-pub(super) fn memory(origin: Origin, is_elsewhere: bool) -> (Kind, Verdict) {
-    match origin {
-        Origin::Aio => (Kind::Aio, Verdict::Refuses),
-        Origin::File => (Kind::SharedMemory, Verdict::Stays(Why::Contents)),
-        Origin::Anonymous | Origin::Memfd if is_elsewhere => {
-            (Kind::SharedMemory, Verdict::Stays(Why::Elsewhere))
-        }
-        Origin::Anonymous | Origin::Memfd => (Kind::SharedMemory, Verdict::Returns),
-    }
+/// Judges shared memory of so many bytes, which other processes have mapped too, or not,
+/// where so many can still be copied.
+pub(super) fn memory(origin: Origin, is_elsewhere: bool, bytes: u64, left: u64) -> (Kind, Verdict) {
+    let verdict = match origin {
+        Origin::Aio => return (Kind::Aio, Verdict::Refuses),
+        _ if is_elsewhere => Verdict::Stays(Why::Elsewhere),
+        _ if bytes > left => Verdict::Stays(Why::Large),
+        _ => Verdict::Returns,
+    };
+    (Kind::SharedMemory, verdict)
 }
 
 #[cfg(test)]
@@ -203,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn shared_memory_by_where_it_comes_from() {
-        let verdict = |origin, is_elsewhere| memory(origin, is_elsewhere).1;
-        for origin in [Origin::Anonymous, Origin::Memfd] {
-            assert_eq!(verdict(origin, false), Verdict::Returns);
-            assert_eq!(verdict(origin, true), Verdict::Stays(Why::Elsewhere));
+    fn shared_memory_by_who_has_it_and_how_much_there_is() {
+        let verdict = |origin, is_elsewhere, bytes| memory(origin, is_elsewhere, bytes, 10).1;
+        for origin in [Origin::Memory, Origin::Memfd, Origin::File] {
+            assert_eq!(verdict(origin, false, 10), Verdict::Returns);
+            assert_eq!(verdict(origin, true, 10), Verdict::Stays(Why::Elsewhere));
+            assert_eq!(verdict(origin, false, 11), Verdict::Stays(Why::Large));
         }
-        assert_eq!(verdict(Origin::File, false), Verdict::Stays(Why::Contents));
-        assert_eq!(verdict(Origin::Aio, false), Verdict::Refuses);
+        assert_eq!(verdict(Origin::Aio, false, 10), Verdict::Refuses);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use nix::libc;
+use snapshot_core::objects::Origin;
 use snapshot_core::proc_text::{self, FileMapping};
 
 /// Reads lines of `maps`.
@@ -16,19 +17,6 @@ pub(super) type File = ((u32, u32), u64);
 
 pub(super) fn file_of(mapping: &FileMapping<'_>) -> File {
     (mapping.device, mapping.inode)
-}
-
-/// What kind of thing lies in shared memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// Nothing: `MAP_SHARED | MAP_ANONYMOUS`.
-    Anonymous,
-    /// A memfd.
-    Memfd,
-    /// A file, `/dev/shm` and System V's included.
-    File,
-    /// A context of `io_setup`.
-    Aio,
 }
 
 /// Shared memory that can be written, one file's together.
@@ -50,8 +38,7 @@ pub(super) fn shared(text: &[u8]) -> Vec<Shared> {
         if !(mapping.is_shared && mapping.protection & libc::PROT_WRITE != 0) {
             continue;
         }
-        let path = String::from_utf8_lossy(mapping.path);
-        let Some(origin) = origin(&path) else {
+        let Some(origin) = Origin::of(mapping.path) else {
             continue;
         };
         let bytes = (mapping.range.end - mapping.range.start) as u64;
@@ -61,7 +48,7 @@ pub(super) fn shared(text: &[u8]) -> Vec<Shared> {
             .or_insert_with(|| Shared {
                 origin,
                 file: file_of(&mapping),
-                path: path.into_owned(),
+                path: String::from_utf8_lossy(mapping.path).into_owned(),
                 start: mapping.range.start as u64,
                 bytes,
             });
@@ -69,22 +56,6 @@ pub(super) fn shared(text: &[u8]) -> Vec<Shared> {
     let mut all: Vec<Shared> = files.into_values().collect();
     all.sort_by_key(|shared| shared.start);
     all
-}
-
-fn origin(path: &str) -> Option<Origin> {
-    if path.starts_with("/dev/zero") {
-        Some(Origin::Anonymous)
-    } else if path.starts_with("/memfd:") {
-        Some(Origin::Memfd)
-    } else if path.starts_with("/[aio]") {
-        Some(Origin::Aio)
-    } else if path.starts_with("/dev/shm/") {
-        Some(Origin::File)
-    } else if path.starts_with("/dev/") || !path.starts_with('/') {
-        None
-    } else {
-        Some(Origin::File)
-    }
 }
 
 #[cfg(test)]
@@ -112,11 +83,11 @@ mod tests {
             .map(|shared| (shared.origin, shared.path, shared.bytes))
             .collect();
         let expected = [
-            (Origin::Anonymous, "/dev/zero (deleted)", 4),
+            (Origin::Memory, "/dev/zero (deleted)", 4),
             (Origin::Memfd, "/memfd:x (deleted)", 3),
             (Origin::Aio, "/[aio] (deleted)", 1),
             (Origin::File, "/dev/shm/ring 1", 1),
-            (Origin::File, "/SYSV00000000 (deleted)", 1),
+            (Origin::Memory, "/SYSV00000000 (deleted)", 1),
         ]
         .map(|(origin, path, bytes)| (origin, path.to_owned(), bytes));
         assert_eq!(found, expected);

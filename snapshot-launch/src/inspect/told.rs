@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use snapshot_core::objects::{Kind, Why};
+use snapshot_core::objects::{Kind, Origin, Why};
 use snapshot_core::wire::Hindrance;
 
 use super::descriptors::{self, Descriptor};
 use super::elsewhere::{self, Elsewhere, Holder};
 use super::inspection::{Item, Lost, Refused};
 use super::judge::{self, OtherEnd, Surroundings, Verdict};
-use super::memory::{self, Origin};
+use super::memory;
 use super::sockets::{self, Socket};
 use super::threads::{self, Thread};
 use crate::signals::name_of;
@@ -145,22 +145,27 @@ impl Told {
 
     pub(super) fn memory(&mut self, maps: &[u8], except: &HashSet<i32>) {
         let shared = memory::shared(maps);
-        let wanted = shared
-            .iter()
-            .filter(|one| matches!(one.origin, Origin::Anonymous | Origin::Memfd))
-            .map(|one| one.file)
-            .collect();
+        let wanted = shared.iter().map(|one| one.file).collect();
         let mapped = elsewhere::mapped(except, &wanted);
+        let mut memory_left = Origin::Memory.most_copied();
+        let mut of_files_left = Origin::File.most_copied();
         for one in shared {
             // The agent's own.
             if one.path.starts_with("/memfd:cargo-snapshot") {
                 continue;
             }
             let other = mapped.get(&one.file);
-            let (kind, judged) = judge::memory(one.origin, other.is_some());
-            let name = match one.origin {
-                Origin::Anonymous => "anonymous",
-                _ => &one.path,
+            let left = match one.origin {
+                Origin::File => &mut of_files_left,
+                _ => &mut memory_left,
+            };
+            let (kind, judged) = judge::memory(one.origin, other.is_some(), one.bytes, *left);
+            if judged == Verdict::Returns {
+                *left -= one.bytes;
+            }
+            let name = match one.path.as_str() {
+                path if path.starts_with("/dev/zero") => "anonymous",
+                path => path,
             };
             let who = other.map_or(String::new(), |&pid| {
                 format!(", also in {pid} (`{}`)", process_name(pid))
