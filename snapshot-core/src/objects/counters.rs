@@ -7,7 +7,7 @@
 //! Context: AS-SAFE.
 
 use super::by_group::ByGroup;
-use super::descriptors::{Descriptors, information};
+use super::descriptors::{Descriptors, drain, information};
 use super::kinds::Kind;
 use super::{Object, Recording};
 use crate::proc_text;
@@ -55,9 +55,7 @@ impl Object for Counters {
                     open.install(group, fd).and(filled)
                 }
                 None => {
-                    sys::fcntl(group.fd, libc::F_SETFL, libc::O_NONBLOCK as usize)?;
-                    let mut number = [0; 8];
-                    while sys::read(group.fd, &mut number).is_ok() {}
+                    drain(group.fd)?;
                     fill(group.fd, counter.count)
                 }
             })

@@ -92,18 +92,22 @@ fn can_compare() -> bool {
 }
 
 impl Descriptors {
+    fn none() -> Self {
+        Self {
+            all: Records::growing(),
+            groups: Records::growing(),
+            numbers: Records::growing(),
+            are_told_apart: can_compare(),
+        }
+    }
+
     /// Finds them, but for those of the engine's own.
     ///
     /// # Errors
     /// Where `/proc` can't be read, or there is no memory.
     pub(super) fn record(own: &[i32]) -> Result<Self, Errno> {
         let directory = sys::open_to_read(c"/proc/thread-self/fd", libc::O_DIRECTORY)?;
-        let mut descriptors = Self {
-            all: Records::growing(),
-            groups: Records::growing(),
-            numbers: Records::growing(),
-            are_told_apart: can_compare(),
-        };
+        let mut descriptors = Self::none();
         let listed = descriptors.list(directory, own);
         sys::close(directory);
         if let Err(errno) = listed.and_then(|()| descriptors.group()) {
@@ -118,12 +122,7 @@ impl Descriptors {
     pub(super) fn of(fds: &[i32]) -> Self {
         let directory = sys::open_to_read(c"/proc/thread-self/fd", libc::O_DIRECTORY)
             .expect("/proc is mounted");
-        let mut descriptors = Self {
-            all: Records::growing(),
-            groups: Records::growing(),
-            numbers: Records::growing(),
-            are_told_apart: can_compare(),
-        };
+        let mut descriptors = Self::none();
         for &fd in fds {
             let found = look(directory, fd).expect("it is open");
             descriptors.all.push(found).expect("there is room");
@@ -263,19 +262,20 @@ impl Descriptors {
         {
             return Ok(());
         }
-        let placeholder = sys::open(c"/", libc::O_PATH)?;
-        let rebuilt = self.groups().iter();
-        let placed = rebuilt
-            .filter(|group| group.fate == Fate::Rebuilt)
-            .try_for_each(|group| self.place(placeholder, group));
-        sys::close(placeholder);
-        placed
+        self.place(Fate::Rebuilt, self.groups())
     }
 
-    fn place(&self, placeholder: i32, group: &Group) -> Result<(), Errno> {
-        members(self.all.entries(), group)
+    /// Puts a placeholder in the stead of the descriptors of those groups that have this
+    /// fate.
+    fn place(&self, fate: Fate, groups: &[Group]) -> Result<(), Errno> {
+        let placeholder = sys::open(c"/", libc::O_PATH)?;
+        let placed = groups
             .iter()
-            .try_for_each(|of| sys::duplicate_to(placeholder, of.fd, of.close_on_exec))
+            .filter(|group| group.fate == fate)
+            .flat_map(|group| members(self.all.entries(), group))
+            .try_for_each(|of| sys::duplicate_to(placeholder, of.fd, of.close_on_exec));
+        sys::close(placeholder);
+        placed
     }
 
     /// Lets go of one group for good.
@@ -288,10 +288,7 @@ impl Descriptors {
         };
         group.fate = Fate::Lost;
         let group = *group;
-        let placeholder = sys::open(c"/", libc::O_PATH)?;
-        let placed = self.place(placeholder, &group);
-        sys::close(placeholder);
-        placed
+        self.place(Fate::Lost, &[group])
     }
 
     /// The numbers of a group's descriptors.
@@ -363,8 +360,20 @@ pub(super) fn with_information_path<T>(fd: i32, with: impl FnOnce(&core::ffi::CS
     with_path(b"/proc/thread-self/fdinfo/", fd, with)
 }
 
-/// Calls `with` with the path of a descriptor in `/proc`, by which its file can be opened
-/// again.
+/// Opens what a descriptor stands for once more, with these flags.
+pub(super) fn open_again(fd: i32, flags: i32) -> Result<i32, Errno> {
+    with_descriptor_path(fd, |path| sys::open(path, flags))
+}
+
+/// Reads all that waits in what a descriptor stands for, and leaves it non-blocking.
+pub(super) fn drain(fd: i32) -> Result<(), Errno> {
+    sys::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK as usize)?;
+    let mut buffer = [0; 4096];
+    while sys::read(fd, &mut buffer).is_ok_and(|length| length > 0) {}
+    Ok(())
+}
+
+/// Calls `with` with the path of a descriptor in `/proc`.
 pub(super) fn with_descriptor_path<T>(fd: i32, with: impl FnOnce(&core::ffi::CStr) -> T) -> T {
     with_path(b"/proc/thread-self/fd/", fd, with)
 }

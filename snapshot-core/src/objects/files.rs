@@ -1,5 +1,5 @@
-//! Regular files, memory files and directories: where in them the program is. Live and frozen side share
-//! that, so the frozen side writes it down and seeks back.
+//! Regular files, memory files and directories: where in them the program is. Live and
+//! frozen side share that, so the frozen side writes it down and seeks back.
 //!
 //! Not in a file that is stdout or stderr: there both branches append to one output, and
 //! seeking back would let the second overwrite what the first has said.

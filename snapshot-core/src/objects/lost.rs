@@ -5,21 +5,15 @@
 //!
 //! Context: AS-SAFE.
 
-use super::descriptors::{Descriptors, Fate, Group, with_descriptor_path};
+use super::by_group::ByGroup;
+use super::descriptors::{Descriptors, Fate, Group, open_again};
 use super::held::{self, Closed};
 use super::kinds::Kind;
-use crate::records::Records;
 use crate::sys::{self, Errno};
 
-#[derive(Clone, Copy)]
-struct Lost {
-    group: usize,
-    /// A descriptor of a pipe's inode alone.
-    inode_fd: Option<i32>,
-}
-
-/// What a copy has let go of while it was frozen.
-pub(super) struct Losses(Records<Lost>);
+/// What a copy has let go of while it was frozen, with a descriptor of the inode alone.
+/// What stands for a connection is made where sockets are.
+pub(super) struct Losses(ByGroup<i32>);
 
 fn is_held(group: &Group) -> bool {
     group.is_waited_for && group.fate == Fate::Shared
@@ -27,7 +21,7 @@ fn is_held(group: &Group) -> bool {
 
 impl Losses {
     pub(super) const fn new() -> Self {
-        Self(Records::growing())
+        Self(ByGroup::new())
     }
 
     /// Marks what this copy holds.
@@ -58,53 +52,31 @@ impl Losses {
     }
 
     fn lose(&mut self, open: &mut Descriptors, number: usize, group: &Group) -> Result<(), Errno> {
-        let inode_fd = match group.kind {
-            Kind::Socket => None,
-            _ => Some(with_descriptor_path(group.fd, |path| {
-                sys::open(path, libc::O_PATH)
-            })?),
-        };
-        self.0.push(Lost {
-            group: number,
-            inode_fd,
-        })?;
+        if group.kind != Kind::Socket {
+            self.0.push(number, open_again(group.fd, libc::O_PATH)?)?;
+        }
         open.lose(number)
     }
 
-    /// Puts something in their place; the number of those where nothing could be.
+    /// Opens the pipes again, or has something in their place; the number of those where
+    /// nothing could be.
     pub(super) fn restore(&self, open: &Descriptors) -> u32 {
-        let mut failed = 0;
-        for lost in self.0.entries() {
-            if let Some(group) = open.groups().get(lost.group) {
-                failed += u32::from(lost.restore(open, group).is_err());
-            }
-        }
-        failed
+        self.0.restore(open, |group, &inode| {
+            let flags = (group.flags & libc::O_ACCMODE) | libc::O_NONBLOCK;
+            let fd = match open_again(inode, flags) {
+                // Nobody reads a pipe with a name any more.
+                Err(Errno(libc::ENXIO)) => closed_pipe()?,
+                opened => opened?,
+            };
+            open.install(group, fd)
+        })
     }
 
     pub(super) fn release(self) {
-        for lost in self.0.entries() {
-            if let Some(fd) = lost.inode_fd {
-                sys::close(fd);
-            }
+        for &(_, inode) in self.0.entries() {
+            sys::close(inode);
         }
         self.0.release();
-    }
-}
-
-impl Lost {
-    fn restore(&self, open: &Descriptors, group: &Group) -> Result<(), Errno> {
-        // What stands for a connection is made where sockets are.
-        let Some(inode) = self.inode_fd else {
-            return Ok(());
-        };
-        let flags = (group.flags & libc::O_ACCMODE) | libc::O_NONBLOCK;
-        let fd = match with_descriptor_path(inode, |path| sys::open(path, flags)) {
-            // Nobody reads a pipe with a name any more.
-            Err(Errno(libc::ENXIO)) => closed_pipe()?,
-            opened => opened?,
-        };
-        open.install(group, fd)
     }
 }
 

@@ -9,7 +9,7 @@
 
 use core::ffi::CStr;
 
-use super::descriptors::{Descriptors, Group, with_descriptor_path};
+use super::descriptors::{Descriptors, Group, open_again, with_descriptor_path};
 use super::kinds::{Kind, Origin, Why};
 use super::memory::{EMPTY, PAGE, Pages};
 use super::{Object, Recording};
@@ -83,7 +83,7 @@ impl Object for MemoryFiles {
 }
 
 fn read(group: &Group, bytes: u64) -> Result<Pages, Errno> {
-    let fd = with_descriptor_path(group.fd, |path| sys::open(path, libc::O_RDONLY))?;
+    let fd = open_again(group.fd, libc::O_RDONLY)?;
     let pages = Pages::record(
         usize::try_from(bytes).unwrap_or(0),
         |marks| {
@@ -129,7 +129,7 @@ impl File {
             // Nobody could write.
             return Ok(());
         }
-        let fd = with_descriptor_path(any.fd, |path| sys::open(path, libc::O_RDWR))?;
+        let fd = open_again(any.fd, libc::O_RDWR)?;
         let filled = self.fill(fd);
         sys::close(fd);
         filled
@@ -170,7 +170,7 @@ impl File {
                     // so in its flags.
                     let fd = if group.was_opened() && group.fd != any.fd {
                         let flags = group.flags & (libc::O_ACCMODE | libc::O_APPEND);
-                        with_descriptor_path(made, |path| sys::open(path, flags))?
+                        open_again(made, flags)?
                     } else {
                         sys::duplicate_above(made, 0)?
                     };

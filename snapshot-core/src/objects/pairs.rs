@@ -11,7 +11,7 @@
 //! Context: AS-SAFE.
 
 use super::contents::Contents;
-use super::descriptors::{Descriptors, Group, set_status_flags, with_descriptor_path};
+use super::descriptors::{Descriptors, Group, open_again, set_status_flags};
 use super::kinds::{Kind, Why};
 use super::options::{Of, Options};
 use super::{Object, Recording};
@@ -57,7 +57,7 @@ impl OnItsWay {
                 flags: None,
             });
         }
-        let inode = with_descriptor_path(fd, |path| sys::open(path, libc::O_PATH));
+        let inode = open_again(fd, libc::O_PATH);
         sys::close(fd);
         Ok(Self {
             part,
@@ -72,7 +72,7 @@ impl OnItsWay {
             None => sys::duplicate_above(self.fd, 0),
             Some(flags) => {
                 let mode = (flags & libc::O_ACCMODE) | libc::O_NONBLOCK;
-                let fd = with_descriptor_path(self.fd, |path| sys::open(path, mode))?;
+                let fd = open_again(self.fd, mode)?;
                 set_status_flags(fd, flags)?;
                 Ok(fd)
             }

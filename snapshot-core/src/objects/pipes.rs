@@ -9,7 +9,7 @@
 use core::ops::Range;
 
 use super::contents::Contents;
-use super::descriptors::{Descriptors, with_descriptor_path};
+use super::descriptors::{Descriptors, drain, open_again};
 use super::kinds::{Kind, Why};
 use super::{Object, Recording};
 use crate::records::Records;
@@ -112,9 +112,7 @@ impl Pipe {
             }
         }
         let inode_fd = match any.kind {
-            Kind::Fifo => Some(with_descriptor_path(any.fd, |path| {
-                sys::open(path, libc::O_PATH)
-            })?),
+            Kind::Fifo => Some(open_again(any.fd, libc::O_PATH)?),
             _ => None,
         };
         Ok(Self {
@@ -147,7 +145,7 @@ impl Pipe {
                 true => sys::duplicate_above([from, to][end], 0),
                 false => {
                     let flags = libc::O_NONBLOCK | (group.flags & libc::O_ACCMODE);
-                    with_descriptor_path([from, to][end], |path| sys::open(path, flags))
+                    open_again([from, to][end], flags)
                 }
             };
             let installed = fd.and_then(|fd| open.install(group, fd));
@@ -161,8 +159,7 @@ impl Pipe {
     fn fill(&self, from: i32, to: i32) -> Result<(), Errno> {
         if self.inode_fd.is_some() {
             // It may be open elsewhere by now, or in an older copy that shares it.
-            let mut buffer = [0; 4096];
-            while sys::read(from, &mut buffer).is_ok_and(|length| length > 0) {}
+            drain(from)?;
         }
         if sys::pipe_capacity(to) != Ok(self.capacity) {
             sys::set_pipe_capacity(to, self.capacity)?;
@@ -182,9 +179,8 @@ impl Pipe {
 }
 
 fn reopen_both(inode: i32) -> Result<[i32; 2], Errno> {
-    let open = |flags| with_descriptor_path(inode, |path| sys::open(path, flags));
-    let from = open(libc::O_RDONLY | libc::O_NONBLOCK)?;
-    match open(libc::O_WRONLY | libc::O_NONBLOCK) {
+    let from = open_again(inode, libc::O_RDONLY | libc::O_NONBLOCK)?;
+    match open_again(inode, libc::O_WRONLY | libc::O_NONBLOCK) {
         Ok(to) => Ok([from, to]),
         Err(errno) => {
             sys::close(from);

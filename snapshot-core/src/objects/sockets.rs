@@ -250,10 +250,9 @@ impl Socket {
     fn make(&self, fd: i32, options: &Options) -> Result<(), Errno> {
         options.restore(self.options, fd);
         let (name, backlog) = match self.state {
-            State::New => return Ok(()),
+            State::New | State::Connected => return Ok(()),
             State::Idle(name) => (name, None),
             State::Listening { name, backlog } => (name, Some(backlog)),
-            State::Connected => return Ok(()),
         };
         match path_of(&name) {
             Some(path) => bind_over(fd, &name, path)?,

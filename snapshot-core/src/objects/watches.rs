@@ -9,7 +9,7 @@
 
 use core::ffi::CStr;
 
-use super::descriptors::{Descriptors, Group, with_information_path};
+use super::descriptors::{Descriptors, Group, drain, with_information_path};
 use super::kinds::{Kind, Why};
 use super::paths;
 use super::{Object, Recording};
@@ -165,12 +165,8 @@ fn take_away(fd: i32, watches: &[Watched]) -> u32 {
             _ => break here,
         }
     };
-    let waits = sys::status_flags(fd).unwrap_or(0);
-    let _ = sys::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK as usize);
-    let mut events = [0; 4096];
-    while sys::read(fd, &mut events).is_ok_and(|length| length > 0) {}
-    let _ = sys::fcntl(fd, libc::F_SETFL, usize::try_from(waits).unwrap_or(0));
-    u32::try_from(watches.len())
+    let missing = u32::try_from(watches.len())
         .unwrap_or(u32::MAX)
-        .saturating_sub(here)
+        .saturating_sub(here);
+    missing + u32::from(drain(fd).is_err())
 }

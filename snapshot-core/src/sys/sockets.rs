@@ -76,45 +76,12 @@ pub(crate) fn send(fd: i32, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// EINTR included: the caller decides whether to wait on.
 pub(crate) fn receive(fd: i32, bytes: &mut [u8]) -> Result<(usize, Option<i32>)> {
-    let mut vector = libc::iovec {
-        iov_base: bytes.as_mut_ptr().cast(),
-        iov_len: bytes.len(),
-    };
-    // Room for one header and one descriptor: CMSG_SPACE(sizeof(int)) on 64 bits.
-    let mut control = [0_u64; 3];
-    let mut message = libc::msghdr {
-        msg_name: ptr::null_mut(),
-        msg_namelen: 0,
-        msg_iov: &raw mut vector,
-        msg_iovlen: 1,
-        msg_control: control.as_mut_ptr().cast(),
-        msg_controllen: size_of::<[u64; 3]>(),
-        msg_flags: 0,
-    };
-    // SAFETY: the message names live buffers with their true lengths.
-    let read = check(unsafe {
-        syscall(
-            libc::SYS_recvmsg,
-            [
-                arg(fd),
-                (&raw mut message).expose_provenance(),
-                arg(libc::MSG_CMSG_CLOEXEC),
-                0,
-                0,
-                0,
-            ],
-        )
-    })?;
-    // A header is a length of 8 bytes, a level and a type of 4 bytes each.
-    let rights = message.msg_controllen >= 20
-        && control[0] >= 20
-        && control[1]
-            == u64::from(libc::SCM_RIGHTS as u32) << 32 | u64::from(libc::SOL_SOCKET as u32);
-    let passed = rights.then(|| {
-        let [a, b, c, d, ..] = control[2].to_le_bytes();
-        i32::from_le_bytes([a, b, c, d])
-    });
-    Ok((read, passed))
+    let (read, rights, _) = receive_with(fd, bytes, 0)?;
+    let mut fds = rights.fds().iter().copied();
+    let first = fds.next();
+    // There is one at most.
+    fds.for_each(close);
+    Ok((read, first))
 }
 
 /// getsockopt(SO_RCVTIMEO or SO_SNDTIMEO), in nanoseconds; `None` where the descriptor is
@@ -329,12 +296,9 @@ struct Control {
 
 const CONTROL_HEADER: usize = 16;
 
-/// recvmsg(MSG_PEEK) without waiting, with the descriptors that come along; they are the
-/// caller's.
-///
-/// # Errors
-/// EAGAIN where nothing waits; EMSGSIZE where it is longer than the buffer.
-pub(crate) fn peek(fd: i32, bytes: &mut [u8]) -> Result<(usize, Rights)> {
+/// recvmsg(2) with the descriptors that come along, which are the caller's, and the
+/// message's own flags.
+fn receive_with(fd: i32, bytes: &mut [u8], flags: i32) -> Result<(usize, Rights, i32)> {
     let mut vector = libc::iovec {
         iov_base: bytes.as_mut_ptr().cast(),
         iov_len: bytes.len(),
@@ -362,7 +326,7 @@ pub(crate) fn peek(fd: i32, bytes: &mut [u8]) -> Result<(usize, Rights)> {
             [
                 arg(fd),
                 (&raw mut message).expose_provenance(),
-                arg(libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC),
+                arg(flags | libc::MSG_CMSG_CLOEXEC),
             ],
         )
     }?;
@@ -378,7 +342,17 @@ pub(crate) fn peek(fd: i32, bytes: &mut [u8]) -> Result<(usize, Rights)> {
             *place = fd;
         }
     }
-    if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+    Ok((read, rights, message.msg_flags))
+}
+
+/// recvmsg(MSG_PEEK) without waiting, with the descriptors that come along; they are the
+/// caller's.
+///
+/// # Errors
+/// EAGAIN where nothing waits; EMSGSIZE where it is longer than the buffer.
+pub(crate) fn peek(fd: i32, bytes: &mut [u8]) -> Result<(usize, Rights)> {
+    let (read, rights, flags) = receive_with(fd, bytes, libc::MSG_PEEK | libc::MSG_DONTWAIT)?;
+    if flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
         for &fd in rights.fds() {
             close(fd);
         }

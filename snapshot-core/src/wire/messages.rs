@@ -169,7 +169,7 @@ impl FromAgent {
                     Ask::Request(number) => (2, number),
                 };
                 writer.put(&[who]).u32(request).u64(at_ns);
-                writer.text(&label);
+                writer.short(&label.0);
             }
             Self::Hindered(obstacle) => {
                 writer = Writer::new(3);
@@ -220,7 +220,7 @@ impl FromAgent {
                 writer = Writer::new(20);
                 writer.put(&[remains.kind as u8, remains.why as u8]);
                 writer.i32(remains.fd).u64(remains.number);
-                writer.address(&remains.address);
+                writer.short(&remains.address.0);
             }
             Self::Passed { signal, sender } => {
                 writer = Writer::new(9);
@@ -266,7 +266,7 @@ impl FromAgent {
                 Self::Begin {
                     ask,
                     at_ns: reader.u64()?,
-                    label: reader.text()?,
+                    label: Text(reader.short()?),
                 }
             }
             3 => Self::Hindered(reader.obstacle()?),
@@ -287,7 +287,7 @@ impl FromAgent {
                 why: Why::from_byte(reader.byte()?)?,
                 fd: reader.i32()?,
                 number: reader.u64()?,
-                address: reader.address()?,
+                address: Address(reader.short()?),
             }),
             19 => Self::Keeper { pid: reader.i32()? },
             17 => Self::Becoming { pid: reader.i32()? },

@@ -46,12 +46,8 @@ impl Writer {
         self.put(&value.to_le_bytes())
     }
 
-    pub(super) fn text(&mut self, text: &Text) -> &mut Self {
-        self.put(&[text.length]).put(&text.bytes)
-    }
-
-    pub(super) fn address(&mut self, address: &Address) -> &mut Self {
-        self.put(&[address.length]).put(&address.bytes)
+    pub(super) fn short<const CAPACITY: usize>(&mut self, short: &Short<CAPACITY>) -> &mut Self {
+        self.put(&[short.length]).put(&short.bytes)
     }
 
     pub(super) fn obstacle(&mut self, obstacle: Obstacle) -> &mut Self {
@@ -137,16 +133,10 @@ impl Reader<'_> {
         self.byte().map(|byte| byte != 0)
     }
 
-    pub(super) fn text(&mut self) -> Option<Text> {
+    pub(super) fn short<const CAPACITY: usize>(&mut self) -> Option<Short<CAPACITY>> {
         let length = self.byte()?;
         let bytes = self.take()?;
-        Some(Text { length, bytes })
-    }
-
-    pub(super) fn address(&mut self) -> Option<Address> {
-        let length = self.byte()?;
-        let bytes = self.take()?;
-        Some(Address { length, bytes })
+        Some(Short { length, bytes })
     }
 
     pub(super) fn step(&mut self) -> Option<Step> {

@@ -5,22 +5,45 @@
 use crate::objects::{Kind, Why};
 use crate::threads::layout::Disagreement;
 
+/// Some bytes inside a message, at most as many as there is room for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Short<const CAPACITY: usize> {
+    pub(super) length: u8,
+    pub(super) bytes: [u8; CAPACITY],
+}
+
+impl<const CAPACITY: usize> Short<CAPACITY> {
+    const EMPTY: Self = Self {
+        length: 0,
+        bytes: [0; CAPACITY],
+    };
+
+    /// As many of them as fit.
+    fn new(bytes: &[u8]) -> Self {
+        let mut short = Self::EMPTY;
+        for (place, &byte) in short.bytes.iter_mut().zip(bytes) {
+            *place = byte;
+            short.length += 1;
+        }
+        short
+    }
+
+    /// None where the other side sent no such length.
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
+    }
+}
+
 /// A short text inside a message; longer ones are cut at a character.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Text {
-    pub(super) length: u8,
-    pub(super) bytes: [u8; Self::CAPACITY],
-}
+pub struct Text(pub(super) Short<{ Self::CAPACITY }>);
 
 impl Text {
     /// The longest text, in bytes.
     pub const CAPACITY: usize = 160;
 
     /// No text.
-    pub const EMPTY: Self = Self {
-        length: 0,
-        bytes: [0; Self::CAPACITY],
-    };
+    pub const EMPTY: Self = Self(Short::EMPTY);
 
     /// As much of `text` as fits.
     pub fn new(text: &str) -> Self {
@@ -28,18 +51,12 @@ impl Text {
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        let mut bytes = [0; Self::CAPACITY];
-        bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
-        Self {
-            length: u8::try_from(end).unwrap_or(0),
-            bytes,
-        }
+        Self(Short::new(&text.as_bytes()[..end]))
     }
 
     /// The text; empty where the other side sent no text.
     pub fn as_str(&self) -> &str {
-        let length = usize::from(self.length).min(Self::CAPACITY);
-        core::str::from_utf8(&self.bytes[..length]).unwrap_or("")
+        core::str::from_utf8(self.0.bytes()).unwrap_or("")
     }
 }
 
@@ -207,34 +224,23 @@ impl Step {
 
 /// A socket address as the kernel writes it, `struct sockaddr` of any family.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Address {
-    pub(super) length: u8,
-    pub(super) bytes: [u8; Self::CAPACITY],
-}
+pub struct Address(pub(super) Short<{ Self::CAPACITY }>);
 
 impl Address {
     /// The longest there is: a path of 108 bytes and a family.
     pub const CAPACITY: usize = 110;
 
     /// No address.
-    pub const NONE: Self = Self {
-        length: 0,
-        bytes: [0; Self::CAPACITY],
-    };
+    pub const NONE: Self = Self(Short::EMPTY);
 
     /// As much of it as fits.
     pub fn new(bytes: &[u8]) -> Self {
-        let mut address = Self::NONE;
-        for (place, &byte) in address.bytes.iter_mut().zip(bytes) {
-            *place = byte;
-            address.length += 1;
-        }
-        address
+        Self(Short::new(bytes))
     }
 
     /// Its bytes; none where there is no address.
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
+        self.0.bytes()
     }
 }
 

@@ -41,6 +41,13 @@ fn about_to_close(fd: c_int) {
     sys::set_mask(open);
 }
 
+/// Before a descriptor becomes another one's duplicate, if it will.
+fn about_to_replace(fd: c_int, number: c_int) {
+    if fd != number && sys::status_flags(fd).is_ok() {
+        about_to_close(number);
+    }
+}
+
 static CLOSE: Real = Real::new(c"close");
 static DUP2: Real = Real::new(c"dup2");
 static DUP3: Real = Real::new(c"dup3");
@@ -90,9 +97,7 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup2(fd: c_int, number: c_int) -> c_int {
-    if fd != number && sys::status_flags(fd).is_ok() {
-        about_to_close(number);
-    }
+    about_to_replace(fd, number);
     call!(DUP2: fn(c_int, c_int)(fd, number))
 }
 
@@ -102,9 +107,7 @@ pub unsafe extern "C" fn dup2(fd: c_int, number: c_int) -> c_int {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup3(fd: c_int, number: c_int, flags: c_int) -> c_int {
-    if fd != number && sys::status_flags(fd).is_ok() {
-        about_to_close(number);
-    }
+    about_to_replace(fd, number);
     call!(DUP3: fn(c_int, c_int, c_int)(fd, number, flags))
 }
 
