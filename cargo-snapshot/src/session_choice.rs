@@ -31,7 +31,7 @@ pub fn find(wanted: Option<&str>) -> Result<Listing, Problem> {
             Ok(_) => {}
         }
     }
-    choose(all()?, wanted)
+    choose(control::sessions()?, wanted)
 }
 
 /// A session is there and doesn't answer.
@@ -49,21 +49,6 @@ pub fn no_answer(session: &str, error: &io::Error) -> Problem {
             .cause(error)
             .help("see `cargo snapshot sessions` for those that run"),
     }
-}
-
-/// Every session of this user.
-///
-/// # Errors
-/// Where the directory of the sockets isn't safe or can't be read.
-pub fn all() -> Result<Found, Problem> {
-    control::sessions().map_err(|error| {
-        Problem::new(exit::REFUSED, "cannot look for sessions")
-            .cause(error)
-            .help(format!(
-                "look at the owner and the mode of {}",
-                control::socket_directory().display()
-            ))
-    })
 }
 
 fn choose(found: Found, wanted: Option<&str>) -> Result<Listing, Problem> {

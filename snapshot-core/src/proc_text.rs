@@ -230,6 +230,11 @@ pub fn file_mapping(line: &[u8]) -> Option<FileMapping<'_>> {
     })
 }
 
+/// Every mapping in a whole `/proc/PID/maps`.
+pub fn file_mappings(maps: &[u8]) -> impl Iterator<Item = FileMapping<'_>> {
+    maps.split(|&byte| byte == b'\n').filter_map(file_mapping)
+}
+
 /// The same of memory that is mapped shared; `None` for any other.
 pub fn shared_mapping(line: &[u8]) -> Option<FileMapping<'_>> {
     file_mapping(line).filter(|mapping| mapping.is_shared)

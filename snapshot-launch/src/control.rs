@@ -16,6 +16,7 @@ use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Trigger};
+use crate::problem::{Problem, exit};
 
 /// What a second terminal asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,7 +168,18 @@ pub struct Found {
 ///
 /// # Errors
 /// When the directory is there but not safe, or can't be read.
-pub fn sessions() -> io::Result<Found> {
+pub fn sessions() -> Result<Found, Problem> {
+    look_for_sessions().map_err(|error| {
+        Problem::new(exit::REFUSED, "cannot look for sessions")
+            .cause(error)
+            .help(format!(
+                "look at the owner and the mode of {}",
+                socket_directory().display()
+            ))
+    })
+}
+
+fn look_for_sessions() -> io::Result<Found> {
     let directory = socket_directory();
     match check_directory(&directory) {
         Ok(()) => {}

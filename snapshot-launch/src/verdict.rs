@@ -11,42 +11,30 @@ use crate::flags::AllowKind;
 /// Why it will not be as it was: a lowercase fragment for a person.
 pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
     match (why, kind) {
-        (Why::Contents, Kind::File) => "its offset comes back, its contents do not",
-        (Why::Contents, _) => "what has been written to it stays written",
+        (Why::Contents, _) => "its offset comes back, its contents do not",
         (Why::Connected, _) => "it is connected: what has been sent and received stays so",
         (Why::Elsewhere, Kind::SharedMemory | Kind::Memfd) => {
             "another process has this memory too: what has been written to it stays written"
         }
-        (Why::Elsewhere, Kind::Lock) => "another process shares this lock: it stays as it is",
         (Why::Elsewhere, _) => "another process has it too: what changes there stays changed",
         (Why::OtherEnd, _) => {
             "another process has its other end: what has been written and read stays so"
         }
         (Why::Waiting, Kind::Inotify) => "events that waited to be read are lost",
-        (Why::Waiting, Kind::Socket) => {
+        (Why::Waiting, _) => {
             "descriptors are on their way in it: they come back, and what they stand for stays as it is left"
         }
-        (Why::Waiting, _) => {
-            "something waits to be read from it that can't be copied: once read it is gone"
-        }
-        (Why::NoPath, Kind::Inotify) => {
+        (Why::NoPath, _) => {
             "the path of what it watches is not known, so the watch can't be made again"
         }
-        (Why::NoPath, _) => "its path is not known, so it can't be opened again",
-        (Why::Process, Kind::Pidfd) => {
+        (Why::Process, Kind::Perf) => "it counts for the process that made it, not for its copy",
+        (Why::Process, _) => {
             "it stands for one process, and does not stand for another in its place"
         }
-        (Why::Process, Kind::Perf) => "it counts for the process that made it, not for its copy",
-        (Why::Process, Kind::Aio) => {
-            "its context belongs to the process that made it: the copy has none for its requests"
-        }
-        (Why::Process, Kind::Lock) => "it belongs to the process that took it",
-        (Why::Process, _) => "it belongs to the process that made it, which the copy is not",
         (Why::State, kind) => state(kind),
-        (Why::Large, Kind::Memfd | Kind::SharedMemory) => {
+        (Why::Large, _) => {
             "it is larger than what is copied: both branches write to the same memory"
         }
-        (Why::Large, _) => "it holds more than is copied: what has been read from it is gone",
         (Why::Hidden, _) => {
             "this system does not tell which descriptors are the same one (kcmp), so it stays shared"
         }

@@ -3,12 +3,11 @@
 use std::io::Write as _;
 
 use clap::Args;
-use snapshot_launch::control::{Found, Listing};
+use snapshot_launch::control::{self, Found, Listing};
 use snapshot_launch::problem::Problem;
 use snapshot_launch::timeline_view::printable;
 
 use crate::answer::JsonFlag;
-use crate::session_choice;
 
 /// List the sessions that run
 #[derive(Debug, Args)]
@@ -30,7 +29,7 @@ impl Sessions {
         let Found {
             answering: sessions,
             silent,
-        } = session_choice::all()?;
+        } = control::sessions()?;
         for pid in &silent {
             let _ = writeln!(
                 std::io::stderr(),

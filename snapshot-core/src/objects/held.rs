@@ -8,6 +8,7 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "shares bits with all copies")]
 
+use core::ops::RangeInclusive;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -55,6 +56,24 @@ pub(super) fn mark(fd: i32) {
 /// Whether one may hold it.
 pub fn is_marked(fd: i32) -> bool {
     word_of(fd).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
+}
+
+/// Calls `visit` with every descriptor of a range that a snapshot may hold.
+pub fn for_each_marked(range: RangeInclusive<u32>, mut visit: impl FnMut(i32)) {
+    // SAFETY: as above.
+    let Some(words) = (unsafe { BITS.load(Ordering::Acquire).as_ref() }) else {
+        return;
+    };
+    for (word, first) in words.iter().zip((0_u32..).step_by(64)) {
+        let mut bits = word.load(Ordering::Relaxed);
+        while bits != 0 {
+            let fd = first + bits.trailing_zeros();
+            bits &= bits - 1;
+            if range.contains(&fd) {
+                visit(fd.cast_signed());
+            }
+        }
+    }
 }
 
 /// What the program is about to close for good.

@@ -221,6 +221,13 @@ impl Why {
     }
 }
 
+/// Whether a file of this mode that stands for this device is `/dev/null`, `/dev/urandom`
+/// or their like, which have no state.
+pub const fn is_stateless_device(mode: u32, special: u64) -> bool {
+    const MEMORY_DEVICES: u32 = 1;
+    mode & libc::S_IFMT == libc::S_IFCHR && libc::major(special) == MEMORY_DEVICES
+}
+
 /// What memory that is mapped shared belongs to, by its name in `/proc/PID/maps`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {

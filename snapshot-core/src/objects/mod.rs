@@ -45,9 +45,9 @@ mod timers;
 mod unrecorded;
 mod watches;
 
-pub use held::{Closed, begin as begin_to_hold, closing, is_marked};
+pub use held::{Closed, begin as begin_to_hold, closing, for_each_marked, is_marked};
 pub use holders::note_inherited;
-pub use kinds::{Kind, Origin, Why};
+pub use kinds::{Kind, Origin, Why, is_stateless_device};
 pub use paths::add_watch;
 pub(crate) use shared_memory::keep_out;
 pub(crate) use signals::{take_back_pending, tell_pending};

@@ -4,28 +4,24 @@
 //! Context: AS-SAFE.
 
 use super::descriptors::Descriptors;
-use super::kinds::{Kind, Why};
+use super::kinds::{Kind, Why, is_stateless_device};
 use super::{Object, Recording};
 use crate::sys::{self, Errno};
 
 /// Nothing.
 pub(super) struct Unrecorded;
 
-/// `/dev/null`, `/dev/urandom` and their like, which have no state.
-fn has_no_state(fd: i32) -> bool {
-    const MEMORY_DEVICES: u32 = 1;
-    sys::fstat(fd).is_ok_and(|stat| {
-        stat.mode & libc::S_IFMT == libc::S_IFCHR && libc::major(stat.special) == MEMORY_DEVICES
-    })
+fn has_state(fd: i32) -> bool {
+    !sys::fstat(fd).is_ok_and(|stat| is_stateless_device(stat.mode, stat.special))
 }
 
 impl Object for Unrecorded {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         recording.for_each_group(|recording, _, group| {
             let why = match group.kind {
-                Kind::Pidfd => Why::Process,
-                Kind::Perf | Kind::Other => Why::State,
-                Kind::Device if !has_no_state(group.fd) => Why::State,
+                Kind::Pidfd | Kind::Perf => Why::Process,
+                Kind::Other => Why::State,
+                Kind::Device if has_state(group.fd) => Why::State,
                 // Of those that refuse a take the supervisor tells.
                 _ => return Ok(()),
             };

@@ -7,8 +7,7 @@
 //!
 //! Context: AS-SAFE, as far as libc's own are.
 
-use core::ffi::{c_int, c_uint, c_void};
-use core::mem;
+use core::ffi::{c_int, c_uint};
 
 use libc::FILE;
 use snapshot_core::link::Link;
@@ -17,8 +16,8 @@ use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::threads::turn::Conversation;
 use snapshot_core::wire::FromAgent;
 
-use crate::dispositions::Real;
-use crate::{errno, session};
+use crate::dispositions::{Real, real};
+use crate::session;
 
 /// Before a descriptor is closed.
 fn about_to_close(fd: c_int) {
@@ -43,7 +42,8 @@ fn about_to_close(fd: c_int) {
 
 /// Before a descriptor becomes another one's duplicate, if it will.
 fn about_to_replace(fd: c_int, number: c_int) {
-    if fd != number && sys::status_flags(fd).is_ok() {
+    // In this order: a look is cheaper than a system call.
+    if fd != number && objects::is_marked(number) && sys::status_flags(fd).is_ok() {
         about_to_close(number);
     }
 }
@@ -61,26 +61,6 @@ pub(crate) fn begin() {
     }
 }
 
-/// Calls libc's function of that name and type, or fails where there is none.
-macro_rules! call {
-    ($real:ident: fn($($type:ty),*) $argument:tt) => {{
-        // SAFETY: a null address is `None`; any other is libc's function of this type.
-        let real = unsafe {
-            mem::transmute::<*mut c_void, Option<unsafe extern "C" fn($($type),*) -> c_int>>(
-                $real.address(),
-            )
-        };
-        match real {
-            // SAFETY: the arguments are the program's own.
-            Some(real) => unsafe { real $argument },
-            None => {
-                errno::set(libc::ENOSYS);
-                -1
-            }
-        }
-    }};
-}
-
 /// close(2)
 ///
 /// # Safety
@@ -88,7 +68,7 @@ macro_rules! call {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn close(fd: c_int) -> c_int {
     about_to_close(fd);
-    call!(CLOSE: fn(c_int)(fd))
+    real!(CLOSE: fn(c_int), fd)
 }
 
 /// dup2(2)
@@ -98,7 +78,7 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup2(fd: c_int, number: c_int) -> c_int {
     about_to_replace(fd, number);
-    call!(DUP2: fn(c_int, c_int)(fd, number))
+    real!(DUP2: fn(c_int, c_int), fd, number)
 }
 
 /// dup3(2)
@@ -108,7 +88,7 @@ pub unsafe extern "C" fn dup2(fd: c_int, number: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup3(fd: c_int, number: c_int, flags: c_int) -> c_int {
     about_to_replace(fd, number);
-    call!(DUP3: fn(c_int, c_int, c_int)(fd, number, flags))
+    real!(DUP3: fn(c_int, c_int, c_int), fd, number, flags)
 }
 
 /// fclose(3)
@@ -127,7 +107,7 @@ pub unsafe extern "C" fn fclose(stream: *mut FILE) -> c_int {
             about_to_close(fd);
         }
     }
-    call!(FCLOSE: fn(*mut FILE)(stream))
+    real!(FCLOSE: fn(*mut FILE), stream)
 }
 
 /// close_range(2)
@@ -139,7 +119,7 @@ pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) 
     if flags == 0 {
         about_to_close_all(first, last);
     }
-    call!(CLOSE_RANGE: fn(c_uint, c_uint, c_int)(first, last, flags))
+    real!(CLOSE_RANGE: fn(c_uint, c_uint, c_int), first, last, flags)
 }
 
 /// closefrom(3)
@@ -154,8 +134,8 @@ pub unsafe extern "C" fn closefrom(first: c_int) {
 }
 
 fn about_to_close_all(first: c_uint, last: c_uint) {
-    // More are not looked after.
-    for fd in first..=last.min(u32::from(u16::MAX)) {
-        about_to_close(c_int::try_from(fd).unwrap_or(-1));
+    // A child that the program has forked closes what is its own.
+    if session::is_live() {
+        objects::for_each_marked(first..=last, about_to_close);
     }
 }

@@ -310,6 +310,29 @@ impl Real {
     }
 }
 
+/// Calls libc's function of that name and type, or fails where there is none.
+macro_rules! real {
+    ($real:ident: fn($($type:ty),*), $($argument:expr),*) => {
+        // SAFETY: a null address is `None`; any other is libc's function of this type.
+        match unsafe {
+            core::mem::transmute::<
+                *mut core::ffi::c_void,
+                Option<unsafe extern "C" fn($($type),*) -> core::ffi::c_int>,
+            >(
+                $real.address(),
+            )
+        } {
+            // SAFETY: the arguments are the program's own, or live locals.
+            Some(real) => unsafe { real($($argument),*) },
+            None => {
+                $crate::errno::set(libc::ENOSYS);
+                -1
+            }
+        }
+    };
+}
+pub(crate) use real;
+
 type Sigaction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
 
 static REAL_SIGACTION: Real = Real::new(c"sigaction");

@@ -5,13 +5,12 @@
 //!
 //! Context: IN-PROCESS.
 
-use core::ffi::{c_int, c_void};
-use core::mem;
+use core::ffi::c_int;
 
 use libc::{gid_t, uid_t};
 use snapshot_core::threads::stale;
 
-use crate::dispositions::Real;
+use crate::dispositions::{Real, real};
 use crate::errno;
 
 /// Whether some other thread could not be reached.
@@ -32,20 +31,7 @@ macro_rules! user_function {
                 errno::set(libc::EAGAIN);
                 return -1;
             }
-            // SAFETY: a null address is `None`; any other is libc's function of this type.
-            let real = unsafe {
-                mem::transmute::<*mut c_void, Option<unsafe extern "C" fn($($type),*) -> c_int>>(
-                    REAL.address(),
-                )
-            };
-            match real {
-                // SAFETY: the caller's promise.
-                Some(real) => unsafe { real($($argument),*) },
-                None => {
-                    errno::set(libc::ENOSYS);
-                    -1
-                }
-            }
+            real!(REAL: fn($($type),*), $($argument),*)
         }
     };
 }

@@ -10,7 +10,7 @@
 //!
 //! Context: AS-SAFE, as the functions of libc are.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::c_int;
 use core::mem;
 use core::ptr;
 
@@ -20,7 +20,7 @@ use snapshot_core::pidfd;
 use snapshot_core::sys;
 
 use crate::adopted::{self, End, Target};
-use crate::dispositions::Real;
+use crate::dispositions::{Real, real};
 use crate::{errno, session};
 
 /// The others of the older kind call it inside of libc.
@@ -34,25 +34,6 @@ pub(crate) fn begin(table: c_int) {
         real.address();
     }
     adopted::begin(table);
-}
-
-/// Calls libc's function of that name and type, or fails where there is none.
-macro_rules! real {
-    ($real:ident: fn($($type:ty),*), $($argument:expr),*) => {
-        // SAFETY: a null address is `None`; any other is libc's function of this type.
-        match unsafe {
-            mem::transmute::<*mut c_void, Option<unsafe extern "C" fn($($type),*) -> c_int>>(
-                $real.address(),
-            )
-        } {
-            // SAFETY: the arguments are the program's own, or live locals.
-            Some(real) => unsafe { real($($argument),*) },
-            None => {
-                errno::set(libc::ENOSYS);
-                -1
-            }
-        }
-    };
 }
 
 /// A child that has been reaped, as `wait4` tells of it.

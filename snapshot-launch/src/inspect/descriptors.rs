@@ -5,8 +5,10 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
-use snapshot_core::objects::Kind;
+use snapshot_core::objects::{Kind, is_stateless_device};
 use snapshot_core::proc_text::{self, Lock, LockKind};
+
+use crate::supervisor::numbers_in;
 
 /// One descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub(super) struct Descriptor {
     /// What its link leads to.
     pub(super) target: Vec<u8>,
     pub(super) kind: Kind,
+    /// A device that has no state, as `/dev/null`.
+    pub(super) is_stateless: bool,
     pub(super) access: Access,
     pub(super) info: Info,
 }
@@ -75,10 +79,7 @@ fn describe(lock: &Lock) -> String {
 /// # Errors
 /// Where it is gone, or may not be looked into.
 pub(super) fn of(pid: i32) -> io::Result<Vec<Descriptor>> {
-    let mut numbers: Vec<i32> = fs::read_dir(format!("/proc/{pid}/fd"))?
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
+    let mut numbers: Vec<i32> = numbers_in(&format!("/proc/{pid}/fd"))?.collect();
     numbers.sort_unstable();
     // What is closed meanwhile is none.
     Ok(numbers
@@ -91,7 +92,8 @@ fn descriptor(pid: i32, number: i32) -> Option<Descriptor> {
     let link = format!("/proc/{pid}/fd/{number}");
     let target = fs::read_link(&link).ok()?.into_os_string().into_vec();
     let access = Access::of_link(fs::symlink_metadata(&link).ok()?.mode());
-    let mode = fs::metadata(&link).map_or(0, |metadata| metadata.mode());
+    let (mode, special) =
+        fs::metadata(&link).map_or((0, 0), |metadata| (metadata.mode(), metadata.rdev()));
     let kind = Kind::of(&target, mode);
     // For the kinds that are asked about it: the kernel writes a line for each watched file
     // of an epoll set, which may be thousands.
@@ -106,6 +108,7 @@ fn descriptor(pid: i32, number: i32) -> Option<Descriptor> {
         number,
         target,
         kind,
+        is_stateless: is_stateless_device(mode, special),
         access,
         info,
     })

@@ -8,11 +8,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
 use snapshot_core::objects::Kind;
+use snapshot_core::proc_text;
 use snapshot_core::sys;
 
 use super::descriptors::{Access, Descriptor};
 use super::memory::{self, File};
-use crate::supervisor::process_name;
+use crate::supervisor::{numbers_in, process_name};
 
 /// A descriptor of another process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,15 +47,8 @@ impl Elsewhere {
             if except.contains(&pid) {
                 continue;
             }
-            match fs::read_dir(format!("/proc/{pid}/fd")) {
-                Ok(entries) => {
-                    let numbers = entries
-                        .flatten()
-                        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-                    for number in numbers {
-                        found.add(pid, number, wanted);
-                    }
-                }
+            match numbers_in(&format!("/proc/{pid}/fd")) {
+                Ok(numbers) => numbers.for_each(|number| found.add(pid, number, wanted)),
                 Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                     found.unseen += 1;
                 }
@@ -103,11 +97,7 @@ impl Elsewhere {
 
 /// Every process that this one sees.
 pub(super) fn processes() -> impl Iterator<Item = i32> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    numbers_in("/proc").into_iter().flatten()
 }
 
 fn is_same_file(pid: i32, number: i32, holder: &Holder) -> bool {
@@ -132,7 +122,7 @@ pub(super) fn mapped(except: &HashSet<i32>, wanted: &HashSet<File>) -> HashMap<F
     }
     for pid in processes().filter(|pid| !except.contains(pid)) {
         let text = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
-        for mapping in memory::mappings(&text) {
+        for mapping in proc_text::file_mappings(&text) {
             let file = memory::file_of(&mapping);
             if mapping.is_shared && wanted.contains(&file) {
                 found.entry(file).or_insert(pid);

@@ -58,7 +58,9 @@ pub(super) fn descriptor(descriptor: &Descriptor, around: &Surroundings<'_>) -> 
             OtherEnd::Own | OtherEnd::Nobody => unless_elsewhere,
         },
         Kind::Socket => socket(around, unless_elsewhere),
-        Kind::Terminal | Kind::Device | Kind::Directory => Verdict::Returns,
+        Kind::Device if !descriptor.is_stateless => Verdict::Stays(Why::State),
+        // Their state is where in them the program is, which comes back whoever has them.
+        Kind::File | Kind::Terminal | Kind::Device | Kind::Directory => Verdict::Returns,
         Kind::Pidfd | Kind::Perf => Verdict::Stays(Why::Process),
         Kind::Other => Verdict::Stays(Why::State),
         _ => unless_elsewhere,
@@ -103,19 +105,22 @@ mod tests {
         socket: None,
     };
 
-    fn of(kind: Kind, around: &Surroundings<'_>) -> Verdict {
-        let writes = kind == Kind::File;
-        let one = Descriptor {
+    fn one(kind: Kind) -> Descriptor {
+        Descriptor {
             number: 3,
             target: Vec::new(),
             kind,
+            is_stateless: false,
             access: Access {
                 reads: true,
-                writes,
+                writes: kind == Kind::File,
             },
             info: Info::default(),
-        };
-        descriptor(&one, around)
+        }
+    }
+
+    fn of(kind: Kind, around: &Surroundings<'_>) -> Verdict {
+        descriptor(&one(kind), around)
     }
 
     #[test]
@@ -127,7 +132,7 @@ mod tests {
                 }
                 Kind::File => Verdict::Stays(Why::Contents),
                 Kind::Pidfd | Kind::Perf => Verdict::Stays(Why::Process),
-                Kind::Other | Kind::Socket => Verdict::Stays(Why::State),
+                Kind::Other | Kind::Socket | Kind::Device => Verdict::Stays(Why::State),
                 _ => Verdict::Returns,
             };
             assert_eq!(of(kind, &ALONE), expected, "{kind:?}");
@@ -148,6 +153,12 @@ mod tests {
             );
         }
         assert_eq!(of(Kind::Terminal, &around), Verdict::Returns);
+        let mut file = one(Kind::File);
+        file.access.writes = false;
+        assert_eq!(descriptor(&file, &around), Verdict::Returns);
+        let mut null = one(Kind::Device);
+        null.is_stateless = true;
+        assert_eq!(descriptor(&null, &around), Verdict::Returns);
     }
 
     #[test]

@@ -6,12 +6,6 @@ use nix::libc;
 use snapshot_core::objects::Origin;
 use snapshot_core::proc_text::{self, FileMapping};
 
-/// Reads lines of `maps`.
-pub(super) fn mappings(text: &[u8]) -> impl Iterator<Item = FileMapping<'_>> {
-    text.split(|&byte| byte == b'\n')
-        .filter_map(proc_text::file_mapping)
-}
-
 /// Which file a mapping is of, told from any other: its device and inode.
 pub(super) type File = ((u32, u32), u64);
 
@@ -34,7 +28,7 @@ pub(super) struct Shared {
 /// All of it, by address. A device's memory is told of by its descriptor.
 pub(super) fn shared(text: &[u8]) -> Vec<Shared> {
     let mut files: BTreeMap<File, Shared> = BTreeMap::new();
-    for mapping in mappings(text) {
+    for mapping in proc_text::file_mappings(text) {
         if !(mapping.is_shared && mapping.protection & libc::PROT_WRITE != 0) {
             continue;
         }

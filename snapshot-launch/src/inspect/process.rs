@@ -33,7 +33,7 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     let all_threads = threads::of(pid).map_err(|error| refused(pid, &error))?;
     let maps = fs::read(format!("/proc/{pid}/maps")).map_err(|error| refused(pid, &error))?;
     let name = process_name(pid);
-    let (session, of_session) = session(pid);
+    let (session, of_session) = session(pid)?;
     let mut except = of_session;
     except.extend([pid, nix::unistd::getpid().as_raw()]);
 
@@ -118,9 +118,8 @@ fn executable(pid: i32, name: &str) -> Launchable {
 
 /// The session that a process is in, and the processes that are its copies: what those
 /// have is not another's.
-fn session(pid: i32) -> (Option<InSession>, HashSet<i32>) {
-    let sessions = control::sessions().unwrap_or_default().answering;
-    for listing in sessions {
+fn session(pid: i32) -> Result<(Option<InSession>, HashSet<i32>), Problem> {
+    for listing in control::sessions()?.answering {
         let frozen: HashSet<i32> = listing
             .snapshots
             .iter()
@@ -143,7 +142,7 @@ fn session(pid: i32) -> (Option<InSession>, HashSet<i32>) {
             launcher_pid: listing.launcher_pid,
             role,
         };
-        return (Some(session), copies);
+        return Ok((Some(session), copies));
     }
-    (None, HashSet::new())
+    Ok((None, HashSet::new()))
 }

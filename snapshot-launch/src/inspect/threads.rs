@@ -7,6 +7,8 @@ use snapshot_core::proc_text;
 use snapshot_core::sys::SignalSet;
 use snapshot_core::wire::Hindrance;
 
+use crate::supervisor::numbers_in;
+
 /// The signal that threads are stopped by: libc's own, for `setuid`.
 const STOPS: i32 = 33;
 
@@ -27,10 +29,7 @@ pub(super) struct Thread {
 /// # Errors
 /// Where the process is gone.
 pub(super) fn of(pid: i32) -> io::Result<Vec<Thread>> {
-    let mut tids: Vec<i32> = fs::read_dir(format!("/proc/{pid}/task"))?
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
+    let mut tids: Vec<i32> = numbers_in(&format!("/proc/{pid}/task"))?.collect();
     tids.sort_unstable();
     Ok(tids
         .into_iter()

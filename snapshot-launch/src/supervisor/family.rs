@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::str::FromStr;
 
 use nix::sys::signal::{Signal, kill};
@@ -50,6 +51,15 @@ fn field<T: FromStr>(fields: &str, number: usize) -> Option<T> {
 /// The parent of a process; none for the first of all.
 pub(crate) fn parent_of(pid: i32) -> Option<i32> {
     field(&fields_of(pid)?, 1).filter(|&parent| parent > 0)
+}
+
+/// The entries of a directory of `/proc` that are numbers: processes, threads, descriptors.
+///
+/// # Errors
+/// Where there is none, or it may not be looked into.
+pub(crate) fn numbers_in(directory: &str) -> io::Result<impl Iterator<Item = i32> + use<>> {
+    let entries = fs::read_dir(directory)?.flatten();
+    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
 }
 
 /// What a process is called; empty where there is none.

@@ -38,7 +38,7 @@ mod unstarted;
 
 pub(crate) use begin::run;
 pub(crate) use family::{
-    children as children_of, name_of as process_name, parent_of, signal_below,
+    children as children_of, name_of as process_name, numbers_in, parent_of, signal_below,
 };
 pub(crate) use screen::size_of;
 pub(crate) use spawn::{Program, Streams, name_process};

@@ -1,4 +1,4 @@
-//! What refuses a take, and what of threads, children and denied kinds a revert will not
+//! What refuses a take, and what of threads, children and allowed kinds a revert will not
 //! bring back: looked for at each take, while the program stands still, so that the user
 //! hears of it before relying on it.
 //!
@@ -9,9 +9,12 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-use snapshot_core::objects::{Kind, Why};
+use snapshot_core::objects::{Kind, Origin, Why};
+use snapshot_core::proc_text;
 use snapshot_core::wire::Crew;
 
+use super::family::numbers_in;
+use super::remains::range_of;
 use crate::event::NotRolledBack;
 use crate::flags::AllowKind;
 use crate::verdict;
@@ -22,9 +25,11 @@ pub(crate) struct Findings {
     /// What stays as the dead branch left it.
     pub(crate) not_rolled_back: Vec<NotRolledBack>,
     /// What makes a take impossible: kind, why, help.
-    pub(crate) refusal: Option<(&'static str, String, String)>,
+    pub(crate) refusal: Option<(&'static str, String, &'static str)>,
     /// Resident memory.
     pub(crate) rss_bytes: u64,
+    /// What is mapped.
+    pub(crate) maps: Vec<u8>,
 }
 
 impl Findings {
@@ -47,30 +52,29 @@ impl Findings {
             self.add(kind.name(), what, why);
         } else if self.refusal.is_none() {
             let why = format!("{} ({what}): {why}", refusal.what);
-            self.refusal = Some((kind.name(), why, refusal.help.to_owned()));
+            self.refusal = Some((kind.name(), why, refusal.help));
         }
     }
 }
 
-/// Looks at the live process, whose threads are parked.
+/// Looks at the live process, whose threads are parked; `proc` is where it is found in
+/// `/proc`.
 pub(crate) fn look(
-    pid: i32,
+    proc: &str,
     crew: &Crew,
     children: usize,
     same_ids: bool,
     allowed: &[AllowKind],
 ) -> Findings {
-    // The first thread may have ended, and what it had is not shown under its number then.
-    let proc = format!("/proc/{pid}/task/{}", crew.tid);
+    let maps = fs::read(format!("{proc}/maps")).unwrap_or_default();
     let mut findings = Findings {
-        rss_bytes: resident(&proc),
+        rss_bytes: resident(proc),
         ..Findings::default()
     };
     threads(crew, same_ids, allowed, &mut findings);
-    descriptors(&proc, allowed, &mut findings);
-    let maps = fs::read_to_string(format!("{proc}/maps")).unwrap_or_default();
+    descriptors(proc, allowed, &mut findings);
     for range in aio_contexts(&maps) {
-        findings.refuse(Kind::Aio, range.to_owned(), allowed);
+        findings.refuse(Kind::Aio, range, allowed);
     }
     if children > 0 {
         let plural = if children == 1 {
@@ -84,6 +88,7 @@ pub(crate) fn look(
             "a process that the program has started lives on, and after a revert the program can still wait for it; but it has another parent then, and neither its stops nor those waits that libc makes by itself (`system`, `pclose`) are served",
         );
     }
+    findings.maps = maps;
     findings
 }
 
@@ -103,7 +108,7 @@ fn threads(crew: &Crew, same_ids: bool, allowed: &[AllowKind], findings: &mut Fi
             findings.refusal = Some((
                 "io-uring",
                 format!("{what} work for the program: a copy would not have them"),
-                help.to_owned(),
+                help,
             ));
         }
     }
@@ -139,12 +144,8 @@ fn threads_are(count: u32) -> String {
 
 /// Descriptors of kinds that refuse a take.
 fn descriptors(proc: &str, allowed: &[AllowKind], findings: &mut Findings) {
-    let mut numbers: Vec<i32> = fs::read_dir(format!("{proc}/fd"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
+    let numbers = numbers_in(&format!("{proc}/fd"));
+    let mut numbers: Vec<i32> = numbers.into_iter().flatten().collect();
     numbers.sort_unstable();
     for fd in numbers {
         let link = format!("{proc}/fd/{fd}");
@@ -167,13 +168,10 @@ fn descriptors(proc: &str, allowed: &[AllowKind], findings: &mut Findings) {
 }
 
 /// Where contexts of `io_setup` lie, which have no descriptor.
-fn aio_contexts(maps: &str) -> impl Iterator<Item = &str> {
-    maps.lines().filter_map(|line| {
-        let mut fields = line.splitn(6, ' ');
-        let range = fields.next()?;
-        let path = fields.nth(4)?.trim_start();
-        path.starts_with("/[aio]").then_some(range)
-    })
+fn aio_contexts(maps: &[u8]) -> impl Iterator<Item = String> {
+    proc_text::file_mappings(maps)
+        .filter(|mapping| Origin::of(mapping.path) == Some(Origin::Aio))
+        .map(|mapping| range_of(&mapping))
 }
 
 fn resident(proc: &str) -> u64 {
@@ -190,6 +188,8 @@ fn resident(proc: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OWN: &str = "/proc/thread-self";
 
     fn crew() -> Crew {
         Crew {
@@ -214,9 +214,8 @@ mod tests {
 
     #[test]
     fn tells_of_threads_and_children_and_not_of_what_the_copy_tells() {
-        let own = i32::try_from(std::process::id()).expect("a pid fits");
         let _pair = std::os::unix::net::UnixStream::pair().expect("sockets are to be had");
-        let findings = look(own, &crew(), 1, false, &[]);
+        let findings = look(OWN, &crew(), 1, false, &[]);
         assert_eq!(kinds(&findings), ["robust-mutex", "pi-mutex", "child"]);
         assert!(findings.rss_bytes > 0);
         assert!(findings.refusal.is_none());
@@ -224,17 +223,16 @@ mod tests {
 
     #[test]
     fn threads_of_the_kernel_refuse_unless_they_are_allowed() {
-        let own = i32::try_from(std::process::id()).expect("a pid fits");
         let crew = Crew {
             workers: 1,
             ..crew()
         };
-        let (kind, _, help) = look(own, &crew, 0, true, &[AllowKind::Aio])
+        let (kind, _, help) = look(OWN, &crew, 0, true, &[AllowKind::Aio])
             .refusal
             .expect("it is not allowed");
         assert_eq!(kind, "io-uring");
         assert!(help.contains("--deny io-uring"), "{help}");
-        let findings = look(own, &crew, 0, true, &[AllowKind::IoUring]);
+        let findings = look(OWN, &crew, 0, true, &[AllowKind::IoUring]);
         assert!(findings.refusal.is_none());
         assert_eq!(kinds(&findings), ["io-uring"]);
     }
@@ -267,8 +265,11 @@ mod tests {
 
     #[test]
     fn contexts_are_found_by_their_name() {
-        let maps = "7f00-7f01 rw-s 00000000 00:11 42    /[aio] (deleted)\n\
-            7f02-7f03 rw-p 00000000 00:00 0 \n7f04-7f05 rw-p 0 0 0 /tmp/[aio]\n7f06\n";
-        assert_eq!(aio_contexts(maps).collect::<Vec<_>>(), ["7f00-7f01"]);
+        // A path may be of any bytes.
+        let maps = b"00001000-00002000 rw-s 00000000 00:11 42    /[aio] (deleted)\n\
+            7f02-7f03 rw-p 00000000 00:00 0 \n7f04-7f05 rw-p 0 0:0 1 /tmp/[aio]\n\
+            7f05-7f06 r--p 0 0:0 2 /tmp/\xff\n7f06\n";
+        let found: Vec<String> = aio_contexts(maps).collect();
+        assert_eq!(found, ["00001000-00002000"]);
     }
 }

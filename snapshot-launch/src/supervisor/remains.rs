@@ -4,25 +4,26 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use snapshot_core::objects::Kind;
+use snapshot_core::proc_text::{self, FileMapping};
 use snapshot_core::wire::{Address, Remains};
 
 use crate::event::NotRolledBack;
 use crate::verdict;
 
-/// In words; `proc` is where the live process is found in `/proc`.
-pub(super) fn tell(proc: &str, remains: &Remains) -> NotRolledBack {
+/// In words; `proc` is where the live process is found in `/proc`, and `maps` what it has
+/// mapped.
+pub(super) fn tell(proc: &str, maps: &[u8], remains: &Remains) -> NotRolledBack {
     NotRolledBack {
         kind: remains.kind.name().to_owned(),
-        what: what(proc, remains),
+        what: what(proc, maps, remains),
         why: verdict::why(remains.kind, remains.why).to_owned(),
     }
 }
 
-fn what(proc: &str, remains: &Remains) -> String {
-    let number = remains.number;
+fn what(proc: &str, maps: &[u8], remains: &Remains) -> String {
     match remains.kind {
-        Kind::SharedMemory => mapping(proc, number),
-        Kind::Lock if remains.fd < 0 => "locks of the process".to_owned(),
+        Kind::SharedMemory => mapping(maps, remains.number),
+        Kind::Lock => "locks of the process".to_owned(),
         _ => {
             let target = fs::read_link(format!("{proc}/fd/{}", remains.fd));
             let target = target.map_or_else(
@@ -36,20 +37,22 @@ fn what(proc: &str, remains: &Remains) -> String {
     }
 }
 
+/// Where a mapping is, as the kernel writes it.
+pub(super) fn range_of(mapping: &FileMapping<'_>) -> String {
+    format!("{:08x}-{:08x}", mapping.range.start, mapping.range.end)
+}
+
 /// The mapping that begins at an address.
-fn mapping(proc: &str, start: u64) -> String {
-    let maps = fs::read_to_string(format!("{proc}/maps")).unwrap_or_default();
-    let prefix = format!("{start:x}-");
-    let line = maps
-        .lines()
-        .find(|line| line.trim_start_matches('0').starts_with(&prefix));
-    let mut fields = line.unwrap_or_default().splitn(6, ' ');
-    let range = fields.next().unwrap_or_default();
-    let path = fields.nth(4).unwrap_or_default().trim();
-    format!(
-        "{range} {}",
-        if path.is_empty() { "anonymous" } else { path }
-    )
+fn mapping(maps: &[u8], start: u64) -> String {
+    let found = proc_text::file_mappings(maps).find(|mapping| mapping.range.start as u64 == start);
+    let Some(mapping) = found else {
+        return format!("{start:08x}");
+    };
+    let path = match mapping.path {
+        [] => "anonymous".into(),
+        path => String::from_utf8_lossy(path),
+    };
+    format!("{} {path}", range_of(&mapping))
 }
 
 /// The address of a socket's other end.

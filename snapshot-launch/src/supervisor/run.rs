@@ -249,9 +249,7 @@ impl Supervisor {
                     taking.copy().say(&message);
                 }
             }
-            FromAgent::Begin {
-                ask, at_ns, label, ..
-            } => self.begin_take(link, ask, at_ns, label),
+            FromAgent::Begin { ask, at_ns, label } => self.begin_take(link, ask, at_ns, label),
             FromAgent::Interrupted { sender, passed } => {
                 self.interrupt_asked(link, sender, passed);
             }

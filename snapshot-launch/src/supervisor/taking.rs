@@ -32,8 +32,9 @@ pub(crate) struct Taking {
     asked_ns: u64,
     /// What the first thread was doing when it was signalled.
     glimpse: Glimpse,
-    /// The thread that makes the copy, once it is known.
-    tid: Option<i32>,
+    /// Where the program is found in `/proc`, and what it has mapped, once it stands still.
+    proc: String,
+    maps: Vec<u8>,
     /// How many threads stand still, once they do.
     threads: u32,
     screen: Option<Screen>,
@@ -62,12 +63,9 @@ impl Taking {
     }
 
     /// The copy names something that will not be as it was.
-    fn hear_of(&mut self, live: i32, remains: &Remains) {
-        // The first thread may have ended, and what it had is not shown under its number
-        // then.
-        let tid = self.tid.unwrap_or(live);
-        let proc = format!("/proc/{live}/task/{tid}");
-        self.remains.push(remains::tell(&proc, remains));
+    fn hear_of(&mut self, remains: &Remains) {
+        let told = remains::tell(&self.proc, &self.maps, remains);
+        self.remains.push(told);
     }
 }
 
@@ -131,7 +129,8 @@ impl Supervisor {
             label,
             asked_ns,
             glimpse,
-            tid: None,
+            proc: String::new(),
+            maps: Vec::new(),
             threads: 1,
             screen: self.terminal.as_ref().and_then(Screen::record),
             family: HashSet::new(),
@@ -211,21 +210,24 @@ impl Supervisor {
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
+        // The first thread may have ended, and what it had is not shown under its number
+        // then.
+        taking.proc = format!("/proc/{}/task/{}", self.live.pid, crew.tid);
         let findings = preflight::look(
-            self.live.pid,
+            &taking.proc,
             crew,
             children.len(),
             self.outside.is_another(),
             &self.config.allow,
         );
-        taking.tid = Some(crew.tid);
+        taking.maps = findings.maps;
         taking.threads = crew.threads;
         taking.family = family;
         taking.children = children;
         taking.rss_bytes = findings.rss_bytes;
         taking.not_rolled_back = findings.not_rolled_back;
         if let Some((kind, why, help)) = findings.refusal {
-            self.abandon_take(kind, &why, &help);
+            self.abandon_take(kind, &why, help);
         }
     }
 
@@ -267,6 +269,10 @@ impl Supervisor {
 
     /// The copy speaks.
     pub(crate) fn hear_copy(&mut self) {
+        // What the live process has said before it made the copy comes first.
+        if matches!(&self.phase, Phase::Taking(taking) if taking.proc.is_empty()) {
+            self.hear_taker();
+        }
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
@@ -277,7 +283,7 @@ impl Supervisor {
                 self.complete_take();
             }
             Heard::Message(FromAgent::Remains(remains)) => {
-                taking.hear_of(self.live.pid, &remains);
+                taking.hear_of(&remains);
             }
             Heard::Message(FromAgent::Spoilt(step, errno)) => {
                 let (kind, why, help) = explain(Obstacle::Failed(step, errno));
@@ -391,7 +397,7 @@ impl Supervisor {
             match taking.copy.hear() {
                 Heard::Message(FromAgent::Ready { pid }) => taking.frozen = Some(pid),
                 Heard::Message(FromAgent::Remains(remains)) => {
-                    taking.hear_of(self.live.pid, &remains);
+                    taking.hear_of(&remains);
                 }
                 Heard::Message(FromAgent::Spoilt(..)) | Heard::Closed => break,
                 Heard::Message(_) => {}
