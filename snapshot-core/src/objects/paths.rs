@@ -15,15 +15,20 @@ use super::descriptors::with_descriptor_path;
 use crate::records::Records;
 use crate::sys;
 
-/// A noted path.
+/// A noted path, of a device and an inode as `stat` tells them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Noted {
+    device: u64,
     inode: u64,
     at: usize,
 }
 
+/// A table of paths by their inode's number: a program may watch very many.
 struct Notes {
-    noted: Records<Noted>,
+    /// As many as a power of two, half of them empty. Those of one number are in the places
+    /// from its own one on, up to an empty one.
+    noted: Records<Option<Noted>>,
+    count: usize,
     /// The paths, each with a NUL behind it.
     text: Records<u8>,
 }
@@ -42,7 +47,8 @@ const MOST: usize = 1 << 20;
 static NOTES: Locked = Locked {
     is_taken: AtomicBool::new(false),
     notes: UnsafeCell::new(Notes {
-        noted: Records::new(MOST),
+        noted: Records::growing(),
+        count: 0,
         text: Records::new(MOST * 100),
     }),
 };
@@ -89,35 +95,92 @@ fn note(fd: i32) {
     if let (Ok(stat), Some(target)) = (stat, target)
         && target.starts_with(b"/")
     {
-        let _ = locked(true, |notes| notes.add(stat.inode, target));
+        // What there is no room for is not known.
+        let _ = locked(true, |notes| notes.add((stat.device, stat.inode), target));
     }
 }
 
 impl Notes {
-    fn add(&mut self, inode: u64, path: &[u8]) {
+    fn add(&mut self, (device, inode): (u64, u64), path: &[u8]) -> sys::Result<()> {
         let known = self
-            .noted
-            .entries_mut()
-            .iter_mut()
-            .find(|noted| noted.inode == inode);
-        if let Some(known) = &known
+            .of_inode(inode)
+            .find(|(_, noted)| noted.device == device);
+        if let Some((_, known)) = known
             && text_at(self.text.entries(), known.at).is_some_and(|text| text.to_bytes() == path)
         {
-            return;
+            return Ok(());
+        }
+        if known.is_none() {
+            self.make_room()?;
         }
         let at = self.text.entries().len();
-        // What there is no room for is not known.
         for &byte in path.iter().chain(b"\0") {
-            if self.text.push(byte).is_err() {
-                return;
-            }
+            self.text.push(byte)?;
         }
+        let noted = Noted { device, inode, at };
         match known {
-            Some(known) => known.at = at,
-            None => {
-                let _ = self.noted.push(Noted { inode, at });
+            Some((place, _)) => self.put(place, noted),
+            None => self.insert(noted),
+        }
+        Ok(())
+    }
+
+    /// The places to look for an inode's number.
+    fn places(&self, inode: u64) -> impl Iterator<Item = usize> + use<> {
+        // Numbers that follow each other are spread (2^64 by the golden ratio).
+        let spread = inode.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let count = self.noted.entries().len();
+        (0..count).map(move |step| (spread as usize + step) & (count - 1))
+    }
+
+    /// Those of an inode's number, with their places.
+    fn of_inode(&self, inode: u64) -> impl Iterator<Item = (usize, Noted)> {
+        let noted = self.noted.entries();
+        self.places(inode)
+            .map_while(|place| Some((place, (*noted.get(place)?)?)))
+            .filter(move |(_, noted)| noted.inode == inode)
+    }
+
+    fn insert(&mut self, noted: Noted) {
+        let empty = self
+            .places(noted.inode)
+            .find(|&place| matches!(self.noted.entries().get(place), Some(None)));
+        if let Some(place) = empty {
+            self.put(place, noted);
+            self.count += 1;
+        }
+    }
+
+    fn put(&mut self, place: usize, noted: Noted) {
+        if let Some(slot) = self.noted.entries_mut().get_mut(place) {
+            *slot = Some(noted);
+        }
+    }
+
+    /// Makes the table larger if another one would fill more than half of it.
+    fn make_room(&mut self) -> sys::Result<()> {
+        const FIRST: usize = 64;
+        let places = self.noted.entries().len();
+        if (self.count + 1) * 2 <= places {
+            return Ok(());
+        }
+        if self.count >= MOST {
+            return Err(sys::Errno(libc::ENOSPC));
+        }
+        let mut larger = Records::growing();
+        for _ in 0..(places * 2).max(FIRST) {
+            if let Err(errno) = larger.push(None) {
+                larger.release();
+                return Err(errno);
             }
         }
+        let former = core::mem::replace(&mut self.noted, larger);
+        self.count = 0;
+        for noted in former.entries().iter().flatten() {
+            self.insert(*noted);
+        }
+        former.release();
+        Ok(())
     }
 }
 
@@ -125,16 +188,24 @@ fn text_at(text: &[u8], at: usize) -> Option<&CStr> {
     CStr::from_bytes_until_nul(text.get(at..)?).ok()
 }
 
-/// The path of an inode, if it is still there.
-pub(super) fn find(inode: u64) -> Option<Noted> {
+/// A device as the kernel itself counts, from one as `stat` tells it.
+fn kernel_device(device: u64) -> u64 {
+    u64::from(libc::major(device)) << 20 | u64::from(libc::minor(device))
+}
+
+/// The path of an inode, if it is still there. The device is as the kernel itself counts:
+/// some file systems tell another one to programs, and then the inode's number must do, if
+/// there is one of it alone.
+pub(super) fn find(device: u64, inode: u64) -> Option<Noted> {
     let noted = locked(false, |notes| {
-        let noted = notes
-            .noted
-            .entries()
-            .iter()
-            .find(|noted| noted.inode == inode)?;
-        let path = text_at(notes.text.entries(), noted.at)?;
-        (sys::stat(path).ok()?.inode == inode).then_some(*noted)
+        let of_number = || notes.of_inode(inode).map(|(_, noted)| noted);
+        let exact = of_number().find(|noted| kernel_device(noted.device) == device);
+        let noted = exact.or_else(|| {
+            let mut all = of_number();
+            all.next().filter(|_| all.next().is_none())
+        })?;
+        let stat = sys::stat(text_at(notes.text.entries(), noted.at)?).ok()?;
+        ((stat.device, stat.inode) == (noted.device, noted.inode)).then_some(noted)
     });
     noted.flatten()
 }
@@ -148,4 +219,42 @@ pub(super) fn with<T>(noted: Noted, act: impl FnOnce(&CStr) -> sys::Result<T>) -
         act(text_at(notes.text.entries(), noted.at).unwrap_or(c""))
     })
     .unwrap_or(Err(sys::Errno(libc::EAGAIN)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path_of(notes: &Notes, inode: u64, device: u64) -> Option<&CStr> {
+        let (_, noted) = notes
+            .of_inode(inode)
+            .find(|(_, noted)| noted.device == device)?;
+        text_at(notes.text.entries(), noted.at)
+    }
+
+    #[test]
+    fn thousands_are_found_each_by_its_device() {
+        let mut notes = Notes {
+            noted: Records::growing(),
+            count: 0,
+            text: Records::growing(),
+        };
+        for round in 0..2 {
+            for inode in 0..3000_u64 {
+                for device in [1, 2] {
+                    let path = format!("/{round}/{device}/{inode}");
+                    notes
+                        .add((device, inode * 4096), path.as_bytes())
+                        .expect("there is room");
+                }
+            }
+            assert_eq!(notes.count, 6000);
+        }
+        let found = path_of(&notes, 1234 * 4096, 2).expect("it was noted");
+        assert_eq!(found, c"/1/2/1234");
+        assert_eq!(path_of(&notes, 1234 * 4096, 3), None);
+        assert_eq!(path_of(&notes, 5, 1), None);
+        notes.noted.release();
+        notes.text.release();
+    }
 }

@@ -52,7 +52,7 @@ impl Object for Watches {
                 if outcome.is_ok() {
                     outcome = found.watches.push(Watched {
                         watch,
-                        path: paths::find(watch.inode),
+                        path: paths::find(watch.device, watch.inode),
                     });
                 }
             })?;
@@ -169,4 +169,37 @@ fn take_away(fd: i32, watches: &[Watched]) -> u32 {
         .unwrap_or(u32::MAX)
         .saturating_sub(here);
     missing + u32::from(drain(fd).is_err())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::tests::round;
+
+    fn watched(fd: i32) -> Vec<Watch> {
+        let mut all = Vec::new();
+        for_each_watch(fd, |watch| all.push(watch)).expect("it is open");
+        all.sort_by_key(|watch| watch.number);
+        all
+    }
+
+    #[test]
+    fn files_of_one_number_on_two_devices() {
+        // The root of each has the number 1.
+        let fd = sys::inotify().expect("an inotify");
+        for path in [c"/proc", c"/sys"] {
+            paths::add_watch(fd, path.as_ptr(), libc::IN_CREATE).expect("it is there");
+        }
+        let before = watched(fd);
+        assert_eq!(before.len(), 2);
+        assert_eq!(before[0].inode, before[1].inode);
+        let named = round::<Watches>(&[fd], || {
+            for watch in &before {
+                sys::remove_watch(fd, watch.number).expect("it is watched");
+            }
+        });
+        assert!(named.is_empty(), "{named:?}");
+        assert_eq!(watched(fd), before);
+        sys::close(fd);
+    }
 }
