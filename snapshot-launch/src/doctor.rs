@@ -28,8 +28,7 @@ pub struct Machine {
     pub kernel: String,
     /// What the namespaces of a session change for the program.
     pub changes: Vec<&'static str>,
-    /// What a session would refuse the program for, or `None` where it would not, or was
-    /// not asked.
+    /// Whether a session could launch the program, where one was named.
     pub program: Option<Launchable>,
     /// What would come back of a process, where one was named.
     pub process: Option<Inspection>,

@@ -116,3 +116,22 @@ pub fn closing(fd: i32) -> Option<Closed> {
         None => Some(closed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marked_ones_of_a_range_are_found() {
+        begin();
+        for fd in [5, 64, 200, 65_535, 65_536] {
+            mark(fd);
+        }
+        let mut found = Vec::new();
+        for_each_marked(6..=u32::MAX, |fd| found.push(fd));
+        assert_eq!(found, [64, 200, 65_535]);
+        found.clear();
+        for_each_marked(0..=63, |fd| found.push(fd));
+        assert_eq!(found, [5]);
+    }
+}

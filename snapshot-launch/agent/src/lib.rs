@@ -9,7 +9,8 @@
 //! Rooms: [`environment`] (what the launcher left there), [`session`] (what the agent
 //! knows), [`dispositions`] (the program's own handlers for our signals), [`handlers`]
 //! (ours), [`exec`] (following the program into another one), [`waits`] and [`adopted`]
-//! (children from before a revert), [`watches`] (paths of watched files), [`closes`] (ends that others wait for), [`exports`] (what the library calls).
+//! (children from before a revert), [`watches`] (paths of watched files), [`closes`] (ends
+//! that others wait for), [`exports`] (what the library calls).
 //!
 //! Depends on libc alone: no std, no allocation.
 #![no_std]
