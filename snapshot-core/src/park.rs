@@ -251,21 +251,10 @@ pub(crate) fn unparked(tasks: i32, tid: i32) -> Obstacle {
     let length = name.len().min(15);
     thread.name[..length].copy_from_slice(&name[..length]);
     let state = proc_text::field(status, "State:").and_then(|state| state.first().copied());
-    let blocks = proc_text::signals(status, "SigBlk:")
-        .is_some_and(|set| set.meets(sys::SignalSet::only(takeover::SIGNAL)));
-    thread.why = match state {
-        Some(b'T' | b't') => Hindrance::Stopped,
-        Some(b'D') => {
-            let call = procfs::read_task(tasks, tid, TaskFile::Syscall, &mut buffer)
-                .and_then(proc_text::doing);
-            match call {
-                Some(proc_text::Doing::Call(call)) => Hindrance::InKernel(call.number),
-                _ => Hindrance::InKernel(-1),
-            }
-        }
-        _ if blocks => Hindrance::BlocksAll,
-        _ => Hindrance::Silent,
-    };
+    let blocked = proc_text::signals(status, "SigBlk:");
+    thread.why = Hindrance::of(state, blocked, || {
+        procfs::read_task(tasks, tid, TaskFile::Syscall, &mut buffer).and_then(proc_text::doing)
+    });
     Obstacle::Unparked(thread)
 }
 

@@ -3,7 +3,10 @@
 //! Context: AS-SAFE.
 
 use crate::objects::{Kind, Why};
+use crate::proc_text::Doing;
+use crate::sys::SignalSet;
 use crate::threads::layout::Disagreement;
+use crate::threads::takeover;
 
 /// Some bytes inside a message, at most as many as there is room for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -124,6 +127,25 @@ pub enum Hindrance {
 }
 
 impl Hindrance {
+    /// What keeps a thread from stopping that is in this state, as `/proc` tells it by a
+    /// letter, and blocks these signals; `call` tells what it does in the kernel.
+    pub fn of(
+        state: Option<u8>,
+        blocked: Option<SignalSet>,
+        call: impl FnOnce() -> Option<Doing>,
+    ) -> Self {
+        let stops = SignalSet::only(takeover::SIGNAL);
+        match state {
+            Some(b'T' | b't') => Self::Stopped,
+            Some(b'D') => match call() {
+                Some(Doing::Call(call)) => Self::InKernel(call.number),
+                _ => Self::InKernel(-1),
+            },
+            _ if blocked.is_some_and(|set| set.meets(stops)) => Self::BlocksAll,
+            _ => Self::Silent,
+        }
+    }
+
     /// What it is doing, a fragment after "it".
     pub const fn doing(self) -> &'static str {
         match self {

@@ -3,14 +3,11 @@
 use std::fs;
 use std::io;
 
-use snapshot_core::proc_text;
+use snapshot_core::proc_text::{self, Doing};
 use snapshot_core::sys::SignalSet;
 use snapshot_core::wire::Hindrance;
 
 use crate::supervisor::numbers_in;
-
-/// The signal that threads are stopped by: libc's own, for `setuid`.
-const STOPS: i32 = 33;
 
 /// One thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +32,8 @@ pub(super) fn of(pid: i32) -> io::Result<Vec<Thread>> {
         .into_iter()
         .filter_map(|tid| {
             let read = |file: &str| fs::read(format!("/proc/{pid}/task/{tid}/{file}"));
-            let call = read("syscall").unwrap_or_default();
-            thread(tid, &read("stat").ok()?, &read("status").ok()?, &call)
+            let call = || proc_text::doing(&read("syscall").ok()?);
+            thread(tid, &read("stat").ok()?, &read("status").ok()?, call)
         })
         .collect())
 }
@@ -53,19 +50,20 @@ pub(super) fn all_block(threads: &[Thread], signal: i32) -> bool {
 }
 
 /// From `stat`, `status` and `syscall`; `None` of one that has ended.
-fn thread(tid: i32, stat: &[u8], status: &[u8], call: &[u8]) -> Option<Thread> {
+fn thread(
+    tid: i32,
+    stat: &[u8],
+    status: &[u8],
+    call: impl FnOnce() -> Option<Doing>,
+) -> Option<Thread> {
     let stat = proc_text::stat(stat)?;
     let blocked = proc_text::signals(status, "SigBlk:");
-    let hindrance = match stat.state {
-        b'Z' | b'X' => return None,
-        b'T' | b't' => Some(Hindrance::Stopped),
-        b'D' => Some(Hindrance::InKernel(match proc_text::doing(call) {
-            Some(proc_text::Doing::Call(call)) => call.number,
-            _ => -1,
-        })),
-        _ => blocked
-            .is_some_and(|set| set.meets(SignalSet::only(STOPS)))
-            .then_some(Hindrance::BlocksAll),
+    if matches!(stat.state, b'Z' | b'X') {
+        return None;
+    }
+    let hindrance = match Hindrance::of(Some(stat.state), blocked, call) {
+        Hindrance::Silent => None,
+        hindrance => Some(hindrance),
     };
     let is_worker = stat.is_kernel_worker();
     let name = proc_text::field(status, "Name:").unwrap_or(b"");
@@ -91,7 +89,9 @@ mod tests {
     fn with(state: char, flags: u64, blocked: u64) -> Option<Thread> {
         let status = format!("Name:\ta) b\nSigBlk:\t{blocked:016x}\n");
         let call = b"58 0x0 0x0 0x0 0x0 0x0 0x0 0x7f00 0x7f01\n";
-        thread(7, stat(state, flags).as_bytes(), status.as_bytes(), call)
+        thread(7, stat(state, flags).as_bytes(), status.as_bytes(), || {
+            proc_text::doing(call)
+        })
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
     proptest! {
         #[test]
         fn noise_is_no_panic(stat: Vec<u8>, status: Vec<u8>, call: Vec<u8>) {
-            let _ = thread(1, &stat, &status, &call);
+            let _ = thread(1, &stat, &status, || proc_text::doing(&call));
         }
     }
 }
