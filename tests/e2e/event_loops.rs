@@ -93,19 +93,21 @@ impl Trial {
 
 /// One session: cycles among clients; then the program ends by itself, with nothing more
 /// than it had at the beginning.
-fn weather(launch: Launch, cycles: u64) {
+fn weather(launch: Launch) {
     let mut seed = Seed::new();
     let mut trial = Trial::new(launch);
     let sockets = sockets(trial.session.live_pid());
     trial.gets_on();
     trial.cycle(&mut seed);
     let live = trial.session.live_pid();
-    // The server has yet to see that the trial's own clients have gone.
-    let _ = deadline::wait(|| (self::sockets(live) == sockets).then_some(()));
+    // What the server has yet to close would count as its own.
+    let gone = || self::sockets(live) == sockets;
+    let session = &mut trial.session;
+    session.wait_until("the trial's clients have gone", gone);
     let before = possessions(live);
 
     let crowd = Crowd::of(CLIENTS, trial.port);
-    for _ in 1..cycles {
+    for _ in 1..CYCLES {
         trial.cycle(&mut seed);
     }
     assert!(crowd.is_served(), "the crowd is served no more");
@@ -168,7 +170,7 @@ fn guest(name: &str, launch: fn(PathBuf) -> Launch) -> Option<Launch> {
 
 fn a_hundred_times(name: &str) {
     if let Some(launch) = guest(name, Launch::program) {
-        weather(launch, CYCLES);
+        weather(launch);
     }
 }
 

@@ -75,7 +75,12 @@ impl Server {
         let mut client = self.client();
         let gets_answers = |client: &mut Client| {
             let before = client.info("total_commands_processed");
-            let mut enough = || client.info("total_commands_processed") > before + BUSY / 5;
+            let mut looks = 0;
+            let mut enough = || {
+                // A look is a command as well.
+                looks += 1;
+                client.info("total_commands_processed") > before + looks + BUSY / 5
+            };
             deadline::wait_for(SILENCE, || enough().then_some(())).is_some()
         };
         let is_running = matches!(self.running.as_mut().map(Child::try_wait), Some(Ok(None)));
