@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use snapshot_tests::redis::Client;
-use snapshot_tests::{Ending, Event, Launch, PipedSession, Seed, deadline, leaks, outside};
+use snapshot_tests::redis::{self, Client};
+use snapshot_tests::{Ending, Event, PipedSession, Seed, deadline, outside};
 
 /// How often, and how long a branch is under load.
 const ROUNDS: u64 = 5;
@@ -47,18 +47,9 @@ impl Server {
         let program = outside::find("redis-server")?;
         let benchmark = outside::find("redis-benchmark")?;
         let port = free_port();
-        let mut session = Launch::program(program)
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-            .args(["--save", "", "--appendonly", "no"])
-            // It would write its title over the environment that the harness knows it by.
-            .args(["--set-proc-title", "no"])
-            .piped();
-        session.next_line("ready", |line| line.contains("eady to accept connections"));
-        let live = session.live_pid();
-        let marked = leaks::processes(session.mark());
-        assert!(marked.iter().any(|process| process.pid == live));
+        let arguments = ["--bind", "127.0.0.1", "--port", &port.to_string()];
         Some(Self {
-            session,
+            session: redis::server(program, &arguments),
             port,
             benchmark,
             running: None,
@@ -173,16 +164,6 @@ impl Server {
             self.session.fail("its timer does not fire");
         }
     }
-
-    /// It has seen that everybody else has gone, whichever branch they were clients of.
-    fn hangs_up(&mut self) {
-        let held = &mut self.held;
-        let alone = deadline::wait(|| (held.info("connected_clients") == 1).then_some(()));
-        if alone.is_none() {
-            let clients = self.held.ask("CLIENT LIST");
-            self.session.fail(&format!("clients are left:\n{clients}"));
-        }
-    }
 }
 
 impl Drop for Server {
@@ -225,7 +206,7 @@ fn rounds(count: u64) {
         }
         left -= here;
         server.stop();
-        server.hangs_up();
+        server.held.settle(1);
         server.held.send("SHUTDOWN NOSAVE");
         assert!(server.session.wait_gone().success());
     }

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use snapshot_tests::redis::Client;
-use snapshot_tests::{Ending, Launch, PipedSession, Signal, binaries, leaks, outside, process};
+use snapshot_tests::redis::{self, Client};
+use snapshot_tests::{Ending, Launch, PipedSession, Signal, binaries, outside, process};
 
 /// The ways out of a branch that every program has.
 const ANY: [Ending; 3] = [Ending::Interrupt, Ending::Kill, Ending::Command];
@@ -129,45 +129,16 @@ fn own_threads(session: &mut PipedSession) -> Vec<String> {
     names
 }
 
-/// A server that keeps everything in memory, and the socket it listens on.
-fn redis(program: PathBuf, more: &[&str]) -> (PipedSession, PathBuf) {
-    let mut session = Launch::program(program)
-        .args(["--port", "0", "--unixsocket", "redis.sock"])
-        .args(["--save", "", "--appendonly", "no"])
-        // It would write its title over the environment that the harness knows it by.
-        .args(["--set-proc-title", "no"])
-        // For the command that crashes it, and without a test of all memory afterwards.
-        .args([
-            "--enable-debug-command",
-            "yes",
-            "--crash-memcheck-enabled",
-            "no",
-        ])
-        .args(more)
-        .piped();
-    session.next_line("ready", |line| line.contains("eady to accept connections"));
-    let live = session.live_pid();
-    let marked = leaks::processes(session.mark());
-    assert!(
-        marked.iter().any(|process| process.pid == live),
-        "{marked:?}"
-    );
-    // Each thread gives itself a name, and may come to it later than the first one says that
-    // it is ready; until then it has that one's.
-    session.wait_until("every thread has its name", || {
-        let names = process::threads(live);
-        names.iter().filter(|name| *name == "redis-server").count() == 1
-    });
+/// A server, and the socket it listens on.
+fn server(program: PathBuf, more: &[&str]) -> (PipedSession, PathBuf) {
+    let mut arguments = vec!["--port", "0", "--unixsocket", "redis.sock"];
+    // For the command that crashes it, and without a test of all memory afterwards.
+    arguments.extend(["--enable-debug-command", "yes"]);
+    arguments.extend(["--crash-memcheck-enabled", "no"]);
+    arguments.extend(more);
+    let session = redis::server(program, &arguments);
     let socket = session.place().work().join("redis.sock");
     (session, socket)
-}
-
-/// Waits until only so many clients are connected: the next branch begins with no others.
-fn settle(client: &mut Client, count: u64) {
-    let settled = snapshot_tests::deadline::wait(|| {
-        (client.info("connected_clients") == count).then_some(())
-    });
-    assert!(settled.is_some(), "a client is still connected");
 }
 
 #[test]
@@ -175,7 +146,7 @@ fn redis_forgets_a_value() {
     let Some(program) = outside::find("redis-server") else {
         return;
     };
-    let (mut session, socket) = redis(program, &[]);
+    let (mut session, socket) = server(program, &[]);
     // Connected for all the time: nothing is under way on it when a branch begins or
     // ends, so it is as good after a revert as it was at the snapshot.
     let mut held = Client::unix(&socket);
@@ -198,7 +169,8 @@ fn redis_forgets_a_value() {
             assert_eq!(client.ask("INCR served"), served.to_string());
         }
         drop(clients);
-        settle(&mut held, 1);
+        // The next branch begins with no others.
+        held.settle(1);
         // The background threads close and free what is unlinked.
         assert_eq!(held.ask("DEBUG POPULATE 20000 key 32"), "OK");
         assert_eq!(held.ask("FLUSHALL ASYNC"), "OK");
@@ -231,7 +203,7 @@ fn redis_with_threads_that_serve() {
         return;
     };
     let more = ["--io-threads", "4", "--io-threads-do-reads", "yes"];
-    let (mut session, socket) = redis(program, &more);
+    let (mut session, socket) = server(program, &more);
     let mut held = Client::unix(&socket);
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::unix(&socket)).collect();
     let mut expected: u64 = 0;

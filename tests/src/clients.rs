@@ -20,6 +20,15 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// How many requests a client of the crowd makes on one connection.
 const REQUESTS: u64 = 8;
 
+/// A connection to a port of the loopback, on which nothing takes longer than `patience`.
+pub(crate) fn connect(port: u16, patience: Duration) -> std::io::Result<TcpStream> {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    Ok(stream)
+}
+
 /// One connection to a server on the loopback.
 #[derive(Debug)]
 pub struct Client(TcpStream);
@@ -30,15 +39,7 @@ impl Client {
     /// # Errors
     /// When nobody listens.
     pub fn new(port: u16) -> std::io::Result<Self> {
-        Self::with_patience(port, PATIENCE)
-    }
-
-    fn with_patience(port: u16, patience: Duration) -> std::io::Result<Self> {
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-        let stream = TcpStream::connect_timeout(&address, patience)?;
-        stream.set_read_timeout(Some(patience))?;
-        stream.set_write_timeout(Some(patience))?;
-        Ok(Self(stream))
+        connect(port, PATIENCE).map(Self)
     }
 
     /// Sends a text and waits for it to come back.
@@ -117,7 +118,7 @@ impl Crowd {
 }
 
 fn visit(port: u16, text: &str, requests: u64) -> std::io::Result<()> {
-    let mut client = Client::with_patience(port, CUT_OFF)?;
+    let mut client = Client(connect(port, CUT_OFF)?);
     // An answer that the dead branch has given may come a second time: an error as well.
     (0..requests).try_for_each(|request| client.echo(&format!("{text} request {request}")))
 }

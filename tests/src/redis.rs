@@ -1,11 +1,42 @@
-//! A client of Redis, which speaks its protocol by hand.
+//! A Redis server, and a client of it, which speaks its protocol by hand.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::deadline::PATIENCE;
+use crate::clients;
+use crate::deadline::{self, PATIENCE};
+use crate::launch::Launch;
+use crate::leaks;
+use crate::piped::PipedSession;
+use crate::process;
+
+/// A server that keeps everything in memory, and is ready.
+///
+/// # Panics
+/// When the harness does not find it by its mark, as it must to see what it leaves behind.
+pub fn server(program: PathBuf, arguments: &[&str]) -> PipedSession {
+    let mut session = Launch::program(program)
+        .args(["--save", "", "--appendonly", "no"])
+        // It would write its title over the environment that the harness knows it by.
+        .args(["--set-proc-title", "no"])
+        .args(arguments)
+        .piped();
+    session.next_line("ready", |line| line.contains("eady to accept connections"));
+    let live = session.live_pid();
+    let marked = leaks::processes(session.mark());
+    assert!(
+        marked.iter().any(|process| process.pid == live),
+        "{marked:?}"
+    );
+    // Each thread gives itself a name, and may come to it later than the first one says that
+    // it is ready; until then it has that one's.
+    session.wait_until("every thread has its name", || {
+        let names = process::threads(live);
+        names.iter().filter(|name| *name == "redis-server").count() == 1
+    });
+    session
+}
 
 /// A connection of either kind.
 trait Stream: Read + Write {}
@@ -33,11 +64,7 @@ impl Client {
     /// # Panics
     /// When nobody listens.
     pub fn tcp(port: u16) -> Self {
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the server listens");
-        for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
-            set(&stream, Some(PATIENCE)).expect("no timeout of zero");
-        }
+        let stream = clients::connect(port, PATIENCE).expect("the server listens");
         Self(BufReader::new(Box::new(stream)))
     }
 
@@ -94,5 +121,18 @@ impl Client {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
             .unwrap_or_else(|| panic!("no {name} in {info}"));
         value.parse().expect("a number")
+    }
+
+    /// Waits until only so many clients are connected, whichever branch they were clients of.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub fn settle(&mut self, count: u64) {
+        let settled = deadline::wait(|| (self.info("connected_clients") == count).then_some(()));
+        assert!(
+            settled.is_some(),
+            "clients are left:\n{}",
+            self.ask("CLIENT LIST")
+        );
     }
 }
