@@ -27,7 +27,7 @@ fn a_thousand_snapshots_under_a_low_limit_on_descriptors() {
     }
     let list = session.list();
     assert_eq!(list.number("depth"), 1000);
-    assert_eq!(list.0["snapshots"].as_array().map(Vec::len), Some(1000));
+    assert_eq!(list.list("snapshots").len(), 1000);
     for (id, at) in [("1000", "999"), ("500", "499"), ("1", "0")] {
         let reverted = session.command("revert", &[id, "--keep"]);
         assert!(reverted.success(), "to #{id}: {reverted:?}");
@@ -75,8 +75,8 @@ fn where_no_descriptor_is_left_a_take_is_refused_and_a_revert_is_whole() {
         depth += 1;
         // To see this, files are opened.
         let taken = Event::parse(output.stdout.trim());
-        let lost = taken.0["not_rolled_back"].as_array().expect("an array");
-        let has_child = lost.iter().any(|item| item["kind"] == "child");
+        let lost = taken.list("not_rolled_back");
+        let has_child = lost.iter().any(|item| item.text("kind") == "child");
         assert!(has_child, "at depth {depth}: {taken}");
         assert!(depth < 64, "a snapshot needs a descriptor");
     };
@@ -110,7 +110,11 @@ fn a_list_of_any_size_is_answered() {
         assert!(taken.success(), "{}", taken.stderr);
     }
     let list = session.list();
-    let labels = list.0["snapshots"].as_array().expect("an array");
-    assert_eq!(labels.len(), 40);
-    assert!(labels.iter().all(|snapshot| snapshot["label"] == *label));
+    let snapshots = list.list("snapshots");
+    assert_eq!(snapshots.len(), 40);
+    assert!(
+        snapshots
+            .iter()
+            .all(|snapshot| snapshot.text("label") == label)
+    );
 }

@@ -35,8 +35,7 @@ fn look(place: &Place, pid: i32) -> Event {
 
 /// The items of a list, each with these fields.
 fn items(found: &Event, list: &str, fields: &[&str]) -> Vec<Event> {
-    let list = found.0[list].as_array().expect("a list");
-    let items: Vec<Event> = list.iter().map(|item| Event(item.clone())).collect();
+    let items = found.list(list);
     for item in &items {
         assert_eq!(item.fields(), fields, "{item}");
     }

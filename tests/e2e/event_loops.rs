@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use snapshot_tests::{Client, Crowd, Ending, Launch, PipedSession, Seed, Signal};
+use snapshot_tests::{Client, Crowd, Ending, Event, Launch, PipedSession, Seed, Signal};
 use snapshot_tests::{binaries, deadline, outside, process};
 
 /// The cycles of one session: a launched program has two minutes to live.
@@ -231,9 +231,9 @@ fn a_connection_stays_open_and_is_all_that_is_named() {
             let taken = trial.session.attempt(ending, |_| {
                 client.echo("in the branch").expect("it is served");
             });
-            let named = taken.0["not_rolled_back"].as_array().expect("a list");
-            let is_ours = |item: &serde_json::Value| {
-                item["kind"] == "socket" && item.to_string().contains(&client.address())
+            let named = taken.list("not_rolled_back");
+            let is_ours = |item: &Event| {
+                item.text("kind") == "socket" && item.to_string().contains(&client.address())
             };
             assert!(
                 named.len() == 1 && named.iter().all(is_ours),

@@ -53,9 +53,7 @@ fn taken_says_what_it_cost_and_what_will_not_come_back() {
     assert!(resident > 30 << 20 && resident < 100 << 20, "{taken}");
     let latency = taken.number("latency_us");
     assert!(latency > 0 && latency < 5_000_000, "{taken}");
-    let list = taken.0["not_rolled_back"].as_array().expect("an array");
-    for item in list {
-        let item = Event(item.clone());
+    for item in taken.list("not_rolled_back") {
         assert_eq!(item.fields(), ["kind", "what", "why"]);
         for field in item.fields() {
             assert!(!item.text(field).is_empty(), "{item}");
@@ -70,13 +68,11 @@ fn an_open_file_for_writing_is_named_as_not_rolled_back() {
         .piped();
     session.next_line("ready", |line| line == "ready");
     let taken = session.take();
-    let list = taken.0["not_rolled_back"].as_array().expect("an array");
-    let named = list.iter().any(|item| {
-        item["what"]
-            .as_str()
-            .is_some_and(|what| what.contains("written"))
-    });
-    assert!(named, "{taken}");
+    let named = taken.list("not_rolled_back");
+    let is_named = named
+        .iter()
+        .any(|item| item.text("what").contains("written"));
+    assert!(is_named, "{taken}");
 }
 
 #[test]

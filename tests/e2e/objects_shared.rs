@@ -1,7 +1,7 @@
 //! What another process has too, or what is somebody else's by its nature: it stays as the
 //! dead branch left it, and the take has said so.
 
-use snapshot_tests::{Launch, PipedSession};
+use snapshot_tests::{Event, Launch, PipedSession};
 
 fn guest() -> PipedSession {
     let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/guests/shared_with_a_child.py");
@@ -17,7 +17,7 @@ fn what_a_child_has_stays_shared_and_is_named() {
     assert_eq!(session.ask("look"), "3 one one");
     for round in 1..=3 {
         let taken = session.take();
-        let named = taken.0["not_rolled_back"].as_array().expect("a list");
+        let named = taken.list("not_rolled_back");
         for (kind, why) in [
             ("eventfd", "another process has it too"),
             ("pipe", "another process has its other end"),
@@ -25,10 +25,7 @@ fn what_a_child_has_stays_shared_and_is_named() {
             ("pidfd", "it stands for one process"),
             ("child", "lives on"),
         ] {
-            let is_it = |item: &serde_json::Value| {
-                let reason = item["why"].as_str().unwrap_or_default();
-                item["kind"] == kind && reason.contains(why)
-            };
+            let is_it = |item: &Event| item.text("kind") == kind && item.text("why").contains(why);
             assert!(named.iter().any(is_it), "{kind}, {why}: {taken}");
         }
         session.ask("change");

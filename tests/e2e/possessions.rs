@@ -115,9 +115,7 @@ fn memory_that_is_locked_as_a_whole() {
 /// Asks for a snapshot that must be refused.
 fn refused(session: &mut PipedSession) -> Event {
     session.signal_live(Signal::SIGUSR1);
-    let answer = session.next_event("an answer", |event| {
-        matches!(event.name(), "taken" | "refused")
-    });
+    let answer = session.next_answer();
     assert_eq!(answer.name(), "refused", "{answer}");
     for field in ["why", "help"] {
         assert!(!answer.text(field).is_empty(), "{answer}");
@@ -159,8 +157,8 @@ fn an_io_uring_is_allowed_where_it_is_said() {
         return;
     }
     let taken = session.take();
-    let named = taken.0["not_rolled_back"].as_array();
-    let is_named = named.is_some_and(|all| all.iter().any(|one| one["kind"] == "io-uring"));
+    let named = taken.list("not_rolled_back");
+    let is_named = named.iter().any(|one| one.text("kind") == "io-uring");
     assert!(is_named, "{taken}");
     session.revert();
     session.ask("ping");
@@ -183,8 +181,8 @@ fn handlers_of_page_faults_refuse_unless_it_is_said() {
         .piped();
     session.ask("faults");
     let taken = session.take();
-    let named = taken.0["not_rolled_back"].as_array();
-    let is_named = named.is_some_and(|all| all.iter().any(|one| one["kind"] == "userfaultfd"));
+    let named = taken.list("not_rolled_back");
+    let is_named = named.iter().any(|one| one.text("kind") == "userfaultfd");
     assert!(is_named, "{taken}");
     session.revert();
     session.ask("ping");

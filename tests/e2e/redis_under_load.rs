@@ -175,9 +175,10 @@ impl Drop for Server {
 /// What a take names of it: its clients, each with whom it is connected to, among them this
 /// one, and nothing else.
 fn assert_only_connections(taken: &Event, client: &str) {
-    let named = taken.0["not_rolled_back"].as_array().expect("a list");
-    for item in named {
-        let is_connection = item["kind"] == "socket" && item.to_string().contains("127.0.0.1:");
+    let named = taken.list("not_rolled_back");
+    for item in &named {
+        let is_connection =
+            item.text("kind") == "socket" && item.to_string().contains("127.0.0.1:");
         assert!(is_connection, "{item}");
     }
     let is_named = named.iter().any(|item| item.to_string().contains(client));

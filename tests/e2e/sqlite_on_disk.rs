@@ -191,11 +191,10 @@ fn state(answer: &str) -> (u64, bool) {
 
 /// The files whose contents the snapshot shares with the branch.
 fn assert_names_the_files(taken: &Event) {
-    let named = taken.0["not_rolled_back"].as_array().expect("a list");
+    let named = taken.list("not_rolled_back");
     for file in ["bank.db", "bank.db-wal"] {
         let is_named = named.iter().any(|item| {
-            let what = item["what"].as_str().unwrap_or_default();
-            item["kind"] == "file" && what.ends_with(&format!("/{file}"))
+            item.text("kind") == "file" && item.text("what").ends_with(&format!("/{file}"))
         });
         assert!(is_named, "{file}: {taken}");
     }

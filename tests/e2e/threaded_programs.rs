@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 
 use snapshot_tests::deadline::PATIENCE;
-use snapshot_tests::{Ending, Launch, PipedSession, Signal};
+use snapshot_tests::{Ending, Event, Launch, PipedSession, Signal};
 
 /// The ways out of a branch that every program has, twice over.
 const ANY: [Ending; 6] = [
@@ -101,17 +101,10 @@ fn tokio_serves_on() {
             assert_eq!(session.ask("counter"), sum);
             doomed = Some(client);
         });
-        let kinds: Vec<_> = taken.0["not_rolled_back"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .filter_map(|item| item["kind"].as_str())
-            .collect();
-        let sockets = kinds.iter().filter(|&&kind| kind == "socket").count();
-        assert_eq!(
-            sockets, 1,
-            "the connection, and not the listener: {kinds:?}"
-        );
+        let named = taken.list("not_rolled_back");
+        let is_socket = |item: &&Event| item.text("kind") == "socket";
+        let sockets = named.iter().filter(is_socket).count();
+        assert_eq!(sockets, 1, "the connection, and not the listener: {taken}");
 
         // The connection that only the branch had ends with it.
         doomed.expect("it was opened").wait_for_end();

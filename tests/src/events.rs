@@ -66,6 +66,17 @@ impl Event {
             .unwrap_or_else(|| panic!("`{field}` is neither true nor false in {self}"))
     }
 
+    /// The objects in a field that is a list.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn list(&self, field: &str) -> Vec<Self> {
+        let items = self.0[field]
+            .as_array()
+            .unwrap_or_else(|| panic!("`{field}` is no list in {self}"));
+        items.iter().cloned().map(Self).collect()
+    }
+
     /// Whether a field is there and null.
     pub fn is_null(&self, field: &str) -> bool {
         self.0.get(field).is_some_and(Value::is_null)

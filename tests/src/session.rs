@@ -176,13 +176,11 @@ impl Session {
     /// The frozen copy of one snapshot.
     pub fn frozen_pid(&mut self, id: i64) -> i32 {
         let list = self.list();
-        let found = list.0["snapshots"].as_array().and_then(|snapshots| {
-            snapshots
-                .iter()
-                .map(|snapshot| Event(snapshot.clone()))
-                .find(|snapshot| snapshot.number("id") == id)
-        });
-        match found {
+        let snapshots = list.list("snapshots");
+        match snapshots
+            .iter()
+            .find(|snapshot| snapshot.number("id") == id)
+        {
             Some(snapshot) => snapshot.pid("frozen_pid"),
             None => self.fail(&format!("#{id} is not in {list}")),
         }
@@ -217,10 +215,15 @@ impl Session {
         self.next_taken()
     }
 
+    /// Waits for what comes of the next snapshot that is wanted: `taken` or `refused`.
+    pub fn next_answer(&mut self) -> Event {
+        let is_answer = |event: &Event| matches!(event.name(), "taken" | "refused");
+        self.next_event("taken or refused", is_answer)
+    }
+
     /// Waits for the next `taken`; a refusal instead fails the test at once.
     pub fn next_taken(&mut self) -> Event {
-        let is_answer = |event: &Event| matches!(event.name(), "taken" | "refused");
-        let event = self.next_event("taken", is_answer);
+        let event = self.next_answer();
         if event.name() == "refused" {
             self.fail(&format!("instead of a snapshot: {event}"));
         }
