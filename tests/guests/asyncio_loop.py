@@ -21,7 +21,6 @@ async def serve(reader, writer):
         while data := await reader.read(256):
             writer.write(data)
             await writer.drain()
-            ledger.echo(len(data))
     except ConnectionError:
         pass
     writer.close()

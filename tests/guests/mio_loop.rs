@@ -7,9 +7,9 @@ mod ledger;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use mio::event::Source;
@@ -27,7 +27,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 fn main() {
     ledger::guard();
-    let (mut busy, quiet) = (Loop::new(), Loop::new());
+    let (mut busy, mut quiet) = (Loop::new(), Loop::new());
     let address = "127.0.0.1:0".parse().expect("it is an address");
     let mut listener = TcpListener::bind(address).expect("the loopback has a free port");
     let port = listener.local_addr().expect("it is bound").port();
@@ -55,6 +55,8 @@ fn main() {
 
 /// What a loop looks after.
 enum Part {
+    /// Messages are in memory, and a wake-up says so.
+    Queue(Receiver<u64>, ledger::Inbox, SyncSender<u64>),
     Listener(TcpListener),
     Client(TcpStream),
     Timer(usize, TimerFd),
@@ -63,15 +65,11 @@ enum Part {
     Pipe(pipe::Receiver, ledger::Inbox, SyncSender<u64>),
 }
 
-type Queue = (Receiver<u64>, ledger::Inbox, SyncSender<u64>);
-
 struct Loop {
     poll: Poll,
     parts: HashMap<Token, Part>,
     last: usize,
     waker: Arc<Waker>,
-    /// What to look at when it is woken up.
-    queue: Arc<Mutex<Option<Queue>>>,
 }
 
 impl Loop {
@@ -83,7 +81,6 @@ impl Loop {
             parts: HashMap::new(),
             last: 0,
             waker: Arc::new(waker),
-            queue: Arc::default(),
         }
     }
 
@@ -110,11 +107,11 @@ impl Loop {
     }
 
     /// One that wakes the loop up.
-    fn sender(&self) -> JoinHandle<()> {
+    fn sender(&mut self) -> JoinHandle<()> {
         let (sender, messages) = mpsc::channel();
         let (answers, answered) = ledger::answers();
-        let queue = (messages, ledger::Inbox::default(), answers);
-        *self.queue.lock().expect("a panic ends the program") = Some(queue);
+        let part = Part::Queue(messages, ledger::Inbox::default(), answers);
+        self.parts.insert(WAKER, part);
         let waker = Arc::clone(&self.waker);
         let send = move |message| {
             sender.send(message).expect("the loop lives");
@@ -164,21 +161,19 @@ impl Loop {
     }
 
     fn serve(&mut self, token: Token) {
-        if token == WAKER {
-            let mut queue = self.queue.lock().expect("a panic ends the program");
-            let (messages, inbox, answers) = queue.as_mut().expect("it has a sender");
-            while let Ok(message) = messages.try_recv() {
-                ledger::answer(answers, inbox.receive(message));
-            }
-            return;
-        }
         let Some(part) = self.parts.get_mut(&token) else {
-            // A late event of a client that is closed: a copy of its descriptor is elsewhere.
+            // A late event of a client that is closed: a snapshot that has it too is told of
+            // that, but lets go of it a moment after the close has returned.
             return;
         };
         let mut gone = false;
         let mut come = Vec::new();
         match part {
+            Part::Queue(messages, inbox, answers) => {
+                while let Ok(message) = messages.try_recv() {
+                    ledger::answer(answers, inbox.receive(message));
+                }
+            }
             Part::Listener(listener) => {
                 loop {
                     match listener.accept() {
@@ -209,7 +204,7 @@ impl Loop {
             }
         }
         if gone {
-            // Closed, it leaves epoll by itself.
+            // Closed, it leaves epoll by itself, when no snapshot has it any more.
             self.parts.remove(&token);
         }
         for mut client in come {
@@ -229,7 +224,6 @@ fn echo(client: &mut TcpStream) -> bool {
                 if client.write_all(&piece[..count]).is_err() {
                     return true;
                 }
-                ledger::echo(count);
             }
             Err(error) => return error.kind() != ErrorKind::WouldBlock,
         }

@@ -39,7 +39,6 @@ def serve(client):
         return
     except ConnectionError:
         data = b""
-    ledger.echo(len(data))
     if not data:
         selector.unregister(client)
         client.close()

@@ -114,6 +114,5 @@ async fn serve(mut stream: TcpStream) {
         if stream.write_all(&piece[..count]).await.is_err() {
             return;
         }
-        ledger::echo(count);
     }
 }
