@@ -83,7 +83,7 @@ static void share(void)
 	char byte;
 	if (pipe(two) || pipe(ready))
 		BROKEN("pipe: %s", strerror(errno));
-	int given = hold("given", two[1]);
+	hold("given", two[1]);
 	int shared = hold("shared", eventfd(0, 0));
 	pid_t child = fork();
 	if (child == 0) {
@@ -91,7 +91,6 @@ static void share(void)
 		for (int fd = 0; fd < next; fd++)
 			if (fd != two[0] && fd != shared && fd != ready[1])
 				close(fd);
-		close(given);
 		if (write(ready[1], "", 1) != 1)
 			_exit(1);
 		for (;;)

@@ -179,6 +179,27 @@ static inline void ends(int fd, const char *what)
 	     got < 0 ? strerror(errno) : "no error");
 }
 
+/* Nobody will read what would be written. */
+static inline void is_broken(int fd, const char *what)
+{
+	char byte = 'x';
+	WANT(write(fd, &byte, 1) == -1 && errno == EPIPE, "%s takes a byte", what);
+}
+
+/* Sends a text, and a descriptor with it. */
+static inline void hand_over(int socket, const char *text, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof fd)];
+	} control = { .header = { CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS } };
+	struct iovec part = { (void *)text, strlen(text) };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
+				  .msg_controllen = sizeof control };
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+	DO(sendmsg(socket, &message, MSG_DONTWAIT));
+}
+
 /* What a stream has been given by a level, one after the other. */
 static inline const char *said(int level)
 {

@@ -37,20 +37,6 @@ static void be_child(int is_reader)
 	_exit(write(reports[1], is_reader ? "end" : "broken", is_reader ? 3 : 6) < 0);
 }
 
-static void hand_to_self(void)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { .header = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
-	struct iovec part = { "x", 1 };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
-				  .msg_controllen = sizeof control };
-	memcpy(CMSG_DATA(&control.header), &parcel_pipe[1], sizeof(int));
-	DO(sendmsg(parcel[0], &message, 0));
-	close(parcel_pipe[1]);
-}
-
 static void enrol(int fd)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
@@ -79,7 +65,8 @@ static void open_all(void)
 	DO(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair));
 	DO(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, parcel));
 	DO(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, polled_pair));
-	hand_to_self();
+	hand_over(parcel[0], "x", parcel_pipe[1]);
+	close(parcel_pipe[1]);
 	DO(write(written[1], "left", 4));
 	/* All are ready, so each is reported for as long as it is open. */
 	counter = DO(eventfd(1, EFD_NONBLOCK));
@@ -95,12 +82,6 @@ static int reported(void)
 {
 	struct epoll_event events[8];
 	return DO(epoll_wait(poller, events, 8, 0));
-}
-
-static void is_broken(int fd, const char *what)
-{
-	char byte = 'x';
-	WANT(write(fd, &byte, 1) == -1 && errno == EPIPE, "%s takes a byte", what);
 }
 
 /* A child's report comes, after what it has read. */

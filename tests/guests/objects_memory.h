@@ -82,11 +82,6 @@ static int memfd_pages(int level)
 	return level == 1 ? 3 : level == 2 ? 5 : 4;
 }
 
-static void put(char *address, long length, int tag)
-{
-	fill(address, length, tag);
-}
-
 static void set_memfds(int level)
 {
 	char bytes[PAGE];
@@ -94,7 +89,7 @@ static void set_memfds(int level)
 		memfds.fd = DO(memfd_create("open", MFD_ALLOW_SEALING | MFD_CLOEXEC));
 		memfds.dup = DO(dup(memfds.fd));
 		memfds.sealed = DO(memfd_create("sealed", MFD_ALLOW_SEALING));
-		put(bytes, PAGE, 9);
+		fill(bytes, PAGE, 9);
 		DO(write(memfds.sealed, bytes, PAGE));
 		DO(fcntl(memfds.sealed, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW));
 		memfds.one = map(memfds.fd, MOST_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
@@ -108,10 +103,10 @@ static void set_memfds(int level)
 		close(closed);
 	}
 	DO(ftruncate(memfds.fd, memfd_pages(level) * PAGE - 100));
-	put(memfds.one, memfd_pages(level) * PAGE - 100, level);
+	fill(memfds.one, memfd_pages(level) * PAGE - 100, level);
 	if (level == 1)
-		put(memfds.private, PAGE, 50);
-	put(memfds.closed, 2 * PAGE, 20 + level);
+		fill(memfds.private, PAGE, 50);
+	fill(memfds.closed, 2 * PAGE, 20 + level);
 	DO(lseek(memfds.fd, 11 * level, SEEK_SET));
 	if (level == 3)
 		DO(fcntl(memfds.fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK));
@@ -228,10 +223,10 @@ static void set_shared(int level)
 			BROKEN("mremap: %s", strerror(errno));
 	}
 	mprotect(shared.read_only, PAGE, PROT_READ | PROT_WRITE);
-	put(shared.memory, SHARED, level);
-	put(shared.read_only, PAGE, 30 + level);
-	put(shared.file, 4 * PAGE, 60 + level);
-	put(shared.file_closed, PAGE, 90 + level);
+	fill(shared.memory, SHARED, level);
+	fill(shared.read_only, PAGE, 30 + level);
+	fill(shared.file, 4 * PAGE, 60 + level);
+	fill(shared.file_closed, PAGE, 90 + level);
 	mprotect(shared.read_only, PAGE, PROT_READ);
 }
 

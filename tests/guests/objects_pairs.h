@@ -14,19 +14,6 @@ static const struct {
 		   { "carrying datagram", SOCK_DGRAM } };
 static int pairs[PAIRS][2], orphan;
 
-static void hand_over(int socket, const char *text, int fd)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof fd)];
-	} control = { .header = { CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS } };
-	struct iovec part = { (void *)text, strlen(text) };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
-				  .msg_controllen = sizeof control };
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
-	DO(sendmsg(socket, &message, MSG_DONTWAIT));
-}
-
 /* Receives once; the length, and a descriptor that has come along, or -1. */
 static long receive(int socket, char *text, size_t length, int *fd)
 {

@@ -72,8 +72,7 @@ static void check_pipes(int level)
 	      "a pipe whose writer is closed");
 	ends(pipes.left, "a pipe whose writer is closed");
 	ends(pipes.ended, "an empty pipe whose writer is closed");
-	WANT(write(pipes.broken, &byte, 1) == -1 && errno == EPIPE,
-	     "a pipe without a reader takes a byte");
+	is_broken(pipes.broken, "a pipe without a reader");
 	if (level == 1)
 		WANT(write(pipes.full[1], &byte, 1) == -1 && errno == EAGAIN,
 		     "a full pipe takes a byte");
@@ -92,8 +91,7 @@ static void check_pipes(int level)
 	DO(write(pipes.dup, "by the dup", 10));
 	reads(pipes.plain[0], "by the dup", 10, "a pipe whose writer has a dup");
 	close(pipes.plain[0]);
-	WANT(write(pipes.dup, &byte, 1) == -1 && errno == EPIPE,
-	     "a pipe whose reader was just closed takes a byte");
+	is_broken(pipes.dup, "a pipe whose reader was just closed");
 }
 
 static void drain_pipes(void)
