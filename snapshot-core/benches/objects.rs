@@ -53,15 +53,7 @@ fn main() {
 
 /// Medians of take and revert, in milliseconds, with the quarters beside.
 fn run(kind: &str, count: usize) -> [[f64; 3]; 2] {
-    let text = itself::run(&format!("{kind} {count}"), true);
-    let rows: Vec<Vec<u64>> = text
-        .lines()
-        .filter_map(|line| {
-            let numbers: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
-            numbers.ok().filter(|numbers| numbers.len() == 2)
-        })
-        .collect();
-    assert_eq!(rows.len(), ROUNDS, "the measured program failed: {text}");
+    let rows: Vec<[u64; 2]> = itself::rows(&format!("{kind} {count}"), true, ROUNDS);
     [TAKE, REVERT].map(|which| {
         itself::quarters(rows.iter().map(|row| row[which]).collect()).map(milliseconds)
     })
@@ -195,7 +187,8 @@ fn make(kind: &str) {
             // SAFETY: numbers only.
             let fd = unsafe { libc::inotify_init1(0) };
             // SAFETY: a C string.
-            unsafe { libc::inotify_add_watch(fd, c"/".as_ptr(), libc::IN_CREATE) };
+            let watch = unsafe { libc::inotify_add_watch(fd, c"/".as_ptr(), libc::IN_CREATE) };
+            assert_done(kind, watch);
             fd
         }
         "epoll" => {
@@ -206,15 +199,17 @@ fn make(kind: &str) {
                 u64: 0,
             };
             // SAFETY: an event of its own.
-            unsafe { libc::epoll_ctl(fd, libc::EPOLL_CTL_ADD, 1, &raw mut event) };
+            let added = unsafe { libc::epoll_ctl(fd, libc::EPOLL_CTL_ADD, 1, &raw mut event) };
+            assert_done(kind, added);
             fd
         }
         "pipe" | "full-pipe" => {
             let mut ends = [0; 2];
             // SAFETY: writes two descriptors.
             let made = unsafe { libc::pipe(ends.as_mut_ptr()) };
+            assert_done(kind, made);
             if kind == "full-pipe" {
-                fill(ends[1]);
+                write(ends[1], &[1; 4096]);
             }
             made
         }
@@ -223,8 +218,9 @@ fn make(kind: &str) {
             // SAFETY: writes two descriptors.
             let made =
                 unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()) };
+            assert_done(kind, made);
             if kind == "full-socketpair" {
-                fill(ends[1]);
+                write(ends[1], &[1; 4096]);
             }
             made
         }
@@ -259,22 +255,27 @@ fn make(kind: &str) {
             unsafe { memory.cast::<u8>().write_bytes(1, length) };
             0
         }
-        _ => 0,
+        _ => unreachable!("no such kind: {kind}"),
     };
-    assert!(made >= 0, "{kind}: {}", std::io::Error::last_os_error());
+    assert_done(kind, made);
 }
 
-fn fill(fd: c_int) {
-    let bytes = [1_u8; 4096];
+/// A call of this kind's has not failed.
+fn assert_done(kind: &str, answer: c_int) {
+    assert!(answer >= 0, "{kind}: {}", std::io::Error::last_os_error());
+}
+
+fn write(fd: c_int, bytes: &[u8]) {
     // SAFETY: reads the bytes given.
-    unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    let written = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    let error = std::io::Error::last_os_error();
+    assert_eq!(usize::try_from(written), Ok(bytes.len()), "{error}");
 }
 
 fn memfd(length: usize) -> c_int {
     // SAFETY: a C string.
     let fd = unsafe { libc::memfd_create(c"bench".as_ptr(), 0) };
-    let bytes = vec![1_u8; length];
-    // SAFETY: reads the bytes given.
-    unsafe { libc::write(fd, bytes.as_ptr().cast(), length) };
+    assert_done("memfd", fd);
+    write(fd, &vec![1; length]);
     fd
 }

@@ -62,15 +62,8 @@ fn print_table() {
         "", "thr.", "memory", "fork()", "take", "beyond", "target", "kill + wait", "revert",
     );
     for (with_launcher, threads, megabytes) in CASES {
-        let text = itself::run(&format!("{threads} {megabytes}"), with_launcher);
-        let rows: Vec<[u64; FIGURES]> = text
-            .lines()
-            .filter_map(|line| {
-                let numbers: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
-                numbers.ok()?.try_into().ok()
-            })
-            .collect();
-        assert_eq!(rows.len(), ROUNDS, "the measured program failed: {text}");
+        let case = format!("{threads} {megabytes}");
+        let rows: Vec<[u64; FIGURES]> = itself::rows(&case, with_launcher, ROUNDS);
         let quarters = |index: usize| {
             itself::quarters(rows.iter().map(|row| row[index]).collect()).map(micros)
         };

@@ -1,6 +1,5 @@
 //! Figures that no revert takes back: memory comes back, shared memory too, but what is in
 //! a file stays.
-#![allow(dead_code, reason = "each bench uses a part of it")]
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -68,6 +68,24 @@ pub fn run(case: &str, with_launcher: bool) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Runs a case, and gives the figures of each of its rounds: a line with so many numbers.
+pub fn rows<const FIGURES: usize>(
+    case: &str,
+    with_launcher: bool,
+    rounds: usize,
+) -> Vec<[u64; FIGURES]> {
+    let text = run(case, with_launcher);
+    let rows: Vec<[u64; FIGURES]> = text
+        .lines()
+        .filter_map(|line| {
+            let numbers: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
+            numbers.ok()?.try_into().ok()
+        })
+        .collect();
+    assert_eq!(rows.len(), rounds, "the measured program failed: {text}");
+    rows
+}
+
 /// The values below which a quarter, half and three quarters lie.
 pub fn quarters(mut values: Vec<u64>) -> [u64; 3] {
     values.sort_unstable();
