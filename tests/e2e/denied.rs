@@ -8,16 +8,12 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use snapshot_tests::{Isolation, Launch, PipedSession, Place, binaries, deadline};
+use snapshot_tests::{Isolation, Launch, PipedSession, Place, binaries, deadline, outside};
 
 /// Whether this kernel makes rings at all.
 fn has_rings() -> bool {
     let mut bare = Launch::bare_guest_in_c("rings").piped();
-    let error = bare.ask("uring");
-    if !error.is_empty() {
-        eprintln!("skipped: the kernel makes no ring: {error}");
-    }
-    error.is_empty()
+    outside::has_ring(&mut bare, "uring")
 }
 
 /// There is no ring, and so nothing that would refuse a take.

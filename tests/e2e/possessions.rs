@@ -1,6 +1,7 @@
 //! What the kernel keeps for a thread or a process and gives to no copy of it: it is there
 //! after a take, and again after a revert. What can't be given back refuses.
 
+use snapshot_tests::outside::has_ring;
 use snapshot_tests::{Event, Launch, PipedSession, Signal, process};
 
 /// What `drain` answers when every signal that `queue` has sent waits once.
@@ -207,15 +208,6 @@ fn a_virtual_machine_refuses() {
     session.send("");
     session.next_line("closed", |line| line == "closed");
     session.take();
-}
-
-/// Whether this kernel makes such a ring; says that the test is skipped where not.
-fn has_ring(session: &mut PipedSession, kind: &str) -> bool {
-    let error = session.ask(kind);
-    if !error.is_empty() {
-        eprintln!("skipped: the kernel makes no such ring: {kind}: {error}");
-    }
-    error.is_empty()
 }
 
 #[test]

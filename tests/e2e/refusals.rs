@@ -299,10 +299,14 @@ fn a_revived_program_with_threads_stays_who_it_is() {
 /// had.
 #[test]
 fn a_take_that_runs_out_of_descriptors() {
-    let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/guests/scarce.py");
-    let mut session = Launch::program("python3").arg(guest).piped();
+    let Some(python) = outside::find("python3") else {
+        return;
+    };
+    let mut session = Launch::program(python)
+        .arg(binaries::source("scarce.py"))
+        .piped();
     let mut refused = 0;
-    let before = session.ask("look 0");
+    let before = session.ask("look");
     let open = before.rsplit(' ').next().expect("a number").to_owned();
     for free in 0..12 {
         let held = session.ask(&format!("leave {free}"));
@@ -314,10 +318,10 @@ fn a_take_that_runs_out_of_descriptors() {
             let kind = answer.0["kind"].as_str();
             assert!(matches!(kind, Some("failed" | "silent")), "{answer}");
         }
-        assert_eq!(session.ask("look 0"), format!("{held} kept {open}"));
+        assert_eq!(session.ask("look"), format!("{held} kept {open}"));
     }
     assert!((2..12).contains(&refused), "{refused} of 12 were refused");
     // What was taken on the verge is whole.
     session.revert();
-    assert!(session.ask("look 0").ends_with(&format!(" kept {open}")));
+    assert!(session.ask("look").ends_with(&format!(" kept {open}")));
 }

@@ -14,20 +14,22 @@ os.write(writer, b"kept")
 held = []
 
 for line in sys.stdin:
-    word, free = line.split()
-    if word == "leave":
-        while True:
-            try:
-                held.append(os.open("/dev/null", os.O_RDONLY))
-            except OSError:
-                break
-        for _ in range(int(free)):
-            os.close(held.pop())
-        print("ok", len(held), flush=True)
-    else:
-        count = len(held)
-        while held:
-            os.close(held.pop())
-        text = os.read(reader, 4)
-        os.write(writer, text)
-        print("ok", count, text.decode(), len(os.listdir("/proc/self/fd")), flush=True)
+    match line.split():
+        case ["leave", free]:
+            while True:
+                try:
+                    held.append(os.open("/dev/null", os.O_RDONLY))
+                except OSError:
+                    break
+            for _ in range(int(free)):
+                os.close(held.pop())
+            print("ok", len(held), flush=True)
+        case ["look"]:
+            count = len(held)
+            while held:
+                os.close(held.pop())
+            text = os.read(reader, 4)
+            os.write(writer, text)
+            print("ok", count, text.decode(), len(os.listdir("/proc/self/fd")), flush=True)
+        case words:
+            print("err unknown command", words, flush=True)

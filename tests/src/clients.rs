@@ -105,7 +105,7 @@ impl Crowd {
     }
 
     /// How many visits have gone well.
-    pub fn served(&self) -> u64 {
+    fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
     }
 

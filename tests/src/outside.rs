@@ -1,7 +1,9 @@
 //! Programs from outside the workspace. A test whose program is absent says that it is
-//! skipped; in CI nothing may be skipped.
+//! skipped; in CI nothing may be skipped. And what the user or the kernel may not allow.
 
 use std::path::PathBuf;
+
+use crate::piped::PipedSession;
 
 /// Where `program` is, or `None` after saying that the test is skipped.
 ///
@@ -29,4 +31,14 @@ pub fn as_root() -> bool {
         eprintln!("skipped: only root can become another user");
     }
     root
+}
+
+/// Has the guest `rings` make one of this kind; says that the test is skipped where the
+/// kernel makes none.
+pub fn has_ring(session: &mut PipedSession, kind: &str) -> bool {
+    let error = session.ask(kind);
+    if !error.is_empty() {
+        eprintln!("skipped: the kernel makes no such ring: {kind}: {error}");
+    }
+    error.is_empty()
 }
