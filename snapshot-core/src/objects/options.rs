@@ -83,6 +83,9 @@ impl Options {
         for (number, (level, name)) in (0..).zip(OPTIONS) {
             let has = match level {
                 libc::IPPROTO_TCP => is_tcp,
+                // The kernel keeps there what its peer's packets have, and takes no other.
+                libc::IPPROTO_IP if is_tcp && name == libc::IP_MULTICAST_TTL => false,
+                libc::IPPROTO_IPV6 if is_tcp && name == libc::IPV6_MULTICAST_HOPS => false,
                 libc::IPPROTO_IP => domain == libc::AF_INET,
                 libc::IPPROTO_IPV6 => domain == libc::AF_INET6,
                 _ => true,

@@ -73,17 +73,7 @@ impl Object for Sockets {
                     recording.name_peer(Kind::Socket, Why::Connected, group.fd, 0, peer);
                 }
             }
-            let options = found.options.record(group.fd)?;
-            let socket = Socket {
-                state,
-                inode,
-                kind: [
-                    sys::socket_number(group.fd, libc::SO_DOMAIN)?,
-                    sys::socket_number(group.fd, libc::SO_TYPE)?,
-                    sys::socket_number(group.fd, libc::SO_PROTOCOL)?,
-                ],
-                options,
-            };
+            let socket = Socket::record(group.fd, state, inode, &mut found.options)?;
             found.sockets.push(number, socket)
         })?;
         Ok(found)
@@ -175,6 +165,24 @@ fn is_shut_down(fd: i32) -> bool {
 }
 
 impl Socket {
+    fn record(
+        fd: i32,
+        state: State,
+        inode: Option<u64>,
+        options: &mut Options,
+    ) -> Result<Self, Errno> {
+        Ok(Self {
+            state,
+            inode,
+            kind: [
+                sys::socket_number(fd, libc::SO_DOMAIN)?,
+                sys::socket_number(fd, libc::SO_TYPE)?,
+                sys::socket_number(fd, libc::SO_PROTOCOL)?,
+            ],
+            options: options.record(fd)?,
+        })
+    }
+
     fn restore(&self, open: &Descriptors, group: &Group, options: &Options) -> Result<(), Errno> {
         if group.fate == Fate::Shared && self.restore_in_place(group.fd)? {
             return Ok(());
@@ -308,6 +316,30 @@ mod tests {
         assert!(named.iter().all(|remains| remains.fd != socket.as_raw_fd()));
         socket.peer_addr().expect_err("it is connected no more");
         assert_eq!(socket.local_addr().expect("it is bound"), address);
+    }
+
+    #[test]
+    fn what_stands_for_a_closed_connection_takes_its_options() {
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            // A machine may have no loopback of the newer kind.
+            let Ok(listener) = TcpListener::bind(any) else {
+                continue;
+            };
+            let address = listener.local_addr().expect("it is bound");
+            let _client = TcpStream::connect(address).expect("somebody listens");
+            let (server, _) = listener.accept().expect("somebody has connected");
+            server.set_nodelay(true).expect("a socket");
+            let fd = server.as_raw_fd();
+            let mut options = Options::new();
+            let socket =
+                Socket::record(fd, State::Connected, None, &mut options).expect("a socket");
+            let closed = socket.closed().expect("a descriptor");
+            assert_eq!(options.restore(socket.options, closed), 0, "{any}");
+            assert_eq!(sys::read(closed, &mut [0; 8]), Ok(0));
+            assert_eq!(sys::write_once(closed, b"x"), Err(Errno(libc::EPIPE)));
+            sys::close(closed);
+            options.release();
+        }
     }
 
     #[test]
