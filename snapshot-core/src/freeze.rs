@@ -60,7 +60,11 @@ pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Woken {
                 };
             }
             Ok((FromSupervisor::Retire, _)) => retire(link),
-            Ok((FromSupervisor::LetGo(closed), _)) => let_go(closed),
+            Ok((FromSupervisor::LetGo(closed), _)) => {
+                let_go(closed);
+                // Where nobody hears it there is nobody to wait for it.
+                let _ = link.say(FromAgent::LetGo);
+            }
             Ok(_) => {}
             // The supervisor is gone, and with it all reason to be.
             Err(_) => sys::exit_group(0),

@@ -4,13 +4,16 @@
 //! The guest `objects_live` closes an end and looks at the other one itself, asks a child that
 //! has it, or this test has it.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use snapshot_tests::{Launch, PipedSession, deadline};
 
 /// How many snapshots there are when the end is closed.
 const DEPTHS: [usize; 2] = [1, 3];
+
+/// By which the guest ends its child's input, each in another way.
+const INPUT_ENDS: [&str; 3] = ["child-reads", "child-reads-dup2", "child-reads-range"];
 
 /// What both ends of are in the program, so that it comes back as well.
 const INTERNAL: [&str; 6] = ["writer", "reader", "fifo", "pair", "rights", "epoll"];
@@ -97,8 +100,10 @@ fn an_epoll_forgets_what_is_closed() {
 
 #[test]
 fn a_child_sees_the_end_of_what_it_reads() {
-    for depth in DEPTHS {
-        under_the_tool(depth).ask("child-reads");
+    for command in INPUT_ENDS {
+        for depth in DEPTHS {
+            under_the_tool(depth).ask(command);
+        }
     }
 }
 
@@ -118,6 +123,19 @@ fn a_peer_sees_the_end_of_a_connection() {
         session.take();
         session.ask(command);
         assert_eq!(read_to_end(&mut session, &mut peer), "last", "{command}");
+    }
+}
+
+#[test]
+fn an_epoll_forgets_a_connection_at_once() {
+    const TIMES: usize = 30;
+    let mut session = opened(Launch::guest_in_c("objects_live"));
+    for _ in 0..TIMES {
+        let mut peer = accept(&mut session);
+        peer.write_all(b"x").expect("it is connected");
+        session.take();
+        session.ask("tcp-epoll");
+        session.revert();
     }
 }
 
@@ -161,9 +179,14 @@ fn the_guest_is_right_without_the_tool() {
             "{command} is not seen: {answer}"
         );
     }
-    for command in ["child-reads", "child-writes"] {
+    for command in INPUT_ENDS {
         bare().ask(command);
     }
+    bare().ask("child-writes");
+    let mut session = bare();
+    let mut peer = accept(&mut session);
+    peer.write_all(b"x").expect("it is connected");
+    session.ask("tcp-epoll");
     for command in ["tcp", "tcp-half"] {
         let mut session = Launch::bare_guest_in_c("objects_live").piped();
         let mut peer = accept(&mut session);

@@ -161,11 +161,8 @@ impl Loop {
     }
 
     fn serve(&mut self, token: Token) {
-        let Some(part) = self.parts.get_mut(&token) else {
-            // A late event of a client that is closed: a snapshot that has it too is told of
-            // that, but lets go of it a moment after the close has returned.
-            return;
-        };
+        let part = self.parts.get_mut(&token);
+        let part = part.expect("what is closed leaves epoll");
         let mut gone = false;
         let mut come = Vec::new();
         match part {
@@ -204,7 +201,7 @@ impl Loop {
             }
         }
         if gone {
-            // Closed, it leaves epoll by itself, when no snapshot has it any more.
+            // Closed, it leaves epoll by itself.
             self.parts.remove(&token);
         }
         for mut client in come {

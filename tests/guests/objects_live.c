@@ -3,7 +3,9 @@
  *
  * `open` makes everything, with a child at the other ends of two pipes, and `connect PORT` a
  * connection. Then each command closes an end and looks at the other: `writer`, `reader`,
- * `fifo`, `pair`, `rights`, `epoll`, `child-reads`, `child-writes`, `tcp`, `tcp-half`.
+ * `fifo`, `pair`, `rights`, `epoll`, `child-reads`, `child-writes`, `tcp`, `tcp-half`. A
+ * child's input can also end by `child-reads-dup2` and `child-reads-range`, and `tcp-epoll`
+ * asks an interest list what there is right after a connection has been closed.
  * `again` looks whether all is open, and works; `tcp-again` whether a connection that can't
  * work any more is one still, and closed by the other side. */
 #include "objects.h"
@@ -173,9 +175,20 @@ static void obey(const char *line)
 		hears("a");
 		close(to_child[1]);
 		hears("end");
+	} else if (is(line, "child-reads-dup2")) {
+		DO(dup2(counter, to_child[1]));
+		hears("end");
+	} else if (is(line, "child-reads-range")) {
+		DO(close_range(to_child[1], to_child[1], 0));
+		hears("end");
 	} else if (is(line, "child-writes")) {
 		close(from_child[0]);
 		hears("broken");
+	} else if (is(line, "tcp-epoll")) {
+		enrol(connection);
+		SAME(reported(), 4, "what is ready with a connection");
+		close(connection);
+		SAME(reported(), 3, "what is ready without a connection");
 	} else if (is(line, "tcp")) {
 		DO(write(connection, "last", 4));
 		close(connection);

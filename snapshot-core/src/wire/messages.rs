@@ -80,8 +80,11 @@ pub enum FromAgent {
     },
     /// The live process is about to become another program; it wants the agent again.
     Exec,
-    /// The live process closes what snapshots hold, and others wait for the end of.
+    /// The live process closes what snapshots hold, and others wait for the end of; it
+    /// waits until they have let go.
     Closed(Closed),
+    /// The frozen copy has let go of what it was told.
+    LetGo,
     /// End this branch and go on from a snapshot.
     Revert {
         /// Which; 0 for the newest.
@@ -139,6 +142,8 @@ pub enum FromSupervisor {
     Retire,
     /// The live branch has closed this: let go of it.
     LetGo(Closed),
+    /// No snapshot holds what the live process closes.
+    Gone,
     /// The signal is the program's own.
     Own,
     /// The agent to carry into the next program, as a descriptor.
@@ -235,6 +240,7 @@ impl FromAgent {
                 writer = Writer::new(21);
                 writer.closed(closed);
             }
+            Self::LetGo => writer = Writer::new(22),
             Self::Revert { id } => {
                 writer = Writer::new(12);
                 writer.u32(id);
@@ -304,6 +310,7 @@ impl FromAgent {
             },
             11 => Self::Exec,
             21 => Self::Closed(reader.closed()?),
+            22 => Self::LetGo,
             12 => Self::Revert { id: reader.u32()? },
             13 => Self::Commit,
             14 => Self::Drop { id: reader.u32()? },
@@ -357,6 +364,7 @@ impl FromSupervisor {
                 writer = Writer::new(74);
                 writer.closed(closed);
             }
+            Self::Gone => writer = Writer::new(75),
             Self::Own => writer = Writer::new(70),
             Self::Carry => writer = Writer::new(72),
             Self::Done { depth, ids } => {
@@ -409,6 +417,7 @@ impl FromSupervisor {
             }
             73 => Self::Retire,
             74 => Self::LetGo(reader.closed()?),
+            75 => Self::Gone,
             70 => Self::Own,
             72 => Self::Carry,
             71 => {

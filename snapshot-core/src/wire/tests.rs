@@ -88,6 +88,7 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
         (any::<i32>(), any::<u32>())
             .prop_map(|(sender, passed)| FromAgent::Interrupted { sender, passed }),
         Just(FromAgent::Exec),
+        Just(FromAgent::LetGo),
         closed().prop_map(FromAgent::Closed),
         (
             0..Kind::ALL.len(),
@@ -144,6 +145,7 @@ fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {
                 }
             }),
         Just(FromSupervisor::Retire),
+        Just(FromSupervisor::Gone),
         Just(FromSupervisor::Own),
         Just(FromSupervisor::Carry),
         (any::<u32>(), any::<[u32; LISTED]>())

@@ -32,8 +32,10 @@ fn about_to_close(fd: c_int) {
     {
         let _conversation = Conversation::begin();
         if let Ok(link) = Link::connect(session::name()) {
-            // Where nobody hears it there are no snapshots any more.
-            let _ = link.say(FromAgent::Closed(closed));
+            // Where nobody hears it, or answers, there are no snapshots any more.
+            let _ = link
+                .say(FromAgent::Closed(closed))
+                .and_then(|()| link.hear());
             link.close();
         }
     }

@@ -17,6 +17,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, isatty, setsid, tcsetpgr
 use snapshot_core::sys::now_ns;
 
 use super::children::Children;
+use super::closings::Closings;
 use super::descriptors::Limits;
 use super::echoes::Echoes;
 use super::keepers::Keepers;
@@ -136,6 +137,7 @@ fn begin(
         children,
         dying: std::collections::HashSet::new(),
         keepers: Keepers::default(),
+        closings: Closings::default(),
         phase: Phase::Running,
         waiting: std::collections::VecDeque::new(),
         asked: None,

@@ -14,6 +14,7 @@ mod asking;
 mod begin;
 mod birth;
 mod children;
+mod closings;
 mod deny;
 mod descriptors;
 mod echoes;

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use snapshot_core::SnapshotId;
+use snapshot_core::objects::Closed;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{self, Ended, FromAgent, FromSupervisor};
 
@@ -62,6 +63,7 @@ impl Supervisor {
             self.check_revert_deadline(now);
             self.check_held(now);
             self.keepers.check(now);
+            self.check_closings(now);
             self.tick(now);
             if !self.started && now >= self.spawned_ns + HELLO_NS {
                 self.report_started();
@@ -150,6 +152,7 @@ impl Supervisor {
             revert,
             self.presses.due_at(),
             self.keepers.deadline(),
+            self.closings.deadline(),
             self.ending_deadline(),
             hello,
             tick,
@@ -186,6 +189,7 @@ impl Supervisor {
             Heard::Message(FromAgent::Passed { signal, sender }) => {
                 self.passed_on(id, signal, sender);
             }
+            Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(id),
             Heard::Message(message) => {
                 let woken =
                     matches!(&self.phase, Phase::Reverting(reverting) if reverting.target() == id);
@@ -239,16 +243,7 @@ impl Supervisor {
                 self.spawned_ns = now_ns();
                 link.hand(&FromSupervisor::Carry, &self.config.agent);
             }
-            FromAgent::Closed(closed) => {
-                let message = FromSupervisor::LetGo(closed);
-                for (_, snapshot) in self.timeline.iter() {
-                    snapshot.link.say(&message);
-                }
-                // One that is complete, but of which the program has not said so yet.
-                if let Phase::Taking(taking) = &self.phase {
-                    taking.copy().say(&message);
-                }
-            }
+            FromAgent::Closed(closed) => self.have_let_go(link, closed),
             FromAgent::Begin { ask, at_ns, label } => self.begin_take(link, ask, at_ns, label),
             FromAgent::Interrupted { sender, passed } => {
                 self.interrupt_asked(link, sender, passed);
@@ -280,12 +275,37 @@ impl Supervisor {
             | FromAgent::Ready { .. }
             | FromAgent::Spoilt(..)
             | FromAgent::Remains(_)
+            | FromAgent::LetGo
             | FromAgent::Running(_)
             | FromAgent::Keeper { .. }
             | FromAgent::Becoming { .. }
             | FromAgent::Stayed { .. }
             | FromAgent::Passed { .. } => link.say(&FromSupervisor::Denied),
         }
+    }
+
+    /// The live process closes something, and waits until no snapshot holds it.
+    fn have_let_go(&mut self, link: AgentLink, closed: Closed) {
+        let message = FromSupervisor::LetGo(closed);
+        let mut holders = Vec::new();
+        for (id, snapshot) in self.timeline.iter() {
+            snapshot.link.say(&message);
+            holders.push(id);
+        }
+        // One that is complete, but of which the program has not said so yet.
+        if let Phase::Taking(taking) = &self.phase {
+            taking.copy().say(&message);
+            holders.push(taking.id());
+        }
+        self.closings.begin(link, holders);
+    }
+
+    fn check_closings(&mut self, now: u64) {
+        let (timeline, phase) = (&self.timeline, &self.phase);
+        self.closings.check(now, |id| {
+            let is_new = matches!(phase, Phase::Taking(taking) if taking.id() == id);
+            is_new || timeline.get(id).is_some()
+        });
     }
 
     fn hear_signals(&mut self) {

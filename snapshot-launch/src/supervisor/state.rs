@@ -16,6 +16,7 @@ use snapshot_core::timeline::Timeline;
 
 use super::asking::Asked;
 use super::children::Children;
+use super::closings::Closings;
 use super::echoes::Echoes;
 use super::family::Process;
 use super::interrupts::Fate;
@@ -149,6 +150,7 @@ pub(crate) struct Supervisor {
     /// Frozen copies that have been killed and are to be reaped.
     pub(crate) dying: HashSet<i32>,
     pub(crate) keepers: Keepers,
+    pub(crate) closings: Closings,
     pub(crate) phase: Phase,
     /// Requests that wait until the program runs again.
     pub(crate) waiting: VecDeque<Wanted>,

@@ -58,6 +58,10 @@ impl Taking {
         &self.link
     }
 
+    pub(crate) const fn id(&self) -> SnapshotId {
+        self.id
+    }
+
     pub(crate) fn copy(&self) -> &AgentLink {
         &self.copy
     }
@@ -285,6 +289,7 @@ impl Supervisor {
             Heard::Message(FromAgent::Remains(remains)) => {
                 taking.hear_of(&remains);
             }
+            Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(taking.id),
             Heard::Message(FromAgent::Spoilt(step, errno)) => {
                 let (kind, why, help) = explain(Obstacle::Failed(step, errno));
                 self.abandon_take(kind, &why, help);
