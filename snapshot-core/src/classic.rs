@@ -280,7 +280,7 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
                     || {
                         identity.restore()
                             + u32::from(let_go.is_err())
-                            + shared.restore()
+                            + shared.restore(&mut |_, _| {})
                             + lacking.restore_in_original()
                     },
                     &screen,

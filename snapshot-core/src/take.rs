@@ -32,7 +32,9 @@ pub use crate::threads::own_stack::aside;
 use crate::threads::roll::{self, PARKED};
 use crate::threads::{mutexes, restart, turn};
 use crate::timing::{self, Moment};
-use crate::wire::{Ask, Crew, Ended, FromAgent, FromSupervisor, Obstacle, Running, Step, Text};
+use crate::wire::{
+    Ask, Crew, Ended, FromAgent, FromSupervisor, Obstacle, Part, Running, Step, Text,
+};
 use crate::{dontfork, ids, keeper, revive};
 
 /// A snapshot that somebody wants.
@@ -398,9 +400,17 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
                 continue;
             }
         };
-        let mut not_restored = revived.not_restored + identity.restore();
+        let mut not_restored = 0;
+        let mut count = |part, count| {
+            if count > 0 {
+                not_restored += count;
+                let _ = link.say(FromAgent::NotRestored { part, count });
+            }
+        };
+        count(Part::Threads, revived.not_restored + identity.restore());
         dontfork::close();
-        not_restored += shared.restore() + recorded.lacking.restore(identity.tid);
+        shared.restore(&mut count);
+        count(Part::Process, recorded.lacking.restore(identity.tid));
         shared.release();
         turn::begin_new_life();
         (session.revived)(sys::getpid());

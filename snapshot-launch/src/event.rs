@@ -17,10 +17,10 @@ pub enum Event {
         launcher_pid: i32,
         /// The program.
         live_pid: i32,
-        /// What this machine lets the tool promise.
+        /// Which ids the program has after a revert.
         tier: Tier,
-        /// The trees that roll back.
-        files: Vec<String>,
+        /// Which files roll back.
+        files: Files,
     },
     /// A snapshot was taken.
     Taken(Taken),
@@ -51,14 +51,22 @@ pub enum Event {
     },
 }
 
-/// What the session can promise on this machine.
+/// Which ids the program has after a revert. It says nothing of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
-    /// Exact ids and files.
+    /// Those that it had.
     Full,
-    /// After a revert the pid is new.
+    /// New ones.
     IdsDiffer,
+}
+
+/// Which files roll back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Files {
+    /// None: their contents stay as the branch leaves them.
+    None,
 }
 
 /// How a snapshot was asked for.

@@ -43,7 +43,8 @@ pub struct SnapshotFlags {
     )]
     pub pty: When,
 
-    /// Namespaces for exact ids and file rollback; `always` fails where they can't be had
+    /// Namespaces, so that the program has its ids again after a revert; `always` fails where
+    /// they can't be had
     #[arg(
         long,
         value_name = "WHEN",

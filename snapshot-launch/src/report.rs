@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::counted::counted;
 use crate::event::{Ended, Event, How, NotRolledBack};
 use crate::signals::name_of;
 use crate::timeline_view::{duration, printable};
@@ -13,7 +14,9 @@ use crate::timeline_view::{duration, printable};
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
     /// What the last take could not promise: said again only when it changes.
-    last_warning: String,
+    last_warning: Vec<NotRolledBack>,
+    /// Why the session ends, where a person has asked for it.
+    asked_to_end: Option<String>,
     live_pid: i32,
     /// The prefix key, where keys are listened to.
     key: Option<String>,
@@ -29,6 +32,14 @@ impl Reporter {
             missing,
             ..Self::default()
         }
+    }
+
+    /// A person has asked for the end of the session: by the key, or by this signal.
+    pub(crate) fn ends_by(&mut self, signal: Option<i32>) {
+        self.asked_to_end.get_or_insert_with(|| match signal {
+            None => "the session was quit".to_owned(),
+            Some(signal) => format!("the session was ended by {}", name_of(signal)),
+        });
     }
 
     /// What is promised here, said once.
@@ -66,13 +77,13 @@ impl Reporter {
                     .as_ref()
                     .map(|label| format!(" \"{}\"", printable(label)))
                     .unwrap_or_default();
-                let warning = summary(&taken.not_rolled_back);
-                let told = if warning.is_empty() || warning == self.last_warning {
+                let is_new = taken.not_rolled_back != self.last_warning;
+                let told = if taken.not_rolled_back.is_empty() || !is_new {
                     String::new()
                 } else {
-                    format!("; not rolled back: {warning}")
+                    format!("; not rolled back: {}", summary(&taken.not_rolled_back))
                 };
-                self.last_warning = warning;
+                self.last_warning.clone_from(&taken.not_rolled_back);
                 format!(
                     "#{}{label} taken in {}{told}",
                     taken.id,
@@ -86,7 +97,11 @@ impl Reporter {
                 format!("the branch after #{} {}", ended.id_reverted_to, how(ended))
             }
             Event::Reverted(reverted) => {
-                let kept = if reverted.kept { ", which stays" } else { "" };
+                let kept = if reverted.kept {
+                    format!("; #{} stays", reverted.id)
+                } else {
+                    String::new()
+                };
                 let pid = if reverted.live_pid == self.live_pid {
                     String::new()
                 } else {
@@ -99,7 +114,7 @@ impl Reporter {
                 };
                 self.live_pid = reverted.live_pid;
                 format!(
-                    "reverted to #{}{kept} in {}{pid}",
+                    "reverted to #{} in {}{kept}{pid}",
                     reverted.id,
                     microseconds(reverted.latency_us)
                 )
@@ -109,10 +124,15 @@ impl Reporter {
                 format!("committed: {} dropped", ids.join(", "))
             }
             Event::Dropped { id } => format!("#{id} dropped"),
+            Event::Finished { .. } if self.asked_to_end.is_some() => self.asked_to_end.take()?,
             Event::Finished {
-                code: Some(0) | None,
+                code: Some(0),
                 signal: None,
             } => return None,
+            Event::Finished {
+                code: None,
+                signal: None,
+            } => "the session has ended".to_owned(),
             Event::Finished {
                 code: Some(code),
                 signal: None,
@@ -139,7 +159,7 @@ fn microseconds(count: u64) -> String {
     duration(Duration::from_micros(count))
 }
 
-/// `2 file, 1 socket`: what there is by kind; the events have the details.
+/// `2 files, 1 socket`: what there is by kind; the events have the details.
 fn summary(items: &[NotRolledBack]) -> String {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for item in items {
@@ -147,12 +167,21 @@ fn summary(items: &[NotRolledBack]) -> String {
     }
     let parts: Vec<String> = kinds
         .iter()
-        .map(|(kind, count)| {
-            let plural = if *count == 1 { "" } else { "s" };
-            format!("{count} {kind}{plural}")
-        })
+        .map(|(kind, count)| counted(*count, noun(kind)))
         .collect();
     parts.join(", ")
+}
+
+/// What a kind of the events is called in a sentence.
+fn noun(kind: &str) -> &str {
+    match kind {
+        "shared-memory" => "area of shared memory",
+        "memfd" => "memory file",
+        "pi-mutex" => "mutex with priority inheritance",
+        "robust-mutex" => "robust mutex",
+        "thread-user" => "thread of another user",
+        kind => kind,
+    }
 }
 
 /// The keys, for `?`.
@@ -174,7 +203,7 @@ pub(crate) fn key_help(prefix: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Taken, Trigger};
+    use crate::event::{Reverted, Taken, Trigger};
 
     fn taken(items: &[&str]) -> Event {
         Event::Taken(Taken {
@@ -194,6 +223,79 @@ mod tests {
                 })
                 .collect(),
         })
+    }
+
+    #[test]
+    fn a_warning_about_another_thing_of_the_same_kind_is_said() {
+        let mut reporter = Reporter::default();
+        let mut line = |pid: &str| {
+            let Event::Taken(mut event) = taken(&["child"]) else {
+                unreachable!("it is a take")
+            };
+            pid.clone_into(&mut event.not_rolled_back[0].what);
+            reporter.line(&Event::Taken(event)).expect("a line")
+        };
+        assert!(line("71").ends_with("not rolled back: 1 child"));
+        assert!(!line("71").contains("not rolled back"));
+        assert!(line("72").ends_with("not rolled back: 1 child"));
+    }
+
+    #[test]
+    fn a_summary_is_english() {
+        let mut reporter = Reporter::default();
+        let line = reporter
+            .line(&taken(&[
+                "shared-memory",
+                "shared-memory",
+                "child",
+                "child",
+            ]))
+            .expect("a line");
+        assert!(
+            line.ends_with("not rolled back: 2 children, 2 areas of shared memory"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_kept_snapshot_stays() {
+        let line = Reporter::default()
+            .line(&Event::Reverted(Reverted {
+                id: 5,
+                depth: 1,
+                kept: true,
+                live_pid: 0,
+                latency_us: 600,
+                same_ids: true,
+                children_kept: Vec::new(),
+                children_ended: Vec::new(),
+            }))
+            .expect("a line");
+        assert_eq!(line, "reverted to #5 in 0.6 ms; #5 stays");
+    }
+
+    #[test]
+    fn a_session_that_was_quit_says_so() {
+        let killed = Event::Finished {
+            code: None,
+            signal: Some(9),
+        };
+        let mut reporter = Reporter::default();
+        assert_eq!(
+            reporter.line(&killed).as_deref(),
+            Some("the program was killed by SIGKILL")
+        );
+        reporter.ends_by(None);
+        assert_eq!(
+            reporter.line(&killed).as_deref(),
+            Some("the session was quit")
+        );
+        let mut reporter = Reporter::default();
+        reporter.ends_by(Some(15));
+        assert_eq!(
+            reporter.line(&killed).as_deref(),
+            Some("the session was ended by SIGTERM")
+        );
     }
 
     #[test]

@@ -8,51 +8,68 @@ use snapshot_core::objects::{Kind, Why};
 
 use crate::flags::AllowKind;
 
-/// Why it will not be as it was: a lowercase fragment for a person.
+/// What it means for a person that this does not come back, and what can be done: a
+/// lowercase fragment.
 pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
     match (why, kind) {
-        (Why::Contents, _) => "its offset comes back, its contents do not",
-        (Why::Connected, _) => "it is connected: what has been sent and received stays so",
+        (Why::Contents, _) => {
+            "what the branch writes to it stays written, only the offset comes back: keep a copy of the file if you need its contents"
+        }
+        (Why::Connected, _) => {
+            "what the branch sends and receives over this connection stays sent and received: after a revert the peer is ahead, so connect after the snapshot if you can"
+        }
         (Why::Elsewhere, Kind::SharedMemory | Kind::Memfd) => {
-            "another process has this memory too: what has been written to it stays written"
+            "another process has this memory too, so what the branch writes to it stays written: end that process first if it must come back"
         }
-        (Why::Elsewhere, _) => "another process has it too: what changes there stays changed",
+        (Why::Elsewhere, _) => {
+            "another process has it too, so what the branch changes there stays changed: end that process first if it must come back"
+        }
         (Why::OtherEnd, _) => {
-            "another process has its other end: what has been written and read stays so"
+            "another process has its other end, so what the branch writes and reads stays written and read"
         }
-        (Why::Waiting, Kind::Inotify) => "events that waited to be read are lost",
+        (Why::Waiting, Kind::Inotify) => {
+            "events that wait in it are lost after a revert: read them before the snapshot"
+        }
         (Why::Waiting, _) => {
-            "descriptors are on their way in it: they come back, and what they stand for stays as it is left"
+            "descriptors are on their way in it: they come back, but what they stand for stays as the branch leaves it"
         }
         (Why::NoPath, _) => {
-            "the path of what it watches is not known, so the watch can't be made again"
+            "a watch can't be made again, since the path of what it watches is not known: after a revert it reports nothing"
         }
-        (Why::Process, Kind::Perf) => "it counts for the process that made it, not for its copy",
+        (Why::Process, Kind::Perf) => {
+            "it counts for the live process alone: after a revert it stands still, and must be opened again"
+        }
         (Why::Process, _) => {
-            "it stands for one process, and does not stand for another in its place"
+            "it stands for one process: if the branch sees that process end, it has ended after a revert too"
         }
         (Why::State, kind) => state(kind),
         (Why::Large, _) => {
-            "it is larger than what is copied: both branches write to the same memory"
+            "it is too large to be copied in a take, so what the branch writes to it stays written: keep a copy if you need its contents"
         }
         (Why::Hidden, _) => {
-            "this system does not tell which descriptors are the same one (kcmp), so it stays shared"
+            "this system hides which descriptors are the same (kcmp), so what the branch changes there stays changed: allow kcmp in the seccomp profile"
         }
     }
 }
 
-/// Why a state that nobody is given can't be copied.
+/// What it means that the kernel gives no access to a state.
 fn state(kind: Kind) -> &'static str {
     match kind {
-        Kind::IoUring => "its memory is shared with the kernel and can't be copied",
-        Kind::Userfaultfd => {
-            "page faults of the copy are not told to it, and its memory would be empty"
+        Kind::IoUring => {
+            "its memory is shared with the kernel and can't be copied: what it does goes on as if nothing had been reverted"
         }
-        Kind::Gpu => "the device's state can't be copied",
-        Kind::Kvm => "the machine's state is the kernel's and can't be copied",
-        Kind::Aio => "the copy has no context for its requests",
-        Kind::Device => "the device's state can't be copied",
-        _ => "its state is the kernel's, which gives it to nobody: both branches share it",
+        Kind::Userfaultfd => {
+            "it does not hear of page faults in a copy, whose memory would be empty there"
+        }
+        Kind::Gpu => "the memory of the device can't be copied: what is computed there stays so",
+        Kind::Kvm => "the state of the virtual machine is the kernel's and can't be copied",
+        Kind::Aio => "a copy has no context for its requests: after a revert they never end",
+        Kind::Device => {
+            "the state of a device can't be copied: what the branch does to it stays done"
+        }
+        _ => {
+            "the kernel gives no access to its state, so what the branch changes there stays changed"
+        }
     }
 }
 

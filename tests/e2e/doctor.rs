@@ -248,7 +248,7 @@ fn a_person_reads_it() {
         "a take would not be refused\n".to_owned(),
         "not rolled back\n  pipe: fd 0: pipe:[".to_owned(),
         format!("  file: fd {}: ", numbers["written"]),
-        "    cause: its offset comes back, its contents do not\n".to_owned(),
+        "    cause: what the branch writes to it stays written, only the offset comes back: keep a copy of the file if you need its contents\n".to_owned(),
         "rolled back\n".to_owned(),
         format!("  epoll: fd {}\n", numbers["epoll"]),
         format!("  pipe: fd {}, {}\n", numbers["reader"], numbers["writer"]),
@@ -278,25 +278,22 @@ fn a_static_program_could_not_be_launched() {
 #[test]
 fn a_program_is_judged_as_a_launch_would() {
     let place = Place::new();
-    let ask = |arguments: &[&str]| {
-        let output = place.cargo_snapshot(&[&["doctor"], arguments].concat());
-        assert!(
-            output.success(),
-            "it is an answer, not an error: {output:?}"
-        );
-        output.stdout
-    };
-    let program = |name: &str| {
-        let told = Event::parse(ask(&["--json", name]).trim());
+    let ask = |arguments: &[&str]| place.cargo_snapshot(&[&["doctor"], arguments].concat());
+    let program = |name: &str, status: i32| {
+        let output = ask(&["--json", name]);
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        let told = Event::parse(output.stdout.trim());
         assert!(told.is_null("process"), "{told}");
         let program = Event(told.0["program"].clone());
         assert_eq!(program.fields(), ["cause", "help", "path"]);
         program
     };
-    let found = program("sh");
+    let found = program("sh", 0);
     assert!(found.text("path").ends_with("/sh"), "{found}");
     assert!(found.is_null("cause") && found.is_null("help"), "{found}");
-    assert!(ask(&["sh"]).contains("/sh: can be launched\n"));
+    let output = ask(&["sh"]);
+    assert!(output.success(), "{output:?}");
+    assert!(output.stdout.contains("/sh: can be launched\n"));
 
     let source = "int main(void) { return 0; }\n";
     let fixed = binaries::compile_c(source, &["-static"], &place.work());
@@ -314,13 +311,16 @@ fn a_program_is_judged_as_a_launch_would() {
         (script, "interpreter"),
     ] {
         let path = path.to_str().expect("the test's paths are text");
-        let found = program(path);
+        let found = program(path, 1);
         assert!(found.is_null("path"), "{found}");
         assert!(found.text("cause").contains(cause), "{found}");
         assert!(!found.text("help").is_empty(), "{found}");
-        let text = ask(&[path]);
-        for part in ["can't be launched\n  cause: ", cause, "\n  help:  "] {
-            assert!(text.contains(part), "{part:?} in {text}");
+        let output = ask(&[path]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(output.stdout.starts_with("tier: "), "{output:?}");
+        let head = format!("error: cannot launch `{path}`\n  cause: ");
+        for part in [head.as_str(), cause, "\n  help:  "] {
+            assert!(output.stderr.contains(part), "{part:?} in {output:?}");
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `cargo snapshot doctor`: what a session can promise on this machine, and why not more;
 //! whether a program can be launched in one; what would come back of a process.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use clap::Args;
-use snapshot_launch::doctor::{Machine, Subject, examine};
+use snapshot_launch::doctor::{Launchable, Machine, Subject, examine};
 use snapshot_launch::event::Tier;
-use snapshot_launch::problem::Problem;
+use snapshot_launch::problem::{Problem, exit};
+use snapshot_launch::timeline_view::printable;
 
 use super::inspection;
 use crate::answer::JsonFlag;
@@ -36,14 +37,31 @@ impl Doctor {
     /// Tries what a session would do, and prints what came of it.
     ///
     /// # Errors
-    /// Where it can't be tried; no such process, or one that may not be looked into.
+    /// Where it can't be tried; no such process, or one that may not be looked into; a program
+    /// that can't be launched.
     pub fn run(self) -> Result<(), Problem> {
         let machine = examine(match (self.pid, &self.program) {
             (Some(pid), _) => Subject::Process(pid),
             (None, Some(program)) => Subject::Program(program),
             (None, None) => Subject::Machine,
         })?;
-        self.json.print(&machine, || describe(&machine))
+        self.json.print(&machine, || describe(&machine))?;
+        match (&self.program, &machine.program) {
+            (Some(called), Some(found)) if found.path.is_none() => Err(refused(called, found)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The program can't be launched, which the exit status says as well.
+fn refused(called: &OsStr, found: &Launchable) -> Problem {
+    Problem {
+        cause: found.cause.clone(),
+        help: found.help.clone(),
+        ..Problem::new(
+            exit::REFUSED,
+            format!("cannot launch `{}`", printable(&called.to_string_lossy())),
+        )
     }
 }
 
@@ -74,22 +92,12 @@ fn describe(machine: &Machine) -> String {
             text.push_str(&format!("  - {change}\n"));
         }
     }
-    match &machine.program {
-        None => {}
-        Some(program) => match (&program.path, &program.cause) {
-            (Some(path), _) => {
-                text.push_str(&format!("{}: can be launched\n", path.display()));
-            }
-            (None, cause) => {
-                let cause = cause.as_deref().unwrap_or("the reason is not known");
-                text.push_str(&format!(
-                    "the program can't be launched\n  cause: {cause}\n"
-                ));
-                if let Some(help) = &program.help {
-                    text.push_str(&format!("  help:  {help}\n"));
-                }
-            }
-        },
+    if let Some(path) = machine
+        .program
+        .as_ref()
+        .and_then(|program| program.path.as_ref())
+    {
+        text.push_str(&format!("{}: can be launched\n", path.display()));
     }
     if let Some(process) = &machine.process {
         text.push_str(&inspection::describe(process));

@@ -3,6 +3,7 @@
 //! What would refuse a take comes first, then what would be lost, both one by one; what
 //! comes back is only counted.
 
+use snapshot_launch::counted::counted;
 use snapshot_launch::inspect::{Inspection, Item, Role};
 use snapshot_launch::timeline_view::{bytes, printable};
 
@@ -12,7 +13,7 @@ pub fn describe(found: &Inspection) -> String {
         "process {} ({}): {}, {}\n",
         found.pid,
         printable(&found.name),
-        count(found.threads, "thread"),
+        counted(found.threads, "thread"),
         bytes(found.rss_bytes)
     );
     let mut line = |text_of_line: &str| {
@@ -73,7 +74,7 @@ pub fn describe(found: &Inspection) -> String {
     if found.unseen_processes > 0 {
         line(&format!(
             "{} may not be looked into: what is shared with those is not known (root may)",
-            count(found.unseen_processes as usize, "other process")
+            counted(found.unseen_processes as usize, "other process")
         ));
     }
     text
@@ -93,14 +94,6 @@ fn which(items: &[&Item]) -> String {
         items.len().to_string()
     } else {
         format!("fd {}", numbers.join(", "))
-    }
-}
-
-fn count(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ if what.ends_with('s') => format!("{count} {what}es"),
-        _ => format!("{count} {what}s"),
     }
 }
 

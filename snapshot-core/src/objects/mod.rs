@@ -56,7 +56,7 @@ use descriptors::{Descriptors, Group};
 use holders::Holders;
 
 use crate::sys::{self, Errno, SignalSet};
-use crate::wire::{Address, Remains};
+use crate::wire::{Address, Part, Remains};
 
 /// What a copy lacks.
 pub(crate) struct Lacking {
@@ -206,7 +206,7 @@ impl Recording<'_> {
 
 /// Every kind, in the order in which they are put back.
 macro_rules! kinds {
-    ($($name:ident: $type:ty,)*) => {
+    ($($name:ident: $type:ty => $part:ident,)*) => {
         /// What a copy shares.
         pub(crate) struct Shared {
             open: Descriptors,
@@ -255,11 +255,19 @@ macro_rules! kinds {
                 self.losses.let_go(&mut self.open, closed);
             }
 
-            /// Puts it back; the number of things that could not be.
-            pub(crate) fn restore(&self) -> u32 {
-                let mut failed = self.losses.restore(&self.open);
+            /// Puts it back; the number of things that could not be. `tell` hears of each
+            /// part how many.
+            pub(crate) fn restore(&self, tell: &mut dyn FnMut(Part, u32)) -> u32 {
+                let mut failed = 0;
+                let mut count = |part, count| {
+                    if count > 0 {
+                        failed += count;
+                        tell(part, count);
+                    }
+                };
+                count(Part::Closed, self.losses.restore(&self.open));
                 lost::Losses::mark(&self.open);
-                $(failed += self.$name.restore(&self.open);)*
+                $(count(Part::$part, self.$name.restore(&self.open));)*
                 failed
             }
 
@@ -274,23 +282,23 @@ macro_rules! kinds {
 }
 
 kinds! {
-    memory: shared_memory::SharedMemory,
-    memfds: memfds::MemoryFiles,
-    files: files::Offsets,
-    counters: counters::Counters,
-    timers: timer_descriptors::Timers,
-    signals: signal_descriptors::SignalDescriptors,
-    watches: watches::Watches,
-    pipes: pipes::Pipes,
-    pairs: pairs::Pairs,
-    sockets: sockets::Sockets,
-    terminals: terminals::Terminals,
+    memory: shared_memory::SharedMemory => Memory,
+    memfds: memfds::MemoryFiles => MemoryFiles,
+    files: files::Offsets => Files,
+    counters: counters::Counters => Counters,
+    timers: timer_descriptors::Timers => TimerDescriptors,
+    signals: signal_descriptors::SignalDescriptors => SignalDescriptors,
+    watches: watches::Watches => Watches,
+    pipes: pipes::Pipes => Pipes,
+    pairs: pairs::Pairs => Pairs,
+    sockets: sockets::Sockets => Sockets,
+    terminals: terminals::Terminals => Terminals,
     // Those are on it.
-    interests: interests::Interests,
-    flags: flags::Flags,
+    interests: interests::Interests => Interests,
+    flags: flags::Flags => Flags,
     // To close any descriptor of a file drops locks.
-    locks: locks::Locks,
-    unrecorded: unrecorded::Unrecorded,
+    locks: locks::Locks => Locks,
+    unrecorded: unrecorded::Unrecorded => Closed,
 }
 
 #[cfg(test)]

@@ -45,6 +45,13 @@ pub enum FromAgent {
     Spoilt(Step, i32),
     /// The frozen copy has found something that will not be as it was.
     Remains(Remains),
+    /// The woken copy could not put something back.
+    NotRestored {
+        /// What.
+        part: Part,
+        /// How many of them.
+        count: u32,
+    },
     /// The program runs again, since this moment.
     Running(Running),
     /// The woken copy is about to go on as the process that it was made of: what ends is
@@ -227,6 +234,10 @@ impl FromAgent {
                 writer.i32(remains.fd).u64(remains.number);
                 writer.short(&remains.address.0);
             }
+            Self::NotRestored { part, count } => {
+                writer = Writer::new(23);
+                writer.put(&[part as u8]).u32(count);
+            }
             Self::Passed { signal, sender } => {
                 writer = Writer::new(9);
                 writer.i32(signal).i32(sender);
@@ -311,6 +322,10 @@ impl FromAgent {
             11 => Self::Exec,
             21 => Self::Closed(reader.closed()?),
             22 => Self::LetGo,
+            23 => Self::NotRestored {
+                part: Part::from_byte(reader.byte()?)?,
+                count: reader.u32()?,
+            },
             12 => Self::Revert { id: reader.u32()? },
             13 => Self::Commit,
             14 => Self::Drop { id: reader.u32()? },

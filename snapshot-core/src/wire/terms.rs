@@ -287,6 +287,74 @@ pub struct Remains {
     pub address: Address,
 }
 
+/// A part of what a revived copy puts back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Part {
+    /// Registrations and attributes of threads.
+    Threads,
+    /// Memory that is mapped shared.
+    Memory,
+    /// Memory files.
+    MemoryFiles,
+    /// Files: opened again, and where the program was in them.
+    Files,
+    /// Counters (`eventfd`).
+    Counters,
+    /// Timers that have a descriptor.
+    TimerDescriptors,
+    /// Signals to read (`signalfd`).
+    SignalDescriptors,
+    /// Watched files.
+    Watches,
+    /// Pipes.
+    Pipes,
+    /// Pairs of local sockets.
+    Pairs,
+    /// Other sockets.
+    Sockets,
+    /// Settings of terminals.
+    Terminals,
+    /// Interest lists of epoll.
+    Interests,
+    /// Flags of open files.
+    Flags,
+    /// Locks on files.
+    Locks,
+    /// What stands for something that the branch has closed.
+    Closed,
+    /// Locked memory, timers and pending signals.
+    Process,
+}
+
+impl Part {
+    /// Every part, in the order of their numbers.
+    pub const ALL: [Self; 17] = [
+        Self::Threads,
+        Self::Memory,
+        Self::MemoryFiles,
+        Self::Files,
+        Self::Counters,
+        Self::TimerDescriptors,
+        Self::SignalDescriptors,
+        Self::Watches,
+        Self::Pipes,
+        Self::Pairs,
+        Self::Sockets,
+        Self::Terminals,
+        Self::Interests,
+        Self::Flags,
+        Self::Locks,
+        Self::Closed,
+        Self::Process,
+    ];
+
+    /// Back from its number.
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+}
+
 /// The program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Running {

@@ -80,6 +80,10 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
                 renewed,
             })
         ),
+        (0..Part::ALL.len(), any::<u32>()).prop_map(|(part, count)| FromAgent::NotRestored {
+            part: Part::ALL[part],
+            count,
+        }),
         any::<i32>().prop_map(|pid| FromAgent::Becoming { pid }),
         any::<i32>().prop_map(|pid| FromAgent::Keeper { pid }),
         any::<i32>().prop_map(|errno| FromAgent::Stayed { errno }),

@@ -69,10 +69,8 @@ impl Session {
                 return;
             }
             Command::Quit => {
-                self.fatal.get_or_insert(libc::SIGTERM);
-                self.say(&ToSupervisor::End {
-                    signal: libc::SIGTERM,
-                });
+                self.reporter.ends_by(None);
+                self.end_by(libc::SIGTERM);
                 return;
             }
             Command::Unknown(_) => {

@@ -271,7 +271,8 @@ impl Session {
         }
     }
 
-    fn end_by(&mut self, signal: i32) {
+    pub(super) fn end_by(&mut self, signal: i32) {
+        self.reporter.ends_by(Some(signal));
         self.fatal.get_or_insert(signal);
         self.say(&ToSupervisor::End { signal });
     }
@@ -328,7 +329,8 @@ impl Session {
                 let _ = waitpid(self.supervisor, None);
                 let ending = match (self.fatal, code, signal) {
                     (Some(signal), ..) | (None, _, Some(signal)) => Ending::Signal(signal),
-                    (None, code, None) => Ending::Code(code.unwrap_or(0)),
+                    (None, Some(code), None) => Ending::Code(code),
+                    (None, None, None) => Ending::Code(i32::from(exit::BROKEN)),
                 };
                 self.ending = Some(Ok(ending));
             }

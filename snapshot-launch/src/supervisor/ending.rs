@@ -142,7 +142,8 @@ impl Supervisor {
             let _ = kill(anchor, Signal::SIGKILL);
             return false;
         }
-        let (code, signal) = status.unwrap_or((None, Some(9)));
+        // Neither where the session ended while the program was being made again.
+        let (code, signal) = status.unwrap_or((None, None));
         self.event(Event::Finished { code, signal });
         self.tell(&ToLauncher::Finished { code, signal });
         true

@@ -202,7 +202,7 @@ impl Supervisor {
                     frozen_pid: snapshot.outer_pid,
                     taken_us_ago: now.saturating_sub(snapshot.taken_ns) / 1000,
                     latency_us: snapshot.latency_us,
-                    threads: 1,
+                    threads: snapshot.threads,
                     rss_bytes: snapshot.rss_bytes,
                 })
                 .collect(),

@@ -8,15 +8,18 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid, getpid};
 use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{Ended as EndedWord, FromAgent, FromSupervisor, Obstacle, Running, Step};
+use snapshot_core::wire::{
+    Ended as EndedWord, FromAgent, FromSupervisor, Obstacle, Part, Running, Step,
+};
 
 use super::asking::Asked;
 use super::family::{self, Stray};
 use super::links::{AgentLink, Heard};
-use super::obstacles::explain;
+use super::obstacles::{explain, not_restored};
 use super::state::{Phase, Supervisor};
 use crate::channel::ToLauncher;
 use crate::control::Answer;
+use crate::counted::counted;
 use crate::event::{Ended, Event, How, Reverted};
 
 /// How long a woken copy may take to run.
@@ -51,6 +54,8 @@ pub(crate) struct Reverting {
     strays: Vec<Stray>,
     /// Why the revived copy has another id, if it has.
     stayed: Option<i32>,
+    /// What could not be put back.
+    not_restored: Vec<(Part, u32)>,
     stage: Stage,
 }
 
@@ -130,6 +135,7 @@ impl Supervisor {
             dropped: plan.dropped.iter().map(|id| id.number()).collect(),
             strays: Vec::new(),
             stayed: None,
+            not_restored: Vec::new(),
             stage: Stage::Clearing,
         });
         for caller in std::mem::take(&mut self.callers) {
@@ -279,6 +285,7 @@ impl Supervisor {
                 }
                 self.finish_revert();
             }
+            FromAgent::NotRestored { part, count } => reverting.not_restored.push((part, count)),
             FromAgent::Becoming { pid } => reverting.set_becoming(Some(pid)),
             FromAgent::Stayed { errno } => {
                 reverting.set_becoming(None);
@@ -455,14 +462,8 @@ impl Supervisor {
         if running.renewed > 0 && self.outside.is_another() {
             self.note(renewed(running.renewed, reverting.stayed));
         }
-        if running.not_restored > 0 {
-            self.note(format!(
-                "{} that the kernel keeps for the program could not be put back: a limit or a permission has changed since the snapshot",
-                match running.not_restored {
-                    1 => "one thing".to_owned(),
-                    count => format!("{count} things"),
-                }
-            ));
+        for (part, count) in reverting.not_restored {
+            self.note(not_restored(part, count));
         }
         self.answer(reverting.token, Answer::Done(event));
         // Last: to give memory back keeps a processor busy.
@@ -593,10 +594,7 @@ pub(crate) fn name_strays(strays: &[Stray]) -> Option<String> {
         .iter()
         .map(|stray| format!("{} ({})", stray.name, stray.outer_pid))
         .collect();
-    let count = match strays.len() {
-        1 => "1 process".to_owned(),
-        count => format!("{count} processes"),
-    };
+    let count = counted(strays.len(), "process");
     Some(format!(
         "ended {count} that the program had started: {}",
         names.join(", ")

@@ -14,7 +14,7 @@ use super::echoes::Recipient;
 use super::links::{AgentLink, Heard};
 use super::state::{Phase, Supervisor};
 use crate::channel::ToLauncher;
-use crate::event::{Event, Tier};
+use crate::event::{Event, Files, Tier};
 use crate::signals::SI_KERNEL;
 
 /// How long the program has to load the agent before that is worth a note.
@@ -276,6 +276,7 @@ impl Supervisor {
             | FromAgent::Spoilt(..)
             | FromAgent::Remains(_)
             | FromAgent::LetGo
+            | FromAgent::NotRestored { .. }
             | FromAgent::Running(_)
             | FromAgent::Keeper { .. }
             | FromAgent::Becoming { .. }
@@ -338,7 +339,7 @@ impl Supervisor {
             } else {
                 Tier::IdsDiffer
             },
-            files: Vec::new(),
+            files: Files::None,
         });
     }
 

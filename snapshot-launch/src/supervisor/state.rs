@@ -75,6 +75,7 @@ pub(crate) struct Snapshot {
     pub(crate) trigger: Trigger,
     pub(crate) taken_ns: u64,
     pub(crate) latency_us: u64,
+    pub(crate) threads: u32,
     pub(crate) rss_bytes: u64,
     pub(crate) screen: Option<Screen>,
     /// What the program had started by that moment: a revert leaves it alone.

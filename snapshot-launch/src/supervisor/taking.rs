@@ -339,6 +339,7 @@ impl Supervisor {
                 trigger: taking.trigger,
                 taken_ns: running_ns,
                 latency_us,
+                threads: taking.threads,
                 rss_bytes: taking.rss_bytes,
                 screen: taking.screen,
                 family: taking.family,

@@ -1,0 +1,141 @@
+//! What the tool says is so: counts, reasons and advice, each as the user sees it.
+
+use std::fs::File;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use snapshot_tests::{Launch, Place, binaries, outside};
+
+/// A line of stderr without the colour.
+fn said(text: &str) -> String {
+    format!("[snapshot] {text}")
+}
+
+#[test]
+fn the_list_says_how_many_threads() {
+    let mut session = Launch::guest("crowd").args(["count", "7"]).piped();
+    session.ask("advance");
+    assert_eq!(session.take().number("threads"), 8);
+    let list = session.list();
+    let snapshots = list.list("snapshots");
+    assert_eq!(snapshots[0].number("threads"), 8, "{list}");
+    let plain = session.command("list", &[]);
+    assert!(plain.stdout.contains("  8 threads  "), "{plain:?}");
+}
+
+#[test]
+fn a_kept_snapshot_stays_and_the_time_is_the_reverts() {
+    let mut session = Launch::commander().piped();
+    session.take();
+    assert!(session.command("revert", &["--keep"]).success());
+    session.wait_until_stderr("[snapshot] reverted to #1 in ");
+    session.wait_until_stderr("; #1 stays\n");
+}
+
+#[test]
+fn a_session_that_was_quit_was_not_killed() {
+    let mut session = Launch::commander().terminal();
+    session.command_key("s");
+    session.next("taken");
+    session.command_key("q");
+    session.wait_for_text(&said("the session was quit"));
+    session.wait_gone();
+    assert!(
+        !session.screen().contains("killed by"),
+        "{}",
+        session.screen()
+    );
+}
+
+#[test]
+fn a_session_that_a_signal_ends_says_which() {
+    let mut session = Launch::commander().piped();
+    session.take();
+    session.signal(snapshot_tests::Signal::SIGTERM);
+    let ended = session.finish();
+    assert!(
+        ended
+            .stderr
+            .contains(&said("the session was ended by SIGTERM\n")),
+        "{ended:?}"
+    );
+}
+
+/// Takes a lock of its own process on a file, and gives it back.
+const LOCKER: &str = r#"
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+int main(int count, char **arguments) {
+  int fd = open(arguments[1], O_RDWR | O_CREAT, 0600);
+  char line[64];
+  while (fgets(line, sizeof line, stdin)) {
+    struct flock lock = { .l_whence = SEEK_SET, .l_len = 10 };
+    lock.l_type = strcmp(line, "lock\n") == 0 ? F_WRLCK : F_UNLCK;
+    puts(fcntl(fd, F_SETLK, &lock) == 0 ? "ok" : "err");
+    fflush(stdout);
+  }
+  return count == 0;
+}
+"#;
+
+#[test]
+fn what_a_revert_could_not_put_back_is_named_with_its_reason() {
+    let place = Place::new();
+    let path = place.work().join("locked");
+    let program = binaries::compile_c(LOCKER, &[], &place.work());
+    let mut session = Launch::program(program).arg(&path).place(&place).piped();
+    session.ask("lock");
+    session.take();
+    session.ask("unlock");
+    let other = File::options()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("the guest has made it");
+    let lock = libc::flock {
+        l_type: i16::try_from(libc::F_WRLCK).expect("it is small"),
+        l_whence: 0,
+        l_start: 0,
+        l_len: 10,
+        l_pid: 0,
+    };
+    fcntl(&other, FcntlArg::F_OFD_SETLK(&lock)).expect("nobody has it");
+    session.revert();
+    session.wait_until_stderr(&said(
+        "not put back: 1 lock on a file; another process has taken it meanwhile\n",
+    ));
+}
+
+#[test]
+fn what_is_promised_is_promised() {
+    let mut session = Launch::commander().piped();
+    let started = session.next("started");
+    assert_eq!(started.text("files"), "none");
+    let help = binaries::tools();
+    let help = snapshot_tests::deadline::run(
+        std::process::Command::new(&help.snapshot_launch).arg("--help"),
+    );
+    assert!(help.success(), "{help:?}");
+    assert!(!help.stdout.contains("file rollback"), "{help:?}");
+}
+
+/// Every kind that a take names is told in a sentence that says what it means.
+#[test]
+fn each_thing_that_stays_says_what_that_means() {
+    let Some(python) = outside::find("python3") else {
+        return;
+    };
+    let guest = binaries::source("shared_with_a_child.py");
+    let mut session = Launch::program(python).arg(guest).piped();
+    session.next_line("ready", |line| line == "ready");
+    let named = session.take().list("not_rolled_back");
+    assert!(named.len() >= 4, "{named:?}");
+    for item in named {
+        let why = item.text("why");
+        assert!(why.split_whitespace().count() >= 8, "{item}");
+        for part in ["kind", "what"] {
+            assert!(!item.text(part).is_empty(), "{item}");
+        }
+    }
+}
