@@ -53,7 +53,7 @@ pub struct SnapshotFlags {
     )]
     pub isolate: When,
 
-    /// Roll back no files
+    /// Roll back no files, not even what is mapped of them
     #[arg(long, env = "CARGO_SNAPSHOT_NO_FILES", value_parser = clap::builder::FalseyValueParser::new())]
     pub no_files: bool,
 

@@ -140,6 +140,7 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
         every: flags.every,
         keep_last: flags.keep_last,
         at_start: flags.at_start,
+        no_files: flags.no_files,
         allow: flags.allow.clone(),
         deny: flags.deny.clone(),
     };

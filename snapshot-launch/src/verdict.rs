@@ -46,6 +46,9 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
         (Why::Large, _) => {
             "it is too large to be copied in a take, so what the branch writes to it stays written: keep a copy if you need its contents"
         }
+        (Why::Unwanted, _) => {
+            "what the branch writes to it stays written, since --no-files leaves every file alone"
+        }
         (Why::Hidden, _) => {
             "this system hides which descriptors are the same (kcmp), so what the branch changes there stays changed: allow kcmp in the seccomp profile"
         }

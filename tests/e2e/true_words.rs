@@ -139,3 +139,50 @@ fn each_thing_that_stays_says_what_that_means() {
         }
     }
 }
+
+/// Writes letters into a file that it has mapped.
+const MAPPER: &str = r#"
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+int main(int count, char **arguments) {
+  int fd = open(arguments[1], O_RDWR | O_CREAT, 0600);
+  if (ftruncate(fd, 4096) != 0) return 1;
+  char *mapped = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  char line[64];
+  while (fgets(line, sizeof line, stdin)) {
+    if (line[0] == '=') printf("ok %c\n", *mapped);
+    else { *mapped = line[0]; puts("ok"); }
+    fflush(stdout);
+  }
+  return count == 0;
+}
+"#;
+
+/// What is in a file that the program has mapped, after a branch has written to it and was
+/// given up; and what the take has said of such memory.
+fn mapped_after_a_revert(flags: &[&str]) -> (String, usize) {
+    let place = Place::new();
+    let program = binaries::compile_c(MAPPER, &[], &place.work());
+    let mut launch = Launch::program(program).arg(place.work().join("mapped"));
+    for flag in flags {
+        launch = launch.flag(flag);
+    }
+    let mut session = launch.place(&place).piped();
+    session.ask("before");
+    let named = session.take().list("not_rolled_back");
+    let memory = named
+        .iter()
+        .filter(|item| item.text("kind") == "shared-memory")
+        .count();
+    session.ask("after");
+    session.revert();
+    (session.ask("="), memory)
+}
+
+#[test]
+fn no_files_means_none() {
+    assert_eq!(mapped_after_a_revert(&[]), ("b".to_owned(), 0));
+    assert_eq!(mapped_after_a_revert(&["--no-files"]), ("a".to_owned(), 1));
+}

@@ -198,11 +198,13 @@ pub enum Why {
     Large,
     /// This system hides which descriptors are the same (`kcmp`).
     Hidden,
+    /// The user has asked for files to be left alone.
+    Unwanted,
 }
 
 impl Why {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Contents,
         Self::Connected,
         Self::Elsewhere,
@@ -213,6 +215,7 @@ impl Why {
         Self::State,
         Self::Large,
         Self::Hidden,
+        Self::Unwanted,
     ];
 
     /// Back from its number.
@@ -287,7 +290,7 @@ mod tests {
             assert_eq!(Why::from_byte(number), Some(why));
         }
         assert_eq!(Kind::from_byte(23), None);
-        assert_eq!(Why::from_byte(10), None);
+        assert_eq!(Why::from_byte(11), None);
     }
 
     fn of(file: &impl AsRawFd) -> Kind {

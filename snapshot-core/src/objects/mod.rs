@@ -50,6 +50,7 @@ pub use holders::note_inherited;
 pub use kinds::{Kind, Origin, Why, is_stateless_device};
 pub use paths::add_watch;
 pub(crate) use shared_memory::keep_out;
+pub use shared_memory::leave_files_alone;
 pub(crate) use signals::{take_back_pending, tell_pending};
 
 use descriptors::{Descriptors, Group};

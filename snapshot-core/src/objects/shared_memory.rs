@@ -8,7 +8,7 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "writes to the program's memory")]
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::descriptors::Descriptors;
 use super::holders;
@@ -24,6 +24,14 @@ const MOST_KEPT_OUT: usize = 4;
 
 /// Where memory of the engine's own is mapped; 0 is an empty place.
 static KEPT_OUT: [AtomicUsize; MOST_KEPT_OUT] = [const { AtomicUsize::new(0) }; MOST_KEPT_OUT];
+
+/// Whether what is mapped of files comes back.
+static FILES_COME_BACK: AtomicBool = AtomicBool::new(true);
+
+/// No file is to be rolled back (`--no-files`).
+pub fn leave_files_alone() {
+    FILES_COME_BACK.store(false, Ordering::Relaxed);
+}
 
 /// The mapping that begins at this address is the engine's own, and shared on purpose.
 pub(crate) fn keep_out(start: usize) {
@@ -155,7 +163,9 @@ impl SharedMemory {
             } else {
                 &mut memory
             };
-            let reason = if area.is_elsewhere {
+            let reason = if area.is_file && !FILES_COME_BACK.load(Ordering::Relaxed) {
+                Some(Why::Unwanted)
+            } else if area.is_elsewhere {
                 Some(Why::Elsewhere)
             } else if area.length as u64 > *left {
                 Some(Why::Large)

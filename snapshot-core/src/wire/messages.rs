@@ -115,6 +115,8 @@ pub enum FromSupervisor {
     Welcome {
         /// Take #1 before `main`.
         take_at_start: bool,
+        /// Roll no file back.
+        no_files: bool,
     },
     /// Go on with the take; a descriptor for the frozen copy comes with it.
     Granted {
@@ -343,9 +345,12 @@ impl FromSupervisor {
     pub fn encode(&self) -> Packet {
         let mut writer;
         match *self {
-            Self::Welcome { take_at_start } => {
+            Self::Welcome {
+                take_at_start,
+                no_files,
+            } => {
                 writer = Writer::new(65);
-                writer.put(&[u8::from(take_at_start)]);
+                writer.put(&[u8::from(take_at_start), u8::from(no_files)]);
             }
             Self::Granted { id, ref glimpse } => {
                 writer = Writer::new(66);
@@ -399,6 +404,7 @@ impl FromSupervisor {
         Some(match verb {
             65 => Self::Welcome {
                 take_at_start: reader.flag()?,
+                no_files: reader.flag()?,
             },
             66 => Self::Granted {
                 id: reader.u32()?,

@@ -80,17 +80,25 @@ extern "C" fn construct() {
         link.close();
         answer
     });
-    if let Ok((FromSupervisor::Welcome { .. }, Some(table))) = welcome {
-        waits::begin(table);
-    }
-    sys::set_mask(letter.mask);
+    let mut takes_at_start = false;
     if let Ok((
         FromSupervisor::Welcome {
-            take_at_start: true,
+            take_at_start,
+            no_files,
         },
-        _,
+        table,
     )) = welcome
     {
+        if no_files {
+            objects::leave_files_alone();
+        }
+        if let Some(table) = table {
+            waits::begin(table);
+        }
+        takes_at_start = take_at_start;
+    }
+    sys::set_mask(letter.mask);
+    if takes_at_start {
         handlers::take_at_start();
     }
 }

@@ -59,6 +59,7 @@ pub(crate) struct Config {
     pub(crate) every: Option<Duration>,
     pub(crate) keep_last: u32,
     pub(crate) at_start: bool,
+    pub(crate) no_files: bool,
     pub(crate) allow: Vec<AllowKind>,
     pub(crate) deny: Vec<DenyKind>,
 }
