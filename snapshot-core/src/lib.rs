@@ -71,6 +71,7 @@ mod split;
 
 pub mod bridge;
 pub mod children;
+pub mod lineage;
 pub mod link;
 pub mod pidfd;
 pub mod proc_text;

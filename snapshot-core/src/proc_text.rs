@@ -267,6 +267,8 @@ pub fn kilobytes(text: &[u8], name: &str) -> Option<u64> {
 pub struct Stat {
     /// `R`, `S`, `D`, `T`, `t`, `Z`, ...
     pub state: u8,
+    /// Its parent's number; 0 where the parent is outside of the namespace.
+    pub parent: i32,
     /// The kernel's PF_* flags.
     pub flags: u64,
     /// The processor it was last on.
@@ -289,12 +291,15 @@ pub fn stat(text: &[u8]) -> Option<Stat> {
     let end = text.iter().rposition(|&byte| byte == b')')?;
     let mut words = words(text.get(end + 1..)?);
     let state = *words.next()?.first()?;
-    // Field 9 of the manual page; the state is field 3.
-    let flags = u64::try_from(decimal(words.nth(5)?)?).ok()?;
+    // Field 4 of the manual page; the state is field 3.
+    let parent = i32::try_from(decimal(words.next()?)?).ok()?;
+    // Field 9.
+    let flags = u64::try_from(decimal(words.nth(4)?)?).ok()?;
     // Field 39.
     let processor = u32::try_from(decimal(words.nth(29)?)?).ok()?;
     Some(Stat {
         state,
+        parent,
         flags,
         processor,
     })

@@ -97,6 +97,24 @@ impl<T: Copy> Records<T> {
         }
     }
 
+    /// Keeps of the entries from `first` on those that are wanted, in their order.
+    pub(crate) fn retain_from(&mut self, first: usize, wanted: impl Fn(&T) -> bool) {
+        let entries = self.entries_mut();
+        let mut kept = first.min(entries.len());
+        for index in first..entries.len() {
+            let Some(&entry) = entries.get(index) else {
+                break;
+            };
+            if wanted(&entry)
+                && let Some(place) = entries.get_mut(kept)
+            {
+                *place = entry;
+                kept += 1;
+            }
+        }
+        self.length = self.length.min(kept);
+    }
+
     /// Gives the whole room, to be written by somebody else.
     ///
     /// # Errors
@@ -131,6 +149,9 @@ mod tests {
         }
         assert_eq!(records.push(1000), Err(Errno(libc::ENOSPC)));
         assert!(records.entries().iter().copied().eq(0..1000));
+        records.retain_from(10, |number| number % 10 == 0);
+        let left = (0..10).chain((10..1000).step_by(10));
+        assert!(records.entries().iter().copied().eq(left));
         records.release();
     }
 }

@@ -25,7 +25,7 @@ use crate::link::Link;
 use crate::objects::{Lacking, Shared};
 use crate::park::{self, Parked};
 use crate::split::split_for_parent;
-use crate::sys::{self, Errno, Side, SignalSet};
+use crate::sys::{self, Errno, Side, SignalInfo, SignalSet};
 use crate::threads::glimpse::Glimpse;
 pub use crate::threads::leader::run as in_first_thread;
 pub use crate::threads::own_stack::aside;
@@ -56,8 +56,11 @@ pub struct Session {
     /// The trigger: may be open during a take, so that more requests are counted, and is
     /// blocked while the copy is made.
     pub trigger: SignalSet,
-    /// Signals that are the session's own business and wait for nobody else.
+    /// Signals that may be the session's own business.
     pub kept: SignalSet,
+    /// Whether one of those, which waits, is the session's business alone: it is not in the
+    /// snapshot then.
+    pub is_kept: fn(&SignalInfo) -> bool,
     /// Runs in a copy that has come back to life, before any thread of the program does,
     /// with the pid that it has now.
     pub revived: fn(i32),
@@ -168,7 +171,7 @@ impl Recorded {
     fn record(session: &Session) -> Result<Self, Obstacle> {
         Ok(Self {
             identity: Identity::record()?,
-            lacking: Lacking::record(session.kept)
+            lacking: Lacking::record(session.kept, session.is_kept)
                 .map_err(|errno| Obstacle::Failed(Step::Record, errno.0))?,
         })
     }

@@ -37,7 +37,12 @@ pub(crate) enum ToSupervisor {
         at_ns: u64,
     },
     /// A signal was sent to the launcher that is meant for the program.
-    Signalled { signal: i32, sender: i32 },
+    Signalled {
+        signal: i32,
+        sender: i32,
+        /// It was sent by a process of the session.
+        inside: bool,
+    },
     /// End the session: tell the program by this signal, then end everything.
     End { signal: i32 },
     /// Stop the program, for Ctrl+Z.

@@ -56,7 +56,7 @@ pub(crate) use signals::{take_back_pending, tell_pending};
 use descriptors::{Descriptors, Group};
 use holders::Holders;
 
-use crate::sys::{self, Errno, SignalSet};
+use crate::sys::{self, Errno, SignalInfo, SignalSet};
 use crate::wire::{Address, Part, Remains};
 
 /// What a copy lacks.
@@ -69,15 +69,15 @@ pub(crate) struct Lacking {
 }
 
 impl Lacking {
-    /// Records it in the original, whose threads are parked. Signals of `kept` are the
-    /// session's own, and not recorded.
+    /// Records it in the original, whose threads are parked. Of the signals of `kept` those
+    /// that `is_kept` says are the session's own, and not recorded.
     ///
     /// # Errors
     /// Where it can't be read, or there is no memory for the record.
-    pub(crate) fn record(kept: SignalSet) -> Result<Self, Errno> {
+    pub(crate) fn record(kept: SignalSet, is_kept: fn(&SignalInfo) -> bool) -> Result<Self, Errno> {
         // First: a timer whose signal waits has stopped, and goes on as the signal is taken
         // off its queue.
-        let pending = signals::Pending::record(kept)?;
+        let pending = signals::Pending::record(kept, is_kept)?;
         Ok(Self {
             pending,
             intervals: timers::Intervals::record()?,

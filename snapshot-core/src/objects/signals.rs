@@ -22,6 +22,9 @@ use crate::threads::{parked, takeover};
 /// The most that can wait: more are refused.
 const MOST: usize = 16_384;
 
+/// The signal by which threads are parked is nobody else's.
+const PARKING: SignalSet = SignalSet::only(takeover::SIGNAL);
+
 /// A signal, and for which thread it waits; 0 for the process.
 type Waiting = (i32, SignalInfo);
 
@@ -54,7 +57,9 @@ static DESK: AtomicPtr<Desk> = AtomicPtr::new(ptr::null_mut());
 
 struct Desk {
     records: Records<Waiting>,
+    /// Signals that may be the session's own, and which of them are.
     kept: SignalSet,
+    is_kept: fn(&SignalInfo) -> bool,
     outcome: Result<(), Errno>,
 }
 
@@ -77,6 +82,11 @@ impl Desk {
         for waiting in self.records.entries().iter().skip(first) {
             put_back(waiting, tid)?;
         }
+        // They wait again; in the record they are not.
+        let (kept, is_kept) = (self.kept, self.is_kept);
+        self.records.retain_from(first, |(_, info)| {
+            !kept.meets(SignalSet::only(info.signal())) || !is_kept(info)
+        });
         outcome
     }
 }
@@ -119,15 +129,15 @@ fn all_are_of_one_user() -> bool {
 impl Pending {
     /// # Errors
     /// Where `/proc` can't be read, or there is no room for the record.
-    pub(super) fn record(kept: SignalSet) -> Result<Self, Errno> {
-        let kept = kept.with(SignalSet::only(takeover::SIGNAL));
+    pub(super) fn record(kept: SignalSet, is_kept: fn(&SignalInfo) -> bool) -> Result<Self, Errno> {
         let mut desk = Desk {
             records: Records::new(MOST),
             kept,
+            is_kept,
             outcome: Ok(()),
         };
         let has_others = roll::in_state(PARKED).next().is_some();
-        if has_others || !sys::pending().without(kept).is_empty() {
+        if has_others || !sys::pending().without(PARKING).is_empty() {
             let tasks = procfs::open_tasks()?;
             let outcome = look_at_all(tasks, &mut desk);
             sys::close(tasks);
@@ -173,8 +183,8 @@ fn look_at_all(tasks: i32, desk: &mut Desk) -> Result<(), Errno> {
     let own = sys::gettid();
     let sets_of = |tid| sets(tasks, tid).ok_or(unreadable);
     let first = sets_of(own)?;
-    let private = first.private.without(desk.kept);
-    let shared = first.shared.without(desk.kept);
+    let private = first.private.without(PARKING);
+    let shared = first.shared.without(PARKING);
     if !private.is_empty() {
         desk.copy(private, own)?;
     }
@@ -191,7 +201,7 @@ fn look_at_all(tasks: i32, desk: &mut Desk) -> Result<(), Errno> {
     }
     for slot in roll::in_state(PARKED) {
         let tid = slot.tid.load(Ordering::Relaxed);
-        if sets_of(tid)?.private.without(desk.kept).is_empty() {
+        if sets_of(tid)?.private.without(PARKING).is_empty() {
             continue;
         }
         DESK.store(ptr::from_mut(desk), Ordering::Release);
@@ -212,7 +222,7 @@ pub(crate) fn tell_pending(slot: &Slot) {
     let tid = slot.tid.load(Ordering::Relaxed);
     let outcome = match procfs::open_tasks() {
         Ok(tasks) => {
-            let private = sets(tasks, tid).map(|sets| sets.private.without(desk.kept));
+            let private = sets(tasks, tid).map(|sets| sets.private.without(PARKING));
             sys::close(tasks);
             match private {
                 Some(private) => desk.copy(private, tid),

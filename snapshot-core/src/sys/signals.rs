@@ -309,6 +309,25 @@ impl SignalInfo {
         Self(words)
     }
 
+    /// What a handler is given.
+    ///
+    /// # Safety
+    /// `info` must be the second argument of a running handler.
+    pub unsafe fn of_handler(info: *const libc::siginfo_t) -> Self {
+        // SAFETY: the kernel has written a whole siginfo, of 128 bytes.
+        Self(unsafe { info.cast::<[u32; 32]>().read() })
+    }
+
+    /// The process that has sent it, where one has. The kernel clears the field for its own.
+    pub fn sender(&self) -> i32 {
+        self.0[4].cast_signed()
+    }
+
+    /// The value that it carries, where it carries one.
+    pub fn value(&self) -> u64 {
+        u64::from(self.0[6]) | u64::from(self.0[7]) << 32
+    }
+
     /// Where its sender says that it comes from.
     pub fn code(&self) -> i32 {
         self.0[2].cast_signed()

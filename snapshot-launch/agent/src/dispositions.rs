@@ -225,24 +225,71 @@ fn install(signal: c_int, wanted: Disposition) {
             mask: SignalSet::PROGRAM.0,
         }
     } else {
-        Disposition {
-            handler: handlers::on_trigger as *const () as usize,
-            // Programs with tiny stacks of their own making count on handlers to run on the
-            // alternate one. That has room for one frame, if for that: the signal itself, and
-            // the one by which threads are parked, are opened once the take has a stack of
-            // its own.
-            flags: libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK,
-            mask: SignalSet::ALL.0,
+        let handler = handlers::on_trigger as *const () as usize;
+        if wanted.is_handler() {
+            // Our handler blocks everything itself: as it is entered the mask is the one that
+            // the program's own handler is to have.
+            let inherited = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_NODEFER;
+            Disposition {
+                handler,
+                flags: libc::SA_SIGINFO | wanted.flags & inherited,
+                mask: wanted.mask,
+            }
+        } else {
+            Disposition {
+                handler,
+                // Programs with tiny stacks of their own making count on handlers to run on
+                // the alternate one. That has room for one frame, if for that: the signal
+                // itself, and the one by which threads are parked, are opened once the take
+                // has a stack of its own.
+                flags: libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK,
+                mask: SignalSet::ALL.0,
+            }
         }
     };
     set_real(signal, &ours.to_libc());
 }
 
-/// Does what the program wants on a signal that is its own.
+/// The mask that the program's handler is to have, of a signal that has interrupted `context`.
+///
+/// # Safety
+/// `context` must be the third argument of the running handler.
+unsafe fn mask_for(signal: c_int, context: *mut ucontext_t) -> SignalSet {
+    let wanted = wanted(signal);
+    // SAFETY: the context is the running handler's.
+    let before = unsafe { &raw const (*context).uc_sigmask };
+    // SAFETY: a `sigset_t` begins with the kernel's set of 64 bits.
+    let before = unsafe { before.cast::<u64>().read() };
+    let mask = SignalSet(before).with(SignalSet(wanted.mask));
+    if wanted.flags & libc::SA_NODEFER == 0 {
+        mask.with(SignalSet::only(signal))
+    } else {
+        mask
+    }
+}
+
+/// [`run_own`], where the handler was entered with a mask of ours.
+///
+/// # Safety
+/// As there.
+pub(crate) unsafe fn run_own_after(signal: c_int, info: *mut siginfo_t, context: *mut ucontext_t) {
+    // SAFETY: the caller's promise.
+    let mask = unsafe { mask_for(signal, context) };
+    // SAFETY: the caller's promise.
+    unsafe { run_own(signal, info, context, mask) };
+}
+
+/// Does what the program wants on a signal that is its own. `mask` is what a handler of the
+/// program's runs with.
 ///
 /// # Safety
 /// To be called from the handler of `signal` with the handler's own arguments.
-pub(crate) unsafe fn run_own(signal: c_int, info: *mut siginfo_t, context: *mut ucontext_t) {
+pub(crate) unsafe fn run_own(
+    signal: c_int,
+    info: *mut siginfo_t,
+    context: *mut ucontext_t,
+    mask: SignalSet,
+) {
     let wanted = wanted(signal);
     match wanted.handler {
         libc::SIG_IGN => {
@@ -260,18 +307,12 @@ pub(crate) unsafe fn run_own(signal: c_int, info: *mut siginfo_t, context: *mut 
             }
         }
         handler => {
-            if wanted.flags & libc::SA_RESETHAND != 0
-                && let Some(slot) = slot(signal)
-            {
-                slot.write(Disposition::DEFAULT);
-            }
-            // SAFETY: the context is the running handler's.
-            let before = unsafe { &raw const (*context).uc_sigmask };
-            // SAFETY: a `sigset_t` begins with the kernel's set of 64 bits.
-            let before = unsafe { before.cast::<u64>().read() };
-            let mut mask = SignalSet(before).with(SignalSet(wanted.mask));
-            if wanted.flags & libc::SA_NODEFER == 0 {
-                mask = mask.with(SignalSet::only(signal));
+            if wanted.flags & libc::SA_RESETHAND != 0 {
+                if session::is_live() {
+                    exchange(signal, Some(Disposition::DEFAULT));
+                } else if let Some(slot) = slot(signal) {
+                    slot.write(Disposition::DEFAULT);
+                }
             }
             sys::set_mask(mask);
             // SAFETY: the program registered a handler there. One with a single argument

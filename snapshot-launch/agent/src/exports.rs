@@ -71,6 +71,7 @@ fn take_for(call: &Call, reply: &mut Answer) {
         }
     }
     turn::end();
+    handlers::answer_left();
     let outcome = job.outcome;
     match outcome {
         Outcome::Live { id } => {
@@ -125,12 +126,11 @@ unsafe fn take_one(job: *mut c_void) {
     // SAFETY: the caller's own, and it waits until this is done; in a copy of the process
     // it is the same memory, copied.
     let job = unsafe { &mut *job.cast::<Job>() };
-    // Requests by signal are counted meanwhile.
-    let closed = sys::unblock(session::trigger_set());
+    let closed = handlers::begin_to_count();
     // SAFETY: in the first thread, in its turn; both copies leave through here.
     let (outcome, _) = unsafe { take::take(&session::of_take(), job.wish) };
     job.outcome = outcome;
-    sys::set_mask(closed);
+    handlers::end_counting(closed);
 }
 
 fn ask(message: FromAgent, reply: &mut Answer) {

@@ -4,20 +4,19 @@
 //! Context: AS-SAFE. `errno` is never touched: all calls are raw.
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use libc::{siginfo_t, ucontext_t};
 use snapshot_core::link::Link;
 use snapshot_core::restart_interrupted_call;
-use snapshot_core::sys::{self, SignalSet};
+use snapshot_core::sys::{self, SignalInfo, SignalSet};
 use snapshot_core::take::{self, Wish};
 use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::threads::restart::Interrupted;
 use snapshot_core::threads::turn::{self, Conversation};
-use snapshot_core::wire::{
-    self, Ask, FromAgent, FromSupervisor, PASSED_MAGIC, REQUEST_MAGIC, Text,
-};
+use snapshot_core::wire::{Ask, FromAgent, FromSupervisor, PASSED_MAGIC, REQUEST_MAGIC, Text};
 
+use crate::senders::{self, Sender};
 use crate::{dispositions, session};
 
 /// Signals sent straight to this process that no take has answered yet. Whichever thread
@@ -32,57 +31,27 @@ pub(crate) fn forget_requests() {
     REQUEST.store(0, Ordering::SeqCst);
 }
 
-/// Who sent a signal, and what it carries.
-struct Sender {
-    code: c_int,
-    pid: i32,
-    value: u64,
-}
-
-impl Sender {
-    /// # Safety
-    /// `info` must be the second argument of a running handler.
-    unsafe fn of(info: *const siginfo_t) -> Self {
-        // SAFETY: the kernel has written a whole siginfo.
-        let info = unsafe { &*info };
-        Self {
-            code: info.si_code,
-            // SAFETY: for signals that a process sends, and zero for those that the
-            // kernel does, since it clears the rest.
-            pid: unsafe { info.si_pid() },
-            // SAFETY: as above; only looked at for SI_QUEUE.
-            value: unsafe { info.si_value() }.sival_ptr.addr() as u64,
-        }
-    }
-
-    /// The lower half of a value that carries `magic` in its upper half.
-    fn carries(&self, magic: u64) -> Option<u32> {
-        (self.code == libc::SI_QUEUE && self.value & !0xffff_ffff == magic)
-            .then_some((self.value & 0xffff_ffff) as u32)
-    }
-
-    /// Which process, as the supervisor is told.
-    fn process(&self) -> i32 {
-        wire::sender(self.code, self.pid)
-    }
-
-    /// Whether some process meant to send it: not the kernel, nor a timer or the like
-    /// that the program has set up itself.
-    fn is_sent(&self) -> bool {
-        self.process() != 0
-    }
-}
+/// The thread that is taking, with the trigger open; 0 where none is.
+static TAKER: AtomicI32 = AtomicI32::new(0);
 
 /// The trigger signal's handler.
+///
+/// Where the program has a handler, ours is installed with its mask and its flags: so it is
+/// entered with just the signals blocked that the program's would be entered with.
 pub(crate) extern "C" fn on_trigger(signal: c_int, info: *mut siginfo_t, context: *mut ucontext_t) {
+    let entered = sys::block(SignalSet::ALL);
     let at_ns = sys::now_ns();
     // SAFETY: the handler's own argument.
-    let sender = unsafe { Sender::of(info) };
-    let from_program_itself =
-        sender.pid == sys::getpid() && dispositions::wanted(signal).is_handler();
-    if !session::is_live() || !sender.is_sent() || from_program_itself {
-        // SAFETY: the handler's own arguments.
-        unsafe { dispositions::run_own(signal, info, context) };
+    let told = unsafe { SignalInfo::of_handler(info) };
+    let sender = Sender::of(&told);
+    if !session::is_live() || sender.is_inside(senders::handles_trigger()) {
+        if TAKER.load(Ordering::Relaxed) == sys::gettid() {
+            // SAFETY: the handler's own argument.
+            unsafe { put_off(&told, context) };
+        } else {
+            // SAFETY: the handler's own arguments.
+            unsafe { dispositions::run_own(signal, info, context, entered) };
+        }
         return;
     }
     match sender.carries(REQUEST_MAGIC) {
@@ -99,6 +68,26 @@ pub(crate) extern "C" fn on_trigger(signal: c_int, info: *mut siginfo_t, context
         // SAFETY: the handler's own argument.
         unsafe { restart_interrupted_call(context) };
     }
+}
+
+/// A signal of the program's own that comes while this thread takes, with the trigger open:
+/// it waits in the kernel until the take is over, as it would for any other thread.
+///
+/// # Safety
+/// `context` must be the third argument of the running handler.
+unsafe fn put_off(told: &SignalInfo, context: *mut ucontext_t) {
+    // SAFETY: the context is the running handler's.
+    let mask = unsafe { &raw mut (*context).uc_sigmask }.cast::<u64>();
+    // SAFETY: a `sigset_t` begins with the kernel's set of 64 bits.
+    let before = SignalSet(unsafe { mask.read() });
+    let closed = before.with(session::trigger_set());
+    // SAFETY: as above; the mask that the handler returns to.
+    unsafe { mask.write(closed.0) };
+    let _ = if told.code() == libc::SI_TKILL {
+        sys::queue_to_thread(sys::gettid(), told)
+    } else {
+        sys::queue_to_self(told)
+    };
 }
 
 /// What is to be answered, and the handler's context of the thread that answers.
@@ -178,8 +167,7 @@ fn wish(ask: Ask, at_ns: u64) -> Wish {
 unsafe fn take_all(round: *mut c_void) {
     // SAFETY: the caller's own, and it waits until this is done.
     let round = unsafe { &mut *round.cast::<Round>() };
-    // More requests are counted meanwhile. On this stack their handlers have room.
-    let closed = sys::unblock(session::trigger_set());
+    let closed = begin_to_count();
     while let Some(ask) = next_ask() {
         // SAFETY: in the first thread, in its turn; what the program was in the middle of
         // stays in the middle in both copies.
@@ -189,7 +177,31 @@ unsafe fn take_all(round: *mut c_void) {
         }
         round.at_ns = sys::now_ns();
     }
+    end_counting(closed);
+}
+
+/// More requests are counted during a take; signals of the program's own are put off. The
+/// calling thread is on the engine's stack, where handlers have room.
+pub(crate) fn begin_to_count() -> SignalSet {
+    TAKER.store(sys::gettid(), Ordering::Relaxed);
+    sys::unblock(session::trigger_set())
+}
+
+/// Ends that, in the live process and in a revived copy.
+pub(crate) fn end_counting(closed: SignalSet) {
     sys::set_mask(closed);
+    TAKER.store(0, Ordering::Relaxed);
+}
+
+/// Takes what was asked for by signal while the library was taking.
+pub(crate) fn answer_left() {
+    if SIGNALS.load(Ordering::SeqCst) != 0 || REQUEST.load(Ordering::SeqCst) != 0 {
+        let mut requests = Requests {
+            at_ns: sys::now_ns(),
+            context: None,
+        };
+        answer_requests(&mut requests);
+    }
 }
 
 fn next_ask() -> Option<Ask> {
@@ -224,12 +236,12 @@ pub(crate) extern "C" fn on_interrupt(
     context: *mut ucontext_t,
 ) {
     // SAFETY: the handler's own argument.
-    let sender = unsafe { Sender::of(info) };
+    let sender = Sender::of(&unsafe { SignalInfo::of_handler(info) });
     // What the program sends itself is its own.
-    let is_own = !session::is_live() || (sender.is_sent() && sender.pid == sys::getpid());
+    let is_own = !session::is_live() || sender.is_this_process();
     if is_own || ask_whose(&sender) {
         // SAFETY: the handler's own arguments.
-        unsafe { dispositions::run_own(signal, info, context) };
+        unsafe { dispositions::run_own_after(signal, info, context) };
     } else {
         // SAFETY: the handler's own argument.
         unsafe { restart_interrupted_call(context) };

@@ -8,7 +8,7 @@
 //!
 //! Rooms: [`environment`] (what the launcher left there), [`session`] (what the agent
 //! knows), [`dispositions`] (the program's own handlers for our signals), [`handlers`]
-//! (ours), [`exec`] (following the program into another one), [`waits`] and [`adopted`]
+//! (ours), [`senders`] (who has sent a signal), [`exec`] (following the program into another one), [`waits`] and [`adopted`]
 //! (children from before a revert), [`watches`] (paths of watched files), [`closes`] (ends
 //! that others wait for), [`exports`] (what the library calls).
 //!
@@ -34,6 +34,7 @@ mod errno;
 mod exec;
 mod exports;
 mod handlers;
+mod senders;
 mod session;
 mod syscall;
 mod thread_ids;

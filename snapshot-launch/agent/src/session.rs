@@ -76,6 +76,7 @@ pub(crate) fn of_take() -> Session {
         name: name(),
         trigger: trigger_set(),
         kept: own_signals(),
+        is_kept: crate::senders::is_sessions,
         revived,
     }
 }

@@ -15,6 +15,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::SpecialCharacterIndices;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgrp, getpid, tcsetpgrp};
+use snapshot_core::lineage::{self, Lineage};
 use snapshot_core::sys::now_ns;
 
 use super::outlets::{EventLog, Outlet};
@@ -266,7 +267,16 @@ impl Session {
                 libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU => {}
                 // The kernel's to a whole group: the supervisor has its own.
                 _ if from_kernel => {}
-                _ => self.say(&ToSupervisor::Signalled { signal, sender }),
+                _ => {
+                    // All that belongs to the session is below this process.
+                    let own = std::process::id().cast_signed();
+                    let inside = lineage::of(sender, &[own]) == Lineage::Below;
+                    self.say(&ToSupervisor::Signalled {
+                        signal,
+                        sender,
+                        inside,
+                    });
+                }
             }
         }
     }

@@ -5,8 +5,9 @@
 
 use nix::libc;
 use snapshot_core::SnapshotId;
+use snapshot_core::lineage::{self, Lineage};
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{Ended, FromSupervisor, PASSED_MAGIC};
+use snapshot_core::wire::{Ended, FromSupervisor, PASSED_MAGIC, SENDER_OUTSIDE};
 
 use super::asking::queue_signal;
 use super::echoes::Recipient;
@@ -203,12 +204,29 @@ impl Supervisor {
     pub(crate) fn signalled(&mut self, recipient: Recipient, signal: i32, sender: i32) {
         let now = now_ns();
         if signal == self.config.trigger {
-            self.trigger_arrived(now);
+            // What the program sends to its whole group, say, is not meant for us.
+            if !self.is_inside(sender) {
+                self.trigger_arrived(now);
+            }
         } else if signal == libc::SIGINT {
             self.interrupt_elsewhere(recipient, sender);
         } else if sender != 0 {
             // SAFETY: plain numbers; a signal to our own child.
             unsafe { libc::kill(self.live.pid, signal) };
+        }
+    }
+
+    /// Whether a process is one of the session's. In a namespace of its own whatever has a
+    /// number is, even if it has ended meanwhile.
+    fn is_inside(&self, sender: i32) -> bool {
+        match sender {
+            0 => true,
+            SENDER_OUTSIDE => false,
+            _ => match lineage::of(sender, &[std::process::id().cast_signed()]) {
+                Lineage::Below => true,
+                Lineage::Apart => false,
+                Lineage::Gone => self.outside.is_another(),
+            },
         }
     }
 }

@@ -41,7 +41,9 @@ impl Supervisor {
                 asked_ns,
             }),
             ToSupervisor::Typed { at_ns } => self.interrupt_typed(at_ns),
-            ToSupervisor::Signalled { signal, sender } => {
+            ToSupervisor::Signalled { signal, inside, .. }
+                if inside && signal == self.config.trigger => {}
+            ToSupervisor::Signalled { signal, sender, .. } => {
                 // Its numbers are not ours.
                 let sender = if self.outside.is_another() {
                     SENDER_OUTSIDE

@@ -1,0 +1,120 @@
+//! The trigger has two masters: from outside the session it takes a snapshot, and from inside it
+//! is the program's own, with its handler, its mask, its flags and its ways to wait for it.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::sync::Arc;
+
+use snapshot_tests::{Isolation, Launch, PipedSession, Place, Signal, binaries};
+
+/// The guest, which prints the same with the tool as without it.
+fn guest(place: &Arc<Place>) -> std::path::PathBuf {
+    let options = ["-D_GNU_SOURCE", "-pthread", "-O1"];
+    let source = include_str!("../guests/own_triggers.c");
+    binaries::compile_c(source, &options, place.root())
+}
+
+fn launched(place: &Arc<Place>, arguments: &[&str]) -> Launch {
+    Launch::program(guest(place)).args(arguments).place(place)
+}
+
+/// One round of all checks, as printed.
+fn round(session: &mut PipedSession) -> String {
+    let before = session.stdout().len();
+    session.send("go");
+    session.next_line("all checks", |line| line == "done");
+    session.stdout()[before..].to_owned()
+}
+
+fn expected(place: &Arc<Place>) -> String {
+    let mut bare = Launch::bare(guest(place))
+        .arg("checks")
+        .place(place)
+        .piped();
+    bare.next_line("it runs", |line| line == "ready");
+    round(&mut bare)
+}
+
+/// The program sees what it sees without the tool, before a snapshot and after, and after a
+/// revert; and no signal of its own has taken one.
+fn sees_its_own(mut session: PipedSession, expected: &str) {
+    session.next_line("it runs", |line| line == "ready");
+    assert_eq!(round(&mut session), expected, "at depth 0");
+    session.take();
+    assert_eq!(round(&mut session), expected, "with a snapshot");
+    session.revert();
+    assert_eq!(round(&mut session), expected, "after a revert");
+    assert_eq!(session.events_named("taken").len(), 1);
+    assert!(session.events_named("refused").is_empty());
+    session.close_stdin();
+    assert!(session.wait_gone().success());
+}
+
+#[test]
+fn from_inside_it_is_the_programs_own() {
+    let place = Place::new();
+    let expected = expected(&place);
+    sees_its_own(launched(&place, &["checks"]).piped(), &expected);
+}
+
+#[test]
+fn from_inside_it_is_the_programs_own_without_namespaces() {
+    let place = Place::new();
+    let expected = expected(&place);
+    let launch = launched(&place, &["checks"])
+        .flag("--isolate")
+        .flag("never");
+    sees_its_own(launch.piped(), &expected);
+}
+
+#[test]
+fn from_inside_it_is_the_programs_own_for_an_ordinary_user() {
+    let place = Place::new();
+    let expected = expected(&place);
+    let launch = launched(&place, &["checks"]).as_user(Isolation::Allowed);
+    sees_its_own(launch.piped(), &expected);
+}
+
+#[test]
+fn a_child_ends_a_program_that_has_no_handler() {
+    let place = Place::new();
+    for isolate in ["auto", "never"] {
+        let mut session = launched(&place, &["default"])
+            .flag("--isolate")
+            .flag(isolate)
+            .piped();
+        session.next_line("it runs", |line| line == "ready");
+        session.send("go");
+        assert_eq!(session.wait_gone().signal(), Some(Signal::SIGUSR1 as i32));
+        assert!(session.events_named("taken").is_empty());
+    }
+}
+
+#[test]
+fn from_outside_it_takes_and_no_read_of_the_program_is_interrupted() {
+    let place = Place::new();
+    for isolate in ["auto", "never"] {
+        let mut session = launched(&place, &["reader"])
+            .flag("--isolate")
+            .flag(isolate)
+            .piped();
+        session.next_line("it runs", |line| line == "ready");
+        for _ in 0..3 {
+            session.take();
+            session.signal(Signal::SIGUSR1);
+            session.next_taken();
+            assert!(session.command("take", &[]).success());
+            session.next_taken();
+        }
+        session.send("a");
+        session.next_line("it reads on", |line| line == "read a");
+        session.send("send");
+        session.next_line("its own", |line| line == "Interrupted system call, ran 1");
+        session.revert();
+        session.send("b");
+        session.next_line("it reads on", |line| line == "read b");
+        let stdout = session.stdout();
+        let interrupted = stdout.lines().filter(|line| line.starts_with("Inter"));
+        assert_eq!(interrupted.count(), 1, "{stdout}");
+        assert_eq!(session.events_named("taken").len(), 9);
+    }
+}
