@@ -1,145 +1,773 @@
 //! Socket options that a program sets: written down as they are, and set again where they
-//! differ.
+//! differ. One table has all that can be read and set.
+//!
+//! Some options change others (`IP_TOS` the priority, one time stamp the other), so they are
+//! looked at until all are as they were. What can't be read is not here: memberships of
+//! multicast groups, keys (`TCP_MD5SIG`), and filters of eBPF, which the kernel admits to
+//! have and does not show.
 //!
 //! Context: AS-SAFE.
 
 use crate::records::Records;
 use crate::sys::{self, Errno};
 
-/// The longest option here: a time.
-const LONGEST: usize = 16;
+/// The longest option here: options of the internet's own, as a packet carries them.
+const LONGEST: usize = 40;
 
-/// Level and name.
-const OPTIONS: [(i32, i32); 37] = [
-    (libc::SOL_SOCKET, libc::SO_REUSEADDR),
-    (libc::SOL_SOCKET, libc::SO_REUSEPORT),
-    (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
-    (libc::SOL_SOCKET, libc::SO_BROADCAST),
-    (libc::SOL_SOCKET, libc::SO_LINGER),
-    (libc::SOL_SOCKET, libc::SO_OOBINLINE),
-    (libc::SOL_SOCKET, libc::SO_SNDBUF),
-    (libc::SOL_SOCKET, libc::SO_RCVBUF),
-    (libc::SOL_SOCKET, libc::SO_RCVLOWAT),
-    (libc::SOL_SOCKET, libc::SO_RCVTIMEO),
-    (libc::SOL_SOCKET, libc::SO_SNDTIMEO),
-    (libc::SOL_SOCKET, libc::SO_PRIORITY),
-    (libc::SOL_SOCKET, libc::SO_PASSCRED),
-    (libc::SOL_SOCKET, libc::SO_TIMESTAMP),
-    (libc::SOL_SOCKET, libc::SO_MARK),
-    (libc::SOL_SOCKET, libc::SO_PEEK_OFF),
-    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
-    (libc::IPPROTO_TCP, libc::TCP_CORK),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
-    (libc::IPPROTO_TCP, libc::TCP_SYNCNT),
-    (libc::IPPROTO_TCP, libc::TCP_LINGER2),
-    (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
-    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
-    (libc::IPPROTO_IP, libc::IP_TOS),
-    (libc::IPPROTO_IP, libc::IP_TTL),
-    (libc::IPPROTO_IP, libc::IP_MULTICAST_TTL),
-    (libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP),
-    (libc::IPPROTO_IP, libc::IP_PKTINFO),
-    (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
-    (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS),
-    (libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS),
-    (libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP),
-    (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
-    (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
-    (libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS),
+/// How an option is dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// Everywhere, connections too.
+    Everywhere,
+    /// Not of connections, where few set it, or the kernel changes it by itself.
+    Unconnected,
+    /// A buffer's size. The kernel tells twice what it is told, and changes it by itself
+    /// unless it has been told. With privileges it takes more by another name.
+    Buffer { forced: i32, lock: u8 },
+    /// `TCP_MAXSEG`: what is told where nothing was set can't be set.
+    Segment,
+    /// For sockets of streams the kernel keeps something else there.
+    Datagrams,
+}
+
+use How::{Buffer, Datagrams, Everywhere, Segment, Unconnected};
+
+/// An option.
+#[derive(Debug, Clone, Copy)]
+struct Option_ {
+    level: i32,
+    name: i32,
+    how: How,
+}
+
+const fn each<const N: usize>(level: i32, how: How, names: [i32; N]) -> [Option_; N] {
+    let mut all = [Option_ {
+        level,
+        name: 0,
+        how,
+    }; N];
+    let mut at = 0;
+    while at < N {
+        all[at].name = names[at];
+        at += 1;
+    }
+    all
+}
+
+const SO_BUF_LOCK: i32 = 72;
+const SO_LOCK_FILTER: i32 = 44;
+const SO_DETACH_FILTER: i32 = libc::SO_DETACH_FILTER;
+const IPPROTO_ICMP_LEVEL: i32 = 255;
+const SOL_PACKET: i32 = 263;
+const SOL_NETLINK: i32 = 270;
+
+const GENERAL: [Option_; 15] = each(
+    libc::SOL_SOCKET,
+    Everywhere,
+    [
+        libc::SO_REUSEADDR,
+        libc::SO_REUSEPORT,
+        libc::SO_KEEPALIVE,
+        libc::SO_BROADCAST,
+        libc::SO_LINGER,
+        libc::SO_OOBINLINE,
+        libc::SO_RCVLOWAT,
+        libc::SO_RCVTIMEO,
+        libc::SO_SNDTIMEO,
+        libc::SO_PRIORITY,
+        libc::SO_PASSCRED,
+        libc::SO_TIMESTAMP,
+        libc::SO_MARK,
+        libc::SO_PEEK_OFF,
+        libc::SO_BUSY_POLL,
+    ],
+);
+
+const BUFFERS: [Option_; 2] = [
+    Option_ {
+        level: libc::SOL_SOCKET,
+        name: libc::SO_SNDBUF,
+        how: Buffer {
+            forced: libc::SO_SNDBUFFORCE,
+            lock: 1,
+        },
+    },
+    Option_ {
+        level: libc::SOL_SOCKET,
+        name: libc::SO_RCVBUF,
+        how: Buffer {
+            forced: libc::SO_RCVBUFFORCE,
+            lock: 2,
+        },
+    },
 ];
 
-#[derive(Clone, Copy)]
-struct Value {
-    option: u8,
-    length: u8,
-    bytes: [u8; LONGEST],
+/// By number where libc has no name for it.
+const RARE: [Option_; 26] = each(
+    libc::SOL_SOCKET,
+    Unconnected,
+    [
+        libc::SO_DEBUG,
+        libc::SO_DONTROUTE,
+        libc::SO_NO_CHECK,
+        libc::SO_PASSSEC,
+        libc::SO_TIMESTAMPNS,
+        libc::SO_TIMESTAMPING,
+        63, // SO_TIMESTAMP_NEW
+        64, // SO_TIMESTAMPNS_NEW
+        65, // SO_TIMESTAMPING_NEW
+        libc::SO_RXQ_OVFL,
+        libc::SO_WIFI_STATUS,
+        libc::SO_NOFCS,
+        libc::SO_SELECT_ERR_QUEUE,
+        libc::SO_MAX_PACING_RATE,
+        libc::SO_INCOMING_CPU,
+        libc::SO_ZEROCOPY,
+        libc::SO_TXTIME,
+        libc::SO_BINDTOIFINDEX,
+        libc::SO_PREFER_BUSY_POLL,
+        libc::SO_BUSY_POLL_BUDGET,
+        73, // SO_RESERVE_MEM
+        74, // SO_TXREHASH
+        75, // SO_RCVMARK
+        76, // SO_PASSPIDFD
+        82, // SO_RCVPRIORITY
+        83, // SO_PASSRIGHTS
+    ],
+);
+
+/// Behind what it locks.
+const LOCKS: [Option_; 1] = each(libc::SOL_SOCKET, Unconnected, [SO_BUF_LOCK]);
+
+const TCP: [Option_; 9] = each(
+    libc::IPPROTO_TCP,
+    Everywhere,
+    [
+        libc::TCP_NODELAY,
+        libc::TCP_CORK,
+        libc::TCP_KEEPIDLE,
+        libc::TCP_KEEPINTVL,
+        libc::TCP_KEEPCNT,
+        libc::TCP_SYNCNT,
+        libc::TCP_LINGER2,
+        libc::TCP_DEFER_ACCEPT,
+        libc::TCP_USER_TIMEOUT,
+    ],
+);
+
+const SEGMENT: [Option_; 1] = each(libc::IPPROTO_TCP, Segment, [libc::TCP_MAXSEG]);
+
+const RARE_TCP: [Option_; 16] = each(
+    libc::IPPROTO_TCP,
+    Unconnected,
+    [
+        libc::TCP_WINDOW_CLAMP,
+        libc::TCP_QUICKACK,
+        libc::TCP_CONGESTION,
+        libc::TCP_THIN_LINEAR_TIMEOUTS,
+        libc::TCP_THIN_DUPACK,
+        libc::TCP_FASTOPEN,
+        25, // TCP_NOTSENT_LOWAT
+        27, // TCP_SAVE_SYN
+        30, // TCP_FASTOPEN_CONNECT
+        33, // TCP_FASTOPEN_KEY
+        34, // TCP_FASTOPEN_NO_COOKIE
+        36, // TCP_INQ
+        37, // TCP_TX_DELAY
+        44, // TCP_RTO_MAX_MS
+        45, // TCP_RTO_MIN_US
+        46, // TCP_DELACK_MAX_US
+    ],
+);
+
+const UDP: [Option_; 6] = each(
+    libc::IPPROTO_UDP,
+    Unconnected,
+    [
+        libc::UDP_CORK,
+        100, // UDP_ENCAP
+        101, // UDP_NO_CHECK6_TX
+        102, // UDP_NO_CHECK6_RX
+        libc::UDP_SEGMENT,
+        libc::UDP_GRO,
+    ],
+);
+
+const IP: [Option_; 4] = each(
+    libc::IPPROTO_IP,
+    Everywhere,
+    [
+        libc::IP_TOS,
+        libc::IP_TTL,
+        libc::IP_MULTICAST_LOOP,
+        libc::IP_PKTINFO,
+    ],
+);
+
+const MULTICAST: [Option_; 2] = each(
+    libc::IPPROTO_IP,
+    Datagrams,
+    [libc::IP_MULTICAST_TTL, libc::IP_MULTICAST_IF],
+);
+
+const RARE_IP: [Option_; 21] = each(
+    libc::IPPROTO_IP,
+    Unconnected,
+    [
+        libc::IP_HDRINCL,
+        libc::IP_OPTIONS,
+        libc::IP_RECVOPTS,
+        libc::IP_RETOPTS,
+        libc::IP_MTU_DISCOVER,
+        libc::IP_RECVERR,
+        libc::IP_RECVTTL,
+        libc::IP_RECVTOS,
+        libc::IP_FREEBIND,
+        18, // IP_PASSSEC
+        libc::IP_TRANSPARENT,
+        20, // IP_RECVORIGDSTADDR
+        libc::IP_MINTTL,
+        22, // IP_NODEFRAG
+        23, // IP_CHECKSUM
+        libc::IP_BIND_ADDRESS_NO_PORT,
+        25, // IP_RECVFRAGSIZE
+        26, // IP_RECVERR_RFC4884
+        libc::IP_MULTICAST_ALL,
+        libc::IP_UNICAST_IF,
+        51, // IP_LOCAL_PORT_RANGE
+    ],
+);
+
+const IPV6: [Option_; 6] = each(
+    libc::IPPROTO_IPV6,
+    Everywhere,
+    [
+        libc::IPV6_V6ONLY,
+        libc::IPV6_UNICAST_HOPS,
+        libc::IPV6_MULTICAST_LOOP,
+        libc::IPV6_RECVPKTINFO,
+        libc::IPV6_TCLASS,
+        libc::IPV6_RECVTCLASS,
+    ],
+);
+
+const MULTICAST6: [Option_; 2] = each(
+    libc::IPPROTO_IPV6,
+    Datagrams,
+    [libc::IPV6_MULTICAST_HOPS, libc::IPV6_MULTICAST_IF],
+);
+
+const RARE_IPV6: [Option_; 31] = each(
+    libc::IPPROTO_IPV6,
+    Unconnected,
+    [
+        2, // IPV6_2292PKTINFO
+        3, // IPV6_2292HOPOPTS
+        4, // IPV6_2292DSTOPTS
+        5, // IPV6_2292RTHDR
+        7, // IPV6_CHECKSUM
+        8, // IPV6_2292HOPLIMIT
+        libc::IPV6_MTU_DISCOVER,
+        libc::IPV6_RECVERR,
+        libc::IPV6_MULTICAST_ALL,
+        30, // IPV6_ROUTER_ALERT_ISOLATE
+        31, // IPV6_RECVERR_RFC4884
+        33, // IPV6_FLOWINFO_SEND
+        libc::IPV6_RECVHOPLIMIT,
+        libc::IPV6_RECVHOPOPTS,
+        libc::IPV6_HOPOPTS,
+        libc::IPV6_RTHDRDSTOPTS,
+        libc::IPV6_RECVRTHDR,
+        libc::IPV6_RTHDR,
+        libc::IPV6_RECVDSTOPTS,
+        libc::IPV6_DSTOPTS,
+        libc::IPV6_RECVPATHMTU,
+        libc::IPV6_DONTFRAG,
+        70, // IPV6_AUTOFLOWLABEL
+        72, // IPV6_ADDR_PREFERENCES
+        73, // IPV6_MINHOPCOUNT
+        74, // IPV6_RECVORIGDSTADDR
+        libc::IPV6_TRANSPARENT,
+        76, // IPV6_UNICAST_IF
+        77, // IPV6_RECVFRAGSIZE
+        libc::IPV6_FREEBIND,
+        11, // IPV6_FLOWINFO
+    ],
+);
+
+/// What raw sockets let through.
+const RAW: [Option_; 2] = [
+    Option_ {
+        level: IPPROTO_ICMP_LEVEL,
+        name: 1, // ICMP_FILTER
+        how: Unconnected,
+    },
+    Option_ {
+        level: libc::IPPROTO_ICMPV6,
+        name: 1, // ICMPV6_FILTER
+        how: Unconnected,
+    },
+];
+
+const NETLINK: [Option_; 7] = each(
+    SOL_NETLINK,
+    Unconnected,
+    [
+        libc::NETLINK_PKTINFO,
+        libc::NETLINK_BROADCAST_ERROR,
+        libc::NETLINK_NO_ENOBUFS,
+        libc::NETLINK_LISTEN_ALL_NSID,
+        libc::NETLINK_CAP_ACK,
+        11, // NETLINK_EXT_ACK
+        12, // NETLINK_GET_STRICT_CHK
+    ],
+);
+
+const PACKET: [Option_; 7] = each(
+    SOL_PACKET,
+    Unconnected,
+    [
+        8,  // PACKET_AUXDATA
+        9,  // PACKET_ORIGDEV
+        14, // PACKET_LOSS
+        15, // PACKET_VNET_HDR
+        17, // PACKET_TIMESTAMP
+        20, // PACKET_QDISC_BYPASS
+        23, // PACKET_IGNORE_OUTGOING
+    ],
+);
+
+const TABLE: [&[Option_]; 17] = [
+    &GENERAL,
+    &BUFFERS,
+    &RARE,
+    &LOCKS,
+    &TCP,
+    &SEGMENT,
+    &RARE_TCP,
+    &UDP,
+    &IP,
+    &MULTICAST,
+    &RARE_IP,
+    &IPV6,
+    &MULTICAST6,
+    &RARE_IPV6,
+    &RAW,
+    &NETLINK,
+    &PACKET,
+];
+
+fn all() -> impl Iterator<Item = Option_> {
+    TABLE.into_iter().flatten().copied()
 }
+
+/// What decides which options a socket has.
+#[derive(Debug, Clone, Copy)]
+struct Style {
+    domain: i32,
+    kind: i32,
+    protocol: i32,
+    is_connected: bool,
+    /// Which buffers the program has set the size of; all where the kernel does not say.
+    locked: u8,
+}
+
+impl Style {
+    fn of(fd: i32, is_connected: bool) -> Result<Self, Errno> {
+        let locked = sys::socket_number(fd, SO_BUF_LOCK).unwrap_or(3);
+        Ok(Self {
+            domain: sys::socket_number(fd, libc::SO_DOMAIN)?,
+            kind: sys::socket_number(fd, libc::SO_TYPE)?,
+            protocol: sys::socket_number(fd, libc::SO_PROTOCOL)?,
+            is_connected,
+            locked: u8::try_from(locked & 3).unwrap_or(3),
+        })
+    }
+
+    fn has(&self, option: Option_) -> bool {
+        const MPTCP: i32 = 262;
+        let is_internet = matches!(self.domain, libc::AF_INET | libc::AF_INET6);
+        let is_of_the_level = match option.level {
+            libc::SOL_SOCKET => true,
+            libc::IPPROTO_TCP => is_internet && matches!(self.protocol, libc::IPPROTO_TCP | MPTCP),
+            libc::IPPROTO_UDP => is_internet && self.protocol == libc::IPPROTO_UDP,
+            // Those of the newer family are asked for both.
+            libc::IPPROTO_IP => is_internet && !(self.is_connected && self.is_newer()),
+            libc::IPPROTO_IPV6 => self.is_newer(),
+            libc::IPPROTO_ICMPV6 => self.is_newer() && self.kind == libc::SOCK_RAW,
+            IPPROTO_ICMP_LEVEL => self.domain == libc::AF_INET && self.kind == libc::SOCK_RAW,
+            SOL_NETLINK => self.domain == libc::AF_NETLINK,
+            SOL_PACKET => self.domain == libc::AF_PACKET,
+            _ => false,
+        };
+        let is_dealt_with = match option.how {
+            Everywhere => true,
+            Unconnected | Segment => !self.is_connected,
+            Buffer { lock, .. } => !self.is_connected || self.locked & lock != 0,
+            Datagrams => self.kind != libc::SOCK_STREAM,
+        };
+        is_of_the_level && is_dealt_with
+    }
+
+    fn is_newer(&self) -> bool {
+        self.domain == libc::AF_INET6
+    }
+}
+
+/// An instruction of a filter.
+type Instruction = [u8; 8];
 
 /// Which of the values are one socket's.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Of {
     first: usize,
-    count: usize,
+    end: usize,
+    filter: (usize, usize),
+    /// It has a filter that the kernel does not show.
+    pub(super) has_hidden_filter: bool,
+    is_filter_locked: bool,
+    is_connected: bool,
 }
 
 /// The options of all sockets.
-pub(super) struct Options(Records<Value>);
+pub(super) struct Options {
+    /// Of each its number in the table, its length and its bytes.
+    values: Records<u8>,
+    filters: Records<Instruction>,
+}
 
 impl Options {
     pub(super) const fn new() -> Self {
-        Self(Records::growing())
+        Self {
+            values: Records::growing(),
+            filters: Records::growing(),
+        }
     }
 
-    /// Writes a socket's down.
+    /// Writes a socket's down; of a connection those alone that the kernel leaves as they
+    /// were set.
     ///
     /// # Errors
     /// ENOMEM.
-    pub(super) fn record(&mut self, fd: i32) -> Result<Of, Errno> {
-        let first = self.0.entries().len();
-        let domain = sys::socket_number(fd, libc::SO_DOMAIN)?;
-        let is_tcp = sys::socket_number(fd, libc::SO_PROTOCOL) == Ok(libc::IPPROTO_TCP);
-        for (number, (level, name)) in (0..).zip(OPTIONS) {
-            let has = match level {
-                libc::IPPROTO_TCP => is_tcp,
-                // The kernel keeps there what its peer's packets have, and takes no other.
-                libc::IPPROTO_IP if is_tcp && name == libc::IP_MULTICAST_TTL => false,
-                libc::IPPROTO_IPV6 if is_tcp && name == libc::IPV6_MULTICAST_HOPS => false,
-                libc::IPPROTO_IP => domain == libc::AF_INET,
-                libc::IPPROTO_IPV6 => domain == libc::AF_INET6,
-                _ => true,
-            };
+    pub(super) fn record(&mut self, fd: i32, is_connected: bool) -> Result<Of, Errno> {
+        let first = self.values.entries().len();
+        let style = Style::of(fd, is_connected)?;
+        for (number, option) in (0_u8..).zip(all()) {
             let mut bytes = [0; LONGEST];
-            if has && let Ok(length) = sys::socket_option(fd, level, name, &mut bytes) {
-                self.0.push(Value {
-                    option: number,
-                    length: u8::try_from(length).unwrap_or(0),
-                    bytes,
-                })?;
+            if style.has(option)
+                && let Ok(length) = sys::socket_option(fd, option.level, option.name, &mut bytes)
+                && let Some(value) = bytes.get(..length)
+            {
+                self.values.push(number)?;
+                self.values.push(u8::try_from(length).unwrap_or(0))?;
+                for &byte in value {
+                    self.values.push(byte)?;
+                }
             }
         }
+        let before = self.filters.entries().len();
+        let has_hidden_filter = !self.record_filter(fd)?;
         Ok(Of {
             first,
-            count: self.0.entries().len() - first,
+            end: self.values.entries().len(),
+            filter: (before, self.filters.entries().len()),
+            has_hidden_filter,
+            is_filter_locked: sys::socket_number(fd, SO_LOCK_FILTER) == Ok(1),
+            is_connected,
         })
+    }
+
+    /// False where there is one that the kernel does not show.
+    fn record_filter(&mut self, fd: i32) -> Result<bool, Errno> {
+        match read_filter(fd, &mut self.filters) {
+            // Made of eBPF.
+            Err(Errno(libc::EACCES)) => Ok(false),
+            Err(errno @ Errno(libc::ENOMEM)) => Err(errno),
+            // It has none, or can have none.
+            _ => Ok(true),
+        }
     }
 
     /// Sets those that differ; the number of those that could not be.
     pub(super) fn restore(&self, of: Of, fd: i32) -> u32 {
-        let values = self.0.entries().get(of.first..of.first + of.count);
+        /// One option changes another, which changes no third.
+        const ROUNDS: usize = 3;
         let mut failed = 0;
-        for value in values.unwrap_or(&[]) {
-            failed += u32::from(value.restore(fd).is_err());
+        for _ in 0..ROUNDS {
+            let mut differing = 0;
+            failed = 0;
+            self.for_each(of, |option, wanted| {
+                let mut now = [0; LONGEST];
+                let length = sys::socket_option(fd, option.level, option.name, &mut now);
+                let is_same = length.is_ok_and(|length| now.get(..length) == Some(wanted));
+                if !is_same {
+                    differing += 1;
+                    failed += u32::from(set(fd, option, wanted).is_err());
+                }
+            });
+            if differing == 0 {
+                break;
+            }
         }
-        failed
+        failed + u32::from(self.restore_filter(of, fd).is_err())
+    }
+
+    fn restore_filter(&self, of: Of, fd: i32) -> Result<(), Errno> {
+        if of.has_hidden_filter || of.is_connected {
+            return Ok(());
+        }
+        let wanted = self.filters.entries().get(of.filter.0..of.filter.1);
+        let wanted = wanted.unwrap_or(&[]);
+        let mut now = Records::growing();
+        let is_same = match read_filter(fd, &mut now) {
+            Ok(()) => now.entries() == wanted,
+            Err(Errno(libc::EACCES)) => false,
+            Err(_) => wanted.is_empty(),
+        };
+        now.release();
+        if !is_same && wanted.is_empty() {
+            sys::set_socket_option(fd, libc::SOL_SOCKET, SO_DETACH_FILTER, &[0; 4])?;
+        } else if !is_same {
+            sys::set_socket_filter(fd, wanted)?;
+        }
+        if of.is_filter_locked && sys::socket_number(fd, SO_LOCK_FILTER) != Ok(1) {
+            let on = 1_i32.to_ne_bytes();
+            sys::set_socket_option(fd, libc::SOL_SOCKET, SO_LOCK_FILTER, &on)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each option and its value.
+    fn for_each(&self, of: Of, mut visit: impl FnMut(Option_, &[u8])) {
+        let mut rest = self.values.entries().get(of.first..of.end).unwrap_or(&[]);
+        while let [number, length, bytes @ ..] = rest {
+            let Some((value, after)) = bytes.split_at_checked(usize::from(*length)) else {
+                return;
+            };
+            if let Some(option) = all().nth(usize::from(*number)) {
+                visit(option, value);
+            }
+            rest = after;
+        }
     }
 
     pub(super) fn release(self) {
-        self.0.release();
+        self.values.release();
+        self.filters.release();
     }
 }
 
-impl Value {
-    fn restore(&self, fd: i32) -> Result<(), Errno> {
-        let Some(&(level, name)) = OPTIONS.get(usize::from(self.option)) else {
-            return Ok(());
-        };
-        let wanted = self.bytes.get(..usize::from(self.length)).unwrap_or(&[]);
-        let mut now = [0; LONGEST];
-        let length = sys::socket_option(fd, level, name, &mut now)?;
-        if now.get(..length) == Some(wanted) {
-            return Ok(());
-        }
-        let is_buffer =
-            level == libc::SOL_SOCKET && matches!(name, libc::SO_SNDBUF | libc::SO_RCVBUF);
-        match wanted.first_chunk::<4>() {
-            // The kernel tells twice what it is told.
-            Some(&bytes) if is_buffer => {
-                let half = i32::from_ne_bytes(bytes) / 2;
-                sys::set_socket_option(fd, level, name, &half.to_ne_bytes())
+/// Adds the instructions of a socket's filter to what is there.
+fn read_filter(fd: i32, to: &mut Records<Instruction>) -> Result<(), Errno> {
+    let count = sys::socket_filter(fd, &mut [])?;
+    let before = to.entries().len();
+    for _ in 0..count {
+        to.push([0; 8])?;
+    }
+    if count > 0 {
+        sys::socket_filter(fd, to.entries_mut().get_mut(before..).unwrap_or(&mut []))?;
+    }
+    Ok(())
+}
+
+fn set(fd: i32, option: Option_, wanted: &[u8]) -> Result<(), Errno> {
+    /// What is told of a socket that was set to none.
+    const NO_SEGMENT: i32 = 536;
+    let Option_ { level, name, how } = option;
+    let number = wanted
+        .first_chunk::<4>()
+        .map(|&bytes| i32::from_ne_bytes(bytes));
+    match (how, number) {
+        (Buffer { forced, .. }, Some(size)) => {
+            let half = (size / 2).to_ne_bytes();
+            sys::set_socket_option(fd, level, name, &half)?;
+            if sys::socket_number(fd, name) == Ok(size) {
+                return Ok(());
             }
-            _ => sys::set_socket_option(fd, level, name, wanted),
+            sys::set_socket_option(fd, level, forced, &half)
         }
+        (Segment, Some(NO_SEGMENT)) => sys::set_socket_option(fd, level, name, &[0; 4]),
+        _ => sys::set_socket_option(fd, level, name, wanted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: i32 = libc::SOCK_STREAM;
+    const DATAGRAM: i32 = libc::SOCK_DGRAM;
+
+    /// Every kind of socket that this machine has and an ordinary program uses.
+    fn styles() -> impl Iterator<Item = [i32; 3]> {
+        [
+            [libc::AF_INET, STREAM, 0],
+            [libc::AF_INET6, STREAM, 0],
+            [libc::AF_INET, DATAGRAM, 0],
+            [libc::AF_INET6, DATAGRAM, 0],
+            [libc::AF_UNIX, STREAM, 0],
+            [libc::AF_UNIX, DATAGRAM, 0],
+            [libc::AF_NETLINK, libc::SOCK_RAW, 0],
+            [libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP],
+            [libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6],
+        ]
+        .into_iter()
+        .filter(|&[domain, kind, protocol]| {
+            sys::socket(domain, kind, protocol).is_ok_and(|fd| {
+                sys::close(fd);
+                true
+            })
+        })
+    }
+
+    fn value(fd: i32, option: Option_) -> Option<Vec<u8>> {
+        let mut bytes = [0; LONGEST];
+        let length = sys::socket_option(fd, option.level, option.name, &mut bytes).ok()?;
+        Some(bytes[..length].to_vec())
+    }
+
+    /// Sets an option to something else; false where it takes nothing.
+    fn change(fd: i32, option: Option_, number: usize) -> bool {
+        let Some(before) = value(fd, option) else {
+            return false;
+        };
+        let numbers = [1, 0, 2, 3, 4, 30, 100, 700, 2000, 1_000_000];
+        let mut candidates: Vec<Vec<u8>> = numbers
+            .into_iter()
+            .cycle()
+            .skip(number)
+            .take(numbers.len())
+            .map(|number: i32| {
+                let mut bytes = number.to_ne_bytes().to_vec();
+                bytes.resize(before.len().max(4), 0);
+                bytes
+            })
+            .collect();
+        candidates.push(b"reno\0".to_vec());
+        candidates.push(vec![1, 1, 1, 1]);
+        candidates.into_iter().any(|candidate| {
+            sys::set_socket_option(fd, option.level, option.name, &candidate).is_ok()
+                && value(fd, option).is_some_and(|now| now != before)
+        })
+    }
+
+    fn change_all(fd: i32, number: usize) -> Vec<Option_> {
+        let changed = |option: &Option_| change(fd, *option, number);
+        // A lock keeps nothing from being set, but is to be seen.
+        all().filter(changed).collect()
+    }
+
+    fn values(fd: i32) -> Vec<Option<Vec<u8>>> {
+        all().map(|option| value(fd, option)).collect()
+    }
+
+    /// Fails with the options that are not as they were.
+    fn check(fd: i32, wanted: &[Option<Vec<u8>>], what: &str) {
+        let differing: Vec<_> = all()
+            .zip(wanted)
+            .map(|(option, was)| ((option.level, option.name), was, value(fd, option)))
+            .filter(|(_, was, now)| *was != now)
+            .collect();
+        assert!(differing.is_empty(), "{what}: {differing:?}");
+    }
+
+    /// Each option by itself, so that none hides that another is missing.
+    #[test]
+    fn whatever_can_be_set_is_set_in_a_new_socket_and_in_the_old_one() {
+        let mut tried = 0;
+        for [domain, kind, protocol] in styles() {
+            for option in all() {
+                let make = || sys::socket(domain, kind, protocol).expect("there was one");
+                let (old, new) = (make(), make());
+                if change(old, option, 0) {
+                    tried += 1;
+                    let mut options = Options::new();
+                    let of = options.record(old, false).expect("memory");
+                    let wanted = values(old);
+                    let failed = options.restore(of, new);
+                    check(new, &wanted, &format!("{option:?} of {domain} {kind}"));
+                    assert_eq!(failed, 0, "{option:?} of {domain} {kind}");
+                    change(old, option, 1);
+                    options.restore(of, old);
+                    check(
+                        old,
+                        &wanted,
+                        &format!("{option:?} of {domain} {kind}, again"),
+                    );
+                    options.release();
+                }
+                sys::close(old);
+                sys::close(new);
+            }
+        }
+        assert!(tried > 200, "{tried}");
+    }
+
+    #[test]
+    fn what_was_never_set_is_as_if_it_had_not_been() {
+        for [domain, kind, protocol] in styles() {
+            for option in all() {
+                let fd = sys::socket(domain, kind, protocol).expect("there was one");
+                let mut options = Options::new();
+                let of = options.record(fd, false).expect("memory");
+                let wanted = values(fd);
+                // Once it is on it can't be turned off; of this one's options the size of
+                // its segments tells ever after.
+                let stays = [
+                    (libc::SOL_SOCKET, libc::SO_TXTIME),
+                    (libc::IPPROTO_IP, libc::IP_OPTIONS),
+                ]
+                .contains(&(option.level, option.name));
+                if change(fd, option, 0) && !stays {
+                    options.restore(of, fd);
+                    check(fd, &wanted, &format!("{option:?} of {domain} {kind}"));
+                }
+                options.release();
+                sys::close(fd);
+            }
+        }
+    }
+
+    #[test]
+    fn all_at_once() {
+        for [domain, kind, protocol] in styles() {
+            let make = || sys::socket(domain, kind, protocol).expect("there was one");
+            let (old, new) = (make(), make());
+            assert!(change_all(old, 0).len() > 5);
+            let mut options = Options::new();
+            let of = options.record(old, false).expect("memory");
+            let wanted = values(old);
+            options.restore(of, new);
+            check(new, &wanted, &format!("{domain} {kind}"));
+            options.release();
+            sys::close(old);
+            sys::close(new);
+        }
+    }
+
+    #[test]
+    fn a_filter_comes_back_and_goes() {
+        let make = || sys::socket(libc::AF_INET, DATAGRAM, 0).expect("a socket");
+        let (with, without, new) = (make(), make(), make());
+        // ret 7; ret 9
+        let filter = [[6, 0, 0, 0, 7, 0, 0, 0], [6, 0, 0, 0, 9, 0, 0, 0]];
+        sys::set_socket_filter(with, &filter).expect("a filter");
+        let on = 1_i32.to_ne_bytes();
+        sys::set_socket_option(with, libc::SOL_SOCKET, SO_LOCK_FILTER, &on).expect("a filter");
+        let mut options = Options::new();
+        let of_with = options.record(with, false).expect("memory");
+        let of_without = options.record(without, false).expect("memory");
+        assert_eq!(options.restore(of_with, new), 0);
+        let mut now = [[0; 8]; 2];
+        assert_eq!(sys::socket_filter(new, &mut now), Ok(2));
+        assert_eq!(now, filter);
+        assert_eq!(sys::socket_number(new, SO_LOCK_FILTER), Ok(1));
+        sys::set_socket_filter(without, &filter).expect("a filter");
+        assert_eq!(options.restore(of_without, without), 0);
+        assert_eq!(sys::socket_filter(without, &mut []), Ok(0));
+        for fd in [with, without, new] {
+            sys::close(fd);
+        }
+        options.release();
     }
 }

@@ -210,7 +210,7 @@ impl Pairs {
         kind: i32,
         told: unix_diag::Socket,
     ) -> Result<End, Errno> {
-        let options = self.options.record(of.fd)?;
+        let options = self.options.record(of.fd, false)?;
         let first = self.rights.entries().len();
         let before = sys::socket_number(of.fd, libc::SO_PEEK_OFF).unwrap_or(-1);
         let contents = self.read(of.fd, kind, told);

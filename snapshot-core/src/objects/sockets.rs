@@ -179,7 +179,7 @@ impl Socket {
                 sys::socket_number(fd, libc::SO_TYPE)?,
                 sys::socket_number(fd, libc::SO_PROTOCOL)?,
             ],
-            options: options.record(fd)?,
+            options: options.record(fd, state == State::Connected)?,
         })
     }
 

@@ -186,6 +186,55 @@ pub(crate) fn set_socket_option(fd: i32, level: i32, name: i32, value: &[u8]) ->
     .map(drop)
 }
 
+/// getsockopt(SO_GET_FILTER): how many instructions of eight bytes there are; with room for
+/// all of them, those too.
+///
+/// # Errors
+/// EACCES where the filter is of eBPF and not shown.
+pub(crate) fn socket_filter(fd: i32, filter: &mut [[u8; 8]]) -> Result<usize> {
+    // In instructions, and not in bytes; with no room the kernel tells the number alone.
+    let mut length = u32::try_from(filter.len()).unwrap_or(0);
+    // SAFETY: writes at most so many instructions as there is room for, and their number.
+    unsafe {
+        with(
+            libc::SYS_getsockopt,
+            [
+                arg(fd),
+                arg(libc::SOL_SOCKET),
+                arg(libc::SO_GET_FILTER),
+                filter.as_mut_ptr().expose_provenance(),
+                (&raw mut length).expose_provenance(),
+            ],
+        )
+    }?;
+    Ok(length as usize)
+}
+
+/// setsockopt(SO_ATTACH_FILTER)
+///
+/// # Errors
+/// EPERM where the one that there is has been locked.
+pub(crate) fn set_socket_filter(fd: i32, filter: &[[u8; 8]]) -> Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).unwrap_or(u16::MAX),
+        filter: filter.as_ptr().cast_mut().cast(),
+    };
+    // SAFETY: reads the program, and so many instructions as it says.
+    unsafe {
+        with(
+            libc::SYS_setsockopt,
+            [
+                arg(fd),
+                arg(libc::SOL_SOCKET),
+                arg(libc::SO_ATTACH_FILTER),
+                (&raw const program).expose_provenance(),
+                size_of::<libc::sock_fprog>(),
+            ],
+        )
+    }
+    .map(drop)
+}
+
 /// Longer than any socket address of the kernel's.
 pub(crate) type SocketAddress = [u8; 128];
 
