@@ -16,6 +16,7 @@
 use core::mem::size_of;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
+use crate::own_processes::{self, OwnProcesses};
 use crate::{objects, sys};
 
 /// How many children it has room for: more than a user is allowed processes in most
@@ -91,6 +92,8 @@ pub struct Table {
     /// Which of them are the live process's although the kernel says otherwise, a bit each.
     adopted: [AtomicU64; WORDS],
     entries: [Entry; CAPACITY],
+    /// Which processes are the session's own: no children, but known to all the same lives.
+    own: OwnProcesses,
 }
 
 impl core::fmt::Debug for Table {
@@ -117,7 +120,9 @@ impl Table {
         objects::keep_out(start.as_ptr().addr());
         // SAFETY: a page's start is aligned for it, it is as long, by the caller's promise,
         // never unmapped, and any bytes are a table of atomics.
-        Ok(unsafe { start.cast().as_ref() })
+        let table: &'static Self = unsafe { start.cast().as_ref() };
+        own_processes::begin(&table.own);
+        Ok(table)
     }
 
     /// Whether there is nobody in it: then every wait is the kernel's business alone.

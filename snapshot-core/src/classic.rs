@@ -24,6 +24,7 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use crate::identity::Identity;
 use crate::objects::{Lacking, Shared, keep_out};
+use crate::own_processes::{self, OwnProcesses};
 use crate::split::split_for_self;
 use crate::sys::{self, ChildState, Errno, Side, SignalSet, Terminal};
 use crate::take::Outcome;
@@ -61,6 +62,8 @@ struct Board {
     asked_low: AtomicU32,
     asked_high: AtomicU32,
     stack: [Place; DEEPEST],
+    /// The frozen processes, whose descriptors are no other program's.
+    own: OwnProcesses,
 }
 
 /// The board, null until the first take. A copy inherits the mapping and the pointer.
@@ -81,6 +84,7 @@ fn make_board() -> Option<&'static Board> {
     // Only ever called by the one thread of a parked process, so no one else races here.
     BOARD.store(memory.cast().as_ptr(), Ordering::Release);
     let board = board()?;
+    own_processes::begin(&board.own);
     board.next_id.store(1, Ordering::Relaxed);
     board.live.store(sys::getpid(), Ordering::Relaxed);
     Some(board)
@@ -262,9 +266,12 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
             Ok(Outcome::Live { id })
         }
         Side::Original(live) => {
+            own_processes::add(frozen);
             identity.show_as_frozen(id);
             let let_go = shared.let_go();
             let state = wait_for_end(board, live, SignalSet::ALL.without(pending));
+            own_processes::remove(live);
+            own_processes::remove(frozen);
             let how = board.how.load(Ordering::Acquire);
             if how & 0xff == 4 {
                 board.how.store(0, Ordering::Relaxed);

@@ -58,24 +58,20 @@ pub(crate) fn close() {
     for_each_area(|start, end| advise(start, end, libc::MADV_DONTFORK));
 }
 
-/// Whether the copy has all memory. If not, what it lacks is known from now on.
-///
-/// # Errors
-/// EPROTO where the kernel does not tell; ENOSPC where there are more areas than can be
-/// kept in mind.
-pub(crate) fn is_whole(copy: i32, pages: u64) -> Result<bool, Errno> {
-    let Some(copied) = procfs::of_process(copy, b"/statm", pages_of) else {
-        // It has died, and whoever waits for it hears of that.
-        return Ok(true);
-    };
-    if copied + CLOSED_PAGES.load(Ordering::Relaxed) >= pages {
-        return Ok(true);
-    }
-    look()?;
-    Ok(false)
+/// In the copy, before it has mapped anything of its own: whether it has all memory, of so
+/// many pages. Seen from outside it might have mapped as much as it lacks by then.
+pub(crate) fn is_whole(pages: u64) -> bool {
+    // A copy of which the kernel tells nothing is none to count on.
+    let copied = pages_of(c"/proc/thread-self/statm").unwrap_or(0);
+    copied + CLOSED_PAGES.load(Ordering::Relaxed) >= pages
 }
 
-fn look() -> Result<(), Errno> {
+/// In the original, of which a copy lacks memory: from now on it is known which.
+///
+/// # Errors
+/// ENOSPC where there are more areas than can be kept in mind, and whatever reading them
+/// gives.
+pub(crate) fn look() -> Result<(), Errno> {
     let mut mapping = None;
     let mut outcome = Ok(());
     let mut closed = 0;

@@ -79,6 +79,8 @@ pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Woken {
 
 /// Ends, and leaves the memory to a keeper, whom the supervisor ends in its time.
 fn retire(link: Link) -> ! {
+    // The keeper shares them for a moment, in which it is not known for one.
+    sys::close_all_descriptors_but(link.fd());
     // SAFETY: a frozen copy has one thread and, being a copy, no keeper.
     if let Ok(pid) = unsafe { keeper::begin(sys::getppid()) } {
         let _ = link.say(FromAgent::Keeper { pid });

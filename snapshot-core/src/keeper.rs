@@ -18,6 +18,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::arch;
+use crate::own_processes;
 use crate::sys::{self, CloneArguments, Errno, SignalSet};
 
 const STACK_BYTES: usize = 16 * 1024;
@@ -80,6 +81,7 @@ pub(crate) unsafe fn begin(parent: i32) -> Result<i32, Errno> {
         .ok()
         .filter(|&pid| pid > 0)
         .ok_or(Errno(i32::try_from(-answer).unwrap_or(libc::EINVAL)))?;
+    own_processes::add(pid);
     // Until then it has the program's descriptors and its name, and the next take would
     // find another process that has all of it.
     let deadline_ns = sys::now_ns() + PATIENCE_NS;

@@ -32,7 +32,8 @@
 //! `threads` (what is known of each, and how its interrupted call goes on), `identity` and
 //! `objects` (record and restore), all told by `take` (under a launcher) and `classic`
 //! (alone); `api` is what a program calls; `timeline` says which snapshots there are;
-//! `children` is the table of those that outlive a revert, `pidfd` tells them apart;
+//! `children` is the table of those that outlive a revert, `pidfd` tells them apart,
+//! `own_processes` knows which are the session's;
 //! `wire`, `link` and `bridge` carry messages; `procfs` and `proc_text` read the kernel's
 //! texts, `unix_diag` its word on local sockets; `tunables` are glibc's settings for huge pages; `sys` and `arch` hold the system
 //! calls.
@@ -73,6 +74,7 @@ pub mod bridge;
 pub mod children;
 pub mod lineage;
 pub mod link;
+pub mod own_processes;
 pub mod pidfd;
 pub mod proc_text;
 pub mod sys;

@@ -139,13 +139,24 @@ pub(crate) fn for_each_line(path: &CStr, mut visit: impl FnMut(&[u8])) -> sys::R
     outcome
 }
 
-/// Calls `visit` with every number that names an entry of a directory: descriptors in
-/// `/proc/self/fd`, threads in `/proc/self/task`.
+/// Calls `visit` with every number that names an entry of a directory: processes in
+/// `/proc`, threads in `/proc/self/task`.
 ///
 /// # Errors
 /// Whatever opening or reading it gives; ENOENT where `/proc` is not mounted.
 pub(crate) fn for_each_number(directory: &CStr, mut visit: impl FnMut(i32)) -> sys::Result<()> {
     let fd = sys::open_to_read(directory, libc::O_DIRECTORY)?;
+    let outcome = for_each_number_in(fd, &mut visit);
+    sys::close(fd);
+    outcome
+}
+
+/// Calls `visit` with every descriptor of this process, but for the one of the look itself.
+///
+/// # Errors
+/// As above.
+pub(crate) fn for_each_descriptor(mut visit: impl FnMut(i32)) -> sys::Result<()> {
+    let fd = sys::open_to_read(c"/proc/thread-self/fd", libc::O_DIRECTORY)?;
     let outcome = for_each_number_in(fd, |number| {
         if number != fd {
             visit(number);
@@ -216,8 +227,7 @@ mod tests {
     fn finds_an_open_descriptor_and_this_thread() {
         let file = std::fs::File::open("/dev/null").expect("/dev/null is there");
         let mut found = false;
-        for_each_number(c"/proc/self/fd", |fd| found |= fd == file.as_raw_fd())
-            .expect("/proc is mounted");
+        for_each_descriptor(|fd| found |= fd == file.as_raw_fd()).expect("/proc is mounted");
         assert!(found);
         let mut found = false;
         for_each_number(c"/proc/self/task", |tid| found |= tid == sys::gettid())

@@ -35,7 +35,7 @@ use crate::timing::{self, Moment};
 use crate::wire::{
     Ask, Crew, Ended, FromAgent, FromSupervisor, Obstacle, Part, Running, Step, Text,
 };
-use crate::{dontfork, ids, keeper, revive};
+use crate::{dontfork, ids, keeper, own_processes, revive};
 
 /// A snapshot that somebody wants.
 #[derive(Debug, Clone, Copy)]
@@ -191,30 +191,31 @@ unsafe fn converse_parked(
     link.say(FromAgent::Parked(crew(parked, &recorded.identity)))?;
     // A second copy is needed where the first lacks memory, and a third where another
     // thread of another process has kept more from it meanwhile, which there is none of.
+    let mut word = link.hear();
     for _ in 0..3 {
-        let (id, copy_link) = match link.hear()? {
-            (
+        let (id, copy_link) = match word {
+            Ok((
                 FromSupervisor::Granted {
                     id,
                     glimpse: looked,
                 },
                 Some(fd),
-            ) => {
+            )) => {
                 *glimpse = looked;
                 (id, Link::from_fd(fd))
             }
-            _ => {
+            answer => {
                 recorded.lacking.release();
-                return Ok(Outcome::Refused(None));
+                return answer.map(|_| Outcome::Refused(None));
             }
         };
         // SAFETY: passed on to the caller.
         match unsafe { split(link, session, id, copy_link, &recorded) } {
-            Ok(Some(outcome)) => {
+            Ok(Made::Outcome(outcome)) => {
                 recorded.lacking.release();
                 return outcome;
             }
-            Ok(None) => {}
+            Ok(Made::Spoilt(next)) => word = Ok(next),
             Err(obstacle) => {
                 recorded.lacking.release();
                 return hindered(link, obstacle);
@@ -248,15 +249,25 @@ fn crew(parked: Parked, identity: &Identity) -> Crew {
     }
 }
 
-/// Makes a copy and waits for the supervisor's word. `None` where another copy is to be
-/// made.
+/// What has come of a copy.
+enum Made {
+    /// The take is over, on either side.
+    Outcome(sys::Result<Outcome>),
+    /// It lacks memory: the supervisor has granted another one, by this word.
+    Spoilt(Heard),
+}
+
+/// A message of the supervisor's, and the descriptor that came with it.
+type Heard = (FromSupervisor, Option<i32>);
+
+/// Makes a copy and waits for the supervisor's word.
 unsafe fn split(
     link: Link,
     session: &Session,
     id: u32,
     copy_link: Link,
     recorded: &Recorded,
-) -> Result<Option<sys::Result<Outcome>>, Obstacle> {
+) -> Result<Made, Obstacle> {
     let failed = |errno: Errno| Obstacle::Failed(Step::Split, errno.0);
     // A handler must not run in the copy before it has frozen.
     let open = sys::block(session.trigger);
@@ -264,34 +275,27 @@ unsafe fn split(
     // SAFETY: all other threads are parked.
     let side = pages.and_then(|pages| Ok((unsafe { split_for_parent() }?, pages)));
     match side {
-        Ok((Side::Copy, _)) => {
+        Ok((Side::Copy, pages)) => {
+            // Its maker says so too; but it may die before that.
+            own_processes::add(sys::getpid());
             link.close();
+            recorded.identity.settle(id);
+            if !dontfork::is_whole(pages) {
+                end_as_spoilt(copy_link);
+            }
             let outcome = live_as_frozen(session, id, copy_link, recorded);
             sys::set_mask(open);
-            Ok(Some(Ok(outcome)))
+            Ok(Made::Outcome(Ok(outcome)))
         }
-        Ok((Side::Original(frozen_pid), pages)) => {
+        Ok((Side::Original(frozen_pid), _)) => {
+            own_processes::add(frozen_pid);
             timing::mark(Moment::Split);
             dontfork::close();
             sys::set_mask(open);
             copy_link.close();
-            match dontfork::is_whole(frozen_pid, pages) {
-                Ok(true) => {
-                    // A refusal may have come already, and then nobody hears this.
-                    let _ = link.say(FromAgent::Split { frozen_pid });
-                    Ok(Some(wait_for_go(link, recorded.identity.parent)))
-                }
-                Ok(false) => {
-                    let _ = link.say(FromAgent::Again {
-                        spoilt_pid: frozen_pid,
-                    });
-                    Ok(None)
-                }
-                Err(errno) => {
-                    let _ = sys::kill(frozen_pid, libc::SIGKILL);
-                    Err(failed(errno))
-                }
-            }
+            // A refusal may have come already, and then nobody hears this.
+            let _ = link.say(FromAgent::Split { frozen_pid });
+            wait_for_word(link, recorded.identity.parent, failed)
         }
         Err(errno) => {
             dontfork::close();
@@ -312,9 +316,39 @@ fn begin_keeper(link: Link, parent: i32) {
     }
 }
 
-fn wait_for_go(link: Link, parent: i32) -> sys::Result<Outcome> {
-    match link.hear()? {
-        (FromSupervisor::Go { id, keeper }, _) => {
+/// A copy that lacks memory has recorded nothing and says so; it stays until its original
+/// has heard of it, so that its number is no other's, and ends with its link.
+fn end_as_spoilt(link: Link) -> ! {
+    let spoilt_pid = sys::getpid();
+    if link.say(FromAgent::Again { spoilt_pid }).is_ok() {
+        while link.hear().is_ok() {}
+    }
+    sys::exit_group(0);
+}
+
+fn wait_for_word(
+    link: Link,
+    parent: i32,
+    failed: impl FnOnce(Errno) -> Obstacle,
+) -> Result<Made, Obstacle> {
+    match link.hear() {
+        Ok(word @ (FromSupervisor::Granted { .. }, _)) => match dontfork::look() {
+            Ok(()) => Ok(Made::Spoilt(word)),
+            Err(errno) => {
+                if let Some(fd) = word.1 {
+                    sys::close(fd);
+                }
+                Err(failed(errno))
+            }
+        },
+        Ok((word, _)) => Ok(Made::Outcome(Ok(go_on(link, parent, word)))),
+        Err(errno) => Ok(Made::Outcome(Err(errno))),
+    }
+}
+
+fn go_on(link: Link, parent: i32, word: FromSupervisor) -> Outcome {
+    match word {
+        FromSupervisor::Go { id, keeper } => {
             timing::mark(Moment::Complete);
             park::release();
             timing::mark(Moment::Released);
@@ -328,9 +362,9 @@ fn wait_for_go(link: Link, parent: i32) -> sys::Result<Outcome> {
                 not_restored: 0,
                 renewed: 0,
             }));
-            Ok(Outcome::Live { id })
+            Outcome::Live { id }
         }
-        _ => Ok(Outcome::Refused(None)),
+        _ => Outcome::Refused(None),
     }
 }
 
@@ -338,7 +372,6 @@ fn wait_for_go(link: Link, parent: i32) -> sys::Result<Outcome> {
 fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -> Outcome {
     let mut link = link;
     let identity = &recorded.identity;
-    identity.settle(id);
     ids::forget_choice();
     let mut tell = |remains| {
         // Where nobody hears it the supervisor is gone, which Ready finds out.
@@ -368,12 +401,14 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
             match unsafe { split_for_parent() } {
                 Ok(Side::Copy) => {
                     // The snapshot stays, in this copy of the copy.
+                    own_processes::add(sys::getpid());
                     link.close();
                     link = next_link;
                     identity.settle(id);
                     continue;
                 }
                 Ok(Side::Original(frozen_pid)) => {
+                    own_processes::add(frozen_pid);
                     next_link.close();
                     let _ = link.say(FromAgent::Split { frozen_pid });
                 }
@@ -415,6 +450,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
         shared.restore(&mut count);
         count(Part::Process, recorded.lacking.restore(identity.tid));
         shared.release();
+        own_processes::remove(sys::getpid());
         turn::begin_new_life();
         (session.revived)(sys::getpid());
         revive::open_gate();

@@ -103,7 +103,7 @@ pub fn closing(fd: i32) -> Option<Closed> {
     word.fetch_and(!bit, Ordering::Relaxed);
     let closed = Closed::of(fd)?;
     let mut other = None;
-    let _ = procfs::for_each_number(c"/proc/thread-self/fd", |candidate| {
+    let _ = procfs::for_each_descriptor(|candidate| {
         if candidate != fd && Closed::of(candidate) == Some(closed) {
             other = Some(candidate);
         }

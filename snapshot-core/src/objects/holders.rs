@@ -3,18 +3,22 @@
 //!
 //! One look at every process that may be looked at. The session's own are left out: its
 //! frozen copies have what they have for later, and the live process is whom the copy is of.
+//! They are known by a list that the engine keeps ([`own_processes`]), since any program can
+//! give itself any name.
 //!
 //! What the program was started with came from outside, maybe from a process that can't be
 //! seen from here: [`note_inherited`] remembers it.
 //!
 //! Context: AS-SAFE.
 
+use core::cmp::Ordering;
 use core::ffi::CStr;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::descriptors::Descriptors;
+use super::descriptors::{Descriptors, Group};
 use super::kinds::Kind;
+use crate::own_processes;
 use crate::procfs;
 use crate::records::Records;
 use crate::sys::{self, Errno};
@@ -28,20 +32,18 @@ static INHERITED: [AtomicU64; MOST_INHERITED] = [const { AtomicU64::new(0) }; MO
 /// else's as well.
 pub fn note_inherited() {
     let mut places = INHERITED.iter();
-    let _ = procfs::for_each_number(c"/proc/thread-self/fd", |fd| {
+    let _ = procfs::for_each_descriptor(|fd| {
         if let Ok(stat) = sys::fstat(fd)
             && matches!(stat.mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFSOCK)
             && let Some(place) = places.next()
         {
-            place.store(stat.inode, Ordering::Relaxed);
+            place.store(stat.inode, Relaxed);
         }
     });
 }
 
 fn is_inherited(inode: u64) -> bool {
-    INHERITED
-        .iter()
-        .any(|place| place.load(Ordering::Relaxed) == inode)
+    INHERITED.iter().any(|place| place.load(Relaxed) == inode)
 }
 
 /// Which groups others have as well.
@@ -49,20 +51,27 @@ pub(super) struct Holders {
     elsewhere: Records<bool>,
 }
 
+/// By what a group is found in another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    /// The name of a descriptor tells it.
+    Inode(u64),
+    /// A descriptor's device and inode do.
+    File(u64, u64),
+    /// The kernel compares it with those of its kind.
+    Compared(u8),
+}
+
 /// Kinds of which it matters.
-fn matters(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Pipe
-            | Kind::Fifo
-            | Kind::Socket
-            | Kind::Epoll
-            | Kind::Eventfd
-            | Kind::Timerfd
-            | Kind::Signalfd
-            | Kind::Inotify
-            | Kind::Memfd
-    )
+fn key(group: &Group) -> Option<Key> {
+    match group.kind {
+        Kind::Pipe | Kind::Socket => Some(Key::Inode(group.inode)),
+        Kind::Fifo | Kind::Memfd => Some(Key::File(group.device, group.inode)),
+        Kind::Epoll | Kind::Eventfd | Kind::Timerfd | Kind::Signalfd | Kind::Inotify => {
+            Some(Key::Compared(group.kind as u8))
+        }
+        _ => None,
+    }
 }
 
 impl Holders {
@@ -72,23 +81,35 @@ impl Holders {
     /// # Errors
     /// Where `/proc` can't be read, or there is no memory.
     pub(super) fn record(open: &Descriptors, original: i32) -> Result<Self, Errno> {
-        let mut holders = Self {
-            elsewhere: Records::growing(),
-        };
-        let mut any = false;
-        for group in open.groups() {
+        let mut elsewhere = Records::growing();
+        let mut wanted = Records::growing();
+        for (number, group) in open.groups().iter().enumerate() {
             let inherited = match group.kind {
                 Kind::Pipe | Kind::Fifo | Kind::Socket => is_inherited(group.inode),
                 _ => false,
             };
-            any |= matters(group.kind) && !inherited;
-            holders.elsewhere.push(inherited)?;
+            elsewhere.push(inherited)?;
+            if let Some(key) = key(group).filter(|_| !inherited) {
+                wanted.push((key, number))?;
+            }
         }
-        if any {
-            let own = sys::getpid();
-            for_each_other(original, |pid| holders.look_at(open, own, pid))?;
+        let mut search = Search {
+            open,
+            own: sys::getpid(),
+            left: wanted.entries().len(),
+            has_fifo: open.of_kind(Kind::Fifo).next().is_some(),
+            wanted,
+            elsewhere,
+        };
+        if search.left > 0 {
+            // By the key alone: those that are compared are in the kernel's order already.
+            search.wanted.entries_mut().sort_unstable();
+            for_each_other(original, |pid| search.look_at(pid))?;
         }
-        Ok(holders)
+        search.wanted.release();
+        Ok(Self {
+            elsewhere: search.elsewhere,
+        })
     }
 
     /// Whether another process has this group's file.
@@ -101,68 +122,127 @@ impl Holders {
         groups.any(|group| self.has(group))
     }
 
-    fn mark(&mut self, open: &Descriptors, is_it: impl Fn(&super::descriptors::Group) -> bool) {
-        for (place, group) in self.elsewhere.entries_mut().iter_mut().zip(open.groups()) {
-            *place |= matters(group.kind) && is_it(group);
-        }
-    }
-
-    fn look_at(&mut self, open: &Descriptors, own: i32, pid: i32) {
-        let Some(directory) = procfs::of_process(pid, b"/fd\0", |path| {
-            sys::open_to_read(path, libc::O_DIRECTORY).ok()
-        }) else {
-            // It has ended, or is none of ours to look at.
-            return;
-        };
-        let _ = procfs::for_each_number_in(directory, |fd| {
-            procfs::with_number(fd, |name| {
-                self.look_at_one(open, own, (pid, fd), directory, name)
-            });
-        });
-        sys::close(directory);
-    }
-
-    /// Looks at one descriptor of another process, by its name in a directory.
-    fn look_at_one(
-        &mut self,
-        open: &Descriptors,
-        own: i32,
-        other: (i32, i32),
-        directory: i32,
-        name: &CStr,
-    ) {
-        let mut buffer = [0; 64];
-        let Ok(target) = sys::read_link_at(directory, name, &mut buffer) else {
-            return;
-        };
-        if let Some(inode) = inode_in(target) {
-            self.mark(open, |group| {
-                group.inode == inode && matches!(group.kind, Kind::Pipe | Kind::Socket)
-            });
-        } else if target.starts_with(b"anon_inode:") {
-            let kind = Kind::of(target, 0);
-            self.mark(open, |group| {
-                group.kind == kind
-                    && sys::compare_files((own, group.fd), other) == Ok(core::cmp::Ordering::Equal)
-            });
-        } else if target.starts_with(b"/memfd:") || has_fifo(open) {
-            // A name says nothing of where it leads to from here.
-            if let Ok(stat) = sys::stat_at(directory, name) {
-                self.mark(open, |group| {
-                    (group.device, group.inode) == (stat.device, stat.inode)
-                        && matches!(group.kind, Kind::Memfd | Kind::Fifo)
-                });
-            }
-        }
-    }
-
     pub(super) fn release(self) {
         self.elsewhere.release();
     }
 }
 
-fn has_fifo(open: &Descriptors) -> bool {
-    open.of_kind(Kind::Fifo).next().is_some()
+/// A look through all processes. What it costs grows with the descriptors that they have,
+/// and not with how many the program has: those are sorted.
+struct Search<'a> {
+    open: &'a Descriptors,
+    own: i32,
+    /// How many of the wanted nobody has been found to have yet.
+    left: usize,
+    has_fifo: bool,
+    /// Groups and by what they are found, sorted.
+    wanted: Records<(Key, usize)>,
+    elsewhere: Records<bool>,
+}
+
+impl Search<'_> {
+    fn look_at(&mut self, pid: i32) {
+        if self.left == 0 {
+            return;
+        }
+        by_first_living(pid, |tid| {
+            procfs::of_process(tid, b"/fd\0", |path| self.look_at_all(tid, path))
+        });
+    }
+
+    /// Looks at all that another process has open; gives how many that are. `None` where it
+    /// has ended, or is none of ours to look at.
+    fn look_at_all(&mut self, pid: i32, path: &CStr) -> Option<usize> {
+        let directory = sys::open_to_read(path, libc::O_DIRECTORY).ok()?;
+        let mut count = 0;
+        let _ = procfs::for_each_number_in(directory, |fd| {
+            count += 1;
+            if self.left > 0 {
+                procfs::with_number(fd, |name| self.look_at_one((pid, fd), directory, name));
+            }
+        });
+        sys::close(directory);
+        Some(count)
+    }
+
+    /// Looks at one descriptor of another process, by its name in a directory.
+    fn look_at_one(&mut self, other: (i32, i32), directory: i32, name: &CStr) {
+        let mut buffer = [0; 64];
+        let Ok(target) = sys::read_link_at(directory, name, &mut buffer) else {
+            return;
+        };
+        if let Some(inode) = inode_in(target) {
+            self.mark_all(Key::Inode(inode));
+        } else if target.starts_with(b"anon_inode:") {
+            self.compare(Key::Compared(Kind::of(target, 0) as u8), other);
+        } else if target.starts_with(b"/memfd:") || self.has_fifo {
+            // A name says nothing of where it leads to from here.
+            if let Ok(stat) = sys::stat_at(directory, name) {
+                self.mark_all(Key::File(stat.device, stat.inode));
+            }
+        }
+    }
+
+    /// Where those of a key are among the wanted.
+    fn range(&self, key: Key) -> Range<usize> {
+        let wanted = self.wanted.entries();
+        let first = wanted.partition_point(|&(other, _)| other < key);
+        let rest = wanted.get(first..).unwrap_or(&[]);
+        first..first + rest.partition_point(|&(other, _)| other == key)
+    }
+
+    fn mark_all(&mut self, key: Key) {
+        for at in self.range(key) {
+            self.mark(at);
+        }
+    }
+
+    fn mark(&mut self, at: usize) {
+        let Some(&(_, group)) = self.wanted.entries().get(at) else {
+            return;
+        };
+        if let Some(is_elsewhere) = self.elsewhere.entries_mut().get_mut(group)
+            && !*is_elsewhere
+        {
+            *is_elsewhere = true;
+            self.left -= 1;
+        }
+    }
+
+    /// The group of a wanted one.
+    fn group(&self, at: usize) -> Option<&Group> {
+        let &(_, group) = self.wanted.entries().get(at)?;
+        self.open.groups().get(group)
+    }
+
+    /// Marks the one that is the other process's. Those of one inode are in the kernel's own
+    /// order, and on today's kernels all of a kind are.
+    fn compare(&mut self, key: Key, other: (i32, i32)) {
+        let all = self.range(key);
+        let mut from = all.start;
+        while from < all.end {
+            let file = self.group(from).map(|group| (group.device, group.inode));
+            let is_of_file =
+                |&at: &usize| self.group(at).map(|group| (group.device, group.inode)) == file;
+            let end = from + (from..all.end).take_while(is_of_file).count();
+            if let Some(found) = self.search(from..end, other) {
+                return self.mark(found);
+            }
+            from = end;
+        }
+    }
+
+    fn search(&self, mut range: Range<usize>, other: (i32, i32)) -> Option<usize> {
+        while !range.is_empty() {
+            let middle = range.start + range.len() / 2;
+            match sys::compare_files((self.own, self.group(middle)?.fd), other).ok()? {
+                Ordering::Less => range.start = middle + 1,
+                Ordering::Greater => range.end = middle,
+                Ordering::Equal => return Some(middle),
+            }
+        }
+        None
+    }
 }
 
 /// The number in `pipe:[123]` and `socket:[123]`.
@@ -174,6 +254,24 @@ fn inode_in(target: &[u8]) -> Option<u64> {
     core::str::from_utf8(number).ok()?.parse().ok()
 }
 
+/// Calls `look` with a process's number; and where it finds nothing by that, with its other
+/// threads', until one gives something. Of a process whose first thread has ended the kernel
+/// shows what it has only by those.
+pub(super) fn by_first_living(pid: i32, mut look: impl FnMut(i32) -> Option<usize>) {
+    if look(pid) != Some(0) {
+        return;
+    }
+    let mut is_done = false;
+    procfs::of_process(pid, b"/task\0", |path| {
+        procfs::for_each_number(path, |tid| {
+            if tid != pid && !is_done {
+                is_done = look(tid).is_some_and(|found| found > 0);
+            }
+        })
+        .ok()
+    });
+}
+
 /// Calls `visit` with every process but this one, its original, and those that a session
 /// keeps beside the live one.
 ///
@@ -182,37 +280,10 @@ fn inode_in(target: &[u8]) -> Option<u64> {
 pub(super) fn for_each_other(original: i32, mut visit: impl FnMut(i32)) -> Result<(), Errno> {
     let own = sys::getpid();
     procfs::for_each_number(c"/proc", |pid| {
-        // A keeper that has not come to close its descriptors has no name of its own, but
-        // the memory of the original.
-        if pid != own
-            && pid != original
-            && !is_of_the_session(pid)
-            && !sys::have_same_memory(original, pid)
-        {
+        if pid != own && pid != original && !own_processes::contain(pid) {
             visit(pid);
         }
     })
-}
-
-/// Whether it is a frozen copy, or a keeper: they are told by the names that the engine
-/// gives them.
-fn is_of_the_session(pid: i32) -> bool {
-    procfs::of_process(pid, b"/comm\0", |path| {
-        let mut buffer = [0; 32];
-        Some(is_name_of_the_session(procfs::read(path, &mut buffer)?))
-    })
-    .unwrap_or(false)
-}
-
-fn is_name_of_the_session(name: &[u8]) -> bool {
-    if name.starts_with(b"snap-keeper") {
-        return true;
-    }
-    let Some(rest) = name.strip_prefix(b"#") else {
-        return false;
-    };
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    digits > 0 && rest.get(digits) == Some(&b' ')
 }
 
 #[cfg(test)]
@@ -222,10 +293,6 @@ mod tests {
 
     #[test]
     fn names() {
-        assert!(is_name_of_the_session(b"#12 python\n"));
-        assert!(is_name_of_the_session(b"snap-keeper\n"));
-        assert!(!is_name_of_the_session(b"#python\n"));
-        assert!(!is_name_of_the_session(b"12 python\n"));
         assert_eq!(inode_in(b"pipe:[4711]"), Some(4711));
         assert_eq!(inode_in(b"pipe:[]"), None);
     }

@@ -135,22 +135,42 @@ fn area_of(mapping: &FileMapping<'_>, open: &Descriptors) -> Option<Area> {
 impl SharedMemory {
     /// Marks what another process has mapped, too.
     fn look_elsewhere(&mut self, original: i32) -> Result<(), Errno> {
-        if self.0.entries().is_empty() {
+        // In the order of their files, to be found by those.
+        self.0.entries_mut().sort_unstable_by_key(|area| area.file);
+        let mut left = self.0.entries().len();
+        if left == 0 {
             return Ok(());
         }
         holders::for_each_other(original, |pid| {
-            procfs::of_process(pid, b"/maps\0", |path| {
-                // A process that ends meanwhile has nothing.
-                let _ = procfs::for_each_line(path, |line| {
-                    if let Some(mapping) = proc_text::shared_mapping(line) {
-                        for area in self.0.entries_mut() {
-                            area.is_elsewhere |= area.file == (mapping.device, mapping.inode);
+            if left == 0 {
+                return;
+            }
+            holders::by_first_living(pid, |tid| {
+                let mut lines = 0;
+                procfs::of_process(tid, b"/maps\0", |path| {
+                    procfs::for_each_line(path, |line| {
+                        lines += 1;
+                        if let Some(mapping) = proc_text::shared_mapping(line) {
+                            left -= self.mark_elsewhere((mapping.device, mapping.inode));
                         }
-                    }
-                });
-                Some(())
+                    })
+                    .ok()
+                })?;
+                Some(lines)
             });
         })
+    }
+
+    /// Another process has this file mapped; the number of areas of which that was not known.
+    fn mark_elsewhere(&mut self, file: ((u32, u32), u64)) -> usize {
+        let areas = self.0.entries_mut();
+        let first = areas.partition_point(|area| area.file < file);
+        let of_file = areas.get_mut(first..).unwrap_or(&mut []).iter_mut();
+        of_file
+            .take_while(|area| area.file == file)
+            .filter(|area| !area.is_elsewhere)
+            .map(|area| area.is_elsewhere = true)
+            .count()
     }
 
     fn copy(&mut self, recording: &mut Recording<'_>) -> Result<(), Errno> {

@@ -249,6 +249,15 @@ pub(crate) fn close_all_descriptors() {
     let _ = plain(libc::SYS_close_range, [0, u32::MAX as usize, UNSHARE]);
 }
 
+/// The same of all but one.
+pub(crate) fn close_all_descriptors_but(kept: i32) {
+    let kept = arg(kept);
+    if kept > 0 {
+        let _ = plain(libc::SYS_close_range, [0, kept - 1, 0]);
+    }
+    let _ = plain(libc::SYS_close_range, [kept + 1, u32::MAX as usize, 0]);
+}
+
 /// chdir(2) to `/`.
 pub(crate) fn change_to_root_directory() {
     // SAFETY: reads up to the NUL.
@@ -343,12 +352,6 @@ pub fn compare_files(
         1 => core::cmp::Ordering::Less,
         _ => core::cmp::Ordering::Greater,
     })
-}
-
-/// Whether two processes are one as far as memory goes: kcmp(KCMP_VM).
-pub(crate) fn have_same_memory(pid: i32, other: i32) -> bool {
-    const VM: usize = 1;
-    plain(libc::SYS_kcmp, [arg(pid), arg(other), VM]) == Ok(0)
 }
 
 /// Whether the file of a descriptor is the one that an epoll has registered by a number:

@@ -26,9 +26,10 @@ pub enum FromAgent {
     Hindered(Obstacle),
     /// Every thread stands still.
     Parked(Crew),
-    /// The copy lacks memory that is kept from copies; the next one will have it.
+    /// The copy lacks memory that is kept from copies, and has done nothing yet; the next
+    /// one will have it.
     Again {
-        /// The copy that is not wanted.
+        /// Itself, which is not wanted.
         spoilt_pid: i32,
     },
     /// The copy is made.

@@ -27,7 +27,8 @@ impl Process {
         Some(Self {
             pid,
             started: field(&stat, 19)?,
-            is_over: stat.starts_with('Z'),
+            // Of one that lives on without its first thread that one is a zombie, too.
+            is_over: stat.starts_with('Z') && field::<u32>(&stat, 17)? <= 1,
         })
     }
 

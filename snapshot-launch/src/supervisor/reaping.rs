@@ -3,6 +3,7 @@
 
 use nix::libc;
 use snapshot_core::children::Usage;
+use snapshot_core::own_processes;
 use snapshot_core::wire::Ended;
 
 use super::state::{Phase, Supervisor};
@@ -10,8 +11,8 @@ use crate::channel::ToLauncher;
 use crate::event::Event;
 
 /// A child of these that has something to tell by `options`, whatever signal it ends with.
-/// It stays to be reaped.
-fn look(kind: libc::idtype_t, id: libc::id_t, options: libc::c_int) -> Option<i32> {
+/// It stays to be reaped. Also gives what it has to tell (CLD_*).
+fn look(kind: libc::idtype_t, id: libc::id_t, options: libc::c_int) -> Option<(i32, libc::c_int)> {
     // SAFETY: all-zero is a valid siginfo.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = options | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
@@ -19,7 +20,7 @@ fn look(kind: libc::idtype_t, id: libc::id_t, options: libc::c_int) -> Option<i3
     let answer = unsafe { libc::waitid(kind, id, &raw mut info, options) };
     // SAFETY: all-zero where there is none, else a child's.
     let pid = unsafe { info.si_pid() };
-    (answer == 0 && pid > 0).then_some(pid)
+    (answer == 0 && pid > 0).then_some((pid, info.si_code))
 }
 
 /// Whether a child of ours has ended.
@@ -31,10 +32,14 @@ impl Supervisor {
     /// Reaps whatever has ended, and says so to whom it concerns.
     pub(super) fn reap(&mut self) {
         self.keep_pending_trigger();
-        while let Some(pid) = look(libc::P_ALL, 0, libc::WEXITED | libc::WSTOPPED) {
+        while let Some((pid, code)) = look(libc::P_ALL, 0, libc::WEXITED | libc::WSTOPPED) {
             // What it has said before its end comes first: which process it is, and that it
             // runs. And until it is reaped it still has its number outside.
             self.hear_woken_link();
+            if code != libc::CLD_STOPPED {
+                // Its number may be another's from then on.
+                own_processes::remove(pid);
+            }
             let mut status = 0;
             let mut usage = Usage::default();
             let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL;

@@ -157,7 +157,6 @@ impl Supervisor {
         match taking.link.hear() {
             Heard::Nothing => {}
             Heard::Message(FromAgent::Parked(crew)) => self.look_at_parked(&crew),
-            Heard::Message(FromAgent::Again { spoilt_pid }) => self.make_another_copy(spoilt_pid),
             Heard::Message(FromAgent::Split { .. }) => {
                 taking.split = true;
                 // A large program takes its time to be copied; to freeze takes none.
@@ -255,8 +254,7 @@ impl Supervisor {
         match AgentLink::pair() {
             Ok((copy, for_copy)) => {
                 taking.copy = copy;
-                taking.frozen = None;
-                taking.remains.clear();
+                taking.split = false;
                 let granted = FromSupervisor::Granted {
                     id: taking.id.number(),
                     glimpse: taking.glimpse,
@@ -286,6 +284,7 @@ impl Supervisor {
                 taking.frozen = Some(pid);
                 self.complete_take();
             }
+            Heard::Message(FromAgent::Again { spoilt_pid }) => self.make_another_copy(spoilt_pid),
             Heard::Message(FromAgent::Remains(remains)) => {
                 taking.hear_of(&remains);
             }
@@ -405,7 +404,9 @@ impl Supervisor {
                 Heard::Message(FromAgent::Remains(remains)) => {
                     taking.hear_of(&remains);
                 }
-                Heard::Message(FromAgent::Spoilt(..)) | Heard::Closed => break,
+                Heard::Message(FromAgent::Spoilt(..) | FromAgent::Again { .. }) | Heard::Closed => {
+                    break;
+                }
                 Heard::Message(_) => {}
                 Heard::Nothing => super::run::wait_readable(&taking.copy, deadline),
             }
