@@ -1,6 +1,7 @@
 //! The agent, carried inside the launcher as bytes and handed to the program's loader as
 //! a file that exists in memory only.
 
+use std::ffi::CStr;
 use std::io;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,13 +11,16 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 static AGENT: &[u8] = include_bytes!(env!("SNAPSHOT_AGENT"));
 
+/// What the file is called in `/proc/PID/maps`.
+pub(crate) const NAME: &CStr = c"cargo-snapshot-agent";
+
 /// A sealed file with the agent in it, close-on-exec.
 ///
 /// # Errors
 /// Where the kernel gives no memory, or no such files.
 pub(crate) fn agent_file() -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let file = memfd_create(c"cargo-snapshot-agent", flags)?;
+    let file = memfd_create(NAME, flags)?;
     let mut file = std::fs::File::from(file);
     file.write_all(AGENT)?;
     let seals = SealFlag::F_SEAL_WRITE

@@ -4,7 +4,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 
-use snapshot_tests::{Isolation, Launch, PipedSession, Place, Signal, binaries};
+use snapshot_tests::{Isolation, Launch, PipedSession, Place, Signal, binaries, process};
 
 /// The guest, which prints the same with the tool as without it.
 fn guest(place: &Arc<Place>) -> std::path::PathBuf {
@@ -117,4 +117,80 @@ fn from_outside_it_takes_and_no_read_of_the_program_is_interrupted() {
         assert_eq!(interrupted.count(), 1, "{stdout}");
         assert_eq!(session.events_named("taken").len(), 9);
     }
+}
+
+#[test]
+fn whoever_waits_for_it_goes_on_waiting_while_one_from_outside_takes() {
+    let place = Place::new();
+    let mut session = launched(&place, &["waiter"]).piped();
+    session.next_line("it runs", |line| line == "ready");
+    session.take();
+    session.signal(Signal::SIGUSR1);
+    session.next_taken();
+    assert!(session.command("take", &[]).success());
+    session.next_taken();
+    session.revert();
+    session.take();
+    assert_eq!(session.events_named("taken").len(), 4);
+    assert_eq!(session.stdout(), "ready\n");
+    assert!(!process::is_pending(session.live_pid(), Signal::SIGUSR1));
+}
+
+/// A request that is no signal of the program's waits for none of its masks, and leaves nothing
+/// behind that it would read.
+#[test]
+fn a_program_that_blocks_it_is_taken_by_every_other_way() {
+    for isolate in ["auto", "never"] {
+        let mut session = Launch::commander().flag("--isolate").flag(isolate).piped();
+        session.ask("block USR1");
+        for _ in 0..3 {
+            assert!(session.command("take", &[]).success());
+            session.next_taken();
+            session.signal(Signal::SIGUSR1);
+            session.next_taken();
+        }
+        let live = session.live_pid();
+        assert!(!process::is_pending(live, Signal::SIGUSR1));
+        session.revert();
+        assert_eq!(session.ask("ping"), "pong");
+        session.ask("handle USR1 sigaction");
+        session.ask("unblock USR1");
+        assert_eq!(session.ask("seen USR1"), "0");
+        assert_eq!(session.events_named("taken").len(), 6);
+    }
+}
+
+/// C11's threads are made by libc itself: its own handler of the signal of requests takes the
+/// first of them.
+const C11_THREADS: &str = r#"
+#include <stdio.h>
+#include <threads.h>
+#include <unistd.h>
+static int nap(void *argument) { (void)argument; for (;;) pause(); }
+int main(void) {
+    thrd_t thread;
+    char byte;
+    thrd_create(&thread, nap, NULL);
+    puts("ready");
+    fflush(stdout);
+    while (read(0, &byte, 1) == 1) ;
+    return 0;
+}
+"#;
+
+#[test]
+fn a_request_that_libcs_own_handler_has_got_is_not_lost() {
+    let place = Place::new();
+    let program = binaries::compile_c(C11_THREADS, &["-pthread"], place.root());
+    let mut session = Launch::program(program).place(&place).piped();
+    session.next_line("it runs", |line| line == "ready");
+    for _ in 0..3 {
+        session.signal(Signal::SIGUSR1);
+        session.next_taken();
+        assert!(session.command("take", &[]).success());
+        session.next_taken();
+    }
+    session.revert();
+    assert!(session.command("take", &[]).success());
+    session.next_taken();
 }

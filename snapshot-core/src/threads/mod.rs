@@ -14,5 +14,5 @@ pub mod restart;
 pub(crate) mod roll;
 pub mod stale;
 pub(crate) mod state;
-pub(crate) mod takeover;
+pub mod takeover;
 pub mod turn;

@@ -2,25 +2,35 @@
 //!
 //! libc keeps it to itself, for `setuid` and its like in a program with threads, and so
 //! lets no program block it. While threads are parked its handler is ours; it hands on
-//! whatever is not meant for us. Afterwards libc's is put back.
+//! whatever is not meant for us.
 //!
-//! Where libc has not installed one yet, the default would end the program: ours stays
-//! there for as long as a signal of ours may still arrive.
+//! In a session the handler stays ours, since requests for a snapshot come by this signal too:
+//! see [`keep`]. libc installs its own once, with the program's first thread, and the agent
+//! ours again behind it. For the library alone libc's is put back after each take; where libc
+//! has not installed one yet, the default would end the program, and ours stays there for as
+//! long as a signal of ours may still arrive.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "installs a signal handler, and calls libc's")]
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use libc::{siginfo_t, ucontext_t};
 
 use super::{leader, parked, roll};
 use crate::arch;
 use crate::sys::{self, KernelAction, SA_RESTORER, SignalInfo, SignalSet};
+use crate::wire::{REQUEST_MAGIC, REQUEST_SIGNAL};
 
 /// glibc's SIGSETXID.
-pub(crate) const SIGNAL: i32 = 33;
+pub(crate) const SIGNAL: i32 = REQUEST_SIGNAL;
+
+/// Serves a request of this number in the handler of this context, with everything blocked.
+pub type Serve = unsafe extern "C" fn(u32, *mut ucontext_t);
+
+/// What serves requests; null where none come.
+static SERVE: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
 /// What was installed before; written before our handler is there.
 static FORMER_HANDLER: AtomicUsize = AtomicUsize::new(0);
@@ -33,6 +43,33 @@ static UNDERWAY: AtomicU32 = AtomicU32::new(0);
 
 fn handler() -> usize {
     on_signal as *const () as usize
+}
+
+/// Puts our handler there for good: what carries a request's number is given to `serve`.
+///
+/// # Errors
+/// As [`install`].
+pub fn keep(serve: Serve) -> sys::Result<()> {
+    SERVE.store(serve as *mut c_void, Ordering::Release);
+    install()
+}
+
+/// Puts our handler there again, if it is to stay and libc has installed its own since.
+pub fn keep_on() {
+    if !SERVE.load(Ordering::Acquire).is_null() {
+        let _ = install();
+    }
+}
+
+/// In a child that the program has forked: what libc had there is there again.
+pub fn leave() {
+    if !SERVE
+        .swap(core::ptr::null_mut(), Ordering::AcqRel)
+        .is_null()
+    {
+        forget_all();
+        remove();
+    }
 }
 
 /// Puts our handler there.
@@ -64,6 +101,9 @@ pub(crate) fn install() -> sys::Result<()> {
 /// Puts back what was there, unless a signal of ours that is still under way would end
 /// the program then.
 pub(crate) fn remove() {
+    if !SERVE.load(Ordering::Acquire).is_null() {
+        return;
+    }
     let former = KernelAction {
         handler: FORMER_HANDLER.load(Ordering::Relaxed),
         flags: FORMER_FLAGS.load(Ordering::Relaxed),
@@ -113,6 +153,18 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut ucont
         let info = unsafe { &*info };
         // SAFETY: a queued signal has a value.
         let value = unsafe { info.si_value() }.sival_ptr.addr();
+        let value_of_request = value as u64;
+        if value_of_request & !0xffff_ffff == REQUEST_MAGIC {
+            // SAFETY: what `keep` was given, which is called as it asks for.
+            let serve = unsafe {
+                core::mem::transmute::<*mut c_void, Option<Serve>>(SERVE.load(Ordering::Acquire))
+            };
+            if let Some(serve) = serve {
+                // SAFETY: the handler's own argument.
+                unsafe { serve((value_of_request & 0xffff_ffff) as u32, context) };
+            }
+            return;
+        }
         if value == leader::call_value() {
             forget_one();
             // SAFETY: the handler's own argument.

@@ -6,7 +6,8 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::sys;
+use crate::sys::{self, SignalSet};
+use crate::wire::REQUEST_SIGNAL;
 
 /// Set while a thread has its turn.
 static TAKEN: AtomicU32 = AtomicU32::new(0);
@@ -58,22 +59,36 @@ pub(crate) fn begin_new_life() {
 }
 
 /// A conversation that no snapshot may be taken in the middle of.
+///
+/// Nor may the thread that leads it be asked for one: it would wait for itself. So it doesn't
+/// hear of requests meanwhile.
 #[derive(Debug)]
 #[must_use = "the conversation ends with it"]
-pub struct Conversation(());
+pub struct Conversation {
+    was_open: bool,
+}
+
+const REQUESTS: SignalSet = SignalSet::only(REQUEST_SIGNAL);
 
 impl Conversation {
     /// Begins one, as soon as nobody has the turn.
     pub fn begin() -> Self {
         loop {
+            let was_open = !sys::block(REQUESTS).meets(REQUESTS);
+            let conversation = Self { was_open };
             // Sequentially consistent with the two in `try_begin`: either that one sees
             // this thread talking, or this one sees the turn taken.
             TALKING.fetch_add(1, Ordering::SeqCst);
             if TAKEN.load(Ordering::SeqCst) == 0 {
-                return Self(());
+                return conversation;
             }
-            leave();
+            drop(conversation);
+            // Whoever waits must be able to park.
+            sys::unblock(REQUESTS);
             sys::futex_wait(&TAKEN, 1, Some(GLANCE_NS));
+            if !was_open {
+                sys::block(REQUESTS);
+            }
         }
     }
 }
@@ -81,6 +96,9 @@ impl Conversation {
 impl Drop for Conversation {
     fn drop(&mut self) {
         leave();
+        if self.was_open {
+            sys::unblock(REQUESTS);
+        }
     }
 }
 

@@ -23,6 +23,10 @@ pub const MESSAGE_BYTES: usize = 256;
 /// One message, encoded.
 pub type Packet = [u8; MESSAGE_BYTES];
 
+/// The signal by which requests reach the live process: glibc's SIGSETXID, by which threads
+/// are parked too. No program can block it by way of libc, and none has a use for it.
+pub const REQUEST_SIGNAL: i32 = 33;
+
 /// `si_value` of a request that the supervisor signals to the live process: the upper
 /// half is this, the lower half the request's number.
 pub const REQUEST_MAGIC: u64 = 0x534e_4150 << 32;

@@ -18,6 +18,8 @@ use core::sync::atomic::{
 use libc::{sighandler_t, siginfo_t, ucontext_t};
 use snapshot_core::restart_interrupted_call;
 use snapshot_core::sys::{self, SignalSet};
+use snapshot_core::threads::takeover;
+use snapshot_core::wire::REQUEST_SIGNAL;
 
 use crate::{errno, handlers, session};
 
@@ -120,6 +122,9 @@ impl Slot {
 static TRIGGER: Slot = Slot::new();
 static INTERRUPT: Slot = Slot::new();
 
+/// The signal by which requests come, and threads are parked. A program can't block it.
+pub(crate) const REQUESTS: SignalSet = SignalSet::only(REQUEST_SIGNAL);
+
 /// Set while a thread exchanges a disposition, slot and kernel together.
 static WRITING: AtomicBool = AtomicBool::new(false);
 
@@ -169,6 +174,8 @@ pub(crate) fn begin() {
         }
         install(signal, inherited);
     }
+    // Where a filter forbids it the supervisor finds the trigger alone.
+    let _ = takeover::keep(handlers::on_request);
     BEGUN.store(true, Ordering::Release);
     // A child that the program forks has its own dispositions again. Failing that it has
     // our handlers, which see that it isn't the live process and do the same.
@@ -203,6 +210,7 @@ pub(crate) fn interrupt_calls() -> bool {
 }
 
 extern "C" fn in_forked_child() {
+    takeover::leave();
     for signal in [session::trigger(), libc::SIGINT] {
         set_real(signal, &wanted(signal).to_libc());
     }
@@ -222,18 +230,19 @@ fn install(signal: c_int, wanted: Disposition) {
                     libc::SA_RESTART
                 },
             // Until it is known whose the signal is; `run_own` sets the program's mask.
-            mask: SignalSet::PROGRAM.0,
+            mask: SignalSet::ALL.0,
         }
     } else {
         let handler = handlers::on_trigger as *const () as usize;
         if wanted.is_handler() {
             // Our handler blocks everything itself: as it is entered the mask is the one that
-            // the program's own handler is to have.
+            // the program's own handler is to have. But a snapshot must not be taken before:
+            // when that is gone back to, the signal would ask for one once more.
             let inherited = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_NODEFER;
             Disposition {
                 handler,
                 flags: libc::SA_SIGINFO | wanted.flags & inherited,
-                mask: wanted.mask,
+                mask: SignalSet(wanted.mask).with(REQUESTS).0,
             }
         } else {
             Disposition {

@@ -39,7 +39,7 @@ static TAKER: AtomicI32 = AtomicI32::new(0);
 /// Where the program has a handler, ours is installed with its mask and its flags: so it is
 /// entered with just the signals blocked that the program's would be entered with.
 pub(crate) extern "C" fn on_trigger(signal: c_int, info: *mut siginfo_t, context: *mut ucontext_t) {
-    let entered = sys::block(SignalSet::ALL);
+    let entered = sys::block(SignalSet::ALL).without(dispositions::REQUESTS);
     let at_ns = sys::now_ns();
     // SAFETY: the handler's own argument.
     let told = unsafe { SignalInfo::of_handler(info) };
@@ -66,6 +66,26 @@ pub(crate) extern "C" fn on_trigger(signal: c_int, info: *mut siginfo_t, context
     };
     if !answer_requests(&mut requests) {
         // SAFETY: the handler's own argument.
+        unsafe { restart_interrupted_call(context) };
+    }
+}
+
+/// Serves a request of the supervisor's, in the handler of the signal by which they come.
+///
+/// # Safety
+/// `context` must be the third argument of the running handler, which has everything blocked.
+pub(crate) unsafe extern "C" fn on_request(request: u32, context: *mut ucontext_t) {
+    if !session::is_live() {
+        return;
+    }
+    let at_ns = sys::now_ns();
+    REQUEST.store(request, Ordering::SeqCst);
+    let mut requests = Requests {
+        at_ns,
+        context: Some(context),
+    };
+    if !answer_requests(&mut requests) {
+        // SAFETY: the caller's promise.
         unsafe { restart_interrupted_call(context) };
     }
 }
@@ -191,6 +211,14 @@ pub(crate) fn begin_to_count() -> SignalSet {
 pub(crate) fn end_counting(closed: SignalSet) {
     sys::set_mask(closed);
     TAKER.store(0, Ordering::Relaxed);
+}
+
+/// Takes what a trigger has asked for that a thread of the program has waited for, and got.
+pub(crate) fn serve_waited_for() {
+    let open = sys::block(SignalSet::PROGRAM);
+    SIGNALS.fetch_add(1, Ordering::SeqCst);
+    answer_left();
+    sys::set_mask(open);
 }
 
 /// Takes what was asked for by signal while the library was taking.

@@ -8,9 +8,10 @@
 //!
 //! Rooms: [`environment`] (what the launcher left there), [`session`] (what the agent
 //! knows), [`dispositions`] (the program's own handlers for our signals), [`handlers`]
-//! (ours), [`senders`] (who has sent a signal), [`exec`] (following the program into another one), [`waits`] and [`adopted`]
+//! (ours), [`senders`] (who has sent a signal), [`signal_waits`] (who waits for
+//! one), [`exec`] (following the program into another one), [`waits`] and [`adopted`]
 //! (children from before a revert), [`watches`] (paths of watched files), [`closes`] (ends
-//! that others wait for), [`exports`] (what the library calls).
+//! that others wait for), [`first_thread`] (libc's handler and ours), [`exports`] (what the library calls).
 //!
 //! Depends on libc alone: no std, no allocation.
 #![no_std]
@@ -33,9 +34,11 @@ mod environment;
 mod errno;
 mod exec;
 mod exports;
+mod first_thread;
 mod handlers;
 mod senders;
 mod session;
+mod signal_waits;
 mod syscall;
 mod thread_ids;
 mod user_ids;

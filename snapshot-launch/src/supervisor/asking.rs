@@ -1,17 +1,24 @@
-//! Asking the live process for a snapshot: by the trigger signal, with the request's
-//! number in it. And keeping what people have asked it for when it is ended before it
+//! Asking the live process for a snapshot: by the signal that no program blocks, with the
+//! request's number in it. And keeping what people have asked it for when it is ended before it
 //! could answer.
+//!
+//! Where libc has installed its own handler behind the agent's, it takes no notice of the
+//! signal. So if that has been delivered and nobody has called, the request is signalled again
+//! as the trigger, if a thread lets that through: none may stay behind for the program to find.
 #![expect(unsafe_code, reason = "queues a signal")]
 
 use nix::libc;
 use snapshot_core::sys::now_ns;
 use snapshot_core::threads::glimpse::Glimpse;
-use snapshot_core::wire::{Ask, FromAgent, REQUEST_MAGIC};
+use snapshot_core::wire::{Ask, FromAgent, REQUEST_MAGIC, REQUEST_SIGNAL};
 
 use super::links::{AgentLink, Heard};
 use super::reaping::waits_to_be_reaped;
 use super::state::{Supervisor, Wanted};
 use super::taking::PATIENCE_NS;
+
+/// How long a signal that has been delivered may go unanswered before it is taken for lost.
+const LOST_NS: u64 = 20_000_000;
 
 /// The live process has been signalled, and has not called yet.
 #[derive(Debug)]
@@ -19,6 +26,10 @@ pub(crate) struct Asked {
     pub(super) number: u32,
     pub(super) wanted: Wanted,
     pub(super) deadline_ns: u64,
+    /// When to see whether the signal was lost.
+    pub(super) look_ns: u64,
+    /// It was signalled as the trigger too.
+    pub(super) by_trigger: bool,
     /// What the program's first thread was doing just before it was last signalled.
     pub(super) glimpse: Glimpse,
 }
@@ -42,38 +53,90 @@ impl Supervisor {
             number,
             wanted,
             deadline_ns: now_ns() + PATIENCE_NS,
+            look_ns: u64::MAX,
+            by_trigger: false,
             glimpse: Glimpse::default(),
         });
         self.signal_request();
     }
 
-    /// Signals the live process for what has been asked of it, if anything has. To be
-    /// done again after every take: the kernel merges two pending signals of one number,
-    /// and the one that was just answered may have been a person's. A signal too many is
-    /// denied by its number.
+    /// Signals the live process for what has been asked of it, if anything has. To be done
+    /// again after every take, since the signal may have been lost. One too many is denied by
+    /// its number.
     pub(super) fn signal_request(&mut self) {
-        let Some(number) = self.asked.as_ref().map(|asked| asked.number) else {
-            return;
-        };
-        let value = REQUEST_MAGIC | u64::from(number);
-        // One that has just ended is asked again when it has been revived.
-        let status = self.live_status();
-        if status.field("State:").starts_with(['Z', 'X']) && !has_other_threads(self.live.pid) {
+        if self.asked.is_none() {
             return;
         }
-        // Without a handler the signal would end the program that it is to save: it has
-        // become another one without our knowing.
-        if status.has_trigger_in("SigCgt:") {
-            // The kernel gives it to the first thread, if that one doesn't block it.
-            if let Some(asked) = &mut self.asked {
-                asked.glimpse = Glimpse::from_outside(self.live.pid, self.live.pid);
-            }
-            queue_signal(self.live.pid, self.config.trigger, value);
+        let Some(status) = self.status_if_it_runs() else {
+            return;
+        };
+        // Without a handler the signal would end the program that it is to save.
+        if !status.has(REQUEST_SIGNAL, "SigCgt:") {
+            self.signal_by_trigger(&status);
+        } else if status.has(REQUEST_SIGNAL, "ShdPnd:") {
+            self.look_again_later();
         } else {
+            self.signal_live_by(REQUEST_SIGNAL);
+            self.look_again_later();
+        }
+    }
+
+    /// Nothing of one that has just ended, which is asked again when it has been revived.
+    fn status_if_it_runs(&self) -> Option<Status> {
+        let status = self.live_status();
+        let has_ended =
+            status.field("State:").starts_with(['Z', 'X']) && !has_other_threads(self.live.pid);
+        (!has_ended).then_some(status)
+    }
+
+    fn look_again_later(&mut self) {
+        if let Some(asked) = &mut self.asked {
+            asked.look_ns = now_ns() + LOST_NS;
+        }
+    }
+
+    /// The kernel gives it to the first thread, if that one doesn't block it.
+    fn signal_live_by(&mut self, signal: i32) {
+        if let Some(asked) = &mut self.asked {
+            asked.glimpse = Glimpse::from_outside(self.live.pid, self.live.pid);
+            let value = REQUEST_MAGIC | u64::from(asked.number);
+            queue_signal(self.live.pid, signal, value);
+        }
+    }
+
+    /// The signal of requests is of no use. The trigger is, where the agent is in the program
+    /// and a thread lets it through.
+    fn signal_by_trigger(&mut self, status: &Status) {
+        let trigger = self.config.trigger;
+        if !has_agent(self.live.pid) {
+            // It has become another program without our knowing.
             self.live.has_agent = false;
             if let Some(asked) = &mut self.asked {
                 asked.deadline_ns = 0;
             }
+        } else if status.has(trigger, "SigCgt:") && !every_thread_blocks(self.live.pid, trigger) {
+            if let Some(asked) = &mut self.asked {
+                asked.by_trigger = true;
+            }
+            self.signal_live_by(trigger);
+        }
+        if let Some(asked) = &mut self.asked {
+            asked.look_ns = u64::MAX;
+        }
+    }
+
+    /// Sees whether the signal was delivered and lost.
+    pub(super) fn check_asked(&mut self, now: u64) {
+        if !self.is_running() || self.asked.as_ref().is_none_or(|asked| now < asked.look_ns) {
+            return;
+        }
+        let Some(status) = self.status_if_it_runs() else {
+            return;
+        };
+        if status.has(REQUEST_SIGNAL, "ShdPnd:") {
+            self.look_again_later();
+        } else {
+            self.signal_by_trigger(&status);
         }
     }
 
@@ -88,14 +151,14 @@ impl Supervisor {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.live.pid));
         Status {
             text: text.unwrap_or_default(),
-            trigger: self.config.trigger,
         }
     }
 
     /// Whether the trigger waits in the live process.
     fn trigger_is_pending(&self) -> bool {
         let status = self.live_status();
-        status.has_trigger_in("ShdPnd:") || status.has_trigger_in("SigPnd:")
+        let trigger = self.config.trigger;
+        status.has(trigger, "ShdPnd:") || status.has(trigger, "SigPnd:")
     }
 
     /// A trigger that the live process was sent and has not seen before its end is a
@@ -103,7 +166,7 @@ impl Supervisor {
     /// see it any more, and the kernel still knows.
     pub(crate) fn keep_pending_trigger(&mut self) {
         if self.live.is_alive
-            && self.asked.is_none()
+            && self.asked.as_ref().is_none_or(|asked| !asked.by_trigger)
             && self.live.has_agent
             && !self.live.trigger_is_kept
             && waits_to_be_reaped(self.live.pid)
@@ -141,12 +204,12 @@ impl Supervisor {
             );
         }
         let status = self.live_status();
-        let trigger = crate::signals::name_of(self.config.trigger);
-        if every_thread_blocks(self.live.pid, self.config.trigger) {
+        if every_thread_blocks(self.live.pid, REQUEST_SIGNAL) {
             return (
                 "blocked",
-                format!("the program has {trigger} blocked in every thread"),
-                "choose another trigger with --signal",
+                "the program blocks every signal in every thread, those too that libc needs itself"
+                    .to_owned(),
+                "it does so by calls that go around libc: take at a moment when it doesn't",
             );
         }
         match status.field("State:").chars().next() {
@@ -162,7 +225,7 @@ impl Supervisor {
             ),
             _ => (
                 "silent",
-                format!("the program did not answer {trigger}"),
+                "the program did not answer".to_owned(),
                 "try again",
             ),
         }
@@ -172,7 +235,6 @@ impl Supervisor {
 /// One reading of the live process's `/proc/PID/status`.
 struct Status {
     text: String,
-    trigger: i32,
 }
 
 impl Status {
@@ -184,10 +246,10 @@ impl Status {
             .map_or("", str::trim)
     }
 
-    /// Whether the trigger is in one of the signal sets.
-    fn has_trigger_in(&self, set: &str) -> bool {
+    /// Whether a signal is in one of the signal sets.
+    fn has(&self, signal: i32, set: &str) -> bool {
         let set = u64::from_str_radix(self.field(set), 16).unwrap_or(0);
-        set & (1 << (self.trigger - 1)) != 0
+        set & (1 << (signal - 1)) != 0
     }
 }
 
@@ -203,13 +265,22 @@ fn statuses(pid: i32) -> impl Iterator<Item = String> {
 /// Whether a process whose first thread has ended goes on with others.
 fn has_other_threads(pid: i32) -> bool {
     statuses(pid).any(|text| {
-        let status = Status { text, trigger: 0 };
+        let status = Status { text };
         !status.field("State:").starts_with(['Z', 'X'])
     })
 }
 
-fn every_thread_blocks(pid: i32, trigger: i32) -> bool {
-    statuses(pid).all(|text| Status { text, trigger }.has_trigger_in("SigBlk:"))
+fn every_thread_blocks(pid: i32, signal: i32) -> bool {
+    statuses(pid).all(|text| Status { text }.has(signal, "SigBlk:"))
+}
+
+/// Whether the agent is in a process: it is mapped there, from the memory that it was in.
+fn has_agent(pid: i32) -> bool {
+    std::fs::read(format!("/proc/{pid}/maps")).is_ok_and(|maps| {
+        let name = crate::embed::NAME.to_bytes();
+        maps.split(|&byte| byte == b'\n')
+            .any(|line| line.windows(name.len()).any(|part| part == name))
+    })
 }
 
 /// Sends a signal that carries a value.

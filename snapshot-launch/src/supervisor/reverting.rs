@@ -12,7 +12,6 @@ use snapshot_core::wire::{
     Ended as EndedWord, FromAgent, FromSupervisor, Obstacle, Part, Running, Step,
 };
 
-use super::asking::Asked;
 use super::family::{self, Stray};
 use super::links::{AgentLink, Heard};
 use super::obstacles::{explain, not_restored};
@@ -117,9 +116,9 @@ impl Supervisor {
         self.keepers.branch_ends();
         self.owed.clear();
         // What the supervisor has asked of the branch is asked again of what follows.
-        if let Some(wanted) = self.asked.take().map(Asked::into_wanted) {
-            self.waiting.push_front(wanted);
-            self.live.trigger_is_kept = true;
+        if let Some(asked) = self.asked.take() {
+            self.live.trigger_is_kept = asked.by_trigger;
+            self.waiting.push_front(asked.into_wanted());
         }
         for id in &plan.dropped {
             if let Some(snapshot) = self.timeline.remove(*id) {

@@ -447,6 +447,7 @@ impl Supervisor {
 
     /// Gives up on what has waited too long.
     pub(crate) fn check_take_deadlines(&mut self, now: u64) {
+        self.check_asked(now);
         if let Some(asked) = self.asked.take_if(|asked| now >= asked.deadline_ns) {
             let (kind, why, help) = self.why_silent();
             self.refuse_take(asked.wanted.token, asked.wanted.trigger, kind, &why, help);
@@ -478,7 +479,14 @@ impl Supervisor {
     }
 
     pub(crate) fn take_deadline(&self) -> Option<u64> {
-        let asked = self.asked.as_ref().map(|asked| asked.deadline_ns);
+        let asked = self.asked.as_ref().map(|asked| {
+            let look_ns = if self.is_running() {
+                asked.look_ns
+            } else {
+                u64::MAX
+            };
+            asked.deadline_ns.min(look_ns)
+        });
         let taking = match &self.phase {
             Phase::Taking(taking) if taking.split && taking.frozen.is_none() => {
                 Some(taking.deadline_ns)
