@@ -12,7 +12,8 @@ const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const REQUEST: u16 = 1;
 const DUMP: u16 = 0x300;
-const SHOW_PEER: u32 = 4;
+/// SHOW_VFS, SHOW_PEER, SHOW_RQLEN
+const SHOW: u32 = 2 | 4 | 0x10;
 const HEADER: usize = 16;
 const LENGTH: u8 = 40;
 
@@ -35,7 +36,7 @@ pub fn question(inode: Option<u32>) -> [u8; LENGTH as usize] {
     put(16, &[1]); // AF_UNIX
     put(20, &u32::MAX.to_ne_bytes()); // in any state
     put(24, &inode.unwrap_or(0).to_ne_bytes());
-    put(28, &SHOW_PEER.to_ne_bytes());
+    put(28, &SHOW.to_ne_bytes());
     put(32, &[0xff; 8]); // with no cookie
     question
 }
@@ -49,6 +50,10 @@ pub struct Socket {
     pub peer: u32,
     /// RCV 1, SEND 2.
     pub shut_down: u8,
+    /// The inode of the path that it is bound to; 0 where it is bound to none.
+    pub path_inode: u32,
+    /// How many connections wait for one that listens, and for how many there is room.
+    pub queue: (u32, u32),
 }
 
 /// A part of an answer.
@@ -77,19 +82,25 @@ pub fn messages(mut packet: &[u8]) -> impl Iterator<Item = Message> {
 
 /// Sixteen bytes of a `unix_diag_msg`, and attributes of a length and a type each.
 fn socket(message: &[u8]) -> Option<Socket> {
+    const VFS: u16 = 1;
     const PEER: u16 = 2;
+    const RQLEN: u16 = 4;
     const SHUT_DOWN: u16 = 6;
     let mut told = Socket {
         inode: word(message, 4)?,
         peer: 0,
         shut_down: 0,
+        path_inode: 0,
+        queue: (0, 0),
     };
     let mut attributes = message.get(16..)?;
     while let Some((length, kind)) = half(attributes, 0).zip(half(attributes, 2)) {
         let length = usize::from(length).max(4);
         let value = attributes.get(4..length).unwrap_or(&[]);
         match kind {
+            VFS => told.path_inode = word(value, 0).unwrap_or(0),
             PEER => told.peer = word(value, 0).unwrap_or(0),
+            RQLEN => told.queue = word(value, 0).zip(word(value, 4)).unwrap_or((0, 0)),
             SHUT_DOWN => told.shut_down = value.first().copied().unwrap_or(0),
             _ => {}
         }

@@ -42,6 +42,27 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
         (Why::Process, _) => {
             "it stands for one process: if the branch sees that process end, it has ended after a revert too"
         }
+        (Why::Backlog, _) => {
+            "they wait to be accepted: those that the branch accepts are gone after a revert, and the others are cut off by it; let the server accept them first, or their clients try again"
+        }
+        (Why::Unread, Kind::Terminal) => {
+            "they wait to be read from a terminal of the program's own: what the branch reads of them is gone after a revert"
+        }
+        (Why::Unread, _) => {
+            "datagrams wait to be read: those that the branch reads are gone after a revert"
+        }
+        (Why::Held, _) => {
+            "the snapshot holds its address: while there is one, clients still get through after the program has closed it by an exec or a system call of its own; with SO_REUSEADDR set, or where the program may make its path anew, that is not so"
+        }
+        (Why::Names, _) => {
+            "both ends are the program's: what waits in them comes back, their names (getsockname, getpeername) do not"
+        }
+        (Why::Credentials, _) => {
+            "it was made with other rights than the program has now, which the kernel vouches for (SO_PEERCRED): it is left as it is, and what has been sent and received stays so"
+        }
+        (Why::Filter, _) => {
+            "it has a filter of eBPF, which the kernel does not show: the socket stays shared, and the filter as the branch leaves it"
+        }
         (Why::State, kind) => state(kind),
         (Why::Large, _) => {
             "it is too large to be copied in a take, so what the branch writes to it stays written: keep a copy if you need its contents"
@@ -72,6 +93,12 @@ fn state(kind: Kind) -> &'static str {
         }
         _ => {
             "the kernel gives no access to its state, so what the branch changes there stays changed"
+        }
+        Kind::Semaphores => {
+            "the system has one of it for all branches: its values stay as the branch leaves them, and what it undoes as it ends (SEM_UNDO) is undone"
+        }
+        Kind::MessageQueue => {
+            "the system has one of it for all branches: what the branch receives is gone after a revert, and what it sends is there"
         }
     }
 }

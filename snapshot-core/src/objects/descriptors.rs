@@ -291,6 +291,14 @@ impl Descriptors {
         self.place(Fate::Lost, &[group])
     }
 
+    /// Closes a group that is about to be made anew, and keeps its numbers taken.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn vacate(&self, group: &Group) -> Result<(), Errno> {
+        self.place(group.fate, &[*group])
+    }
+
     /// The numbers of a group's descriptors.
     pub(super) fn members(&self, group: &Group) -> impl Iterator<Item = i32> {
         members(self.all.entries(), group).iter().map(|of| of.fd)

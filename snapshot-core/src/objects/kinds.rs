@@ -56,11 +56,15 @@ pub enum Kind {
     Lock,
     /// Anything else.
     Other,
+    /// System V semaphores; they have no descriptor.
+    Semaphores,
+    /// Messages that wait for somebody: System V's, which have no descriptor, or POSIX's.
+    MessageQueue,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::File,
         Self::Directory,
         Self::Pipe,
@@ -84,6 +88,8 @@ impl Kind {
         Self::SharedMemory,
         Self::Lock,
         Self::Other,
+        Self::Semaphores,
+        Self::MessageQueue,
     ];
 
     /// By what the link in `/proc/PID/fd` leads to, and the mode of what is there.
@@ -147,6 +153,8 @@ impl Kind {
             Self::SharedMemory => "shared-memory",
             Self::Lock => "lock",
             Self::Other => "other",
+            Self::Semaphores => "semaphores",
+            Self::MessageQueue => "message-queue",
         }
     }
 
@@ -200,11 +208,23 @@ pub enum Why {
     Hidden,
     /// The user has asked for files to be left alone.
     Unwanted,
+    /// Connections wait to be accepted: so many.
+    Backlog,
+    /// What waits in it to be read can't be recorded: so many bytes, or an unknown number.
+    Unread,
+    /// It can't be made anew, so the snapshot holds it as well.
+    Held,
+    /// The names of a local connection's ends.
+    Names,
+    /// Another user made it, or the same one with other rights: nobody else can make it anew.
+    Credentials,
+    /// A filter that the kernel does not show.
+    Filter,
 }
 
 impl Why {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 17] = [
         Self::Contents,
         Self::Connected,
         Self::Elsewhere,
@@ -216,6 +236,12 @@ impl Why {
         Self::Large,
         Self::Hidden,
         Self::Unwanted,
+        Self::Backlog,
+        Self::Unread,
+        Self::Held,
+        Self::Names,
+        Self::Credentials,
+        Self::Filter,
     ];
 
     /// Back from its number.
@@ -289,8 +315,8 @@ mod tests {
             assert_eq!(why as u8, number);
             assert_eq!(Why::from_byte(number), Some(why));
         }
-        assert_eq!(Kind::from_byte(23), None);
-        assert_eq!(Why::from_byte(11), None);
+        assert_eq!(Kind::from_byte(25), None);
+        assert_eq!(Why::from_byte(17), None);
     }
 
     fn of(file: &impl AsRawFd) -> Kind {

@@ -14,6 +14,7 @@ use super::contents::Contents;
 use super::descriptors::{Descriptors, Group, open_again, set_status_flags};
 use super::kinds::{Kind, Why};
 use super::options::{Of, Options};
+use super::sockets::peer_ids;
 use super::{Object, Recording};
 use crate::records::Records;
 use crate::sys::{self, Errno};
@@ -105,6 +106,10 @@ impl Object for Pairs {
                     && peer.flags & libc::O_PATH == 0
             });
             let peer = peer.map(|(number, peer)| (number, *peer));
+            if peer.is_some_and(|(other, _)| other == number) {
+                // Connected to itself: that is no pair.
+                return Ok(());
+            }
             let other = match peer {
                 // Each pair once.
                 Some((other, _)) if other < number => return Ok(()),
@@ -115,6 +120,16 @@ impl Object for Pairs {
                 None if told.peer != 0 => return Ok(()),
                 None => None,
             };
+            let ends = [Some(group), other.map(|(_, peer, _)| peer)];
+            let mut ends = ends.iter().flatten();
+            if !ends.clone().all(|end| is_vouched_for(end.fd)) {
+                // Another one would say that the program's user has made it.
+                recording.name(Kind::Socket, Why::Credentials, group.fd, 0);
+                return Ok(());
+            }
+            if ends.any(|end| has_name(end.fd)) {
+                recording.name(Kind::Socket, Why::Names, group.fd, 0);
+            }
             let kind = sys::socket_number(group.fd, libc::SO_TYPE)?;
             let on_their_way = found.rights.entries().len();
             let own_end = found.record_end(number, &group, kind, told)?;
@@ -181,17 +196,30 @@ fn ask_about(
     }
     let mut peer = [0; 128];
     sys::peer_address(group.fd, &mut peer).ok()?;
+    ask(asking, group.inode)
+}
+
+/// Whether the kernel says of an end's peer that it is of the user that the program acts as.
+fn is_vouched_for(fd: i32) -> bool {
+    peer_ids(fd) == Some(sys::effective_ids())
+}
+
+/// Whether it is bound to a name, or made by a listener that is.
+fn has_name(fd: i32) -> bool {
+    const FAMILY: usize = 2;
+    let mut name = [0; 128];
+    sys::own_address(fd, &mut name).is_ok_and(|name| name.len() > FAMILY)
+}
+
+/// What the kernel tells of the local socket of this inode; `asking` is the socket to ask by,
+/// made for the first question.
+pub(super) fn ask(asking: &mut Option<i32>, inode: u64) -> Option<unix_diag::Socket> {
     let socket = match *asking {
         Some(socket) => socket,
         None => {
             *asking.insert(sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, unix_diag::PROTOCOL).ok()?)
         }
     };
-    ask(socket, group.inode)
-}
-
-/// One question, and its answer.
-fn ask(socket: i32, inode: u64) -> Option<unix_diag::Socket> {
     let question = unix_diag::question(Some(u32::try_from(inode).ok()?));
     sys::send(socket, &question).ok()?;
     let mut answer = [0_u8; 1024];

@@ -1,7 +1,14 @@
-//! Sockets that stay shared. Those that listen, or are not connected, come back: what was
-//! closed is still open here, what was shut down listens again, what was connected is
-//! disconnected or made anew. A connection can't be taken back, and is named with its
-//! peer; how it is dealt with is to be chosen one day (pass, hold, cut), and this is where.
+//! Sockets by themselves: those that listen, are bound, connected, or new.
+//!
+//! A listener that is the program's alone and can be made anew is let go of, so that it ends
+//! when the program closes it, by whatever way: it is made, bound and listens again when the
+//! copy comes back to life. Connections that nobody has accepted end with the branch.
+//!
+//! What can't be made anew for certain stays shared, and the copy lets go of it when the
+//! program closes it by libc. In place what was shut down listens again, and what was
+//! connected is disconnected or made anew. A connection can't be taken back, and is named
+//! with its peer; how it is dealt with is to be chosen one day (pass, hold, cut), and this is
+//! where.
 //!
 //! Context: AS-SAFE.
 
@@ -11,8 +18,9 @@ use super::by_group::ByGroup;
 use super::descriptors::{Descriptors, Fate, Group};
 use super::kinds::{Kind, Why};
 use super::options::{Of, Options};
+use super::pairs;
 use super::{Object, Recording};
-use crate::sys::{self, Errno, SocketAddress};
+use crate::sys::{self, Errno, SocketAddress, Stat};
 use crate::wire::Address;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +37,35 @@ enum State {
     Connected,
 }
 
+/// The file of a path that a socket is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    inode: u64,
+    mode: u32,
+    owner: (u32, u32),
+}
+
+impl Place {
+    fn of(stat: &Stat) -> Self {
+        Self {
+            inode: stat.inode,
+            mode: stat.mode & 0o7777,
+            owner: stat.owner,
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Socket {
     state: State,
-    /// Of the path that it listens at, if it does.
-    inode: Option<u64>,
+    /// Of the path that it is bound to, if it is.
+    place: Option<Place>,
     /// Domain, type and protocol.
     kind: [i32; 3],
     options: Of,
 }
 
-/// The sockets that stay shared.
+/// The sockets that are no pairs.
 pub(super) struct Sockets {
     sockets: ByGroup<Socket>,
     options: Options,
@@ -51,31 +77,18 @@ impl Object for Sockets {
             sockets: ByGroup::new(),
             options: Options::new(),
         };
+        let mut asking = None;
         recording.for_each_group(|recording, number, group| {
             if group.kind != Kind::Socket || group.fate == Fate::Rebuilt {
                 return Ok(());
             }
-            let state = state_of(group.fd)?;
-            let is_own = recording.open.are_told_apart && !recording.holders.has(number);
-            if state == State::New && is_own {
-                recording.open.will_be_rebuilt(number);
-            }
-            let inode = match &state {
-                State::Listening { name, .. } => inode_at(name),
-                _ => None,
-            };
-            if state == State::Connected {
-                recording.open.will_be_waited_for(number);
-                if group.fd > 2 {
-                    let mut peer: SocketAddress = [0; 128];
-                    let peer = sys::peer_address(group.fd, &mut peer).unwrap_or(&[]);
-                    let peer = Address::new(peer);
-                    recording.name_peer(Kind::Socket, Why::Connected, group.fd, 0, peer);
-                }
-            }
-            let socket = Socket::record(group.fd, state, inode, &mut found.options)?;
+            let mut socket = Socket::record(group.fd, &mut found.options)?;
+            socket.settle(recording, number, &group, &mut asking);
             found.sockets.push(number, socket)
         })?;
+        if let Some(asking) = asking {
+            sys::close(asking);
+        }
         Ok(found)
     }
 
@@ -115,9 +128,9 @@ fn state_of(fd: i32) -> Result<State, Errno> {
     let is_tcp = sys::socket_number(fd, libc::SO_PROTOCOL) == Ok(libc::IPPROTO_TCP);
     let info = if is_tcp { tcp_info(fd) } else { None };
     if sys::socket_number(fd, libc::SO_ACCEPTCONN) == Ok(1) {
-        // In a socket that listens this field holds the length of its queue.
-        let backlog = info.and_then(|info| info.get(SACKED..)?.first_chunk::<4>().copied());
-        let backlog = backlog.map_or(libc::SOMAXCONN, i32::from_ne_bytes);
+        // In a socket that listens this field holds the length of its queue. A local one
+        // tells it elsewhere.
+        let backlog = info.map_or(libc::SOMAXCONN, |info| number_at(&info, SACKED));
         let name = name_of(fd)?;
         return Ok(State::Listening { name, backlog });
     }
@@ -132,6 +145,18 @@ fn state_of(fd: i32) -> Result<State, Errno> {
         true => State::New,
         false => State::Idle(name),
     })
+}
+
+fn number_at(info: &TcpInfo, at: usize) -> i32 {
+    let bytes = info.get(at..).and_then(|rest| rest.first_chunk::<4>());
+    bytes.map_or(0, |bytes| i32::from_ne_bytes(*bytes))
+}
+
+/// How many connections wait in a listener's queue.
+fn waiting_connections(fd: i32) -> u64 {
+    const UNACKED: usize = 24;
+    let waiting = tcp_info(fd).map_or(0, |info| number_at(&info, UNACKED));
+    u64::try_from(waiting).unwrap_or(0)
 }
 
 /// Whether a socket of this name has been given none.
@@ -155,9 +180,9 @@ fn path_of(name: &Address) -> Option<&CStr> {
     CStr::from_bytes_until_nul(rest).ok()
 }
 
-/// The inode of a path.
-fn inode_at(name: &Address) -> Option<u64> {
-    Some(sys::stat(path_of(name)?).ok()?.inode)
+/// What is at the path of a name.
+fn place_at(name: &Address) -> Option<Place> {
+    Some(Place::of(&sys::stat(path_of(name)?).ok()?))
 }
 
 fn is_shut_down(fd: i32) -> bool {
@@ -165,15 +190,14 @@ fn is_shut_down(fd: i32) -> bool {
 }
 
 impl Socket {
-    fn record(
-        fd: i32,
-        state: State,
-        inode: Option<u64>,
-        options: &mut Options,
-    ) -> Result<Self, Errno> {
+    fn record(fd: i32, options: &mut Options) -> Result<Self, Errno> {
+        let state = state_of(fd)?;
         Ok(Self {
             state,
-            inode,
+            place: match &state {
+                State::Listening { name, .. } | State::Idle(name) => place_at(name),
+                State::New | State::Connected => None,
+            },
             kind: [
                 sys::socket_number(fd, libc::SO_DOMAIN)?,
                 sys::socket_number(fd, libc::SO_TYPE)?,
@@ -181,6 +205,151 @@ impl Socket {
             ],
             options: options.record(fd, state == State::Connected)?,
         })
+    }
+
+    /// Decides what becomes of it while the copy is frozen, and names what will not come back.
+    fn settle(
+        &mut self,
+        recording: &mut Recording<'_>,
+        number: usize,
+        group: &Group,
+        asking: &mut Option<i32>,
+    ) {
+        let fd = group.fd;
+        let is_own = !recording.holders.has(number);
+        match self.state {
+            State::New => {
+                if is_own && recording.open.are_told_apart && self.can_be_opened() {
+                    recording.open.will_be_rebuilt(number);
+                }
+            }
+            State::Connected => {
+                recording.open.will_be_waited_for(number);
+                if fd > 2 {
+                    let mut peer: SocketAddress = [0; 128];
+                    let peer = sys::peer_address(fd, &mut peer).unwrap_or(&[]);
+                    let peer = Address::new(peer);
+                    recording.name_peer(Kind::Socket, Why::Connected, fd, 0, peer);
+                }
+            }
+            State::Idle(name) => {
+                let is_stream = self.kind[1] == libc::SOCK_STREAM;
+                let is_anew = is_stream && recording.open.are_told_apart && self.can_be_opened();
+                if is_own && is_anew && self.could_be_bound(fd, &name) {
+                    // The kernel takes a port that it has chosen away from a socket that has
+                    // been used, which says the old one nevertheless.
+                    recording.open.will_be_rebuilt(number);
+                } else if is_own && self.can_be_opened() {
+                    recording.open.will_be_waited_for(number);
+                }
+                if sys::poll_now(fd) & libc::POLLIN != 0 {
+                    recording.name(Kind::Socket, Why::Unread, fd, 0);
+                }
+            }
+            State::Listening { .. } => self.settle_listener(recording, number, group, asking),
+        }
+        if self.options.has_hidden_filter {
+            recording.name(Kind::Socket, Why::Filter, fd, 0);
+        }
+    }
+
+    fn settle_listener(
+        &mut self,
+        recording: &mut Recording<'_>,
+        number: usize,
+        group: &Group,
+        asking: &mut Option<i32>,
+    ) {
+        let fd = group.fd;
+        let told = match self.kind[0] {
+            libc::AF_UNIX => pairs::ask(asking, group.inode),
+            _ => None,
+        };
+        let mut waiting = waiting_connections(fd);
+        if let (Some(told), State::Listening { backlog, .. }) = (told, &mut self.state) {
+            waiting = told.queue.0.into();
+            *backlog = i32::try_from(told.queue.1).unwrap_or(i32::MAX);
+        }
+        if waiting > 0 {
+            recording.name(Kind::Socket, Why::Backlog, fd, waiting);
+        }
+        if recording.holders.has(number) {
+            // It does not end when the program closes it.
+            return;
+        }
+        let path_inode = told.map_or(0, |told| told.path_inode.into());
+        if recording.open.are_told_apart && self.can_listen_again(fd, path_inode) {
+            recording.open.will_be_rebuilt(number);
+        } else {
+            recording.open.will_be_waited_for(number);
+            recording.name(Kind::Socket, Why::Held, fd, 0);
+        }
+    }
+
+    /// Whether another one of the kind can be had: a raw one may have been opened with rights
+    /// that the program has given up.
+    fn can_be_opened(&self) -> bool {
+        let [domain, kind, _] = self.kind;
+        !self.options.has_hidden_filter
+            && matches!(domain, libc::AF_INET | libc::AF_INET6 | libc::AF_UNIX)
+            && kind != libc::SOCK_RAW
+    }
+
+    /// Whether another socket can listen in its place for certain, once it is closed.
+    /// `path_inode` is of the path that it is bound to.
+    fn can_listen_again(&self, fd: i32, path_inode: u64) -> bool {
+        let State::Listening { name, .. } = &self.state else {
+            return false;
+        };
+        if self.options.has_hidden_filter || is_shut_down(fd) {
+            return false;
+        }
+        match self.kind {
+            [libc::AF_INET | libc::AF_INET6, _, libc::IPPROTO_TCP] => {
+                // Without it the connections that were accepted keep the address.
+                sys::socket_number(fd, libc::SO_REUSEADDR) == Ok(1) && self.could_be_bound(fd, name)
+            }
+            // Who connects is told who listens.
+            [libc::AF_UNIX, ..] if peer_ids(fd) != Some(sys::effective_ids()) => false,
+            [libc::AF_UNIX, ..] => match (path_of(name), &self.place) {
+                (None, _) => self.is_of_this_network(fd),
+                (Some(path), Some(place)) => {
+                    place.inode == path_inode
+                        && place.owner.0 == sys::effective_ids().0
+                        && may_write_beside(path)
+                }
+                // Its path is gone.
+                (Some(_), None) => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether the program may bind a socket to its address: the kernel looks whether it may
+    /// before it looks whether the address is taken.
+    fn could_be_bound(&self, fd: i32, name: &Address) -> bool {
+        let Ok(other) = self.open() else {
+            return false;
+        };
+        let only = sys::socket_option_number(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+        if let Ok(only) = only {
+            let value = only.to_ne_bytes();
+            let _ = sys::set_socket_option(other, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &value);
+        }
+        let bound = sys::bind(other, name.bytes());
+        let is_here = are_of_one_network(fd, other);
+        sys::close(other);
+        // That of a path is taken by what is at it, whoever that is.
+        self.kind[0] != libc::AF_UNIX && is_here && bound == Err(Errno(libc::EADDRINUSE))
+    }
+
+    fn is_of_this_network(&self, fd: i32) -> bool {
+        let Ok(other) = self.open() else {
+            return false;
+        };
+        let is_here = are_of_one_network(fd, other);
+        sys::close(other);
+        is_here
     }
 
     fn restore(&self, open: &Descriptors, group: &Group, options: &Options) -> Result<(), Errno> {
@@ -191,13 +360,14 @@ impl Socket {
             State::Connected => self.closed()?,
             _ => self.open()?,
         };
-        match self.make(fd, options) {
-            Ok(()) => open.install(group, fd),
-            Err(errno) => {
-                sys::close(fd);
-                Err(errno)
-            }
+        let mut made = self.make(fd, options);
+        if group.fate == Fate::Shared && made == Err(Errno(libc::EADDRINUSE)) {
+            // By itself, maybe.
+            open.vacate(group)?;
+            made = self.make(fd, options);
         }
+        // One that has no address is better than none.
+        open.install(group, fd).and(made)
     }
 
     fn open(&self) -> Result<i32, Errno> {
@@ -225,8 +395,9 @@ impl Socket {
     fn is_as_it_was(&self, fd: i32) -> Result<bool, Errno> {
         Ok(state_of(fd)? == self.state
             && match &self.state {
-                State::Listening { name, .. } if self.inode.is_some() => {
-                    inode_at(name) == self.inode && !is_shut_down(fd)
+                State::Listening { name, .. } if self.place.is_some() => {
+                    let inode = |place: Place| place.inode;
+                    place_at(name).map(inode) == self.place.map(inode) && !is_shut_down(fd)
                 }
                 State::Listening { .. } => !is_shut_down(fd),
                 // Another kind that is not connected says the same of itself always.
@@ -263,7 +434,7 @@ impl Socket {
             State::Listening { name, backlog } => (name, Some(backlog)),
         };
         match path_of(&name) {
-            Some(path) => bind_over(fd, &name, path)?,
+            Some(path) => self.bind_over(fd, &name, path)?,
             None if name_of(fd)? != name => sys::bind(fd, name.bytes())?,
             None => {}
         }
@@ -272,20 +443,84 @@ impl Socket {
             None => Ok(()),
         }
     }
+
+    /// Binds a socket to a path, in the stead of one that nobody listens at any more. It has
+    /// the name that the kernel tells of it, so it can't be made beside.
+    fn bind_over(&self, fd: i32, name: &Address, path: &CStr) -> Result<(), Errno> {
+        match sys::bind(fd, name.bytes()) {
+            Err(Errno(libc::EADDRINUSE)) if self.is_dead(name, path) => {
+                sys::remove(path)?;
+                sys::bind(fd, name.bytes())?;
+            }
+            done => done?,
+        }
+        let Some(place) = self.place else {
+            return Ok(());
+        };
+        let now = Place::of(&sys::stat(path)?);
+        if now.mode != place.mode {
+            sys::set_mode(path, place.mode)?;
+        }
+        if now.owner != place.owner {
+            sys::set_owner(path, place.owner)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a path is a socket's to which nobody is bound any more.
+    fn is_dead(&self, name: &Address, path: &CStr) -> bool {
+        if !sys::stat(path).is_ok_and(|stat| stat.mode & libc::S_IFMT == libc::S_IFSOCK) {
+            return false;
+        }
+        // One of another type can't connect, and is told so if there is anybody.
+        let other = match self.kind[1] {
+            libc::SOCK_STREAM => libc::SOCK_DGRAM,
+            _ => libc::SOCK_STREAM,
+        };
+        let Ok(asking) = sys::socket(libc::AF_UNIX, other, 0) else {
+            return false;
+        };
+        let answer = sys::connect(asking, name.bytes());
+        sys::close(asking);
+        answer == Err(Errno(libc::ECONNREFUSED))
+    }
 }
 
-/// Binds a socket to a path, in the stead of one that nobody listens at any more.
-fn bind_over(fd: i32, name: &Address, path: &CStr) -> Result<(), Errno> {
-    match sys::bind(fd, name.bytes()) {
-        Err(Errno(libc::EADDRINUSE))
-            if sys::stat(path).is_ok_and(|stat| stat.mode & libc::S_IFMT == libc::S_IFSOCK) =>
-        {
-            // It has the name that the kernel tells of it, so it can't be made beside.
-            sys::remove(path)?;
-            sys::bind(fd, name.bytes())
-        }
-        done => done,
+/// Whether two sockets are of one network namespace. Older kernels don't tell, and then it is
+/// so unless the program has left one.
+fn are_of_one_network(one: i32, other: i32) -> bool {
+    const SO_NETNS_COOKIE: i32 = 71;
+    let cookie = |fd| {
+        let mut cookie = [0; 8];
+        sys::socket_option(fd, libc::SOL_SOCKET, SO_NETNS_COOKIE, &mut cookie).map(|_| cookie)
+    };
+    cookie(one) == cookie(other)
+}
+
+/// User and group that the kernel tells whoever asks for a local socket's peer.
+pub(super) fn peer_ids(fd: i32) -> Option<(u32, u32)> {
+    let mut ids = [0; 12];
+    sys::socket_option(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, &mut ids).ok()?;
+    let number = |at: usize| {
+        let bytes = ids.get(at..)?.first_chunk::<4>()?;
+        Some(u32::from_ne_bytes(*bytes))
+    };
+    number(4).zip(number(8))
+}
+
+/// Whether the program may make and remove what is in the directory of a path.
+fn may_write_beside(path: &CStr) -> bool {
+    let path = path.to_bytes();
+    let mut directory = [0; Address::CAPACITY + 2];
+    let length = match path.iter().rposition(|&byte| byte == b'/') {
+        Some(at) => at + 1,
+        None => 0,
+    };
+    let parent = path.get(..length).unwrap_or(&[]);
+    for (place, &byte) in directory.iter_mut().zip(parent.iter().chain(b".\0")) {
+        *place = byte;
     }
+    CStr::from_bytes_until_nul(&directory).is_ok_and(sys::may_write_to)
 }
 
 #[cfg(test)]
@@ -331,8 +566,7 @@ mod tests {
             server.set_nodelay(true).expect("a socket");
             let fd = server.as_raw_fd();
             let mut options = Options::new();
-            let socket =
-                Socket::record(fd, State::Connected, None, &mut options).expect("a socket");
+            let socket = Socket::record(fd, &mut options).expect("a socket");
             let closed = socket.closed().expect("a descriptor");
             assert_eq!(options.restore(socket.options, closed), 0, "{any}");
             assert_eq!(sys::read(closed, &mut [0; 8]), Ok(0));

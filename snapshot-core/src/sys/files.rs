@@ -70,6 +70,8 @@ pub(crate) struct Stat {
     /// The device that a special file stands for.
     pub(crate) special: u64,
     pub(crate) bytes: u64,
+    /// User and group.
+    pub(crate) owner: (u32, u32),
 }
 
 /// fstat(2)
@@ -127,6 +129,7 @@ impl Stat {
             inode: stat.st_ino,
             special: stat.st_rdev,
             bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            owner: (stat.st_uid, stat.st_gid),
         }
     }
 }
@@ -473,6 +476,48 @@ pub(crate) fn poll_now(fd: i32) -> i16 {
     poll.revents
 }
 
+/// fcntl(F_GETOWN_EX): who is told of what happens, a thread (0), a process (1) or a group
+/// (2), and its number.
+///
+/// # Errors
+/// EBADF.
+pub(crate) fn notice_owner(fd: i32) -> Result<[i32; 2]> {
+    const F_GETOWN_EX: i32 = 16;
+    let mut owner = [0; 2];
+    // SAFETY: writes a `struct f_owner_ex`, which is two ints.
+    unsafe {
+        with(
+            libc::SYS_fcntl,
+            [
+                arg(fd),
+                arg(F_GETOWN_EX),
+                owner.as_mut_ptr().expose_provenance(),
+            ],
+        )
+    }?;
+    Ok(owner)
+}
+
+/// fcntl(F_SETOWN_EX)
+///
+/// # Errors
+/// ESRCH where there is none of that number.
+pub(crate) fn set_notice_owner(fd: i32, owner: [i32; 2]) -> Result<()> {
+    const F_SETOWN_EX: i32 = 15;
+    // SAFETY: reads a `struct f_owner_ex`, which is two ints.
+    unsafe {
+        with(
+            libc::SYS_fcntl,
+            [
+                arg(fd),
+                arg(F_SETOWN_EX),
+                owner.as_ptr().expose_provenance(),
+            ],
+        )
+    }
+    .map(drop)
+}
+
 /// flock(2)
 ///
 /// # Errors
@@ -513,6 +558,64 @@ pub(crate) fn remove(path: &CStr) -> Result<()> {
         with(
             libc::SYS_unlinkat,
             [arg(libc::AT_FDCWD), path.as_ptr().expose_provenance(), 0],
+        )
+    }
+    .map(drop)
+}
+
+/// faccessat2(AT_EACCESS): whether the process may write to a directory and look into it.
+pub(crate) fn may_write_to(directory: &CStr) -> bool {
+    const SYS_FACCESSAT2: i64 = 439;
+    // SAFETY: reads a path up to its NUL.
+    unsafe {
+        with(
+            SYS_FACCESSAT2,
+            [
+                arg(libc::AT_FDCWD),
+                directory.as_ptr().expose_provenance(),
+                arg(libc::W_OK | libc::X_OK),
+                arg(libc::AT_EACCESS),
+            ],
+        )
+    }
+    .is_ok()
+}
+
+/// fchmodat(2)
+///
+/// # Errors
+/// EPERM where it is another's.
+pub(crate) fn set_mode(path: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: reads a path up to its NUL.
+    unsafe {
+        with(
+            libc::SYS_fchmodat,
+            [
+                arg(libc::AT_FDCWD),
+                path.as_ptr().expose_provenance(),
+                mode as usize,
+            ],
+        )
+    }
+    .map(drop)
+}
+
+/// fchownat(2)
+///
+/// # Errors
+/// EPERM where it can't be given to them.
+pub(crate) fn set_owner(path: &CStr, (user, group): (u32, u32)) -> Result<()> {
+    // SAFETY: reads a path up to its NUL.
+    unsafe {
+        with(
+            libc::SYS_fchownat,
+            [
+                arg(libc::AT_FDCWD),
+                path.as_ptr().expose_provenance(),
+                user as usize,
+                group as usize,
+                0,
+            ],
         )
     }
     .map(drop)

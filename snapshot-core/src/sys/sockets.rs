@@ -165,6 +165,16 @@ pub(crate) fn socket_number(fd: i32, name: i32) -> Result<i32> {
     Ok(i32::from_ne_bytes(value))
 }
 
+/// The same at another level.
+///
+/// # Errors
+/// As above.
+pub(crate) fn socket_option_number(fd: i32, level: i32, name: i32) -> Result<i32> {
+    let mut value = [0; 4];
+    socket_option(fd, level, name, &mut value)?;
+    Ok(i32::from_ne_bytes(value))
+}
+
 /// setsockopt(2)
 ///
 /// # Errors
@@ -295,6 +305,21 @@ pub(crate) fn bind(fd: i32, address: &[u8]) -> Result<()> {
     unsafe {
         with(
             libc::SYS_bind,
+            [arg(fd), address.as_ptr().expose_provenance(), address.len()],
+        )
+    }
+    .map(drop)
+}
+
+/// connect(2) without waiting.
+///
+/// # Errors
+/// ECONNREFUSED where nobody is there; EPROTOTYPE where it is a socket of another type.
+pub(crate) fn connect(fd: i32, address: &[u8]) -> Result<()> {
+    // SAFETY: reads the bytes given.
+    unsafe {
+        with(
+            libc::SYS_connect,
             [arg(fd), address.as_ptr().expose_provenance(), address.len()],
         )
     }

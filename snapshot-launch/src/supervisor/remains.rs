@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use snapshot_core::objects::Kind;
+use snapshot_core::objects::{Kind, Why};
 use snapshot_core::proc_text::{self, FileMapping};
 use snapshot_core::wire::{Address, Remains};
 
@@ -24,6 +24,10 @@ fn what(proc: &str, maps: &[u8], remains: &Remains) -> String {
     match remains.kind {
         Kind::SharedMemory => mapping(maps, remains.number),
         Kind::Lock => "locks of the process".to_owned(),
+        Kind::Semaphores => format!("System V semaphores {} (`ipcs -s`)", remains.number),
+        Kind::MessageQueue if remains.fd < 0 => {
+            format!("System V message queue {} (`ipcs -q`)", remains.number)
+        }
         _ => {
             let target = fs::read_link(format!("{proc}/fd/{}", remains.fd));
             let target = target.map_or_else(
@@ -32,8 +36,23 @@ fn what(proc: &str, maps: &[u8], remains: &Remains) -> String {
             );
             let peer =
                 peer(&remains.address).map_or_else(String::new, |peer| format!(" to {peer}"));
-            format!("fd {}: {target}{peer}", remains.fd)
+            format!("fd {}: {target}{peer}{}", remains.fd, count(remains))
         }
+    }
+}
+
+/// How much of it there is, where that is known.
+fn count(remains: &Remains) -> String {
+    let (one, more) = match (remains.kind, remains.why) {
+        (_, Why::Backlog) => ("connection", "connections"),
+        (Kind::MessageQueue, _) => ("message", "messages"),
+        (_, Why::Unread) => ("byte", "bytes"),
+        _ => return String::new(),
+    };
+    match remains.number {
+        0 => String::new(),
+        1 => format!(", 1 {one}"),
+        number => format!(", {number} {more}"),
     }
 }
 
