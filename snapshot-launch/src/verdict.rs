@@ -91,14 +91,14 @@ fn state(kind: Kind) -> &'static str {
         Kind::Device => {
             "the state of a device can't be copied: what the branch does to it stays done"
         }
-        _ => {
-            "the kernel gives no access to its state, so what the branch changes there stays changed"
-        }
         Kind::Semaphores => {
             "the system has one of it for all branches: its values stay as the branch leaves them, and what it undoes as it ends (SEM_UNDO) is undone"
         }
         Kind::MessageQueue => {
             "the system has one of it for all branches: what the branch receives is gone after a revert, and what it sends is there"
+        }
+        _ => {
+            "the kernel gives no access to its state, so what the branch changes there stays changed"
         }
     }
 }

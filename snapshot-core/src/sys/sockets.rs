@@ -175,6 +175,20 @@ pub(crate) fn socket_option_number(fd: i32, level: i32, name: i32) -> Result<i32
     Ok(i32::from_ne_bytes(value))
 }
 
+/// ioctl(SIOCATMARK): whether the next byte is the one that urgent data stood before.
+pub(crate) fn is_at_mark(fd: i32) -> bool {
+    const SIOCATMARK: usize = 0x8905;
+    let mut is_there = 0_i32;
+    // SAFETY: writes one int.
+    let asked = unsafe {
+        with(
+            libc::SYS_ioctl,
+            [arg(fd), SIOCATMARK, (&raw mut is_there).expose_provenance()],
+        )
+    };
+    asked.is_ok() && is_there != 0
+}
+
 /// setsockopt(2)
 ///
 /// # Errors

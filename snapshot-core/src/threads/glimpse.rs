@@ -5,7 +5,7 @@
 
 use core::ffi::CStr;
 
-use super::limits;
+use super::{limits, transfers};
 use crate::proc_text::{self, Call, Doing};
 use crate::procfs::{self, TaskFile};
 use crate::sys;
@@ -19,6 +19,8 @@ pub struct Glimpse {
     pub call: Option<Call>,
     /// Since when it slept, where that call ends after a while.
     pub asleep: Option<Asleep>,
+    /// The room for what comes beside a message that it waits for, where that is known.
+    pub control_length: Option<u64>,
 }
 
 /// When a thread went to sleep.
@@ -33,7 +35,11 @@ pub struct Asleep {
 impl Glimpse {
     /// Looks at a thread of this process, by way of `/proc/self/task`.
     pub(crate) fn of(tasks: i32, tid: i32) -> Self {
-        Self::look(tasks, tid, limits::has_relative)
+        let mut glimpse = Self::look(tasks, tid, limits::has_relative);
+        glimpse.control_length = glimpse
+            .call
+            .and_then(|call| transfers::control_length(call.number, &call.arguments));
+        glimpse
     }
 
     /// Looks at a thread of another process. Nothing where that can't be seen.
@@ -79,6 +85,7 @@ impl Glimpse {
             looked: true,
             call: Some(call),
             asleep,
+            control_length: None,
         }
     }
 

@@ -66,6 +66,8 @@ pub(crate) fn of_call(number: i64, arguments: &[u64; 6]) -> Option<Limit> {
         | libc::SYS_writev
         | libc::SYS_sendto
         | libc::SYS_sendmsg
+        | libc::SYS_sendmmsg
+        | libc::SYS_sendfile
         | libc::SYS_connect => Limit::Socket { receives: false },
         _ => return None,
     };

@@ -15,4 +15,5 @@ pub(crate) mod roll;
 pub mod stale;
 pub(crate) mod state;
 pub mod takeover;
+pub(crate) mod transfers;
 pub mod turn;

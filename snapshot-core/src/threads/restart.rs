@@ -15,6 +15,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::glimpse::{Asleep, Glimpse};
 use super::limits::{self, Limit};
+use super::transfers::{self, Course};
 use crate::arch::{self, SyscallFrame};
 use crate::sys::{self, SignalSet};
 
@@ -66,10 +67,9 @@ impl Interrupted {
     pub unsafe fn note(context: *mut libc::ucontext_t) -> Self {
         // SAFETY: the caller's promise.
         let mut frame = unsafe { SyscallFrame::new(context) };
-        let was_cut_short = frame.result_if_in_syscall() == Some(-i64::from(libc::EINTR));
         Self {
             context,
-            woken: was_cut_short.then(Asleep::now).flatten(),
+            woken: may_be_cut_short(&mut frame).then(Asleep::now).flatten(),
         }
     }
 
@@ -99,12 +99,18 @@ pub(crate) unsafe fn elapsed_ns(
     // SAFETY: the caller's promise.
     let mut frame = unsafe { SyscallFrame::new(context) };
     let first = [*frame.argument(0), *frame.argument(1)];
-    if frame.result_if_in_syscall() != Some(-i64::from(libc::EINTR))
-        || !glimpse.is_of(frame.position(), first)
-    {
+    if !may_be_cut_short(&mut frame) || !glimpse.is_of(frame.position(), first) {
         return None;
     }
     asleep.until(woken()?)
+}
+
+/// Whether the thread comes back from a call with an interruption, or with a number, which
+/// may be less than it would have been.
+fn may_be_cut_short(frame: &mut SyscallFrame<'_>) -> bool {
+    frame
+        .result_if_in_syscall()
+        .is_some_and(|result| result > 0 || result == -i64::from(libc::EINTR))
 }
 
 /// How much time a call was given.
@@ -134,6 +140,26 @@ pub(crate) unsafe fn restart(
     // SAFETY: the caller's promise; no other reference into the context is alive.
     let mut frame = unsafe { SyscallFrame::new(context) };
     let due = sys::pending().without(mask);
+    if let Some(rest) = arch::Owned::of(&mut frame) {
+        if interrupts(due, None) {
+            // What it is about to ask for again would not have been asked for.
+            if frame.is_about_to_call() {
+                frame.interrupt();
+            }
+        } else if let Some(result) = frame.result_if_in_syscall() {
+            transfers::go_on_with_rest(rest, &mut frame, result);
+        }
+        return;
+    }
+    if let Some(moved) = frame.result_if_in_syscall().filter(|&result| result > 0) {
+        if let Some(number) = number_of(&mut frame, glimpse)
+            && transfers::may_be_short(number)
+            && !interrupts(due, None)
+        {
+            move_the_rest(&mut frame, number, moved, glimpse, elapsed_ns);
+        }
+        return;
+    }
     if frame.result_if_in_syscall() != Some(-i64::from(libc::EINTR)) {
         // The kernel starts it again for our handler, but would not have for the program's,
         // which runs next.
@@ -185,6 +211,37 @@ pub(crate) unsafe fn restart(
         }
     }
     frame.rewind(number);
+}
+
+/// Makes the thread move what its call has left over.
+///
+/// Where the thread was not seen in the call it may be coming back from a handler of its
+/// own, for which the call has ended. But our signal reaches a thread in its handlers too,
+/// so that this would have to happen within the few instructions of their return; and a
+/// transfer that goes on ends all the same.
+fn move_the_rest(
+    frame: &mut SyscallFrame<'_>,
+    number: i64,
+    moved: i64,
+    glimpse: &Glimpse,
+    elapsed_ns: Option<u64>,
+) {
+    let arguments = core::array::from_fn(|index| frame.argument(index).cast_unsigned());
+    let limit_ns = limits::of_call(number, &arguments)
+        .and_then(|limit| limit_ns(limit, &arguments))
+        .filter(|&limit_ns| limit_ns > 0);
+    let left_ns = limit_ns.map(|limit_ns| limit_ns.saturating_sub(elapsed_ns.unwrap_or(0)));
+    // It came back because its time was over.
+    if left_ns == Some(0) {
+        return;
+    }
+    let first = [*frame.argument(0), *frame.argument(1)];
+    let control_length = glimpse
+        .control_length
+        .filter(|_| glimpse.is_of(frame.position(), first));
+    if transfers::go_on(frame, number, moved, left_ns, control_length) == Course::Lost {
+        LOST.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 /// Whether a call ends by a signal as it is meant to: it waits for nothing else, or lets

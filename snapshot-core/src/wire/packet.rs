@@ -202,6 +202,7 @@ impl Reader<'_> {
             looked: false,
             call: in_call.then_some(call),
             asleep: is_asleep.then_some(asleep),
+            control_length: None,
         })
     }
 }

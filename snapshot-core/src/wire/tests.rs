@@ -42,6 +42,7 @@ fn glimpse() -> impl Strategy<Value = Glimpse> {
         looked: false,
         call,
         asleep,
+        control_length: None,
     })
 }
 

@@ -195,7 +195,7 @@ impl Supervisor {
     fn look_at_parked(&mut self, crew: &Crew) {
         if crew.lost_calls > 0 {
             self.note(format!(
-                "{} interrupted by the snapshot before, and returned EINTR: which calls they were is not to be known",
+                "{} ended early by the snapshot before, with EINTR or with a part of the bytes, since nothing tells how to go on with it",
                 match crew.lost_calls {
                     1 => "one call was".to_owned(),
                     calls => format!("{calls} calls were"),

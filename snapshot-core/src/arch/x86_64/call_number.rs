@@ -15,8 +15,9 @@ pub(super) const NEAR: usize = 7;
 
 pub(super) const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
-/// Calls that a signal handler can interrupt although it asks for restarts.
-const INTERRUPTIBLE: [i64; 38] = [
+/// Calls that a signal handler can interrupt although it asks for restarts, or end with a
+/// part of what they were to move.
+const INTERRUPTIBLE: [i64; 48] = [
     libc::SYS_read,
     libc::SYS_write,
     libc::SYS_poll,
@@ -52,6 +53,16 @@ const INTERRUPTIBLE: [i64; 38] = [
     libc::SYS_epoll_pwait,
     libc::SYS_accept4,
     libc::SYS_recvmmsg,
+    libc::SYS_pwrite64,
+    libc::SYS_sendfile,
+    libc::SYS_splice,
+    libc::SYS_tee,
+    libc::SYS_vmsplice,
+    libc::SYS_pwritev,
+    libc::SYS_pwritev2,
+    libc::SYS_sendmmsg,
+    libc::SYS_getrandom,
+    326, // copy_file_range
     426, // io_uring_enter
     441, // epoll_pwait2
     449, // futex_waitv

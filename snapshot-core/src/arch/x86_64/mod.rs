@@ -5,11 +5,13 @@
 
 mod call_number;
 mod frame;
+mod rest;
 mod segments;
 mod shims;
 mod wait_first;
 
 pub(crate) use frame::SyscallFrame;
+pub(crate) use rest::{Header, Owned, Part, Rest, STEPS, Step};
 pub(crate) use segments::{SegmentBases, has_shadow_stack};
 pub(crate) use shims::{
     become_child, on_stack, park, restore_from_signal, spawn_aside, spawn_parked,
