@@ -14,7 +14,10 @@ use crate::wire::Obstacle;
 /// it, a frozen copy too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leads {
-    Nothing,
+    /// It is in a group of this number; 0 where that is not to be seen from here.
+    Nothing {
+        group: i32,
+    },
     Group {
         /// It is the one in front of its terminal.
         in_front: bool,
@@ -29,7 +32,26 @@ impl Leads {
             (group, _) if group == pid => Self::Group {
                 in_front: on_terminal(|fd| Ok(sys::foreground_group(fd)? == pid)).unwrap_or(false),
             },
-            _ => Self::Nothing,
+            (group, _) => Self::Nothing { group },
+        }
+    }
+
+    /// Leaves it, so that it is there for the live process alone: its number can be had
+    /// back, and what the program sends to its whole group does not reach a frozen copy.
+    fn leave(self) {
+        match self {
+            // There would be no way back.
+            Self::Nothing { group: 0 } => {}
+            Self::Nothing { .. } => sys::begin_group(),
+            Self::Group { .. } | Self::Session => self.begin(),
+        }
+    }
+
+    /// Goes back to the group that others lead; false where that is gone.
+    fn join_again(self) -> bool {
+        match self {
+            Self::Nothing { group } if group > 0 => sys::join_group(group).is_ok(),
+            _ => true,
         }
     }
 
@@ -45,7 +67,7 @@ impl Leads {
     /// Begins one of that kind, which the calling process leads.
     fn begin(self) {
         match self {
-            Self::Nothing => {}
+            Self::Nothing { .. } => {}
             Self::Group { .. } => sys::begin_group(),
             Self::Session => sys::begin_session(),
         }
@@ -100,7 +122,7 @@ impl Identity {
         // The live process has its own.
         while sys::take_pending(SignalSet::ALL).is_some() {}
         self.end_with_parent();
-        self.leads.begin();
+        self.leads.leave();
         self.show_as_frozen(id);
     }
 
@@ -141,7 +163,8 @@ impl Identity {
 
     /// Puts it back in a copy of that thread; the number of attributes that could not be.
     pub(crate) fn restore(&self) -> u32 {
-        let failed = self.thread.restore_in_copy();
+        let mut failed = self.thread.restore_in_copy();
+        failed += u32::from(!self.leads.join_again());
         sys::set_parent_death_signal(self.parent_death_signal);
         failed
     }

@@ -67,8 +67,11 @@ pub(crate) enum ToLauncher {
     AskedToEnd { signal: i32 },
     /// The program's group is to be in front of the terminal, which is the launcher's own.
     ComeToFront,
+    /// The program's process group, as it is known outside: to be in front of the terminal
+    /// where the launcher's is.
+    Group { outer: i32 },
     /// The program was stopped by job control.
-    Stopped,
+    Stopped { signal: i32 },
     /// The program never ran.
     NotStarted(Unstarted),
     /// Everything is over.

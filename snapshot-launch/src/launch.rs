@@ -13,7 +13,7 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::termios::{Termios, tcgetattr};
-use nix::unistd::{ForkResult, fork, getpid, isatty};
+use nix::unistd::{ForkResult, fork, getpgrp, getpid, isatty, tcgetpgrp};
 use snapshot_core::sys::{self, SignalSet};
 
 use crate::channel::Channel;
@@ -23,8 +23,8 @@ use crate::namespaces::{self, Side};
 use crate::outside::Outside;
 use crate::problem::{Problem, exit};
 use crate::session::{self, ControlSocket, Inner, Session};
-use crate::supervisor::{self, Config, OuterTerminal, Program, Streams, size_of};
-use crate::{control, huge_pages, program};
+use crate::supervisor::{self, Config, Group, OuterTerminal, Program, Streams, size_of};
+use crate::{control, huge_pages, inherited, program};
 
 /// A program to launch.
 #[derive(Debug)]
@@ -81,7 +81,8 @@ fn cannot_begin(what: &str) -> impl Fn(io::Error) -> Problem + '_ {
 ///
 /// The calling process must have a single thread, since the supervisor is forked from
 /// it. Standard input, output and error are the program's, or, where the launcher owns
-/// the terminal, passed through unchanged.
+/// the terminal, passed through unchanged. So are descriptors without close-on-exec: they
+/// are closed here, and so are input and output where they are the program's own.
 ///
 /// # Errors
 /// What could not be set up, with the exit code that goes with it; the program never
@@ -115,7 +116,17 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
         .unwrap_or_else(|| file_name(&called).to_string_lossy().into_owned());
     let events = open_events(flags.events.as_deref())?;
     let agent = agent_file().map_err(cannot_begin("the agent can't be put into memory"))?;
+    let inherited = inherited::descriptors().map_err(cannot_begin("/proc can't be read"))?;
     let (inner, streams, outer) = terminal(flags.pty)?;
+    let front = inherited::terminal().filter(|_| inner.is_none());
+    let group = match &front {
+        _ if inner.is_some() => Group::InTerminal,
+        None => Group::InSession,
+        Some(_) if inherited::is_in_pipeline() => Group::Launchers,
+        Some(terminal) => Group::InFront {
+            at_once: tcgetpgrp(terminal).is_ok_and(|front| front == getpgrp()),
+        },
+    };
     let (ours, theirs) =
         Channel::pair().map_err(cannot_begin("the supervisor can't be spoken to"))?;
     let config = Config {
@@ -129,6 +140,7 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
             huge_pages,
             directory,
             mask,
+            ignores_broken_pipe: inherited::ignores_broken_pipe(),
         },
         agent,
         streams,
@@ -143,6 +155,8 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
         no_files: flags.no_files,
         allow: flags.allow.clone(),
         deny: flags.deny.clone(),
+        group,
+        inherited: inherited.clone(),
     };
     // If the supervisor is killed, what it leaves comes to us, and is ended by us.
     let _ = prctl::set_child_subreaper(true);
@@ -150,11 +164,16 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
     match side {
         Side::Supervisor(outside) => {
             // Their ends belong to the launcher alone: that they close must be seen.
-            drop((ours, inner, events));
+            drop((ours, inner, events, front));
             supervisor::run(config, outside, theirs)
         }
         Side::Launcher(child) => {
             drop((config, theirs));
+            // The program has its own of them.
+            inherited::close(&inherited);
+            if inner.is_none() {
+                inherited::let_go_of_streams().map_err(cannot_begin("/dev/null is not there"))?;
+            }
             let socket = ControlSocket::open().map_err(|error| {
                 Problem::new(exit::SETUP, "cannot set the session up")
                     .cause(format!(
@@ -170,6 +189,8 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
                 socket,
                 events,
                 inner,
+                front,
+                group,
                 key: flags.key,
                 missing,
             });

@@ -15,7 +15,7 @@
 //! `program` (which one, and can it be snapshotted), `namespaces` and `outside` (the
 //! session's own ids, and how others see them), `doctor` (what this machine allows),
 //! `inspect` (what would come back of a process) and `verdict` (the words for it),
-//! `counted` (counts in words), `huge_pages`, `session` (the launcher's part),
+//! `counted` (counts in words), `huge_pages`, `inherited` (what the program gets of the caller's), `session` (the launcher's part),
 //! `supervisor` (the other one's), `terminal`, `report` (what a person reads), `event`
 //! and `control` (what scripts and second terminals read), `embed` (the agent).
 
@@ -23,6 +23,7 @@ mod channel;
 pub mod counted;
 mod embed;
 mod huge_pages;
+mod inherited;
 pub mod inspect;
 mod launch;
 mod namespaces;

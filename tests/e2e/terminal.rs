@@ -357,6 +357,61 @@ fn ctrl_z_stops_the_whole_session_and_fg_resumes_it() {
 }
 
 #[test]
+fn a_job_that_is_started_in_the_background_comes_to_the_front() {
+    let mut session = Launch::bare("bash")
+        .args(["--norc", "--noprofile", "-i"])
+        .env("PS1", "shell> ")
+        .terminal();
+    session.wait_for_text("shell> ");
+    let launcher = binaries::tools().snapshot_launch.display();
+    let guest = binaries::guest("commander");
+    let line = format!("{launcher} --pty never -- {} &\n", guest.display());
+    session.type_in(&line);
+    session.next("started");
+    let live = session.live_pid();
+    // It reads, and stops for that.
+    session.wait_until("the program is stopped", || {
+        process::Process::look(live).is_some_and(|process| process.state == 'T')
+    });
+    session.type_in("\n");
+    session.next_line("the shell's word", |line| line.contains("Stopped"));
+    session.type_in("fg\n");
+    assert_eq!(session.ask("ping"), "pong");
+    assert_eq!(session.ask("foreground"), "mine");
+    session.type_in("exit 5\n");
+    session.assert_shell_works(5);
+}
+
+/// All of a pipeline belong in front together.
+#[test]
+fn in_a_pipeline_the_others_have_the_terminal_as_well() {
+    let mut session = Launch::bare("bash")
+        .args(["--norc", "--noprofile", "-i"])
+        .env("PS1", "shell> ")
+        .terminal();
+    session.wait_for_text("shell> ");
+    let launcher = binaries::tools().snapshot_launch.display();
+    let guest = binaries::guest("counter");
+    // The reader asks the terminal itself.
+    let reader = "(read -r key < /dev/tty; echo \"key $key\"; cat)";
+    let line = format!("{launcher} -- {} 100000 | {reader}\n", guest.display());
+    session.type_in(&line);
+    session.next("started");
+    session.type_in("x\n");
+    session.next_line("the reader's", |line| line == "key x");
+    session.take();
+    session.next_line("the program's", |line| line.starts_with("count "));
+    session.signal_live(Signal::SIGINT);
+    session.next("reverted");
+    session.next_line("the program's", |line| line.starts_with("count "));
+    session.type_in(CTRL_C);
+    session.type_in("echo sta''tus\n");
+    session.next_line("the shell's", |line| line.ends_with("status"));
+    session.type_in("exit\n");
+    session.wait_gone();
+}
+
+#[test]
 fn a_shell_goes_on_after_the_launchers_violent_end() {
     for flags in ["", "--pty never"] {
         let mut session = under_a_shell(flags);

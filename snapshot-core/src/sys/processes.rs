@@ -282,6 +282,14 @@ pub(crate) fn begin_group() {
     let _ = plain(libc::SYS_setpgid, [0, 0]);
 }
 
+/// setpgid(2): into the process group of this number, in the same session.
+///
+/// # Errors
+/// EPERM where there is none.
+pub(crate) fn join_group(group: i32) -> Result<()> {
+    plain(libc::SYS_setpgid, [0, arg(group)]).map(|_| ())
+}
+
 /// setsid(2): a session of its own.
 pub(crate) fn begin_session() {
     let _ = plain(libc::SYS_setsid, []);

@@ -1,21 +1,136 @@
 //! Job control and the window: Ctrl+Z and `fg` for the whole session, and its size.
+//!
+//! Where the launcher owns the terminal, the program is in front of its own one. Where both
+//! share a terminal the program has a group of its own there too, which the launcher puts in
+//! front whenever a shell has put the launcher's there. But in a pipeline all belong in
+//! front together: there the program is in the launcher's group.
 #![expect(unsafe_code, reason = "sets a window's size")]
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::libc;
 use nix::sys::signal::{Signal, kill, raise};
-use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid};
+use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid, tcgetpgrp, tcsetpgrp};
 
 use super::run::Session;
 use crate::channel::ToSupervisor;
-use crate::supervisor::{parent_of, size_of};
+use crate::launch::Ending;
+use crate::problem::Problem;
+use crate::supervisor::{Group, parent_of, size_of};
 use crate::terminal::raw::Raw;
 
 nix::ioctl_write_ptr_bad!(set_size, libc::TIOCSWINSZ, libc::winsize);
 
+/// The terminal that the program shares with the launcher.
+pub(super) struct Front {
+    terminal: OwnedFd,
+    /// Whether the program has a group of its own.
+    is_own: bool,
+    /// Which, once that is known.
+    pub(super) group: Option<Pid>,
+}
+
+impl Front {
+    pub(super) fn new(terminal: OwnedFd, group: Group) -> Self {
+        Self {
+            terminal,
+            is_own: group != Group::Launchers,
+            group: None,
+        }
+    }
+
+    fn is_in_front(&self, group: Pid) -> bool {
+        tcgetpgrp(&self.terminal).is_ok_and(|front| front == group)
+    }
+
+    /// Puts the launcher's own group in front. SIGTTOU, which a group that is not in front
+    /// is sent for this, is blocked.
+    pub(super) fn come_to_front(&self) {
+        let _ = tcsetpgrp(&self.terminal, getpgrp());
+    }
+
+    /// The session is over: whoever is in the same job finds the terminal as it was, and,
+    /// as from a terminal, the Ctrl+C that has ended the program.
+    pub(super) fn come_back(&self, ending: &Result<Ending, Problem>) {
+        let Some(group) = self.group.filter(|&group| self.is_in_front(group)) else {
+            return;
+        };
+        debug_assert!(self.is_own, "{group} is the launcher's");
+        self.come_to_front();
+        if matches!(ending, Ok(Ending::Signal(libc::SIGINT))) {
+            let _ = kill(Pid::from_raw(0), Signal::SIGINT);
+        }
+    }
+}
+
 impl Session {
+    /// Whether it is for the launcher to put the program's group in front.
+    pub(super) fn puts_in_front(&self) -> bool {
+        self.front.as_ref().is_some_and(|front| front.is_own)
+    }
+
+    /// Puts the program's group in front where the launcher's is. True where it was.
+    pub(super) fn put_in_front(&self) -> bool {
+        let Some(front) = &self.front else {
+            return false;
+        };
+        match front.group {
+            Some(group) if front.is_in_front(getpgrp()) => {
+                tcsetpgrp(&front.terminal, group).is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a signal comes from the program or what it has started, and is in a group
+    /// with the launcher: then it was not meant for this process.
+    pub(super) fn is_of_the_programs(&self, sender: i32) -> bool {
+        let is_shared = self.front.as_ref().is_some_and(|front| !front.is_own);
+        is_shared && sender > 0 && is_below(sender, self.supervisor.as_raw())
+    }
+
+    /// Somebody wants the session to stop: the terminal, or who has sent the signal.
+    pub(super) fn stop(&mut self, from_kernel: bool) {
+        // In a group with the program, which has the terminal's own.
+        let is_shared = self.pty.is_none() && !self.puts_in_front();
+        if !is_shared || !from_kernel {
+            self.say(&ToSupervisor::Stop);
+        }
+        if is_shared {
+            let _ = raise(Signal::SIGSTOP);
+        }
+    }
+
+    /// The program was stopped.
+    pub(super) fn stopped(&mut self, signal: i32) {
+        // It has looked at the terminal before its group was in front: a shell has put the
+        // job there without a word, as it does with one that runs.
+        if matches!(signal, libc::SIGTTIN | libc::SIGTTOU) && self.put_in_front() {
+            self.say(&ToSupervisor::Continue);
+            return;
+        }
+        if self.puts_in_front() {
+            self.suspend_shared();
+        } else {
+            self.suspend();
+        }
+    }
+
+    /// The same for a terminal that is shared: the shell takes it from us.
+    fn suspend_shared(&mut self) {
+        let Some(front) = &self.front else { return };
+        if !somebody_can_resume() {
+            self.say(&ToSupervisor::Continue);
+            return;
+        }
+        if front.group.is_some_and(|group| front.is_in_front(group)) {
+            front.come_to_front();
+        }
+        let _ = kill(Pid::from_raw(0), Signal::SIGTSTP);
+        let _ = raise(Signal::SIGSTOP);
+    }
+
     pub(super) fn follow_size(&mut self) {
         if let Some(pty) = &self.pty
             && pty.raw.is_some()
@@ -48,9 +163,21 @@ impl Session {
         {
             raw.enter();
         }
+        self.put_in_front();
         self.follow_size();
         self.say(&ToSupervisor::Continue);
     }
+}
+
+/// Whether one process descends from another.
+fn is_below(mut pid: i32, root: i32) -> bool {
+    while let Some(parent) = parent_of(pid) {
+        if parent == root {
+            return true;
+        }
+        pid = parent;
+    }
+    false
 }
 
 /// Whether this process's group is not orphaned: some process in it has a parent in the

@@ -4,20 +4,21 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill, raise};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::SpecialCharacterIndices;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, getpgrp, getpid, tcsetpgrp};
+use nix::unistd::{Pid, getpid};
 use snapshot_core::lineage::{self, Lineage};
 use snapshot_core::sys::now_ns;
 
+use super::job::Front;
 use super::outlets::{EventLog, Outlet};
 use super::pty::{Inner, Pty, read_stdin};
 use super::socket::{Client, ControlSocket, Said};
@@ -29,7 +30,7 @@ use crate::launch::{Ending, is_fatal_request};
 use crate::problem::{Problem, exit};
 use crate::report::Reporter;
 use crate::signals::SI_KERNEL;
-use crate::supervisor::signal_below;
+use crate::supervisor::{Group, signal_below};
 use crate::terminal::keys::Key;
 use crate::terminal::raw::Raw;
 use crate::timeline_view;
@@ -45,6 +46,9 @@ pub(crate) struct Parts {
     pub(crate) socket: ControlSocket,
     pub(crate) events: Option<File>,
     pub(crate) inner: Option<Inner>,
+    /// The terminal that is shared with the program, if one is.
+    pub(crate) front: Option<OwnedFd>,
+    pub(crate) group: Group,
     pub(crate) key: Key,
     /// Why the session has no namespaces, if it has none.
     pub(crate) missing: Option<String>,
@@ -66,6 +70,7 @@ pub(crate) struct Session {
     pub(super) log: EventLog,
     pub(super) reporter: Reporter,
     pub(super) pty: Option<Pty>,
+    pub(super) front: Option<Front>,
     pub(super) stderr: Outlet,
     /// The reports go to the program's own screen.
     pub(super) reports_on_screen: bool,
@@ -113,6 +118,9 @@ impl Session {
             log: EventLog::new(parts.events),
             reporter: Reporter::new(pty.as_ref().map(|_| parts.key.to_string()), parts.missing),
             pty,
+            front: parts
+                .front
+                .map(|terminal| Front::new(terminal, parts.group)),
             stderr: Outlet::to_shared(io::stderr().as_fd())?,
             reports_on_screen,
             colour: stderr_is_terminal
@@ -138,6 +146,9 @@ impl Session {
         loop {
             if let Some(ending) = self.ending.take() {
                 self.last_words();
+                if let Some(front) = &self.front {
+                    front.come_back(&ending);
+                }
                 return Ok(ending);
             }
             for source in self.ready() {
@@ -253,13 +264,18 @@ impl Session {
                 libc::SIGCHLD => self.supervisor_may_have_ended(),
                 libc::SIGWINCH => self.follow_size(),
                 libc::SIGCONT => self.resume(),
-                libc::SIGTSTP => {
-                    if self.pty.is_some() || !from_kernel {
-                        self.say(&ToSupervisor::Stop);
-                    }
-                    if self.pty.is_none() {
-                        let _ = raise(Signal::SIGSTOP);
-                    }
+                // Its own, to all of its job: see `come_back`.
+                _ if sender == getpid().as_raw() => {}
+                // The program's, to all of its group, which is the launcher's: its own affair.
+                _ if self.is_of_the_programs(sender) => {}
+                libc::SIGTSTP => self.stop(from_kernel),
+                // Typed before the program's group was in front.
+                libc::SIGINT | libc::SIGQUIT if from_kernel && self.puts_in_front() => {
+                    self.put_in_front();
+                    self.say(&ToSupervisor::Signalled {
+                        signal,
+                        sender: getpid().as_raw(),
+                    });
                 }
                 // Ctrl+\ in a terminal that is shared with the program is the program's.
                 libc::SIGQUIT if from_kernel => {}
@@ -328,9 +344,17 @@ impl Session {
             ToLauncher::AskedToEnd { signal } => self.end_by(signal),
             // SIGTTOU, which is sent for this to a group that is not in front, is blocked.
             ToLauncher::ComeToFront => {
-                let _ = tcsetpgrp(io::stdin(), getpgrp());
+                if let Some(front) = &self.front {
+                    front.come_to_front();
+                }
             }
-            ToLauncher::Stopped => self.suspend(),
+            ToLauncher::Group { outer } => {
+                if let Some(front) = &mut self.front {
+                    front.group = Some(Pid::from_raw(outer));
+                }
+                self.put_in_front();
+            }
+            ToLauncher::Stopped { signal } => self.stopped(signal),
             ToLauncher::NotStarted(unstarted) => {
                 let _ = waitpid(self.supervisor, None);
                 self.ending = Some(Err(unstarted.problem(&self.name)));

@@ -4,6 +4,7 @@
 
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, open};
 use nix::libc;
@@ -13,9 +14,12 @@ use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{SetArg, tcsetattr};
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, isatty, setsid, tcsetpgrp};
+use nix::unistd::{
+    Pid, dup2_stderr, dup2_stdin, dup2_stdout, isatty, setpgid, setsid, tcgetpgrp, tcsetpgrp,
+};
 use snapshot_core::sys::now_ns;
 
+use super::anchor::Anchor;
 use super::children::Children;
 use super::closings::Closings;
 use super::descriptors::Limits;
@@ -25,13 +29,20 @@ use super::links::Switchboard;
 use super::presses::Presses;
 use super::requests::nanoseconds;
 use super::spawn;
-use super::state::{Config, Live, Phase, Supervisor};
+use super::state::{Config, Group, Live, Phase, Supervisor};
 use super::unstarted::Unstarted;
 use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
 use crate::control::remove_socket;
+use crate::inherited;
 use crate::outside::Outside;
 
 nix::ioctl_write_int_bad!(make_controlling, libc::TIOCSCTTY);
+
+/// This process, for `setpgid`.
+const NOBODY_ELSE: Pid = Pid::from_raw(0);
+
+/// How long the launcher may take to put the program's group in front.
+const FRONT: Duration = Duration::from_secs(1);
 
 /// Runs the session in a process of its own that the launcher has forked, with every
 /// signal blocked. Does not come back.
@@ -79,15 +90,21 @@ fn begin(
         &SigSet::all(),
         SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
     )?;
-    let mut anchor = None;
+    match config.group {
+        Group::InTerminal | Group::InSession => {
+            setsid()?;
+        }
+        // What is sent to the launcher's group it gets itself, and passes on.
+        Group::InFront { .. } => setpgid(NOBODY_ELSE, NOBODY_ELSE)?,
+        // Below, when the program has inherited it.
+        Group::Launchers => {}
+    }
+    let anchor = Anchor::make(config.group != Group::Launchers)?;
     let terminal = match &config.streams {
         Some(streams) => {
-            setsid()?;
             // SAFETY: the request takes a number; 0 means not to steal the terminal.
             unsafe { make_controlling(std::os::fd::AsRawFd::as_raw_fd(&streams.terminal), 0) }?;
-            let leader = spawn::anchor()?;
-            tcsetpgrp(&streams.terminal, leader)?;
-            anchor = Some(leader);
+            tcsetpgrp(&streams.terminal, anchor.pid())?;
             Some(streams.terminal.try_clone()?)
         }
         // The launcher's own terminal, which the program shares.
@@ -100,6 +117,13 @@ fn begin(
             }
         }
     };
+    if let Group::InFront { at_once } = config.group {
+        let outer = outside.number_of(anchor.pid().as_raw());
+        let _ = channel.send(&ToLauncher::Group { outer });
+        if at_once {
+            wait_until_in_front(&anchor);
+        }
+    }
     let address = format!(
         "cargo-snapshot/{}/{:016x}",
         config.launcher_pid,
@@ -107,12 +131,21 @@ fn begin(
     );
     let switchboard = Switchboard::open(&address)?;
     let children = Children::new()?;
-    let live = spawn::program(&config, &address, anchor, &outside, Limits::raise()?)?;
+    let limits = Limits::raise()?;
+    let live = spawn::program(&config, &address, anchor.group(), &outside, limits)?;
+    anchor.leave();
+    if config.group == Group::Launchers {
+        setpgid(NOBODY_ELSE, NOBODY_ELSE)?;
+    }
+    if !outside.is_another() {
+        anchor.guard(live);
+    }
     // Whoever reads the program's output must see its end when the program has ended.
     let nothing = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     dup2_stdin(&nothing)?;
     dup2_stdout(&nothing)?;
     dup2_stderr(&nothing)?;
+    inherited::close(&config.inherited);
     config.program.env.clear();
     let outer_pid = outside.number_of(live);
     let now = now_ns();
@@ -125,7 +158,7 @@ fn begin(
         signals,
         switchboard,
         terminal,
-        anchor,
+        anchor: Some(anchor),
         live: Live {
             pid: live,
             outer_pid,
@@ -152,6 +185,17 @@ fn begin(
         spawned_ns: now,
         launcher_gone: false,
     })
+}
+
+/// Before the program looks at the terminal, which it could not read otherwise.
+fn wait_until_in_front(anchor: &Anchor) {
+    let Some(terminal) = inherited::terminal() else {
+        return;
+    };
+    let until = Instant::now() + FRONT;
+    while tcgetpgrp(&terminal) != Ok(anchor.pid()) && Instant::now() < until {
+        std::thread::sleep(Duration::from_micros(100));
+    }
 }
 
 /// Makes the address one that nobody can guess and occupy.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::getpid;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::Ended;
 
@@ -126,7 +126,7 @@ impl Supervisor {
         else {
             return false;
         };
-        let anchor = self.anchor.map(Pid::as_raw);
+        let anchor = self.anchor.as_ref().map(|anchor| anchor.pid().as_raw());
         let own = getpid().as_raw();
         let left = family::children(own)
             .into_iter()
@@ -139,7 +139,7 @@ impl Supervisor {
             return false;
         }
         if let Some(anchor) = self.anchor.take() {
-            let _ = kill(anchor, Signal::SIGKILL);
+            let _ = kill(anchor.pid(), Signal::SIGKILL);
             return false;
         }
         // Neither where the session ended while the program was being made again.

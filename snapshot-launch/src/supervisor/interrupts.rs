@@ -13,7 +13,7 @@ use super::asking::queue_signal;
 use super::echoes::Recipient;
 use super::links::AgentLink;
 use super::presses::Press;
-use super::state::{Phase, Supervisor};
+use super::state::{Group, Phase, Supervisor};
 use crate::channel::ToLauncher;
 use crate::flags::OnInterrupt;
 
@@ -197,6 +197,11 @@ impl Supervisor {
 
     /// A frozen copy was sent a signal that is meant for the live process.
     pub(crate) fn passed_on(&mut self, id: SnapshotId, signal: i32, sender: i32) {
+        // In a group with the program, a copy gets what that sends to all of it.
+        let is_shared = self.config.group == Group::Launchers;
+        if is_shared && self.live.is_alive && sender == self.live.pid {
+            return;
+        }
         self.signalled(Recipient::Frozen(id.number()), signal, sender);
     }
 

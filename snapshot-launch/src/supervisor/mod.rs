@@ -10,6 +10,7 @@
 //! `reaping`'s), `asking`, `taking`, `reverting` and `ending` are the acts. `children` are
 //! those of the program that outlive a branch.
 
+mod anchor;
 mod asking;
 mod begin;
 mod birth;
@@ -43,5 +44,5 @@ pub(crate) use family::{
 };
 pub(crate) use screen::size_of;
 pub(crate) use spawn::{Program, Streams, name_process};
-pub(crate) use state::{Config, OuterTerminal};
+pub(crate) use state::{Config, Group, OuterTerminal};
 pub(crate) use unstarted::Unstarted;

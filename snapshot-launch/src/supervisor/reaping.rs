@@ -50,7 +50,8 @@ impl Supervisor {
             }
             if libc::WIFSTOPPED(status) {
                 if pid == self.live.pid {
-                    self.tell(&ToLauncher::Stopped);
+                    let signal = libc::WSTOPSIG(status);
+                    self.tell(&ToLauncher::Stopped { signal });
                 }
                 continue;
             }

@@ -5,6 +5,7 @@ use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{Ended, SENDER_OUTSIDE};
 
+use super::anchor::Anchor;
 use super::echoes::Recipient;
 use super::state::{Phase, Supervisor, Wanted};
 use crate::channel::{Received, ToSupervisor};
@@ -59,7 +60,7 @@ impl Supervisor {
             ToSupervisor::Continue => {
                 self.signal_live(Signal::SIGCONT);
                 // What was in front with it was stopped with it.
-                if let Some(group) = self.anchor {
+                if let Some(group) = self.anchor.as_ref().and_then(Anchor::group) {
                     let _ = nix::sys::signal::killpg(group, Signal::SIGCONT);
                 }
             }

@@ -15,7 +15,7 @@ use snapshot_core::wire::{
 use super::family::{self, Stray};
 use super::links::{AgentLink, Heard};
 use super::obstacles::{explain, not_restored};
-use super::state::{Phase, Supervisor};
+use super::state::{Group, Phase, Supervisor};
 use crate::channel::ToLauncher;
 use crate::control::Answer;
 use crate::counted::counted;
@@ -113,6 +113,10 @@ impl Supervisor {
             return false;
         };
         self.signal_live(Signal::SIGKILL);
+        // With the branch the last one may leave that is in the program's group.
+        if let Some(anchor) = &self.anchor {
+            anchor.join();
+        }
         self.keepers.branch_ends();
         self.owed.clear();
         // What the supervisor has asked of the branch is asked again of what follows.
@@ -238,6 +242,9 @@ impl Supervisor {
                 }
             }),
         };
+        if let Some(anchor) = self.anchor.as_ref().filter(|_| !self.outside.is_another()) {
+            anchor.guard(snapshot.pid);
+        }
         match &for_kept {
             Some(theirs) => snapshot.link.hand(&word, theirs),
             None => snapshot.link.say(&word),
@@ -262,7 +269,7 @@ impl Supervisor {
         let (Some(terminal), Some(screen)) = (&self.terminal, screen) else {
             return;
         };
-        if screen.is_the_launchers(terminal) {
+        if self.config.group == Group::Launchers && screen.is_the_launchers(terminal) {
             self.tell(&ToLauncher::ComeToFront);
             let deadline = now_ns() + FRONT_NS;
             while screen.is_the_launchers(terminal) && now_ns() < deadline {
@@ -421,6 +428,9 @@ impl Supervisor {
         self.live.is_alive = true;
         self.live.has_agent = true;
         self.live.trigger_is_kept = false;
+        if let Some(anchor) = &self.anchor {
+            anchor.leave();
+        }
         if size_differs {
             self.signal_live(Signal::SIGWINCH);
         }

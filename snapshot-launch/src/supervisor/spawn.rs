@@ -1,6 +1,6 @@
-//! The first processes of a session: the group's anchor and the program.
+//! The program's process, as it is to be.
 
-#![expect(unsafe_code, reason = "forks, and prepares a child before its exec")]
+#![expect(unsafe_code, reason = "prepares a child before its exec")]
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -11,8 +11,7 @@ use std::process::{Command, Stdio};
 
 use nix::libc;
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{ForkResult, Pid, fork, geteuid, getpid, getppid, setpgid};
+use nix::unistd::{Pid, geteuid, getpid, getppid};
 use snapshot_core::sys::{self, SignalSet};
 
 use super::birth;
@@ -20,8 +19,8 @@ use super::descriptors::Limits;
 use super::state::Config;
 use super::unstarted::Unstarted;
 use crate::huge_pages::Settings;
-use crate::namespaces;
 use crate::outside::Outside;
+use crate::{inherited, namespaces};
 
 /// What to run, and with what.
 #[derive(Debug)]
@@ -35,6 +34,8 @@ pub(crate) struct Program {
     pub(crate) directory: Option<PathBuf>,
     /// The signal mask it is to have.
     pub(crate) mask: SignalSet,
+    /// Whether it is to ignore SIGPIPE.
+    pub(crate) ignores_broken_pipe: bool,
 }
 
 /// Where the program's input and output go, if not where the launcher's do.
@@ -45,41 +46,8 @@ pub(crate) struct Streams {
     pub(crate) stderr: bool,
 }
 
-/// A process that does nothing but lead the program's process group.
-///
-/// The group's number stays taken as long as any process has it, so neither the program,
-/// which may want its own number back, nor the supervisor, whose group must not be the
-/// program's or Ctrl+Z would be discarded, can lead it.
-pub(crate) fn anchor() -> io::Result<Pid> {
-    let supervisor = getpid();
-    // SAFETY: the supervisor has one thread, so the child may do what it likes.
-    match unsafe { fork() }? {
-        ForkResult::Parent { child } => {
-            // Both do it, so that neither has to wait for the other.
-            let _ = setpgid(child, child);
-            Ok(child)
-        }
-        ForkResult::Child => {
-            let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
-            let _ = prctl::set_pdeathsig(Signal::SIGKILL);
-            let _ = prctl::set_name(c"snap-anchor");
-            if getppid() != supervisor {
-                sys::exit_group(0);
-            }
-            sys::set_mask(SignalSet::ALL);
-            for fd in 0..1024 {
-                sys::close(fd);
-            }
-            loop {
-                // Every signal is blocked, so this never returns.
-                nix::unistd::pause();
-            }
-        }
-    }
-}
-
 /// Where the agent's descriptor is put in the program, until the agent closes it: out of
-/// the way of any that the program's loader uses.
+/// the way of any that the program's loader uses, or a little above.
 const AGENT_FD: RawFd = 250;
 
 /// The same, where the program's limit on descriptors is lower.
@@ -112,7 +80,9 @@ pub(crate) fn program(
         command.current_dir(directory);
     }
     command.envs(program.env.iter().map(|(name, value)| (name, value)));
-    let agent_fd = agent_fd(limits);
+    // Not one that the caller has handed on to the program.
+    let agent = inherited::out_of_the_way(agent, agent_fd(limits))?;
+    let agent_fd = agent.as_raw_fd();
     let preload = format!("/proc/self/fd/{agent_fd}");
     let own = program
         .env
@@ -147,18 +117,18 @@ pub(crate) fn program(
         command.process_group(group.as_raw());
     }
     let supervisor = getpid();
-    let agent = agent.as_raw_fd();
+    let ignores_broken_pipe = program.ignores_broken_pipe;
     let has_own_user = outside.is_another() && !geteuid().is_root();
     // Until the agent's handlers are in place the trigger waits.
     let mask = program.mask.with(SignalSet::only(*trigger));
     let before_exec = move || {
-        prctl::set_pdeathsig(Signal::SIGKILL)?;
         if getppid() != supervisor {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
-        // SAFETY: both are plain descriptor numbers; the second is not in use here.
-        if unsafe { libc::dup2(agent, agent_fd) } < 0 {
-            return Err(io::Error::last_os_error());
+        inherited::keep_across_exec(agent_fd)?;
+        if ignores_broken_pipe {
+            // SAFETY: sets no handler.
+            unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
         }
         limits.put_back()?;
         if has_own_user {

@@ -1,7 +1,7 @@
 //! What the supervisor knows.
 
 use std::collections::{HashSet, VecDeque};
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use snapshot_core::SnapshotId;
 use snapshot_core::children::Place;
 use snapshot_core::timeline::Timeline;
 
+use super::anchor::Anchor;
 use super::asking::Asked;
 use super::children::Children;
 use super::closings::Closings;
@@ -41,6 +42,20 @@ pub(crate) struct OuterTerminal {
     pub(crate) settings: Termios,
 }
 
+/// Which process group the program is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// One of its own, in the terminal that the launcher owns.
+    InTerminal,
+    /// One of its own in a session of its own: there is no terminal.
+    InSession,
+    /// One of its own, which the launcher puts in front of the terminal that they share.
+    /// `at_once`: the launcher's own is in front.
+    InFront { at_once: bool },
+    /// The launcher's, with all that is in the same pipeline.
+    Launchers,
+}
+
 /// What the launcher decided before the session began.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -62,6 +77,9 @@ pub(crate) struct Config {
     pub(crate) no_files: bool,
     pub(crate) allow: Vec<AllowKind>,
     pub(crate) deny: Vec<DenyKind>,
+    pub(crate) group: Group,
+    /// Descriptors that are the program's alone, as soon as it has them.
+    pub(crate) inherited: Vec<RawFd>,
 }
 
 /// A snapshot of the timeline.
@@ -145,7 +163,7 @@ pub(crate) struct Supervisor {
     pub(crate) switchboard: Switchboard,
     /// A terminal to record and restore.
     pub(crate) terminal: Option<OwnedFd>,
-    pub(crate) anchor: Option<Pid>,
+    pub(crate) anchor: Option<Anchor>,
     pub(crate) live: Live,
     pub(crate) timeline: Timeline<Snapshot>,
     pub(crate) children: Children,
@@ -241,7 +259,7 @@ impl Supervisor {
     /// The processes below this one that are the session's and not the program's.
     pub(crate) fn own_pids(&self) -> HashSet<i32> {
         let frozen = self.timeline.iter().map(|(_, snapshot)| snapshot.pid);
-        let anchor = self.anchor.map(Pid::as_raw);
+        let anchor = self.anchor.as_ref().map(|anchor| anchor.pid().as_raw());
         frozen
             .chain(anchor)
             .chain(self.dying.iter().copied())
