@@ -13,6 +13,8 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill, raise};
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid, tcgetpgrp, tcsetpgrp};
 
+use snapshot_core::lineage::{self, Lineage};
+
 use super::run::Session;
 use crate::channel::ToSupervisor;
 use crate::launch::Ending;
@@ -87,7 +89,9 @@ impl Session {
     /// with the launcher: then it was not meant for this process.
     pub(super) fn is_of_the_programs(&self, sender: i32) -> bool {
         let is_shared = self.front.as_ref().is_some_and(|front| !front.is_own);
-        is_shared && sender > 0 && is_below(sender, self.supervisor.as_raw())
+        is_shared
+            && sender != self.supervisor.as_raw()
+            && lineage::of(sender, &[self.supervisor.as_raw()]) == Lineage::Below
     }
 
     /// Somebody wants the session to stop: the terminal, or who has sent the signal.
@@ -167,17 +171,6 @@ impl Session {
         self.follow_size();
         self.say(&ToSupervisor::Continue);
     }
-}
-
-/// Whether one process descends from another.
-fn is_below(mut pid: i32, root: i32) -> bool {
-    while let Some(parent) = parent_of(pid) {
-        if parent == root {
-            return true;
-        }
-        pid = parent;
-    }
-    false
 }
 
 /// Whether this process's group is not orphaned: some process in it has a parent in the

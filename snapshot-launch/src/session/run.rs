@@ -275,6 +275,7 @@ impl Session {
                     self.say(&ToSupervisor::Signalled {
                         signal,
                         sender: getpid().as_raw(),
+                        inside: false,
                     });
                 }
                 // Ctrl+\ in a terminal that is shared with the program is the program's.
