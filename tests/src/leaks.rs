@@ -108,13 +108,20 @@ pub fn check(mark: &str, launcher: i32, runtime: &Path) -> Result<(), String> {
     // A process that is just becoming another program has no environment for a moment,
     // and nothing to be known by: so one clean look is none.
     let mut clean_looks = 0;
-    let clean = deadline::wait_for(PROMISED, || {
+    let mut is_clean = || {
         left = look();
         clean_looks = if left.is_empty() { clean_looks + 1 } else { 0 };
-        (clean_looks == CLEAN_LOOKS).then_some(())
-    });
-    if clean.is_some() {
+        clean_looks == CLEAN_LOOKS
+    };
+    if deadline::wait_for(PROMISED, || is_clean().then_some(())).is_some() {
         return Ok(());
+    }
+    // On a machine with much to do a look takes long, and the time may have been over before
+    // there were enough of them.
+    for _ in 0..CLEAN_LOOKS {
+        if is_clean() {
+            return Ok(());
+        }
     }
     end(mark);
     Err(left.join("\n"))
