@@ -76,6 +76,14 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
     }
 }
 
+/// Which of the system's own objects it is, that have no descriptor.
+pub(crate) fn system_v(kind: Kind, id: impl std::fmt::Display) -> String {
+    match kind {
+        Kind::Semaphores => format!("System V semaphores {id} (`ipcs -s`)"),
+        _ => format!("System V message queue {id} (`ipcs -q`)"),
+    }
+}
+
 /// What it means that the kernel gives no access to a state.
 fn state(kind: Kind) -> &'static str {
     match kind {

@@ -77,6 +77,7 @@ impl Listener {
     }
 }
 
+/// The items of a take that say this.
 fn named<'a>(taken: &'a [Event], why: &str) -> Vec<&'a Event> {
     taken
         .iter()
@@ -119,6 +120,25 @@ fn a_listener_ends_at_an_exec() {
         session.take();
         session.ask("become");
         session.wait_until("the listener's end", || listener.connect().is_err());
+        session.revert();
+        listener.serves(&mut session);
+    }
+}
+
+#[test]
+fn a_listener_ends_and_listens_again_without_namespaces() {
+    for kind in LISTENERS {
+        let without = |launch: Launch| launch.flag("--isolate").flag("never");
+        let Some(mut session) = guest_by(without) else {
+            return;
+        };
+        let Some(listener) = Listener::new(&mut session, kind) else {
+            continue;
+        };
+        let taken = session.take();
+        assert!(taken.list("not_rolled_back").is_empty(), "{kind}: {taken}");
+        session.ask(&format!("close {kind} raw"));
+        listener.is_refused("closed");
         session.revert();
         listener.serves(&mut session);
     }
@@ -330,6 +350,52 @@ fn who_is_told_of_a_pipe_and_a_pair_comes_back() {
     session.ask("disown");
     session.revert();
     assert_eq!(session.ask("owners"), before);
+}
+
+/// The system has one of each for all branches: they are named, and others' are not.
+#[test]
+fn queues_and_semaphores_that_the_program_uses_are_named() {
+    let Some(mut session) = guest() else { return };
+    assert!(session.take().list("not_rolled_back").is_empty());
+    let ids = session.ask("system_v");
+    let taken = session.take();
+    session.ask("forget_system_v");
+    let what: Vec<String> = taken
+        .list("not_rolled_back")
+        .iter()
+        .map(|item| format!("{}: {}", item.text("kind"), item.text("what")))
+        .collect();
+    let (set, queue) = ids.split_once(' ').expect("two numbers");
+    let expected = [
+        format!("semaphores: System V semaphores {set} (`ipcs -s`)"),
+        format!("message-queue: System V message queue {queue} (`ipcs -q`)"),
+    ];
+    assert_eq!(what, expected, "{taken}");
+    let fd = session.ask("posix_queue");
+    let taken = session.take();
+    let all = taken.list("not_rolled_back");
+    let [queue] = all.as_slice() else {
+        panic!("{taken}");
+    };
+    assert_eq!(queue.text("kind"), "message-queue");
+    let what = queue.text("what");
+    assert!(what.starts_with(&format!("fd {fd}: ")), "{what}");
+    assert!(what.ends_with(", 1 message"), "{what}");
+}
+
+#[test]
+fn bytes_in_an_own_terminal_are_named() {
+    let Some(mut session) = guest() else { return };
+    session.ask("pty");
+    let taken = session.take();
+    let all = taken.list("not_rolled_back");
+    let mut bytes: Vec<&str> = named(&all, "wait to be read from a terminal")
+        .into_iter()
+        .map(|item| item.text("what").rsplit(", ").next().expect("a number"))
+        .collect();
+    bytes.sort_unstable();
+    // The line is echoed.
+    assert_eq!(bytes, ["5 bytes", "8 bytes"], "{taken}");
 }
 
 /// Every option that can be read and set, of new, bound and listening sockets.

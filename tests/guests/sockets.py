@@ -213,6 +213,42 @@ def owners():
     return ", ".join(told)
 
 
+def system_v():
+    """A set of semaphores and a queue of messages that it has used, and another of each."""
+    sets = [libc.semget(0, 2, 0o600) for _ in range(2)]
+    libc.semctl(sets[0], 1, 16, 5)
+    queues = [libc.msgget(0, 0o600) for _ in range(2)]
+    libc.msgsnd(queues[0], ctypes.c_buffer(struct.pack("l", 1) + b"x"), 1, 0)
+    held["system v"] = sets, queues
+    return f"{sets[0]} {queues[0]}"
+
+
+def forget_system_v():
+    sets, queues = held["system v"]
+    for one in sets:
+        libc.semctl(one, 0, 0)
+    for one in queues:
+        libc.msgctl(one, 0, None)
+
+
+def posix_queue():
+    """A queue of POSIX's, in which a message waits, that can only be read from."""
+    name = f"/snapshot-sockets-{os.getpid()}".encode()
+    queue = libc.mq_open(name, os.O_CREAT | os.O_RDWR, 0o600, None)
+    libc.mq_send(queue, b"x", 1, 0)
+    held["queue"] = libc.mq_open(name, os.O_RDONLY)
+    libc.mq_close(queue)
+    libc.mq_unlink(name)
+    return held["queue"]
+
+
+def pty():
+    """Both ends of a terminal, with bytes on their way in either direction."""
+    held["pty"] = master, slave = os.openpty()
+    os.write(slave, b"up")
+    os.write(master, b"down\n")
+
+
 def become():
     """Another program, which has none of it: Python's descriptors close on exec."""
     print("ok", flush=True)

@@ -10,10 +10,10 @@
 use core::cmp::Ordering;
 use core::ops::Range;
 
-use super::kinds::Kind;
+use super::kinds::{Kind, may_be_message_queue};
 use crate::procfs;
 use crate::records::Records;
-use crate::sys::{self, Errno};
+use crate::sys::{self, Errno, Stat};
 
 /// An open descriptor.
 #[derive(Debug, Clone, Copy)]
@@ -235,6 +235,18 @@ impl Descriptors {
         numbers.get(at).map(|of| of.1)
     }
 
+    /// The number of the group that a descriptor is of, which is not among them; of a file
+    /// that has one for each way in, as a pipe, any of the file's.
+    pub(super) fn find(&self, fd: i32, stat: &Stat, of_file: bool) -> Option<usize> {
+        let pid = sys::getpid();
+        self.groups().iter().position(|group| {
+            (group.device, group.inode) == (stat.device, stat.inode)
+                && group.flags & libc::O_PATH == 0
+                && (of_file
+                    || sys::compare_files((pid, group.fd), (pid, fd)) == Ok(Ordering::Equal))
+        })
+    }
+
     /// The copy will let go of this group.
     pub(super) fn will_be_rebuilt(&mut self, number: usize) {
         if let Some(group) = self.groups.entries_mut().get_mut(number) {
@@ -349,10 +361,14 @@ fn look(directory: i32, fd: i32) -> Result<Descriptor, Errno> {
     let mut buffer = [0; 64];
     let target = procfs::with_number(fd, |name| sys::read_link_at(directory, name, &mut buffer))?;
     let stat = sys::fstat(fd)?;
+    let mut kind = Kind::of(target, stat.mode);
+    if kind == Kind::File && may_be_message_queue(target) && sys::waiting_messages(fd).is_ok() {
+        kind = Kind::MessageQueue;
+    }
     Ok(Descriptor {
         fd,
         close_on_exec: sys::fcntl(fd, libc::F_GETFD, 0)? & libc::FD_CLOEXEC != 0,
-        kind: Kind::of(target, stat.mode),
+        kind,
         device: stat.device,
         inode: stat.inode,
     })

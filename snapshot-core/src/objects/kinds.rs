@@ -164,6 +164,12 @@ impl Kind {
     }
 }
 
+/// Whether the link to a regular file has a name as a message queue's: the file system of
+/// those is mounted nowhere where they can be seen from, so it is right below the root.
+pub fn may_be_message_queue(target: &[u8]) -> bool {
+    matches!(target, [b'/', name @ ..] if !name.contains(&b'/'))
+}
+
 fn is_gpu(target: &[u8]) -> bool {
     [&b"/dev/nvidia"[..], b"/dev/dri/", b"/dev/kfd"]
         .iter()

@@ -24,6 +24,7 @@ mod flags;
 mod held;
 mod holders;
 mod interests;
+mod ipc;
 mod kinds;
 mod locked_memory;
 mod locks;
@@ -47,7 +48,8 @@ mod watches;
 
 pub use held::{Closed, begin as begin_to_hold, closing, for_each_marked, is_marked};
 pub use holders::note_inherited;
-pub use kinds::{Kind, Origin, Why, is_stateless_device};
+pub use ipc::for_each_system_v;
+pub use kinds::{Kind, Origin, Why, is_stateless_device, may_be_message_queue};
 pub use paths::add_watch;
 pub(crate) use shared_memory::keep_out;
 pub use shared_memory::leave_files_alone;
@@ -291,15 +293,15 @@ kinds! {
     signals: signal_descriptors::SignalDescriptors => SignalDescriptors,
     watches: watches::Watches => Watches,
     pipes: pipes::Pipes => Pipes,
-    pairs: pairs::Pairs => Pairs,
     sockets: sockets::Sockets => Sockets,
     terminals: terminals::Terminals => Terminals,
+    ipc: ipc::Ipc => Unrecorded,
     // Those are on it.
     interests: interests::Interests => Interests,
     flags: flags::Flags => Flags,
     // To close any descriptor of a file drops locks.
     locks: locks::Locks => Locks,
-    unrecorded: unrecorded::Unrecorded => Closed,
+    unrecorded: unrecorded::Unrecorded => Unrecorded,
 }
 
 #[cfg(test)]

@@ -10,12 +10,12 @@
 //!
 //! Context: AS-SAFE.
 
+use super::Recording;
 use super::contents::Contents;
-use super::descriptors::{Descriptors, Group, open_again, set_status_flags};
+use super::descriptors::{Descriptors, Fate, Group, open_again, set_status_flags};
 use super::kinds::{Kind, Why};
 use super::options::{Of, Options};
 use super::sockets::peer_ids;
-use super::{Object, Recording};
 use crate::records::Records;
 use crate::sys::{self, Errno};
 use crate::unix_diag::{self, Message};
@@ -45,17 +45,22 @@ struct OnItsWay {
     fd: i32,
     /// Of a pipe the inode alone is kept, so that its end can come; it is opened with these.
     flags: Option<i32>,
+    /// What the program has of the same, by the number of its group.
+    group: Option<usize>,
 }
 
 impl OnItsWay {
-    fn new(part: usize, fd: i32) -> Result<Self, Errno> {
+    fn new(open: &Descriptors, part: usize, fd: i32) -> Result<Self, Errno> {
         let flags = sys::status_flags(fd)?;
-        let is_pipe = sys::fstat(fd)?.mode & libc::S_IFMT == libc::S_IFIFO;
+        let stat = sys::fstat(fd)?;
+        let is_pipe = stat.mode & libc::S_IFMT == libc::S_IFIFO;
+        let group = open.find(fd, &stat, is_pipe);
         if !is_pipe || flags & libc::O_PATH != 0 {
             return Ok(Self {
                 part,
                 fd,
                 flags: None,
+                group,
             });
         }
         let inode = open_again(fd, libc::O_PATH);
@@ -64,16 +69,25 @@ impl OnItsWay {
             part,
             fd: inode?,
             flags: Some(flags),
+            group,
         })
     }
 
+    /// What the program has of the same, if that is made anew: then this is one of it too,
+    /// and nothing is kept.
+    fn own<'a>(&self, open: &'a Descriptors) -> Option<&'a Group> {
+        let group = open.groups().get(self.group?)?;
+        (group.fate == Fate::Rebuilt).then_some(group)
+    }
+
     /// A descriptor to send.
-    fn open(&self) -> Result<i32, Errno> {
+    fn open(&self, open: &Descriptors) -> Result<i32, Errno> {
+        let fd = self.own(open).map_or(self.fd, |own| own.fd);
         match self.flags {
-            None => sys::duplicate_above(self.fd, 0),
+            None => sys::duplicate_above(fd, 0),
             Some(flags) => {
                 let mode = (flags & libc::O_ACCMODE) | libc::O_NONBLOCK;
-                let fd = open_again(self.fd, mode)?;
+                let fd = open_again(fd, mode)?;
                 set_status_flags(fd, flags)?;
                 Ok(fd)
             }
@@ -88,8 +102,8 @@ pub(super) struct Pairs {
     rights: Records<OnItsWay>,
 }
 
-impl Object for Pairs {
-    fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
+impl Pairs {
+    pub(super) fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut found = Self {
             pairs: Records::growing(),
             options: Options::new(),
@@ -132,9 +146,11 @@ impl Object for Pairs {
             }
             let kind = sys::socket_number(group.fd, libc::SO_TYPE)?;
             let on_their_way = found.rights.entries().len();
-            let own_end = found.record_end(number, &group, kind, told)?;
+            let own_end = found.record_end(recording.open, number, &group, kind, told)?;
             let other_end = match other {
-                Some((other, peer, told)) => Some(found.record_end(other, &peer, kind, told)?),
+                Some((other, peer, told)) => {
+                    Some(found.record_end(recording.open, other, &peer, kind, told)?)
+                }
                 None => None,
             };
             found.pairs.push(Pair {
@@ -156,22 +172,43 @@ impl Object for Pairs {
         Ok(found)
     }
 
-    fn restore(&self, open: &Descriptors) -> u32 {
-        self.pairs
-            .entries()
-            .iter()
-            .map(|pair| self.restore_pair(open, pair).unwrap_or(2))
-            .sum()
+    /// Lets go of what is on its way and will be made anew, once it is known what will be.
+    pub(super) fn let_go(&mut self, open: &Descriptors) {
+        for right in self.rights.entries_mut() {
+            if right.own(open).is_some() {
+                sys::close(core::mem::replace(&mut right.fd, -1));
+            }
+        }
     }
 
-    fn release(self) {
+    /// Makes them anew, when all that may be on its way in them is there again.
+    pub(super) fn restore(&self, open: &Descriptors) -> u32 {
+        let mut made = Records::growing();
+        let mut failed = 0;
+        for pair in self.pairs.entries() {
+            let ends = sys::socket_pair(pair.kind);
+            failed += match ends.and_then(|ends| made.push((*pair, ends)).map(|()| ends)) {
+                Ok(ends) => self.place(open, pair, ends),
+                Err(_) => 2,
+            };
+        }
+        for (pair, ends) in made.entries() {
+            failed += self.fill_both(open, pair, *ends);
+        }
+        made.release();
+        failed
+    }
+
+    pub(super) fn release(self) {
         for pair in self.pairs.entries() {
             for end in pair.ends.iter().flatten() {
                 end.contents.release();
             }
         }
         for right in self.rights.entries() {
-            sys::close(right.fd);
+            if right.fd >= 0 {
+                sys::close(right.fd);
+            }
         }
         self.pairs.release();
         self.options.release();
@@ -233,6 +270,7 @@ pub(super) fn ask(asking: &mut Option<i32>, inode: u64) -> Option<unix_diag::Soc
 impl Pairs {
     fn record_end(
         &mut self,
+        open: &Descriptors,
         group: usize,
         of: &Group,
         kind: i32,
@@ -241,7 +279,7 @@ impl Pairs {
         let options = self.options.record(of.fd, false)?;
         let first = self.rights.entries().len();
         let before = sys::socket_number(of.fd, libc::SO_PEEK_OFF).unwrap_or(-1);
-        let contents = self.read(of.fd, kind, told);
+        let contents = self.read(open, of.fd, kind, told);
         set_peek_offset(of.fd, before)?;
         Ok(End {
             group,
@@ -253,7 +291,13 @@ impl Pairs {
     }
 
     /// What waits to be read, without taking it.
-    fn read(&mut self, fd: i32, kind: i32, told: unix_diag::Socket) -> Result<Contents, Errno> {
+    fn read(
+        &mut self,
+        open: &Descriptors,
+        fd: i32,
+        kind: i32,
+        told: unix_diag::Socket,
+    ) -> Result<Contents, Errno> {
         /// More than a socket's buffer can be made to hold without privileges.
         const ROOM: usize = 8 << 20;
         const MOST_PARTS: usize = 1 << 16;
@@ -283,19 +327,33 @@ impl Pairs {
                 Err(errno) => return Err(errno),
             }
             for &fd in came.iter().flat_map(sys::Rights::fds) {
-                self.rights.push(OnItsWay::new(part, fd)?)?;
+                self.rights.push(OnItsWay::new(open, part, fd)?)?;
             }
         }
         Err(Errno(libc::ENOSPC))
     }
 
-    fn restore_pair(&self, open: &Descriptors, pair: &Pair) -> Result<u32, Errno> {
-        let ends = sys::socket_pair(pair.kind)?;
+    /// Puts the ends of a new pair in their places. What stays behind of them is
+    /// [`Pairs::fill_both`]'s to close.
+    fn place(&self, open: &Descriptors, pair: &Pair, ends: [i32; 2]) -> u32 {
+        let mut failed = 0;
+        for (end, fd) in pair.ends.iter().zip(ends) {
+            let Some(end) = end else { continue };
+            failed += self.options.restore(end.options, fd);
+            let placed = match open.groups().get(end.group) {
+                Some(group) => sys::duplicate_above(fd, 0).and_then(|fd| open.install(group, fd)),
+                None => Ok(()),
+            };
+            failed += u32::from(placed.is_err());
+        }
+        failed
+    }
+
+    fn fill_both(&self, open: &Descriptors, pair: &Pair, ends: [i32; 2]) -> u32 {
         let mut failed = 0;
         for (number, end) in pair.ends.iter().enumerate() {
             if let Some(end) = end {
-                failed += self.options.restore(end.options, ends[number]);
-                failed += u32::from(self.fill(end, ends[1 - number]).is_err());
+                failed += u32::from(self.fill(open, end, ends[1 - number]).is_err());
             }
         }
         // Not before everything is in.
@@ -311,17 +369,12 @@ impl Pairs {
                 failed += u32::from(sys::shut_down(ends[number], how).is_err());
             }
         }
-        for (number, end) in pair.ends.iter().enumerate() {
-            match end.as_ref().and_then(|end| open.groups().get(end.group)) {
-                Some(group) => failed += u32::from(open.install(group, ends[number]).is_err()),
-                None => sys::close(ends[number]),
-            }
-        }
-        Ok(failed)
+        ends.into_iter().for_each(sys::close);
+        failed
     }
 
     /// Sends from the other end what had been sent.
-    fn fill(&self, end: &End, from: i32) -> Result<(), Errno> {
+    fn fill(&self, open: &Descriptors, end: &End, from: i32) -> Result<(), Errno> {
         let rights = self.rights.entries().get(end.rights.0..end.rights.1);
         let rights = rights.unwrap_or(&[]);
         let mut part = 0;
@@ -330,7 +383,7 @@ impl Pairs {
             let mut fds = [0; sys::MOST_RIGHTS];
             let mut count = 0;
             for right in rights.iter().filter(|right| right.part == part) {
-                match (right.open(), fds.get_mut(count)) {
+                match (right.open(open), fds.get_mut(count)) {
                     (Ok(fd), Some(place)) => {
                         *place = fd;
                         count += 1;
@@ -382,6 +435,7 @@ fn set_peek_offset(fd: i32, offset: i32) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::sockets::Sockets;
     use crate::objects::tests::round;
     use std::io::{Read, Write};
     use std::os::fd::AsRawFd;
@@ -393,7 +447,7 @@ mod tests {
         a.write_all(b"to b").expect("there is room");
         b.write_all(b"to a").expect("there is room");
         let mut buffer = [0; 4];
-        let named = round::<Pairs>(&[a.as_raw_fd(), b.as_raw_fd()], || {
+        let named = round::<Sockets>(&[a.as_raw_fd(), b.as_raw_fd()], || {
             b.read_exact(&mut buffer).expect("it was sent");
             a.write_all(b"more").expect("there is room");
             b.shutdown(std::net::Shutdown::Both)
@@ -416,7 +470,7 @@ mod tests {
         sys::send_with(a.as_raw_fd(), b"with", &[from.as_raw_fd()]).expect("there is room");
         a.send(b"").expect("there is room");
         let mut buffer = [0; 9];
-        round::<Pairs>(&[a.as_raw_fd(), b.as_raw_fd()], || {
+        round::<Sockets>(&[a.as_raw_fd(), b.as_raw_fd()], || {
             for _ in 0..3 {
                 b.recv(&mut buffer).expect("it was sent");
             }
@@ -439,7 +493,7 @@ mod tests {
         sys::send_with(a.as_raw_fd(), b"F", &[from.as_raw_fd()]).expect("there is room");
         a.write_all(b"tail").expect("there is room");
         let mut buffer = [0; 20];
-        let named = round::<Pairs>(&[a.as_raw_fd(), b.as_raw_fd()], || {
+        let named = round::<Sockets>(&[a.as_raw_fd(), b.as_raw_fd()], || {
             let length = b.read(&mut buffer).expect("it was sent");
             assert!(length > 0);
         });
@@ -459,12 +513,39 @@ mod tests {
         (&a).write_all(b"last").expect("there is room");
         drop(a);
         let mut text = Vec::new();
-        round::<Pairs>(&[b.as_raw_fd()], || {
+        round::<Sockets>(&[b.as_raw_fd()], || {
             b.read_to_end(&mut text).expect("it was sent");
         });
         text.clear();
         b.read_to_end(&mut text)
             .expect("it is there again, and its end");
         assert_eq!(text, b"last");
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_the_one_that_the_program_has() {
+        let (a, b) = UnixStream::pair().expect("a pair");
+        let (c, mut d) = UnixStream::pair().expect("a pair");
+        let new = sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0).expect("a socket");
+        let rights = [c.as_raw_fd(), new];
+        sys::send_with(a.as_raw_fd(), b"F", &rights).expect("there is room");
+        let fds = [&a, &b, &c, &d].map(|end| end.as_raw_fd());
+        let all = [&fds[..], &rights[1..]].concat();
+        let mut buffer = [0; 4];
+        round::<Sockets>(&all, || {
+            let (_, rights) = sys::peek(b.as_raw_fd(), &mut buffer).expect("it was sent");
+            rights.fds().iter().copied().for_each(sys::close);
+        });
+        let (_, came) = sys::peek(b.as_raw_fd(), &mut buffer).expect("it is there again");
+        let pid = sys::getpid();
+        for (&came, own) in came.fds().iter().zip(rights) {
+            let order = sys::compare_files((pid, came), (pid, own));
+            assert_eq!(order, Ok(core::cmp::Ordering::Equal));
+        }
+        sys::write_once(came.fds()[0], b"here").expect("it is connected");
+        d.read_exact(&mut buffer).expect("with this one");
+        assert_eq!(&buffer, b"here");
+        sys::close(new);
+        came.fds().iter().copied().for_each(sys::close);
     }
 }

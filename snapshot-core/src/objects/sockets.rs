@@ -1,4 +1,4 @@
-//! Sockets by themselves: those that listen, are bound, connected, or new.
+//! Sockets: those that listen, are bound, connected, or new, and pairs of them.
 //!
 //! A listener that is the program's alone and can be made anew is let go of, so that it ends
 //! when the program closes it, by whatever way: it is made, bound and listens again when the
@@ -18,7 +18,7 @@ use super::by_group::ByGroup;
 use super::descriptors::{Descriptors, Fate, Group};
 use super::kinds::{Kind, Why};
 use super::options::{Of, Options};
-use super::pairs;
+use super::pairs::{self, Pairs};
 use super::{Object, Recording};
 use crate::sys::{self, Errno, SocketAddress, Stat};
 use crate::wire::Address;
@@ -65,8 +65,9 @@ struct Socket {
     options: Of,
 }
 
-/// The sockets that are no pairs.
+/// All sockets.
 pub(super) struct Sockets {
+    pairs: Pairs,
     sockets: ByGroup<Socket>,
     options: Options,
 }
@@ -74,6 +75,8 @@ pub(super) struct Sockets {
 impl Object for Sockets {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut found = Self {
+            // First: what is a pair is nothing else.
+            pairs: Pairs::record(recording)?,
             sockets: ByGroup::new(),
             options: Options::new(),
         };
@@ -89,6 +92,7 @@ impl Object for Sockets {
         if let Some(asking) = asking {
             sys::close(asking);
         }
+        found.pairs.let_go(recording.open);
         Ok(found)
     }
 
@@ -99,10 +103,12 @@ impl Object for Sockets {
             failed += self.options.restore(socket.options, group.fd);
             restored
         });
-        failed
+        // Any of those may be on its way in one.
+        failed + self.pairs.restore(open)
     }
 
     fn release(self) {
+        self.pairs.release();
         self.sockets.release();
         self.options.release();
     }
@@ -306,8 +312,7 @@ impl Socket {
         }
         match self.kind {
             [libc::AF_INET | libc::AF_INET6, _, libc::IPPROTO_TCP] => {
-                // Without it the connections that were accepted keep the address.
-                sys::socket_number(fd, libc::SO_REUSEADDR) == Ok(1) && self.could_be_bound(fd, name)
+                is_reused(fd) && self.could_be_bound(fd, name)
             }
             // Who connects is told who listens.
             [libc::AF_UNIX, ..] if peer_ids(fd) != Some(sys::effective_ids()) => false,
@@ -484,6 +489,16 @@ impl Socket {
         sys::close(asking);
         answer == Err(Errno(libc::ECONNREFUSED))
     }
+}
+
+/// Whether the connections that a listener has accepted, which have its options, leave its
+/// address to another one.
+fn is_reused(fd: i32) -> bool {
+    let is_on = |name| sys::socket_number(fd, name) == Ok(1);
+    is_on(libc::SO_REUSEADDR)
+        // This one is among sockets of one user.
+        || is_on(libc::SO_REUSEPORT)
+            && sys::fstat(fd).is_ok_and(|stat| stat.owner.0 == sys::effective_ids().0)
 }
 
 /// Whether two sockets are of one network namespace. Older kernels don't tell, and then it is

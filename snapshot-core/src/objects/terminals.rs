@@ -3,8 +3,8 @@
 //!
 //! Context: AS-SAFE.
 
-use super::descriptors::Descriptors;
-use super::kinds::Kind;
+use super::descriptors::{Descriptors, Group};
+use super::kinds::{Kind, Why};
 use super::{Object, Recording};
 use crate::records::Records;
 use crate::sys::{self, Errno, Terminal, WindowSize};
@@ -20,8 +20,44 @@ struct Settings {
 /// Of every terminal that is open.
 pub(super) struct Terminals(Records<Settings>);
 
+/// Names what waits to be read in terminals that the program has made itself, at either end:
+/// the kernel shows it to whoever takes it.
+fn name_what_waits(recording: &mut Recording<'_>) {
+    let mut number = 0;
+    while let Some(&group) = recording.open.groups().get(number) {
+        number += 1;
+        if group.kind != Kind::Terminal || group.flags & libc::O_PATH != 0 {
+            continue;
+        }
+        let waiting = sys::waiting_bytes(group.fd).unwrap_or(0);
+        if waiting > 0 && (is_master(&group) || has_own_master(recording.open, &group)) {
+            recording.name(Kind::Terminal, Why::Unread, group.fd, waiting as u64);
+        }
+    }
+}
+
+fn is_master(group: &Group) -> bool {
+    sys::terminal_number(group.fd).is_ok()
+}
+
+/// Whether the other end of a terminal is the program's too.
+fn has_own_master(open: &Descriptors, group: &Group) -> bool {
+    const FIRST_MAJOR: u32 = 136;
+    const MINORS: u32 = 256;
+    let Ok(stat) = sys::fstat(group.fd) else {
+        return false;
+    };
+    let Some(block) = libc::major(stat.special).checked_sub(FIRST_MAJOR) else {
+        return false;
+    };
+    let number = block * MINORS + libc::minor(stat.special);
+    open.of_kind(Kind::Terminal)
+        .any(|(_, other)| sys::terminal_number(other.fd) == Ok(number))
+}
+
 impl Object for Terminals {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
+        name_what_waits(recording);
         let mut terminals = Records::growing();
         let mut before = None;
         for (_, group) in recording.open.of_kind(Kind::Terminal) {

@@ -6,6 +6,7 @@
 
 mod events;
 mod files;
+mod ipc;
 mod memory;
 mod pipes;
 mod processes;
@@ -17,6 +18,7 @@ mod time;
 
 pub(crate) use events::*;
 pub use files::*;
+pub use ipc::*;
 pub(crate) use memory::*;
 pub(crate) use pipes::*;
 pub use processes::*;

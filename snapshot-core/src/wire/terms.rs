@@ -309,9 +309,7 @@ pub enum Part {
     Watches,
     /// Pipes.
     Pipes,
-    /// Pairs of local sockets.
-    Pairs,
-    /// Other sockets.
+    /// Sockets.
     Sockets,
     /// Settings of terminals.
     Terminals,
@@ -325,6 +323,8 @@ pub enum Part {
     Closed,
     /// Locked memory, timers and pending signals.
     Process,
+    /// What a take names and records nothing of.
+    Unrecorded,
 }
 
 impl Part {
@@ -339,7 +339,6 @@ impl Part {
         Self::SignalDescriptors,
         Self::Watches,
         Self::Pipes,
-        Self::Pairs,
         Self::Sockets,
         Self::Terminals,
         Self::Interests,
@@ -347,6 +346,7 @@ impl Part {
         Self::Locks,
         Self::Closed,
         Self::Process,
+        Self::Unrecorded,
     ];
 
     /// Back from its number.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
-use snapshot_core::objects::{Kind, is_stateless_device};
+use snapshot_core::objects::{Kind, is_stateless_device, may_be_message_queue};
 use snapshot_core::proc_text::{self, Lock, LockKind};
 
 use crate::supervisor::numbers_in;
@@ -38,6 +38,12 @@ impl Access {
             writes: mode & 0o200 != 0,
         }
     }
+}
+
+/// Whether a link leads into the file system of POSIX's message queues.
+fn is_message_queue(link: &str) -> bool {
+    const MAGIC: i64 = 0x1980_0202;
+    nix::sys::statfs::statfs(link).is_ok_and(|system| system.filesystem_type().0 == MAGIC)
 }
 
 /// What `fdinfo` adds.
@@ -94,7 +100,10 @@ fn descriptor(pid: i32, number: i32) -> Option<Descriptor> {
     let access = Access::of_link(fs::symlink_metadata(&link).ok()?.mode());
     let (mode, special) =
         fs::metadata(&link).map_or((0, 0), |metadata| (metadata.mode(), metadata.rdev()));
-    let kind = Kind::of(&target, mode);
+    let mut kind = Kind::of(&target, mode);
+    if kind == Kind::File && may_be_message_queue(&target) && is_message_queue(&link) {
+        kind = Kind::MessageQueue;
+    }
     // For the kinds that are asked about it: the kernel writes a line for each watched file
     // of an epoll set, which may be thousands.
     let info = match kind {

@@ -62,17 +62,22 @@ pub(super) fn descriptor(descriptor: &Descriptor, around: &Surroundings<'_>) -> 
         // Their state is where in them the program is, which comes back whoever has them.
         Kind::File | Kind::Terminal | Kind::Device | Kind::Directory => Verdict::Returns,
         Kind::Pidfd | Kind::Perf => Verdict::Stays(Why::Process),
-        Kind::Other => Verdict::Stays(Why::State),
+        Kind::Other | Kind::Semaphores | Kind::MessageQueue => Verdict::Stays(Why::State),
         _ => unless_elsewhere,
     }
 }
 
 fn socket(around: &Surroundings<'_>, unless_elsewhere: Verdict) -> Verdict {
     match around.socket {
+        Some(socket) if socket.waiting_connections() > 0 => Verdict::Stays(Why::Backlog),
+        Some(socket) if socket.has_datagrams() => Verdict::Stays(Why::Unread),
         Some(Socket::Inet { peer: Some(_), .. }) => Verdict::Stays(Why::Connected),
         Some(Socket::Unix {
-            is_connected: true, ..
+            is_connected: true,
+            path,
+            ..
         }) => match around.other_end {
+            OtherEnd::Own if !path.is_empty() => Verdict::Stays(Why::Names),
             OtherEnd::Own => unless_elsewhere,
             OtherEnd::Elsewhere => Verdict::Stays(Why::OtherEnd),
             OtherEnd::Nobody | OtherEnd::Unknown => Verdict::Stays(Why::Connected),
@@ -132,7 +137,11 @@ mod tests {
                 }
                 Kind::File => Verdict::Stays(Why::Contents),
                 Kind::Pidfd | Kind::Perf => Verdict::Stays(Why::Process),
-                Kind::Other | Kind::Socket | Kind::Device => Verdict::Stays(Why::State),
+                Kind::Other
+                | Kind::Socket
+                | Kind::Device
+                | Kind::Semaphores
+                | Kind::MessageQueue => Verdict::Stays(Why::State),
                 _ => Verdict::Returns,
             };
             assert_eq!(of(kind, &ALONE), expected, "{kind:?}");
@@ -182,6 +191,7 @@ mod tests {
             local: address,
             peer,
             listens: false,
+            waiting: 0,
         };
         let unix = |is_connected| Socket::Unix {
             style: "stream",
@@ -189,6 +199,7 @@ mod tests {
             listens: false,
             is_connected,
             peer: None,
+            waiting: 0,
         };
         let judged = |socket: &Socket, other_end| {
             let around = Surroundings {
@@ -210,6 +221,42 @@ mod tests {
             judged(&unix(true), OtherEnd::Elsewhere),
             Verdict::Stays(Why::OtherEnd)
         );
+    }
+
+    #[test]
+    fn sockets_by_what_waits_in_them() {
+        let judged = |listens, waiting| {
+            let socket = Socket::Inet {
+                protocol: if listens { "tcp" } else { "udp" },
+                local: std::net::SocketAddr::from(([127, 0, 0, 1], 1)),
+                peer: None,
+                listens,
+                waiting,
+            };
+            let around = Surroundings {
+                socket: Some(&socket),
+                ..ALONE
+            };
+            of(Kind::Socket, &around)
+        };
+        assert_eq!(judged(true, 0), Verdict::Returns);
+        assert_eq!(judged(true, 1), Verdict::Stays(Why::Backlog));
+        assert_eq!(judged(false, 0), Verdict::Returns);
+        assert_eq!(judged(false, 1), Verdict::Stays(Why::Unread));
+        let named = Socket::Unix {
+            style: "stream",
+            path: "@name".to_owned(),
+            listens: false,
+            is_connected: true,
+            peer: Some(1),
+            waiting: 0,
+        };
+        let around = Surroundings {
+            socket: Some(&named),
+            other_end: OtherEnd::Own,
+            ..ALONE
+        };
+        assert_eq!(of(Kind::Socket, &around), Verdict::Stays(Why::Names));
     }
 
     #[test]

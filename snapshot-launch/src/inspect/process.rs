@@ -41,6 +41,7 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     told.threads(&all_threads);
     let unseen_processes = told.descriptors(pid, &mine, &except);
     told.memory(&maps, &except);
+    told.system_v(pid);
     let children = children_of(pid).len();
     told.children(children);
     Ok(Inspection {

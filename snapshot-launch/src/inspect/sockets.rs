@@ -22,6 +22,8 @@ pub(super) enum Socket {
         local: SocketAddr,
         peer: Option<SocketAddr>,
         listens: bool,
+        /// Connections that wait to be accepted, or bytes that wait to be read.
+        waiting: u32,
     },
     Unix {
         /// `stream`, `dgram` or `seqpacket`.
@@ -32,6 +34,8 @@ pub(super) enum Socket {
         is_connected: bool,
         /// The inode of the other end.
         peer: Option<u64>,
+        /// Connections that wait to be accepted, or bytes that wait to be read.
+        waiting: u32,
     },
     /// Neither bound nor connected.
     Fresh(String),
@@ -40,6 +44,42 @@ pub(super) enum Socket {
 }
 
 impl Socket {
+    /// How many connections wait to be accepted.
+    pub(super) fn waiting_connections(&self) -> u32 {
+        match self {
+            Self::Inet {
+                listens: true,
+                waiting,
+                ..
+            }
+            | Self::Unix {
+                listens: true,
+                waiting,
+                ..
+            } => *waiting,
+            _ => 0,
+        }
+    }
+
+    /// Whether datagrams wait in one that is not connected.
+    pub(super) fn has_datagrams(&self) -> bool {
+        match self {
+            Self::Inet {
+                peer: None,
+                listens: false,
+                waiting,
+                ..
+            }
+            | Self::Unix {
+                is_connected: false,
+                listens: false,
+                waiting,
+                ..
+            } => *waiting > 0,
+            _ => false,
+        }
+    }
+
     /// For a person.
     pub(super) fn describe(&self) -> String {
         match self {
@@ -111,8 +151,11 @@ pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
     let peers = unix_peers::of(pid);
     all.extend(text.lines().filter_map(|line| {
         let (inode, mut socket) = unix(line)?;
-        if let Socket::Unix { peer, .. } = &mut socket {
-            *peer = peers.get(&inode).copied();
+        if let Socket::Unix { peer, waiting, .. } = &mut socket
+            && let Some(told) = peers.get(&inode)
+        {
+            *peer = (told.peer != 0).then(|| told.peer.into());
+            *waiting = told.queue.0;
         }
         Some((inode, socket))
     }));
@@ -158,13 +201,16 @@ fn inet(protocol: &'static str, line: &str) -> Option<(u64, Socket)> {
     let local = address(words.next()?)?;
     let peer = address(words.next()?)?;
     let state = u8::from_str_radix(words.next()?, 16).ok()?;
-    let inode = words.nth(5)?.parse().ok()?;
+    let (_, waiting) = words.next()?.split_once(':')?;
+    let waiting = u32::from_str_radix(waiting, 16).ok()?;
+    let inode = words.nth(4)?.parse().ok()?;
     let is_connected = state != LISTEN && state != CLOSED;
     let socket = Socket::Inet {
         protocol,
         local,
         peer: is_connected.then_some(peer),
         listens: state == LISTEN,
+        waiting,
     };
     Some((inode, socket))
 }
@@ -209,6 +255,7 @@ fn unix(line: &str) -> Option<(u64, Socket)> {
         listens: flags & 0x1_0000 != 0,
         is_connected: state == 3,
         peer: None,
+        waiting: 0,
     };
     Some((inode, socket))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use snapshot_core::objects::{Kind, Origin, Why};
+use snapshot_core::objects::{Kind, Origin, Why, for_each_system_v};
 use snapshot_core::wire::Hindrance;
 
 use super::descriptors::{self, Descriptor};
@@ -175,6 +175,23 @@ impl Told {
         }
     }
 
+    /// Tells of what the system has for everybody, and the process has used last.
+    pub(super) fn system_v(&mut self, pid: i32) {
+        let namespace = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/ipc")).ok();
+        if namespace("self") != namespace(&pid.to_string()) {
+            // The kernel tells of the caller's own alone.
+            return;
+        }
+        for_each_system_v(pid, |kind, id| {
+            self.add(
+                kind,
+                None,
+                verdict::system_v(kind, id),
+                Verdict::Stays(Why::State),
+            );
+        });
+    }
+
     pub(super) fn children(&mut self, count: usize) {
         if count > 0 {
             let plural = if count == 1 { "process" } else { "processes" };
@@ -244,7 +261,10 @@ fn other_end<'a>(
             None => (unknown, None),
             Some(peer) => match elsewhere.holders(&peer).first() {
                 Some(holder) => (OtherEnd::Elsewhere, Some(holder)),
-                None if mine.iter().any(|other| other.target == peer) => (OtherEnd::Own, None),
+                // One that is connected to itself is no pair.
+                None if one.target != peer && mine.iter().any(|other| other.target == peer) => {
+                    (OtherEnd::Own, None)
+                }
                 None => (unknown, None),
             },
         },
@@ -276,6 +296,10 @@ fn describe(
         (Verdict::Stays(Why::Elsewhere), Some(holder), _) => {
             what.push_str(&format!(", also in {}", holder.describe()));
         }
+        (Verdict::Stays(Why::Backlog), ..) => match socket.map_or(0, Socket::waiting_connections) {
+            1 => what.push_str(", 1 connection waits"),
+            number => what.push_str(&format!(", {number} connections wait")),
+        },
         (Verdict::Returns, ..) if one.info.watches > 0 => {
             what.push_str(", where the paths of what it watches are known");
         }

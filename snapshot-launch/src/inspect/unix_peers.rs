@@ -1,5 +1,5 @@
-//! Which unix socket is connected to which: the kernel tells it by netlink
-//! (sock_diag(7)), and nowhere in `/proc`.
+//! Which unix socket is connected to which, and how much waits in it: the kernel tells it by
+//! netlink (sock_diag(7)), and nowhere in `/proc`.
 //!
 //! It tells of the caller's own network namespace alone; of a process in another one
 //! nothing is known.
@@ -13,8 +13,8 @@ use nix::sys::socket::{
 use snapshot_core::unix_diag::{self, Message, Socket};
 use std::os::fd::AsRawFd;
 
-/// The inode of the peer, by inode.
-pub(super) fn of(pid: i32) -> HashMap<u64, u64> {
+/// What is told of those where there is something to tell, by inode.
+pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
     let namespace = |who: &str| fs::read_link(format!("/proc/{who}/ns/net")).ok();
     let own = namespace("self");
     if own.is_none() || own != namespace(&pid.to_string()) {
@@ -23,7 +23,7 @@ pub(super) fn of(pid: i32) -> HashMap<u64, u64> {
     ask().unwrap_or_default()
 }
 
-fn ask() -> nix::Result<HashMap<u64, u64>> {
+fn ask() -> nix::Result<HashMap<u64, Socket>> {
     let netlink = socket(
         AddressFamily::Netlink,
         SockType::Raw,
@@ -44,13 +44,17 @@ fn ask() -> nix::Result<HashMap<u64, u64>> {
 }
 
 /// Reads one packet of the answer; true where it is the last.
-fn read(packet: &[u8], peers: &mut HashMap<u64, u64>) -> bool {
+fn read(packet: &[u8], peers: &mut HashMap<u64, Socket>) -> bool {
     for message in unix_diag::messages(packet) {
         match message {
             Message::End => return true,
-            Message::Socket(Socket { peer: 0, .. }) => {}
-            Message::Socket(Socket { inode, peer, .. }) => {
-                peers.insert(inode.into(), peer.into());
+            Message::Socket(Socket {
+                peer: 0,
+                queue: (0, _),
+                ..
+            }) => {}
+            Message::Socket(socket) => {
+                peers.insert(socket.inode.into(), socket);
             }
         }
     }
@@ -71,8 +75,9 @@ mod tests {
         let (end, other) = UnixDatagram::pair().expect("a pair");
         let inode = |socket| nix::sys::stat::fstat(socket).expect("it is open").st_ino;
         let peers = of(std::process::id().cast_signed());
-        assert_eq!(peers.get(&inode(&end)), Some(&inode(&other)));
-        assert_eq!(peers.get(&inode(&other)), Some(&inode(&end)));
+        let peer = |socket| peers.get(&inode(socket)).map(|told| told.peer.into());
+        assert_eq!(peer(&end), Some(inode(&other)));
+        assert_eq!(peer(&other), Some(inode(&end)));
     }
 
     proptest! {

@@ -99,10 +99,6 @@ pub(super) fn not_restored(part: Part, count: u32) -> String {
             "it is not there any more, or a limit of inotify is reached",
         ),
         Part::Pipes => ("pipe", "a limit on descriptors or on pipes is lower"),
-        Part::Pairs => (
-            "pair of local sockets",
-            "a limit on descriptors or on buffers is lower",
-        ),
         Part::Sockets => (
             "socket or option of a socket",
             "its address is in use by now, or the right to set it was given up",
@@ -128,6 +124,7 @@ pub(super) fn not_restored(part: Part, count: u32) -> String {
             "timer, waiting signal or locked area of memory",
             "a limit is lower than at the snapshot",
         ),
+        Part::Unrecorded => ("thing", "the take has named it"),
     };
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     format!("not put back: {}; {why}", counted(count, what))

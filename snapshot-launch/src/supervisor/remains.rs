@@ -24,9 +24,8 @@ fn what(proc: &str, maps: &[u8], remains: &Remains) -> String {
     match remains.kind {
         Kind::SharedMemory => mapping(maps, remains.number),
         Kind::Lock => "locks of the process".to_owned(),
-        Kind::Semaphores => format!("System V semaphores {} (`ipcs -s`)", remains.number),
-        Kind::MessageQueue if remains.fd < 0 => {
-            format!("System V message queue {} (`ipcs -q`)", remains.number)
+        kind @ (Kind::Semaphores | Kind::MessageQueue) if remains.fd < 0 => {
+            verdict::system_v(kind, remains.number)
         }
         _ => {
             let target = fs::read_link(format!("{proc}/fd/{}", remains.fd));
