@@ -453,7 +453,7 @@ impl Socket {
     /// the name that the kernel tells of it, so it can't be made beside.
     fn bind_over(&self, fd: i32, name: &Address, path: &CStr) -> Result<(), Errno> {
         match sys::bind(fd, name.bytes()) {
-            Err(Errno(libc::EADDRINUSE)) if self.is_dead(name, path) => {
+            Err(Errno(libc::EADDRINUSE)) if self.may_replace(name, path) => {
                 sys::remove(path)?;
                 sys::bind(fd, name.bytes())?;
             }
@@ -472,10 +472,16 @@ impl Socket {
         Ok(())
     }
 
-    /// Whether a path is a socket's to which nobody is bound any more.
-    fn is_dead(&self, name: &Address, path: &CStr) -> bool {
-        if !sys::stat(path).is_ok_and(|stat| stat.mode & libc::S_IFMT == libc::S_IFSOCK) {
+    /// Whether a path is this socket's own, or one's to which nobody is bound any more.
+    fn may_replace(&self, name: &Address, path: &CStr) -> bool {
+        let Ok(stat) = sys::stat(path) else {
             return false;
+        };
+        if stat.mode & libc::S_IFMT != libc::S_IFSOCK {
+            return false;
+        }
+        if self.place.is_some_and(|place| place.inode == stat.inode) {
+            return true;
         }
         // One of another type can't connect, and is told so if there is anybody.
         let other = match self.kind[1] {
