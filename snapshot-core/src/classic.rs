@@ -231,7 +231,7 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
     let identity = Identity::record()?;
     // Before the split: after it the live side moves them at once.
     let shared = Shared::record(&[], sys::getpid(), &mut |_| {}).map_err(failed(Step::Record))?;
-    let lacking = Lacking::record(SignalSet(0), |_| false).map_err(failed(Step::Record))?;
+    let lacking = Lacking::record(SignalSet(0), |_| false, false).map_err(failed(Step::Record))?;
     let screen = Screen::record();
     let pending = sys::pending();
     let id = board.next_id.fetch_add(1, Ordering::Relaxed);

@@ -85,6 +85,16 @@ pub(crate) fn read_task(tasks: i32, tid: i32, file: TaskFile, buffer: &mut [u8])
     buffer.get(..length.ok()?)
 }
 
+/// Calls `with` with a descriptor, if it could be opened, and closes it.
+pub(crate) fn with_descriptor(opened: sys::Result<i32>, with: impl FnOnce(i32) -> bool) -> bool {
+    let Ok(fd) = opened else {
+        return false;
+    };
+    let done = with(fd);
+    sys::close(fd);
+    done
+}
+
 /// Reads a small file: as much as fits.
 pub(crate) fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let fd = sys::open_to_read(path, 0).ok()?;

@@ -61,6 +61,8 @@ pub struct Session {
     /// Whether one of those, which waits, is the session's business alone: it is not in the
     /// snapshot then.
     pub is_kept: fn(&SignalInfo) -> bool,
+    /// Memory that asks to be wiped in copies is wiped in one that comes back to life, too.
+    pub reseed: bool,
     /// Runs in a copy that has come back to life, before any thread of the program does,
     /// with the pid that it has now.
     pub revived: fn(i32),
@@ -171,7 +173,7 @@ impl Recorded {
     fn record(session: &Session) -> Result<Self, Obstacle> {
         Ok(Self {
             identity: Identity::record()?,
-            lacking: Lacking::record(session.kept, session.is_kept)
+            lacking: Lacking::record(session.kept, session.is_kept, session.reseed)
                 .map_err(|errno| Obstacle::Failed(Step::Record, errno.0))?,
         })
     }

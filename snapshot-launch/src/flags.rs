@@ -88,6 +88,12 @@ pub struct SnapshotFlags {
     #[arg(long, env = "CARGO_SNAPSHOT_AT_START", value_parser = clap::builder::FalseyValueParser::new())]
     pub at_start: bool,
 
+    /// Wipe memory that asks to be wiped in copies when the program comes back, too: its
+    /// random numbers then differ from try to try, where a kept snapshot would give each try
+    /// the same ones
+    #[arg(long, env = "CARGO_SNAPSHOT_RESEED", value_parser = clap::builder::FalseyValueParser::new())]
+    pub reseed: bool,
+
     /// Ask for huge pages, so that a take of a large heap is fast (auto: where kernel and
     /// glibc have them, and the program has no allocator of its own). Costs up to 2 MB for
     /// each thread that allocates, and freed memory stays with the program for longer

@@ -153,6 +153,7 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
         keep_last: flags.keep_last,
         at_start: flags.at_start,
         no_files: flags.no_files,
+        reseed: flags.reseed,
         allow: flags.allow.clone(),
         deny: flags.deny.clone(),
         group,

@@ -614,7 +614,7 @@ fn due(kind: Kind) -> Option<String> {
             again += 1;
             let tid = held.thread.load(Ordering::SeqCst);
             // SAFETY: takes numbers.
-            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, DUE) };
+            unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), tid, DUE) };
         }
         held.moved.load(Ordering::SeqCst) != UNDER_WAY
     });

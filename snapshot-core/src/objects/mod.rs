@@ -45,6 +45,7 @@ mod timer_descriptors;
 mod timers;
 mod unrecorded;
 mod watches;
+mod wiped_memory;
 
 pub use held::{Closed, begin as begin_to_hold, closing, for_each_marked, is_marked};
 pub use holders::note_inherited;
@@ -54,6 +55,7 @@ pub use paths::add_watch;
 pub(crate) use shared_memory::keep_out;
 pub use shared_memory::leave_files_alone;
 pub(crate) use signals::{take_back_pending, tell_pending};
+pub use wiped_memory::note_wiped;
 
 use descriptors::{Descriptors, Group};
 use holders::Holders;
@@ -67,16 +69,22 @@ pub(crate) struct Lacking {
     timers: posix_timers::Timers,
     pending: signals::Pending,
     locked: locked_memory::Locked,
+    wiped: wiped_memory::Wiped,
     is_subreaper: bool,
 }
 
 impl Lacking {
     /// Records it in the original, whose threads are parked. Of the signals of `kept` those
-    /// that `is_kept` says are the session's own, and not recorded.
+    /// that `is_kept` says are the session's own, and not recorded. With `reseed`, what is
+    /// wiped in copies stays so.
     ///
     /// # Errors
     /// Where it can't be read, or there is no memory for the record.
-    pub(crate) fn record(kept: SignalSet, is_kept: fn(&SignalInfo) -> bool) -> Result<Self, Errno> {
+    pub(crate) fn record(
+        kept: SignalSet,
+        is_kept: fn(&SignalInfo) -> bool,
+        reseed: bool,
+    ) -> Result<Self, Errno> {
         // First: a timer whose signal waits has stopped, and goes on as the signal is taken
         // off its queue.
         let pending = signals::Pending::record(kept, is_kept)?;
@@ -85,6 +93,7 @@ impl Lacking {
             intervals: timers::Intervals::record()?,
             timers: posix_timers::Timers::record()?,
             locked: locked_memory::Locked::record()?,
+            wiped: wiped_memory::Wiped::record(reseed)?,
             is_subreaper: sys::is_subreaper(),
         })
     }
@@ -101,7 +110,8 @@ impl Lacking {
             sys::set_subreaper(true);
         }
         // Signals last: they wait until the threads' masks let them through.
-        self.locked.restore()
+        self.wiped.restore()
+            + self.locked.restore()
             + self.intervals.restore()
             + self.timers.restore()
             + self.pending.restore(own)
@@ -117,6 +127,7 @@ impl Lacking {
         self.timers.release();
         self.pending.release();
         self.locked.release();
+        self.wiped.release();
     }
 }
 

@@ -3,6 +3,7 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "memory system calls")]
 
+use core::ffi::c_void;
 use core::ptr;
 
 use super::{Errno, Result, arg, check, gettid, plain};
@@ -108,6 +109,50 @@ pub(crate) unsafe fn unmap_memory(start: ptr::NonNull<u8>, length: usize) {
 /// The advice must not discard memory that is in use.
 pub(crate) unsafe fn advise(start: usize, length: usize, advice: i32) -> Result<()> {
     plain(libc::SYS_madvise, [start, length, arg(advice)]).map(drop)
+}
+
+/// madvise(2) as a program asks for it.
+///
+/// # Errors
+/// As the manual page says.
+///
+/// # Safety
+/// As the program has to know.
+pub unsafe fn advise_of_program(start: *mut c_void, length: usize, advice: i32) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe { advise(start.expose_provenance(), length, advice) }
+}
+
+/// mmap(2) as a program asks for it.
+///
+/// # Errors
+/// As the manual page says.
+///
+/// # Safety
+/// As the program has to know.
+pub unsafe fn map_for_program(
+    start: *mut c_void,
+    length: usize,
+    protection: i32,
+    flags: i32,
+    fd: i32,
+    offset: i64,
+) -> Result<*mut c_void> {
+    // SAFETY: the caller's promise.
+    let mapped = check(unsafe {
+        syscall(
+            libc::SYS_mmap,
+            [
+                start.expose_provenance(),
+                length,
+                arg(protection),
+                arg(flags),
+                arg(fd),
+                usize::from_ne_bytes(offset.to_ne_bytes()),
+            ],
+        )
+    })?;
+    Ok(ptr::with_exposed_provenance_mut(mapped))
 }
 
 /// mlock2(2): keeps a range in memory, all of it now or each page once it is touched.

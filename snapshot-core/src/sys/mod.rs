@@ -19,7 +19,7 @@ mod time;
 pub(crate) use events::*;
 pub use files::*;
 pub use ipc::*;
-pub(crate) use memory::*;
+pub use memory::*;
 pub(crate) use pipes::*;
 pub use processes::*;
 pub use signals::*;

@@ -118,6 +118,8 @@ pub enum FromSupervisor {
         take_at_start: bool,
         /// Roll no file back.
         no_files: bool,
+        /// A revert wipes memory that asks to be wiped in copies.
+        reseed: bool,
     },
     /// Go on with the take; a descriptor for the frozen copy comes with it.
     Granted {
@@ -349,9 +351,14 @@ impl FromSupervisor {
             Self::Welcome {
                 take_at_start,
                 no_files,
+                reseed,
             } => {
                 writer = Writer::new(65);
-                writer.put(&[u8::from(take_at_start), u8::from(no_files)]);
+                writer.put(&[
+                    u8::from(take_at_start),
+                    u8::from(no_files),
+                    u8::from(reseed),
+                ]);
             }
             Self::Granted { id, ref glimpse } => {
                 writer = Writer::new(66);
@@ -406,6 +413,7 @@ impl FromSupervisor {
             65 => Self::Welcome {
                 take_at_start: reader.flag()?,
                 no_files: reader.flag()?,
+                reseed: reader.flag()?,
             },
             66 => Self::Granted {
                 id: reader.u32()?,

@@ -124,10 +124,13 @@ fn closed() -> impl Strategy<Value = Closed> {
 
 fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {
     prop_oneof![
-        any::<[bool; 2]>().prop_map(|[take_at_start, no_files]| FromSupervisor::Welcome {
-            take_at_start,
-            no_files
-        }),
+        any::<[bool; 3]>().prop_map(
+            |[take_at_start, no_files, reseed]| FromSupervisor::Welcome {
+                take_at_start,
+                no_files,
+                reseed,
+            }
+        ),
         closed().prop_map(FromSupervisor::LetGo),
         (any::<u32>(), glimpse()).prop_map(|(id, glimpse)| FromSupervisor::Granted { id, glimpse }),
         (any::<u32>(), any::<bool>()).prop_map(|(id, keeper)| FromSupervisor::Go { id, keeper }),

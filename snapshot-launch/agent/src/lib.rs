@@ -11,7 +11,8 @@
 //! (ours), [`senders`] (who has sent a signal), [`signal_waits`] (who waits for
 //! one), [`exec`] (following the program into another one), [`waits`] and [`adopted`]
 //! (children from before a revert), [`watches`] (paths of watched files), [`closes`] (ends
-//! that others wait for), [`first_thread`] (libc's handler and ours), [`exports`] (what the library calls).
+//! that others wait for), [`first_thread`] (libc's handler and ours), [`wiped`] (memory that
+//! copies lack), [`exports`] (what the library calls).
 //!
 //! Depends on libc alone: no std, no allocation.
 #![no_std]
@@ -44,6 +45,7 @@ mod thread_ids;
 mod user_ids;
 mod waits;
 mod watches;
+mod wiped;
 
 use snapshot_core::link::Link;
 use snapshot_core::objects;
@@ -89,6 +91,7 @@ extern "C" fn construct() {
         FromSupervisor::Welcome {
             take_at_start,
             no_files,
+            reseed,
         },
         table,
     )) = welcome
@@ -96,6 +99,7 @@ extern "C" fn construct() {
         if no_files {
             objects::leave_files_alone();
         }
+        session::set_reseed(reseed);
         if let Some(table) = table {
             waits::begin(table);
         }

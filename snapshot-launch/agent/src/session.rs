@@ -28,6 +28,8 @@ static LIVE: AtomicI32 = AtomicI32::new(0);
 static TRIGGER: AtomicI32 = AtomicI32::new(0);
 /// Whether the program was started with huge pages, so that the next one is as well.
 static HUGE_PAGES: AtomicBool = AtomicBool::new(false);
+/// Whether memory that asks to be wiped in copies is to be wiped by a revert.
+static RESEED: AtomicBool = AtomicBool::new(false);
 
 /// Takes the letter's contents over.
 pub(crate) fn begin(letter: &Letter) {
@@ -60,6 +62,11 @@ pub(crate) fn huge_pages() -> bool {
     HUGE_PAGES.load(Ordering::Relaxed)
 }
 
+/// Has memory that asks for it wiped by a revert.
+pub(crate) fn set_reseed(reseed: bool) {
+    RESEED.store(reseed, Ordering::Relaxed);
+}
+
 /// The trigger signal as a set.
 pub(crate) fn trigger_set() -> SignalSet {
     SignalSet::only(trigger())
@@ -77,6 +84,7 @@ pub(crate) fn of_take() -> Session {
         trigger: trigger_set(),
         kept: own_signals(),
         is_kept: crate::senders::is_sessions,
+        reseed: RESEED.load(Ordering::Relaxed),
         revived,
     }
 }

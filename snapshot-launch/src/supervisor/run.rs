@@ -234,6 +234,7 @@ impl Supervisor {
                 let welcome = FromSupervisor::Welcome {
                     take_at_start: self.start_snapshot_due,
                     no_files: self.config.no_files,
+                    reseed: self.config.reseed,
                 };
                 link.hand(&welcome, self.children.memory());
             }

@@ -75,6 +75,7 @@ pub(crate) struct Config {
     pub(crate) keep_last: u32,
     pub(crate) at_start: bool,
     pub(crate) no_files: bool,
+    pub(crate) reseed: bool,
     pub(crate) allow: Vec<AllowKind>,
     pub(crate) deny: Vec<DenyKind>,
     pub(crate) group: Group,
