@@ -13,7 +13,7 @@
 use crate::keeper;
 use crate::link::Link;
 use crate::objects::Closed;
-use crate::sys::{self, SignalSet};
+use crate::sys::{self, Errno, SignalSet};
 use crate::wire::{self, Ended, FromAgent, FromSupervisor};
 
 /// The word that woke a frozen copy.
@@ -33,8 +33,11 @@ pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Woken {
     // Without one the copy is as safe, but passes nothing on.
     let signals = sys::signalfd(SignalSet::ALL).unwrap_or(-1);
     let woken = loop {
-        let Ok([word, signal]) = sys::poll_readable([link.fd(), signals], -1) else {
-            continue;
+        let [word, signal] = match sys::poll_readable([link.fd(), signals], -1) {
+            Ok(ready) => ready,
+            Err(Errno(libc::EINTR)) => continue,
+            // A filter hides the call: it could never be woken.
+            Err(_) => sys::exit_group(0),
         };
         if signal {
             pass_on(link, signals);

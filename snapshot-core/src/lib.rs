@@ -72,6 +72,7 @@ mod split;
 
 pub mod bridge;
 pub mod children;
+pub mod filter_trial;
 pub mod lineage;
 pub mod link;
 pub mod own_processes;

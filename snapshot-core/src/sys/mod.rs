@@ -6,6 +6,7 @@
 
 mod events;
 mod files;
+mod filters;
 mod ipc;
 mod memory;
 mod pipes;
@@ -18,6 +19,7 @@ mod time;
 
 pub(crate) use events::*;
 pub use files::*;
+pub use filters::*;
 pub use ipc::*;
 pub use memory::*;
 pub(crate) use pipes::*;

@@ -107,6 +107,10 @@ pub enum FromAgent {
     },
     /// How many snapshots are there, and which?
     List,
+    /// The program is about to set a filter of system calls.
+    Filtered(Filter),
+    /// It could not be set after all.
+    Unfiltered(Filter),
 }
 
 /// From the supervisor to the agent.
@@ -267,6 +271,14 @@ impl FromAgent {
                 writer.u32(id);
             }
             Self::List => writer = Writer::new(15),
+            Self::Filtered(filter) => {
+                writer = Writer::new(40);
+                writer.filter(filter);
+            }
+            Self::Unfiltered(filter) => {
+                writer = Writer::new(41);
+                writer.filter(filter);
+            }
         }
         writer.packet
     }
@@ -335,6 +347,8 @@ impl FromAgent {
             13 => Self::Commit,
             14 => Self::Drop { id: reader.u32()? },
             15 => Self::List,
+            40 => Self::Filtered(reader.filter()?),
+            41 => Self::Unfiltered(reader.filter()?),
             16 => Self::Again {
                 spoilt_pid: reader.i32()?,
             },

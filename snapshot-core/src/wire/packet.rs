@@ -50,6 +50,16 @@ impl Writer {
         self.put(&[short.length]).put(&short.bytes)
     }
 
+    pub(super) fn filter(&mut self, filter: Filter) -> &mut Self {
+        let (what, call) = match filter {
+            Filter::Harmless => (0, 0),
+            Filter::Strict => (1, 0),
+            Filter::Asks => (2, 0),
+            Filter::Forbids(call) => (3, call),
+        };
+        self.put(&[what]).i32(call)
+    }
+
     pub(super) fn obstacle(&mut self, obstacle: Obstacle) -> &mut Self {
         match obstacle {
             Obstacle::Failed(step, errno) => self.put(&[0, step as u8]).i32(errno),
@@ -141,6 +151,18 @@ impl Reader<'_> {
 
     pub(super) fn step(&mut self) -> Option<Step> {
         Step::from_byte(self.byte()?)
+    }
+
+    pub(super) fn filter(&mut self) -> Option<Filter> {
+        let what = self.byte()?;
+        let call = self.i32()?;
+        Some(match what {
+            0 => Filter::Harmless,
+            1 => Filter::Strict,
+            2 => Filter::Asks,
+            3 => Filter::Forbids(call),
+            _ => return None,
+        })
     }
 
     pub(super) fn obstacle(&mut self) -> Option<Obstacle> {

@@ -80,6 +80,19 @@ pub enum Ask {
     Request(u32),
 }
 
+/// What a filter of system calls (seccomp) does to those that a snapshot needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// Nothing.
+    Harmless,
+    /// There are none left but to read, to write and to end.
+    Strict,
+    /// It has another process decide.
+    Asks,
+    /// It does not allow the one of this number.
+    Forbids(i32),
+}
+
 /// Why the agent can't take a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obstacle {

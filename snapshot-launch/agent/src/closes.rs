@@ -17,11 +17,11 @@ use snapshot_core::threads::turn::Conversation;
 use snapshot_core::wire::FromAgent;
 
 use crate::dispositions::{Real, real};
-use crate::session;
+use crate::{filters, session};
 
 /// Before a descriptor is closed.
 fn about_to_close(fd: c_int) {
-    if !objects::is_marked(fd) || !session::is_live() {
+    if !objects::is_marked(fd) || filters::forbid_snapshots() || !session::is_live() {
         return;
     }
     let Some(closed) = objects::closing(fd) else {

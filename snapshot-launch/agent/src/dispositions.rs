@@ -21,7 +21,7 @@ use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::threads::takeover;
 use snapshot_core::wire::REQUEST_SIGNAL;
 
-use crate::{errno, handlers, session};
+use crate::{errno, filters, handlers, session};
 
 /// One signal's disposition as the program has set it.
 #[derive(Clone, Copy)]
@@ -209,6 +209,25 @@ pub(crate) fn interrupt_calls() -> bool {
         .any(|wanted| wanted.is_handler() && wanted.flags & libc::SA_RESTART == 0)
 }
 
+/// Puts the program's own dispositions into the kernel: our handlers could do nothing. A
+/// trigger that it has none for is ignored, since it must not end the program.
+pub(crate) fn step_aside() {
+    for signal in [session::trigger(), libc::SIGINT] {
+        set_real(signal, &without_us(signal, wanted(signal)).to_libc());
+    }
+}
+
+fn without_us(signal: c_int, wanted: Disposition) -> Disposition {
+    if signal == session::trigger() && !wanted.is_handler() {
+        Disposition {
+            handler: libc::SIG_IGN,
+            ..wanted
+        }
+    } else {
+        wanted
+    }
+}
+
 extern "C" fn in_forked_child() {
     takeover::leave();
     for signal in [session::trigger(), libc::SIGINT] {
@@ -219,6 +238,10 @@ extern "C" fn in_forked_child() {
 /// Sets the kernel's action for one of our signals: our handler, behaving towards the
 /// rest of the program as its own disposition would.
 fn install(signal: c_int, wanted: Disposition) {
+    if filters::forbid_snapshots() {
+        set_real(signal, &without_us(signal, wanted).to_libc());
+        return;
+    }
     let ours = if signal == libc::SIGINT {
         let inherited = libc::SA_RESTART | libc::SA_ONSTACK;
         Disposition {

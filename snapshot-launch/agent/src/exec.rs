@@ -27,7 +27,7 @@ use snapshot_core::wire::{FromAgent, FromSupervisor};
 
 use crate::dispositions::{self, Real};
 use crate::environment::{ENVIRON, LETTER, PRELOAD, bytes_of};
-use crate::{errno, handlers, session};
+use crate::{errno, filters, handlers, session};
 
 type Strings = *const *const c_char;
 
@@ -278,7 +278,9 @@ fn environ() -> Strings {
 /// Calls `exec` with an environment that carries the agent, where this is the live
 /// process, or with the one given.
 fn carrying(environment: Strings, exec: impl Fn(Strings) -> c_int) -> c_int {
-    if !session::is_live() {
+    // Under a filter that forbids snapshots, the next program is under as well, the agent would
+    // only be in the way: see there.
+    if !session::is_live() || filters::forbid_snapshots() {
         return exec(environment);
     }
     let carried = Carried::prepare(environment);

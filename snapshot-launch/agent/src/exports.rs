@@ -12,7 +12,7 @@ use snapshot_core::timing;
 use snapshot_core::wire::{Ask, Ended, FromAgent, FromSupervisor, Obstacle, Text};
 
 use crate::handlers::{self, Asked};
-use crate::session;
+use crate::{filters, session};
 
 /// Does what the library asks.
 ///
@@ -23,7 +23,10 @@ pub unsafe extern "C" fn cargo_snapshot_agent_v2(call: *const Call, answer: *mut
     // SAFETY: the caller's promise.
     let call = unsafe { call.read() };
     let mut reply = Answer::EMPTY;
-    if session::is_live() {
+    if filters::forbid_snapshots() {
+        reply.verdict = bridge::ANSWER_FAILED;
+        reply.number = libc::EPERM;
+    } else if session::is_live() {
         // Not libc's own two: whoever waits here must be able to park.
         let open = sys::block(SignalSet::PROGRAM);
         match call.verb {

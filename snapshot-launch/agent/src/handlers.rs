@@ -17,7 +17,7 @@ use snapshot_core::threads::turn::{self, Conversation};
 use snapshot_core::wire::{Ask, FromAgent, FromSupervisor, PASSED_MAGIC, REQUEST_MAGIC, Text};
 
 use crate::senders::{self, Sender};
-use crate::{dispositions, session};
+use crate::{dispositions, filters, session};
 
 /// Signals sent straight to this process that no take has answered yet. Whichever thread
 /// gets one counts it, and whose turn it is answers it.
@@ -127,7 +127,11 @@ fn answer_requests(requests: &mut Requests) -> bool {
         has_answered = true;
         // SAFETY: it is this thread's turn, and in a handler of ours everything is blocked.
         // Without memory for a stack nothing can be taken, nor anybody told.
-        let _ = unsafe { take::aside(answer_aside, core::ptr::from_mut(requests).cast()) };
+        let done = unsafe { take::aside(answer_aside, core::ptr::from_mut(requests).cast()) };
+        if done.is_err() {
+            // Nor would there be any at the next attempt, or the one after that.
+            forget_requests();
+        }
         turn::end();
         // One may have come between the last look and the line above. Sequentially
         // consistent with the counting above: either this thread sees it, or the one that
@@ -304,6 +308,9 @@ pub(crate) enum Asked {
 
 /// Asks the supervisor something. All signals must be blocked.
 pub(crate) fn ask(question: FromAgent) -> Asked {
+    if filters::forbid_snapshots() {
+        return Asked::Unreachable(sys::Errno(libc::EPERM));
+    }
     let life = turn::life();
     let _conversation = Conversation::begin();
     if life != turn::life() {

@@ -11,8 +11,9 @@
 //! (ours), [`senders`] (who has sent a signal), [`signal_waits`] (who waits for
 //! one), [`exec`] (following the program into another one), [`waits`] and [`adopted`]
 //! (children from before a revert), [`watches`] (paths of watched files), [`closes`] (ends
-//! that others wait for), [`first_thread`] (libc's handler and ours), [`wiped`] (memory that
-//! copies lack), [`exports`] (what the library calls).
+//! that others wait for), [`first_thread`] (libc's handler and ours), [`filters`] (of system
+//! calls, which the program sets), [`wiped`] (memory that copies lack), [`exports`] (what the
+//! library calls).
 //!
 //! Depends on libc alone: no std, no allocation.
 #![no_std]
@@ -35,6 +36,7 @@ mod environment;
 mod errno;
 mod exec;
 mod exports;
+mod filters;
 mod first_thread;
 mod handlers;
 mod senders;

@@ -1,7 +1,7 @@
 //! The program's `syscall` function, as libc's, with one difference: while the kernel has
 //! the call, its number lies on the stack. A call that a snapshot has interrupted can then
 //! be issued again; in libc's own function the number is lost once the call is made. It
-//! costs a push.
+//! costs a push, and two comparisons for [`filters`].
 //!
 //! Rust's own mutexes, condition variables and parked threads wait in it.
 //!
@@ -10,6 +10,8 @@
 use core::arch::naked_asm;
 
 use snapshot_core::threads::restart;
+
+use crate::filters;
 
 unsafe extern "C" {
     /// The instruction behind the kernel's, in the function below.
@@ -30,6 +32,11 @@ pub(crate) fn tell_return_address() {
 #[unsafe(naked)]
 pub unsafe extern "C" fn syscall() {
     naked_asm!(
+        // Filters are looked at before they are set.
+        "cmp rdi, {seccomp}",
+        "je 3f",
+        "cmp rdi, {prctl}",
+        "je 3f",
         "push rdi",
         "mov rax, rdi",
         "mov rdi, rsi",
@@ -55,7 +62,12 @@ pub unsafe extern "C" fn syscall() {
         "mov [rax], ecx",
         "mov rax, -1",
         "ret",
+        "3:",
+        "jmp {by_number}",
         errno_location = sym errno_location,
+        seccomp = const libc::SYS_seccomp,
+        prctl = const libc::SYS_prctl,
+        by_number = sym filters::by_number,
     )
 }
 

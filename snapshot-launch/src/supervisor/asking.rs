@@ -70,6 +70,13 @@ impl Supervisor {
         let Some(status) = self.status_if_it_runs() else {
             return;
         };
+        // It may end the program to make the calls that a snapshot needs.
+        if self.live.filters.forbid(&status.text).is_some() {
+            if let Some(asked) = &mut self.asked {
+                asked.deadline_ns = 0;
+            }
+            return;
+        }
         // Without a handler the signal would end the program that it is to save.
         if !status.has(REQUEST_SIGNAL, "SigCgt:") {
             self.signal_by_trigger(&status);
@@ -195,6 +202,10 @@ impl Supervisor {
 
     /// Why the live process has not answered.
     pub(super) fn why_silent(&self) -> (&'static str, String, &'static str) {
+        let status = self.live_status();
+        if let Some(forbidden) = self.live.filters.forbid(&status.text) {
+            return ("seccomp", forbidden.why, forbidden.help);
+        }
         if !self.live.has_agent {
             return (
                 "no-agent",
@@ -203,7 +214,6 @@ impl Supervisor {
                 "launch that program itself to see why",
             );
         }
-        let status = self.live_status();
         if every_thread_blocks(self.live.pid, REQUEST_SIGNAL) {
             return (
                 "blocked",

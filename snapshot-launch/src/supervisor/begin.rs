@@ -24,6 +24,7 @@ use super::children::Children;
 use super::closings::Closings;
 use super::descriptors::Limits;
 use super::echoes::Echoes;
+use super::filters::Filters;
 use super::keepers::Keepers;
 use super::links::Switchboard;
 use super::presses::Presses;
@@ -131,6 +132,7 @@ fn begin(
     );
     let switchboard = Switchboard::open(&address)?;
     let children = Children::new()?;
+    let filters = Filters::inherited(config.deny.len());
     let limits = Limits::raise()?;
     let live = spawn::program(&config, &address, anchor.group(), &outside, limits)?;
     anchor.leave();
@@ -165,6 +167,7 @@ fn begin(
             is_alive: true,
             has_agent: false,
             trigger_is_kept: false,
+            filters,
         },
         timeline: snapshot_core::timeline::Timeline::default(),
         children,

@@ -21,6 +21,7 @@ mod descriptors;
 mod echoes;
 mod ending;
 mod family;
+mod filters;
 mod interrupts;
 mod keepers;
 mod links;

@@ -413,6 +413,9 @@ impl Supervisor {
             _ => None,
         };
         let was_kept = kept.is_some();
+        if let Some(snapshot) = self.timeline.get(reverting.target) {
+            self.live.filters = snapshot.filters;
+        }
         match (kept, self.timeline.get_mut(reverting.target)) {
             (Some((link, pid)), Some(snapshot)) => {
                 snapshot.link = link;

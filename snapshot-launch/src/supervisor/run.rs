@@ -11,6 +11,7 @@ use snapshot_core::wire::{self, Ended, FromAgent, FromSupervisor};
 
 use super::begin::stand_in_for_launcher;
 use super::echoes::Recipient;
+use super::filters::Filters;
 use super::links::{AgentLink, Heard};
 use super::state::{Phase, Supervisor};
 use crate::channel::ToLauncher;
@@ -270,6 +271,17 @@ impl Supervisor {
                 link.say(&answer);
             }
             FromAgent::List => link.say(&self.listing_for_agent()),
+            FromAgent::Filtered(filter) => {
+                self.live.filters.add(filter);
+                if let Some(text) = Filters::note(filter) {
+                    self.note(text);
+                }
+                link.say(&FromSupervisor::Denied);
+            }
+            FromAgent::Unfiltered(filter) => {
+                self.live.filters.remove(filter);
+                link.say(&FromSupervisor::Denied);
+            }
             FromAgent::Hindered(_)
             | FromAgent::Parked(_)
             | FromAgent::Again { .. }

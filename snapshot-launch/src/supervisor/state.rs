@@ -20,6 +20,7 @@ use super::children::Children;
 use super::closings::Closings;
 use super::echoes::Echoes;
 use super::family::Process;
+use super::filters::Filters;
 use super::interrupts::Fate;
 use super::keepers::Keepers;
 use super::links::{AgentLink, Switchboard};
@@ -102,6 +103,8 @@ pub(crate) struct Snapshot {
     pub(crate) family: HashSet<Process>,
     /// Its children: by birth, and adopted and not waited for.
     pub(crate) children: Vec<Place>,
+    /// Of system calls, as the program had set them.
+    pub(crate) filters: Filters,
 }
 
 /// The process that runs now.
@@ -117,6 +120,7 @@ pub(crate) struct Live {
     /// A trigger that is still pending in it may be the supervisor's own, which is kept
     /// elsewhere.
     pub(crate) trigger_is_kept: bool,
+    pub(crate) filters: Filters,
 }
 
 /// Something wanted, and whom to tell.

@@ -343,6 +343,7 @@ impl Supervisor {
                 screen: taking.screen,
                 family: taking.family,
                 children: taking.children,
+                filters: self.live.filters,
             },
         );
         let event = Event::Taken(Taken {
