@@ -37,6 +37,19 @@ const LOST: u32 = 2;
 /// Set once it has been reaped, with its wait status in the lower half.
 const ENDED: u32 = 1 << 31;
 
+/// Set in what a wait for stopped children has to tell.
+const NEWS: u32 = 1 << 31;
+/// Set there once its SIGCHLD has been sent.
+const TOLD: u32 = 1 << 30;
+
+/// The wait status of a child that goes on.
+pub const CONTINUED: i32 = 0xffff;
+
+/// The wait status of one that this signal has stopped.
+pub const fn stopped(signal: i32) -> i32 {
+    (signal & 0xff) << 8 | 0x7f
+}
+
 /// A child's place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place(usize);
@@ -78,6 +91,11 @@ struct Entry {
     user: AtomicU32,
     /// Whether the life that has adopted it has been sent its SIGCHLD.
     told: AtomicU32,
+    /// That it has stopped or goes on, as a wait status, as long as nobody has waited for
+    /// that; 0, or with [`NEWS`] and [`TOLD`].
+    news: AtomicU32,
+    /// The signal that stopped it last, as far as anybody has seen.
+    stopped_by: AtomicI32,
     handle: AtomicU64,
     usage: [AtomicU64; size_of::<Usage>() / 8],
 }
@@ -89,6 +107,8 @@ pub struct Table {
     used: AtomicU32,
     /// Counts what has happened to adopted children: what a wait for any of them sleeps on.
     changes: AtomicU32,
+    /// Whether the live process wants no SIGCHLD of those that stop (SA_NOCLDSTOP).
+    hides_stops: AtomicU32,
     /// Which of them are the live process's although the kernel says otherwise, a bit each.
     adopted: [AtomicU64; WORDS],
     entries: [Entry; CAPACITY],
@@ -192,6 +212,8 @@ impl Table {
         entry.user.store(child.user, Ordering::Relaxed);
         entry.handle.store(child.handle, Ordering::Relaxed);
         entry.told.store(0, Ordering::Relaxed);
+        entry.news.store(0, Ordering::Relaxed);
+        entry.stopped_by.store(0, Ordering::Relaxed);
         for word in &entry.usage {
             word.store(0, Ordering::Relaxed);
         }
@@ -278,6 +300,68 @@ impl Table {
     /// Whether its SIGCHLD is still to be sent; the caller is the one who sends it then.
     pub fn is_to_be_told(&self, place: Place) -> bool {
         self.entry(place).told.swap(1, Ordering::AcqRel) == 0
+    }
+
+    /// What there is to tell of a child that has stopped, or goes on: a wait status.
+    pub fn news(&self, place: Place) -> Option<i32> {
+        let news = self.entry(place).news.load(Ordering::Acquire);
+        (news & NEWS != 0).then_some((news & 0xffff).cast_signed())
+    }
+
+    /// There is this to tell of a child now, or nothing: the last that has happened counts,
+    /// as with the kernel. The supervisor's alone.
+    pub fn set_news(&self, place: Place, status: Option<i32>) {
+        let news = status.map_or(0, |status| NEWS | (status.cast_unsigned() & 0xffff));
+        if let Some(status) = status.filter(|&status| status != CONTINUED) {
+            self.note_stop(place, status >> 8 & 0xff);
+        }
+        self.entry(place).news.store(news, Ordering::Release);
+    }
+
+    /// Takes it off: it has been waited for. True for the one who gets it.
+    pub fn take_news(&self, place: Place, status: i32) -> bool {
+        let is_it = |news: u32| news & NEWS != 0 && news & 0xffff == status.cast_unsigned();
+        // Acquire and release: of two threads one gets it.
+        self.entry(place)
+            .news
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |news| {
+                is_it(news).then_some(0)
+            })
+            .is_ok()
+    }
+
+    /// Whether its SIGCHLD is still to be sent; the caller is the one who sends it then.
+    pub fn are_news_to_be_told(&self, place: Place) -> bool {
+        let word = &self.entry(place).news;
+        word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |news| {
+            (news & NEWS != 0 && news & TOLD == 0).then_some(news | TOLD)
+        })
+        .is_ok()
+    }
+
+    /// Somebody has seen that this signal has stopped a child.
+    pub fn note_stop(&self, place: Place, signal: i32) {
+        self.entry(place)
+            .stopped_by
+            .store(signal, Ordering::Relaxed);
+    }
+
+    /// The signal that has stopped it last; a key's, where nobody has seen it.
+    pub fn stopped_by(&self, place: Place) -> i32 {
+        match self.entry(place).stopped_by.load(Ordering::Relaxed) {
+            0 => libc::SIGTSTP,
+            signal => signal,
+        }
+    }
+
+    /// Whether the live process wants no SIGCHLD of children that stop or go on.
+    pub fn hides_stops(&self) -> bool {
+        self.hides_stops.load(Ordering::Relaxed) != 0
+    }
+
+    /// It does, or doesn't. The live process's alone.
+    pub fn hide_stops(&self, hide: bool) {
+        self.hides_stops.store(u32::from(hide), Ordering::Relaxed);
     }
 
     /// What has happened so far: to be looked at before the table is, and slept on if

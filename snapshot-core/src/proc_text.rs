@@ -95,6 +95,8 @@ pub struct Interest {
     pub events: u32,
     /// The program's own word for it.
     pub data: u64,
+    /// Its file's device, as the kernel itself counts, and inode.
+    pub file: Option<(u64, u64)>,
 }
 
 /// Reads a line of an epoll's `fdinfo`: `tfd: 5 events: 19 data: 5  pos:0 ino:61 sdev:7`.
@@ -102,10 +104,20 @@ pub fn interest(line: &[u8]) -> Option<Interest> {
     let mut words = words(line.strip_prefix(b"tfd:")?);
     let by = i32::try_from(decimal(words.next()?)?).ok()?;
     let mut value = |name: &[u8]| (words.next()? == name).then(|| words.next())?;
+    let events = u32::try_from(hexadecimal(value(b"events:")?)?).ok()?;
+    let data = hexadecimal(value(b"data:")?)?;
+    let mut number = |name: &[u8]| {
+        words
+            .find_map(|word| word.strip_prefix(name))
+            .and_then(hexadecimal)
+    };
+    let inode = number(b"ino:");
+    let device = number(b"sdev:");
     Some(Interest {
         by,
-        events: u32::try_from(hexadecimal(value(b"events:")?)?).ok()?,
-        data: hexadecimal(value(b"data:")?)?,
+        events,
+        data,
+        file: device.zip(inode),
     })
 }
 
@@ -499,7 +511,8 @@ mod tests {
             Some(Interest {
                 by: 5,
                 events: 0x19,
-                data: 0xffff_ffff_0000_0005
+                data: 0xffff_ffff_0000_0005,
+                file: Some((7, 0x61af)),
             })
         );
         let line = b"inotify wd:3 ino:9e7e sdev:800013 mask:800afce ignored_mask:0 fhandle-bytes:8";

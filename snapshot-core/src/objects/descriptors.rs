@@ -215,6 +215,22 @@ impl Descriptors {
         first..first + count
     }
 
+    /// The groups of a file, by its device as the kernel itself counts, and its inode.
+    pub(super) fn of_file(&self, (device, inode): (u64, u64)) -> Range<usize> {
+        let [major, minor] = [device >> 20, device & 0xf_ffff]
+            .map(|number| libc::c_uint::try_from(number).unwrap_or(libc::c_uint::MAX));
+        self.of_inode(libc::makedev(major, minor), inode)
+    }
+
+    /// The same, by its device as `stat` tells it.
+    pub(super) fn of_inode(&self, device: u64, inode: u64) -> Range<usize> {
+        let key = (device, inode);
+        let groups = self.groups();
+        let first = groups.partition_point(|group| (group.device, group.inode) < key);
+        let rest = groups.get(first..).unwrap_or(&[]);
+        first..first + rest.partition_point(|group| (group.device, group.inode) == key)
+    }
+
     /// Some groups, by their numbers.
     pub(super) fn some(&self, numbers: Range<usize>) -> &[Group] {
         self.groups().get(numbers).unwrap_or(&[])
@@ -336,6 +352,22 @@ impl Descriptors {
         self.groups.release();
         self.numbers.release();
     }
+}
+
+/// Finds what is equal in what is in order: a few comparisons for many.
+pub(super) fn search(
+    mut among: Range<usize>,
+    compare: impl Fn(usize) -> Option<Ordering>,
+) -> Option<usize> {
+    while !among.is_empty() {
+        let middle = among.start + among.len() / 2;
+        match compare(middle)? {
+            Ordering::Less => among.start = middle + 1,
+            Ordering::Greater => among.end = middle,
+            Ordering::Equal => return Some(middle),
+        }
+    }
+    None
 }
 
 fn members<'a>(all: &'a [Descriptor], group: &Group) -> &'a [Descriptor] {

@@ -9,7 +9,10 @@
 //!
 //! Context: AS-SAFE.
 
-use super::descriptors::{Descriptors, with_information_path};
+use core::cmp::Ordering;
+use core::ops::Range;
+
+use super::descriptors::{self, Descriptors, with_information_path};
 use super::kinds::{Kind, Why};
 use super::{Object, Recording};
 use crate::proc_text;
@@ -21,19 +24,232 @@ use crate::sys::{self, Errno};
 struct Interest {
     /// The list that it is on.
     list: usize,
-    /// The number that the file is registered by.
+    /// The number that the file is registered by, and which of those with this number it is.
     by: i32,
+    nth: u32,
     /// A descriptor of the file.
     fd: i32,
     events: u32,
     data: u64,
+    /// What the kernel says of the file: device and inode.
+    file: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Copy)]
 struct List {
     group: usize,
+    /// Which of the interests are on it.
+    first: usize,
+    count: usize,
     /// How many lists it is a list of, in turn.
     height: u32,
+}
+
+/// A place on a list.
+#[derive(Clone, Copy)]
+struct Slot {
+    pid: i32,
+    epoll: i32,
+    /// The number that a file is registered by, and which of those with this number it is.
+    by: i32,
+    nth: u32,
+}
+
+impl Slot {
+    fn compare(&self, fd: i32) -> Option<Ordering> {
+        sys::compare_registered(self.pid, fd, self.epoll, self.by, self.nth).ok()
+    }
+
+    fn is(&self, fd: i32) -> bool {
+        self.compare(fd) == Some(Ordering::Equal)
+    }
+
+    /// A descriptor of the file that is registered here. To ask the kernel about one costs
+    /// more the longer the list is; so it is asked about few, and not at all where the
+    /// file's inode says it.
+    fn find(&self, open: &Descriptors, file: Option<(u64, u64)>, guess: &mut Guess) -> Option<i32> {
+        let candidates = file.map_or(0..open.groups().len(), |file| open.of_file(file));
+        let by_number = open
+            .group_of(self.by)
+            .filter(|number| candidates.contains(number));
+        if let [group] = open.some(candidates.clone())
+            && group.kind == Kind::Socket
+        {
+            // A socket is open once, however many descriptors it has.
+            return Some(by_number.map_or(group.fd, |_| self.by));
+        }
+        if let Some(number) = by_number
+            && self.is(self.by)
+        {
+            guess.comes_after(number);
+            return Some(self.by);
+        }
+        let fd_of = |number: usize| open.groups().get(number).map(|group| group.fd);
+        if file.is_some()
+            && let Some(number) = guess.next(open, &candidates, |fd| self.is(fd))
+        {
+            return fd_of(number);
+        }
+        if let Some(number) = self.search(open, candidates, |_| true) {
+            guess.comes_after(number);
+            return fd_of(number);
+        }
+        // Some file systems tell programs another device than the kernel has.
+        let has_path = |kind| !matches!(kind, Kind::Pipe | Kind::Socket) && !is_nameless(kind);
+        file.and_then(|_| self.search(open, 0..open.groups().len(), has_path))
+            .and_then(fd_of)
+    }
+
+    /// Searches among some groups. Those of one file are in the kernel's order.
+    fn search(
+        &self,
+        open: &Descriptors,
+        among: Range<usize>,
+        is_meant: impl Fn(Kind) -> bool,
+    ) -> Option<usize> {
+        let fd = |at: usize| open.groups().get(at).map(|group| group.fd);
+        let mut first = among.start;
+        while first < among.end {
+            let of_file = open.of_same_file(first);
+            let next = of_file.end.max(first + 1);
+            let found = open
+                .groups()
+                .get(first)
+                .filter(|group| is_meant(group.kind))
+                .and_then(|_| descriptors::search(of_file, |at| self.compare(fd(at)?)));
+            if found.is_some() {
+                return found;
+            }
+            first = next;
+        }
+        None
+    }
+}
+
+/// What of many files of one inode (counters, timers) the next on a list may be. The kernel
+/// lists them in an order of its own, which is the same in every list: so a list of all of
+/// them is made, and the next one there is most often the next one here.
+struct Guess {
+    /// Which groups it is about.
+    among: Range<usize>,
+    /// They, in that order.
+    order: Records<usize>,
+    /// Where each of them is in it.
+    places: Records<usize>,
+    /// Where the one before was found.
+    last: Option<usize>,
+}
+
+impl Guess {
+    /// A search of its own is as quick among so few.
+    const FEW: usize = 8;
+    /// Which are tried: the next one; the same again, under another number; or one further
+    /// on, where others are on no list.
+    const TRIED: [usize; 4] = [1, 0, 2, 3];
+
+    const fn none() -> Self {
+        Self {
+            among: 0..0,
+            order: Records::growing(),
+            places: Records::growing(),
+            last: None,
+        }
+    }
+
+    /// This one has been found.
+    fn comes_after(&mut self, number: usize) {
+        let of_it = number.checked_sub(self.among.start);
+        let place = of_it.and_then(|at| self.places.entries().get(at));
+        if let Some(&place) = place.filter(|&&place| place != usize::MAX) {
+            self.last = Some(place);
+        }
+    }
+
+    fn next(
+        &mut self,
+        open: &Descriptors,
+        among: &Range<usize>,
+        is_it: impl Fn(i32) -> bool,
+    ) -> Option<usize> {
+        if among.len() <= Self::FEW {
+            return None;
+        }
+        if self.among != *among {
+            core::mem::replace(self, Self::none()).release();
+            self.among = among.clone();
+            // Without it there is the search.
+            let _ = self.list(open);
+        }
+        let order = self.order.entries();
+        // Before the first one there is none.
+        let places = Self::TRIED.map(|further| match self.last {
+            Some(last) => Some(last + further),
+            None => further.checked_sub(1),
+        });
+        for place in places.into_iter().flatten() {
+            if let Some(&number) = order.get(place)
+                && is_it(open.groups().get(number)?.fd)
+            {
+                self.last = Some(place);
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn list(&mut self, open: &Descriptors) -> Result<(), Errno> {
+        let epoll = sys::epoll()?;
+        for number in self.among.clone() {
+            if let Some(group) = open.groups().get(number)
+                && group.kind != Kind::Epoll
+            {
+                // What can't be on a list is on none.
+                let _ = sys::epoll_add(epoll, group.fd, 0, number as u64);
+            }
+        }
+        let mut outcome = Ok(());
+        let read = with_information_path(epoll, |path| {
+            procfs::for_each_line(path, |line| {
+                if let Some(entry) = proc_text::interest(line)
+                    && let Ok(number) = usize::try_from(entry.data)
+                    && outcome.is_ok()
+                {
+                    outcome = self.order.push(number);
+                }
+            })
+        });
+        sys::close(epoll);
+        read.and(outcome)?;
+        for _ in self.among.clone() {
+            self.places.push(usize::MAX)?;
+        }
+        for (place, number) in self.order.entries().iter().enumerate() {
+            let at = number.wrapping_sub(self.among.start);
+            if let Some(of_it) = self.places.entries_mut().get_mut(at) {
+                *of_it = place;
+            }
+        }
+        Ok(())
+    }
+
+    fn release(self) {
+        self.order.release();
+        self.places.release();
+    }
+}
+
+/// Whether all of a kind have an inode that belongs to no file.
+fn is_nameless(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Epoll
+            | Kind::Eventfd
+            | Kind::Timerfd
+            | Kind::Signalfd
+            | Kind::Inotify
+            | Kind::Pidfd
+            | Kind::Memfd
+    )
 }
 
 /// The program's interest lists.
@@ -60,18 +276,22 @@ impl Object for Interests {
                         outcome = found.interests.push(Interest {
                             list,
                             by: entry.by,
+                            nth: 0,
                             fd: -1,
                             events: entry.events,
                             data: entry.data,
+                            file: entry.file,
                         });
                     }
                 })
             })?;
             outcome?;
-            found.identify(recording, group.fd, from);
+            found.identify(recording, group.fd, from)?;
             recording.open.will_be_rebuilt(number);
             found.lists.push(List {
                 group: number,
+                first: from,
+                count: found.interests.entries().len() - from,
                 height: 0,
             })
         })?;
@@ -84,9 +304,9 @@ impl Object for Interests {
         let tallest = self.lists.entries().iter().map(|list| list.height).max();
         // A list that others are on is made after them.
         for height in 0..=tallest.unwrap_or(0) {
-            for (number, list) in self.lists.entries().iter().enumerate() {
+            for list in self.lists.entries() {
                 if list.height == height {
-                    failed += self.restore_list(open, number, list);
+                    failed += self.restore_list(open, list);
                 }
             }
         }
@@ -101,39 +321,49 @@ impl Object for Interests {
 
 impl Interests {
     /// Finds a descriptor of every file that is on a list.
-    fn identify(&mut self, recording: &mut Recording<'_>, epoll: i32, from: usize) {
-        let pid = sys::getpid();
+    fn identify(
+        &mut self,
+        recording: &mut Recording<'_>,
+        epoll: i32,
+        from: usize,
+    ) -> Result<(), Errno> {
         let open = &*recording.open;
-        let mut unknown = 0_u64;
-        let interests = self
-            .interests
-            .entries_mut()
-            .get_mut(from..)
-            .unwrap_or(&mut []);
-        for at in 0..interests.len() {
-            let Some(&Interest { by, .. }) = interests.get(at) else {
-                continue;
-            };
-            let is_nth = |fd, nth| sys::is_registered(pid, fd, epoll, by, nth) == Ok(true);
-            let is_alone = sys::is_registered(pid, epoll, epoll, by, 1) == Err(Errno(libc::ENOENT));
-            let fd = if open.group_of(by).is_some() && is_alone && is_nth(by, 0) {
-                Some(by)
-            } else {
-                // The kernel numbers those that are registered by one number, in this order.
-                let earlier = interests.iter().take(at).filter(|other| other.by == by);
-                let nth = u32::try_from(earlier.count()).unwrap_or(u32::MAX);
-                let mut fds = open.groups().iter().map(|group| group.fd);
-                fds.find(|&fd| is_nth(fd, nth))
-            };
-            match (interests.get_mut(at), fd) {
-                (Some(interest), Some(fd)) => interest.fd = fd,
-                _ => unknown += 1,
+        let all = self.interests.entries_mut();
+        let interests = all.get_mut(from..).unwrap_or(&mut []);
+        // The kernel numbers those that are registered by one number, in this order.
+        let mut order = Records::growing();
+        for (at, interest) in interests.iter().enumerate() {
+            order.push((interest.by, at))?;
+        }
+        order.entries_mut().sort_unstable();
+        let mut before = (-1, 0);
+        for &(by, at) in order.entries() {
+            before = (by, if before.0 == by { before.1 + 1 } else { 0 });
+            if let Some(interest) = interests.get_mut(at) {
+                interest.nth = before.1;
             }
         }
+        order.release();
+        let mut unknown = 0_u64;
+        let mut guess = Guess::none();
+        for interest in interests {
+            let slot = Slot {
+                pid: sys::getpid(),
+                epoll,
+                by: interest.by,
+                nth: interest.nth,
+            };
+            match slot.find(open, interest.file, &mut guess) {
+                Some(fd) => interest.fd = fd,
+                None => unknown += 1,
+            }
+        }
+        guess.release();
         if unknown > 0 {
             // Only another process can have what is on the list then.
             recording.name(Kind::Epoll, Why::Elsewhere, epoll, unknown);
         }
+        Ok(())
     }
 
     /// How many lists each one depends on; the kernel allows no circles, and five at most.
@@ -145,9 +375,11 @@ impl Interests {
                     continue;
                 };
                 let lists = self.lists.entries_mut();
+                // They are in the order of their groups.
                 let Some(height) = lists
-                    .iter()
-                    .find(|list| list.group == target)
+                    .binary_search_by_key(&target, |list| list.group)
+                    .ok()
+                    .and_then(|at| lists.get(at))
                     .map(|list| list.height)
                 else {
                     continue;
@@ -165,23 +397,46 @@ impl Interests {
         }
     }
 
-    fn restore_list(&self, open: &Descriptors, number: usize, list: &List) -> u32 {
-        let (Some(group), Ok(epoll)) = (open.groups().get(list.group), sys::epoll()) else {
+    fn restore_list(&self, open: &Descriptors, list: &List) -> u32 {
+        let all = self.interests.entries();
+        let interests = all.get(list.first..list.first + list.count).unwrap_or(&[]);
+        let (Some(group), Ok(epoll)) = (open.groups().get(list.group), epoll_aside(interests))
+        else {
             return 1;
         };
         let mut failed = 0;
         for is_disarmed in [true, false] {
-            for interest in self.interests.entries() {
-                if interest.list == number
-                    && interest.fd >= 0
-                    && interest.is_disarmed() == is_disarmed
-                {
+            for interest in interests {
+                if interest.fd >= 0 && interest.is_disarmed() == is_disarmed {
                     failed += u32::from(interest.restore(open, epoll).is_err());
                 }
             }
         }
         failed + u32::from(open.install(group, epoll).is_err())
     }
+}
+
+/// A new list, at a number that none of these is registered by: those are lent to other files
+/// meanwhile.
+fn epoll_aside(interests: &[Interest]) -> Result<i32, Errno> {
+    let mut epoll = sys::epoll()?;
+    let is_lent = |number| interests.iter().any(|interest| interest.by == number);
+    let highest = interests.iter().map(|interest| interest.by).max();
+    let mut above = highest.map_or(0, |highest| highest.saturating_add(1));
+    while is_lent(epoll) {
+        // The limit may be lower than that: then the next one will do.
+        let next = match sys::duplicate_above(epoll, above) {
+            Err(Errno(libc::EINVAL | libc::EMFILE)) if above > epoll + 1 => {
+                above = epoll + 1;
+                continue;
+            }
+            next => next,
+        };
+        sys::close(epoll);
+        epoll = next?;
+        above = epoll + 1;
+    }
+    Ok(epoll)
 }
 
 /// What an interest keeps when it has been told of once and is not to be told again.

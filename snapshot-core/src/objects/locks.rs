@@ -88,10 +88,11 @@ impl Locks {
     }
 
     fn of(&self, group: usize) -> impl Iterator<Item = &Lock> {
-        self.locks
-            .entries()
-            .iter()
-            .filter(move |(of, _)| *of == group)
+        // They are recorded a group after the other.
+        let locks = self.locks.entries();
+        let first = locks.partition_point(|(of, _)| *of < group);
+        let rest = locks.get(first..).unwrap_or(&[]).iter();
+        rest.take_while(move |(of, _)| *of == group)
             .map(|(_, lock)| lock)
     }
 

@@ -109,17 +109,18 @@ impl Pairs {
             options: Options::new(),
             rights: Records::growing(),
         };
-        let mut asking = None;
+        let mut asking = Asking::new(recording.open);
         recording.for_each_group(|recording, number, group| {
             let Some(told) = ask_about(recording, number, &group, &mut asking) else {
                 return Ok(());
             };
-            let peer = recording.open.of_kind(Kind::Socket).find(|(_, peer)| {
-                told.peer != 0
-                    && peer.inode == u64::from(told.peer)
-                    && peer.flags & libc::O_PATH == 0
-            });
-            let peer = peer.map(|(number, peer)| (number, *peer));
+            let of_peer = match told.peer {
+                0 => 0..0,
+                peer => recording.open.of_inode(group.device, u64::from(peer)),
+            };
+            let peer = of_peer
+                .filter_map(|number| Some((number, *recording.open.groups().get(number)?)))
+                .find(|(_, peer)| peer.kind == Kind::Socket && peer.flags & libc::O_PATH == 0);
             if peer.is_some_and(|(other, _)| other == number) {
                 // Connected to itself: that is no pair.
                 return Ok(());
@@ -166,9 +167,7 @@ impl Pairs {
             }
             Ok(())
         })?;
-        if let Some(asking) = asking {
-            sys::close(asking);
-        }
+        asking.end();
         Ok(found)
     }
 
@@ -221,7 +220,7 @@ fn ask_about(
     recording: &Recording<'_>,
     number: usize,
     group: &Group,
-    asking: &mut Option<i32>,
+    asking: &mut Asking,
 ) -> Option<unix_diag::Socket> {
     if group.kind != Kind::Socket
         || !recording.open.are_told_apart
@@ -233,7 +232,7 @@ fn ask_about(
     }
     let mut peer = [0; 128];
     sys::peer_address(group.fd, &mut peer).ok()?;
-    ask(asking, group.inode)
+    asking.about(group.inode)
 }
 
 /// Whether the kernel says of an end's peer that it is of the user that the program acts as.
@@ -248,15 +247,81 @@ fn has_name(fd: i32) -> bool {
     sys::own_address(fd, &mut name).is_ok_and(|name| name.len() > FAMILY)
 }
 
-/// What the kernel tells of the local socket of this inode; `asking` is the socket to ask by,
-/// made for the first question.
-pub(super) fn ask(asking: &mut Option<i32>, inode: u64) -> Option<unix_diag::Socket> {
-    let socket = match *asking {
-        Some(socket) => socket,
-        None => {
-            *asking.insert(sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, unix_diag::PROTOCOL).ok()?)
+/// What the kernel has told. For each question it looks through all local sockets that there
+/// are; so where the program has many it is asked once, for all of them.
+pub(super) enum Asking {
+    NotYet { has_many: bool },
+    Each { socket: i32 },
+    All { told: Records<unix_diag::Socket> },
+    Refused,
+}
+
+impl Asking {
+    const MANY: usize = 32;
+
+    pub(super) fn new(open: &Descriptors) -> Self {
+        let has_many = open.of_kind(Kind::Socket).nth(Self::MANY).is_some();
+        Self::NotYet { has_many }
+    }
+
+    pub(super) fn about(&mut self, inode: u64) -> Option<unix_diag::Socket> {
+        if let Self::NotYet { has_many } = *self {
+            *self = Self::begin(has_many).unwrap_or(Self::Refused);
         }
-    };
+        match self {
+            Self::Each { socket } => ask(*socket, inode),
+            Self::All { told } => {
+                let inode = u32::try_from(inode).ok()?;
+                let told = told.entries();
+                let at = told.binary_search_by_key(&inode, |told| told.inode).ok()?;
+                told.get(at).copied()
+            }
+            Self::NotYet { .. } | Self::Refused => None,
+        }
+    }
+
+    fn begin(has_many: bool) -> Result<Self, Errno> {
+        let socket = sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, unix_diag::PROTOCOL)?;
+        if !has_many {
+            return Ok(Self::Each { socket });
+        }
+        let mut told = Records::growing();
+        let asked = ask_all(socket, &mut told);
+        sys::close(socket);
+        asked?;
+        told.entries_mut().sort_unstable_by_key(|told| told.inode);
+        Ok(Self::All { told })
+    }
+
+    pub(super) fn end(self) {
+        match self {
+            Self::Each { socket } => sys::close(socket),
+            Self::All { told } => told.release(),
+            Self::NotYet { .. } | Self::Refused => {}
+        }
+    }
+}
+
+/// One question about all, and its answers.
+fn ask_all(socket: i32, told: &mut Records<unix_diag::Socket>) -> Result<(), Errno> {
+    sys::send(socket, &unix_diag::question(None))?;
+    let mut packet = [0_u8; 16 * 1024];
+    loop {
+        let length = sys::read(socket, &mut packet)?;
+        if length == 0 {
+            return Err(Errno(libc::EPROTO));
+        }
+        for message in unix_diag::messages(packet.get(..length).unwrap_or(&[])) {
+            match message {
+                Message::Socket(of) => told.push(of)?,
+                Message::End => return Ok(()),
+            }
+        }
+    }
+}
+
+/// One question, and its answer.
+fn ask(socket: i32, inode: u64) -> Option<unix_diag::Socket> {
     let question = unix_diag::question(Some(u32::try_from(inode).ok()?));
     sys::send(socket, &question).ok()?;
     let mut answer = [0_u8; 1024];

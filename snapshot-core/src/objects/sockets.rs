@@ -18,7 +18,7 @@ use super::by_group::ByGroup;
 use super::descriptors::{Descriptors, Fate, Group};
 use super::kinds::{Kind, Why};
 use super::options::{Of, Options};
-use super::pairs::{self, Pairs};
+use super::pairs::{Asking, Pairs};
 use super::{Object, Recording};
 use crate::sys::{self, Errno, SocketAddress, Stat};
 use crate::wire::Address;
@@ -80,7 +80,7 @@ impl Object for Sockets {
             sockets: ByGroup::new(),
             options: Options::new(),
         };
-        let mut asking = None;
+        let mut asking = Asking::new(recording.open);
         recording.for_each_group(|recording, number, group| {
             if group.kind != Kind::Socket || group.fate == Fate::Rebuilt {
                 return Ok(());
@@ -89,9 +89,7 @@ impl Object for Sockets {
             socket.settle(recording, number, &group, &mut asking);
             found.sockets.push(number, socket)
         })?;
-        if let Some(asking) = asking {
-            sys::close(asking);
-        }
+        asking.end();
         found.pairs.let_go(recording.open);
         Ok(found)
     }
@@ -219,7 +217,7 @@ impl Socket {
         recording: &mut Recording<'_>,
         number: usize,
         group: &Group,
-        asking: &mut Option<i32>,
+        asking: &mut Asking,
     ) {
         let fd = group.fd;
         let is_own = !recording.holders.has(number);
@@ -264,11 +262,11 @@ impl Socket {
         recording: &mut Recording<'_>,
         number: usize,
         group: &Group,
-        asking: &mut Option<i32>,
+        asking: &mut Asking,
     ) {
         let fd = group.fd;
         let told = match self.kind[0] {
-            libc::AF_UNIX => pairs::ask(asking, group.inode),
+            libc::AF_UNIX => asking.about(group.inode),
             _ => None,
         };
         let mut waiting = waiting_connections(fd);

@@ -346,23 +346,25 @@ pub fn compare_files(
     (other_pid, other_fd): (i32, i32),
 ) -> Result<core::cmp::Ordering> {
     const FILE: usize = 0;
-    let answer = plain(
+    plain(
         libc::SYS_kcmp,
         [arg(pid), arg(other_pid), FILE, arg(fd), arg(other_fd)],
-    )?;
-    Ok(match answer {
-        0 => core::cmp::Ordering::Equal,
-        1 => core::cmp::Ordering::Less,
-        _ => core::cmp::Ordering::Greater,
-    })
+    )
+    .map(order)
 }
 
-/// Whether the file of a descriptor is the one that an epoll has registered by a number:
-/// kcmp(KCMP_EPOLL_TFD).
+/// How the file of a descriptor stands to the one that an epoll has registered by a number,
+/// in the order of [`compare_files`]: kcmp(KCMP_EPOLL_TFD).
 ///
 /// # Errors
 /// EPERM, ENOSYS where that is hidden; ENOENT where nothing is registered by it.
-pub(crate) fn is_registered(pid: i32, fd: i32, epoll: i32, by: i32, nth: u32) -> Result<bool> {
+pub(crate) fn compare_registered(
+    pid: i32,
+    fd: i32,
+    epoll: i32,
+    by: i32,
+    nth: u32,
+) -> Result<core::cmp::Ordering> {
     const EPOLL_TFD: usize = 7;
     let slot = [epoll.cast_unsigned(), by.cast_unsigned(), nth];
     // SAFETY: reads a slot of three numbers.
@@ -378,7 +380,16 @@ pub(crate) fn is_registered(pid: i32, fd: i32, epoll: i32, by: i32, nth: u32) ->
             ],
         )
     }
-    .map(|answer| answer == 0)
+    .map(order)
+}
+
+/// What kcmp(2) answers.
+const fn order(answer: usize) -> core::cmp::Ordering {
+    match answer {
+        0 => core::cmp::Ordering::Equal,
+        1 => core::cmp::Ordering::Less,
+        _ => core::cmp::Ordering::Greater,
+    }
 }
 
 /// write(2), in one call.

@@ -289,10 +289,15 @@ impl SignalInfo {
         Self(words)
     }
 
-    /// The SIGCHLD of a child that has ended, as the kernel lays it out. With
+    /// The SIGCHLD of a child that has ended, stopped or gone on, as the kernel lays it out.
+    /// With
     /// `from_kernel` it says so too: only a process itself may queue that for itself.
     pub fn of_child(pid: i32, user: u32, status: i32, from_kernel: bool) -> Self {
-        let (code, number) = if libc::WIFEXITED(status) {
+        let (code, number) = if libc::WIFSTOPPED(status) {
+            (libc::CLD_STOPPED, libc::WSTOPSIG(status))
+        } else if libc::WIFCONTINUED(status) {
+            (libc::CLD_CONTINUED, libc::SIGCONT)
+        } else if libc::WIFEXITED(status) {
             (libc::CLD_EXITED, libc::WEXITSTATUS(status))
         } else if libc::WCOREDUMP(status) {
             (libc::CLD_DUMPED, libc::WTERMSIG(status))

@@ -4,7 +4,7 @@
 //! They were the program's at the snapshot. In the kernel's eyes they are the supervisor's
 //! now, which reaps them and writes into the family table how they have ended.
 //!
-//! Limits: that a child has stopped or goes on is not told.
+//! That one has stopped or goes on is in the table as well, since the supervisor sees it.
 //!
 //! Context: AS-SAFE.
 
@@ -50,7 +50,16 @@ pub(crate) fn tell_of_ended() {
     let Some(table) = table() else {
         return;
     };
+    note_disposition();
     for place in table.adopted() {
+        if let Some(status) = table.news(place)
+            && !table.hides_stops()
+            && table.are_news_to_be_told(place)
+        {
+            let child = table.child(place);
+            let info = SignalInfo::of_child(child.pid, child.user, status, true);
+            let _ = sys::queue_to_self(&info);
+        }
         if let State::Ended(status) = table.state(place)
             && table.is_to_be_told(place)
         {
@@ -59,6 +68,17 @@ pub(crate) fn tell_of_ended() {
             let info = SignalInfo::of_child(child.pid, child.user, status, true);
             let _ = sys::queue_to_self(&info);
         }
+    }
+}
+
+/// The program has set what is to happen on SIGCHLD: whether it wants to hear of those that
+/// stop, the supervisor can't know otherwise.
+pub(crate) fn note_disposition() {
+    if let Some(table) = table()
+        // SAFETY: asks only.
+        && let Ok(action) = unsafe { sys::sigaction(libc::SIGCHLD, None) }
+    {
+        table.hide_stops(action.flags & u64::from(libc::SA_NOCLDSTOP.unsigned_abs()) != 0);
     }
 }
 
@@ -107,7 +127,7 @@ impl Target {
     }
 }
 
-/// How an adopted child has ended.
+/// How an adopted child has ended, or that it has stopped or goes on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct End {
     pub(crate) pid: c_int,
@@ -122,11 +142,23 @@ enum Found {
     /// Some, none of which has ended.
     Running(&'static Table, Place),
     Ended(&'static Table, Place, End),
+    /// One has stopped, or goes on, and that is waited for.
+    News(&'static Table, Place, End),
 }
+
+impl Found {
+    /// Whether the wait is over.
+    fn is_answer(&self) -> bool {
+        matches!(self, Self::Ended(..) | Self::News(..))
+    }
+}
+
+/// What a wait is for beside those that have ended.
+const NEWS: c_int = libc::WSTOPPED | libc::WCONTINUED;
 
 /// Looks anew whether there is a table each time: a call may begin before the first
 /// snapshot, and end in a life that has adopted what it waits for.
-fn find(target: Target) -> Found {
+fn find(target: Target, options: c_int) -> Found {
     let Some(table) = table() else {
         return Found::Nobody;
     };
@@ -140,7 +172,24 @@ fn find(target: Target) -> Found {
             continue;
         }
         match table.state(place) {
-            State::Alive => found = Found::Running(table, place),
+            State::Alive => {
+                let news = table
+                    .news(place)
+                    .filter(|&status| is_wanted(status, options));
+                if let Some(status) = news {
+                    let child = table.child(place);
+                    let end = End {
+                        pid: child.pid,
+                        user: child.user,
+                        status,
+                        usage: Usage::default(),
+                    };
+                    return Found::News(table, place, end);
+                }
+                found = Found::Running(table, place);
+            }
+            // Who waits for those that stop alone has none in one that has ended.
+            State::Ended(_) if options & libc::WEXITED == 0 => {}
             // Nobody waits for the children of a program that ignores them.
             State::Ended(_) if ignores_children() => {
                 table.release(place);
@@ -161,6 +210,14 @@ fn find(target: Target) -> Found {
     found
 }
 
+fn is_wanted(status: c_int, options: c_int) -> bool {
+    if libc::WIFSTOPPED(status) {
+        options & libc::WSTOPPED != 0
+    } else {
+        options & libc::WCONTINUED != 0
+    }
+}
+
 fn ignores_children() -> bool {
     // SAFETY: asks only.
     unsafe { sys::sigaction(libc::SIGCHLD, None) }.is_ok_and(|action| {
@@ -169,7 +226,8 @@ fn ignores_children() -> bool {
     })
 }
 
-/// Does what a wait does. `real` asks the kernel, with these options more; it has `None`
+/// Does what a wait with these options does, WEXITED among them if it is for those that have
+/// ended. `real` asks the kernel, with these options more; it has `None`
 /// where there are children but none has ended. `own` makes an answer of an adopted one.
 /// The answer is `None` where the caller did not want to wait.
 pub(crate) fn wait<T>(
@@ -183,10 +241,16 @@ pub(crate) fn wait<T>(
     loop {
         // Before the look at the table: what changes after it wakes who sleeps below.
         let seen = changes();
-        let (table, running) = match find(target) {
+        let (table, running) = match find(target, options) {
             Found::Ended(table, place, end) => {
                 // Of two threads one gets it.
                 if options & libc::WNOWAIT != 0 || table.release(place) {
+                    return Ok(Some(own(&end)));
+                }
+                continue;
+            }
+            Found::News(table, place, end) => {
+                if options & libc::WNOWAIT != 0 || table.take_news(place, end.status) {
                     return Ok(Some(own(&end)));
                 }
                 continue;
@@ -195,15 +259,17 @@ pub(crate) fn wait<T>(
             Found::Nobody => match real(0) {
                 // It has slept in the kernel since before a snapshot, and has woken in a
                 // process that has no children: they are adopted now.
-                Err(libc::ECHILD) if !matches!(find(target), Found::Nobody) => continue,
+                Err(libc::ECHILD) if !matches!(find(target, options), Found::Nobody) => continue,
                 // The signal is that of the child that is waited for. The kernel would have
                 // looked at the child first.
-                Err(libc::EINTR) if matches!(find(target), Found::Ended(..)) => continue,
+                Err(libc::EINTR) if find(target, options).is_answer() => continue,
                 answer => return answer,
             },
         };
         let slept = if target.is_one() {
-            if !is_nonblocking {
+            if !is_nonblocking && options & NEWS != 0 {
+                asleep(|| table.sleep_until_changed(seen, None))
+            } else if !is_nonblocking {
                 asleep(|| table.sleep_until_ended(running))
             } else if target.has_ended() {
                 // For the moment until it is reaped, in a call that no signal interrupts.
@@ -232,7 +298,7 @@ pub(crate) fn wait<T>(
                 if is_genuine { Err(errno) } else { Ok(()) }
             })
         };
-        if slept == Err(Errno(libc::EINTR)) && !matches!(find(target), Found::Ended(..)) {
+        if slept == Err(Errno(libc::EINTR)) && !find(target, options).is_answer() {
             return Err(libc::EINTR);
         }
     }

@@ -21,7 +21,7 @@ use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::threads::takeover;
 use snapshot_core::wire::REQUEST_SIGNAL;
 
-use crate::{errno, filters, handlers, session};
+use crate::{adopted, errno, filters, handlers, session};
 
 /// One signal's disposition as the program has set it.
 #[derive(Clone, Copy)]
@@ -475,6 +475,7 @@ pub unsafe extern "C" fn sigaction(
     };
     // SAFETY: the caller's promise.
     let answer = unsafe { real(signal, new, old) };
+    note_of_children(signal);
     if answer == 0 && is_ours(signal) && !old.is_null() {
         // A child made without fork's hooks still has our handler: its own disposition
         // is the one the program had.
@@ -490,6 +491,13 @@ pub unsafe extern "C" fn sigaction(
         }
     }
     answer
+}
+
+/// What the program wants of its children's signal has changed, maybe.
+fn note_of_children(signal: c_int) {
+    if signal == libc::SIGCHLD {
+        adopted::note_disposition();
+    }
 }
 
 /// The common ground of the `signal` family: a handler with these flags and mask.
@@ -528,8 +536,12 @@ macro_rules! signal_function {
             // SAFETY: a null address is `None`; any other is libc's function.
             let real = unsafe { mem::transmute::<*mut c_void, Option<Signal>>(REAL.address()) };
             match real {
-                // SAFETY: the caller's promise.
-                Some(real) => unsafe { real(signal, handler) },
+                Some(real) => {
+                    // SAFETY: the caller's promise.
+                    let before = unsafe { real(signal, handler) };
+                    note_of_children(signal);
+                    before
+                }
                 None => {
                     errno::set(libc::ENOSYS);
                     libc::SIG_ERR

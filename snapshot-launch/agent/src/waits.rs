@@ -15,7 +15,7 @@ use core::mem;
 use core::ptr;
 
 use libc::{id_t, idtype_t, pid_t, rusage, siginfo_t};
-use snapshot_core::children::{Place, Table, Usage};
+use snapshot_core::children::{self, Place, Table, Usage};
 use snapshot_core::pidfd;
 use snapshot_core::sys;
 
@@ -56,6 +56,11 @@ impl Reaped {
 
 /// Writes down how a child has ended, if a snapshot has seen it. Gives its place.
 fn note(pid: pid_t, status: c_int) -> Option<(&'static Table, Place)> {
+    if libc::WIFSTOPPED(status) {
+        let table = adopted::table()?;
+        table.note_stop(table.find_alive(pid)?, libc::WSTOPSIG(status));
+        return None;
+    }
     let has_ended = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
     let table = adopted::table().filter(|_| has_ended)?;
     let place = table.find_alive(pid)?;
@@ -160,7 +165,7 @@ unsafe fn wait_by_four(
         .filter(|_| options & !OPTIONS_OF_WAIT4 == 0 && !wants_clones(options));
     let mut real = |more| real_wait4(pid, options | more);
     let answer = match target {
-        Some(target) => adopted::wait(target, options, &mut real, Reaped::of),
+        Some(target) => adopted::wait(target, options | libc::WEXITED, &mut real, Reaped::of),
         None => real(0),
     };
     match answer {
@@ -250,6 +255,9 @@ impl Told {
 
     /// Writes it down. What the child has used is not told.
     fn note(self) {
+        if self.code == libc::CLD_STOPPED {
+            note(self.pid, children::stopped(self.number));
+        }
         if let Some(status) = self.status() {
             note(self.pid, status);
         }
@@ -364,6 +372,8 @@ fn target_of_waitid(kind: idtype_t, id: id_t) -> Option<Target> {
     }
 }
 
+/// What a waitid must be for.
+const WANTED: c_int = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
 const OPTIONS_OF_WAITID: c_int = OPTIONS_OF_WAIT4 | libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT;
 
 /// waitid(2)
@@ -378,7 +388,7 @@ pub unsafe extern "C" fn waitid(
     options: c_int,
 ) -> c_int {
     let is_usual =
-        options & !OPTIONS_OF_WAITID == 0 && options & libc::WEXITED != 0 && !wants_clones(options);
+        options & !OPTIONS_OF_WAITID == 0 && options & WANTED != 0 && !wants_clones(options);
     let target = target_of_waitid(kind, id).filter(|_| is_usual);
     // A pidfd may say itself that nobody is to wait by it.
     let by_descriptor = match target {

@@ -6,7 +6,7 @@
 //! SIGCHLD, and the agent answers the program's waits from there.
 #![expect(unsafe_code, reason = "maps memory that the program shares")]
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -17,7 +17,7 @@ use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 use snapshot_core::SnapshotId;
-use snapshot_core::children::{CAPACITY, Child, Place, State, Table, Usage};
+use snapshot_core::children::{self, CAPACITY, CONTINUED, Child, Place, State, Table, Usage};
 use snapshot_core::pidfd;
 use snapshot_core::sys::{self, SignalInfo};
 
@@ -86,6 +86,39 @@ impl Children {
             stays
         });
         self.reverted.clear();
+    }
+
+    /// Which of them have been stopped by now, or have news that nobody has waited for.
+    fn standings(&self, places: &[Place]) -> HashMap<Place, Standing> {
+        let table = self.table;
+        let standing = |&place: &Place| {
+            let (is_stopped, untold) = family::stop_of(table.child(place).pid)?;
+            let untold = match table.is_adopted(place) {
+                true => table.news(place),
+                false => Some(untold)
+                    .filter(|&signal| signal > 0)
+                    .map(children::stopped),
+            };
+            let standing = Standing { is_stopped, untold };
+            (standing != Standing::default()).then_some((place, standing))
+        };
+        places.iter().filter_map(standing).collect()
+    }
+
+    /// What there is to tell the life that adopts a child, which knows it as it stood then.
+    fn news_of(&self, place: Place, then: Standing) -> Option<i32> {
+        let table = self.table;
+        if table.state(place) != State::Alive {
+            return None;
+        }
+        let (is_stopped, untold) = family::stop_of(table.child(place).pid)?;
+        match (then.is_stopped, is_stopped) {
+            (true, false) => Some(CONTINUED),
+            (false, true) if untold > 0 => Some(children::stopped(untold)),
+            (false, true) => Some(children::stopped(table.stopped_by(place))),
+            // As the one that is dead now has been told, or has not been yet.
+            _ => then.untold,
+        }
     }
 
     /// The place of a child of the live process. `None` where there is no room, or it is
@@ -165,10 +198,21 @@ impl Children {
     }
 }
 
+/// How a child stands, in the eyes of the program.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    is_stopped: bool,
+    /// What a wait for stopped children would tell it next.
+    untold: Option<i32>,
+}
+
 impl Supervisor {
     /// Enters the children that the live process has, by birth (`own`) and by adoption;
     /// it stands still. Gives their places.
-    pub(super) fn record_children(&mut self, own: &[i32]) -> Vec<Place> {
+    pub(super) fn record_children(
+        &mut self,
+        own: &[i32],
+    ) -> (Vec<Place>, HashMap<Place, Standing>) {
         let named = self
             .timeline
             .iter()
@@ -188,16 +232,24 @@ impl Supervisor {
                 "the program and its snapshots have more than {CAPACITY} children: after a revert it can't wait for the rest of them"
             ));
         }
-        places
+        let standings = self.children.standings(&places);
+        (places, standings)
     }
 
     /// Makes a snapshot's children those of the copy that is about to be woken.
     pub(super) fn adopt_children(&mut self, target: SnapshotId) {
-        let places = self
+        let (places, standings) = self
             .timeline
             .get(target)
-            .map_or_else(Vec::new, |snapshot| snapshot.children.clone());
+            .map_or_else(Default::default, |of| {
+                (of.children.clone(), of.standings.clone())
+            });
         self.children.lose_missing(&places);
+        for &place in &places {
+            let then = standings.get(&place).copied().unwrap_or_default();
+            let news = self.children.news_of(place, then);
+            self.children.table.set_news(place, news);
+        }
         let table = self.children.table;
         let to_adopt = |place: &Place| table.state(*place) != State::Lost;
         table.adopt(places.iter().copied().filter(to_adopt));
@@ -216,6 +268,37 @@ impl Supervisor {
                 self.tell_of_end(place);
             }
             table.wake(place);
+        }
+    }
+
+    /// A child of ours has stopped, or goes on: if it was the program's, whoever waits for
+    /// that is told.
+    pub(super) fn child_has_news(&mut self, pid: i32, status: i32) {
+        let table = self.children.table;
+        let Some(place) = table.find_alive(pid) else {
+            return;
+        };
+        if table.is_adopted(place) {
+            table.set_news(place, Some(status));
+            self.tell_news(place);
+            table.wake(place);
+        } else if libc::WIFSTOPPED(status) {
+            // The branch is dead, and the next one has not adopted it yet.
+            table.note_stop(place, libc::WSTOPSIG(status));
+        }
+    }
+
+    /// Sends the live process the SIGCHLD of that, if it wants one.
+    fn tell_news(&self, place: Place) {
+        let table = self.children.table;
+        if self.live.is_alive
+            && !table.hides_stops()
+            && let Some(status) = table.news(place)
+            && table.are_news_to_be_told(place)
+        {
+            let child = table.child(place);
+            let info = SignalInfo::of_child(child.pid, child.user, status, false);
+            let _ = sys::queue_to(self.live.pid, &info);
         }
     }
 
@@ -243,6 +326,9 @@ impl Supervisor {
     ) -> (Vec<KeptChild>, Vec<EndedChild>, Vec<String>) {
         for &place in &self.children.reverted {
             self.tell_of_end(place);
+            if self.children.table.is_adopted(place) {
+                self.tell_news(place);
+            }
         }
         let (kept, ended) = self.children.account();
         let notes = [name_kept(&kept, target), name_ended(&ended, target)];

@@ -38,6 +38,19 @@ impl Process {
     }
 }
 
+/// Whether a process has been stopped, and the signal that its parent has not been told of
+/// yet, or 0. `None` where it has ended.
+pub(crate) fn stop_of(pid: i32) -> Option<(bool, i32)> {
+    let stat = fields_of(pid)?;
+    if stat.starts_with(['Z', 'X']) {
+        return None;
+    }
+    let is_stopped = stat.starts_with('T');
+    // The kernel shows what it will tell the parent where it shows how a process has ended.
+    let untold = field(&stat, 49).filter(|_| is_stopped).unwrap_or(0);
+    Some((is_stopped, untold))
+}
+
 /// What `/proc/PID/stat` says after the name, which may hold spaces and parentheses.
 fn fields_of(pid: i32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

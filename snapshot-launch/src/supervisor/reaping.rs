@@ -32,24 +32,27 @@ impl Supervisor {
     /// Reaps whatever has ended, and says so to whom it concerns.
     pub(super) fn reap(&mut self) {
         self.keep_pending_trigger();
-        while let Some((pid, code)) = look(libc::P_ALL, 0, libc::WEXITED | libc::WSTOPPED) {
+        let all = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
+        while let Some((pid, code)) = look(libc::P_ALL, 0, all) {
             // What it has said before its end comes first: which process it is, and that it
             // runs. And until it is reaped it still has its number outside.
             self.hear_woken_link();
-            if code != libc::CLD_STOPPED {
+            if !matches!(code, libc::CLD_STOPPED | libc::CLD_CONTINUED) {
                 // Its number may be another's from then on.
                 own_processes::remove(pid);
             }
             let mut status = 0;
             let mut usage = Usage::default();
-            let flags = libc::WNOHANG | libc::WUNTRACED | libc::__WALL;
+            let flags = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED | libc::__WALL;
             let room = (&raw mut usage).cast();
             // SAFETY: wait4 writes one status and one `rusage`, live locals of that size.
             if unsafe { libc::wait4(pid, &raw mut status, flags, room) } != pid {
                 continue;
             }
-            if libc::WIFSTOPPED(status) {
-                if pid == self.live.pid {
+            if libc::WIFSTOPPED(status) || libc::WIFCONTINUED(status) {
+                if pid != self.live.pid {
+                    self.child_has_news(pid, status);
+                } else if libc::WIFSTOPPED(status) {
                     let signal = libc::WSTOPSIG(status);
                     self.tell(&ToLauncher::Stopped { signal });
                 }

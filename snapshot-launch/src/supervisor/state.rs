@@ -1,6 +1,6 @@
 //! What the supervisor knows.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use snapshot_core::timeline::Timeline;
 
 use super::anchor::Anchor;
 use super::asking::Asked;
-use super::children::Children;
+use super::children::{Children, Standing};
 use super::closings::Closings;
 use super::echoes::Echoes;
 use super::family::Process;
@@ -105,6 +105,8 @@ pub(crate) struct Snapshot {
     pub(crate) children: Vec<Place>,
     /// Of system calls, as the program had set them.
     pub(crate) filters: Filters,
+    /// How those of them stood that were stopped.
+    pub(crate) standings: HashMap<Place, Standing>,
 }
 
 /// The process that runs now.

@@ -1,6 +1,6 @@
 //! A take, seen from the supervisor; [`snapshot_core::take`] tells the whole story.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use snapshot_core::SnapshotId;
 use snapshot_core::children::Place;
@@ -8,6 +8,7 @@ use snapshot_core::sys::now_ns;
 use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::wire::{Ask, Crew, FromAgent, FromSupervisor, LISTED, Obstacle, Remains, Text};
 
+use super::children::Standing;
 use super::descriptors;
 use super::family::{self, Process};
 use super::links::{AgentLink, Heard};
@@ -40,6 +41,7 @@ pub(crate) struct Taking {
     screen: Option<Screen>,
     family: HashSet<Process>,
     children: Vec<Place>,
+    standings: HashMap<Place, Standing>,
     not_rolled_back: Vec<NotRolledBack>,
     /// What the copy names.
     remains: Vec<NotRolledBack>,
@@ -139,6 +141,7 @@ impl Supervisor {
             screen: self.terminal.as_ref().and_then(Screen::record),
             family: HashSet::new(),
             children: Vec::new(),
+            standings: HashMap::new(),
             not_rolled_back: Vec::new(),
             remains: Vec::new(),
             rss_bytes: 0,
@@ -208,7 +211,7 @@ impl Supervisor {
         } else {
             Vec::new()
         };
-        let children = self.record_children(&own);
+        let (children, standings) = self.record_children(&own);
         let family = self.family(own);
         let Phase::Taking(taking) = &mut self.phase else {
             return;
@@ -227,6 +230,7 @@ impl Supervisor {
         taking.threads = crew.threads;
         taking.family = family;
         taking.children = children;
+        taking.standings = standings;
         taking.rss_bytes = findings.rss_bytes;
         taking.not_rolled_back = findings.not_rolled_back;
         if let Some((kind, why, help)) = findings.refusal {
@@ -344,6 +348,7 @@ impl Supervisor {
                 family: taking.family,
                 children: taking.children,
                 filters: self.live.filters,
+                standings: taking.standings,
             },
         );
         let event = Event::Taken(Taken {

@@ -1,0 +1,93 @@
+//! What a take of many things costs: ten times as many cost some ten times as much, and not
+//! a hundred times.
+
+use snapshot_tests::{Launch, PipedSession};
+
+fn guest() -> PipedSession {
+    Launch::guest_in_c("many").piped()
+}
+
+/// The shortest of some takes, in microseconds: a busy machine makes each of them longer.
+fn shortest(session: &mut PipedSession) -> i64 {
+    let takes = (0..5).map(|_| session.take().number("latency_us"));
+    takes.min().expect("some takes")
+}
+
+/// A hundred of them, and then a thousand. The room that is left is for a busy machine;
+/// what costs a search each would cost a hundred times as much.
+fn costs_what_it_is(what: &str) -> PipedSession {
+    const ROOM: i64 = 80;
+    let mut session = guest();
+    let none = shortest(&mut session);
+    session.ask(&format!("{what} 100"));
+    let few = shortest(&mut session) - none;
+    session.ask(&format!("{what} 900"));
+    let many = shortest(&mut session) - none;
+    assert!(
+        many < ROOM * few.max(2000),
+        "{what}: a hundred take {few} us, a thousand {many} us"
+    );
+    session
+}
+
+/// All that is on the list is there after a revert, and tells of what it told before.
+fn all_are_registered(session: &mut PipedSession) {
+    let before = session.ask("check");
+    session.take();
+    session.revert();
+    assert_eq!(session.ask("check"), before);
+    let (right, all) = before.split_once(" of ").expect("two numbers");
+    assert_eq!(right, all);
+}
+
+#[test]
+fn registrations_under_a_number_that_is_closed() {
+    let mut session = costs_what_it_is("stale");
+    all_are_registered(&mut session);
+}
+
+#[test]
+fn registrations_of_all_sorts() {
+    let mut session = costs_what_it_is("mixed");
+    all_are_registered(&mut session);
+}
+
+#[test]
+fn registrations_under_their_own_number() {
+    let mut session = costs_what_it_is("fresh");
+    all_are_registered(&mut session);
+}
+
+#[test]
+fn locks() {
+    costs_what_it_is("locks");
+}
+
+#[test]
+fn counters() {
+    costs_what_it_is("counters");
+}
+
+#[test]
+fn pairs_of_sockets() {
+    costs_what_it_is("sockets");
+}
+
+#[test]
+fn shared_memory() {
+    costs_what_it_is("memory");
+}
+
+#[test]
+fn watched_files() {
+    costs_what_it_is("watches");
+}
+
+/// Each child has what all before it have: some 45,000 descriptors in all. It took seconds.
+#[test]
+fn children_that_have_what_the_program_has() {
+    let mut session = guest();
+    session.ask("children 210");
+    let took = shortest(&mut session);
+    assert!(took < 1_000_000, "{took} us");
+}
