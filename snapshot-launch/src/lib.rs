@@ -28,6 +28,7 @@ pub mod inspect;
 mod launch;
 mod namespaces;
 mod outside;
+mod own_use;
 mod program;
 mod report;
 mod session;

@@ -26,6 +26,7 @@ fn look(place: &Place, pid: i32) -> Event {
             "rss_bytes",
             "session",
             "threads",
+            "trigger",
             "unseen_processes",
             "user"
         ]
@@ -376,4 +377,28 @@ fn a_program_and_a_process_exclude_each_other() {
     let output = Place::new().cargo_snapshot(&["doctor", "--pid", "1", "sh"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(output.stderr.contains("--pid"), "{output:?}");
+}
+
+#[test]
+fn the_trigger_that_a_program_uses_itself() {
+    let place = Place::new();
+    let told = |found: &Event| found.0["trigger"].as_str().unwrap_or("-").to_owned();
+    let mut bare = Launch::bare(binaries::guest("commander"))
+        .place(&place)
+        .piped();
+    bare.ask("ping");
+    let pid = bare.pid();
+    assert_eq!(told(&look(&place, pid)), "-");
+    bare.ask("handle USR1 sigaction");
+    assert!(told(&look(&place, pid)).starts_with("the program handles SIGUSR1 itself: "));
+    bare.ask("block USR1");
+    assert!(told(&look(&place, pid)).starts_with("the program blocks SIGUSR1 itself: "));
+    let text = place
+        .cargo_snapshot(&["doctor", "--pid", &pid.to_string()])
+        .stdout;
+    assert!(text.contains("--signal NAME"), "{text}");
+    // Of the program of a session the agent tells.
+    let mut session = Launch::commander().place(&place).piped();
+    session.ask("ping");
+    assert_eq!(told(&look(&place, session.live_pid())), "-");
 }

@@ -194,3 +194,69 @@ fn a_request_that_libcs_own_handler_has_got_is_not_lost() {
     assert!(session.command("take", &[]).success());
     session.next_taken();
 }
+
+/// What is said of a program that uses the trigger itself.
+fn lines(session: &mut PipedSession) -> Vec<String> {
+    let stderr = session.stderr();
+    let lines = stderr
+        .lines()
+        .filter(|line| line.contains("SIGUSR1 itself"));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn that_the_program_uses_it_too_is_said_once() {
+    let place = Place::new();
+    for (mode, what) in [("reader", "handles"), ("waiter", "waits for")] {
+        let mut session = launched(&place, &[mode]).piped();
+        session.next_line("it runs", |line| line == "ready");
+        session.wait_until_stderr("SIGUSR1 itself");
+        session.take();
+        session.take();
+        session.revert();
+        session.take();
+        assert_eq!(
+            lines(&mut session),
+            [format!(
+                "[snapshot] the program {what} SIGUSR1 itself: from inside the session it is the program's own, from outside it takes a snapshot; `--signal NAME` chooses another"
+            )]
+        );
+    }
+    // By whichever ways it uses it, and after a revert.
+    let mut session = launched(&place, &["checks"]).piped();
+    session.next_line("it runs", |line| line == "ready");
+    session.take();
+    round(&mut session);
+    session.revert();
+    round(&mut session);
+    assert_eq!(lines(&mut session).len(), 1);
+
+    let mut session = Launch::commander().piped();
+    session.ask("block USR1");
+    assert!(session.command("take", &[]).success());
+    session.wait_until_stderr("the program blocks SIGUSR1 itself");
+    let mut session = Launch::commander().piped();
+    session.take();
+    assert_eq!(lines(&mut session).len(), 0);
+}
+
+/// To a process outside of the namespace the kernel tells the sender's number inside, which may
+/// be another one there; so this is without.
+#[test]
+fn what_it_sends_its_whole_group_is_its_own_too() {
+    let place = Place::new();
+    let mut session = launched(&place, &["reader"])
+        .flag("--isolate")
+        .flag("never")
+        .piped();
+    session.next_line("it runs", |line| line == "ready");
+    for taken in 1..=2 {
+        session.take();
+        session.send("group");
+        session.next_line("its own", |line| line == "group, ran 1");
+        // Whatever that has asked for comes before this.
+        let list = session.list();
+        assert_eq!(list.list("snapshots").len(), taken);
+    }
+    assert_eq!(session.events_named("taken").len(), 2);
+}

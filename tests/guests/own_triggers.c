@@ -301,11 +301,6 @@ static void checks(void)
 	done = 1;
 	pthread_join(thread, NULL);
 
-	/* To the whole group, which is more than the program. */
-	handle(0);
-	kill(0, trigger);
-	printf("group: ran %d\n", ran);
-
 	close(ends[0]);
 	close(ends[1]);
 	handle(0);
@@ -355,6 +350,12 @@ int main(int argc, char **argv)
 			printf("read %s", line);
 			if (!strcmp(line, "send\n"))
 				child_sends(20, -1);
+			/* To more than the program. */
+			if (!strcmp(line, "group\n")) {
+				ran = 0;
+				kill(0, trigger);
+				printf("group, ran %d\n", ran);
+			}
 		}
 	}
 	puts("ready");

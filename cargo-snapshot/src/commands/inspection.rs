@@ -71,6 +71,9 @@ pub fn describe(found: &Inspection) -> String {
             line(&format!("  {kind}: {}", which(&items)));
         }
     }
+    if let Some(trigger) = &found.trigger {
+        line(trigger);
+    }
     if found.unseen_processes > 0 {
         line(&format!(
             "{} may not be looked into: what is shared with those is not known (root may)",
@@ -128,6 +131,7 @@ mod tests {
             refused: Vec::new(),
             not_rolled_back: Vec::new(),
             rolled_back: Vec::new(),
+            trigger: None,
             unseen_processes: 0,
         }
     }
@@ -170,6 +174,7 @@ mod tests {
                 item("epoll", Some(6), ""),
                 item("shared-memory", None, ""),
             ],
+            trigger: Some("the program handles SIGUSR1 itself".to_owned()),
             unseen_processes: 2,
             ..inspection()
         });
@@ -179,6 +184,7 @@ mod tests {
             "refused\n  io-uring: fd 9: ring\n    cause: shared\n    help:  deny it\n",
             "not rolled back\n  socket: fd 4: \\u{1b}]0;x\n    cause: connected\n",
             "rolled back\n  epoll: fd 5, 6\n  file: fd 3\n  shared-memory: 1\n",
+            "the program handles SIGUSR1 itself\n",
             "2 other processes may not be looked into",
         ] {
             assert!(text.contains(part), "{part:?} in {text}");

@@ -111,6 +111,8 @@ pub enum FromAgent {
     Filtered(Filter),
     /// It could not be set after all.
     Unfiltered(Filter),
+    /// The program has a use of its own for the trigger. Nobody answers.
+    Uses(OwnUse),
 }
 
 /// From the supervisor to the agent.
@@ -279,6 +281,10 @@ impl FromAgent {
                 writer = Writer::new(41);
                 writer.filter(filter);
             }
+            Self::Uses(own) => {
+                writer = Writer::new(42);
+                writer.put(&[own as u8]);
+            }
         }
         writer.packet
     }
@@ -349,6 +355,7 @@ impl FromAgent {
             15 => Self::List,
             40 => Self::Filtered(reader.filter()?),
             41 => Self::Unfiltered(reader.filter()?),
+            42 => Self::Uses(OwnUse::from_byte(reader.byte()?)?),
             16 => Self::Again {
                 spoilt_pid: reader.i32()?,
             },

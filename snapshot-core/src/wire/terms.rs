@@ -393,3 +393,24 @@ pub enum Ended {
     /// Ctrl+C.
     Interrupted,
 }
+
+/// What the program does with the trigger itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnUse {
+    /// It has a handler.
+    Handles,
+    /// It waits for it, by `sigwait` and its kin.
+    Waits,
+    /// It reads it of a `signalfd`.
+    Reads,
+    /// It blocks it.
+    Blocks,
+}
+
+impl OwnUse {
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Handles, Self::Waits, Self::Reads, Self::Blocks]
+            .into_iter()
+            .find(|one| *one as u8 == byte)
+    }
+}

@@ -115,6 +115,7 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
         Just(FromAgent::Commit),
         any::<u32>().prop_map(|id| FromAgent::Drop { id }),
         Just(FromAgent::List),
+        (0_u8..4).prop_map(|byte| FromAgent::Uses(OwnUse::from_byte(byte).expect("a use"))),
     ]
 }
 

@@ -19,7 +19,7 @@ use libc::{sighandler_t, siginfo_t, ucontext_t};
 use snapshot_core::restart_interrupted_call;
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::threads::takeover;
-use snapshot_core::wire::REQUEST_SIGNAL;
+use snapshot_core::wire::{OwnUse, REQUEST_SIGNAL};
 
 use crate::{adopted, errno, filters, handlers, session};
 
@@ -463,6 +463,9 @@ pub unsafe extern "C" fn sigaction(
         // SAFETY: null, or valid by the caller's promise.
         let new = unsafe { new.as_ref() }.map(Disposition::from_libc);
         let before = exchange(signal, new);
+        if signal == session::trigger() && new.is_some_and(Disposition::is_handler) {
+            handlers::tell_of_use(OwnUse::Handles);
+        }
         if !old.is_null() {
             // SAFETY: valid by the caller's promise.
             unsafe { old.write(before.to_libc()) };

@@ -4,7 +4,7 @@
 //! Context: AS-SAFE. `errno` is never touched: all calls are raw.
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use libc::{siginfo_t, ucontext_t};
 use snapshot_core::link::Link;
@@ -14,7 +14,9 @@ use snapshot_core::take::{self, Wish};
 use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::threads::restart::Interrupted;
 use snapshot_core::threads::turn::{self, Conversation};
-use snapshot_core::wire::{Ask, FromAgent, FromSupervisor, PASSED_MAGIC, REQUEST_MAGIC, Text};
+use snapshot_core::wire::{
+    Ask, FromAgent, FromSupervisor, OwnUse, PASSED_MAGIC, REQUEST_MAGIC, Text,
+};
 
 use crate::senders::{self, Sender};
 use crate::{dispositions, filters, session};
@@ -294,6 +296,24 @@ fn ask_whose(sender: &Sender) -> bool {
         Asked::Unreachable(_) => true,
         Asked::InAnotherLife => false,
     }
+}
+
+/// Tells the supervisor what the program does with the trigger itself, the first time.
+pub(crate) fn tell_of_use(own: OwnUse) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if TOLD.swap(true, Ordering::Relaxed) || !session::is_live() {
+        return;
+    }
+    let open = sys::block(SignalSet::PROGRAM);
+    {
+        let _conversation = Conversation::begin();
+        // Where nobody hears it nobody is told.
+        if let Ok(link) = Link::connect(session::name()) {
+            let _ = link.say(FromAgent::Uses(own));
+            link.close();
+        }
+    }
+    sys::set_mask(open);
 }
 
 /// How a question to the supervisor went.

@@ -53,7 +53,7 @@ use snapshot_core::link::Link;
 use snapshot_core::objects;
 use snapshot_core::sys;
 use snapshot_core::threads::layout;
-use snapshot_core::wire::{FromAgent, FromSupervisor};
+use snapshot_core::wire::{FromAgent, FromSupervisor, OwnUse};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -108,6 +108,9 @@ extern "C" fn construct() {
         takes_at_start = take_at_start;
     }
     sys::set_mask(letter.mask);
+    if letter.mask.meets(session::trigger_set()) {
+        handlers::tell_of_use(OwnUse::Blocks);
+    }
     if takes_at_start {
         handlers::take_at_start();
     }

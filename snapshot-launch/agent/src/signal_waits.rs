@@ -13,6 +13,7 @@ use core::ptr;
 
 use libc::{siginfo_t, sigset_t, timespec};
 use snapshot_core::sys::{self, SignalInfo, SignalSet};
+use snapshot_core::wire::OwnUse;
 
 use crate::dispositions::{Real, real};
 use crate::senders::Sender;
@@ -24,17 +25,22 @@ static SIGWAIT: Real = Real::new(c"sigwait");
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// Whether the trigger is among the signals that are waited for, in the live process.
+/// Whether the trigger is among the signals that are waited for, in the live process. That is
+/// said once.
 ///
 /// # Safety
 /// `set` must be readable or null.
-unsafe fn waits_for_trigger(set: *const sigset_t) -> bool {
+unsafe fn waits_for_trigger(set: *const sigset_t, how: OwnUse) -> bool {
     if set.is_null() || !session::is_live() {
         return false;
     }
     // SAFETY: a `sigset_t` begins with the kernel's set of 64 bits.
     let set = SignalSet(unsafe { set.cast::<u64>().read() });
-    set.meets(session::trigger_set())
+    let waits = set.meets(session::trigger_set());
+    if waits {
+        handlers::tell_of_use(how);
+    }
+    waits
 }
 
 /// Takes what was asked for by this signal, if it is a request. False if it is the program's.
@@ -67,7 +73,7 @@ pub unsafe extern "C" fn sigtimedwait(
         return unsafe { sigwaitinfo(set, info) };
     }
     // SAFETY: the caller's promise.
-    if !unsafe { waits_for_trigger(set) } {
+    if !unsafe { waits_for_trigger(set, OwnUse::Waits) } {
         return real!(
             SIGTIMEDWAIT: fn(*const sigset_t, *mut siginfo_t, *const timespec),
             set,
@@ -127,7 +133,7 @@ unsafe fn hand_on(answer: c_int, told: &siginfo_t, info: *mut siginfo_t) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigwaitinfo(set: *const sigset_t, info: *mut siginfo_t) -> c_int {
     // SAFETY: the caller's promise.
-    if !unsafe { waits_for_trigger(set) } {
+    if !unsafe { waits_for_trigger(set, OwnUse::Waits) } {
         return real!(SIGWAITINFO: fn(*const sigset_t, *mut siginfo_t), set, info);
     }
     loop {
@@ -154,7 +160,7 @@ pub unsafe extern "C" fn sigwaitinfo(set: *const sigset_t, info: *mut siginfo_t)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigwait(set: *const sigset_t, signal: *mut c_int) -> c_int {
     // SAFETY: the caller's promise.
-    if !unsafe { waits_for_trigger(set) } {
+    if !unsafe { waits_for_trigger(set, OwnUse::Waits) } {
         return real!(SIGWAIT: fn(*const sigset_t, *mut c_int), set, signal);
     }
     let before = errno::get();
@@ -173,4 +179,17 @@ pub unsafe extern "C" fn sigwait(set: *const sigset_t, signal: *mut c_int) -> c_
         unsafe { signal.write(answer) };
         return 0;
     }
+}
+
+/// signalfd(2). What is read of it is as without the tool; that a trigger from outside is read
+/// there as well is said.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn signalfd(fd: c_int, set: *const sigset_t, flags: c_int) -> c_int {
+    static REAL: Real = Real::new(c"signalfd");
+    // SAFETY: the caller's promise.
+    unsafe { waits_for_trigger(set, OwnUse::Reads) };
+    real!(REAL: fn(c_int, *const sigset_t, c_int), fd, set, flags)
 }

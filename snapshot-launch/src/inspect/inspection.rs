@@ -33,6 +33,8 @@ pub struct Inspection {
     pub not_rolled_back: Vec<Lost>,
     /// What would come back.
     pub rolled_back: Vec<Item>,
+    /// What the process does with the trigger itself, and what that means.
+    pub trigger: Option<String>,
     /// How many processes may not be looked into: what is shared with them is not known.
     pub unseen_processes: u32,
 }

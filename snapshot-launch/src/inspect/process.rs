@@ -8,15 +8,19 @@ use std::path::PathBuf;
 
 use nix::unistd::{Uid, User, geteuid};
 use snapshot_core::proc_text;
+use snapshot_core::sys::SignalSet;
+use snapshot_core::wire::OwnUse;
 
 use super::inspection::{InSession, Inspection, Role};
 use super::told::Told;
 use super::{descriptors, elsewhere, threads};
 use crate::control;
 use crate::doctor::Launchable;
+use crate::flags::SnapshotFlags;
 use crate::problem::{Problem, exit};
-use crate::program;
+use crate::signals::name_of;
 use crate::supervisor::{children_of, process_name};
+use crate::{own_use, program};
 
 /// Looks at a process.
 ///
@@ -44,8 +48,14 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     told.system_v(pid);
     let children = children_of(pid).len();
     told.children(children);
+    // In a session the handlers are the agent's.
+    let trigger = match session {
+        None => own_use(&all_threads, &status),
+        Some(_) => None,
+    };
     Ok(Inspection {
         pid,
+        trigger,
         executable: executable(pid, &name),
         name,
         user: fs::metadata(format!("/proc/{pid}")).map_or(0, |metadata| metadata.uid()),
@@ -58,6 +68,21 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
         rolled_back: told.rolled_back,
         unseen_processes,
     })
+}
+
+/// What the process does with the trigger, as a session of this environment would have it.
+fn own_use(threads: &[threads::Thread], status: &[u8]) -> Option<String> {
+    let trigger = SnapshotFlags::from_environment().signal.number();
+    let catches = proc_text::signals(status, "SigCgt:")
+        .is_some_and(|set| set.meets(SignalSet::only(trigger)));
+    let own = if threads::all_block(threads, trigger) {
+        OwnUse::Blocks
+    } else if catches {
+        OwnUse::Handles
+    } else {
+        return None;
+    };
+    Some(own_use::words(&name_of(trigger), own))
 }
 
 /// Why a process can't be looked at.

@@ -11,8 +11,7 @@ use super::inspection::{Item, Lost, Refused};
 use super::judge::{self, OtherEnd, Surroundings, Verdict};
 use super::memory;
 use super::sockets::{self, Socket};
-use super::threads::{self, Thread};
-use crate::signals::name_of;
+use super::threads::Thread;
 use crate::supervisor::process_name;
 use crate::verdict;
 
@@ -84,16 +83,6 @@ impl Told {
                     "take the snapshot when it does something else",
                 );
             }
-        }
-        // The default trigger.
-        let trigger = nix::libc::SIGUSR1;
-        if threads::all_block(threads, trigger) {
-            self.refuse(
-                "blocked",
-                name_of(trigger),
-                "the program has it blocked in every thread",
-                "choose another trigger with --signal",
-            );
         }
     }
 

@@ -10,7 +10,7 @@
 use nix::libc;
 use snapshot_core::sys::now_ns;
 use snapshot_core::threads::glimpse::Glimpse;
-use snapshot_core::wire::{Ask, FromAgent, REQUEST_MAGIC, REQUEST_SIGNAL};
+use snapshot_core::wire::{Ask, FromAgent, OwnUse, REQUEST_MAGIC, REQUEST_SIGNAL};
 
 use super::links::{AgentLink, Heard};
 use super::reaping::waits_to_be_reaped;
@@ -76,6 +76,13 @@ impl Supervisor {
                 asked.deadline_ns = 0;
             }
             return;
+        }
+        let trigger = self.config.trigger;
+        if !self.has_own_use
+            && status.has(trigger, "SigBlk:")
+            && every_thread_blocks(self.live.pid, trigger)
+        {
+            self.note_own_use(OwnUse::Blocks);
         }
         // Without a handler the signal would end the program that it is to save.
         if !status.has(REQUEST_SIGNAL, "SigCgt:") {
@@ -175,6 +182,8 @@ impl Supervisor {
         if self.live.is_alive
             && self.asked.as_ref().is_none_or(|asked| !asked.by_trigger)
             && self.live.has_agent
+            // What waits may be the program's own.
+            && !self.has_own_use
             && !self.live.trigger_is_kept
             && waits_to_be_reaped(self.live.pid)
             && self.trigger_is_pending()
@@ -198,6 +207,15 @@ impl Supervisor {
 
     fn want_after_revert(&mut self, asked_ns: u64) {
         self.waiting.push_back(Wanted::by_signal(asked_ns));
+    }
+
+    /// Says once what the program does with the trigger itself.
+    pub(super) fn note_own_use(&mut self, own: OwnUse) {
+        if !self.has_own_use {
+            self.has_own_use = true;
+            let signal = crate::signals::name_of(self.config.trigger);
+            self.note(crate::own_use::words(&signal, own));
+        }
     }
 
     /// Why the live process has not answered.

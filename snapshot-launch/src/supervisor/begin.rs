@@ -187,6 +187,7 @@ fn begin(
         started: false,
         spawned_ns: now,
         launcher_gone: false,
+        has_own_use: false,
     })
 }
 

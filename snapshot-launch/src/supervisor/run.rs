@@ -282,6 +282,7 @@ impl Supervisor {
                 self.live.filters.remove(filter);
                 link.say(&FromSupervisor::Denied);
             }
+            FromAgent::Uses(own) => self.note_own_use(own),
             FromAgent::Hindered(_)
             | FromAgent::Parked(_)
             | FromAgent::Again { .. }

@@ -199,6 +199,8 @@ pub(crate) struct Supervisor {
     pub(crate) start_snapshot_due: bool,
     pub(crate) next_tick_ns: Option<u64>,
     pub(crate) launcher_gone: bool,
+    /// The program has a use of its own for the trigger, and that was said.
+    pub(crate) has_own_use: bool,
 }
 
 impl Supervisor {
