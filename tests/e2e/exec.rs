@@ -18,6 +18,7 @@ const EXEC: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 extern char **environ;
 static char key[512] = "-";
@@ -58,7 +59,21 @@ static int become(const char *how, char *path) {
     if (!strcmp(how, "execl1")) return execl(path, zero, end);
     if (!strcmp(how, "execle4")) return execle(path, zero, "1", "2", "3", end, more);
     if (!strcmp(how, "execle5")) return execle(path, zero, "1", "2", "3", "4", end, more);
+    if (!strcmp(how, "execveat")) return execveat(AT_FDCWD, path, all, more, 0);
+    if (!strcmp(how, "syscall")) return syscall(SYS_execve, path, all, more);
+    if (!strcmp(how, "raw")) {
+        long call = SYS_execve;
+        __asm__ volatile("syscall" : "+a"(call) : "D"(path), "S"(all), "d"(more)
+                         : "rcx", "r11", "memory");
+        errno = -call;
+        return -1;
+    }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (!strcmp(how, "syscallat")) {
+        long answer = syscall(SYS_execveat, fd, fd < 0 ? path : "", all, more, AT_EMPTY_PATH);
+        return answer == -1 ? -1 : -2;
+    }
+    if (!strcmp(how, "execveat fd")) return execveat(fd, "", all, more, AT_EMPTY_PATH);
     int answer = fexecve(fd, all, more), error = errno;
     close(fd);
     errno = error;
@@ -86,7 +101,7 @@ int main(void) {
 
 /// Each way to exec, whether it hands on an environment of its own, and how many
 /// arguments it gives. The variadic ones end in a register and on the stack.
-const WAYS: [(&str, bool, usize); 11] = [
+const WAYS: [(&str, bool, usize); 15] = [
     ("execve", true, 8),
     ("execv", false, 8),
     ("execvp", false, 8),
@@ -98,6 +113,10 @@ const WAYS: [(&str, bool, usize); 11] = [
     ("execl1", false, 1),
     ("execle4", true, 4),
     ("execle5", true, 5),
+    ("execveat", true, 8),
+    ("execveat fd", true, 8),
+    ("syscall", true, 8),
+    ("syscallat", true, 8),
 ];
 
 /// What a program can see of the way it was started.
@@ -281,4 +300,41 @@ fn a_users_own_preload_goes_along() {
         1,
         "loaded once"
     );
+}
+
+/// A call that goes around libc is seen by nobody: the agent is gone, and nothing that is asked
+/// of the session ends the program.
+#[test]
+fn one_that_nobody_sees_is_refused_and_lives() {
+    let place = Place::new();
+    let program = compile(&place);
+    for isolate in ["auto", "never"] {
+        let mut session = launch(&place, &program)
+            .flag("--isolate")
+            .flag(isolate)
+            .piped();
+        session.next_line("ready", |line| line.starts_with("ready "));
+        set(&mut session, "kept");
+        session.take();
+        become_commander(&mut session, "raw");
+        for handles in [false, true] {
+            if handles {
+                session.ask("handle USR1 sigaction");
+            }
+            session.signal(Signal::SIGUSR1);
+            let refused = session.next("refused");
+            assert_eq!(refused.text("kind"), "no-agent");
+            let warning = format!("`kill -USR1 {}` would end it", session.live_pid());
+            let warns = refused.text("help").contains(&warning);
+            assert_eq!(warns, !handles, "{refused}");
+            assert!(!session.command("take", &[]).success());
+            session.next("refused");
+            assert_eq!(session.ask("ping"), "pong");
+            assert_eq!(session.ask("seen USR1"), "0");
+        }
+        // What was taken before is there.
+        session.revert();
+        assert_eq!(session.ask("get"), "kept");
+        session.take();
+    }
 }

@@ -2,9 +2,10 @@
 //! is the program's own, with its handler, its mask, its flags and its ways to wait for it.
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
 use std::sync::Arc;
 
-use snapshot_tests::{Isolation, Launch, PipedSession, Place, Signal, binaries, process};
+use snapshot_tests::{Isolation, Launch, PipedSession, Place, Signal, binaries, outside, process};
 
 /// The guest, which prints the same with the tool as without it.
 fn guest(place: &Arc<Place>) -> std::path::PathBuf {
@@ -259,4 +260,41 @@ fn what_it_sends_its_whole_group_is_its_own_too() {
         assert_eq!(list.list("snapshots").len(), taken);
     }
     assert_eq!(session.events_named("taken").len(), 2);
+}
+
+/// Real-time signals are queued one by one, and named by their distance.
+#[test]
+fn a_real_time_signal_can_be_the_trigger() {
+    let Some(bash) = outside::find("bash") else {
+        return;
+    };
+    let place = Place::new();
+    let number = (nix::libc::SIGRTMIN() + 5).to_string();
+    let arguments = ["checks", &number];
+    let mut bare = Launch::bare(guest(&place))
+        .args(arguments)
+        .place(&place)
+        .piped();
+    bare.next_line("it runs", |line| line == "ready");
+    let expected = round(&mut bare);
+    for name in ["RTMIN+5", "sigrtmax-25", &number] {
+        let mut session = launched(&place, &arguments)
+            .flag("--signal")
+            .flag(name)
+            .piped();
+        session.next_line("it runs", |line| line == "ready");
+        session.wait_until_stderr("`kill -RTMIN+5 ");
+        assert_eq!(round(&mut session), expected, "at depth 0");
+        for pid in [session.live_pid(), session.launcher_pid()] {
+            let sent = Command::new(&bash)
+                .args(["-c", &format!("kill -RTMIN+5 {pid}")])
+                .status();
+            assert!(sent.is_ok_and(|status| status.success()));
+            session.next_taken();
+        }
+        assert_eq!(round(&mut session), expected, "with a snapshot");
+        session.revert();
+        assert_eq!(round(&mut session), expected, "after a revert");
+        assert_eq!(session.events_named("taken").len(), 2);
+    }
 }

@@ -8,13 +8,15 @@
 //! started with them; in any other process (a child that is about to become another program)
 //! they change nothing.
 //!
-//! Limits: a direct system call is not seen. In a program that is static or set-uid the agent can't follow: the
-//! trigger stays blocked there, which is harmless, and takes are refused.
+//! Limits: a system call that goes around libc is not seen. The agent is gone then, and what it
+//! leaves behind is the trigger's default. The supervisor looks before it asks, and says so. In
+//! a program that is static or set-uid the agent can't follow: the trigger stays blocked there,
+//! which is harmless, and takes are refused.
 //!
 //! Context: AS-SAFE, since exec may be called from anywhere.
 
 use core::arch::naked_asm;
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_long, c_void};
 use core::iter;
 use core::mem::{self, size_of};
 use core::ptr;
@@ -387,6 +389,62 @@ pub unsafe extern "C" fn fexecve(fd: c_int, arguments: Strings, environment: Str
             None => -1,
         }
     })
+}
+
+type Execveat = unsafe extern "C" fn(c_int, *const c_char, Strings, Strings, c_int) -> c_int;
+
+/// execveat(2) of the program.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn execveat(
+    directory: c_int,
+    path: *const c_char,
+    arguments: Strings,
+    environment: Strings,
+    flags: c_int,
+) -> c_int {
+    static REAL: Real = Real::new(c"execveat");
+    carrying(environment, |environment| {
+        // SAFETY: a null address is `None`; any other is libc's function of this type.
+        match unsafe { mem::transmute::<*mut c_void, Option<Execveat>>(REAL.address()) } {
+            // SAFETY: the program's own arguments, and an environment in the same form.
+            Some(real) => unsafe { real(directory, path, arguments, environment, flags) },
+            None => {
+                errno::set(libc::ENOSYS);
+                -1
+            }
+        }
+    })
+}
+
+/// `syscall(SYS_execve, ...)` of the program.
+///
+/// # Safety
+/// As the call.
+pub(crate) unsafe extern "C" fn by_number(
+    path: *const c_char,
+    arguments: Strings,
+    environment: Strings,
+) -> c_long {
+    // SAFETY: the caller's promise.
+    c_long::from(unsafe { execve(path, arguments, environment) })
+}
+
+/// `syscall(SYS_execveat, ...)` of the program.
+///
+/// # Safety
+/// As the call.
+pub(crate) unsafe extern "C" fn at_by_number(
+    directory: c_int,
+    path: *const c_char,
+    arguments: Strings,
+    environment: Strings,
+    flags: c_int,
+) -> c_long {
+    // SAFETY: the caller's promise.
+    c_long::from(unsafe { execveat(directory, path, arguments, environment, flags) })
 }
 
 // The variadic three. Rust can't define such functions, so a few instructions gather the

@@ -11,7 +11,7 @@ use core::arch::naked_asm;
 
 use snapshot_core::threads::restart;
 
-use crate::filters;
+use crate::{exec, filters};
 
 unsafe extern "C" {
     /// The instruction behind the kernel's, in the function below.
@@ -37,6 +37,11 @@ pub unsafe extern "C" fn syscall() {
         "je 3f",
         "cmp rdi, {prctl}",
         "je 3f",
+        // An exec carries the agent along, whichever way it is called.
+        "cmp rdi, {execve_number}",
+        "je 4f",
+        "cmp rdi, {execveat_number}",
+        "je 5f",
         "push rdi",
         "mov rax, rdi",
         "mov rdi, rsi",
@@ -64,6 +69,22 @@ pub unsafe extern "C" fn syscall() {
         "ret",
         "3:",
         "jmp {by_number}",
+        "4:",
+        "mov rdi, rsi",
+        "mov rsi, rdx",
+        "mov rdx, rcx",
+        "jmp {execve}",
+        "5:",
+        "mov rdi, rsi",
+        "mov rsi, rdx",
+        "mov rdx, rcx",
+        "mov rcx, r8",
+        "mov r8, r9",
+        "jmp {execveat}",
+        execve_number = const libc::SYS_execve,
+        execveat_number = const libc::SYS_execveat,
+        execve = sym exec::by_number,
+        execveat = sym exec::at_by_number,
         errno_location = sym errno_location,
         seccomp = const libc::SYS_seccomp,
         prctl = const libc::SYS_prctl,

@@ -218,18 +218,39 @@ impl Supervisor {
         }
     }
 
+    /// What to do where the agent is gone: above all what not to.
+    fn help_without_agent(&self) -> String {
+        let help = "launch that program itself to see why";
+        let trigger = self.config.trigger;
+        let status = self.live_status();
+        let is_harmless = trigger == libc::SIGURG
+            || ["SigCgt:", "SigIgn:"]
+                .iter()
+                .any(|set| status.has(trigger, set))
+            || every_thread_blocks(self.live.pid, trigger);
+        if is_harmless {
+            return help.to_owned();
+        }
+        let name = crate::signals::name_of(trigger);
+        let name = name.trim_start_matches("SIG");
+        let (live, launcher) = (self.live.outer_pid, self.config.launcher_pid);
+        format!(
+            "{help}; `kill -{name} {live}` would end it now, `kill -{name} {launcher}` does not"
+        )
+    }
+
     /// Why the live process has not answered.
-    pub(super) fn why_silent(&self) -> (&'static str, String, &'static str) {
+    pub(super) fn why_silent(&self) -> (&'static str, String, String) {
         let status = self.live_status();
         if let Some(forbidden) = self.live.filters.forbid(&status.text) {
-            return ("seccomp", forbidden.why, forbidden.help);
+            return ("seccomp", forbidden.why, forbidden.help.to_owned());
         }
         if !self.live.has_agent {
             return (
                 "no-agent",
-                "the agent is not in the program: it has become one that is static or set-uid, or its loader refused"
+                "the agent is not in the program: it has become one that is static or set-uid, or its loader refused, or it has become it by a system call that goes around libc"
                     .to_owned(),
-                "launch that program itself to see why",
+                self.help_without_agent(),
             );
         }
         if every_thread_blocks(self.live.pid, REQUEST_SIGNAL) {
@@ -237,24 +258,25 @@ impl Supervisor {
                 "blocked",
                 "the program blocks every signal in every thread, those too that libc needs itself"
                     .to_owned(),
-                "it does so by calls that go around libc: take at a moment when it doesn't",
+                "it does so by calls that go around libc: take at a moment when it doesn't"
+                    .to_owned(),
             );
         }
         match status.field("State:").chars().next() {
             Some('T' | 't') => (
                 "stopped",
                 "the program is stopped".to_owned(),
-                "let it go on: `kill -CONT`, or detach the debugger",
+                "let it go on: `kill -CONT`, or detach the debugger".to_owned(),
             ),
             Some('D') => (
                 "stuck",
                 "the program waits inside the kernel and can't be interrupted".to_owned(),
-                "try again when the device or the file system answers",
+                "try again when the device or the file system answers".to_owned(),
             ),
             _ => (
                 "silent",
                 "the program did not answer".to_owned(),
-                "try again",
+                "try again".to_owned(),
             ),
         }
     }

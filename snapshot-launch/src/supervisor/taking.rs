@@ -456,7 +456,7 @@ impl Supervisor {
         self.check_asked(now);
         if let Some(asked) = self.asked.take_if(|asked| now >= asked.deadline_ns) {
             let (kind, why, help) = self.why_silent();
-            self.refuse_take(asked.wanted.token, asked.wanted.trigger, kind, &why, help);
+            self.refuse_take(asked.wanted.token, asked.wanted.trigger, kind, &why, &help);
         }
         if let Phase::Taking(taking) = &self.phase
             && now >= taking.deadline_ns
@@ -479,7 +479,7 @@ impl Supervisor {
             };
             for wanted in takes {
                 let (kind, why, help) = self.why_silent();
-                self.refuse_take(wanted.token, wanted.trigger, kind, &why, help);
+                self.refuse_take(wanted.token, wanted.trigger, kind, &why, &help);
             }
         }
     }
