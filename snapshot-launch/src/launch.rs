@@ -193,6 +193,7 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
                 front,
                 group,
                 key: flags.key,
+                trigger: flags.signal,
                 missing,
             });
             session

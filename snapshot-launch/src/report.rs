@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::counted::counted;
 use crate::event::{Ended, Event, How, NotRolledBack};
-use crate::signals::name_of;
+use crate::signals::{SignalName, name_of};
 use crate::timeline_view::{duration, printable};
 
 /// Turns events into lines.
@@ -18,6 +18,8 @@ pub(crate) struct Reporter {
     /// Why the session ends, where a person has asked for it.
     asked_to_end: Option<String>,
     live_pid: i32,
+    /// The trigger, where it is not the usual one.
+    trigger: Option<SignalName>,
     /// The prefix key, where keys are listened to.
     key: Option<String>,
     /// Why the session has no namespaces.
@@ -40,6 +42,14 @@ impl Reporter {
             None => "the session was quit".to_owned(),
             Some(signal) => format!("the session was ended by {}", name_of(signal)),
         });
+    }
+
+    /// One that tells of this trigger.
+    pub(crate) fn with_trigger(self, trigger: SignalName) -> Self {
+        Self {
+            trigger: Some(trigger),
+            ..self
+        }
     }
 
     /// What is promised here, said once.
@@ -65,8 +75,11 @@ impl Reporter {
                     .as_ref()
                     .map(|key| format!(", and so does {key} s"))
                     .unwrap_or_default();
+                let trigger = self
+                    .trigger
+                    .map_or_else(|| "USR1".to_owned(), |trigger| trigger.to_string());
                 format!(
-                    "{} is running as {live_pid}: `kill -USR1 {launcher_pid}` takes a snapshot{key}\n{}",
+                    "{} is running as {live_pid}: `kill -{trigger} {launcher_pid}` takes a snapshot{key}\n{}",
                     printable(session),
                     self.tier()
                 )

@@ -29,7 +29,7 @@ use crate::event::{Event, Trigger};
 use crate::launch::{Ending, is_fatal_request};
 use crate::problem::{Problem, exit};
 use crate::report::Reporter;
-use crate::signals::SI_KERNEL;
+use crate::signals::{SI_KERNEL, SignalName};
 use crate::supervisor::{Group, signal_below};
 use crate::terminal::keys::Key;
 use crate::terminal::raw::Raw;
@@ -50,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) front: Option<OwnedFd>,
     pub(crate) group: Group,
     pub(crate) key: Key,
+    pub(crate) trigger: SignalName,
     /// Why the session has no namespaces, if it has none.
     pub(crate) missing: Option<String>,
 }
@@ -116,7 +117,8 @@ impl Session {
             channel: parts.channel,
             socket: parts.socket,
             log: EventLog::new(parts.events),
-            reporter: Reporter::new(pty.as_ref().map(|_| parts.key.to_string()), parts.missing),
+            reporter: Reporter::new(pty.as_ref().map(|_| parts.key.to_string()), parts.missing)
+                .with_trigger(parts.trigger),
             pty,
             front: parts
                 .front
