@@ -15,20 +15,34 @@ use crate::wire::Obstacle;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leads {
     /// It is in a group of this number; 0 where that is not to be seen from here.
-    Nothing {
-        group: i32,
-    },
+    Nothing { group: i32 },
     Group {
         /// It is the one in front of its terminal.
         in_front: bool,
     },
-    Session,
+    Session {
+        /// A descriptor of its controlling terminal, if it has one; else -1.
+        terminal: i32,
+        /// Its group is the one in front of that.
+        in_front: bool,
+    },
 }
+
+/// Descriptors that a session's leader is likely to have its terminal at.
+const LIKELY: i32 = 256;
 
 impl Leads {
     fn record(pid: i32) -> Self {
         match sys::group_and_session() {
-            (_, session) if session == pid => Self::Session,
+            (_, session) if session == pid => {
+                // Only of the calling process's own controlling terminal is it told.
+                let front = |fd: &i32| sys::foreground_group(*fd);
+                let terminal = (0..LIKELY).find(|fd| front(fd).is_ok());
+                Self::Session {
+                    terminal: terminal.unwrap_or(-1),
+                    in_front: terminal.is_some_and(|fd| front(&fd) == Ok(pid)),
+                }
+            }
             (group, _) if group == pid => Self::Group {
                 in_front: on_terminal(|fd| Ok(sys::foreground_group(fd)? == pid)).unwrap_or(false),
             },
@@ -43,13 +57,21 @@ impl Leads {
             // There would be no way back.
             Self::Nothing { group: 0 } => {}
             Self::Nothing { .. } => sys::begin_group(),
-            Self::Group { .. } | Self::Session => self.begin(),
+            Self::Group { .. } | Self::Session { .. } => self.begin(),
         }
     }
 
-    /// Goes back to the group that others lead; false where that is gone.
+    /// Goes back to the group that others lead, or has the session's terminal again; false
+    /// where that is gone.
     fn join_again(self) -> bool {
         match self {
+            Self::Session { terminal, in_front } if terminal >= 0 => {
+                let has_it = sys::take_terminal(terminal).is_ok();
+                // SIGTTOU is blocked.
+                let is_in_front =
+                    !in_front || sys::set_foreground_group(terminal, sys::getpid()).is_ok();
+                has_it && is_in_front
+            }
             Self::Nothing { group } if group > 0 => sys::join_group(group).is_ok(),
             _ => true,
         }
@@ -69,7 +91,7 @@ impl Leads {
         match self {
             Self::Nothing { .. } => {}
             Self::Group { .. } => sys::begin_group(),
-            Self::Session => sys::begin_session(),
+            Self::Session { .. } => sys::begin_session(),
         }
     }
 }

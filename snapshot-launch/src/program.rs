@@ -52,8 +52,40 @@ pub(crate) fn find(program: &OsStr) -> Result<Found, Problem> {
             cannot().cause("no such file").help("check the path")
         }
     })?;
+    if let Some(emulator) = emulator(&path) {
+        return Err(cannot()
+            .cause(format!(
+                "{emulator} simulates the threads and system calls of what it runs, and a copy could not go on with them"
+            ))
+            .help("launch the program itself, without it"));
+    }
     let image = check(&path, &name, LONGEST_CHAIN)?;
     Ok(Found { path, image })
+}
+
+/// What simulates the program that it runs, by its executable's path: as far as it is known.
+pub(crate) fn emulator(path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?.to_str()?;
+    // What is part of QEMU, and runs no program of this system.
+    let runs_machines = [
+        "system", "img", "io", "nbd", "ga", "edid", "keymap", "storage", "pr", "bridge", "vmsr",
+    ];
+    if let Some(rest) = name.strip_prefix("qemu-") {
+        let part = rest.split('-').next().unwrap_or(rest);
+        return (!runs_machines.contains(&part)).then_some("QEMU");
+    }
+    let directory = path.parent().and_then(Path::file_name);
+    // Its tools lie in a directory of that name: `libexec/valgrind/memcheck-amd64-linux`.
+    if matches!(name, "valgrind" | "valgrind.bin") || directory == Some(OsStr::new("valgrind")) {
+        return Some("Valgrind");
+    }
+    match name {
+        "rr" => Some("rr"),
+        "box64" => Some("Box64"),
+        "FEXInterpreter" | "FEXBash" | "FEX" => Some("FEX"),
+        "drrun" => Some("DynamoRIO"),
+        _ => None,
+    }
 }
 
 /// Checks that a program could have been launched in a session, by its executable.
@@ -185,6 +217,28 @@ mod tests {
         assert!(cause("/no/such/file").contains("no such file"));
         assert!(cause("/tmp").contains("directory"));
         assert!(cause("/etc/passwd").contains("not executable"));
+    }
+
+    #[test]
+    fn knows_what_simulates() {
+        for (path, expected) in [
+            ("/usr/bin/valgrind", Some("Valgrind")),
+            ("/usr/bin/valgrind.bin", Some("Valgrind")),
+            (
+                "/usr/libexec/valgrind/memcheck-amd64-linux",
+                Some("Valgrind"),
+            ),
+            ("/usr/bin/qemu-x86_64", Some("QEMU")),
+            ("/usr/bin/qemu-aarch64-static", Some("QEMU")),
+            ("/usr/bin/qemu-system-x86_64", None),
+            ("/usr/bin/qemu-img", None),
+            ("/usr/bin/rr", Some("rr")),
+            ("/usr/bin/rrdtool", None),
+            ("/usr/bin/python3", None),
+            ("/", None),
+        ] {
+            assert_eq!(emulator(Path::new(path)), expected, "{path}");
+        }
     }
 
     proptest::proptest! {

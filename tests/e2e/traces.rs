@@ -10,7 +10,9 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use snapshot_tests::{Isolation, Launch, PipedSession, Place, Signal, binaries, deadline, process};
+use snapshot_tests::{
+    Event, Isolation, Launch, PipedSession, Place, Signal, binaries, deadline, process,
+};
 
 /// In namespaces and without, as root and as an ordinary user.
 fn everywhere() -> Vec<(&'static str, PipedSession)> {
@@ -272,4 +274,68 @@ fn a_writer_outside_sees_that_nobody_reads() {
         flags.contains(PollFlags::POLLERR).then_some(())
     });
     assert!(gone.is_some(), "somebody has it open");
+}
+
+/// What a take says of ids.
+fn named(taken: &Event) -> Vec<String> {
+    let named = taken.list("not_rolled_back");
+    let of_ids = named.iter().filter(|item| item.text("kind") == "ids");
+    of_ids.map(|item| item.text("why").to_owned()).collect()
+}
+
+#[test]
+fn a_take_says_whether_ids_will_be_the_same() {
+    for (what, mut session) in everywhere() {
+        let has_namespaces = session.events_named("started").is_empty()
+            || session.events_named("started")[0].text("tier") == "full";
+        let taken = session.take();
+        let reverted = session.revert();
+        assert_eq!(named(&taken).is_empty(), has_namespaces, "{what}: {taken}");
+        assert_eq!(reverted.flag("same_ids"), has_namespaces, "{what}");
+        if !has_namespaces {
+            continue;
+        }
+        // A child in its group, until that has ended.
+        session.ask("own group");
+        let child = session.ask("child");
+        let taken = session.take();
+        assert!(
+            named(&taken)[0].contains("process group"),
+            "{what}: {taken}"
+        );
+        assert_eq!(session.ask(&format!("end {child}")), "1", "{what}");
+        let taken = session.take();
+        assert!(named(&taken).is_empty(), "{what}: {taken}");
+        assert!(session.revert().flag("same_ids"), "{what}");
+        session.ask("give up rights");
+        let taken = session.take();
+        assert!(
+            named(&taken)[0].contains("CAP_CHECKPOINT_RESTORE"),
+            "{what}: {taken}"
+        );
+        assert!(!session.revert().flag("same_ids"), "{what}");
+    }
+}
+
+#[test]
+fn a_sessions_leader_has_its_terminal_again() {
+    for (what, mut session) in everywhere() {
+        session.ask("lead");
+        assert_eq!(session.ask("terminal"), "1 1", "{what}");
+        let taken = session.take();
+        let of_terminal = |taken: &Event| {
+            let named = taken.list("not_rolled_back");
+            named.iter().any(|item| item.text("kind") == "terminal")
+        };
+        assert!(!of_terminal(&taken), "{what}: {taken}");
+        let output = session.command("revert", &["--keep"]);
+        assert!(output.success(), "{what}: {output:?}");
+        session.next("reverted");
+        assert_eq!(session.ask("terminal"), "1 1", "{what}: kept");
+        session.revert();
+        assert_eq!(session.ask("terminal"), "1 1", "{what}: after the kept one");
+        // Without a descriptor there is no way back to it.
+        session.ask("forget terminal");
+        assert!(of_terminal(&session.take()), "{what}");
+    }
 }

@@ -25,11 +25,33 @@ static int number_of(const char *name)
 
 int main(void)
 {
-	int kept = 0;
+	int kept = 0, terminal = -1;
 	answer("ready");
 	for (const char *line; (line = command());) {
 		if (is(line, "ids")) {
 			answer("ok %d %d", getpgrp(), getsid(0));
+		} else if (is(line, "lead")) {
+			/* A session with a terminal of its own, as a terminal emulator makes for a shell. */
+			int master = posix_openpt(O_RDWR | O_NOCTTY);
+			if (master < 0 || grantpt(master) || unlockpt(master) || setsid() < 0)
+				BROKEN("no terminal: %s", strerror(errno));
+			terminal = open(ptsname(master), O_RDWR);
+			if (tcsetpgrp(terminal, getpid()))
+				BROKEN("not in front: %s", strerror(errno));
+			answer("ok");
+		} else if (is(line, "forget terminal")) {
+			close(terminal);
+			answer("ok");
+		} else if (is(line, "terminal")) {
+			int own = open("/dev/tty", O_RDWR | O_NOCTTY);
+			answer("ok %d %d", own >= 0, own >= 0 && tcgetpgrp(own) == getpid());
+			close(own);
+		} else if (is(line, "give up rights")) {
+			/* What sudo, su and servers do for their children. */
+			prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+			struct { unsigned version; int pid; } header = { 0x20080522, 0 };
+			unsigned none[6] = { 0 };
+			answer("ok %ld", syscall(SYS_capset, &header, none));
 		} else if (is(line, "front")) {
 			answer("ok %d", tcgetpgrp(0));
 		} else if (is(line, "death signal")) {

@@ -54,6 +54,17 @@ pub(crate) fn set_terminal(fd: i32, settings: &Terminal) -> Result<()> {
     .map(drop)
 }
 
+/// ioctl(TIOCSCTTY): the calling process leads a session without a terminal, and this one
+/// becomes its.
+///
+/// # Errors
+/// EPERM where another session has it.
+pub(crate) fn take_terminal(fd: i32) -> Result<()> {
+    let request = usize::try_from(libc::TIOCSCTTY).unwrap_or(0);
+    // SAFETY: takes numbers; 0 means not to take it from another session.
+    unsafe { with(libc::SYS_ioctl, [arg(fd), request, 0]) }.map(drop)
+}
+
 /// ioctl(TIOCGPGRP): the foreground process group.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use snapshot_core::sys::now_ns;
 use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::wire::{Ask, FromAgent, OwnUse, REQUEST_MAGIC, REQUEST_SIGNAL};
 
+use super::apart::{self, Reason};
 use super::links::{AgentLink, Heard};
 use super::reaping::waits_to_be_reaped;
 use super::state::{Supervisor, Wanted};
@@ -71,7 +72,7 @@ impl Supervisor {
             return;
         };
         // It may end the program to make the calls that a snapshot needs.
-        if self.live.filters.forbid(&status.text).is_some() {
+        if self.why_not(&status.text).is_some() {
             if let Some(asked) = &mut self.asked {
                 asked.deadline_ns = 0;
             }
@@ -239,13 +240,28 @@ impl Supervisor {
         )
     }
 
+    /// Why the live process is not to be asked at all, by its `/proc/PID/status`.
+    fn why_not(&self, status: &str) -> Option<Reason> {
+        let pid = self.live.pid;
+        let filters = self.live.filters.forbid(status);
+        filters
+            .map(|forbidden| ("seccomp", forbidden.why, forbidden.help))
+            .or_else(|| self.live.emulator.map(apart::under))
+            .or_else(|| self.home.is_out_of_reach(pid))
+            .or_else(|| self.home.is_left_by_children(pid))
+    }
+
     /// Why the live process has not answered.
     pub(super) fn why_silent(&self) -> (&'static str, String, String) {
         let status = self.live_status();
-        if let Some(forbidden) = self.live.filters.forbid(&status.text) {
-            return ("seccomp", forbidden.why, forbidden.help.to_owned());
+        if let Some((kind, why, help)) = self.why_not(&status.text) {
+            return (kind, why, help.to_owned());
         }
         if !self.live.has_agent {
+            if let Some(emulator) = apart::emulator_in(self.live.pid) {
+                let (kind, why, help) = apart::under(emulator);
+                return (kind, why, help.to_owned());
+            }
             return (
                 "no-agent",
                 "the agent is not in the program: it has become one that is static or set-uid, or its loader refused, or it has become it by a system call that goes around libc"

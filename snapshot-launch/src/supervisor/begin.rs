@@ -20,6 +20,7 @@ use nix::unistd::{
 use snapshot_core::sys::now_ns;
 
 use super::anchor::Anchor;
+use super::apart::Home;
 use super::children::Children;
 use super::closings::Closings;
 use super::descriptors::Limits;
@@ -168,7 +169,9 @@ fn begin(
             has_agent: false,
             trigger_is_kept: false,
             filters,
+            emulator: None,
         },
+        home: Home::own(),
         timeline: snapshot_core::timeline::Timeline::default(),
         children,
         dying: std::collections::HashSet::new(),

@@ -11,6 +11,7 @@
 //! those of the program that outlive a branch.
 
 mod anchor;
+mod apart;
 mod asking;
 mod begin;
 mod birth;
@@ -22,6 +23,7 @@ mod echoes;
 mod ending;
 mod family;
 mod filters;
+mod ids;
 mod interrupts;
 mod keepers;
 mod links;

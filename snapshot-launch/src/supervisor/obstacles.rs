@@ -39,6 +39,12 @@ pub(super) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str
             ),
             "take the snapshot while a single thread runs",
         ),
+        Obstacle::Failed(Step::Park, nix::libc::ENOENT) => (
+            "proc",
+            "the program sees no /proc: it has changed its root directory, or its mounts"
+                .to_owned(),
+            "mount /proc there, or take snapshots before that",
+        ),
         Obstacle::Failed(step, errno) => (
             "failed",
             format!(

@@ -9,6 +9,7 @@ use snapshot_core::objects::Closed;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{self, Ended, FromAgent, FromSupervisor};
 
+use super::apart;
 use super::begin::stand_in_for_launcher;
 use super::echoes::Recipient;
 use super::filters::Filters;
@@ -229,6 +230,7 @@ impl Supervisor {
         match message {
             FromAgent::Hello => {
                 self.live.has_agent = true;
+                self.live.emulator = apart::emulator_in(self.live.pid);
                 if !self.started {
                     self.report_started();
                 }

@@ -15,6 +15,7 @@ use snapshot_core::children::Place;
 use snapshot_core::timeline::Timeline;
 
 use super::anchor::Anchor;
+use super::apart::Home;
 use super::asking::Asked;
 use super::children::{Children, Standing};
 use super::closings::Closings;
@@ -123,6 +124,8 @@ pub(crate) struct Live {
     /// elsewhere.
     pub(crate) trigger_is_kept: bool,
     pub(crate) filters: Filters,
+    /// What simulates the program, if something does.
+    pub(crate) emulator: Option<&'static str>,
 }
 
 /// Something wanted, and whom to tell.
@@ -172,6 +175,8 @@ pub(crate) struct Supervisor {
     pub(crate) terminal: Option<OwnedFd>,
     pub(crate) anchor: Option<Anchor>,
     pub(crate) live: Live,
+    /// The namespaces that the program was started in.
+    pub(crate) home: Home,
     pub(crate) timeline: Timeline<Snapshot>,
     pub(crate) children: Children,
     /// Frozen copies that have been killed and are to be reaped.

@@ -8,6 +8,7 @@ use snapshot_core::sys::now_ns;
 use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::wire::{Ask, Crew, FromAgent, FromSupervisor, LISTED, Obstacle, Remains, Text};
 
+use super::apart;
 use super::children::Standing;
 use super::descriptors;
 use super::family::{self, Process};
@@ -15,7 +16,7 @@ use super::links::{AgentLink, Heard};
 use super::obstacles::explain;
 use super::screen::Screen;
 use super::state::{Phase, Snapshot, Supervisor, Wanted};
-use super::{preflight, remains};
+use super::{ids, preflight, remains};
 use crate::control::{Answer, Request};
 use crate::event::{Event, NotRolledBack, Refused, Taken, Trigger};
 
@@ -84,6 +85,7 @@ impl Supervisor {
         }
         let label = Some(label.as_str().to_owned()).filter(|label| !label.is_empty());
         let mut glimpse = Glimpse::default();
+        let ask_was_ours = matches!(ask, Ask::Request(_));
         let (trigger, token, label, asked_ns) = match ask {
             Ask::Signal if self.start_snapshot_due => {
                 self.start_snapshot_due = false;
@@ -108,6 +110,19 @@ impl Supervisor {
                 }
             },
         };
+        // Where the supervisor has asked it has looked before.
+        let reason = if ask_was_ours {
+            None
+        } else {
+            let pid = self.live.pid;
+            let emulator = self.live.emulator.map(apart::under);
+            emulator.or_else(|| self.home.is_left_by_children(pid))
+        };
+        if let Some((kind, why, help)) = reason {
+            link.say(&FromSupervisor::Denied);
+            self.refuse_take(token, trigger, kind, &why, help);
+            return;
+        }
         let pair = AgentLink::pair().ok();
         let pair = pair.filter(|(_, newest)| !descriptors::are_scarce(newest));
         let (copy, for_copy) = match pair {
@@ -331,6 +346,14 @@ impl Supervisor {
         };
         let latency_us = running_ns.saturating_sub(taking.asked_ns) / 1000;
         let frozen = taking.frozen.unwrap_or(0);
+        // Only now, when the copy has left the program's group; and nobody waits for it.
+        let of_ids = ids::look(
+            self.live.pid,
+            self.outside.is_another(),
+            self.home.has_other_users(self.live.pid),
+            &taking.family,
+            frozen,
+        );
         self.timeline.push(
             taking.id,
             Snapshot {
@@ -363,6 +386,7 @@ impl Supervisor {
                 .remains
                 .into_iter()
                 .chain(taking.not_rolled_back)
+                .chain(of_ids)
                 .collect(),
         });
         self.event(event.clone());

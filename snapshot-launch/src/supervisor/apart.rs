@@ -1,0 +1,94 @@
+//! Where the program has gone beyond the session's reach: into namespaces of its own, or under
+//! an emulator. Looked at before anything is sent to it.
+
+use std::os::unix::fs::MetadataExt;
+use std::{fs, io};
+
+use crate::program::emulator;
+
+/// Why nothing can be taken: kind, why, help.
+pub(super) type Reason = (&'static str, String, &'static str);
+
+/// The session's own namespaces, by their inodes.
+#[derive(Debug, Default)]
+pub(crate) struct Home {
+    processes: Option<u64>,
+    network: Option<u64>,
+    users: Option<u64>,
+}
+
+fn inode(pid: &str, namespace: &str) -> Option<u64> {
+    let metadata = fs::metadata(format!("/proc/{pid}/ns/{namespace}")).ok()?;
+    Some(metadata.ino())
+}
+
+/// Whether the process is there, though its children's namespace is not.
+fn has_none_yet(pid: i32) -> bool {
+    inode(&pid.to_string(), "pid").is_some()
+}
+
+/// Whether two are known, and are not the same.
+fn differ(ours: Option<u64>, theirs: Option<u64>) -> bool {
+    ours.zip(theirs)
+        .is_some_and(|(ours, theirs)| ours != theirs)
+}
+
+impl Home {
+    /// This process's.
+    pub(super) fn own() -> Self {
+        Self {
+            processes: inode("self", "pid"),
+            network: inode("self", "net"),
+            users: inode("self", "user"),
+        }
+    }
+
+    /// Whether a copy of this process would be in another namespace than it.
+    pub(super) fn is_left_by_children(&self, pid: i32) -> Option<Reason> {
+        let theirs = match fs::metadata(format!("/proc/{pid}/ns/pid_for_children")) {
+            Ok(metadata) => Some(metadata.ino()),
+            // It is another one, in which nobody has been yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && has_none_yet(pid) => Some(0),
+            Err(_) => None,
+        };
+        differ(self.processes, theirs).then(|| {
+            (
+                "namespace",
+                "the program has its children in another process namespace (`unshare`, `setns`): a copy would be in there, and with its end, if it is the first, no other could begin".to_owned(),
+                "take snapshots before that, or have a child of the program do it",
+            )
+        })
+    }
+
+    /// Whether this process can't call the supervisor.
+    pub(super) fn is_out_of_reach(&self, pid: i32) -> Option<Reason> {
+        differ(self.network, inode(&pid.to_string(), "net")).then(|| {
+            (
+                "namespace",
+                "the program is in another network namespace (`unshare`, `setns`), from where its agent does not reach the session".to_owned(),
+                "take snapshots before that, or launch the tool in that namespace: `ip netns exec NAME cargo snapshot exec ...`",
+            )
+        })
+    }
+
+    /// Whether this process has its rights in another user namespace.
+    pub(super) fn has_other_users(&self, pid: i32) -> bool {
+        differ(self.users, inode(&pid.to_string(), "user"))
+    }
+}
+
+/// Which emulator the process has become, if one.
+pub(super) fn emulator_in(pid: i32) -> Option<&'static str> {
+    emulator(&fs::read_link(format!("/proc/{pid}/exe")).ok()?)
+}
+
+/// Why nothing can be taken of a program under that one.
+pub(super) fn under(emulator: &str) -> Reason {
+    (
+        "emulator",
+        format!(
+            "the program has become one that runs under {emulator}, which simulates its threads and system calls: a copy could not go on with them"
+        ),
+        "run the program without it, or snapshot it natively",
+    )
+}
