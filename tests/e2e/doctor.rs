@@ -85,7 +85,6 @@ fn assert_all_are_judged(found: &Event, numbers: &HashMap<String, i64>) {
             "epoll epoll",
             "eventfd eventfd",
             "inotify inotify",
-            "listener socket",
             "memfd memfd",
             "other socket",
             "read file",
@@ -99,8 +98,19 @@ fn assert_all_are_judged(found: &Event, numbers: &HashMap<String, i64>) {
     let lost = items(found, "not_rolled_back", &LOST);
     assert_eq!(
         named(&lost, numbers),
-        ["client socket", "pidfd pidfd", "written file"]
+        [
+            "client socket",
+            "listener socket",
+            "pidfd pidfd",
+            "written file"
+        ]
     );
+    let listener = lost
+        .iter()
+        .find(|item| item.0["fd"] == numbers["listener"])
+        .expect("it is lost");
+    let what = listener.text("what");
+    assert!(what.ends_with(", listening, 1 connection waits"), "{what}");
     assert!(items(found, "refused", &REFUSED).is_empty(), "{found}");
     let client = lost
         .iter()

@@ -185,6 +185,49 @@ fn a_listener_that_is_opened_anew_gets_all_connections() {
     }
 }
 
+/// What a child has too stays as it is.
+#[test]
+fn a_listener_that_a_child_has_is_the_same_after_a_revert() {
+    let Some(mut session) = guest() else { return };
+    let listener = Listener::new(&mut session, "path").expect("a path");
+    let inode = || {
+        let found = std::fs::metadata(&listener.address).expect("it is there");
+        std::os::unix::fs::MetadataExt::ino(&found)
+    };
+    session.ask("share");
+    let before = inode();
+    let mut waiting = listener.connect().expect("it listens");
+    session.take();
+    session.revert();
+    assert_eq!(inode(), before);
+    waiting.write_all(b"still there").expect("it is connected");
+    assert_eq!(session.ask("serve path"), "still there");
+}
+
+/// It is no socket that waits for its first use.
+#[test]
+fn a_connection_that_has_ended_is_one_that_has_ended() {
+    let Some(mut session) = guest() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    session.ask(&format!("connect {port}"));
+    let (stream, _) = listener.accept().expect("it has connected");
+    // What is not read makes a reset of its end.
+    let linger = nix::libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::Linger, &linger)
+        .expect("it is connected");
+    drop(stream);
+    // ECONNRESET, once.
+    assert_eq!(session.ask("ended"), "104 b''");
+    let taken = session.take();
+    assert!(taken.list("not_rolled_back").is_empty(), "{taken}");
+    session.revert();
+    assert_eq!(session.ask("ended"), "0 b''");
+}
+
 /// With an end of the branch that leaves nobody time to do anything.
 #[test]
 fn a_listener_is_there_after_a_branch_that_was_killed_with_its_connections() {
@@ -239,10 +282,9 @@ fn a_path_that_somebody_else_has_taken_stays_his() {
     std::fs::remove_file(&listener.address).expect("the guest has made it");
     let other = std::os::unix::net::UnixListener::bind(&listener.address).expect("a path");
     session.revert();
-    let mut stream = UnixStream::connect(&listener.address).expect("it is there");
-    let (mut accepted, _) = other.accept().expect("it is connected");
-    accepted.write_all(b"x").expect("it is connected");
-    stream.read_exact(&mut [0]).expect("it is his");
+    let _stream = UnixStream::connect(&listener.address).expect("it is there");
+    other.set_nonblocking(true).expect("a socket");
+    session.wait_until("it is his", || other.accept().is_ok());
     session.wait_until_stderr("could not be put back");
 }
 
@@ -356,7 +398,6 @@ fn who_is_told_of_a_pipe_and_a_pair_comes_back() {
 #[test]
 fn queues_and_semaphores_that_the_program_uses_are_named() {
     let Some(mut session) = guest() else { return };
-    assert!(session.take().list("not_rolled_back").is_empty());
     let ids = session.ask("system_v");
     let taken = session.take();
     session.ask("forget_system_v");

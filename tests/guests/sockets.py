@@ -249,6 +249,24 @@ def pty():
     os.write(master, b"down\n")
 
 
+def share():
+    """A child has all of it too."""
+    if os.fork() == 0:
+        signal.pause()
+        os._exit(0)
+
+
+def connect(port):
+    held["connection"] = socket.create_connection(("127.0.0.1", port))
+
+
+def ended():
+    """What it hears of a connection that has been reset."""
+    select.select([held["connection"]], [], [], 20)
+    error = held["connection"].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    return f"{error} {held['connection'].recv(1)!r}"
+
+
 def become():
     """Another program, which has none of it: Python's descriptors close on exec."""
     print("ok", flush=True)

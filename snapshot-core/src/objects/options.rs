@@ -539,12 +539,14 @@ impl Options {
 
     /// Calls `visit` with each option and its value.
     fn for_each(&self, of: Of, mut visit: impl FnMut(Option_, &[u8])) {
+        // They are in the table's order.
+        let mut table = (0_u8..).zip(all());
         let mut rest = self.values.entries().get(of.first..of.end).unwrap_or(&[]);
         while let [number, length, bytes @ ..] = rest {
             let Some((value, after)) = bytes.split_at_checked(usize::from(*length)) else {
                 return;
             };
-            if let Some(option) = all().nth(usize::from(*number)) {
+            if let Some((_, option)) = table.find(|(at, _)| at == number) {
                 visit(option, value);
             }
             rest = after;

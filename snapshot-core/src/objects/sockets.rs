@@ -238,15 +238,22 @@ impl Socket {
             }
             State::Idle(name) => {
                 let is_stream = self.kind[1] == libc::SOCK_STREAM;
-                let is_anew = is_stream && recording.open.are_told_apart && self.can_be_opened();
-                if is_own && is_anew && self.could_be_bound(fd, &name) {
+                let happened = sys::poll_now(fd);
+                // One whose connection has ended says so when it is asked, and another one
+                // in its place would not.
+                let is_unused = is_stream && happened & (libc::POLLRDHUP | libc::POLLERR) == 0;
+                let can_be_anew = is_unused
+                    && recording.open.are_told_apart
+                    && self.can_be_opened()
+                    && self.could_be_bound(fd, &name);
+                if is_own && can_be_anew {
                     // The kernel takes a port that it has chosen away from a socket that has
                     // been used, which says the old one nevertheless.
                     recording.open.will_be_rebuilt(number);
                 } else if is_own && self.can_be_opened() {
                     recording.open.will_be_waited_for(number);
                 }
-                if sys::poll_now(fd) & libc::POLLIN != 0 {
+                if !is_stream && happened & libc::POLLIN != 0 {
                     recording.name(Kind::Socket, Why::Unread, fd, 0);
                 }
             }
@@ -269,11 +276,7 @@ impl Socket {
             libc::AF_UNIX => asking.about(group.inode),
             _ => None,
         };
-        let mut waiting = waiting_connections(fd);
-        if let (Some(told), State::Listening { backlog, .. }) = (told, &mut self.state) {
-            waiting = told.queue.0.into();
-            *backlog = i32::try_from(told.queue.1).unwrap_or(i32::MAX);
-        }
+        let waiting = told.map_or_else(|| waiting_connections(fd), |told| told.queue.0.into());
         if waiting > 0 {
             recording.name(Kind::Socket, Why::Backlog, fd, waiting);
         }
@@ -284,6 +287,9 @@ impl Socket {
         let path_inode = told.map_or(0, |told| told.path_inode.into());
         if recording.open.are_told_apart && self.can_listen_again(fd, path_inode) {
             recording.open.will_be_rebuilt(number);
+            if let (Some(told), State::Listening { backlog, .. }) = (told, &mut self.state) {
+                *backlog = i32::try_from(told.queue.1).unwrap_or(i32::MAX);
+            }
         } else {
             recording.open.will_be_waited_for(number);
             recording.name(Kind::Socket, Why::Held, fd, 0);
@@ -331,6 +337,10 @@ impl Socket {
     /// Whether the program may bind a socket to its address: the kernel looks whether it may
     /// before it looks whether the address is taken.
     fn could_be_bound(&self, fd: i32, name: &Address) -> bool {
+        if self.kind[0] == libc::AF_UNIX {
+            // A path that is gone would be there again.
+            return false;
+        }
         let Ok(other) = self.open() else {
             return false;
         };
@@ -342,8 +352,7 @@ impl Socket {
         let bound = sys::bind(other, name.bytes());
         let is_here = are_of_one_network(fd, other);
         sys::close(other);
-        // That of a path is taken by what is at it, whoever that is.
-        self.kind[0] != libc::AF_UNIX && is_here && bound == Err(Errno(libc::EADDRINUSE))
+        is_here && bound == Err(Errno(libc::EADDRINUSE))
     }
 
     fn is_of_this_network(&self, fd: i32) -> bool {
@@ -363,11 +372,11 @@ impl Socket {
             State::Connected => self.closed()?,
             _ => self.open()?,
         };
-        let mut made = self.make(fd, options);
+        let mut made = self.make(fd, group, options);
         if group.fate == Fate::Shared && made == Err(Errno(libc::EADDRINUSE)) {
             // By itself, maybe.
             open.vacate(group)?;
-            made = self.make(fd, options);
+            made = self.make(fd, group, options);
         }
         // One that has no address is better than none.
         open.install(group, fd).and(made)
@@ -429,7 +438,7 @@ impl Socket {
     }
 
     /// Makes a new socket what this one was.
-    fn make(&self, fd: i32, options: &Options) -> Result<(), Errno> {
+    fn make(&self, fd: i32, group: &Group, options: &Options) -> Result<(), Errno> {
         options.restore(self.options, fd);
         let (name, backlog) = match self.state {
             State::New | State::Connected => return Ok(()),
@@ -437,7 +446,7 @@ impl Socket {
             State::Listening { name, backlog } => (name, Some(backlog)),
         };
         match path_of(&name) {
-            Some(path) => self.bind_over(fd, &name, path)?,
+            Some(path) => self.bind_over(fd, group, &name, path)?,
             None if name_of(fd)? != name => sys::bind(fd, name.bytes())?,
             None => {}
         }
@@ -449,9 +458,9 @@ impl Socket {
 
     /// Binds a socket to a path, in the stead of one that nobody listens at any more. It has
     /// the name that the kernel tells of it, so it can't be made beside.
-    fn bind_over(&self, fd: i32, name: &Address, path: &CStr) -> Result<(), Errno> {
+    fn bind_over(&self, fd: i32, group: &Group, name: &Address, path: &CStr) -> Result<(), Errno> {
         match sys::bind(fd, name.bytes()) {
-            Err(Errno(libc::EADDRINUSE)) if self.may_replace(name, path) => {
+            Err(Errno(libc::EADDRINUSE)) if self.may_replace(group, name, path) => {
                 sys::remove(path)?;
                 sys::bind(fd, name.bytes())?;
             }
@@ -471,14 +480,16 @@ impl Socket {
     }
 
     /// Whether a path is this socket's own, or one's to which nobody is bound any more.
-    fn may_replace(&self, name: &Address, path: &CStr) -> bool {
+    fn may_replace(&self, group: &Group, name: &Address, path: &CStr) -> bool {
         let Ok(stat) = sys::stat(path) else {
             return false;
         };
         if stat.mode & libc::S_IFMT != libc::S_IFSOCK {
             return false;
         }
-        if self.place.is_some_and(|place| place.inode == stat.inode) {
+        // The number is its own as long as the socket is held, and then may be another's.
+        let is_own = self.place.is_some_and(|place| place.inode == stat.inode);
+        if group.fate == Fate::Shared && is_own {
             return true;
         }
         // One of another type can't connect, and is told so if there is anybody.
