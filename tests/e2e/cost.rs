@@ -1,7 +1,10 @@
 //! What a take of many things costs: ten times as many cost some ten times as much, and not
 //! a hundred times.
 
-use snapshot_tests::{Launch, PipedSession};
+use std::time::{Duration, Instant};
+
+use snapshot_tests::process::{self, Process};
+use snapshot_tests::{Launch, PipedSession, Signal};
 
 fn guest() -> PipedSession {
     Launch::guest_in_c("many").piped()
@@ -90,4 +93,43 @@ fn children_that_have_what_the_program_has() {
     session.ask("children 210");
     let took = shortest(&mut session);
     assert!(took < 1_000_000, "{took} us");
+}
+
+/// One that is held up again and again, as on a busy machine, takes longer than the patience
+/// with one that does nothing. It gets on, and so it is waited for.
+#[test]
+fn a_copy_that_gets_on_is_waited_for() {
+    let mut session = guest();
+    session.ask("counters 4000");
+    let supervisor = session.supervisor_pid();
+    let live = session.live_pid();
+    session.signal_live(Signal::SIGUSR1);
+    let copy = || {
+        Process::all()
+            .into_iter()
+            .find(|process| process.parent == supervisor && process.name.starts_with("#1 "))
+    };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let copy = loop {
+        if let Some(copy) = copy() {
+            break copy.pid;
+        }
+        assert!(Instant::now() < deadline, "there is no copy of {live}");
+    };
+    // As long as it records it is let run for a moment in a second.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(7) && session.events_named("taken").is_empty() {
+        process::send(copy, Signal::SIGSTOP);
+        std::thread::sleep(Duration::from_millis(990));
+        process::send(copy, Signal::SIGCONT);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    process::send(copy, Signal::SIGCONT);
+    session.next_taken();
+    assert!(
+        begun.elapsed() > Duration::from_secs(4),
+        "it was not held up: {:?}",
+        begun.elapsed()
+    );
+    session.revert();
 }

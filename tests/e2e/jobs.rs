@@ -30,12 +30,6 @@ const DASH: Shell = Shell {
     stopped: "Stopped",
 };
 
-const FISH: Shell = Shell {
-    name: "fish",
-    arguments: &["--no-config", "-i"],
-    stopped: "has stopped",
-};
-
 /// What the job is, told from all others on this machine by its session.
 const JOB: &str = "sleep 1234";
 
@@ -290,5 +284,4 @@ shells! {
     bash: BASH,
     zsh: ZSH,
     dash: DASH,
-    fish: FISH,
 }

@@ -383,6 +383,25 @@ pub(crate) fn compare_registered(
     .map(order)
 }
 
+/// What processes may have in common: the kinds of kcmp(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shared {
+    /// CLONE_VM
+    Memory = 1,
+    /// CLONE_FILES
+    Descriptors = 2,
+    /// CLONE_FS
+    Directory = 3,
+}
+
+/// Whether two processes have it in common: kcmp(2).
+///
+/// # Errors
+/// EPERM, ENOSYS where that is hidden; ESRCH.
+pub fn compare_processes(what: Shared, pid: i32, other: i32) -> Result<bool> {
+    plain(libc::SYS_kcmp, [arg(pid), arg(other), what as usize]).map(|answer| answer == 0)
+}
+
 /// What kcmp(2) answers.
 const fn order(answer: usize) -> core::cmp::Ordering {
     match answer {

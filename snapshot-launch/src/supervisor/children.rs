@@ -22,6 +22,7 @@ use snapshot_core::pidfd;
 use snapshot_core::sys::{self, SignalInfo};
 
 use super::family::{self, Process};
+use super::preflight;
 use super::state::Supervisor;
 use crate::event::{EndedChild, KeptChild};
 use crate::outside::Outside;
@@ -234,6 +235,21 @@ impl Supervisor {
         }
         let standings = self.children.standings(&places);
         (places, standings)
+    }
+
+    /// What there is to say of these children, which the program has now.
+    pub(super) fn tell_children(&self, places: &[Place]) -> Vec<preflight::Child> {
+        let live = self.live.pid;
+        let known = places
+            .iter()
+            .filter_map(|&place| self.children.known(place));
+        known
+            .map(|known| {
+                // It may have become another program since.
+                let pid = known.process.pid;
+                preflight::Child::look(pid, known.outer_pid, &family::name_of(pid), live)
+            })
+            .collect()
     }
 
     /// Makes a snapshot's children those of the copy that is about to be woken.

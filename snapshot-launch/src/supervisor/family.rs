@@ -51,6 +51,19 @@ pub(crate) fn stop_of(pid: i32) -> Option<(bool, i32)> {
     Some((is_stopped, untold))
 }
 
+/// What a process has done so far: page faults and processor time. `None` where there is
+/// none, or it has ended. One that stands still has the same twice.
+pub(crate) fn work_of(pid: i32) -> Option<[u64; 4]> {
+    let stat = fields_of(pid)?;
+    // Minor and major faults, time in user and in kernel mode.
+    Some([
+        field(&stat, 7)?,
+        field(&stat, 9)?,
+        field(&stat, 11)?,
+        field(&stat, 12)?,
+    ])
+}
+
 /// What `/proc/PID/stat` says after the name, which may hold spaces and parentheses.
 fn fields_of(pid: i32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

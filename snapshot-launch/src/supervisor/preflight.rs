@@ -10,8 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use snapshot_core::objects::{Kind, Origin, Why};
-use snapshot_core::proc_text;
 use snapshot_core::wire::Crew;
+use snapshot_core::{proc_text, sys};
 
 use super::family::numbers_in;
 use super::remains::range_of;
@@ -62,7 +62,7 @@ impl Findings {
 pub(crate) fn look(
     proc: &str,
     crew: &Crew,
-    children: usize,
+    children: &[Child],
     same_ids: bool,
     allowed: &[AllowKind],
 ) -> Findings {
@@ -76,20 +76,77 @@ pub(crate) fn look(
     for range in aio_contexts(&maps) {
         findings.refuse(Kind::Aio, range, allowed);
     }
-    if children > 0 {
-        let plural = if children == 1 {
-            "process"
-        } else {
-            "processes"
-        };
+    for child in children {
+        findings.add("child", child.what.as_str(), &child.why());
+    }
+    if let Some(tracer) = tracer_of(proc) {
         findings.add(
-            "child",
-            format!("{children} child {plural}"),
-            "a process that the program has started lives on, and after a revert the program can still wait for it; but it has another parent then, and neither its stops nor those waits that libc makes by itself (`system`, `pclose`) are served",
+            "ptrace",
+            format!("{} traces the program", named(tracer)),
+            "after a revert it traces nothing any more: attach it again",
         );
     }
     findings.maps = maps;
     findings
+}
+
+/// A child of the program.
+#[derive(Debug, Default)]
+pub(crate) struct Child {
+    /// Its name and number.
+    pub(crate) what: String,
+    /// What it shares with the program beside what is inherited.
+    pub(crate) shares: Vec<&'static str>,
+    /// Whether the program traces it.
+    pub(crate) is_traced: bool,
+}
+
+impl Child {
+    /// Looks at a child, whose number outside is `outer`, of the program `live`.
+    pub(crate) fn look(pid: i32, outer: i32, name: &str, live: i32) -> Self {
+        let shares = [
+            (sys::Shared::Memory, "memory"),
+            (sys::Shared::Descriptors, "the table of descriptors"),
+            (sys::Shared::Directory, "the working directory"),
+        ];
+        let is_shared = |what| sys::compare_processes(what, live, pid) == Ok(true);
+        Self {
+            what: format!("{name} ({outer})"),
+            shares: shares
+                .into_iter()
+                .filter(|(what, _)| is_shared(*what))
+                .map(|(_, name)| name)
+                .collect(),
+            is_traced: tracer_of(&format!("/proc/{pid}")) == Some(live),
+        }
+    }
+
+    /// What a revert means for it.
+    fn why(&self) -> String {
+        let mut why = "a process that the program has started lives on, and after a revert the program can still wait for it, and stop it; but it has another parent then, and those waits that libc makes by itself (`system`, `pclose`) don't find it".to_owned();
+        if !self.shares.is_empty() {
+            why += "; it shares ";
+            why += &self.shares.join(" and ");
+            why += " with the program, and after a revert each has its own";
+        }
+        if self.is_traced {
+            why += "; the program traces it, and after a revert no longer does (ptrace): it runs on or ends as its tracer has asked for";
+        }
+        why
+    }
+}
+
+/// Who traces a process, as this namespace knows it.
+fn tracer_of(proc: &str) -> Option<i32> {
+    let status = fs::read_to_string(format!("{proc}/status")).ok()?;
+    let tracer = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:"))?;
+    tracer.trim().parse().ok().filter(|&tracer| tracer != 0)
+}
+
+fn named(pid: i32) -> String {
+    format!("{} ({pid})", super::family::name_of(pid))
 }
 
 /// What can't be made again of the threads.
@@ -215,7 +272,7 @@ mod tests {
     #[test]
     fn tells_of_threads_and_children_and_not_of_what_the_copy_tells() {
         let _pair = std::os::unix::net::UnixStream::pair().expect("sockets are to be had");
-        let findings = look(OWN, &crew(), 1, false, &[]);
+        let findings = look(OWN, &crew(), &[Child::default()], false, &[]);
         assert_eq!(kinds(&findings), ["robust-mutex", "pi-mutex", "child"]);
         assert!(findings.rss_bytes > 0);
         assert!(findings.refusal.is_none());
@@ -227,12 +284,12 @@ mod tests {
             workers: 1,
             ..crew()
         };
-        let (kind, _, help) = look(OWN, &crew, 0, true, &[AllowKind::Aio])
+        let (kind, _, help) = look(OWN, &crew, &[], true, &[AllowKind::Aio])
             .refusal
             .expect("it is not allowed");
         assert_eq!(kind, "io-uring");
         assert!(help.contains("--deny io-uring"), "{help}");
-        let findings = look(OWN, &crew, 0, true, &[AllowKind::IoUring]);
+        let findings = look(OWN, &crew, &[], true, &[AllowKind::IoUring]);
         assert!(findings.refusal.is_none());
         assert_eq!(kinds(&findings), ["io-uring"]);
     }

@@ -34,6 +34,8 @@ enum Stage {
     /// The target has been woken.
     Waking {
         deadline_ns: u64,
+        /// What the woken copy had done when it was last looked at.
+        work: Option<[u64; 4]>,
         running: Option<Running>,
         /// It goes on as this process: what it is now will end.
         becoming: Option<i32>,
@@ -251,6 +253,7 @@ impl Supervisor {
         }
         reverting.stage = Stage::Waking {
             deadline_ns: now_ns() + PATIENCE_NS,
+            work: None,
             running: None,
             becoming: None,
             kept,
@@ -558,11 +561,28 @@ impl Supervisor {
     }
 
     pub(crate) fn check_revert_deadline(&mut self, now: u64) {
-        let Phase::Reverting(reverting) = &self.phase else {
+        let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
-        match reverting.stage {
-            Stage::Waking { deadline_ns, .. } if now >= deadline_ns => {
+        let becoming = reverting.becoming();
+        let target = self.timeline.get(reverting.target);
+        match &mut reverting.stage {
+            Stage::Waking {
+                deadline_ns,
+                work,
+                running,
+                ..
+            } if now >= *deadline_ns => {
+                // What it has to put back may be much, and then it works at it.
+                let woken = becoming.or(target.map(|snapshot| snapshot.pid));
+                let before = *work;
+                *work = woken.and_then(family::work_of);
+                if running.is_none() && work.is_some() && *work != before {
+                    // The first look tells nothing, and another one follows soon.
+                    let patience = before.map_or(PATIENCE_NS / 10, |_| PATIENCE_NS);
+                    *deadline_ns = now + patience;
+                    return;
+                }
                 // It will be reaped, and then counts as dead.
                 if let Some(snapshot) = self.timeline.get(reverting.target) {
                     let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGKILL);

@@ -20,7 +20,8 @@ use super::{ids, preflight, remains};
 use crate::control::{Answer, Request};
 use crate::event::{Event, NotRolledBack, Refused, Taken, Trigger};
 
-/// How long the program may take to answer a request, and a copy to freeze.
+/// How long the program may take to answer a request, and a copy to do nothing before it is
+/// frozen: one that has much to record takes its time, but it works.
 pub(super) const PATIENCE_NS: u64 = 3_000_000_000;
 
 /// A take under way.
@@ -49,6 +50,10 @@ pub(crate) struct Taking {
     rss_bytes: u64,
     /// The live process says that the copy is made.
     split: bool,
+    /// The copy, once it is made.
+    made: Option<i32>,
+    /// What it had done when it was last looked at.
+    work: Option<[u64; 4]>,
     /// The copy says that it sleeps.
     frozen: Option<i32>,
     /// The snapshot is in the timeline; only the report is missing.
@@ -67,6 +72,21 @@ impl Taking {
 
     pub(crate) fn copy(&self) -> &AgentLink {
         &self.copy
+    }
+
+    /// Whether the copy has done anything since the last look; then there is patience again.
+    /// The first look tells nothing, and another one follows soon.
+    fn has_worked(&mut self) -> bool {
+        let before = self.work;
+        self.work = self.made.and_then(family::work_of);
+        let patience = match (before, self.work) {
+            (_, None) => return false,
+            (None, _) => PATIENCE_NS / 3,
+            (before, now) if before != now => PATIENCE_NS,
+            _ => return false,
+        };
+        self.deadline_ns = now_ns() + patience;
+        true
     }
 
     /// The copy names something that will not be as it was.
@@ -161,6 +181,8 @@ impl Supervisor {
             remains: Vec::new(),
             rss_bytes: 0,
             split: false,
+            made: None,
+            work: None,
             frozen: None,
             complete: false,
             deadline_ns: now_ns() + PATIENCE_NS,
@@ -175,8 +197,9 @@ impl Supervisor {
         match taking.link.hear() {
             Heard::Nothing => {}
             Heard::Message(FromAgent::Parked(crew)) => self.look_at_parked(&crew),
-            Heard::Message(FromAgent::Split { .. }) => {
+            Heard::Message(FromAgent::Split { frozen_pid }) => {
                 taking.split = true;
+                taking.made = Some(frozen_pid);
                 // A large program takes its time to be copied; to freeze takes none.
                 taking.deadline_ns = now_ns() + PATIENCE_NS;
                 self.complete_take();
@@ -227,6 +250,7 @@ impl Supervisor {
             Vec::new()
         };
         let (children, standings) = self.record_children(&own);
+        let told = self.tell_children(&children);
         let family = self.family(own);
         let Phase::Taking(taking) = &mut self.phase else {
             return;
@@ -237,7 +261,7 @@ impl Supervisor {
         let findings = preflight::look(
             &taking.proc,
             crew,
-            children.len(),
+            &told,
             self.outside.is_another(),
             &self.config.allow,
         );
@@ -427,8 +451,8 @@ impl Supervisor {
                 self.keepers.begun(pid);
             }
         }
-        let deadline = now_ns() + PATIENCE_NS;
-        while taking.frozen.is_none() && now_ns() < deadline {
+        taking.deadline_ns = now_ns() + PATIENCE_NS;
+        while taking.frozen.is_none() && (now_ns() < taking.deadline_ns || taking.has_worked()) {
             match taking.copy.hear() {
                 Heard::Message(FromAgent::Ready { pid }) => taking.frozen = Some(pid),
                 Heard::Message(FromAgent::Remains(remains)) => {
@@ -438,7 +462,7 @@ impl Supervisor {
                     break;
                 }
                 Heard::Message(_) => {}
-                Heard::Nothing => super::run::wait_readable(&taking.copy, deadline),
+                Heard::Nothing => super::run::wait_readable(&taking.copy, taking.deadline_ns),
             }
         }
         if taking.frozen.is_some() {
@@ -482,11 +506,14 @@ impl Supervisor {
             let (kind, why, help) = self.why_silent();
             self.refuse_take(asked.wanted.token, asked.wanted.trigger, kind, &why, &help);
         }
-        if let Phase::Taking(taking) = &self.phase
+        if let Phase::Taking(taking) = &mut self.phase
             && now >= taking.deadline_ns
             && taking.split
             && taking.frozen.is_none()
+            && !taking.has_worked()
         {
+            // It is held up by somebody, and would not see that it is not wanted.
+            taking.frozen = taking.made;
             self.abandon_take(
                 "failed",
                 "the frozen copy did not come to rest",
