@@ -33,7 +33,7 @@
 //! `objects` (record and restore), all told by `take` (under a launcher) and `classic`
 //! (alone); `api` is what a program calls; `timeline` says which snapshots there are;
 //! `children` is the table of those that outlive a revert, `pidfd` tells them apart,
-//! `own_processes` knows which are the session's;
+//! `cpu_times` knows what they have used, `own_processes` which are the session's;
 //! `wire`, `link` and `bridge` carry messages; `procfs` and `proc_text` read the kernel's
 //! texts, `unix_diag` its word on local sockets; `tunables` are glibc's settings for huge pages; `sys` and `arch` hold the system
 //! calls.
@@ -72,6 +72,7 @@ mod split;
 
 pub mod bridge;
 pub mod children;
+pub mod cpu_times;
 pub mod filter_trial;
 pub mod lineage;
 pub mod link;

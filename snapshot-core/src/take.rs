@@ -35,7 +35,7 @@ use crate::timing::{self, Moment};
 use crate::wire::{
     Ask, Crew, Ended, FromAgent, FromSupervisor, Obstacle, Part, Running, Step, Text,
 };
-use crate::{dontfork, ids, keeper, own_processes, revive};
+use crate::{cpu_times, dontfork, ids, keeper, own_processes, revive};
 
 /// A snapshot that somebody wants.
 #[derive(Debug, Clone, Copy)]
@@ -189,6 +189,7 @@ unsafe fn converse_parked(
         Ok(recorded) => recorded,
         Err(obstacle) => return hindered(link, obstacle),
     };
+    cpu_times::record();
     timing::mark(Moment::Recorded);
     link.say(FromAgent::Parked(crew(parked, &recorded.identity)))?;
     // A second copy is needed where the first lacks memory, and a third where another
@@ -453,6 +454,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
         count(Part::Process, recorded.lacking.restore(identity.tid));
         shared.release();
         own_processes::remove(sys::getpid());
+        cpu_times::revive(identity.tid);
         turn::begin_new_life();
         (session.revived)(sys::getpid());
         revive::open_gate();

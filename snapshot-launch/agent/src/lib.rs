@@ -31,6 +31,7 @@
 
 mod adopted;
 mod closes;
+mod cpu_clocks;
 mod dispositions;
 mod environment;
 mod errno;

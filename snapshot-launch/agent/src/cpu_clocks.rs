@@ -1,0 +1,175 @@
+//! The functions that tell how much processor time has been used. They stand before libc's.
+//!
+//! The kernel begins to count anew with a revert; so what had been used at the snapshot is
+//! added here, and time never goes back. Before the first revert they add nothing, and a
+//! clock that is no processor time's costs a comparison.
+//!
+//! Limits: a direct system call, `/proc`, absolute times of timers on such clocks and the
+//! limit RLIMIT_CPU count from the revert on.
+//!
+//! Context: AS-SAFE, as the functions of libc are.
+
+use core::ffi::{c_int, c_void};
+use core::mem;
+
+use libc::{clock_t, clockid_t, rusage, timespec, timeval, tms};
+use snapshot_core::cpu_times::{self, Used};
+use snapshot_core::sys;
+
+use crate::dispositions::{Real, real};
+use crate::{errno, session};
+
+static CLOCK_GETTIME: Real = Real::new(c"clock_gettime");
+static GETRUSAGE: Real = Real::new(c"getrusage");
+static TIMES: Real = Real::new(c"times");
+
+const SECOND: i64 = 1_000_000_000;
+
+/// Whether anything is to be added: not in a child, which counts for itself.
+fn is_added() -> bool {
+    cpu_times::is_any_added() && session::is_live()
+}
+
+/// What to add to a clock; `None` for one of another process, or of none.
+fn added(clock: clockid_t) -> Option<i64> {
+    let (used, which) = match clock {
+        libc::CLOCK_PROCESS_CPUTIME_ID => (cpu_times::of_process(), 2),
+        libc::CLOCK_THREAD_CPUTIME_ID => (cpu_times::of_thread(sys::gettid()), 2),
+        clock if clock < 0 => {
+            // The complement of an id, above three bits: whether it is a thread's, and which
+            // of its times. Three of those are a device's.
+            let id = !(clock >> 3);
+            let used = match (clock & 4 != 0, id) {
+                (true, 0) => cpu_times::of_thread(sys::gettid()),
+                (true, tid) => cpu_times::of_thread(tid),
+                (false, pid) if pid == 0 || pid == sys::getpid() => cpu_times::of_process(),
+                (false, _) => return None,
+            };
+            (used, clock & 3)
+        }
+        _ => return None,
+    };
+    match which {
+        0 | 2 => Some(used.total),
+        1 => Some(used.user),
+        _ => None,
+    }
+}
+
+fn is_of_processor(clock: clockid_t) -> bool {
+    clock < 0 || clock == libc::CLOCK_PROCESS_CPUTIME_ID || clock == libc::CLOCK_THREAD_CPUTIME_ID
+}
+
+/// clock_gettime(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
+    // Programs ask for the time of day millions of times: for that this is a jump.
+    if !is_of_processor(clock) {
+        return real!(CLOCK_GETTIME: fn(clockid_t, *mut timespec), clock, time);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { processor_time(clock, time) }
+}
+
+#[cold]
+unsafe fn processor_time(clock: clockid_t, time: *mut timespec) -> c_int {
+    let answer = real!(CLOCK_GETTIME: fn(clockid_t, *mut timespec), clock, time);
+    if answer == 0
+        && is_added()
+        && let Some(added) = added(clock)
+        // SAFETY: the kernel has written it.
+        && let Some(time) = unsafe { time.as_mut() }
+    {
+        let all = time.tv_sec * SECOND + time.tv_nsec + added;
+        time.tv_sec = all.div_euclid(SECOND);
+        time.tv_nsec = all.rem_euclid(SECOND);
+    }
+    answer
+}
+
+/// clock(3): libc's own does not ask by the function above.
+#[unsafe(no_mangle)]
+pub extern "C" fn clock() -> clock_t {
+    let mut time = timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: a live place to write to.
+    if unsafe { clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) } != 0 {
+        return -1;
+    }
+    time.tv_sec * 1_000_000 + time.tv_nsec / 1000
+}
+
+fn add_to(time: &mut timeval, added: i64) {
+    let all = time.tv_sec * SECOND + time.tv_usec * 1000 + added;
+    time.tv_sec = all.div_euclid(SECOND);
+    time.tv_usec = all.rem_euclid(SECOND) / 1000;
+}
+
+/// getrusage(2): of it the times.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getrusage(who: c_int, usage: *mut rusage) -> c_int {
+    let answer = real!(GETRUSAGE: fn(c_int, *mut rusage), who, usage);
+    if answer == 0 && is_added() {
+        let added = match who {
+            libc::RUSAGE_SELF => cpu_times::of_process(),
+            libc::RUSAGE_THREAD => cpu_times::of_thread(sys::gettid()),
+            _ => cpu_times::of_children(),
+        };
+        // SAFETY: the kernel has written it.
+        if let Some(usage) = unsafe { usage.as_mut() } {
+            add_to(&mut usage.ru_utime, added.user);
+            add_to(&mut usage.ru_stime, added.total - added.user);
+        }
+    }
+    answer
+}
+
+/// In hundredths of a second, which the kernel's ticks are to programs.
+fn ticks(time: i64) -> clock_t {
+    time / (SECOND / 100)
+}
+
+/// times(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn times(buffer: *mut tms) -> clock_t {
+    type Times = unsafe extern "C" fn(*mut tms) -> clock_t;
+    // SAFETY: a null address is `None`; any other is libc's function of this type.
+    let real = unsafe { mem::transmute::<*mut c_void, Option<Times>>(TIMES.address()) };
+    let Some(real) = real else {
+        errno::set(libc::ENOSYS);
+        return -1;
+    };
+    // SAFETY: the caller's promise.
+    let answer = unsafe { real(buffer) };
+    if answer != -1 && is_added() {
+        // SAFETY: null, or written by the kernel.
+        if let Some(buffer) = unsafe { buffer.as_mut() } {
+            let add = |user: &mut clock_t, kernel: &mut clock_t, used: Used| {
+                *user += ticks(used.user);
+                *kernel += ticks(used.total - used.user);
+            };
+            add(
+                &mut buffer.tms_utime,
+                &mut buffer.tms_stime,
+                cpu_times::of_process(),
+            );
+            add(
+                &mut buffer.tms_cutime,
+                &mut buffer.tms_cstime,
+                cpu_times::of_children(),
+            );
+        }
+    }
+    answer
+}
