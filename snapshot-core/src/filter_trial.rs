@@ -31,6 +31,8 @@ struct Call {
 }
 
 const BAD: usize = usize::MAX;
+/// TIOCGPGRP.
+const GET_FOREGROUND: usize = 0x540f;
 
 const fn needed(number: i64, first: [usize; 4]) -> Call {
     let [a, b, c, d] = first;
@@ -133,7 +135,7 @@ const CALLS: &[Call] = &[
     useful(libc::SYS_pidfd_open, [BAD, 0, 0, 0]),
     useful(libc::SYS_fstat, [BAD, 0, 0, 0]),
     useful(libc::SYS_newfstatat, [BAD, 0, 0, 0]),
-    useful(libc::SYS_ioctl, [BAD, libc::TIOCGPGRP as usize, 0, 0]),
+    useful(libc::SYS_ioctl, [BAD, GET_FOREGROUND, 0, 0]),
     useful(libc::SYS_sendmsg, [BAD, 0, 0, 0]),
     useful(libc::SYS_recvfrom, [BAD, 0, 0, 0]),
     useful(libc::SYS_getsockopt, [BAD, 0, 0, 0]),

@@ -116,6 +116,19 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
         any::<u32>().prop_map(|id| FromAgent::Drop { id }),
         Just(FromAgent::List),
         (0_u8..4).prop_map(|byte| FromAgent::Uses(OwnUse::from_byte(byte).expect("a use"))),
+        (0..4_usize, any::<i32>(), any::<bool>()).prop_map(|(what, call, is_set)| {
+            let filter = [
+                Filter::Harmless,
+                Filter::Strict,
+                Filter::Asks,
+                Filter::Forbids(call),
+            ][what];
+            if is_set {
+                FromAgent::Filtered(filter)
+            } else {
+                FromAgent::Unfiltered(filter)
+            }
+        }),
     ]
 }
 

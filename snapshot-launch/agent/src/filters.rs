@@ -11,10 +11,9 @@
 //! direct system call is not seen here: the supervisor counts those.
 //!
 //! Context: AS-SAFE.
-#![allow(
-    clippy::cast_sign_loss,
+#![expect(
     clippy::cast_possible_truncation,
-    reason = "arguments of system calls are words"
+    reason = "the kernel looks at the lower half of these words alone"
 )]
 
 use core::ffi::{c_int, c_long, c_ulong};
