@@ -298,3 +298,31 @@ fn a_real_time_signal_can_be_the_trigger() {
         assert_eq!(session.events_named("taken").len(), 2);
     }
 }
+
+/// What is read of a `signalfd` is as without the tool: that is said, and every other way takes.
+#[test]
+fn whoever_reads_it_of_a_descriptor_finds_its_own_there() {
+    let place = Place::new();
+    for isolate in ["auto", "never"] {
+        let mut session = launched(&place, &["fd"])
+            .flag("--isolate")
+            .flag(isolate)
+            .piped();
+        session.next_line("it runs", |line| line == "ready");
+        session.wait_until_stderr("the program reads SIGUSR1 itself");
+        for _ in 0..2 {
+            session.signal(Signal::SIGUSR1);
+            session.next_taken();
+            assert!(session.command("take", &[]).success());
+            session.next_taken();
+        }
+        session.revert();
+        session.signal(Signal::SIGUSR1);
+        session.next_taken();
+        assert_eq!(session.stdout(), "ready\n");
+        session.signal_live(Signal::SIGUSR1);
+        session.next_line("it reads it", |line| line == "got 0");
+        assert_eq!(session.events_named("taken").len(), 5);
+        assert_eq!(lines(&mut session).len(), 1);
+    }
+}

@@ -5,6 +5,7 @@
  *   default    a child sends it while the program has no handler: it is to die of it
  *   reader     waits in a read that the trigger's handler interrupts, and prints what it reads
  *   waiter     blocks it and takes it by sigwaitinfo
+ *   fd         blocks it and reads it of a signalfd
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -333,6 +334,19 @@ int main(int argc, char **argv)
 				printf("%s\n", strerror(errno));
 			else
 				printf("got %d\n", info.si_code);
+		}
+	}
+	if (!strcmp(mode, "fd")) {
+		sigset_t one = only(trigger);
+		struct signalfd_siginfo told;
+		sigprocmask(SIG_BLOCK, &one, NULL);
+		int fd = signalfd(-1, &one, 0);
+		puts("ready");
+		for (;;) {
+			if (read(fd, &told, sizeof told) == (ssize_t)sizeof told)
+				printf("got %d\n", told.ssi_code);
+			else
+				printf("%s\n", strerror(errno));
 		}
 	}
 	handle(0);
