@@ -230,7 +230,8 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
         .ok_or(Obstacle::Failed(Step::Split, libc::EAGAIN))?;
     let identity = Identity::record()?;
     // Before the split: after it the live side moves them at once.
-    let shared = Shared::record(&[], sys::getpid(), &mut |_| {}).map_err(failed(Step::Record))?;
+    let shared = Shared::record(&[], sys::getpid(), sys::gettid(), &mut |_| {})
+        .map_err(failed(Step::Record))?;
     let lacking = Lacking::record(SignalSet(0), |_| false, false).map_err(failed(Step::Record))?;
     let screen = Screen::record();
     let pending = sys::pending();

@@ -380,7 +380,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
         // Where nobody hears it the supervisor is gone, which Ready finds out.
         let _ = link.say(FromAgent::Remains(remains));
     };
-    let shared = Shared::record(&[link.fd()], identity.pid, &mut tell)
+    let shared = Shared::record(&[link.fd()], identity.pid, identity.tid, &mut tell)
         .and_then(|shared| shared.let_go().map(|()| shared));
     let mut shared = match shared {
         Ok(shared) => shared,

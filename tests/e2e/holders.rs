@@ -78,3 +78,33 @@ fn a_copy_that_is_thrown_away_is_no_other_process() {
         session.ask("use");
     }
 }
+
+/// Each child is named, with what is between it and the program.
+#[test]
+fn a_child_is_named_with_what_it_shares_and_whether_it_is_traced() {
+    let mut session = guest();
+    session.ask("child");
+    session.ask("trace");
+    session.ask("share");
+    let named = session.take().list("not_rolled_back");
+    let children: Vec<&Event> = named
+        .iter()
+        .filter(|item| item.text("kind") == "child")
+        .collect();
+    assert_eq!(children.len(), 3, "{named:?}");
+    let with = |text: &str| {
+        let with = children
+            .iter()
+            .filter(|item| item.text("why").contains(text));
+        with.count()
+    };
+    assert_eq!(with("lives on"), 3);
+    assert_eq!(with("the program traces it"), 1, "{children:?}");
+    assert_eq!(
+        with("it shares the table of descriptors and the working directory"),
+        1,
+        "{children:?}"
+    );
+    session.revert();
+    session.ask("look");
+}

@@ -2,7 +2,8 @@
  * and a pipe that the program has too, and that is theirs alone.
  *
  * `child`, `child NAME` (it calls itself so) and `leaderless` (its first thread has ended)
- * start one more; `change` changes what each of them has; `look` tells all of it.
+ * start one more; `trace` one that the program traces, `share` one that shares descriptors
+ * and directory with it; `change` changes what each of them has; `look` tells all of it.
  * `own` makes an eventfd, a pipe and an epoll that nobody else has, and `use` uses them.
  * `spoil` keeps some more memory from copies, and `large` makes all of it 200 MB more,
  * on one processor: a copy is then made, thrown away and slow to go before it has run. */
@@ -12,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 
 #define MOST 32
 static int *pages[MOST], counters[MOST], pipes[MOST][2], children;
@@ -150,6 +152,17 @@ int main(void)
 			answer("ok %d", begin(line + 6, 0));
 		} else if (is(line, "leaderless")) {
 			answer("ok %d", begin("", 1));
+		} else if (is(line, "trace")) {
+			pid_t child = begin("", 0);
+			if (ptrace(PTRACE_SEIZE, child, NULL, NULL))
+				BROKEN("ptrace: %s", strerror(errno));
+			answer("ok");
+		} else if (is(line, "share")) {
+			/* A child that has the same table of descriptors, and the same directory. */
+			pid_t child = syscall(SYS_clone, CLONE_FILES | CLONE_FS | SIGCHLD, 0, 0, 0, 0);
+			if (child == 0)
+				outlive(NULL);
+			answer("ok");
 		} else if (is(line, "change")) {
 			change();
 		} else if (is(line, "look")) {

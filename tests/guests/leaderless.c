@@ -1,4 +1,6 @@
 /* Guest: its main thread has ended, and others go on. One of them obeys. */
+#include <fcntl.h>
+
 #define THREADS 3
 
 static void *count(void *argument)
@@ -24,6 +26,9 @@ static void *obey(void *unused)
 		}
 		state == 'Z';
 	}));
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	if (fcntl(open("locked", O_RDWR | O_CREAT, 0600), F_SETLK, &lock))
+		BROKEN("lock: %s", strerror(errno));
 	answer(gone ? "leaderless" : "err the main thread is still there");
 	for (const char *line; (line = command());) {
 		if (is(line, "advance")) {

@@ -41,9 +41,7 @@ impl Object for Locks {
             found.groups.push(number)?;
             // The process's own are the original's; each is shown with the descriptor that
             // it was taken by, alone.
-            let read = with_path_in(recording.original, group.fd, |path| {
-                found.read(path, number)
-            });
+            let read = with_path_in(recording.thread, group.fd, |path| found.read(path, number));
             match read {
                 Err(Errno(libc::EACCES | libc::EPERM | libc::ENOENT)) => {
                     hidden = true;

@@ -153,6 +153,9 @@ struct Recording<'a> {
     holders: &'a Holders,
     /// The process that this one is a copy of, or this one.
     original: i32,
+    /// The thread of it that this is a copy of: it lives, while the first one may have
+    /// ended, and then the kernel shows nothing by that one's number.
+    thread: i32,
     tell: &'a mut dyn FnMut(Remains),
 }
 
@@ -240,6 +243,7 @@ macro_rules! kinds {
             pub(crate) fn record(
                 own: &[i32],
                 original: i32,
+                thread: i32,
                 tell: &mut dyn FnMut(Remains),
             ) -> Result<Self, Errno> {
                 let mut open = Descriptors::record(own)?;
@@ -248,6 +252,7 @@ macro_rules! kinds {
                     open: &mut open,
                     holders: &holders,
                     original,
+                    thread,
                     tell,
                 };
                 $(let $name = <$type as Object>::record(&mut recording)?;)*
@@ -329,6 +334,7 @@ mod tests {
             open: &mut open,
             holders: &holders,
             original: sys::getpid(),
+            thread: sys::gettid(),
             tell: &mut tell,
         };
         let recorded = T::record(&mut recording).expect("it can be recorded");

@@ -124,6 +124,12 @@ fn user(number: u32) -> String {
 fn check_it_runs(pid: i32, status: &[u8]) -> Result<(), Problem> {
     let problem = Problem::new(exit::REFUSED, format!("cannot look at process {pid}"));
     if proc_text::field(status, "State:").is_some_and(|state| state.starts_with(b"Z")) {
+        // A zombie counts as one thread itself.
+        if proc_text::number(status, "Threads:").is_some_and(|threads| threads > 1) {
+            return Err(problem
+                .cause("its first thread has ended, and by that one the doctor would see nothing of what the others have")
+                .help("a session takes snapshots of such a program all the same: launch it in one"));
+        }
         return Err(problem
             .cause("it has ended, and waits for its parent to take note of it")
             .help("see `ps` for those that run"));
@@ -171,4 +177,20 @@ fn session(pid: i32) -> Result<(Option<InSession>, HashSet<i32>), Problem> {
         return Ok((Some(session), copies));
     }
     Ok((None, HashSet::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_without_its_first_thread_has_not_ended() {
+        let told = |threads: u32| {
+            let status = format!("State:\tZ (zombie)\nThreads:\t{threads}\n");
+            let problem = check_it_runs(7, status.as_bytes()).expect_err("nothing is to be seen");
+            format!("{problem:?}")
+        };
+        assert!(told(1).contains("it has ended"));
+        assert!(told(3).contains("its first thread has ended"));
+    }
 }
