@@ -323,6 +323,25 @@ fn a_bound_socket_that_is_closed_leaves_its_address() {
 }
 
 #[test]
+fn a_membership_comes_back() {
+    let Some(mut session) = guest() else { return };
+    if session.ask("join") == "alone" {
+        eprintln!("skipped: no multicast here");
+        return;
+    }
+    assert_eq!(session.ask("hears"), "to all");
+    for change in ["leave", "close member libc"] {
+        session.take();
+        session.ask(change);
+        if change == "leave" {
+            assert_eq!(session.ask("hears"), "to one");
+        }
+        session.revert();
+        assert_eq!(session.ask("hears"), "to all", "{change}");
+    }
+}
+
+#[test]
 fn datagrams_that_wait_are_named() {
     let Some(mut session) = guest() else { return };
     let port = session.ask("udp");

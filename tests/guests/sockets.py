@@ -15,6 +15,7 @@ import sys
 
 F_SETOWN_EX, F_GETOWN_EX = 15, 16
 THREAD, PROCESS = 0, 1
+IP_MULTICAST_ALL = 49
 libc = ctypes.CDLL(None)
 held = {}
 clients = []
@@ -211,6 +212,43 @@ def owners():
         owner = "itself" if owner == os.getpid() else owner
         told.append(f"{kind} {owner} {fcntl.fcntl(fd, fcntl.F_GETSIG) - signal.SIGRTMIN}")
     return ", ".join(told)
+
+
+GROUP = "239.77.1.2"
+MEMBERSHIP = socket.inet_aton(GROUP) + socket.inet_aton("127.0.0.1")
+
+
+def join():
+    """A member of a multicast group; false where the loopback has none."""
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    one.bind(("", 0))
+    one.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
+    held["member"] = one
+    try:
+        one.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, MEMBERSHIP)
+    except OSError:
+        return "alone"
+    return "member"
+
+
+def leave():
+    held["member"].setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, MEMBERSHIP)
+
+
+def hears():
+    """Whether it hears what is sent to the group, or what is sent to it afterwards alone."""
+    port = held["member"].getsockname()[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(
+            socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1")
+        )
+        sender.sendto(b"to all", (GROUP, port))
+        sender.sendto(b"to one", ("127.0.0.1", port))
+    held["member"].settimeout(20)
+    heard = held["member"].recv(100).decode()
+    if heard == "to all":
+        held["member"].recv(100)
+    return heard
 
 
 def system_v():

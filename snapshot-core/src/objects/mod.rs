@@ -29,6 +29,7 @@ mod kinds;
 mod locked_memory;
 mod locks;
 mod lost;
+mod memberships;
 mod memfds;
 mod memory;
 mod options;

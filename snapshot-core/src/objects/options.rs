@@ -2,9 +2,8 @@
 //! differ. One table has all that can be read and set.
 //!
 //! Some options change others (`IP_TOS` the priority, one time stamp the other), so they are
-//! looked at until all are as they were. What can't be read is not here: memberships of
-//! multicast groups, keys (`TCP_MD5SIG`), and filters of eBPF, which the kernel admits to
-//! have and does not show.
+//! looked at until all are as they were. What can't be read is not here: keys
+//! (`TCP_MD5SIG`), and filters of eBPF, which the kernel admits to have and does not show.
 //!
 //! Context: AS-SAFE.
 

@@ -17,6 +17,7 @@ use core::ffi::CStr;
 use super::by_group::ByGroup;
 use super::descriptors::{Descriptors, Fate, Group};
 use super::kinds::{Kind, Why};
+use super::memberships::{self, Memberships, can_be_member};
 use super::options::{Of, Options};
 use super::pairs::{Asking, Pairs};
 use super::{Object, Recording};
@@ -63,6 +64,7 @@ struct Socket {
     /// Domain, type and protocol.
     kind: [i32; 3],
     options: Of,
+    memberships: memberships::Of,
 }
 
 /// All sockets.
@@ -70,6 +72,7 @@ pub(super) struct Sockets {
     pairs: Pairs,
     sockets: ByGroup<Socket>,
     options: Options,
+    memberships: Memberships,
 }
 
 impl Object for Sockets {
@@ -79,6 +82,7 @@ impl Object for Sockets {
             pairs: Pairs::record(recording)?,
             sockets: ByGroup::new(),
             options: Options::new(),
+            memberships: Memberships::new(),
         };
         let mut asking = Asking::new(recording.open);
         recording.for_each_group(|recording, number, group| {
@@ -86,6 +90,9 @@ impl Object for Sockets {
                 return Ok(());
             }
             let mut socket = Socket::record(group.fd, &mut found.options)?;
+            if can_be_member(socket.kind) {
+                socket.memberships = found.memberships.record(group.fd, socket.kind[0])?;
+            }
             socket.settle(recording, number, &group, &mut asking);
             found.sockets.push(number, socket)
         })?;
@@ -99,6 +106,10 @@ impl Object for Sockets {
         failed += self.sockets.restore(open, |group, socket| {
             let restored = socket.restore(open, group, &self.options);
             failed += self.options.restore(socket.options, group.fd);
+            if can_be_member(socket.kind) {
+                let memberships = &self.memberships;
+                failed += memberships.restore(socket.memberships, group.fd, socket.kind[0]);
+            }
             restored
         });
         // Any of those may be on its way in one.
@@ -109,6 +120,7 @@ impl Object for Sockets {
         self.pairs.release();
         self.sockets.release();
         self.options.release();
+        self.memberships.release();
     }
 }
 
@@ -208,6 +220,7 @@ impl Socket {
                 sys::socket_number(fd, libc::SO_PROTOCOL)?,
             ],
             options: options.record(fd, state == State::Connected)?,
+            memberships: memberships::Of::default(),
         })
     }
 

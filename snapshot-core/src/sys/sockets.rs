@@ -259,6 +259,99 @@ pub(crate) fn set_socket_filter(fd: i32, filter: &[[u8; 8]]) -> Result<()> {
     .map(drop)
 }
 
+/// A multicast group and the interface where somebody is in it: `struct group_req`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub(crate) struct GroupRequest {
+    interface: u32,
+    padding: u32,
+    /// `struct sockaddr_storage`
+    group: [u8; 128],
+}
+
+impl GroupRequest {
+    fn new(interface: u32, family: i32, at: usize, address: &[u8]) -> Self {
+        let mut group = [0; 128];
+        group[..2].copy_from_slice(&family.to_ne_bytes()[..2]);
+        if let Some(place) = group.get_mut(at..at + address.len()) {
+            place.copy_from_slice(address);
+        }
+        Self {
+            interface,
+            padding: 0,
+            group,
+        }
+    }
+
+    /// Of the internet's older family.
+    pub(crate) fn older(interface: u32, address: [u8; 4]) -> Self {
+        Self::new(interface, libc::AF_INET, 4, &address)
+    }
+
+    /// Of its newer one.
+    pub(crate) fn newer(interface: u32, address: [u8; 16]) -> Self {
+        Self::new(interface, libc::AF_INET6, 8, &address)
+    }
+
+    /// Whether it is of this family.
+    pub(crate) fn is_of(&self, family: i32) -> bool {
+        self.group[..2] == family.to_ne_bytes()[..2]
+    }
+}
+
+/// getsockopt(MCAST_MSFILTER): whether a socket is in a group.
+pub(crate) fn is_member(fd: i32, level: i32, group: &GroupRequest) -> bool {
+    const MCAST_MSFILTER: i32 = 48;
+    /// A `struct group_filter`: the request, a mode, a number and, maybe, sources.
+    #[repr(C)]
+    struct Filter {
+        request: GroupRequest,
+        mode: u32,
+        sources: u32,
+    }
+    let mut filter = Filter {
+        request: *group,
+        mode: 0,
+        sources: 0,
+    };
+    let mut length = u32::try_from(size_of::<Filter>()).unwrap_or(0);
+    // SAFETY: reads and writes one filter, which has room for no sources, and the length.
+    unsafe {
+        with(
+            libc::SYS_getsockopt,
+            [
+                arg(fd),
+                arg(level),
+                arg(MCAST_MSFILTER),
+                (&raw mut filter).expose_provenance(),
+                (&raw mut length).expose_provenance(),
+            ],
+        )
+    }
+    .is_ok()
+}
+
+/// setsockopt(MCAST_JOIN_GROUP) or (MCAST_LEAVE_GROUP)
+///
+/// # Errors
+/// ENODEV where the interface is gone; ENOBUFS where it is in too many.
+pub(crate) fn set_membership(fd: i32, level: i32, name: i32, group: &GroupRequest) -> Result<()> {
+    // SAFETY: reads a `struct group_req`.
+    unsafe {
+        with(
+            libc::SYS_setsockopt,
+            [
+                arg(fd),
+                arg(level),
+                arg(name),
+                core::ptr::from_ref(group).expose_provenance(),
+                size_of::<GroupRequest>(),
+            ],
+        )
+    }
+    .map(drop)
+}
+
 /// Longer than any socket address of the kernel's.
 pub(crate) type SocketAddress = [u8; 128];
 
