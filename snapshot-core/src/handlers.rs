@@ -60,14 +60,14 @@ pub(crate) fn install() -> Result<(), Errno> {
     Ok(())
 }
 
-extern "C" fn on_trigger(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
+extern "C" fn on_trigger(signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
     if !classic::is_live() {
         return;
     }
     // SAFETY: the handler's mask is full, so it has interrupted no take of this thread.
     let _ = unsafe { classic::take() };
     // SAFETY: the context is this handler's own.
-    unsafe { restart_interrupted_call(context.cast()) };
+    unsafe { restart_interrupted_call(signal, context.cast()) };
 }
 
 extern "C" fn on_interrupt(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
@@ -82,7 +82,7 @@ extern "C" fn on_interrupt(signal: c_int, info: *mut libc::siginfo_t, context: *
     match former.sa_sigaction {
         libc::SIG_IGN => {
             // SAFETY: the context is this handler's own.
-            unsafe { restart_interrupted_call(context.cast()) };
+            unsafe { restart_interrupted_call(signal, context.cast()) };
         }
         libc::SIG_DFL => {
             // SAFETY: the default action runs no code of ours.

@@ -30,6 +30,9 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
         (Why::Waiting, Kind::Inotify) => {
             "events that wait in it are lost after a revert: read them before the snapshot"
         }
+        (Why::Error, _) => {
+            "an error waits in it, which any look at what else waits would take: what the branch reads of it stays read"
+        }
         (Why::Waiting, _) => {
             "descriptors are on their way in it: they come back, but what they stand for stays as the branch leaves it"
         }

@@ -226,11 +226,13 @@ pub enum Why {
     Credentials,
     /// A filter that the kernel does not show.
     Filter,
+    /// An error waits in it, which any look at what else waits would take.
+    Error,
 }
 
 impl Why {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Contents,
         Self::Connected,
         Self::Elsewhere,
@@ -248,6 +250,7 @@ impl Why {
         Self::Names,
         Self::Credentials,
         Self::Filter,
+        Self::Error,
     ];
 
     /// Back from its number.
@@ -322,7 +325,7 @@ mod tests {
             assert_eq!(Why::from_byte(number), Some(why));
         }
         assert_eq!(Kind::from_byte(25), None);
-        assert_eq!(Why::from_byte(17), None);
+        assert_eq!(Why::from_byte(18), None);
     }
 
     fn of(file: &impl AsRawFd) -> Kind {

@@ -8,6 +8,11 @@
 //! with a later one: the kernel does not tell where in what waits they are. Of messages of
 //! no bytes it shows another than the first only once: a later snapshot lacks it.
 //!
+//! A peer that was closed with something unread leaves an error, which any look at what waits
+//! takes off where nothing waits before it. A stream says how much that is, so no more is
+//! looked at, and the error is made again in the copy's own pair, in the way in which it came
+//! about. Packets are not looked at then: the socket is held, and named.
+//!
 //! Context: AS-SAFE.
 
 use super::Recording;
@@ -28,6 +33,8 @@ struct End {
     /// RCV 1, SEND 2.
     shut_down: u8,
     contents: Contents,
+    /// An error waits behind that: ECONNRESET, since local sockets have no other.
+    is_reset: bool,
     /// Which of the descriptors are on their way to it.
     rights: (usize, usize),
 }
@@ -146,6 +153,11 @@ impl Pairs {
                 recording.name(Kind::Socket, Why::Names, group.fd, 0);
             }
             let kind = sys::socket_number(group.fd, libc::SO_TYPE)?;
+            let is_stuck = |fd| kind != libc::SOCK_STREAM && has_error(fd);
+            if is_stuck(group.fd) || other.is_some_and(|(_, peer, _)| is_stuck(peer.fd)) {
+                recording.name(Kind::Socket, Why::Error, group.fd, 0);
+                return Ok(());
+            }
             let on_their_way = found.rights.entries().len();
             let own_end = found.record_end(recording.open, number, &group, kind, told)?;
             let other_end = match other {
@@ -344,29 +356,37 @@ impl Pairs {
         let options = self.options.record(of.fd, false)?;
         let first = self.rights.entries().len();
         let before = sys::socket_number(of.fd, libc::SO_PEEK_OFF).unwrap_or(-1);
-        let contents = self.read(open, of.fd, kind, told);
+        let is_reset = has_error(of.fd);
+        let most = if is_reset {
+            sys::waiting_bytes(of.fd)?
+        } else {
+            usize::MAX
+        };
+        let contents = self.read(open, of.fd, kind, told, most);
         set_peek_offset(of.fd, before)?;
         Ok(End {
             group,
             options,
             shut_down: told.shut_down,
             contents: contents?,
+            is_reset,
             rights: (first, self.rights.entries().len()),
         })
     }
 
-    /// What waits to be read, without taking it.
+    /// What waits to be read, without taking it; so many bytes at most.
     fn read(
         &mut self,
         open: &Descriptors,
         fd: i32,
         kind: i32,
         told: unix_diag::Socket,
+        most: usize,
     ) -> Result<Contents, Errno> {
         /// More than a socket's buffer can be made to hold without privileges.
         const ROOM: usize = 8 << 20;
         const MOST_PARTS: usize = 1 << 16;
-        if sys::poll_now(fd) & libc::POLLIN == 0 {
+        if most == 0 || sys::poll_now(fd) & libc::POLLIN == 0 {
             return Ok(Contents::default());
         }
         let mut contents = Contents::with_room(ROOM)?;
@@ -394,6 +414,9 @@ impl Pairs {
             for &fd in came.iter().flat_map(sys::Rights::fds) {
                 self.rights.push(OnItsWay::new(open, part, fd)?)?;
             }
+            if usize::try_from(at).is_ok_and(|at| at >= most) {
+                return Ok(contents);
+            }
         }
         Err(Errno(libc::ENOSPC))
     }
@@ -419,6 +442,12 @@ impl Pairs {
         for (number, end) in pair.ends.iter().enumerate() {
             if let Some(end) = end {
                 failed += u32::from(self.fill(open, end, ends[1 - number]).is_err());
+            }
+        }
+        // An end that closes with something unread.
+        for (number, end) in pair.ends.iter().enumerate() {
+            if end.is_some_and(|end| end.is_reset) && pair.ends[1 - number].is_none() {
+                failed += u32::from(sys::send_with(ends[number], b"?", &[]).is_err());
             }
         }
         // Not before everything is in.
@@ -478,6 +507,11 @@ impl Pairs {
         });
         sent
     }
+}
+
+/// Whether an error waits; to ask for it would be to take it.
+fn has_error(fd: i32) -> bool {
+    sys::poll_now(fd) & libc::POLLERR != 0
 }
 
 /// Whether the first message that waits has no bytes.
@@ -570,6 +604,53 @@ mod tests {
         sys::close(rights.fds()[0]);
         b.read_exact(&mut buffer[..10]).expect("it is there again");
         assert_eq!(&buffer[..10], b"helloFtail");
+    }
+
+    /// What is read from an end: bytes, an error, and the end behind it.
+    fn read_through_an_error(mut end: &UnixStream, length: usize) {
+        let mut buffer = [0; 10];
+        assert_eq!(end.read(&mut buffer).expect("it was sent"), length);
+        let error = end
+            .read(&mut buffer)
+            .expect_err("what was sent was not read");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(end.read(&mut buffer).expect("the end"), 0);
+    }
+
+    #[test]
+    fn an_error_that_waits_is_left_and_comes_back() {
+        let (a, b) = UnixStream::pair().expect("a pair");
+        (&a).write_all(b"last").expect("there is room");
+        (&b).write_all(b"unread").expect("there is room");
+        drop(a);
+        round::<Pairs>(&[b.as_raw_fd()], || read_through_an_error(&b, 4));
+        read_through_an_error(&b, 4);
+    }
+
+    #[test]
+    fn an_error_where_nothing_else_waits() {
+        let (a, b) = UnixStream::pair().expect("a pair");
+        (&b).write_all(b"unread").expect("there is room");
+        drop(a);
+        let read = |mut end: &UnixStream| end.read(&mut [0; 10]);
+        round::<Pairs>(&[b.as_raw_fd()], || {
+            read(&b).expect_err("what was sent was not read");
+        });
+        read(&b).expect_err("what was sent was not read");
+        assert_eq!(read(&b).expect("the end"), 0);
+    }
+
+    #[test]
+    fn an_error_before_packets_is_named_and_left() {
+        let [a, b] = sys::socket_pair(libc::SOCK_SEQPACKET).expect("a pair");
+        sys::send_with(a, b"packet", &[]).expect("there is room");
+        sys::send_with(b, b"unread", &[]).expect("there is room");
+        sys::close(a);
+        let named = round::<Pairs>(&[b], || {});
+        let is_named = |remains: &crate::wire::Remains| remains.why == Why::Error;
+        assert!(named.iter().any(is_named), "{named:?}");
+        assert_eq!(sys::socket_number(b, libc::SO_ERROR), Ok(libc::ECONNRESET));
+        sys::close(b);
     }
 
     #[test]

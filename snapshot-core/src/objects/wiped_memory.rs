@@ -17,7 +17,7 @@ use crate::procfs;
 use crate::records::Records;
 use crate::sys::{self, Errno};
 
-/// More areas than any program is known to have; with more, a take looks for them.
+/// More areas than any program is known to have; with more, takes are refused.
 const MOST: usize = 1024;
 
 /// The areas; a start of 0 is an empty place.
@@ -58,6 +58,19 @@ pub fn note_wiped(start: usize, length: usize) {
             return;
         }
         number += 1;
+    }
+    // Where memory has gone, its place is free.
+    for (place, place_end) in STARTS.iter().zip(&ENDS) {
+        let gone = place.load(Ordering::Acquire);
+        let is_gone = sys::resident_pages(gone, PAGE, &mut [0]).is_err();
+        if is_gone
+            && place
+                .compare_exchange(gone, start, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+        {
+            place_end.store(end, Ordering::Release);
+            return;
+        }
     }
     IS_FULL.store(true, Ordering::Release);
 }

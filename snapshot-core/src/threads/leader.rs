@@ -157,7 +157,7 @@ pub(crate) unsafe fn answer(context: *mut ucontext_t) {
     if at_it.is_err() {
         // It has come too late.
         // SAFETY: the caller's promise.
-        unsafe { restart::restart_interrupted_call(context) };
+        unsafe { restart::restart(context, takeover::SIGNAL, &Glimpse::default(), None) };
         return;
     }
     // SAFETY: see `Place`: CALLED was seen.
@@ -174,5 +174,5 @@ pub(crate) unsafe fn answer(context: *mut ucontext_t) {
     STATE.store(state, Ordering::Release);
     sys::futex_wake(&STATE, i32::MAX);
     // SAFETY: the caller's promise.
-    unsafe { restart::restart(context, &errand.glimpse, elapsed_ns) };
+    unsafe { restart::restart(context, takeover::SIGNAL, &errand.glimpse, elapsed_ns) };
 }

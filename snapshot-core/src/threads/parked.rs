@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use libc::ucontext_t;
 
-use super::glimpse::Asleep;
+use super::glimpse::{Asleep, Glimpse};
 use super::roll::{self, ARRIVING, CALLED, FREE, PARKED, Slot};
 use super::{restart, takeover};
 use crate::arch;
@@ -139,7 +139,7 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
     if !is_awaited {
         // It has come too late, and nobody waits for it any more.
         // SAFETY: the caller's promise.
-        unsafe { restart::restart_interrupted_call(context) };
+        unsafe { restart::restart(context, takeover::SIGNAL, &Glimpse::default(), None) };
         return;
     }
     // SAFETY: the slot is ARRIVING, so it is this thread's.
@@ -164,7 +164,7 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
     let parked_ns = if is_original { parked_ns } else { 0 };
     let elapsed_ns = known.elapsed_ns.map(|elapsed_ns| elapsed_ns + parked_ns);
     // SAFETY: the caller's promise.
-    unsafe { restart::restart(context, &known.glimpse, elapsed_ns) };
+    unsafe { restart::restart(context, takeover::SIGNAL, &known.glimpse, elapsed_ns) };
     if LEAVING.fetch_sub(1, Ordering::AcqRel) == 1 {
         timing::mark(Moment::Out);
     }

@@ -17,7 +17,7 @@ use super::glimpse::{Asleep, Glimpse};
 use super::limits::{self, Limit};
 use super::transfers::{self, Course};
 use crate::arch::{self, SyscallFrame};
-use crate::sys::{self, SignalSet};
+use crate::sys::{self, KernelAction, SignalSet};
 
 /// Where a function `syscall` that leaves the number on the stack returns from the
 /// kernel; 0 where there is none.
@@ -38,13 +38,13 @@ pub(crate) fn take_lost() -> u32 {
 }
 
 /// Makes the interrupted call of a handler's context start again, if it was cut short
-/// by the signal that is being handled. Nothing is known of how long it had lasted.
+/// by `signal`, which is being handled. Nothing is known of how long it had lasted.
 ///
 /// # Safety
 /// `context` must be the third argument of the running handler.
-pub unsafe fn restart_interrupted_call(context: *mut libc::ucontext_t) {
+pub unsafe fn restart_interrupted_call(signal: i32, context: *mut libc::ucontext_t) {
     // SAFETY: the caller's promise.
-    unsafe { restart(context, &Glimpse::default(), None) }
+    unsafe { restart(context, signal, &Glimpse::default(), None) }
 }
 
 /// A thread that our trigger's handler has interrupted, of which nothing was known before.
@@ -53,6 +53,7 @@ pub unsafe fn restart_interrupted_call(context: *mut libc::ucontext_t) {
 /// of it in the course of the take; by then it is too late to look at the clock.
 #[derive(Debug)]
 pub struct Interrupted {
+    signal: i32,
     context: *mut libc::ucontext_t,
     /// When it was woken, on which processor.
     woken: Option<Asleep>,
@@ -64,10 +65,11 @@ impl Interrupted {
     /// # Safety
     /// `context` must be the third argument of the running handler, and the answer must
     /// not be used after it.
-    pub unsafe fn note(context: *mut libc::ucontext_t) -> Self {
+    pub unsafe fn note(signal: i32, context: *mut libc::ucontext_t) -> Self {
         // SAFETY: the caller's promise.
         let mut frame = unsafe { SyscallFrame::new(context) };
         Self {
+            signal,
             context,
             woken: may_be_cut_short(&mut frame).then(Asleep::now).flatten(),
         }
@@ -81,7 +83,7 @@ impl Interrupted {
         // SAFETY: the caller's promise.
         let elapsed_ns = unsafe { elapsed_ns(self.context, glimpse, || self.woken) };
         // SAFETY: as above.
-        unsafe { restart(self.context, glimpse, elapsed_ns) };
+        unsafe { restart(self.context, self.signal, glimpse, elapsed_ns) };
     }
 }
 
@@ -124,12 +126,14 @@ fn limit_ns(limit: Limit, arguments: &[u64; 6]) -> Option<u64> {
     }
 }
 
-/// Makes the interrupted call of a context start again.
+/// Makes the interrupted call of a context start again. `by` is the signal that is being
+/// handled.
 ///
 /// # Safety
 /// As [`restart_interrupted_call`].
 pub(crate) unsafe fn restart(
     context: *mut libc::ucontext_t,
+    by: i32,
     glimpse: &Glimpse,
     elapsed_ns: Option<u64>,
 ) {
@@ -176,18 +180,29 @@ pub(crate) unsafe fn restart(
         LOST.fetch_add(1, Ordering::AcqRel);
         return;
     };
-    // If the thread was not seen in this call, it has begun it since, or it is just coming
+    let meanwhile = mask_meanwhile(&mut frame, number, mask);
+    let by = SignalSet::only(by);
+    // The call has kept our signal out: another one has ended it, and has been handled.
+    if meanwhile.is_some_and(|mask| mask.meets(by)) {
+        return;
+    }
+    // If the thread was not seen in this call, it has begun it since; or it is just coming
     // back from a handler of its own, for which the call was interrupted. That EINTR must
-    // be seen, and a program with handlers is prepared for one. Of a thread that nobody has
-    // looked at the first is assumed, but where it waits for signals.
+    // be seen. Only a handler that has kept our signal waiting until then can be the reason,
+    // or one whose very return our signal has met: that is rare, but where a call waits for
+    // signals one that is missed can hang the program.
     let (program, stack) = frame.position();
     let first = [*frame.argument(0), *frame.argument(1)];
     if !glimpse.is_of((program, stack), first)
-        && (glimpse.looked || waits_for_signals(&mut frame, number))
-        && interrupts(
-            SignalSet::PROGRAM.without(SYNCHRONOUS).without(session()),
-            None,
-        )
+        && (glimpse.looked || meanwhile.is_some())
+        && if glimpse.looked && meanwhile.is_some() {
+            interrupts(handled_by_program(), None)
+        } else {
+            keeps_waiting(by)
+        }
+        // A signal that the call lets through will interrupt it again, and has not been
+        // handled: to come back before that would be an interruption by nothing.
+        && !meanwhile.is_some_and(|mask| interrupts(sys::pending().without(mask), None))
     {
         return;
     }
@@ -244,21 +259,25 @@ fn move_the_rest(
     }
 }
 
-/// Whether a call ends by a signal as it is meant to: it waits for nothing else, or lets
-/// signals through that are blocked before and after.
-fn waits_for_signals(frame: &mut SyscallFrame<'_>, number: i64) -> bool {
+/// The mask that holds while a call waits, if it ends by a signal as it is meant to: it
+/// waits for nothing else, or lets signals through that are blocked before and after.
+fn mask_meanwhile(frame: &mut SyscallFrame<'_>, number: i64, mask: SignalSet) -> Option<SignalSet> {
+    let read = |place: i64| {
+        let mut word = [0; 8];
+        let place = usize::try_from(place).ok().filter(|&place| place != 0)?;
+        sys::read_own_memory(place, &mut word).ok()?;
+        Some(u64::from_ne_bytes(word))
+    };
     match number {
-        libc::SYS_pause | libc::SYS_rt_sigsuspend => true,
-        libc::SYS_ppoll => *frame.argument(3) != 0,
-        libc::SYS_epoll_pwait | limits::EPOLL_PWAIT2 => *frame.argument(4) != 0,
+        libc::SYS_pause => Some(mask),
+        libc::SYS_rt_sigsuspend => read(*frame.argument(0)).map(SignalSet),
+        libc::SYS_ppoll => read(*frame.argument(3)).map(SignalSet),
+        libc::SYS_epoll_pwait | limits::EPOLL_PWAIT2 => read(*frame.argument(4)).map(SignalSet),
         // The address of a mask's address and length.
-        libc::SYS_pselect6 => {
-            let mut mask = [0; 8];
-            usize::try_from(*frame.argument(5))
-                .is_ok_and(|place| sys::read_own_memory(place, &mut mask).is_ok())
-                && mask != [0; 8]
-        }
-        _ => false,
+        libc::SYS_pselect6 => read(*frame.argument(5))
+            .and_then(|place| read(place.cast_signed()))
+            .map(SignalSet),
+        _ => None,
     }
 }
 
@@ -283,9 +302,25 @@ fn session() -> SignalSet {
     SignalSet(SESSION.load(Ordering::Acquire))
 }
 
+/// The signals that can interrupt a call for the program's sake.
+fn handled_by_program() -> SignalSet {
+    SignalSet::PROGRAM.without(SYNCHRONOUS).without(session())
+}
+
 /// Whether one of these signals has a handler that interrupts calls: any handler, or one
 /// without a certain flag.
 fn interrupts(set: SignalSet, unless: Option<i32>) -> bool {
+    any_handler(set, |action| {
+        unless.is_none_or(|flag| action.flags & u64::from(flag.unsigned_abs()) == 0)
+    })
+}
+
+/// Whether the program has a handler that one of these signals has to wait for.
+fn keeps_waiting(by: SignalSet) -> bool {
+    any_handler(handled_by_program(), |action| action.mask.meets(by))
+}
+
+fn any_handler(set: SignalSet, is_such: impl Fn(&KernelAction) -> bool) -> bool {
     let mut left = set.0;
     while left != 0 {
         let signal = left.trailing_zeros().cast_signed() + 1;
@@ -295,9 +330,7 @@ fn interrupts(set: SignalSet, unless: Option<i32>) -> bool {
             continue;
         };
         let is_handled = action.handler != libc::SIG_DFL && action.handler != libc::SIG_IGN;
-        let is_let_off =
-            unless.is_some_and(|flag| action.flags & u64::from(flag.unsigned_abs()) != 0);
-        if is_handled && !is_let_off {
+        if is_handled && is_such(&action) {
             return true;
         }
     }
@@ -308,10 +341,7 @@ fn interrupts(set: SignalSet, unless: Option<i32>) -> bool {
 /// the session's signals: where it can't be told which handler has interrupted a call that
 /// the kernel itself would have gone on with.
 pub fn has_interrupting_handler() -> bool {
-    interrupts(
-        SignalSet::PROGRAM.without(SYNCHRONOUS).without(session()),
-        Some(libc::SA_RESTART),
-    )
+    interrupts(handled_by_program(), Some(libc::SA_RESTART))
 }
 
 /// The number of the interrupted call.

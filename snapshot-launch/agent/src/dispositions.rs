@@ -326,7 +326,7 @@ pub(crate) unsafe fn run_own(
     match wanted.handler {
         libc::SIG_IGN => {
             // SAFETY: the caller's promise.
-            unsafe { restart_interrupted_call(context) };
+            unsafe { restart_interrupted_call(signal, context) };
         }
         libc::SIG_DFL => {
             set_real(signal, &Disposition::DEFAULT.to_libc());

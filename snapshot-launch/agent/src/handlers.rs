@@ -15,7 +15,7 @@ use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::threads::restart::Interrupted;
 use snapshot_core::threads::turn::{self, Conversation};
 use snapshot_core::wire::{
-    Ask, FromAgent, FromSupervisor, OwnUse, PASSED_MAGIC, REQUEST_MAGIC, Text,
+    Ask, FromAgent, FromSupervisor, OwnUse, PASSED_MAGIC, REQUEST_MAGIC, REQUEST_SIGNAL, Text,
 };
 
 use crate::senders::{self, Sender};
@@ -64,11 +64,11 @@ pub(crate) extern "C" fn on_trigger(signal: c_int, info: *mut siginfo_t, context
     }
     let mut requests = Requests {
         at_ns,
-        context: Some(context),
+        context: Some((signal, context)),
     };
     if !answer_requests(&mut requests) {
         // SAFETY: the handler's own argument.
-        unsafe { restart_interrupted_call(context) };
+        unsafe { restart_interrupted_call(signal, context) };
     }
 }
 
@@ -84,11 +84,11 @@ pub(crate) unsafe extern "C" fn on_request(request: u32, context: *mut ucontext_
     REQUEST.store(request, Ordering::SeqCst);
     let mut requests = Requests {
         at_ns,
-        context: Some(context),
+        context: Some((REQUEST_SIGNAL, context)),
     };
     if !answer_requests(&mut requests) {
         // SAFETY: the caller's promise.
-        unsafe { restart_interrupted_call(context) };
+        unsafe { restart_interrupted_call(REQUEST_SIGNAL, context) };
     }
 }
 
@@ -112,10 +112,11 @@ unsafe fn put_off(told: &SignalInfo, context: *mut ucontext_t) {
     };
 }
 
-/// What is to be answered, and the handler's context of the thread that answers.
+/// What is to be answered, and the signal of the thread that answers with its handler's
+/// context.
 struct Requests {
     at_ns: u64,
-    context: Option<*mut ucontext_t>,
+    context: Option<(c_int, *mut ucontext_t)>,
 }
 
 /// Takes as many snapshots as are asked for, those that are asked for meanwhile too. Where
@@ -162,7 +163,7 @@ unsafe fn answer_aside(requests: *mut c_void) {
     let interrupted = requests
         .context
         .take()
-        .map(|context| unsafe { Interrupted::note(context) });
+        .map(|(signal, context)| unsafe { Interrupted::note(signal, context) });
     let mut round = Round {
         at_ns: requests.at_ns,
         glimpse: Glimpse::default(),
@@ -278,7 +279,7 @@ pub(crate) extern "C" fn on_interrupt(
         unsafe { dispositions::run_own_after(signal, info, context) };
     } else {
         // SAFETY: the handler's own argument.
-        unsafe { restart_interrupted_call(context) };
+        unsafe { restart_interrupted_call(signal, context) };
     }
 }
 
