@@ -19,6 +19,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::arch;
 use crate::own_processes;
+use crate::reserve;
 use crate::sys::{self, CloneArguments, Errno, SignalSet};
 
 const STACK_BYTES: usize = 16 * 1024;
@@ -38,7 +39,7 @@ fn stack() -> Result<usize, Errno> {
     if known != 0 {
         return Ok(known);
     }
-    let memory = sys::map_memory(STACK_BYTES, false).ok_or(Errno(libc::ENOMEM))?;
+    let memory = reserve::lasting_memory(STACK_BYTES).ok_or(Errno(libc::ENOMEM))?;
     let start = memory.as_ptr().expose_provenance();
     STACK.store(start, Ordering::Relaxed);
     Ok(start)

@@ -79,6 +79,7 @@ pub mod link;
 pub mod own_processes;
 pub mod pidfd;
 pub mod proc_text;
+pub mod reserve;
 pub mod sys;
 pub mod take;
 pub mod threads;

@@ -166,16 +166,26 @@ fn hindered(link: Link, obstacle: Obstacle) -> sys::Result<Outcome> {
 /// What every copy is made with.
 struct Recorded {
     identity: Identity,
-    lacking: Lacking,
+    /// None once it has been given back: before anything of the program runs, which may
+    /// count on the place where it lies.
+    lacking: Option<Lacking>,
 }
 
 impl Recorded {
     fn record(session: &Session) -> Result<Self, Obstacle> {
         Ok(Self {
             identity: Identity::record()?,
-            lacking: Lacking::record(session.kept, session.is_kept, session.reseed)
-                .map_err(|errno| Obstacle::Failed(Step::Record, errno.0))?,
+            lacking: Some(
+                Lacking::record(session.kept, session.is_kept, session.reseed)
+                    .map_err(|errno| Obstacle::Failed(Step::Record, errno.0))?,
+            ),
         })
+    }
+
+    fn give_back(&mut self) {
+        if let Some(lacking) = self.lacking.take() {
+            lacking.release();
+        }
     }
 }
 
@@ -185,7 +195,7 @@ unsafe fn converse_parked(
     parked: Parked,
     glimpse: &mut Glimpse,
 ) -> sys::Result<Outcome> {
-    let recorded = match Recorded::record(session) {
+    let mut recorded = match Recorded::record(session) {
         Ok(recorded) => recorded,
         Err(obstacle) => return hindered(link, obstacle),
     };
@@ -208,24 +218,24 @@ unsafe fn converse_parked(
                 (id, Link::from_fd(fd))
             }
             answer => {
-                recorded.lacking.release();
+                recorded.give_back();
                 return answer.map(|_| Outcome::Refused(None));
             }
         };
         // SAFETY: passed on to the caller.
-        match unsafe { split(link, session, id, copy_link, &recorded) } {
+        match unsafe { split(link, session, id, copy_link, &mut recorded) } {
             Ok(Made::Outcome(outcome)) => {
-                recorded.lacking.release();
+                recorded.give_back();
                 return outcome;
             }
             Ok(Made::Spoilt(next)) => word = Ok(next),
             Err(obstacle) => {
-                recorded.lacking.release();
+                recorded.give_back();
                 return hindered(link, obstacle);
             }
         }
     }
-    recorded.lacking.release();
+    recorded.give_back();
     hindered(link, Obstacle::Failed(Step::Split, libc::EAGAIN))
 }
 
@@ -269,7 +279,7 @@ unsafe fn split(
     session: &Session,
     id: u32,
     copy_link: Link,
-    recorded: &Recorded,
+    recorded: &mut Recorded,
 ) -> Result<Made, Obstacle> {
     let failed = |errno: Errno| Obstacle::Failed(Step::Split, errno.0);
     // A handler must not run in the copy before it has frozen.
@@ -298,7 +308,7 @@ unsafe fn split(
             copy_link.close();
             // A refusal may have come already, and then nobody hears this.
             let _ = link.say(FromAgent::Split { frozen_pid });
-            wait_for_word(link, recorded.identity.parent, failed)
+            wait_for_word(link, recorded, failed)
         }
         Err(errno) => {
             dontfork::close();
@@ -331,7 +341,7 @@ fn end_as_spoilt(link: Link) -> ! {
 
 fn wait_for_word(
     link: Link,
-    parent: i32,
+    recorded: &mut Recorded,
     failed: impl FnOnce(Errno) -> Obstacle,
 ) -> Result<Made, Obstacle> {
     match link.hear() {
@@ -344,19 +354,20 @@ fn wait_for_word(
                 Err(failed(errno))
             }
         },
-        Ok((word, _)) => Ok(Made::Outcome(Ok(go_on(link, parent, word)))),
+        Ok((word, _)) => Ok(Made::Outcome(Ok(go_on(link, recorded, word)))),
         Err(errno) => Ok(Made::Outcome(Err(errno))),
     }
 }
 
-fn go_on(link: Link, parent: i32, word: FromSupervisor) -> Outcome {
+fn go_on(link: Link, recorded: &mut Recorded, word: FromSupervisor) -> Outcome {
     match word {
         FromSupervisor::Go { id, keeper } => {
             timing::mark(Moment::Complete);
+            recorded.give_back();
             park::release();
             timing::mark(Moment::Released);
             if keeper {
-                begin_keeper(link, parent);
+                begin_keeper(link, recorded.identity.parent);
             }
             // The snapshot stands, whether or not anybody hears this.
             let _ = link.say(FromAgent::Running(Running {
@@ -372,9 +383,10 @@ fn go_on(link: Link, parent: i32, word: FromSupervisor) -> Outcome {
 }
 
 /// The life of a frozen copy, from the split to its return into the program.
-fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -> Outcome {
+fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorded) -> Outcome {
     let mut link = link;
-    let identity = &recorded.identity;
+    let Recorded { identity, lacking } = recorded;
+    let identity = &*identity;
     ids::forget_choice();
     let mut tell = |remains| {
         // Where nobody hears it the supervisor is gone, which Ready finds out.
@@ -424,7 +436,9 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
                 }
             }
         }
-        recorded.lacking.prepare();
+        if let Some(lacking) = &lacking {
+            lacking.prepare();
+        }
         if let Some(outer_pid) = same_ids {
             let _ = link.say(FromAgent::Becoming { pid: identity.pid });
             // SAFETY: a frozen copy has one thread, the copy of the recorded one.
@@ -451,7 +465,10 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &Recorded) -
         count(Part::Threads, revived.not_restored + identity.restore());
         dontfork::close();
         shared.restore(&mut count);
-        count(Part::Process, recorded.lacking.restore(identity.tid));
+        if let Some(lacking) = lacking.take() {
+            count(Part::Process, lacking.restore(identity.tid));
+            lacking.release();
+        }
         shared.release();
         own_processes::remove(sys::getpid());
         cpu_times::revive(identity.tid);

@@ -274,6 +274,16 @@ pub(crate) fn resident_pages(start: usize, length: usize, pages: &mut [u8]) -> R
     .map(drop)
 }
 
+/// mmap(2) of addresses that nothing may be done with yet: no memory, nor a promise of any.
+pub(crate) fn reserve_addresses(length: usize) -> Option<usize> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    plain(
+        libc::SYS_mmap,
+        [0, length, arg(libc::PROT_NONE), arg(flags), arg(-1), 0],
+    )
+    .ok()
+}
+
 /// mmap(2) of a file over what is there, from a start and of a length.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::arch;
+use crate::reserve;
 use crate::sys::{self, AlternateStack, SignalSet};
 use crate::wire::{Obstacle, Step};
 
@@ -40,7 +41,7 @@ fn prepare(stack: Stack) -> sys::Result<usize> {
     if top != 0 {
         return Ok(top);
     }
-    let memory = sys::map_memory(GUARD + BYTES, false).ok_or(sys::Errno(libc::ENOMEM))?;
+    let memory = reserve::lasting_memory(GUARD + BYTES).ok_or(sys::Errno(libc::ENOMEM))?;
     let start = memory.as_ptr().expose_provenance();
     sys::protect_from_all(start, GUARD)?;
     let top = start + GUARD + BYTES;

@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 
 use super::glimpse::Glimpse;
 use super::state::ThreadState;
-use crate::sys;
+use crate::reserve;
 
 /// A thread that has not been called, or whose signal could not be queued.
 pub(crate) const FREE: u32 = 0;
@@ -122,7 +122,7 @@ fn slot(index: usize) -> Option<&'static Slot> {
 
 fn make_slot(index: usize) -> Option<&'static Slot> {
     if slot(index).is_none() {
-        let memory = sys::map_memory(size_of::<Slot>() * CHUNK, false)?;
+        let memory = reserve::lasting_memory(size_of::<Slot>() * CHUNK)?;
         CHUNK_AT
             .get(index / CHUNK)?
             .store(memory.cast().as_ptr(), Ordering::Release);

@@ -16,6 +16,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
 
 use super::layout;
+use crate::reserve;
 use crate::sys;
 
 #[repr(C)]
@@ -55,7 +56,7 @@ pub(crate) unsafe fn clear(room: usize) -> bool {
     // The former list stays: a thread may be in the middle of it. Each is at least twice
     // as long as the one before.
     let room = room.next_power_of_two().max(FEWEST);
-    let Some(memory) = sys::map_memory(room * size_of::<Entry>(), false) else {
+    let Some(memory) = reserve::lasting_memory(room * size_of::<Entry>()) else {
         return false;
     };
     LIST.store(memory.cast().as_ptr(), Ordering::Release);

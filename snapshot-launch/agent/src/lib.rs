@@ -52,6 +52,7 @@ mod wiped;
 
 use snapshot_core::link::Link;
 use snapshot_core::objects;
+use snapshot_core::reserve;
 use snapshot_core::sys;
 use snapshot_core::threads::layout;
 use snapshot_core::wire::{FromAgent, FromSupervisor, OwnUse};
@@ -77,6 +78,7 @@ extern "C" fn construct() {
         return;
     };
     sys::close(letter.preload_fd);
+    reserve::begin();
     objects::note_inherited();
     objects::begin_to_hold();
     closes::begin();
