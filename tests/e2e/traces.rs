@@ -160,13 +160,16 @@ fn in_a_pipeline_it_stays_there_as_well() {
 /// The tool with this guest, by a shell that sets the stage.
 fn staged(place: &std::sync::Arc<Place>, script: &str) -> PipedSession {
     let guest = binaries::guest_in_c("traces", &place.work());
-    Launch::bare("bash")
+    let mut session = Launch::bare("bash")
         .arg("-c")
         .arg(script)
         .arg(&binaries::tools().snapshot_launch)
         .arg(&guest)
         .place(place)
-        .piped()
+        .piped();
+    // By then there is a launcher that the test can end.
+    session.next_event("started", |event| event.name() == "started");
+    session
 }
 
 #[test]
@@ -246,9 +249,10 @@ fn a_reader_outside_sees_the_end_when_the_program_closes() {
             "exec {number}>'{}'; exec \"$0\" {flags} -- \"$1\"",
             fifo.display()
         );
+        // As soon as there is a writer, who waits for the reader in turn.
+        let reader = std::thread::spawn(move || Reader::open(&fifo));
         let mut session = staged(&place, &script);
-        let mut reader = Reader::open(&fifo);
-        session.next("started");
+        let mut reader = reader.join().expect("it has been opened");
         session.send(&format!("close {number}"));
         let text = reader.read_to_end();
         assert!(text.is_some(), "{flags} {number}: somebody has it open");
@@ -262,10 +266,11 @@ fn a_writer_outside_sees_that_nobody_reads() {
     let fifo = place.path("fifo");
     Reader::make(&fifo);
     let script = format!("exec 7<'{}'; exec \"$0\" -- \"$1\"", fifo.display());
+    let writer =
+        std::thread::spawn(move || open(&fifo, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()));
     let mut session = staged(&place, &script);
-    let writer = open(&fifo, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
+    let writer = writer.join().expect("it has been opened");
     let writer = writer.expect("the guest reads it");
-    session.next("started");
     session.ask("close 7");
     let gone = deadline::wait(|| {
         let mut fds = [PollFd::new(writer.as_fd(), PollFlags::empty())];
