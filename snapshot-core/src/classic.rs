@@ -288,6 +288,7 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
                     || {
                         identity.restore()
                             + u32::from(let_go.is_err())
+                            + shared.open(&mut |_, _| {})
                             + shared.restore(&mut |_, _| {})
                             + lacking.restore_in_original()
                     },

@@ -156,6 +156,8 @@ pub enum LockKind {
     Description,
     /// A process's, on a range.
     Process,
+    /// An open file description's lease: it is told of who else opens the file.
+    Lease,
 }
 
 /// A lock on a file.
@@ -178,6 +180,7 @@ pub fn lock(line: &[u8]) -> Option<Lock> {
         b"FLOCK" => LockKind::Flock,
         b"OFDLCK" => LockKind::Description,
         b"POSIX" => LockKind::Process,
+        b"LEASE" => LockKind::Lease,
         _ => return None,
     };
     let is_exclusive = words.nth(1)? == b"WRITE";
@@ -529,8 +532,11 @@ mod tests {
         let read = lock(line).expect("a lock");
         assert_eq!((read.kind, read.length), (LockKind::Flock, 0));
         assert!(!read.is_exclusive);
+        let line = b"lock:\t1: LEASE  ACTIVE    READ 71 08:01:123 0 EOF";
+        let read = lock(line).expect("a lease");
+        assert_eq!((read.kind, read.is_exclusive), (LockKind::Lease, false));
         assert_eq!(
-            lock(b"lock:\t1: LEASE  ACTIVE    READ 71 08:01:123 0 EOF"),
+            lock(b"lock:\t1: DELEG  ACTIVE    READ 71 08:01:123 0 EOF"),
             None
         );
         assert_eq!(

@@ -436,6 +436,15 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
                 }
             }
         }
+        let mut not_restored = 0;
+        let mut count = |part, count| {
+            if count > 0 {
+                not_restored += count;
+                let _ = link.say(FromAgent::NotRestored { part, count });
+            }
+        };
+        // First: what is mapped of a file may be a thread's stack.
+        shared.open(&mut count);
         if let Some(lacking) = &lacking {
             lacking.prepare();
         }
@@ -452,24 +461,20 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
             Err(errno) => {
                 let obstacle = Obstacle::Failed(Step::Revive, errno.0);
                 let _ = link.say(FromAgent::Hindered(obstacle));
+                // Where that fails, what it has ends with the snapshot.
+                let _ = shared.let_go();
                 continue;
             }
         };
-        let mut not_restored = 0;
-        let mut count = |part, count| {
-            if count > 0 {
-                not_restored += count;
-                let _ = link.say(FromAgent::NotRestored { part, count });
-            }
-        };
         count(Part::Threads, revived.not_restored + identity.restore());
-        dontfork::close();
         shared.restore(&mut count);
         if let Some(lacking) = lacking.take() {
             count(Part::Process, lacking.restore(identity.tid));
             lacking.release();
         }
         shared.release();
+        // What was mapped anew is kept from copies like the rest.
+        dontfork::close();
         own_processes::remove(sys::getpid());
         cpu_times::revive(identity.tid);
         turn::begin_new_life();

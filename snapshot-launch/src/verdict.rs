@@ -54,7 +54,7 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
         (Why::Unread, _) => {
             "datagrams wait to be read: those that the branch reads are gone after a revert"
         }
-        (Why::Held, _) => {
+        (Why::Held, Kind::Socket) => {
             "the snapshot holds its address: while there is one, clients still get through after the program has closed it by an exec or a system call of its own; with SO_REUSEADDR set, or where the program may make its path anew, that is not so"
         }
         (Why::Names, _) => {
@@ -75,6 +75,21 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
         }
         (Why::Hidden, _) => {
             "this system hides which descriptors are the same (kcmp), so what the branch changes there stays changed: allow kcmp in the seccomp profile"
+        }
+        (Why::Held, Kind::Terminal) => {
+            "what has been read and written stays so, and snapshots hold it: if the program closes it by a raw system call, or has the other end itself, that end does not hang up"
+        }
+        (Why::Held, _) => {
+            "it can't be opened a second time, so snapshots hold it: its lock ends with a close by libc, not with one by a raw system call"
+        }
+        (Why::Input, _) => {
+            "it comes from outside: what a branch has read from it is gone after a revert; start the program with its input in a file"
+        }
+        (Why::Output, _) => {
+            "it goes outside: what a branch has written to it stays, so after a revert it is there twice"
+        }
+        (Why::Retaken, _) => {
+            "they are free from the end of a branch until the revert is done: a process that waits for one gets it first"
         }
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Descriptor {
     kind: Kind,
     device: u64,
     inode: u64,
+    /// What the link in `/proc` says of it, as a number.
+    name: u64,
 }
 
 /// What becomes of an open file description while the copy is frozen.
@@ -32,6 +34,9 @@ pub(super) enum Fate {
     Shared,
     /// The copy has let go of it, and makes it anew when it comes back to life.
     Rebuilt,
+    /// The copy has let go of it and has the path alone (`O_PATH`), by which it opens it
+    /// again when it comes back to life.
+    Reopened,
     /// The live branch has closed it, and the copy has let go of it for good.
     Lost,
 }
@@ -46,9 +51,13 @@ pub(super) struct Group {
     pub(super) flags: i32,
     /// One of its descriptors, the lowest.
     pub(super) fd: i32,
+    /// What the link in `/proc` says of it, as a number: the same for all that have it.
+    pub(super) name: u64,
     pub(super) fate: Fate,
     /// Whether somebody else waits for its end.
     pub(super) is_waited_for: bool,
+    /// Whether another descriptor of the same file can be opened by its path alone.
+    pub(super) can_be_reopened: bool,
     /// Which of the descriptors are its own.
     first: usize,
     count: usize,
@@ -178,8 +187,10 @@ impl Descriptors {
                         inode: descriptor.inode,
                         flags: sys::status_flags(descriptor.fd)?,
                         fd: descriptor.fd,
+                        name: descriptor.name,
                         fate: Fate::Shared,
                         is_waited_for: false,
+                        can_be_reopened: false,
                         first: number,
                         count: 1,
                     });
@@ -270,6 +281,16 @@ impl Descriptors {
         }
     }
 
+    /// The copy can open this group again, and lets go of it if `lets_go`.
+    pub(super) fn can_be_reopened(&mut self, number: usize, lets_go: bool) {
+        if let Some(group) = self.groups.entries_mut().get_mut(number) {
+            group.can_be_reopened = true;
+            if lets_go {
+                group.fate = Fate::Reopened;
+            }
+        }
+    }
+
     /// Somebody else waits for the end of this group, which the copy can't make anew.
     pub(super) fn will_be_waited_for(&mut self, number: usize) {
         if let Some(group) = self.groups.entries_mut().get_mut(number) {
@@ -277,12 +298,13 @@ impl Descriptors {
         }
     }
 
-    /// Puts a placeholder in the stead of every descriptor that will be rebuilt: the live
-    /// process alone has those then, and their numbers stay taken.
+    /// Puts a placeholder in the stead of every descriptor that will be rebuilt or opened
+    /// again: the live process alone has those then, and their numbers stay taken.
     ///
     /// # Errors
     /// EMFILE and kin.
     pub(super) fn let_go(&self) -> Result<(), Errno> {
+        self.leave_paths()?;
         if self
             .groups()
             .iter()
@@ -291,6 +313,21 @@ impl Descriptors {
             return Ok(());
         }
         self.place(Fate::Rebuilt, self.groups())
+    }
+
+    /// Puts a descriptor of the path alone in the stead of what is opened again.
+    fn leave_paths(&self) -> Result<(), Errno> {
+        for group in self.groups() {
+            if group.fate == Fate::Reopened {
+                let path = open_again(group.fd, libc::O_PATH)?;
+                let placed = members(self.all.entries(), group)
+                    .iter()
+                    .try_for_each(|of| sys::duplicate_to(path, of.fd, of.close_on_exec));
+                sys::close(path);
+                placed?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts a placeholder in the stead of the descriptors of those groups that have this
@@ -357,7 +394,7 @@ impl Descriptors {
 /// Finds what is equal in what is in order: a few comparisons for many.
 pub(super) fn search(
     mut among: Range<usize>,
-    compare: impl Fn(usize) -> Option<Ordering>,
+    mut compare: impl FnMut(usize) -> Option<Ordering>,
 ) -> Option<usize> {
     while !among.is_empty() {
         let middle = among.start + among.len() / 2;
@@ -389,8 +426,7 @@ pub(super) fn set_status_flags(fd: i32, flags: i32) -> Result<(), Errno> {
 }
 
 fn look(directory: i32, fd: i32) -> Result<Descriptor, Errno> {
-    // The beginning tells the kind.
-    let mut buffer = [0; 64];
+    let mut buffer = [0; LINK_BYTES];
     let target = procfs::with_number(fd, |name| sys::read_link_at(directory, name, &mut buffer))?;
     let stat = sys::fstat(fd)?;
     let mut kind = Kind::of(target, stat.mode);
@@ -403,6 +439,17 @@ fn look(directory: i32, fd: i32) -> Result<Descriptor, Errno> {
         kind,
         device: stat.device,
         inode: stat.inode,
+        name: name_of(target),
+    })
+}
+
+/// How much of a link in `/proc` is looked at.
+pub(super) const LINK_BYTES: usize = 256;
+
+/// A link's text as a number: the same text has the same one (FNV-1a).
+pub(super) fn name_of(target: &[u8]) -> u64 {
+    target.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 

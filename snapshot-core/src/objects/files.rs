@@ -1,13 +1,15 @@
-//! Regular files, memory files and directories: where in them the program is. Live and
-//! frozen side share that, so the frozen side writes it down and seeks back.
+//! Regular files, memory files and directories: where in them the program is. The frozen
+//! side writes it down and seeks back.
 //!
-//! Not in a file that is stdout or stderr: there both branches append to one output, and
-//! seeking back would let the second overwrite what the first has said.
+//! Not in a file that is stdout or stderr, or that the program was started with to write to:
+//! there both branches append to one output, and seeking back would let the second overwrite
+//! what the first has said, or what others have.
 //!
 //! Context: AS-SAFE.
 
 use super::by_group::ByGroup;
 use super::descriptors::{Descriptors, Group};
+use super::holders::is_inherited;
 use super::kinds::{Kind, Why};
 use super::{Object, Recording};
 use crate::sys::{self, Errno, Stat};
@@ -17,14 +19,18 @@ pub(super) struct Offsets(ByGroup<i64>);
 
 impl Object for Offsets {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
-        let outputs = [sys::fstat(1).ok(), sys::fstat(2).ok()];
+        let outputs = outputs();
         let mut offsets = ByGroup::new();
         recording.for_each_group(|recording, number, group| {
             if !matches!(group.kind, Kind::File | Kind::Directory | Kind::Memfd) {
                 return Ok(());
             }
-            if group.kind == Kind::File && group.can_write() && group.fd > 2 {
-                recording.name(Kind::File, Why::Contents, group.fd, 0);
+            if group.kind == Kind::File && group.can_write() {
+                let why = match is_output(&group, &outputs) {
+                    true => Why::Output,
+                    false => Why::Contents,
+                };
+                recording.name(Kind::File, why, group.fd, 0);
             }
             match sys::lseek(group.fd, 0, libc::SEEK_CUR) {
                 Ok(at) if !is_output(&group, &outputs) => offsets.push(number, at),
@@ -45,11 +51,19 @@ impl Object for Offsets {
     }
 }
 
-fn is_output(group: &Group, outputs: &[Option<Stat>; 2]) -> bool {
+/// What stdout and stderr are.
+pub(super) fn outputs() -> [Option<Stat>; 2] {
+    [sys::fstat(1).ok(), sys::fstat(2).ok()]
+}
+
+/// Whether a group is output that goes on where it is. By its open file and not by its
+/// number: a program may have moved what it was started with.
+pub(super) fn is_output(group: &Group, outputs: &[Option<Stat>; 2]) -> bool {
     group.kind == Kind::File
         && group.can_write()
-        && outputs
-            .iter()
-            .flatten()
-            .any(|output| (output.device, output.inode) == (group.device, group.inode))
+        && (is_inherited(group.device, group.inode)
+            || outputs
+                .iter()
+                .flatten()
+                .any(|output| (output.device, output.inode) == (group.device, group.inode)))
 }

@@ -1,5 +1,6 @@
-//! Status flags (`O_NONBLOCK`, `O_APPEND`, ...) of whatever stays shared, and who is told
-//! by a signal of what happens there (`F_SETOWN`, `F_SETSIG`), also of what is made anew.
+//! Status flags (`O_NONBLOCK`, `O_APPEND`, ...) of whatever stays shared or is opened again,
+//! and who is told by a signal of what happens there (`F_SETOWN`, `F_SETSIG`), also of what is
+//! made anew.
 //!
 //! Context: AS-SAFE.
 
@@ -17,7 +18,11 @@ struct Notice {
 }
 
 /// Of every group.
-pub(super) struct Flags(ByGroup<Notice>);
+pub(super) struct Flags {
+    notices: ByGroup<Notice>,
+    /// The process's id at the time.
+    pid: i32,
+}
 
 const F_SETSIG: i32 = 10;
 const F_GETSIG: i32 = 11;
@@ -34,13 +39,22 @@ impl Notice {
         self.owner[1] == 0 && self.signal == 0
     }
 
-    fn restore(self, fd: i32) -> Result<(), Errno> {
+    /// `pid` is the id that this process had.
+    fn restore(mut self, fd: i32, pid: i32) -> Result<(), Errno> {
+        const PROCESS: i32 = 1;
+        if self.owner == [PROCESS, pid] {
+            self.owner[1] = sys::getpid();
+        }
         let now = Self::of(fd);
         if now == self {
             return Ok(());
         }
         if now.owner != self.owner {
-            sys::set_notice_owner(fd, self.owner)?;
+            match sys::set_notice_owner(fd, self.owner) {
+                // Whom it was to tell is gone, and is told nothing either way.
+                Ok(_) | Err(Errno(libc::ESRCH)) => {}
+                Err(errno) => return Err(errno),
+            }
         }
         sys::fcntl(fd, F_SETSIG, self.signal as isize as usize).map(drop)
     }
@@ -66,21 +80,27 @@ impl Object for Flags {
                 _ => notices.push(number, notice),
             }
         })?;
-        Ok(Self(notices))
-    }
-
-    fn restore(&self, open: &Descriptors) -> u32 {
-        self.0.restore(open, |group, notice| match group.fate {
-            Fate::Shared => set_status_flags(group.fd, group.flags).and(notice.restore(group.fd)),
-            _ if notice.is_none() => Ok(()),
-            _ => {
-                let restored = notice.restore(group.fd);
-                restored.and(ask_again(group.fd, group.flags))
-            }
+        Ok(Self {
+            notices,
+            pid: recording.original,
         })
     }
 
+    fn restore(&self, open: &Descriptors) -> u32 {
+        self.notices
+            .restore(open, |group, notice| match group.fate {
+                Fate::Shared | Fate::Reopened => {
+                    set_status_flags(group.fd, group.flags).and(notice.restore(group.fd, self.pid))
+                }
+                _ if notice.is_none() => Ok(()),
+                _ => {
+                    let restored = notice.restore(group.fd, self.pid);
+                    restored.and(ask_again(group.fd, group.flags))
+                }
+            })
+    }
+
     fn release(self) {
-        self.0.release();
+        self.notices.release();
     }
 }

@@ -1,5 +1,6 @@
-//! What snapshots hold open that others wait for the end of: connections, and pipes whose
-//! other end another process has. As long as a frozen copy has such a thing too, its end
+//! What snapshots hold open that others wait for the end of: connections, pipes whose
+//! other end another process has, terminals, and files that can't be opened a second time. As
+//! long as a frozen copy has such a thing too, its end
 //! does not come when the program closes it; so the agent looks here whenever the program
 //! closes a descriptor, and has the copies let go.
 //!
@@ -12,6 +13,7 @@ use core::ops::RangeInclusive;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+use super::holders::others_have_terminal;
 use super::shared_memory::keep_out;
 use crate::procfs;
 use crate::sys;
@@ -79,21 +81,46 @@ pub fn for_each_marked(range: RangeInclusive<u32>, mut visit: impl FnMut(i32)) {
 /// What the program is about to close for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed {
-    /// The inode of its pipe or socket.
+    /// The inode of its pipe, socket, file or terminal.
     pub inode: u64,
     /// Whether it can be written to: a pipe's two ends have one inode.
     pub writes: bool,
+    /// Which process closes it.
+    pub pid: i32,
+    /// By which number: a file may be open more than once, and all masters of terminals have
+    /// one inode.
+    pub fd: i32,
 }
 
 impl Closed {
     fn of(fd: i32) -> Option<Self> {
         let stat = sys::fstat(fd).ok()?;
         let flags = sys::status_flags(fd).ok()?;
-        matches!(stat.mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFSOCK).then_some(Self {
+        // What is a path alone nobody waits for.
+        (flags & libc::O_PATH == 0).then_some(Self {
             inode: stat.inode,
             writes: flags & libc::O_ACCMODE != libc::O_RDONLY,
+            pid: sys::getpid(),
+            fd,
         })
     }
+
+    /// Whether another descriptor keeps it open after this one's end. Of a pipe any end of
+    /// the same direction does.
+    pub(super) fn is_open_by(&self, (pid, fd): (i32, i32), kind_is_stream: bool) -> bool {
+        let is_same = || sys::compare_files((pid, fd), (self.pid, self.fd));
+        match is_same() {
+            Ok(core::cmp::Ordering::Equal) => true,
+            Ok(_) => kind_is_stream,
+            // Where the kernel hides it, all of the file that is open alike.
+            Err(_) => true,
+        }
+    }
+}
+
+/// Whether a mode is a pipe's or a socket's.
+fn is_stream(mode: u32) -> bool {
+    matches!(mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFSOCK)
 }
 
 /// The program is about to close a descriptor that was marked: what snapshots are to let
@@ -102,9 +129,14 @@ pub fn closing(fd: i32) -> Option<Closed> {
     let (word, bit) = word_of(fd)?;
     word.fetch_and(!bit, Ordering::Relaxed);
     let closed = Closed::of(fd)?;
+    let is_stream = sys::fstat(fd).is_ok_and(|stat| is_stream(stat.mode));
     let mut other = None;
     let _ = procfs::for_each_descriptor(|candidate| {
-        if candidate != fd && Closed::of(candidate) == Some(closed) {
+        if candidate != fd
+            && Closed::of(candidate)
+                .is_some_and(|it| (it.inode, it.writes) == (closed.inode, closed.writes))
+            && closed.is_open_by((closed.pid, candidate), is_stream)
+        {
             other = Some(candidate);
         }
     });
@@ -113,6 +145,8 @@ pub fn closing(fd: i32) -> Option<Closed> {
             mark(other);
             None
         }
+        // A terminal whose other end nobody else has comes back whole if it is held.
+        None if sys::terminal_number(fd).is_ok_and(|number| !others_have_terminal(number)) => None,
         None => Some(closed),
     }
 }

@@ -7,43 +7,95 @@
 //! give itself any name.
 //!
 //! What the program was started with came from outside, maybe from a process that can't be
-//! seen from here: [`note_inherited`] remembers it.
+//! seen from here: [`note_inherited`] remembers it, and the agent carries it across an exec.
 //!
 //! Context: AS-SAFE.
 
 use core::cmp::Ordering;
 use core::ffi::CStr;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use super::descriptors::{self, Descriptors, Group};
+use super::descriptors::{self, Descriptors, Group, LINK_BYTES, name_of};
 use super::kinds::Kind;
 use crate::own_processes;
 use crate::procfs;
 use crate::records::Records;
 use crate::sys::{self, Errno};
 
-const MOST_INHERITED: usize = 64;
+/// How many things that the program was started with are remembered.
+pub const MOST_INHERITED: usize = 64;
 
-/// Inodes of the pipes and sockets that the program was started with; 0 is an empty place.
-static INHERITED: [AtomicU64; MOST_INHERITED] = [const { AtomicU64::new(0) }; MOST_INHERITED];
+/// Something that the program was started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inherited {
+    /// Its file's device.
+    pub device: u64,
+    /// Its file's inode.
+    pub inode: u64,
+}
+
+/// A place for one of them; an inode of 0 is an empty one.
+struct Place {
+    device: AtomicU64,
+    inode: AtomicU64,
+}
+
+impl Place {
+    const EMPTY: Self = Self {
+        device: AtomicU64::new(0),
+        inode: AtomicU64::new(0),
+    };
+
+    fn has(&self) -> Inherited {
+        Inherited {
+            device: self.device.load(Relaxed),
+            inode: self.inode.load(Relaxed),
+        }
+    }
+}
+
+static INHERITED: [Place; MOST_INHERITED] = [const { Place::EMPTY }; MOST_INHERITED];
+/// Whether there was no room for all of them: then anything may be.
+static INHERITED_MORE: AtomicBool = AtomicBool::new(false);
 
 /// Remembers what is open now: in a program that has not begun, all of it is somebody
 /// else's as well.
 pub fn note_inherited() {
-    let mut places = INHERITED.iter();
     let _ = procfs::for_each_descriptor(|fd| {
-        if let Ok(stat) = sys::fstat(fd)
-            && matches!(stat.mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFSOCK)
-            && let Some(place) = places.next()
-        {
-            place.store(stat.inode, Relaxed);
+        if let Ok(stat) = sys::fstat(fd) {
+            note_one_inherited(Inherited {
+                device: stat.device,
+                inode: stat.inode,
+            });
         }
     });
 }
 
-fn is_inherited(inode: u64) -> bool {
-    INHERITED.iter().any(|place| place.load(Relaxed) == inode)
+/// Remembers one thing.
+pub fn note_one_inherited(inherited: Inherited) {
+    let found = INHERITED
+        .iter()
+        .find(|place| place.has() == inherited || place.has().inode == 0);
+    match found {
+        Some(place) => {
+            place.device.store(inherited.device, Relaxed);
+            place.inode.store(inherited.inode, Relaxed);
+        }
+        None => INHERITED_MORE.store(true, Relaxed),
+    }
+}
+
+/// All that is remembered; `None` where it was more than there is room for.
+pub fn inherited() -> Option<impl Iterator<Item = Inherited>> {
+    let all = INHERITED.iter().map(Place::has);
+    (!INHERITED_MORE.load(Relaxed)).then(|| all.take_while(|place| place.inode != 0))
+}
+
+/// Whether the program was started with this file.
+pub(super) fn is_inherited(device: u64, inode: u64) -> bool {
+    let wanted = Inherited { device, inode };
+    INHERITED_MORE.load(Relaxed) || INHERITED.iter().any(|place| place.has() == wanted)
 }
 
 /// Which groups others have as well.
@@ -60,6 +112,8 @@ enum Key {
     File(u64, u64),
     /// The kernel compares it with those of its kind.
     Compared(u8),
+    /// The kernel compares it with those of its name.
+    Name(u64),
 }
 
 /// Kinds of which it matters.
@@ -69,6 +123,9 @@ fn key(group: &Group) -> Option<Key> {
         Kind::Fifo | Kind::Memfd => Some(Key::File(group.device, group.inode)),
         Kind::Epoll | Kind::Eventfd | Kind::Timerfd | Kind::Signalfd | Kind::Inotify => {
             Some(Key::Compared(group.kind as u8))
+        }
+        Kind::File | Kind::Directory if group.flags & libc::O_PATH == 0 => {
+            Some(Key::Name(group.name))
         }
         _ => None,
     }
@@ -84,12 +141,14 @@ impl Holders {
         let mut elsewhere = Records::growing();
         let mut wanted = Records::growing();
         for (number, group) in open.groups().iter().enumerate() {
-            let inherited = match group.kind {
-                Kind::Pipe | Kind::Fifo | Kind::Socket => is_inherited(group.inode),
-                _ => false,
+            // What has no inode of its own is found by comparing alone.
+            let key = key(group);
+            let inherited = match key {
+                None | Some(Key::Compared(_)) => false,
+                Some(_) => is_inherited(group.device, group.inode),
             };
             elsewhere.push(inherited)?;
-            if let Some(key) = key(group).filter(|_| !inherited) {
+            if let Some(key) = key.filter(|_| !inherited) {
                 wanted.push((key, number))?;
             }
         }
@@ -209,7 +268,7 @@ impl Search<'_> {
 
     /// Looks at one descriptor of another process, by its name in a directory.
     fn look_at_one(&mut self, other: (i32, i32), directory: i32, name: &CStr) {
-        let mut buffer = [0; 64];
+        let mut buffer = [0; LINK_BYTES];
         let Ok(target) = sys::read_link_at(directory, name, &mut buffer) else {
             return;
         };
@@ -217,7 +276,12 @@ impl Search<'_> {
             self.mark_all(Key::Inode(inode));
         } else if target.starts_with(b"anon_inode:") {
             self.compare(Key::Compared(Kind::of(target, 0) as u8), other);
-        } else if target.starts_with(b"/memfd:") || self.has_fifo {
+        } else {
+            // The same open file has the same name everywhere; whether it is the same the
+            // kernel tells.
+            self.compare(Key::Name(name_of(target)), other);
+        }
+        if target.starts_with(b"/memfd:") || (target.starts_with(b"/") && self.has_fifo) {
             // A name says nothing of where it leads to from here.
             if let Ok(stat) = sys::stat_at(directory, name) {
                 self.mark_all(Key::File(stat.device, stat.inode));
@@ -260,7 +324,7 @@ impl Search<'_> {
             return;
         }
         match self.open.groups().get(number).and_then(key) {
-            Some(Key::Compared(_)) => self.mark_group(number),
+            Some(Key::Compared(_) | Key::Name(_)) => self.mark_group(number),
             Some(key) => self.mark_all(key),
             None => {}
         }
@@ -282,9 +346,23 @@ impl Search<'_> {
             let is_of_file =
                 |&at: &usize| self.group(at).map(|group| (group.device, group.inode)) == file;
             let end = from + (from..all.end).take_while(is_of_file).count();
-            let compare = |at| sys::compare_files((self.own, self.group(at)?.fd), other).ok();
-            if let Some(found) = descriptors::search(from..end, compare) {
+            let mut is_hidden = false;
+            let compare = |at| {
+                let order = sys::compare_files((self.own, self.group(at)?.fd), other);
+                // What has been closed meanwhile is nobody's.
+                is_hidden |=
+                    order.is_err_and(|errno| !matches!(errno.0, libc::EBADF | libc::ESRCH));
+                order.ok()
+            };
+            let found = descriptors::search(from..end, compare);
+            if let Some(found) = found {
                 return self.mark(found);
+            }
+            if is_hidden && matches!(key, Key::Name(_)) {
+                // It may be any of them.
+                for at in from..end {
+                    self.mark(at);
+                }
             }
             from = end;
         }
@@ -316,6 +394,42 @@ pub(super) fn by_first_living(pid: i32, mut look: impl FnMut(i32) -> Option<usiz
         })
         .ok()
     });
+}
+
+/// Whether another process that can be seen from here has the second end of the terminal of
+/// this number.
+pub(super) fn others_have_terminal(number: u32) -> bool {
+    let mut others = false;
+    let looked = for_each_other(sys::getpid(), |pid| {
+        if !others && let Some(directory) = open_descriptors(pid) {
+            others = is_terminal_in(directory, number);
+        }
+    });
+    looked.is_err() || others
+}
+
+/// Whether the second end of that terminal is among these descriptors. Closes their directory.
+fn is_terminal_in(descriptors: i32, number: u32) -> bool {
+    const DIRECTORY: &[u8] = b"/dev/pts/";
+    let mut digits = [0; 10];
+    let digits = procfs::decimal(number, &mut digits);
+    let mut found = false;
+    let _ = procfs::for_each_number_in(descriptors, |fd| {
+        let mut buffer = [0; 32];
+        let target =
+            procfs::with_number(fd, |name| sys::read_link_at(descriptors, name, &mut buffer));
+        found |= target.is_ok_and(|target| target.strip_prefix(DIRECTORY) == Some(digits));
+    });
+    sys::close(descriptors);
+    found
+}
+
+/// The directory of another process's descriptors; `None` where it has ended, or is none of
+/// ours to look at.
+fn open_descriptors(pid: i32) -> Option<i32> {
+    procfs::of_process(pid, b"/fd\0", |path| {
+        sys::open_to_read(path, libc::O_DIRECTORY).ok()
+    })
 }
 
 /// Calls `visit` with every process but this one, its original, and those that a session

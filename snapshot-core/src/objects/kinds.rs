@@ -218,7 +218,7 @@ pub enum Why {
     Backlog,
     /// What waits in it to be read can't be recorded: so many bytes, or an unknown number.
     Unread,
-    /// It can't be made anew, so the snapshot holds it as well.
+    /// It can't be made anew or opened a second time, so the snapshot holds it as well.
     Held,
     /// The names of a local connection's ends.
     Names,
@@ -228,11 +228,17 @@ pub enum Why {
     Filter,
     /// An error waits in it, which any look at what else waits would take.
     Error,
+    /// The program was started with it, to read from.
+    Input,
+    /// The program was started with it, to write to.
+    Output,
+    /// It is free for the moment of a revert, and taken again.
+    Retaken,
 }
 
 impl Why {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Contents,
         Self::Connected,
         Self::Elsewhere,
@@ -251,6 +257,9 @@ impl Why {
         Self::Credentials,
         Self::Filter,
         Self::Error,
+        Self::Input,
+        Self::Output,
+        Self::Retaken,
     ];
 
     /// Back from its number.
@@ -325,7 +334,7 @@ mod tests {
             assert_eq!(Why::from_byte(number), Some(why));
         }
         assert_eq!(Kind::from_byte(25), None);
-        assert_eq!(Why::from_byte(18), None);
+        assert_eq!(Why::from_byte(21), None);
     }
 
     fn of(file: &impl AsRawFd) -> Kind {

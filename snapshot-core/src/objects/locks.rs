@@ -1,8 +1,9 @@
-//! Locks on files: those of an open file description (`flock`, `F_OFD_SETLK`), which live
-//! and frozen side share, and those of the process (`F_SETLK`), which a copy has none of.
+//! Locks on files: those of an open file description (`flock`, `F_OFD_SETLK`, leases), and
+//! those of the process (`F_SETLK`), which a copy has none of.
 //!
 //! They are put back last, since to close any descriptor of a file drops the process's
-//! locks on it. Where another process has taken one meanwhile, it is lost, and counted.
+//! locks on it. From the branch's end until then they are free: a process that waits for one
+//! may get it. The take says so, and one that is lost is counted.
 //!
 //! Context: AS-SAFE.
 
@@ -17,12 +18,15 @@ use crate::records::Records;
 use crate::sys::{self, Errno};
 
 const F_OFD_SETLK: i32 = 37;
+const F_SETLEASE: i32 = 1024;
 
 /// The program's locks, with the group that they are known by.
 pub(super) struct Locks {
     /// Every group that can have locks.
     groups: Records<usize>,
     locks: Records<(usize, Lock)>,
+    /// Groups that have locks, and whose file is mapped as well.
+    mapped: Records<usize>,
 }
 
 impl Object for Locks {
@@ -30,6 +34,7 @@ impl Object for Locks {
         let mut found = Self {
             groups: Records::growing(),
             locks: Records::growing(),
+            mapped: Records::growing(),
         };
         let mut hidden = false;
         for (number, group) in recording.open.groups().iter().enumerate() {
@@ -53,6 +58,10 @@ impl Object for Locks {
         if hidden {
             recording.name(Kind::Lock, Why::Hidden, -1, 0);
         }
+        if !found.locks.entries().is_empty() {
+            found.look_for_mappings(recording)?;
+            recording.name(Kind::Lock, Why::Retaken, -1, 0);
+        }
         Ok(found)
     }
 
@@ -69,6 +78,7 @@ impl Object for Locks {
     fn release(self) {
         self.groups.release();
         self.locks.release();
+        self.mapped.release();
     }
 }
 
@@ -85,6 +95,7 @@ impl Locks {
         outcome
     }
 
+    /// Those of a group. They are recorded in the order of the groups.
     fn of(&self, group: usize) -> impl Iterator<Item = &Lock> {
         // They are recorded a group after the other.
         let locks = self.locks.entries();
@@ -94,14 +105,55 @@ impl Locks {
             .map(|(_, lock)| lock)
     }
 
+    /// Whether a group has locks.
+    pub(super) fn has_any(&self, group: usize) -> bool {
+        self.of(group).next().is_some()
+    }
+
+    /// Whether the process has locks on a group's file.
+    pub(super) fn has_any_of_process(&self, group: usize) -> bool {
+        self.of(group).any(|lock| lock.kind == LockKind::Process)
+    }
+
+    /// Whether a group has locks of its own, and its file is mapped: what is mapped has it as
+    /// well.
+    pub(super) fn is_mapped(&self, group: usize) -> bool {
+        self.mapped.entries().contains(&group)
+            && self.of(group).any(|lock| lock.kind != LockKind::Process)
+    }
+
+    fn look_for_mappings(&mut self, recording: &Recording<'_>) -> Result<(), Errno> {
+        let mut outcome = Ok(());
+        procfs::for_each_line(c"/proc/thread-self/maps", |line| {
+            let Some(mapping) = proc_text::file_mapping(line).filter(|found| found.inode != 0)
+            else {
+                return;
+            };
+            let mut before = None;
+            for &(number, _) in self.locks.entries() {
+                let group = recording.open.groups().get(number);
+                if before != Some(number)
+                    && group.is_some_and(|group| group.inode == mapping.inode)
+                    && outcome.is_ok()
+                {
+                    outcome = self.mapped.push(number);
+                }
+                before = Some(number);
+            }
+        })?;
+        outcome
+    }
+
     fn restore_group(&self, group: usize, fd: i32) -> u32 {
         let mut now_flock = false;
         let mut now_description = false;
+        let mut now_lease = false;
         let read = with_information_path(fd, |path| {
             procfs::for_each_line(path, |line| {
                 match proc_text::lock(line).map(|lock| lock.kind) {
                     Some(LockKind::Flock) => now_flock = true,
                     Some(LockKind::Description) => now_description = true,
+                    Some(LockKind::Lease) => now_lease = true,
                     _ => {}
                 }
             })
@@ -114,6 +166,10 @@ impl Locks {
         if now_description {
             let unlocked = sys::lock_range(fd, F_OFD_SETLK, libc::F_UNLCK, 0, 0);
             failed += u32::from(unlocked.is_err());
+        }
+        if now_lease && !self.of(group).any(|lock| lock.kind == LockKind::Lease) {
+            let given = sys::fcntl(fd, F_SETLEASE, libc::F_UNLCK as isize as usize);
+            failed += u32::from(given.is_err());
         }
         for lock in self.of(group) {
             failed += u32::from(take(fd, lock).is_err());
@@ -132,6 +188,7 @@ fn take(fd: i32, lock: &Lock) -> Result<(), Errno> {
         LockKind::Flock if lock.is_exclusive => sys::flock(fd, libc::LOCK_EX | libc::LOCK_NB),
         LockKind::Flock => sys::flock(fd, libc::LOCK_SH | libc::LOCK_NB),
         LockKind::Description => sys::lock_range(fd, F_OFD_SETLK, kind, lock.start, lock.length),
+        LockKind::Lease => sys::fcntl(fd, F_SETLEASE, kind as isize as usize).map(drop),
         LockKind::Process => sys::lock_range(fd, libc::F_SETLK, kind, lock.start, lock.length),
     }
 }

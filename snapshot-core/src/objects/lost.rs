@@ -1,7 +1,9 @@
 //! What the live branch has closed although somebody waited for its end: the copy has let
 //! go of it, so that the end could come, and has something in its place when it comes back
-//! to life. A pipe is opened again, if its other end is still there; in place of a
-//! connection there is one that the other side has closed, which is how it is.
+//! to life. A pipe is opened again, if its other end is still there, and so is a file or a
+//! terminal. In place of a connection there is one that the other side has closed, which is how
+//! it is; and in place of a terminal that has lost its first end there is a new one, with both ends
+//! as far as the program had them. Where that has another number it is counted.
 //!
 //! Context: AS-SAFE.
 
@@ -9,11 +11,21 @@ use super::by_group::ByGroup;
 use super::descriptors::{Descriptors, Fate, Group, open_again};
 use super::held::{self, Closed};
 use super::kinds::Kind;
+use super::reopened;
 use crate::sys::{self, Errno};
 
-/// What a copy has let go of while it was frozen, with a descriptor of the inode alone.
+/// What a copy has let go of while it was frozen, with a descriptor of the inode alone, and
+/// where in it the branch was.
 /// What stands for a connection is made where sockets are.
-pub(super) struct Losses(ByGroup<i32>);
+pub(super) struct Losses(ByGroup<Loss>);
+
+#[derive(Clone, Copy)]
+struct Loss {
+    path: i32,
+    at: Option<i64>,
+    /// Of a terminal's first end: its number.
+    terminal: Option<u32>,
+}
 
 fn is_held(group: &Group) -> bool {
     group.is_waited_for && group.fate == Fate::Shared
@@ -41,10 +53,8 @@ impl Losses {
             let Some(&group) = open.groups().get(number) else {
                 return;
             };
-            let is_it = is_held(&group)
-                && group.inode == closed.inode
-                && (group.kind == Kind::Socket || group.can_write() == closed.writes);
-            if is_it && self.lose(open, number, &group).is_err() {
+            if is_held(&group) && is_it(&group, closed) && self.lose(open, number, &group).is_err()
+            {
                 // It stays: its end comes with this snapshot's.
                 return;
             }
@@ -53,7 +63,14 @@ impl Losses {
 
     fn lose(&mut self, open: &mut Descriptors, number: usize, group: &Group) -> Result<(), Errno> {
         if group.kind != Kind::Socket {
-            self.0.push(number, open_again(group.fd, libc::O_PATH)?)?;
+            // An output goes on where the branch has left it.
+            let at = sys::lseek(group.fd, 0, libc::SEEK_CUR).ok();
+            let path = open_again(group.fd, libc::O_PATH)?;
+            let terminal = match group.kind {
+                Kind::Terminal => sys::terminal_number(group.fd).ok(),
+                _ => None,
+            };
+            self.0.push(number, Loss { path, at, terminal })?;
         }
         open.lose(number)
     }
@@ -61,23 +78,113 @@ impl Losses {
     /// Opens the pipes again, or has something in their place; the number of those where
     /// nothing could be.
     pub(super) fn restore(&self, open: &Descriptors) -> u32 {
-        self.0.restore(open, |group, &inode| {
-            let flags = (group.flags & libc::O_ACCMODE) | libc::O_NONBLOCK;
-            let fd = match open_again(inode, flags) {
-                // Nobody reads a pipe with a name any more.
-                Err(Errno(libc::ENXIO)) => closed_pipe()?,
-                opened => opened?,
+        self.0.restore(open, |group, loss| {
+            let fd = match (group.kind, loss.terminal) {
+                (Kind::Pipe | Kind::Fifo, _) => return open_pipe(open, group, loss.path),
+                (Kind::Terminal, Some(number)) => {
+                    return self.make_terminal(open, group, loss.path, number);
+                }
+                // It comes with the first end.
+                (Kind::Terminal, None) if self.has_lost(slave_number(loss.path)) => return Ok(()),
+                _ => reopened::open_by(loss.path, group)?,
             };
+            if let Some(at) = loss.at {
+                sys::lseek(fd, at, libc::SEEK_SET)?;
+            }
             open.install(group, fd)
         })
     }
 
+    /// Whether the first end of a terminal of this number is lost.
+    fn has_lost(&self, number: Option<u32>) -> bool {
+        let mut losses = self.0.entries().iter();
+        number.is_some() && losses.any(|(_, loss)| loss.terminal == number)
+    }
+
+    /// A descriptor of the path of a group, whether or not it is lost.
+    fn path_of(&self, number: usize, group: &Group) -> i32 {
+        let mut losses = self.0.entries().iter();
+        losses
+            .find(|(lost, _)| *lost == number)
+            .map_or(group.fd, |(_, loss)| loss.path)
+    }
+
+    /// Makes a terminal in the stead of the one that had this number. The path of a first end
+    /// is that of all: whoever opens it gets a new one.
+    fn make_terminal(
+        &self,
+        open: &Descriptors,
+        group: &Group,
+        path: i32,
+        number: u32,
+    ) -> Result<(), Errno> {
+        let master = open_again(path, (group.flags & libc::O_ACCMODE) | libc::O_NOCTTY)?;
+        let made = self.open_other_ends(open, master, number);
+        let is_another = sys::terminal_number(master)? != number;
+        open.install(group, master).and(made)?;
+        if is_another {
+            return Err(Errno(libc::EEXIST));
+        }
+        Ok(())
+    }
+
+    fn open_other_ends(&self, open: &Descriptors, master: i32, number: u32) -> Result<(), Errno> {
+        // Without any it has hung up, which it can after it was open.
+        sys::close(sys::open_other_end(master, libc::O_RDWR | libc::O_NOCTTY)?);
+        for (at, group) in open.of_kind(Kind::Terminal) {
+            if slave_number(self.path_of(at, group)) == Some(number) {
+                let flags = (group.flags & libc::O_ACCMODE) | libc::O_NOCTTY;
+                let end = sys::open_other_end(master, flags)?;
+                // Opened by its path it has the flags of what was opened so.
+                let opened = open_again(end, flags);
+                sys::close(end);
+                open.install(group, opened?)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn release(self) {
-        for &(_, inode) in self.0.entries() {
-            sys::close(inode);
+        for (_, loss) in self.0.entries() {
+            sys::close(loss.path);
         }
         self.0.release();
     }
+}
+
+/// Whether a group is what the live branch closes.
+fn is_it(group: &Group, closed: Closed) -> bool {
+    if group.inode != closed.inode {
+        return false;
+    }
+    match group.kind {
+        Kind::Socket => true,
+        Kind::Pipe | Kind::Fifo => group.can_write() == closed.writes,
+        _ => {
+            group.can_write() == closed.writes
+                && closed.is_open_by((sys::getpid(), group.fd), false)
+        }
+    }
+}
+
+/// The number of the terminal that a path is the second end of.
+fn slave_number(path: i32) -> Option<u32> {
+    const FIRST: u32 = 136;
+    const LAST: u32 = 143;
+    let special = sys::fstat(path).ok()?.special;
+    (FIRST..=LAST)
+        .contains(&libc::major(special))
+        .then(|| libc::minor(special))
+}
+
+fn open_pipe(open: &Descriptors, group: &Group, inode: i32) -> Result<(), Errno> {
+    let flags = (group.flags & libc::O_ACCMODE) | libc::O_NONBLOCK;
+    let fd = match open_again(inode, flags) {
+        // Nobody reads a pipe with a name any more.
+        Err(Errno(libc::ENXIO)) => closed_pipe()?,
+        opened => opened?,
+    };
+    open.install(group, fd)
 }
 
 /// The end to write to of a pipe that nobody reads.

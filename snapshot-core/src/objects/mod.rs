@@ -6,9 +6,9 @@
 //! for, shared memory, locks. It is recorded by the frozen side, a kind a file. Both are
 //! put back on revive.
 //!
-//! Of what can be made anew the frozen side lets go after it has recorded it: what the
-//! program closes then is closed, and whoever reads the other end learns of it. The rest
-//! stays shared, and is put back as it was. What will not be as it was is named, by
+//! Of what can be made anew, or opened again, the frozen side lets go after it has recorded
+//! it: what the program closes then is closed, and whoever reads the other end, or waits for a
+//! lock, learns of it. The rest stays shared, and is put back as it was. What will not be as it was is named, by
 //! [`Remains`].
 //!
 //! Directory, root and umask, limits and descriptor flags are a copy's own already.
@@ -29,6 +29,7 @@ mod kinds;
 mod locked_memory;
 mod locks;
 mod lost;
+mod mappings;
 mod memberships;
 mod memfds;
 mod memory;
@@ -37,6 +38,7 @@ mod pairs;
 mod paths;
 mod pipes;
 mod posix_timers;
+mod reopened;
 mod shared_memory;
 mod signal_descriptors;
 mod signals;
@@ -49,7 +51,7 @@ mod watches;
 mod wiped_memory;
 
 pub use held::{Closed, begin as begin_to_hold, closing, for_each_marked, is_marked};
-pub use holders::note_inherited;
+pub use holders::{Inherited, MOST_INHERITED, inherited, note_inherited, note_one_inherited};
 pub use ipc::for_each_system_v;
 pub use kinds::{Kind, Origin, Why, is_stateless_device, may_be_message_queue};
 pub use paths::add_watch;
@@ -152,6 +154,7 @@ trait Object: Sized {
 struct Recording<'a> {
     open: &'a mut Descriptors,
     holders: &'a Holders,
+    mappings: &'a mut mappings::Mappings,
     /// The process that this one is a copy of, or this one.
     original: i32,
     /// The thread of it that this is a copy of: it lives, while the first one may have
@@ -222,13 +225,34 @@ impl Recording<'_> {
     }
 }
 
-/// Every kind, in the order in which they are put back.
+/// What could not be put back.
+struct Failed<'a> {
+    all: u32,
+    tell: &'a mut dyn FnMut(Part, u32),
+}
+
+impl<'a> Failed<'a> {
+    fn new(tell: &'a mut dyn FnMut(Part, u32)) -> Self {
+        Self { all: 0, tell }
+    }
+
+    fn count(&mut self, part: Part, count: u32) {
+        if count > 0 {
+            self.all += count;
+            (self.tell)(part, count);
+        }
+    }
+}
+
+/// Every kind, in the order in which they are put back; and which of them are the locks.
 macro_rules! kinds {
-    ($($name:ident: $type:ty => $part:ident,)*) => {
+    (locked by $locks:ident; $($name:ident: $type:ty => $part:ident,)*) => {
         /// What a copy shares.
         pub(crate) struct Shared {
             open: Descriptors,
             losses: lost::Losses,
+            reopened: reopened::Reopened,
+            mappings: mappings::Mappings,
             $($name: $type,)*
         }
 
@@ -249,16 +273,20 @@ macro_rules! kinds {
             ) -> Result<Self, Errno> {
                 let mut open = Descriptors::record(own)?;
                 let holders = Holders::record(&open, original)?;
+                let mut mappings = mappings::Mappings::new();
                 let mut recording = Recording {
                     open: &mut open,
                     holders: &holders,
+                    mappings: &mut mappings,
                     original,
                     thread,
                     tell,
                 };
                 $(let $name = <$type as Object>::record(&mut recording)?;)*
+                let reopened = reopened::Reopened::record(&mut recording, &$locks)?;
+                mappings.find(&open);
                 holders.release();
-                Ok(Self { open, losses: lost::Losses::new(), $($name,)* })
+                Ok(Self { open, losses: lost::Losses::new(), reopened, mappings, $($name,)* })
             }
 
             /// On the side that freezes, after the split: lets go of what it can make anew.
@@ -267,7 +295,8 @@ macro_rules! kinds {
             /// EMFILE and kin.
             pub(crate) fn let_go(&self) -> Result<(), Errno> {
                 lost::Losses::mark(&self.open);
-                self.open.let_go()
+                self.open.let_go()?;
+                self.mappings.let_go()
             }
 
             /// The live branch has closed what others wait for the end of.
@@ -275,26 +304,34 @@ macro_rules! kinds {
                 self.losses.let_go(&mut self.open, closed);
             }
 
-            /// Puts it back; the number of things that could not be. `tell` hears of each
-            /// part how many.
+            /// Opens the files again that the copy has let go of, and maps them; the number of
+            /// those where that failed, and `tell` hears of each part how many. Before there are
+            /// threads.
+            pub(crate) fn open(&self, tell: &mut dyn FnMut(Part, u32)) -> u32 {
+                let mut failed = Failed::new(tell);
+                failed.count(Part::Closed, self.losses.restore(&self.open));
+                failed.count(Part::Files, self.reopened.open(&self.open));
+                failed.count(Part::Memory, self.mappings.restore(&self.open));
+                failed.all
+            }
+
+            /// Puts it back, when everything is open and the threads are there; the number of
+            /// things that could not be, as above.
             pub(crate) fn restore(&self, tell: &mut dyn FnMut(Part, u32)) -> u32 {
-                let mut failed = 0;
-                let mut count = |part, count| {
-                    if count > 0 {
-                        failed += count;
-                        tell(part, count);
-                    }
-                };
-                count(Part::Closed, self.losses.restore(&self.open));
+                let mut failed = Failed::new(tell);
+                failed.count(Part::Files, self.reopened.open_of_process(&self.open));
                 lost::Losses::mark(&self.open);
-                $(count(Part::$part, self.$name.restore(&self.open));)*
-                failed
+                $(failed.count(Part::$part, self.$name.restore(&self.open));)*
+                failed.count(Part::Memory, self.mappings.protect());
+                failed.all
             }
 
             /// Gives the records' memory back.
             pub(crate) fn release(self) {
                 $(self.$name.release();)*
                 self.losses.release();
+                self.reopened.release();
+                self.mappings.release();
                 self.open.release();
             }
         }
@@ -302,6 +339,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    locked by locks;
     memory: shared_memory::SharedMemory => Memory,
     memfds: memfds::MemoryFiles => MemoryFiles,
     files: files::Offsets => Files,
@@ -331,9 +369,11 @@ mod tests {
         let mut open = Descriptors::of(fds);
         let holders = Holders::record(&open, 0).expect("/proc is mounted");
         let mut tell = |remains| told.push(remains);
+        let mut mappings = mappings::Mappings::new();
         let mut recording = Recording {
             open: &mut open,
             holders: &holders,
+            mappings: &mut mappings,
             original: sys::getpid(),
             thread: sys::gettid(),
             tell: &mut tell,
@@ -342,6 +382,7 @@ mod tests {
         between();
         assert_eq!(recorded.restore(&open), 0);
         recorded.release();
+        mappings.release();
         holders.release();
         open.release();
         told

@@ -9,7 +9,8 @@
 use core::ops::Range;
 
 use super::contents::Contents;
-use super::descriptors::{Descriptors, drain, open_again};
+use super::descriptors::{Descriptors, Group, drain, open_again};
+use super::holders::is_inherited;
 use super::kinds::{Kind, Why};
 use super::{Object, Recording};
 use crate::records::Records;
@@ -46,9 +47,7 @@ impl Object for Pipes {
                 numbers.for_each(|number| recording.open.will_be_rebuilt(number));
             } else {
                 numbers.for_each(|number| recording.open.will_be_waited_for(number));
-                if group.fd > 2 {
-                    recording.name(group.kind, Why::OtherEnd, group.fd, 0);
-                }
+                recording.name(group.kind, why_shared(&group), group.fd, 0);
             }
             Ok(())
         })?;
@@ -71,6 +70,15 @@ impl Object for Pipes {
             }
         }
         self.0.release();
+    }
+}
+
+/// Why a pipe is not the program's alone.
+fn why_shared(group: &Group) -> Why {
+    match (is_inherited(group.device, group.inode), group.can_write()) {
+        (true, false) => Why::Input,
+        (true, true) => Why::Output,
+        (false, _) => Why::OtherEnd,
     }
 }
 

@@ -69,8 +69,13 @@ impl Object for SharedMemory {
         let mut areas: Records<Area> = Records::growing();
         let mut outcome = Ok(());
         procfs::for_each_line(c"/proc/thread-self/maps", |line| {
-            if let Some(mapping) = proc_text::shared_mapping(line)
-                && let Some(area) = area_of(&mapping, recording.open)
+            let Some(mapping) = proc_text::shared_mapping(line) else {
+                return;
+            };
+            if outcome.is_ok() && !is_kept_out(mapping.range.start) {
+                outcome = recording.mappings.note(&mapping);
+            }
+            if let Some(area) = area_of(&mapping, recording.open)
                 && outcome.is_ok()
             {
                 outcome = areas.push(area);

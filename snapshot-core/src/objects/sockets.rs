@@ -242,12 +242,10 @@ impl Socket {
             }
             State::Connected => {
                 recording.open.will_be_waited_for(number);
-                if fd > 2 {
-                    let mut peer: SocketAddress = [0; 128];
-                    let peer = sys::peer_address(fd, &mut peer).unwrap_or(&[]);
-                    let peer = Address::new(peer);
-                    recording.name_peer(Kind::Socket, Why::Connected, fd, 0, peer);
-                }
+                let mut peer: SocketAddress = [0; 128];
+                let peer = sys::peer_address(fd, &mut peer).unwrap_or(&[]);
+                let peer = Address::new(peer);
+                recording.name_peer(Kind::Socket, Why::Connected, fd, 0, peer);
             }
             State::Idle(name) => {
                 let is_stream = self.kind[1] == libc::SOCK_STREAM;

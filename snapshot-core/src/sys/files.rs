@@ -158,6 +158,11 @@ pub fn keep_across_exec(fd: i32) -> Result<()> {
     fcntl(fd, libc::F_SETFD, 0).map(drop)
 }
 
+/// fcntl(F_GETFD): whether an exec closes it.
+pub fn is_closed_on_exec(fd: i32) -> bool {
+    fcntl(fd, libc::F_GETFD, 0).is_ok_and(|flags| flags & libc::FD_CLOEXEC != 0)
+}
+
 /// poll(2) on one or two descriptors for reading; gives which are ready.
 ///
 /// # Errors
@@ -595,11 +600,10 @@ pub(crate) fn remove(path: &CStr) -> Result<()> {
 
 /// faccessat2(AT_EACCESS): whether the process may write to a directory and look into it.
 pub(crate) fn may_write_to(directory: &CStr) -> bool {
-    const SYS_FACCESSAT2: i64 = 439;
     // SAFETY: reads a path up to its NUL.
     unsafe {
         with(
-            SYS_FACCESSAT2,
+            libc::SYS_faccessat2,
             [
                 arg(libc::AT_FDCWD),
                 directory.as_ptr().expose_provenance(),
@@ -609,6 +613,44 @@ pub(crate) fn may_write_to(directory: &CStr) -> bool {
         )
     }
     .is_ok()
+}
+
+/// faccessat2(2) of what a descriptor stands for, by the effective ids: R_OK, W_OK. Nothing
+/// is opened.
+///
+/// # Errors
+/// EACCES, EPERM, EROFS where it may not be opened that way.
+pub(crate) fn may_open(fd: i32, mode: i32) -> Result<()> {
+    // SAFETY: reads an empty path.
+    unsafe {
+        with(
+            libc::SYS_faccessat2,
+            [
+                arg(fd),
+                c"".as_ptr().expose_provenance(),
+                arg(mode),
+                arg(libc::AT_EMPTY_PATH | libc::AT_EACCESS),
+            ],
+        )
+    }
+    .map(drop)
+}
+
+/// fstatfs(2): the type of the file system that a file is on.
+///
+/// # Errors
+/// EBADF and kin.
+pub(crate) fn file_system(fd: i32) -> Result<i64> {
+    let mut found = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: one `struct statfs` is written, which the slot has room for.
+    unsafe {
+        with(
+            libc::SYS_fstatfs,
+            [arg(fd), found.as_mut_ptr().expose_provenance()],
+        )
+    }?;
+    // SAFETY: all-zero is a valid `struct statfs`, and the kernel has filled it in.
+    Ok(unsafe { found.assume_init() }.f_type)
 }
 
 /// fchmodat(2)

@@ -320,6 +320,25 @@ pub(crate) unsafe fn map_over(
     .map(drop)
 }
 
+/// mmap(2) of memory that nobody can touch over what is there.
+///
+/// # Errors
+/// ENOMEM; then what was there is still there.
+///
+/// # Safety
+/// Nothing may use the range until something else is mapped there.
+pub(crate) unsafe fn reserve(start: usize, length: usize) -> Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
+    // SAFETY: the caller's promise.
+    check(unsafe {
+        syscall(
+            libc::SYS_mmap,
+            [start, length, arg(libc::PROT_NONE), arg(flags), arg(-1), 0],
+        )
+    })
+    .map(drop)
+}
+
 /// memfd_create(2), close-on-exec, to be sealed.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "terminal system calls")]
 
-use super::{Result, arg, check, with};
+use super::{Result, arg, check, plain, small, with};
 use crate::arch::syscall;
 
 /// The kernel's `struct termios`, which is not libc's.
@@ -164,4 +164,32 @@ pub(crate) fn terminal_number(fd: i32) -> Result<u32> {
         )
     }?;
     Ok(number)
+}
+
+/// ioctl(TIOCSPTLCK), ioctl(TIOCGPTPEER): opens the second end of a terminal by its first.
+///
+/// # Errors
+/// EIO where it is none.
+pub(crate) fn open_other_end(master: i32, flags: i32) -> Result<i32> {
+    let unlocked = 0_i32;
+    // SAFETY: the request reads one int.
+    unsafe {
+        with(
+            libc::SYS_ioctl,
+            [
+                arg(master),
+                usize::try_from(libc::TIOCSPTLCK).unwrap_or(0),
+                (&raw const unlocked).expose_provenance(),
+            ],
+        )
+    }?;
+    plain(
+        libc::SYS_ioctl,
+        [
+            arg(master),
+            usize::try_from(libc::TIOCGPTPEER).unwrap_or(0),
+            arg(flags | libc::O_CLOEXEC),
+        ],
+    )
+    .map(small)
 }

@@ -74,7 +74,8 @@ impl Writer {
     }
 
     pub(super) fn closed(&mut self, closed: Closed) -> &mut Self {
-        self.u64(closed.inode).put(&[u8::from(closed.writes)])
+        self.u64(closed.inode).put(&[u8::from(closed.writes)]);
+        self.i32(closed.pid).i32(closed.fd)
     }
 
     pub(super) fn crew(&mut self, crew: &Crew) -> &mut Self {
@@ -183,6 +184,8 @@ impl Reader<'_> {
         Some(Closed {
             inode: self.u64()?,
             writes: self.flag()?,
+            pid: self.i32()?,
+            fd: self.i32()?,
         })
     }
 

@@ -133,7 +133,14 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
 }
 
 fn closed() -> impl Strategy<Value = Closed> {
-    (any::<u64>(), any::<bool>()).prop_map(|(inode, writes)| Closed { inode, writes })
+    (any::<u64>(), any::<bool>(), any::<i32>(), any::<i32>()).prop_map(
+        |(inode, writes, pid, fd)| Closed {
+            inode,
+            writes,
+            pid,
+            fd,
+        },
+    )
 }
 
 fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {

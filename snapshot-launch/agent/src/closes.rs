@@ -1,9 +1,10 @@
 //! Functions by which a program closes descriptors. What a snapshot holds too, and another
 //! process waits for the end of, is let go of by the snapshots first: a peer sees the end
-//! of a connection, and a child that of its input, as without them.
+//! of a connection, and a child that of its input, as without them. An exec closes what it
+//! does not pass on.
 //!
 //! Without a snapshot that holds it, this costs a look at one word. What is closed by a raw
-//! system call, or by an exec, is not seen.
+//! system call is not seen.
 //!
 //! Context: AS-SAFE, as far as libc's own are.
 
@@ -40,6 +41,15 @@ fn about_to_close(fd: c_int) {
         }
     }
     sys::set_mask(open);
+}
+
+/// Before the live process becomes another program: closes what that one does not get.
+pub(crate) fn before_exec() {
+    objects::for_each_marked(0..=c_uint::MAX, |fd| {
+        if sys::is_closed_on_exec(fd) {
+            about_to_close(fd);
+        }
+    });
 }
 
 /// Before a descriptor becomes another one's duplicate, if it will.

@@ -6,10 +6,14 @@
 use core::ffi::{CStr, c_char};
 use core::mem;
 
+use snapshot_core::objects::{Inherited, MOST_INHERITED};
 use snapshot_core::sys::SignalSet;
 use snapshot_core::tunables;
 
-/// `<preload fd>,<trigger>,<signal mask in hexadecimal>,<tunables>,<address>`
+/// `<preload fd>,<trigger>,<signal mask in hexadecimal>,<tunables>,<inherited>,<address>`
+///
+/// What the session was started with is `<device>:<inode>;` each, in hexadecimal, or nothing
+/// where that is all that is open.
 pub(crate) const LETTER: &[u8] = b"CARGO_SNAPSHOT_AGENT=";
 pub(crate) const PRELOAD: &[u8] = b"LD_PRELOAD=";
 
@@ -27,22 +31,45 @@ pub(crate) struct Letter {
     pub(crate) mask: SignalSet,
     /// How many bytes at the beginning of GLIBC_TUNABLES are not the user's own.
     pub(crate) tunables: usize,
+    /// How many things in `inherited` are what the session was started with; `None` where
+    /// all that is open is.
+    inherited_count: Option<usize>,
+    inherited: [Inherited; MOST_INHERITED],
     name: [u8; 100],
     name_length: usize,
 }
 
 impl Letter {
+    /// What the session was started with; `None` where all that is open is.
+    pub(crate) fn inherited(&self) -> Option<&[Inherited]> {
+        self.inherited.get(..self.inherited_count?)
+    }
+
     pub(crate) fn name(&self) -> &[u8] {
         self.name.get(..self.name_length).unwrap_or(&[])
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(text).ok()?;
-        let mut parts = text.splitn(5, ',');
+        let mut parts = text.splitn(6, ',');
         let preload_fd = parts.next()?.parse().ok()?;
         let trigger = parts.next()?.parse().ok()?;
         let mask = u64::from_str_radix(parts.next()?, 16).ok()?;
         let tunables = parts.next()?.parse().ok()?;
+        let mut inherited = [Inherited {
+            device: 0,
+            inode: 0,
+        }; MOST_INHERITED];
+        let mut inherited_count = None;
+        for entry in parts.next()?.split_terminator(';') {
+            let (device, inode) = entry.split_once(':')?;
+            let count = inherited_count.get_or_insert(0);
+            *inherited.get_mut(*count)? = Inherited {
+                device: u64::from_str_radix(device, 16).ok()?,
+                inode: u64::from_str_radix(inode, 16).ok()?,
+            };
+            *count += 1;
+        }
         let address = parts.next()?.as_bytes();
         let mut name = [0; 100];
         name.get_mut(..address.len())?.copy_from_slice(address);
@@ -51,6 +78,8 @@ impl Letter {
             trigger,
             mask: SignalSet(mask),
             tunables,
+            inherited_count,
+            inherited,
             name,
             name_length: address.len(),
         })

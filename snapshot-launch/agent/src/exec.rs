@@ -22,6 +22,7 @@ use core::mem::{self, size_of};
 use core::ptr;
 
 use snapshot_core::link::Link;
+use snapshot_core::objects;
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::threads::turn::Conversation;
 use snapshot_core::tunables;
@@ -29,7 +30,7 @@ use snapshot_core::wire::{FromAgent, FromSupervisor};
 
 use crate::dispositions::{self, Real};
 use crate::environment::{ENVIRON, LETTER, PRELOAD, bytes_of};
-use crate::{errno, filters, handlers, session};
+use crate::{closes, errno, filters, handlers, session};
 
 type Strings = *const *const c_char;
 
@@ -180,6 +181,14 @@ impl Carried {
         heap.put(b",")?;
         heap.number(u64::try_from(ours).ok()?, 10)?;
         heap.put(b",")?;
+        // Nothing at all says that everything is, which is the way to err.
+        for inherited in objects::inherited().into_iter().flatten() {
+            heap.number(inherited.device, 16)?;
+            heap.put(b":")?;
+            heap.number(inherited.inode, 16)?;
+            heap.put(b";")?;
+        }
+        heap.put(b",")?;
         heap.put(session::name())?;
         heap.put(b"\0")?;
         let preload = heap.next();
@@ -285,6 +294,9 @@ fn carrying(environment: Strings, exec: impl Fn(Strings) -> c_int) -> c_int {
     if !session::is_live() || filters::forbid_snapshots() {
         return exec(environment);
     }
+    // If the exec fails, snapshots have let go of it too early: its end comes with the live
+    // process's own.
+    closes::before_exec();
     let carried = Carried::prepare(environment);
     // Without the agent the trigger would end the next program.
     let mask = sys::block(session::trigger_set());

@@ -79,7 +79,15 @@ extern "C" fn construct() {
     };
     sys::close(letter.preload_fd);
     reserve::begin();
-    objects::note_inherited();
+    match letter.inherited() {
+        // An exec has opened nothing from outside.
+        Some(inherited) => {
+            for &one in inherited {
+                objects::note_one_inherited(one);
+            }
+        }
+        None => objects::note_inherited(),
+    }
     objects::begin_to_hold();
     closes::begin();
     layout::discover();

@@ -75,6 +75,7 @@ fn describe(lock: &Lock) -> String {
         LockKind::Flock => "FLOCK",
         LockKind::Description => "OFDLCK",
         LockKind::Process => "POSIX",
+        LockKind::Lease => "LEASE",
     };
     let access = if lock.is_exclusive { "WRITE" } else { "READ" };
     format!("{kind} {access}")

@@ -102,7 +102,7 @@ pub(crate) fn program(
         settings.ours
     });
     let letter = format!(
-        "{agent_fd},{trigger},{:x},{tunables},{address}",
+        "{agent_fd},{trigger},{:x},{tunables},,{address}",
         program.mask.0
     );
     command.env("CARGO_SNAPSHOT_AGENT", letter);

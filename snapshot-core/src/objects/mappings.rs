@@ -1,0 +1,232 @@
+//! Shared mappings of files: what is mapped has its file open, so the copy lets go of that as
+//! well. A lock of a file that is closed and unmapped is free then, and memory that is mapped
+//! by nobody else can be sealed.
+//!
+//! The range stays taken, by memory that nobody can touch. The file is mapped there again
+//! before anything else comes back: by the program's own descriptor if it has one, by a path
+//! that the copy keeps (`O_PATH`) otherwise. Where neither is to be had the copy keeps the
+//! mapping. What is mapped for the program alone (`MAP_PRIVATE`) stays: what has been written
+//! to it is nowhere else.
+//!
+//! Context: AS-SAFE.
+#![expect(
+    unsafe_code,
+    reason = "takes the program's mappings away and brings them back"
+)]
+
+use core::ffi::CStr;
+
+use super::descriptors::{Descriptors, Group, LINK_BYTES, open_again};
+use super::kinds::{Kind, Origin};
+use crate::proc_text::FileMapping;
+use crate::records::Records;
+use crate::sys::{self, Errno};
+
+/// Where a mapping's file is found again.
+#[derive(Clone, Copy)]
+enum Source {
+    /// Not at all: the mapping stays.
+    None,
+    /// By this group's descriptor.
+    Group(usize),
+    /// By this descriptor of its path.
+    Path(i32),
+}
+
+#[derive(Clone, Copy)]
+struct Mapping {
+    start: usize,
+    length: usize,
+    protection: i32,
+    offset: u64,
+    inode: u64,
+    device: u64,
+    is_memfd: bool,
+    source: Source,
+}
+
+/// What the copy takes away.
+pub(super) struct Mappings(Records<Mapping>);
+
+impl Mappings {
+    pub(super) const fn new() -> Self {
+        Self(Records::growing())
+    }
+
+    /// Notes a shared mapping, if it is of a file.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn note(&mut self, mapping: &FileMapping<'_>) -> Result<(), Errno> {
+        let is_memfd = match Origin::of(mapping.path) {
+            Some(Origin::File) => false,
+            Some(Origin::Memfd) => true,
+            _ => return Ok(()),
+        };
+        let start = mapping.range.start;
+        let length = mapping.range.end - start;
+        let here = (&raw const start).addr();
+        if (start..mapping.range.end).contains(&here) {
+            // The stack that this runs on.
+            return Ok(());
+        }
+        let mut found = Mapping {
+            start,
+            length,
+            protection: mapping.protection,
+            offset: mapping.offset,
+            inode: mapping.inode,
+            device: libc::makedev(mapping.device.0, mapping.device.1),
+            is_memfd,
+            source: Source::None,
+        };
+        if let Some(path) = path_of(mapping) {
+            found.source = Source::Path(path);
+        }
+        self.0.push(found)
+    }
+
+    /// Finds the descriptors that it can be mapped by again, after it is known which groups can
+    /// be opened again.
+    pub(super) fn find(&mut self, open: &Descriptors) {
+        for mapping in self.0.entries_mut() {
+            if let Some(number) = mapping.group_in(open) {
+                if let Source::Path(path) = mapping.source {
+                    sys::close(path);
+                }
+                mapping.source = Source::Group(number);
+            }
+        }
+    }
+
+    /// Takes them away.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn let_go(&self) -> Result<(), Errno> {
+        self.0.entries().iter().try_for_each(|mapping| {
+            if matches!(mapping.source, Source::None) {
+                return Ok(());
+            }
+            // SAFETY: the copy has one thread, which runs on another stack; the contents are
+            // the file's, and what is recorded of it.
+            unsafe { sys::reserve(mapping.start, mapping.length) }
+        })
+    }
+
+    /// Brings them back, when the files are open again; the number of those where that failed.
+    pub(super) fn restore(&self, open: &Descriptors) -> u32 {
+        let restored = self.0.entries().iter().map(|mapping| mapping.restore(open));
+        restored.map(|done| u32::from(done.is_err())).sum()
+    }
+
+    /// Gives each the rights that it had: a file that was sealed in between has been made
+    /// anew.
+    pub(super) fn protect(&self) -> u32 {
+        let mut failed = 0;
+        for mapping in self.0.entries() {
+            if mapping.is_memfd && !matches!(mapping.source, Source::None) {
+                let done = sys::protect(mapping.start, mapping.length, mapping.protection);
+                failed += u32::from(done.is_err());
+            }
+        }
+        failed
+    }
+
+    pub(super) fn release(self) {
+        for mapping in self.0.entries() {
+            if let Source::Path(path) = mapping.source {
+                sys::close(path);
+            }
+        }
+        self.0.release();
+    }
+}
+
+impl Mapping {
+    fn is_of(&self, group: &Group) -> bool {
+        let is_it = match group.kind {
+            Kind::Memfd => self.is_memfd,
+            Kind::File => !self.is_memfd && group.device == self.device,
+            _ => false,
+        };
+        is_it && group.inode == self.inode
+    }
+
+    fn group_in(&self, open: &Descriptors) -> Option<usize> {
+        let writes = self.protection & libc::PROT_WRITE != 0;
+        let groups = open.groups().iter().enumerate();
+        let mut best = None;
+        for (number, group) in groups {
+            if !self.is_of(group) || !group.can_be_reopened || !group.can_read() {
+                continue;
+            }
+            // It may be made writable later, if its descriptor was.
+            if group.can_write() {
+                return Some(number);
+            }
+            if !writes {
+                best = Some(number);
+            }
+        }
+        best
+    }
+
+    fn restore(&self, open: &Descriptors) -> Result<(), Errno> {
+        match self.source {
+            Source::None => Ok(()),
+            Source::Group(number) => {
+                let group = open.groups().get(number).ok_or(Errno(libc::EBADF))?;
+                match self.map(group.fd) {
+                    Err(Errno(libc::EPERM)) if self.is_memfd => self.map_sealed(group.fd),
+                    done => done,
+                }
+            }
+            Source::Path(path) => {
+                let fd = open_again(path, libc::O_RDWR)?;
+                let mapped = self.map(fd);
+                sys::close(fd);
+                mapped
+            }
+        }
+    }
+
+    fn map(&self, fd: i32) -> Result<(), Errno> {
+        let range = (self.start, self.length);
+        // SAFETY: the range was of this file, and nobody has touched it since.
+        unsafe { sys::map_over(range, self.protection, true, fd, self.offset) }
+    }
+
+    /// The branch has sealed it against writing: whoever makes it anew finds it by what is
+    /// mapped, and gives it its rights afterwards.
+    fn map_sealed(&self, fd: i32) -> Result<(), Errno> {
+        let fd = open_again(fd, libc::O_RDONLY)?;
+        let range = (self.start, self.length);
+        // SAFETY: as above.
+        let mapped = unsafe { sys::map_over(range, libc::PROT_READ, true, fd, self.offset) };
+        sys::close(fd);
+        mapped
+    }
+}
+
+/// A descriptor of the path of what is mapped to be written, if it can be had and opened again.
+/// The kernel's own link is for the privileged alone; a name is looked at twice.
+fn path_of(mapping: &FileMapping<'_>) -> Option<i32> {
+    if mapping.protection & libc::PROT_WRITE == 0 {
+        return None;
+    }
+    let mut name = [0; LINK_BYTES];
+    name.get_mut(..mapping.path.len())?
+        .copy_from_slice(mapping.path);
+    let path = CStr::from_bytes_until_nul(&name).ok()?;
+    let fd = sys::open(path, libc::O_PATH).ok()?;
+    let is_it = sys::fstat(fd).is_ok_and(|stat| {
+        let device = libc::makedev(mapping.device.0, mapping.device.1);
+        (stat.device, stat.inode) == (device, mapping.inode)
+    });
+    if is_it && super::reopened::is_path_openable(fd) {
+        return Some(fd);
+    }
+    sys::close(fd);
+    None
+}

@@ -1,0 +1,378 @@
+//! Files of which the copy keeps the path alone: regular files, directories and memory files
+//! that no other process has.
+//!
+//! To the kernel a copy that has the same open file is a holder like any other: the last close,
+//! at which a lock ends, a lease goes, a writer is none any more, does not come when the live
+//! process closes. A descriptor of the path alone (`O_PATH`) has none of that, also where the
+//! file has no name any more. By it the copy opens the file again, with the same rights and
+//! flags; offsets, locks and owners are put back by those who have recorded them.
+//!
+//! What can't be opened that way is held, as connections are, and the copies let go of it when
+//! the live process closes it by a function of libc ([`super::held`]): what another process
+//! has too, what was inherited, what the file's mode forbids by now, and what is on a file
+//! system where an open file has a state with a server. A lock is held too where its file is
+//! mapped: the dead branch's memory ends after the revert, and with it that lock.
+//!
+//! A file below `/proc/self` shows one process, and is dead when that is. It is opened again
+//! by its name, in the process that has come back to life.
+//!
+//! Context: AS-SAFE.
+
+use core::ffi::CStr;
+
+use super::by_group::ByGroup;
+use super::descriptors::{Descriptors, Fate, Group, LINK_BYTES, open_again, with_descriptor_path};
+use super::files;
+use super::holders;
+use super::kinds::{Kind, Why};
+use super::{Recording, locks};
+use crate::procfs;
+use crate::sys::{self, Errno};
+use crate::threads::roll;
+
+/// The path of a file below `/proc/self`, from there on, with its NUL.
+type Name = [u8; 64];
+
+/// Those of the process itself.
+pub(super) struct Reopened {
+    of_process: ByGroup<Name>,
+    /// The process's id at the time.
+    pid: i32,
+}
+
+/// File systems where an open file has no state but the kernel's own: their `f_type`.
+const LOCAL: [i64; 16] = [
+    0xef53,      // ext
+    0x0102_1994, // tmpfs
+    0x794c_7630, // overlay
+    0x9123_683e, // btrfs
+    0x5846_5342, // xfs
+    0xf2f5_2010, // f2fs
+    0x2fc1_2fc1, // zfs
+    0xca45_1a4e, // bcachefs
+    0x8584_58f6, // ramfs
+    0x3153_464a, // jfs
+    0x7371_7368, // squashfs
+    0xe0f5_e1e2, // erofs
+    0x9660,      // iso9660
+    0x4d44,      // vfat
+    0x2011_bab0, // exfat
+    PROC,
+];
+const PROC: i64 = 0x9fa0;
+
+/// What decides of one group.
+struct Place {
+    /// The file system of the group before, which is often the same.
+    known: Option<(u64, i64)>,
+}
+
+impl Place {
+    fn file_system(&mut self, group: &Group) -> Result<i64, Errno> {
+        match self.known {
+            Some((device, kind)) if device == group.device => Ok(kind),
+            _ => {
+                let kind = sys::file_system(group.fd)?;
+                self.known = Some((group.device, kind));
+                Ok(kind)
+            }
+        }
+    }
+}
+
+impl Reopened {
+    /// Decides what the copy lets go of. `locks` are recorded already.
+    pub(super) fn record(
+        recording: &mut Recording<'_>,
+        locks: &locks::Locks,
+    ) -> Result<Self, Errno> {
+        let mut of_process = ByGroup::new();
+        let mut place = Place { known: None };
+        let outputs = files::outputs();
+        let is_copy = recording.original != sys::getpid();
+        recording.for_each_group(|recording, number, group| {
+            if group.kind == Kind::Terminal {
+                return hold_terminal(recording, number, &group);
+            }
+            if !matches!(group.kind, Kind::File | Kind::Directory | Kind::Memfd)
+                || !recording.open.are_told_apart
+            {
+                return Ok(());
+            }
+            let file_system = place.file_system(&group)?;
+            if !is_openable(&group, file_system) {
+                recording.open.will_be_waited_for(number);
+                if locks.has_any(number) {
+                    recording.name(group.kind, Why::Held, group.fd, 0);
+                }
+                return Ok(());
+            }
+            let mut path = [0; LINK_BYTES];
+            if file_system == PROC
+                && let Some(name) = name_in(recording.original, group.fd, &mut path)
+            {
+                of_process.push(number, name)?;
+            }
+            let stays = recording.holders.has(number)
+                || holders::is_inherited(group.device, group.inode)
+                || files::is_output(&group, &outputs)
+                || (group.kind == Kind::Directory && !is_at_start(group.fd))
+                // The process that freezes is the one that has them.
+                || (!is_copy && locks.has_any_of_process(number))
+                || locks.is_mapped(number);
+            recording.open.can_be_reopened(number, !stays);
+            if stays {
+                recording.open.will_be_waited_for(number);
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            of_process,
+            pid: recording.original,
+        })
+    }
+
+    /// Opens everything again but what shows this process, whose threads are not there yet;
+    /// the number of those where that failed.
+    pub(super) fn open(&self, open: &Descriptors) -> u32 {
+        let mut failed = 0;
+        for (number, group) in open.groups().iter().enumerate() {
+            if group.fate == Fate::Reopened && !self.is_of_process(number) {
+                let opened = open_file(group).and_then(|fd| open.install(group, fd));
+                failed += u32::from(opened.is_err());
+            }
+        }
+        failed
+    }
+
+    /// Opens what shows this process.
+    pub(super) fn open_of_process(&self, open: &Descriptors) -> u32 {
+        self.of_process.restore(open, |group, name| {
+            if group.fate != Fate::Reopened {
+                return Ok(());
+            }
+            let fd = self.open_by_name(group, name)?;
+            open.install(group, fd)
+        })
+    }
+
+    fn is_of_process(&self, number: usize) -> bool {
+        let entries = self.of_process.entries();
+        entries
+            .binary_search_by_key(&number, |entry| entry.0)
+            .is_ok()
+    }
+
+    fn open_by_name(&self, group: &Group, name: &Name) -> Result<i32, Errno> {
+        let name = CStr::from_bytes_until_nul(name).map_err(|_| Errno(libc::ENAMETOOLONG))?;
+        let mut path = [0; 160];
+        let mut length = 0;
+        let mut put = |part: &[u8]| {
+            for (place, &byte) in path.iter_mut().skip(length).zip(part) {
+                *place = byte;
+            }
+            length += part.len();
+        };
+        put(b"/proc/");
+        let mut digits = [0; 10];
+        put(procfs::decimal(sys::getpid().unsigned_abs(), &mut digits));
+        match task_in(name.to_bytes()) {
+            Some((tid, rest)) => {
+                let now = match roll::new_tid_of(tid) {
+                    Some(now) if now != 0 => now,
+                    _ if tid == self.pid => sys::getpid(),
+                    _ => tid,
+                };
+                put(b"/task/");
+                put(procfs::decimal(now.unsigned_abs(), &mut digits));
+                put(rest);
+            }
+            None => put(name.to_bytes()),
+        }
+        let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno(libc::ENAMETOOLONG))?;
+        sys::open(path, flags_of(group))
+    }
+
+    pub(super) fn release(self) {
+        self.of_process.release();
+    }
+}
+
+/// A terminal's other side learns of the last close as a peer does. What the program was
+/// started with is its user's.
+fn hold_terminal(recording: &mut Recording<'_>, number: usize, group: &Group) -> Result<(), Errno> {
+    if holders::is_inherited(group.device, group.inode) {
+        return Ok(());
+    }
+    recording.open.will_be_waited_for(number);
+    if sys::terminal_number(group.fd).is_ok() && recording.is_own(number, group) {
+        recording.name(Kind::Terminal, Why::Held, group.fd, 0);
+    }
+    Ok(())
+}
+
+/// Whether the file of a group can be opened again by its path alone, as it is open.
+fn is_openable(group: &Group, file_system: i64) -> bool {
+    if !LOCAL.contains(&file_system) {
+        return false;
+    }
+    let mut mode = 0;
+    if group.can_read() {
+        mode |= libc::R_OK;
+    }
+    if group.can_write() {
+        mode |= libc::W_OK;
+    }
+    // Only its owner may open a file so that reading leaves no trace.
+    let leaves_traces = group.flags & libc::O_NOATIME == 0;
+    sys::may_open(group.fd, mode).is_ok() && (leaves_traces || is_own(group.fd))
+}
+
+/// Whether the file of a path can be opened to read and to write.
+pub(super) fn is_path_openable(fd: i32) -> bool {
+    sys::file_system(fd).is_ok_and(|kind| LOCAL.contains(&kind))
+        && sys::may_open(fd, libc::R_OK | libc::W_OK).is_ok()
+}
+
+fn is_own(fd: i32) -> bool {
+    sys::fstat(fd).is_ok_and(|stat| stat.owner.0 == sys::effective_ids().0)
+}
+
+/// A directory is read by a cursor, which means something to its descriptor alone.
+fn is_at_start(fd: i32) -> bool {
+    sys::lseek(fd, 0, libc::SEEK_CUR) == Ok(0)
+}
+
+/// What a file is opened with to be open as it was; the rest is set afterwards.
+fn flags_of(group: &Group) -> i32 {
+    const GIVEN: i32 = libc::O_ACCMODE
+        | libc::O_APPEND
+        | libc::O_DIRECT
+        | libc::O_NOATIME
+        | libc::O_SYNC
+        | libc::O_DSYNC;
+    let directory = match group.kind {
+        Kind::Directory => libc::O_DIRECTORY,
+        _ => 0,
+    };
+    (group.flags & GIVEN) | libc::O_NOCTTY | directory
+}
+
+/// Opens the file of a group by the path that its lowest descriptor stands for.
+pub(super) fn open_file(group: &Group) -> Result<i32, Errno> {
+    open_by(group.fd, group)
+}
+
+/// Opens the file of a group by a descriptor of its path.
+pub(super) fn open_by(path: i32, group: &Group) -> Result<i32, Errno> {
+    match open_again(path, flags_of(group)) {
+        Err(Errno(libc::EACCES)) => open_by_owner(path, group),
+        done => done,
+    }
+}
+
+/// The branch has taken the rights from its own file: they are lent for the moment.
+fn open_by_owner(path: i32, group: &Group) -> Result<i32, Errno> {
+    const OWN_READ_AND_WRITE: u32 = 0o600;
+    const MODE: u32 = 0o7777;
+    let stat = sys::fstat(path)?;
+    if stat.owner.0 != sys::effective_ids().0 {
+        return Err(Errno(libc::EACCES));
+    }
+    with_descriptor_path(path, |path| {
+        sys::set_mode(path, (stat.mode & MODE) | OWN_READ_AND_WRITE)
+    })?;
+    let opened = open_again(path, flags_of(group));
+    let returned = with_descriptor_path(path, |path| sys::set_mode(path, stat.mode & MODE));
+    match (opened, returned) {
+        (Ok(fd), Err(errno)) => {
+            sys::close(fd);
+            Err(errno)
+        }
+        (opened, _) => opened,
+    }
+}
+
+/// The name below `/proc/PID` of what a descriptor stands for, if it is below that.
+fn name_in(pid: i32, fd: i32, buffer: &mut [u8; LINK_BYTES]) -> Option<Name> {
+    let target =
+        with_descriptor_path(fd, |path| sys::read_link_at(libc::AT_FDCWD, path, buffer)).ok()?;
+    let mut digits = [0; 10];
+    let rest = target
+        .strip_prefix(b"/proc/")?
+        .strip_prefix(procfs::decimal(pid.unsigned_abs(), &mut digits))?;
+    let mut name = [0; size_of::<Name>()];
+    // Another process's number may begin with this one's.
+    if !matches!(rest.first(), None | Some(b'/')) || rest.len() >= name.len() {
+        return None;
+    }
+    name.get_mut(..rest.len())?.copy_from_slice(rest);
+    Some(name)
+}
+
+/// The thread in `/task/TID/stat`, and what follows it.
+fn task_in(name: &[u8]) -> Option<(i32, &[u8])> {
+    let rest = name.strip_prefix(b"/task/")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (tid, rest) = rest.split_at_checked(digits)?;
+    Some((core::str::from_utf8(tid).ok()?.parse().ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn names_below_a_process() {
+        assert_eq!(task_in(b"/task/12/stat"), Some((12, &b"/stat"[..])));
+        assert_eq!(task_in(b"/maps"), None);
+        let file = std::fs::File::open("/proc/self/maps").expect("/proc is mounted");
+        let mut buffer = [0; LINK_BYTES];
+        let name = name_in(sys::getpid(), file.as_raw_fd(), &mut buffer).expect("it is its own");
+        assert!(name.starts_with(b"/maps\0"));
+        let file = std::fs::File::open("/proc/meminfo").expect("/proc is mounted");
+        assert!(name_in(sys::getpid(), file.as_raw_fd(), &mut buffer).is_none());
+    }
+
+    #[test]
+    fn a_file_without_rights_or_a_name_is_opened_again() {
+        use std::io::{Read, Seek, Write};
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+
+        let path = std::env::temp_dir().join(format!("reopened-{}", std::process::id()));
+        let mut file = std::fs::OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .expect("the directory is writable");
+        std::fs::remove_file(&path).expect("it is there");
+        file.write_all(b"hello").expect("there is room");
+        let mut open = Descriptors::of(&[file.as_raw_fd()]);
+        open.can_be_reopened(0, true);
+        open.let_go().expect("it is placed");
+        assert_ne!(
+            sys::status_flags(file.as_raw_fd()).expect("it is open") & libc::O_PATH,
+            0
+        );
+        let group = open.groups()[0];
+        with_descriptor_path(group.fd, |path| sys::set_mode(path, 0)).expect("it is ours");
+        let fd = open_by(group.fd, &group).expect("it can be opened");
+        open.install(&group, fd).expect("it is installed");
+        assert_eq!(
+            file.metadata().expect("it is open").permissions().mode() & 0o777,
+            0
+        );
+        assert_ne!(
+            sys::status_flags(file.as_raw_fd()).expect("it is open") & libc::O_APPEND,
+            0
+        );
+        let mut text = String::new();
+        file.rewind().expect("it is a file");
+        file.read_to_string(&mut text).expect("it is a file");
+        assert_eq!(text, "hello");
+        open.release();
+    }
+}
