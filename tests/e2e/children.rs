@@ -608,7 +608,8 @@ fn the_agent_holds_no_descriptor_for_it() {
     assert_eq!(session.ask("descriptors"), before);
     // Nor is its memory taken for the program's.
     let named = taken.list("not_rolled_back");
-    let is_outside = |item: &Event| item.text("kind") == "pipe" && item.text("why").contains("outside");
+    let is_outside =
+        |item: &Event| item.text("kind") == "pipe" && item.text("why").contains("outside");
     assert!(named.iter().all(is_outside), "{taken}");
     session.revert();
     assert_eq!(session.ask("descriptors"), before);

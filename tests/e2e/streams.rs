@@ -26,7 +26,9 @@ fn log_goes_on(mut session: PipedSession) {
     session.ask("note one");
     let taken = session.take();
     let named = taken.list("not_rolled_back");
-    let log = named.iter().find(|item| item.text("what").ends_with("/log"));
+    let log = named
+        .iter()
+        .find(|item| item.text("what").ends_with("/log"));
     let log = log.unwrap_or_else(|| panic!("the log is not named: {taken}"));
     assert!(log.text("why").contains("outside"), "{log}");
     session.ask("say two");

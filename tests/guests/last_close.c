@@ -27,9 +27,9 @@
 	})
 #define FAIL(...) return answer("err " __VA_ARGS__)
 
-enum { FLOCKED, OFD, PROGRAM, WATCHED, LEASED, MEMORY, MAPPED, MASTER, SLAVE, LISTED, THINGS };
+enum { FLOCKED, OFD, PROGRAM, WATCHED, LEASED, MEMORY, MAPPED, MASTER, SLAVE, LISTED, MODEST, THINGS };
 static const char *names[THINGS] = { "flocked", "ofd",    "program", "watched", "leased",
-				     "memory",  "mapped", "master",  "slave",   "listed" };
+				     "memory",  "mapped", "master",  "slave",   "listed",  "modest" };
 static int fds[THINGS];
 static char *memory, *mapped;
 static pid_t sharer;
@@ -83,6 +83,10 @@ static void open_all(const char *slave)
 	mkdir("listed", 0700);
 	fds[LISTED] = DO(open("listed", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	DO(flock(fds[LISTED], LOCK_EX));
+	/* Who may not write to it can't open it like this again. */
+	fds[MODEST] = DO(open("modest", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	DO(fchmod(fds[MODEST], 0400));
+	DO(flock(fds[MODEST], LOCK_EX));
 	answer("ok %s", ptsname(fds[MASTER]));
 }
 
@@ -123,10 +127,14 @@ static void check(void)
 	for (int number = 0; number < THINGS; number++)
 		if (fcntl(fds[number], F_GETFD) != FD_CLOEXEC)
 			FAIL("%s: descriptor flags", names[number]);
-	const char *locked[] = { "flocked", "ofd", "mapped", "listed" };
-	for (int number = 0; number < 4; number++)
+	const char *locked[] = { "flocked", "ofd", "mapped", "listed", "modest" };
+	for (int number = 0; number < 5; number++)
 		if (is_free(locked[number]))
 			FAIL("%s is not locked", locked[number]);
+	struct stat modest;
+	DO(fstat(fds[MODEST], &modest));
+	if ((modest.st_mode & 07777) != 0400 || pwrite(fds[MODEST], "x", 1, 0) != 1)
+		FAIL("modest: %o", modest.st_mode);
 	if (fcntl(fds[LEASED], F_GETLEASE) != F_WRLCK)
 		FAIL("lease %d", fcntl(fds[LEASED], F_GETLEASE));
 	if (strcmp(memory + 4096, "memory") || pread(fds[MEMORY], text, 7, 4096) != 7 ||

@@ -16,7 +16,7 @@
 
 use core::ffi::CStr;
 
-use super::descriptors::{Descriptors, Group, LINK_BYTES, open_again};
+use super::descriptors::{Descriptors, LINK_BYTES, open_again};
 use super::kinds::{Kind, Origin};
 use crate::proc_text::FileMapping;
 use crate::records::Records;
@@ -144,21 +144,14 @@ impl Mappings {
 }
 
 impl Mapping {
-    fn is_of(&self, group: &Group) -> bool {
-        let is_it = match group.kind {
-            Kind::Memfd => self.is_memfd,
-            Kind::File => !self.is_memfd && group.device == self.device,
-            _ => false,
-        };
-        is_it && group.inode == self.inode
-    }
-
+    /// The group that it is mapped by, or might be.
     fn group_in(&self, open: &Descriptors) -> Option<usize> {
         let writes = self.protection & libc::PROT_WRITE != 0;
-        let groups = open.groups().iter().enumerate();
+        let numbers = open.of_inode(self.device, self.inode);
         let mut best = None;
-        for (number, group) in groups {
-            if !self.is_of(group) || !group.can_be_reopened || !group.can_read() {
+        for (number, group) in numbers.clone().zip(open.some(numbers)) {
+            let is_file = matches!(group.kind, Kind::File | Kind::Memfd);
+            if !is_file || !group.can_be_reopened || !group.can_read() {
                 continue;
             }
             // It may be made writable later, if its descriptor was.
