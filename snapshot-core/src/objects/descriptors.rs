@@ -305,11 +305,7 @@ impl Descriptors {
     /// EMFILE and kin.
     pub(super) fn let_go(&self) -> Result<(), Errno> {
         self.leave_paths()?;
-        if self
-            .groups()
-            .iter()
-            .all(|group| group.fate != Fate::Rebuilt)
-        {
+        if !self.has(Fate::Rebuilt) {
             return Ok(());
         }
         self.place(Fate::Rebuilt, self.groups())
@@ -317,17 +313,31 @@ impl Descriptors {
 
     /// Puts a descriptor of the path alone in the stead of what is opened again.
     fn leave_paths(&self) -> Result<(), Errno> {
-        for group in self.groups() {
-            if group.fate == Fate::Reopened {
-                let path = open_again(group.fd, libc::O_PATH)?;
-                let placed = members(self.all.entries(), group)
-                    .iter()
-                    .try_for_each(|of| sys::duplicate_to(path, of.fd, of.close_on_exec));
-                sys::close(path);
-                placed?;
-            }
+        if !self.has(Fate::Reopened) {
+            return Ok(());
         }
-        Ok(())
+        let directory = sys::open_to_read(c"/proc/thread-self/fd", libc::O_DIRECTORY)?;
+        let left = self
+            .groups()
+            .iter()
+            .filter(|group| group.fate == Fate::Reopened)
+            .try_for_each(|group| self.leave_path(directory, group));
+        sys::close(directory);
+        left
+    }
+
+    fn leave_path(&self, directory: i32, group: &Group) -> Result<(), Errno> {
+        let open = |name: &core::ffi::CStr| sys::open_path_at(directory, name);
+        let path = procfs::with_number(group.fd, open)?;
+        let placed = members(self.all.entries(), group)
+            .iter()
+            .try_for_each(|of| sys::duplicate_to(path, of.fd, of.close_on_exec));
+        sys::close(path);
+        placed
+    }
+
+    fn has(&self, fate: Fate) -> bool {
+        self.groups().iter().any(|group| group.fate == fate)
     }
 
     /// Puts a placeholder in the stead of the descriptors of those groups that have this

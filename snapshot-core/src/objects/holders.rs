@@ -42,10 +42,12 @@ struct Place {
 }
 
 impl Place {
-    const EMPTY: Self = Self {
-        device: AtomicU64::new(0),
-        inode: AtomicU64::new(0),
-    };
+    const fn empty() -> Self {
+        Self {
+            device: AtomicU64::new(0),
+            inode: AtomicU64::new(0),
+        }
+    }
 
     fn has(&self) -> Inherited {
         Inherited {
@@ -55,7 +57,7 @@ impl Place {
     }
 }
 
-static INHERITED: [Place; MOST_INHERITED] = [const { Place::EMPTY }; MOST_INHERITED];
+static INHERITED: [Place; MOST_INHERITED] = [const { Place::empty() }; MOST_INHERITED];
 /// Whether there was no room for all of them: then anything may be.
 static INHERITED_MORE: AtomicBool = AtomicBool::new(false);
 
@@ -95,7 +97,7 @@ pub fn inherited() -> Option<impl Iterator<Item = Inherited>> {
 /// Whether the program was started with this file.
 pub(super) fn is_inherited(device: u64, inode: u64) -> bool {
     let wanted = Inherited { device, inode };
-    INHERITED_MORE.load(Relaxed) || INHERITED.iter().any(|place| place.has() == wanted)
+    inherited().is_none_or(|mut all| all.any(|one| one == wanted))
 }
 
 /// Which groups others have as well.

@@ -113,8 +113,8 @@ impl Reopened {
             {
                 of_process.push(number, name)?;
             }
+            // What was inherited others may have, who can't be seen.
             let stays = recording.holders.has(number)
-                || holders::is_inherited(group.device, group.inode)
                 || files::is_output(&group, &outputs)
                 || (group.kind == Kind::Directory && !is_at_start(group.fd))
                 // The process that freezes is the one that has them.

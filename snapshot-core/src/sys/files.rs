@@ -232,6 +232,27 @@ pub(crate) fn open_at(directory: i32, path: &[u8]) -> Result<i32> {
     .map(small)
 }
 
+/// openat(2) of a path alone, relative to a directory, close-on-exec: what is there is found, and
+/// not opened.
+///
+/// # Errors
+/// As the manual page says.
+pub(crate) fn open_path_at(directory: i32, path: &CStr) -> Result<i32> {
+    // SAFETY: openat reads up to the NUL.
+    unsafe {
+        with(
+            libc::SYS_openat,
+            [
+                arg(directory),
+                path.as_ptr().expose_provenance(),
+                arg(libc::O_PATH | libc::O_CLOEXEC),
+                0,
+            ],
+        )
+    }
+    .map(small)
+}
+
 /// read(2)
 ///
 /// # Errors
