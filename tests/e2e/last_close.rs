@@ -5,7 +5,7 @@
 //! The guest `last_close` closes; another process of it, the witness, looks. After a revert all
 //! is there again.
 
-use snapshot_tests::{Isolation, Launch, PipedSession};
+use snapshot_tests::{Event, Isolation, Launch, PipedSession};
 
 /// By each way that libc knows, and without it.
 const WAYS: [&str; 6] = ["close", "range", "dup2", "dup3", "fclose", "raw"];
@@ -140,6 +140,32 @@ fn comes_with_the_end_of_a_child_that_shares() {
         pair.denied(question);
         pair.program.ask("unshare");
         pair.witness.ask(question);
+    }
+}
+
+#[test]
+fn locks_come_back_that_a_child_has_as_well() {
+    let mut pair = Pair::with_snapshots(under_the_tool());
+    for name in ["flocked", "ofd", "mapped", "listed", "leased"] {
+        // It ends with its branch.
+        pair.program.ask(&format!("share {name}"));
+        pair.revert();
+    }
+    for name in ["flocked", "ofd", "listed"] {
+        let mut pair = Pair::new(under_the_tool());
+        pair.program.ask(&format!("share {name}"));
+        let taken = pair.program.take();
+        // If the branch closed it, that child alone would have the lock.
+        let is_it = |item: &Event| {
+            item.text("what").ends_with(&format!("/{name}"))
+                && item.text("why").contains("another process")
+        };
+        assert!(
+            taken.list("not_rolled_back").iter().any(is_it),
+            "{name}: {taken}"
+        );
+        pair.revert();
+        pair.revert();
     }
 }
 

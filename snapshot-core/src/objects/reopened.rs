@@ -114,7 +114,15 @@ impl Reopened {
                 of_process.push(number, name)?;
             }
             // What was inherited others may have, who can't be seen.
-            let stays = recording.holders.has(number)
+            let is_elsewhere = recording.holders.has(number);
+            if is_elsewhere
+                && matches!(group.kind, Kind::File | Kind::Directory)
+                && locks.has_any(number)
+            {
+                // Once the branch has closed it, they have the lock.
+                recording.name(group.kind, Why::Elsewhere, group.fd, 0);
+            }
+            let stays = is_elsewhere
                 || files::is_output(&group, &outputs)
                 || (group.kind == Kind::Directory && !is_at_start(group.fd))
                 // The process that freezes is the one that has them.
