@@ -27,6 +27,7 @@ use crate::park::{self, Parked};
 use crate::split::split_for_parent;
 use crate::sys::{self, Errno, Side, SignalInfo, SignalSet};
 use crate::threads::glimpse::Glimpse;
+use crate::threads::layout::Disagreement;
 pub use crate::threads::leader::run as in_first_thread;
 pub use crate::threads::own_stack::aside;
 use crate::threads::roll::{self, PARKED};
@@ -199,6 +200,10 @@ unsafe fn converse_parked(
         Ok(recorded) => recorded,
         Err(obstacle) => return hindered(link, obstacle),
     };
+    if has_own_rseq(&recorded.identity) {
+        recorded.give_back();
+        return hindered(link, Obstacle::Libc(Disagreement::OwnRseq));
+    }
     cpu_times::record();
     timing::mark(Moment::Recorded);
     link.say(FromAgent::Parked(crew(parked, &recorded.identity)))?;
@@ -237,6 +242,15 @@ unsafe fn converse_parked(
     }
     recorded.give_back();
     hindered(link, Obstacle::Failed(Step::Split, libc::EAGAIN))
+}
+
+/// Whether any thread has an area of restartable sequences that can't be found again.
+fn has_own_rseq(identity: &Identity) -> bool {
+    identity.thread.has_own_rseq
+        || roll::in_state(PARKED).any(|slot| {
+            // SAFETY: the slot is PARKED, and this is the thread that has parked it.
+            unsafe { slot.known() }.state.has_own_rseq
+        })
 }
 
 /// What is told of the threads.

@@ -45,6 +45,8 @@ pub enum Disagreement {
     Base = 5,
     /// The processor keeps a second stack of return addresses.
     ShadowStack = 6,
+    /// The program has registered an area of restartable sequences itself.
+    OwnRseq = 7,
 }
 
 impl Disagreement {
@@ -56,6 +58,7 @@ impl Disagreement {
             4 => Self::Rseq,
             5 => Self::Base,
             6 => Self::ShadowStack,
+            7 => Self::OwnRseq,
             _ => return None,
         })
     }
@@ -71,6 +74,9 @@ impl Disagreement {
             Self::Base => "the thread's own memory is not where the processor says it is",
             Self::ShadowStack => {
                 "the processor guards return addresses with a shadow stack, which can't be made again"
+            }
+            Self::OwnRseq => {
+                "the program has registered an area of restartable sequences itself, and the kernel does not tell where: a thread that comes back would read there on which processor it once was"
             }
         }
     }
@@ -204,6 +210,30 @@ pub(crate) fn rseq_of(base: usize, tid_address: usize) -> usize {
     }
     let area = base.wrapping_add_signed(RSEQ_OFFSET.load(Ordering::Relaxed));
     if is_registered(area) { area } else { 0 }
+}
+
+/// Whether the calling thread has an area that libc knows nothing of. `of_libc` is what
+/// [`rseq_of`] says.
+pub(crate) fn has_own_rseq(of_libc: usize) -> bool {
+    #[repr(C, align(32))]
+    struct Area([u8; 32]);
+    if of_libc != 0 {
+        return false;
+    }
+    // The kernel does not tell where one is, only that there is one.
+    let mut area = Area([0; 32]);
+    let address = (&raw mut area).expose_provenance();
+    // SAFETY: it is registered until the next line at the longest, with all signals
+    // blocked.
+    match unsafe { sys::register_rseq(address, 32) } {
+        Ok(()) => {
+            let _ = sys::unregister_rseq(address, 32);
+            false
+        }
+        Err(Errno(libc::EINVAL | libc::EPERM | libc::EBUSY)) => true,
+        // A kernel without them, or a filter.
+        Err(_) => false,
+    }
 }
 
 /// The length that areas are registered with.

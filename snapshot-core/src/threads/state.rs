@@ -21,6 +21,8 @@ pub(crate) struct ThreadState {
     robust_list: (usize, usize),
     /// Where its restartable sequences are registered; 0 for nowhere.
     rseq: usize,
+    /// It has such an area that libc knows nothing of.
+    pub(crate) has_own_rseq: bool,
     pub(crate) name: ThreadName,
     scheduling: Option<Scheduling>,
     affinity: Option<Affinity>,
@@ -50,6 +52,7 @@ impl ThreadState {
         self.tid_address = sys::tid_address().map_err(failed)?;
         self.robust_list = sys::robust_list().map_err(failed)?;
         self.rseq = layout::rseq_of(self.bases.fs, self.tid_address);
+        self.has_own_rseq = layout::has_own_rseq(self.rseq);
         self.name = sys::thread_name();
         self.scheduling = sys::scheduling().ok();
         self.affinity = sys::affinity().ok();

@@ -19,7 +19,7 @@ fn obstacle() -> impl Strategy<Value = Obstacle> {
             })
         ),
         any::<u32>().prop_map(Obstacle::TooManyThreads),
-        (2_u32..7).prop_map(|number| Obstacle::Libc(
+        (2_u32..8).prop_map(|number| Obstacle::Libc(
             Disagreement::from_number(number).expect("a disagreement")
         )),
     ]

@@ -1,6 +1,7 @@
 //! What stands in the way of a take or a revert, for a person.
 
 use nix::libc;
+use snapshot_core::threads::layout::Disagreement;
 use snapshot_core::wire::{Hindrance, Obstacle, Part, Step};
 
 use crate::counted::counted;
@@ -37,7 +38,12 @@ pub(super) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str
                 "threads could not be made again on a revert: {}",
                 disagreement.what()
             ),
-            "take the snapshot while a single thread runs",
+            match disagreement {
+                Disagreement::OwnRseq => {
+                    "leave restartable sequences to libc: start without glibc.pthread.rseq=0 in GLIBC_TUNABLES"
+                }
+                _ => "take the snapshot while a single thread runs",
+            },
         ),
         Obstacle::Failed(Step::Park, nix::libc::ENOENT) => (
             "proc",
