@@ -623,7 +623,7 @@ mod tests {
         (&a).write_all(b"last").expect("there is room");
         (&b).write_all(b"unread").expect("there is room");
         drop(a);
-        round::<Pairs>(&[b.as_raw_fd()], || read_through_an_error(&b, 4));
+        round::<Sockets>(&[b.as_raw_fd()], || read_through_an_error(&b, 4));
         read_through_an_error(&b, 4);
     }
 
@@ -633,7 +633,7 @@ mod tests {
         (&b).write_all(b"unread").expect("there is room");
         drop(a);
         let read = |mut end: &UnixStream| end.read(&mut [0; 10]);
-        round::<Pairs>(&[b.as_raw_fd()], || {
+        round::<Sockets>(&[b.as_raw_fd()], || {
             read(&b).expect_err("what was sent was not read");
         });
         read(&b).expect_err("what was sent was not read");
@@ -646,7 +646,7 @@ mod tests {
         sys::send_with(a, b"packet", &[]).expect("there is room");
         sys::send_with(b, b"unread", &[]).expect("there is room");
         sys::close(a);
-        let named = round::<Pairs>(&[b], || {});
+        let named = round::<Sockets>(&[b], || {});
         let is_named = |remains: &crate::wire::Remains| remains.why == Why::Error;
         assert!(named.iter().any(is_named), "{named:?}");
         assert_eq!(sys::socket_number(b, libc::SO_ERROR), Ok(libc::ECONNRESET));
