@@ -64,12 +64,14 @@ impl Leads {
     /// Goes back to the group that others lead, or has the session's terminal again; false
     /// where that is gone.
     fn join_again(self) -> bool {
+        let pid = sys::getpid();
         match self {
+            // Of the library alone the live process is another one, and leads nothing.
+            Self::Session { .. } if sys::group_and_session() != (pid, pid) => true,
             Self::Session { terminal, in_front } if terminal >= 0 => {
                 let has_it = sys::take_terminal(terminal).is_ok();
                 // SIGTTOU is blocked.
-                let is_in_front =
-                    !in_front || sys::set_foreground_group(terminal, sys::getpid()).is_ok();
+                let is_in_front = !in_front || sys::set_foreground_group(terminal, pid).is_ok();
                 has_it && is_in_front
             }
             Self::Nothing { group } if group > 0 => sys::join_group(group).is_ok(),

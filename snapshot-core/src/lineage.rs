@@ -57,6 +57,8 @@ fn parent_of(pid: i32) -> Option<i32> {
     procfs::of_process(pid, b"/stat", |path| {
         procfs::read(path, &mut buffer).and_then(proc_text::stat)
     })
+    // One that is just being reaped has no parent any more.
+    .filter(|stat| stat.parent != 0 || !matches!(stat.state, b'Z' | b'X'))
     .map(|stat| stat.parent)
 }
 

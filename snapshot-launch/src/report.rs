@@ -180,7 +180,11 @@ fn summary(items: &[NotRolledBack]) -> String {
     }
     let parts: Vec<String> = kinds
         .iter()
-        .map(|(kind, count)| counted(*count, noun(kind)))
+        .map(|(kind, count)| match *kind {
+            // One entry for all of them.
+            "ids" => "ids".to_owned(),
+            kind => counted(*count, noun(kind)),
+        })
         .collect();
     parts.join(", ")
 }
@@ -193,6 +197,8 @@ fn noun(kind: &str) -> &str {
         "pi-mutex" => "mutex with priority inheritance",
         "robust-mutex" => "robust mutex",
         "thread-user" => "thread of another user",
+        "semaphores" => "set of semaphores",
+        "message-queue" => "message queue",
         kind => kind,
     }
 }

@@ -362,7 +362,7 @@ fn the_second_terminal_of_the_same_user_works() {
 }
 
 /// The doctor's own words, by whoever launches.
-fn doctor(who: Who, arguments: &[&str]) -> Event {
+fn doctor(who: Who, arguments: &[&str], status: i32) -> Event {
     let place = Place::new();
     let output = match who {
         Who::Tester => place.cargo_snapshot(&[&["doctor", "--json"], arguments].concat()),
@@ -370,20 +370,20 @@ fn doctor(who: Who, arguments: &[&str]) -> Event {
             place.cargo_snapshot_as_user(&[&["doctor", "--json"], arguments].concat(), isolation)
         }
     };
-    assert!(output.success(), "{output:?}");
+    assert_eq!(output.status.code(), Some(status), "{output:?}");
     Event::parse(output.stdout.trim())
 }
 
 #[test]
 fn the_doctor_says_what_a_session_would() {
     for who in [Who::Tester, USER, USER_WITHOUT] {
-        let told = doctor(who, &[]);
+        let told = doctor(who, &[], 0);
         assert_eq!(told.text("tier"), tier(&mut commander(who, "auto")));
         assert_eq!(told.is_null("why"), who != USER_WITHOUT, "{told}");
         let warns = told.to_string().contains("sudo");
         assert_eq!(warns, who == USER || !outside::as_root(), "{told}");
     }
-    let told = doctor(Who::Tester, &["no-such-program-anywhere"]);
+    let told = doctor(Who::Tester, &["no-such-program-anywhere"], 1);
     assert!(told.0["program"]["path"].is_null(), "{told}");
     assert!(told.0["program"]["cause"].is_string(), "{told}");
 }

@@ -136,7 +136,7 @@ fn a_listener_ends_and_listens_again_without_namespaces() {
             continue;
         };
         let taken = session.take();
-        assert!(taken.list("not_rolled_back").is_empty(), "{kind}: {taken}");
+        assert!(taken.named().is_empty(), "{kind}: {taken}");
         session.ask(&format!("close {kind} raw"));
         listener.is_refused("closed");
         session.revert();
@@ -151,7 +151,7 @@ fn a_listener_that_is_held_is_named_and_let_go_of() {
     let Some(mut session) = guest() else { return };
     let listener = Listener::new(&mut session, "plain").expect("IPv4");
     let taken = session.take();
-    let held = taken.list("not_rolled_back");
+    let held = taken.named();
     assert_eq!(
         named(&held, "the snapshot holds its address").len(),
         1,
@@ -223,7 +223,7 @@ fn a_connection_that_has_ended_is_one_that_has_ended() {
     // ECONNRESET, once.
     assert_eq!(session.ask("ended"), "104 b''");
     let taken = session.take();
-    assert!(taken.list("not_rolled_back").is_empty(), "{taken}");
+    assert!(taken.named().is_empty(), "{taken}");
     session.revert();
     assert_eq!(session.ask("ended"), "0 b''");
 }
@@ -261,11 +261,11 @@ fn connections_that_wait_are_named_with_their_number() {
             continue;
         };
         let none = session.take();
-        let none = none.list("not_rolled_back");
+        let none = none.named();
         assert_eq!(named(&none, "wait to be accepted").len(), 0);
         let _waiting = [listener.connect(), listener.connect()];
         let taken = session.take();
-        let all = taken.list("not_rolled_back");
+        let all = taken.named();
         let waiting = named(&all, "wait to be accepted");
         assert_eq!(waiting.len(), 1, "{kind}: {taken}");
         let what = waiting[0].text("what");
@@ -285,7 +285,7 @@ fn a_path_that_somebody_else_has_taken_stays_his() {
     let _stream = UnixStream::connect(&listener.address).expect("it is there");
     other.set_nonblocking(true).expect("a socket");
     session.wait_until("it is his", || other.accept().is_ok());
-    session.wait_until_stderr("could not be put back");
+    session.wait_until_stderr("not put back: 1 socket");
 }
 
 #[test]
@@ -346,13 +346,13 @@ fn datagrams_that_wait_are_named() {
     let Some(mut session) = guest() else { return };
     let port = session.ask("udp");
     let taken = session.take();
-    assert!(named(&taken.list("not_rolled_back"), "datagrams wait").is_empty());
+    assert!(named(&taken.named(), "datagrams wait").is_empty());
     let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
     sender
         .send_to(b"hello", format!("127.0.0.1:{port}"))
         .expect("it is sent");
     let taken = session.take();
-    let all = taken.list("not_rolled_back");
+    let all = taken.named();
     assert_eq!(named(&all, "datagrams wait").len(), 1, "{taken}");
 }
 
@@ -362,8 +362,8 @@ fn a_datagram_socket_that_is_connected_to_itself_is_so_after_a_revert() {
         let Some(mut session) = guest() else { return };
         session.ask(&format!("own_datagrams {kind}"));
         let taken = session.take();
-        let all = taken.list("not_rolled_back");
-        assert_eq!(named(&all, "it is connected").len(), 1, "{kind}: {taken}");
+        let all = taken.named();
+        assert_eq!(named(&all, "over this connection").len(), 1, "{kind}: {taken}");
         assert_eq!(session.ask("drink self"), "to myself");
         session.revert();
         assert_eq!(session.ask("send_to_itself"), "more");
@@ -376,7 +376,7 @@ fn names_of_a_local_connection_are_named() {
     Listener::new(&mut session, "abstract").expect("a name");
     session.ask("local");
     let taken = session.take();
-    let all = taken.list("not_rolled_back");
+    let all = taken.named();
     assert_eq!(named(&all, "getpeername").len(), 1, "{taken}");
     assert_eq!(session.ask("drink far"), "within");
     session.revert();
@@ -394,7 +394,7 @@ fn a_pair_that_another_user_has_made_says_so_after_a_revert() {
     session.ask("dropped");
     assert_eq!(session.ask("vouched"), "0 0");
     let taken = session.take();
-    let all = taken.list("not_rolled_back");
+    let all = taken.named();
     assert_eq!(named(&all, "SO_PEERCRED").len(), 1, "{taken}");
     session.revert();
     assert_eq!(session.ask("vouched"), "0 0");
@@ -421,7 +421,7 @@ fn queues_and_semaphores_that_the_program_uses_are_named() {
     let taken = session.take();
     session.ask("forget_system_v");
     let what: Vec<String> = taken
-        .list("not_rolled_back")
+        .named()
         .iter()
         .map(|item| format!("{}: {}", item.text("kind"), item.text("what")))
         .collect();
@@ -433,7 +433,7 @@ fn queues_and_semaphores_that_the_program_uses_are_named() {
     assert_eq!(what, expected, "{taken}");
     let fd = session.ask("posix_queue");
     let taken = session.take();
-    let all = taken.list("not_rolled_back");
+    let all = taken.named();
     let [queue] = all.as_slice() else {
         panic!("{taken}");
     };
@@ -448,7 +448,7 @@ fn bytes_in_an_own_terminal_are_named() {
     let Some(mut session) = guest() else { return };
     session.ask("pty");
     let taken = session.take();
-    let all = taken.list("not_rolled_back");
+    let all = taken.named();
     let mut bytes: Vec<&str> = named(&all, "wait to be read from a terminal")
         .into_iter()
         .map(|item| item.text("what").rsplit(", ").next().expect("a number"))

@@ -66,6 +66,20 @@ impl Event {
             .unwrap_or_else(|| panic!("`{field}` is neither true nor false in {self}"))
     }
 
+    /// What a take names, but for what every take of a piped session names: the pipes that the
+    /// program was started with, and that ids will differ where there are no namespaces.
+    pub fn named(&self) -> Vec<Self> {
+        let is_of_every_take = |item: &Self| {
+            let is_stream = ["fd 0: pipe:", "fd 1: pipe:", "fd 2: pipe:"]
+                .iter()
+                .any(|stream| item.text("what").starts_with(stream));
+            is_stream || item.text("kind") == "ids"
+        };
+        let mut named = self.list("not_rolled_back");
+        named.retain(|item| !is_of_every_take(item));
+        named
+    }
+
     /// The objects in a field that is a list.
     ///
     /// # Panics

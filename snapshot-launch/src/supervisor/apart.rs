@@ -22,9 +22,19 @@ fn inode(pid: &str, namespace: &str) -> Option<u64> {
     Some(metadata.ino())
 }
 
-/// Whether the process is there, though its children's namespace is not.
-fn has_none_yet(pid: i32) -> bool {
-    inode(&pid.to_string(), "pid").is_some()
+/// Where a process's namespaces are found in `/proc`: of one whose first thread has ended, at
+/// another thread. `None` where it has ended, or may not be looked at.
+fn living(pid: i32) -> Option<String> {
+    let is_there = |path: &String| inode(path, "net").is_some();
+    let first = pid.to_string();
+    if is_there(&first) {
+        return Some(first);
+    }
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    threads
+        .flatten()
+        .map(|thread| format!("{pid}/task/{}", thread.file_name().to_string_lossy()))
+        .find(is_there)
 }
 
 /// Whether two are known, and are not the same.
@@ -45,10 +55,13 @@ impl Home {
 
     /// Whether a copy of this process would be in another namespace than it.
     pub(super) fn is_left_by_children(&self, pid: i32) -> Option<Reason> {
-        let theirs = match fs::metadata(format!("/proc/{pid}/ns/pid_for_children")) {
+        let thread = living(pid)?;
+        let theirs = match fs::metadata(format!("/proc/{thread}/ns/pid_for_children")) {
             Ok(metadata) => Some(metadata.ino()),
             // It is another one, in which nobody has been yet.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && has_none_yet(pid) => Some(0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && living(pid).is_some() => {
+                Some(0)
+            }
             Err(_) => None,
         };
         differ(self.processes, theirs).then(|| {
@@ -62,7 +75,7 @@ impl Home {
 
     /// Whether this process can't call the supervisor.
     pub(super) fn is_out_of_reach(&self, pid: i32) -> Option<Reason> {
-        differ(self.network, inode(&pid.to_string(), "net")).then(|| {
+        differ(self.network, inode(&living(pid)?, "net")).then(|| {
             (
                 "namespace",
                 "the program is in another network namespace (`unshare`, `setns`), from where its agent does not reach the session".to_owned(),
@@ -73,7 +86,7 @@ impl Home {
 
     /// Whether this process has its rights in another user namespace.
     pub(super) fn has_other_users(&self, pid: i32) -> bool {
-        differ(self.users, inode(&pid.to_string(), "user"))
+        living(pid).is_some_and(|thread| differ(self.users, inode(&thread, "user")))
     }
 }
 
