@@ -73,6 +73,9 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
         (Why::Unwanted, _) => {
             "what the branch writes to it stays written, since --no-files leaves every file alone"
         }
+        (Why::Hidden, Kind::Lock) => {
+            "this system hides which locks the process holds (/proc), so a revert does not take them again"
+        }
         (Why::Hidden, _) => {
             "this system hides which descriptors are the same (kcmp), so what the branch changes there stays changed: allow kcmp in the seccomp profile"
         }

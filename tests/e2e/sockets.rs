@@ -363,7 +363,11 @@ fn a_datagram_socket_that_is_connected_to_itself_is_so_after_a_revert() {
         session.ask(&format!("own_datagrams {kind}"));
         let taken = session.take();
         let all = taken.named();
-        assert_eq!(named(&all, "over this connection").len(), 1, "{kind}: {taken}");
+        assert_eq!(
+            named(&all, "over this connection").len(),
+            1,
+            "{kind}: {taken}"
+        );
         assert_eq!(session.ask("drink self"), "to myself");
         session.revert();
         assert_eq!(session.ask("send_to_itself"), "more");

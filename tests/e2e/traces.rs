@@ -330,7 +330,9 @@ fn a_sessions_leader_has_its_terminal_again() {
         let taken = session.take();
         let of_terminal = |taken: &Event| {
             let named = taken.list("not_rolled_back");
-            named.iter().any(|item| item.text("kind") == "terminal")
+            named
+                .iter()
+                .any(|item| item.text("what").starts_with("the controlling terminal"))
         };
         assert!(!of_terminal(&taken), "{what}: {taken}");
         let output = session.command("revert", &["--keep"]);
