@@ -6,7 +6,7 @@
 //! The functions that answer with it are the agent's. Before the first revert there is
 //! nothing to add, and they ask one flag.
 //!
-//! Limits: threads beyond the first [`MOST`] begin at 0, as in the kernel; a thread that
+//! Limits: threads beyond the first 1,024 begin at 0, as in the kernel; a thread that
 //! gets the number of one that has ended begins where that one began.
 //!
 //! Context: AS-SAFE. Recorded by the thread whose turn it is, while all others are parked;

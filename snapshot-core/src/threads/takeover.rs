@@ -48,7 +48,7 @@ fn handler() -> usize {
 /// Puts our handler there for good: what carries a request's number is given to `serve`.
 ///
 /// # Errors
-/// As [`install`].
+/// As `rt_sigaction(2)`.
 pub fn keep(serve: Serve) -> sys::Result<()> {
     SERVE.store(serve as *mut c_void, Ordering::Release);
     install()
