@@ -378,14 +378,19 @@ impl Database {
             .piped()
     }
 
-    fn client(&self, program: &str, arguments: &[&str]) -> String {
-        let client = [
+    /// Where a program of the database's clients is.
+    fn find(&self, program: &str) -> PathBuf {
+        [
             self.programs.join(program),
             Path::new("/usr/bin").join(program),
         ]
         .into_iter()
         .find(|path| path.is_file())
-        .expect("it is installed with the server");
+        .expect("it is installed with the server")
+    }
+
+    fn client(&self, program: &str, arguments: &[&str]) -> String {
+        let client = self.find(program);
         let output = Command::new(client)
             .env("PGHOST", self.place.work())
             .env("PGUSER", "postgres")
@@ -454,4 +459,47 @@ fn postgresql_vacuums_and_queries_in_parallel() {
         assert_eq!(database.parallel_workers(), "2", "{way}");
         assert_eq!(session.events_named("taken").len(), 1);
     }
+}
+
+/// A client, whose server goes on outside: what it knows goes back, and its connection serves
+/// on and is named.
+#[test]
+fn psql_goes_back() {
+    let Some(programs) = postgres_programs() else {
+        return;
+    };
+    let Some(database) = Database::new(programs) else {
+        return;
+    };
+    let mut server = database.serve("auto");
+    server.wait_until_stderr("ready to accept connections");
+    let mut session = Launch::program(database.find("psql"))
+        .args(["-XAt", "-U", "postgres", "postgres"])
+        .env("PGHOST", database.place.work())
+        .piped();
+    session.send("select 'ready';");
+    session.next_line("ready", |line| line == "ready");
+    for round in 0..3 {
+        session.send("\\set word before");
+        session.send("select :'word' || 1;");
+        session.next_line("set", |line| line == "before1");
+        let named = session.take().list("not_rolled_back");
+        assert!(
+            named.iter().any(|item| item.text("kind") == "socket"),
+            "{named:?}"
+        );
+        session.send("\\set word after");
+        session.send("select :'word' || 2;");
+        session.next_line("changed", |line| line == "after2");
+        if round == 1 {
+            session.signal_live(snapshot_tests::Signal::SIGKILL);
+            session.next("reverted");
+        } else {
+            session.revert();
+        }
+        session.send("select :'word' || 3;");
+        session.next_line("back", |line| line == "before3");
+    }
+    session.send("\\q");
+    assert!(session.wait_gone().success());
 }
