@@ -344,7 +344,7 @@ impl Supervisor {
             Heard::Closed => self.abandon_take(
                 "failed",
                 "the frozen copy was killed before it was complete",
-                "try again",
+                "a person has done so, or the kernel for want of memory (`dmesg` tells): try again when that is over",
             ),
         }
     }
@@ -516,8 +516,8 @@ impl Supervisor {
             taking.frozen = taking.made;
             self.abandon_take(
                 "failed",
-                "the frozen copy did not come to rest",
-                "try again",
+                "the frozen copy made no headway for three seconds",
+                "something has stopped it, or the machine has no time for it: try again when that is over",
             );
         }
         if self.is_running() && !self.live.has_agent && now >= self.spawned_ns + PATIENCE_NS {
