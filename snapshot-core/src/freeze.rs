@@ -94,8 +94,10 @@ fn retire(link: Link) -> ! {
 fn pass_on(link: Link, signals: i32) {
     while let Some(arrived) = sys::read_signalfd(signals) {
         let sender = wire::sender(arrived.code, arrived.sender);
-        // CONT is part of being stopped and going on, and says nothing to anybody.
-        if sender != 0 && arrived.signal != libc::SIGCONT {
+        // The supervisor's own CONT only makes sure that this copy is not stopped. Anybody
+        // else's is passed on like the stop before it, or the program would stay stopped.
+        let is_supervisors = arrived.signal == libc::SIGCONT && sender == sys::getppid();
+        if sender != 0 && !is_supervisors {
             let _ = link.say(FromAgent::Passed {
                 signal: arrived.signal,
                 sender,

@@ -13,7 +13,7 @@ use core::ffi::{c_int, c_void};
 use core::mem;
 
 use libc::{clock_t, clockid_t, rusage, timespec, timeval, tms};
-use snapshot_core::cpu_times::{self, Used};
+use snapshot_core::cpu_times;
 use snapshot_core::sys;
 
 use crate::dispositions::{Real, real};
@@ -132,9 +132,15 @@ pub unsafe extern "C" fn getrusage(who: c_int, usage: *mut rusage) -> c_int {
     answer
 }
 
-/// In hundredths of a second, which the kernel's ticks are to programs.
-fn ticks(time: i64) -> clock_t {
-    time / (SECOND / 100)
+/// The program's own and the kernel's time, in hundredths of a second, which the kernel's
+/// ticks are to programs.
+fn used_ticks(who: c_int) -> (clock_t, clock_t) {
+    // SAFETY: all-zero is a valid `struct rusage`.
+    let mut usage: rusage = unsafe { mem::zeroed() };
+    // SAFETY: a live place to write to.
+    unsafe { getrusage(who, &raw mut usage) };
+    let ticks = |time: timeval| time.tv_sec * 100 + time.tv_usec / 10_000;
+    (ticks(usage.ru_utime), ticks(usage.ru_stime))
 }
 
 /// times(2)
@@ -155,20 +161,9 @@ pub unsafe extern "C" fn times(buffer: *mut tms) -> clock_t {
     if answer != -1 && is_added() {
         // SAFETY: null, or written by the kernel.
         if let Some(buffer) = unsafe { buffer.as_mut() } {
-            let add = |user: &mut clock_t, kernel: &mut clock_t, used: Used| {
-                *user += ticks(used.user);
-                *kernel += ticks(used.total - used.user);
-            };
-            add(
-                &mut buffer.tms_utime,
-                &mut buffer.tms_stime,
-                cpu_times::of_process(),
-            );
-            add(
-                &mut buffer.tms_cutime,
-                &mut buffer.tms_cstime,
-                cpu_times::of_children(),
-            );
+            // From the exact times: a sum of two that are cut to ticks may go back by one.
+            (buffer.tms_utime, buffer.tms_stime) = used_ticks(libc::RUSAGE_SELF);
+            (buffer.tms_cutime, buffer.tms_cstime) = used_ticks(libc::RUSAGE_CHILDREN);
         }
     }
     answer
