@@ -387,7 +387,6 @@ fn go_on(link: Link, recorded: &mut Recorded, word: FromSupervisor) -> Outcome {
             let _ = link.say(FromAgent::Running(Running {
                 at_ns: sys::now_ns(),
                 pid: sys::getpid(),
-                not_restored: 0,
                 renewed: 0,
             }));
             Outcome::Live { id }
@@ -497,7 +496,6 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
         let _ = link.say(FromAgent::Running(Running {
             at_ns: sys::now_ns(),
             pid: sys::getpid(),
-            not_restored,
             renewed: revived.renewed + identity.renewed(),
         }));
         link.close();

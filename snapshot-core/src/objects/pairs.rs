@@ -20,7 +20,6 @@ use super::contents::Contents;
 use super::descriptors::{Descriptors, Fate, Group, open_again, set_status_flags};
 use super::kinds::{Kind, Why};
 use super::options::{Of, Options};
-use super::sockets::peer_ids;
 use crate::records::Records;
 use crate::sys::{self, Errno};
 use crate::unix_diag::{self, Message};
@@ -249,7 +248,7 @@ fn ask_about(
 
 /// Whether the kernel says of an end's peer that it is of the user that the program acts as.
 fn is_vouched_for(fd: i32) -> bool {
-    peer_ids(fd) == Some(sys::effective_ids())
+    sys::peer_ids(fd) == Some(sys::effective_ids())
 }
 
 /// Whether it is bound to a name, or made by a listener that is.

@@ -330,7 +330,7 @@ impl Socket {
                 is_reused(fd) && self.could_be_bound(fd, name)
             }
             // Who connects is told who listens.
-            [libc::AF_UNIX, ..] if peer_ids(fd) != Some(sys::effective_ids()) => false,
+            [libc::AF_UNIX, ..] if sys::peer_ids(fd) != Some(sys::effective_ids()) => false,
             [libc::AF_UNIX, ..] => match (path_of(name), &self.place) {
                 (None, _) => self.is_of_this_network(fd),
                 (Some(path), Some(place)) => {
@@ -536,17 +536,6 @@ fn are_of_one_network(one: i32, other: i32) -> bool {
         sys::socket_option(fd, libc::SOL_SOCKET, SO_NETNS_COOKIE, &mut cookie).map(|_| cookie)
     };
     cookie(one) == cookie(other)
-}
-
-/// User and group that the kernel tells whoever asks for a local socket's peer.
-pub(super) fn peer_ids(fd: i32) -> Option<(u32, u32)> {
-    let mut ids = [0; 12];
-    sys::socket_option(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, &mut ids).ok()?;
-    let number = |at: usize| {
-        let bytes = ids.get(at..)?.first_chunk::<4>()?;
-        Some(u32::from_ne_bytes(*bytes))
-    };
-    number(4).zip(number(8))
 }
 
 /// Whether the program may make and remove what is in the directory of a path.

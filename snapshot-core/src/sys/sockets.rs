@@ -408,14 +408,7 @@ pub(crate) fn disconnect(fd: i32) -> Result<()> {
 /// # Errors
 /// EADDRINUSE, EACCES, EADDRNOTAVAIL.
 pub(crate) fn bind(fd: i32, address: &[u8]) -> Result<()> {
-    // SAFETY: reads the bytes given.
-    unsafe {
-        with(
-            libc::SYS_bind,
-            [arg(fd), address.as_ptr().expose_provenance(), address.len()],
-        )
-    }
-    .map(drop)
+    with_address(libc::SYS_bind, fd, address)
 }
 
 /// connect(2) without waiting.
@@ -423,14 +416,29 @@ pub(crate) fn bind(fd: i32, address: &[u8]) -> Result<()> {
 /// # Errors
 /// ECONNREFUSED where nobody is there; EPROTOTYPE where it is a socket of another type.
 pub(crate) fn connect(fd: i32, address: &[u8]) -> Result<()> {
-    // SAFETY: reads the bytes given.
+    with_address(libc::SYS_connect, fd, address)
+}
+
+fn with_address(call: i64, fd: i32, address: &[u8]) -> Result<()> {
+    // SAFETY: both calls read the bytes given.
     unsafe {
         with(
-            libc::SYS_connect,
+            call,
             [arg(fd), address.as_ptr().expose_provenance(), address.len()],
         )
     }
     .map(drop)
+}
+
+/// SO_PEERCRED: user and group that the kernel tells whoever asks for a local socket's peer.
+pub(crate) fn peer_ids(fd: i32) -> Option<(u32, u32)> {
+    let mut ids = [0; 12];
+    socket_option(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, &mut ids).ok()?;
+    let number = |at: usize| {
+        let bytes = ids.get(at..)?.first_chunk::<4>()?;
+        Some(u32::from_ne_bytes(*bytes))
+    };
+    number(4).zip(number(8))
 }
 
 /// listen(2)

@@ -221,11 +221,10 @@ impl FromAgent {
             Self::Running(Running {
                 at_ns,
                 pid,
-                not_restored,
                 renewed,
             }) => {
                 writer = Writer::new(8);
-                writer.u64(at_ns).i32(pid).u32(not_restored).u32(renewed);
+                writer.u64(at_ns).i32(pid).u32(renewed);
             }
             Self::Becoming { pid } => {
                 writer = Writer::new(17);
@@ -319,7 +318,6 @@ impl FromAgent {
             8 => Self::Running(Running {
                 at_ns: reader.u64()?,
                 pid: reader.i32()?,
-                not_restored: reader.u32()?,
                 renewed: reader.u32()?,
             }),
             20 => Self::Remains(Remains {

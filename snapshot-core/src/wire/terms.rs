@@ -375,8 +375,6 @@ pub struct Running {
     pub at_ns: u64,
     /// As this process.
     pub pid: i32,
-    /// How many recorded things could not be put back in a revived copy.
-    pub not_restored: u32,
     /// How many ids, of the process and its threads, are not what they were.
     pub renewed: u32,
 }

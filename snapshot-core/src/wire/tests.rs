@@ -73,14 +73,13 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
         any::<i32>().prop_map(|frozen_pid| FromAgent::Split { frozen_pid }),
         any::<i32>().prop_map(|pid| FromAgent::Ready { pid }),
         (step(), any::<i32>()).prop_map(|(step, errno)| FromAgent::Spoilt(step, errno)),
-        (any::<u64>(), any::<i32>(), any::<[u32; 2]>()).prop_map(
-            |(at_ns, pid, [not_restored, renewed])| FromAgent::Running(Running {
+        (any::<u64>(), any::<i32>(), any::<u32>()).prop_map(|(at_ns, pid, renewed)| {
+            FromAgent::Running(Running {
                 at_ns,
                 pid,
-                not_restored,
                 renewed,
             })
-        ),
+        }),
         (0..Part::ALL.len(), any::<u32>()).prop_map(|(part, count)| FromAgent::NotRestored {
             part: Part::ALL[part],
             count,
