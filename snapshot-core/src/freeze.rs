@@ -84,10 +84,9 @@ pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Woken {
 fn retire(link: Link) -> ! {
     // The keeper shares them for a moment, in which it is not known for one.
     sys::close_all_descriptors_but(link.fd());
+    // Without one the memory is given back at once.
     // SAFETY: a frozen copy has one thread and, being a copy, no keeper.
-    if let Ok(pid) = unsafe { keeper::begin(sys::getppid()) } {
-        let _ = link.say(FromAgent::Keeper { pid });
-    }
+    let _ = unsafe { keeper::begin(link, sys::getppid()) };
     sys::exit_group(0)
 }
 

@@ -15,12 +15,14 @@
 use core::ffi::c_void;
 use core::mem::size_of;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use crate::arch;
+use crate::link::Link;
 use crate::own_processes;
 use crate::reserve;
 use crate::sys::{self, CloneArguments, Errno, SignalSet};
+use crate::wire::FromAgent;
 
 const STACK_BYTES: usize = 16 * 1024;
 
@@ -28,8 +30,16 @@ const STACK_BYTES: usize = 16 * 1024;
 /// copy has no keeper.
 static STACK: AtomicUsize = AtomicUsize::new(0);
 
-/// Set by the keeper once it holds nothing but the memory.
-static SETTLED: AtomicU32 = AtomicU32::new(0);
+/// The descriptor by which the keeper says that it is there.
+static LINK: AtomicI32 = AtomicI32::new(-1);
+
+/// Set by the keeper: to what has come of it.
+static SETTLED: AtomicU32 = AtomicU32::new(STARTS);
+const STARTS: u32 = 0;
+/// It holds nothing but the memory.
+const SLEEPS: u32 = 1;
+/// The supervisor is gone, and it ends.
+const GIVES_UP: u32 = 2;
 
 /// How long to wait for that. One that comes later is only taken for a stranger meanwhile.
 const PATIENCE_NS: u64 = 1_000_000_000;
@@ -46,15 +56,16 @@ fn stack() -> Result<usize, Errno> {
 }
 
 /// Makes a keeper of the calling process's memory: a child of `parent`, who is the calling
-/// process's own parent. Gives its pid.
+/// process's own parent. It says by `link` itself that it is there, so that the supervisor
+/// knows from the kernel which process it is.
 ///
 /// # Errors
-/// EAGAIN, ENOMEM: there is no room for a task.
+/// EAGAIN, ENOMEM: there is no room for a task. EPIPE: nobody hears it.
 ///
 /// # Safety
 /// The process must have no other keeper, and the calling thread must be the only one that
 /// makes one.
-pub(crate) unsafe fn begin(parent: i32) -> Result<i32, Errno> {
+pub(crate) unsafe fn begin(link: Link, parent: i32) -> Result<(), Errno> {
     let stack = stack()?;
     // Its descriptors are shared for the moment until it has none: that copies none.
     const CLEAR_SIGHAND: u64 = 1 << 32;
@@ -65,7 +76,8 @@ pub(crate) unsafe fn begin(parent: i32) -> Result<i32, Errno> {
         stack_size: STACK_BYTES as u64,
         ..CloneArguments::default()
     };
-    SETTLED.store(0, Ordering::Relaxed);
+    LINK.store(link.fd(), Ordering::Relaxed);
+    SETTLED.store(STARTS, Ordering::Relaxed);
     // It inherits the mask.
     let open = sys::set_mask(SignalSet::ALL);
     // SAFETY: the stack is the keeper's alone, by the caller's promise.
@@ -86,18 +98,33 @@ pub(crate) unsafe fn begin(parent: i32) -> Result<i32, Errno> {
     // Until then it has the program's descriptors and its name, and the next take would
     // find another process that has all of it.
     let deadline_ns = sys::now_ns() + PATIENCE_NS;
-    while SETTLED.load(Ordering::Acquire) == 0 && sys::now_ns() < deadline_ns {
-        sys::futex_wait(&SETTLED, 0, Some(PATIENCE_NS));
+    while SETTLED.load(Ordering::Acquire) == STARTS && sys::now_ns() < deadline_ns {
+        sys::futex_wait(&SETTLED, STARTS, Some(PATIENCE_NS));
     }
-    Ok(pid)
+    match SETTLED.load(Ordering::Acquire) {
+        GIVES_UP => Err(Errno(libc::EPIPE)),
+        _ => Ok(()),
+    }
+}
+
+fn settle_as(what: u32) {
+    SETTLED.store(what, Ordering::Release);
+    sys::futex_wake(&SETTLED, i32::MAX);
 }
 
 /// The keeper's life. It must not touch what it shares with the program, but for the word
 /// that says that it has settled.
 unsafe extern "C" fn sleep(parent: *mut c_void) -> ! {
+    // One that the supervisor does not know would be a stranger.
+    let said = Link::from_fd(LINK.load(Ordering::Relaxed)).say(FromAgent::Keeper);
+    if said.is_err() {
+        settle_as(GIVES_UP);
+        sys::exit_group(0);
+    }
     sys::close_all_descriptors();
     sys::set_parent_death_signal(libc::SIGKILL);
     if usize::try_from(sys::getppid()) != Ok(parent.addr()) {
+        settle_as(GIVES_UP);
         sys::exit_group(0);
     }
     // Out of the program's group and session, whose numbers the program may want back, and
@@ -106,8 +133,7 @@ unsafe extern "C" fn sleep(parent: *mut c_void) -> ! {
     sys::change_to_root_directory();
     sys::set_thread_name(*b"snap-keeper\0\0\0\0\0");
     sys::set_lowest_priority();
-    SETTLED.store(1, Ordering::Release);
-    sys::futex_wake(&SETTLED, i32::MAX);
+    settle_as(SLEEPS);
     loop {
         // Every signal is blocked: whichever comes is taken off and forgotten.
         sys::wait_for_any_signal();

@@ -6,8 +6,10 @@
 //!  park
 //!  Parked ────────────────────▶ checks what can't roll back
 //!  ◀───────────────── Granted + a link for the copy
-//!  split ─────────────────────────────────────────────────────▶ record
-//!  Split ─────────────────────▶         ◀───────────────────── Ready
+//!  split ─────────────────────────────────────────────────────▶
+//!  Split ─────────────────────▶         ◀────────────────────── Made
+//!                                                               record
+//!                                       ◀───────────────────── Ready
 //!  ◀────────────────────── Go   the snapshot exists             sleeps
 //!  release
 //!  Running ───────────────────▶ reports it
@@ -306,6 +308,9 @@ unsafe fn split(
             // Its maker says so too; but it may die before that.
             own_processes::add(sys::getpid());
             link.close();
+            // First: from then on the supervisor knows which process this is. Where it is
+            // gone, Ready finds that out.
+            let _ = copy_link.say(FromAgent::Made);
             recorded.identity.settle(id);
             if !dontfork::is_whole(pages) {
                 end_as_spoilt(copy_link);
@@ -321,7 +326,7 @@ unsafe fn split(
             sys::set_mask(open);
             copy_link.close();
             // A refusal may have come already, and then nobody hears this.
-            let _ = link.say(FromAgent::Split { frozen_pid });
+            let _ = link.say(FromAgent::Split);
             wait_for_word(link, recorded, failed)
         }
         Err(errno) => {
@@ -333,21 +338,10 @@ unsafe fn split(
     }
 }
 
-/// Not before the snapshot is there: after a refusal nobody hears of it any more. Where
-/// there is no room for one the supervisor is told of none, and says so.
-fn begin_keeper(link: Link, parent: i32) {
-    // SAFETY: the supervisor has said that there is none, and this is the thread whose
-    // turn it is.
-    if let Ok(pid) = unsafe { keeper::begin(parent) } {
-        let _ = link.say(FromAgent::Keeper { pid });
-    }
-}
-
 /// A copy that lacks memory has recorded nothing and says so; it stays until its original
 /// has heard of it, so that its number is no other's, and ends with its link.
 fn end_as_spoilt(link: Link) -> ! {
-    let spoilt_pid = sys::getpid();
-    if link.say(FromAgent::Again { spoilt_pid }).is_ok() {
+    if link.say(FromAgent::Again).is_ok() {
         while link.hear().is_ok() {}
     }
     sys::exit_group(0);
@@ -381,12 +375,16 @@ fn go_on(link: Link, recorded: &mut Recorded, word: FromSupervisor) -> Outcome {
             park::release();
             timing::mark(Moment::Released);
             if keeper {
-                begin_keeper(link, recorded.identity.parent);
+                // Not before the snapshot is there: after a refusal nobody hears of it any
+                // more. Where there is no room for one the supervisor hears of none, and
+                // says so.
+                // SAFETY: the supervisor has said that there is none, and this is the
+                // thread whose turn it is.
+                let _ = unsafe { keeper::begin(link, recorded.identity.parent) };
             }
             // The snapshot stands, whether or not anybody hears this.
             let _ = link.say(FromAgent::Running(Running {
                 at_ns: sys::now_ns(),
-                pid: sys::getpid(),
                 renewed: 0,
             }));
             Outcome::Live { id }
@@ -415,7 +413,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
         }
     };
     loop {
-        if link.say(FromAgent::Ready { pid: sys::getpid() }).is_err() {
+        if link.say(FromAgent::Ready).is_err() {
             sys::exit_group(0);
         }
         let Woken {
@@ -432,13 +430,13 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
                     own_processes::add(sys::getpid());
                     link.close();
                     link = next_link;
+                    let _ = link.say(FromAgent::Made);
                     identity.settle(id);
                     continue;
                 }
                 Ok(Side::Original(frozen_pid)) => {
                     own_processes::add(frozen_pid);
                     next_link.close();
-                    let _ = link.say(FromAgent::Split { frozen_pid });
                 }
                 Err(errno) => {
                     // Reviving without keeping would lose what was promised: the
@@ -462,7 +460,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
             lacking.prepare();
         }
         if let Some(outer_pid) = same_ids {
-            let _ = link.say(FromAgent::Becoming { pid: identity.pid });
+            let _ = link.say(FromAgent::Becoming);
             // SAFETY: a frozen copy has one thread, the copy of the recorded one.
             if let Err(errno) = unsafe { identity.take_over_id(outer_pid) } {
                 let _ = link.say(FromAgent::Stayed { errno: errno.0 });
@@ -495,7 +493,6 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
         revive::open_gate();
         let _ = link.say(FromAgent::Running(Running {
             at_ns: sys::now_ns(),
-            pid: sys::getpid(),
             renewed: revived.renewed + identity.renewed(),
         }));
         link.close();

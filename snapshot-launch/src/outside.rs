@@ -1,14 +1,14 @@
 //! Process ids as everybody outside the session's namespace sees them.
-#![expect(unsafe_code, reason = "opens a process by its id")]
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, openat};
-use nix::libc;
 use nix::sys::stat::Mode;
+
+use crate::supervisor::open_process;
 
 /// The view from outside; the same as the own one where there is no namespace.
 #[derive(Debug, Default)]
@@ -73,11 +73,7 @@ fn look_for_thread(proc: &OwnedFd, process: i32, thread: i32) -> Option<i32> {
 
 /// The kernel tells of an open process by which number the `/proc` that is asked knows it.
 fn look_up(proc: &OwnedFd, pid: i32) -> Option<i32> {
-    // SAFETY: takes numbers, and gives a descriptor or fails.
-    let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let opened = RawFd::try_from(opened).ok().filter(|&fd| fd >= 0)?;
-    // SAFETY: the kernel has just made it for us alone.
-    let opened = unsafe { OwnedFd::from_raw_fd(opened) };
+    let opened = open_process(pid).ok()?;
     let path = format!("self/fdinfo/{}", opened.as_raw_fd());
     let mut text = String::new();
     open_in(proc, &path)?.read_to_string(&mut text).ok()?;

@@ -289,6 +289,12 @@ impl SignalInfo {
         Self(words)
     }
 
+    /// The same, with the user that it says it comes from.
+    pub fn by_user(mut self, user: u32) -> Self {
+        self.0[5] = user;
+        self
+    }
+
     /// The SIGCHLD of a child that has ended, stopped or gone on, as the kernel lays it out.
     /// With
     /// `from_kernel` it says so too: only a process itself may queue that for itself.
@@ -359,21 +365,12 @@ impl SignalInfo {
 /// # Errors
 /// EAGAIN where the limit of queued signals is reached.
 pub fn queue_to_self(info: &SignalInfo) -> Result<()> {
-    queue_to(getpid(), info)
-}
-
-/// rt_sigqueueinfo(2) to any process: to another one only what says that a process has
-/// sent it.
-///
-/// # Errors
-/// EPERM, ESRCH; EAGAIN where the limit of queued signals is reached.
-pub fn queue_to(pid: i32, info: &SignalInfo) -> Result<()> {
     // SAFETY: reads one siginfo of 128 bytes.
     unsafe {
         with(
             libc::SYS_rt_sigqueueinfo,
             [
-                arg(pid),
+                arg(getpid()),
                 arg(info.signal()),
                 ptr::from_ref(info).expose_provenance(),
             ],

@@ -9,6 +9,9 @@ use crate::objects::{Closed, Kind, Why};
 use crate::threads::glimpse::Glimpse;
 
 /// From the agent, in the live process or a frozen copy, to the supervisor.
+///
+/// No message says which process it is about: it is about the one that says it, and the
+/// kernel tells the supervisor which one that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FromAgent {
     /// The agent is in the program, and its handlers are in place.
@@ -28,20 +31,11 @@ pub enum FromAgent {
     Parked(Crew),
     /// The copy lacks memory that is kept from copies, and has done nothing yet; the next
     /// one will have it.
-    Again {
-        /// Itself, which is not wanted.
-        spoilt_pid: i32,
-    },
-    /// The copy is made.
-    Split {
-        /// The frozen copy.
-        frozen_pid: i32,
-    },
+    Again,
+    /// The live process has made the copy.
+    Split,
     /// The frozen copy has recorded everything and sleeps.
-    Ready {
-        /// Its pid.
-        pid: i32,
-    },
+    Ready,
     /// The frozen copy could not record everything, and is gone.
     Spoilt(Step, i32),
     /// The frozen copy has found something that will not be as it was.
@@ -55,22 +49,16 @@ pub enum FromAgent {
     },
     /// The program runs again, since this moment.
     Running(Running),
-    /// The woken copy is about to go on as the process that it was made of: what ends is
-    /// only what it was meanwhile.
-    Becoming {
-        /// The id that it is to have.
-        pid: i32,
-    },
+    /// The woken copy is about to go on under the id of the process that it was made of:
+    /// what ends is only what it was meanwhile.
+    Becoming,
     /// It could not, and goes on under the id that it has.
     Stayed {
         /// Why: EPERM where ids may not be chosen, EEXIST where the number is taken.
         errno: i32,
     },
-    /// There is a keeper of this process's memory now.
-    Keeper {
-        /// Its pid.
-        pid: i32,
-    },
+    /// From the keeper of this process's memory itself: it is there now.
+    Keeper,
     /// A frozen copy was sent a signal that is meant for the live process.
     Passed {
         /// Which.
@@ -113,6 +101,8 @@ pub enum FromAgent {
     Unfiltered(Filter),
     /// The program has a use of its own for the trigger. Nobody answers.
     Uses(OwnUse),
+    /// From a new copy, before anything else: it is there.
+    Made,
 }
 
 /// From the supervisor to the agent.
@@ -202,42 +192,23 @@ impl FromAgent {
                 writer = Writer::new(4);
                 writer.crew(&crew);
             }
-            Self::Again { spoilt_pid } => {
-                writer = Writer::new(16);
-                writer.i32(spoilt_pid);
-            }
-            Self::Split { frozen_pid } => {
-                writer = Writer::new(5);
-                writer.i32(frozen_pid);
-            }
-            Self::Ready { pid } => {
-                writer = Writer::new(6);
-                writer.i32(pid);
-            }
+            Self::Again => writer = Writer::new(16),
+            Self::Split => writer = Writer::new(5),
+            Self::Ready => writer = Writer::new(6),
             Self::Spoilt(step, errno) => {
                 writer = Writer::new(7);
                 writer.put(&[step as u8]).i32(errno);
             }
-            Self::Running(Running {
-                at_ns,
-                pid,
-                renewed,
-            }) => {
+            Self::Running(Running { at_ns, renewed }) => {
                 writer = Writer::new(8);
-                writer.u64(at_ns).i32(pid).u32(renewed);
+                writer.u64(at_ns).u32(renewed);
             }
-            Self::Becoming { pid } => {
-                writer = Writer::new(17);
-                writer.i32(pid);
-            }
+            Self::Becoming => writer = Writer::new(17),
             Self::Stayed { errno } => {
                 writer = Writer::new(18);
                 writer.i32(errno);
             }
-            Self::Keeper { pid } => {
-                writer = Writer::new(19);
-                writer.i32(pid);
-            }
+            Self::Keeper => writer = Writer::new(19),
             Self::Remains(remains) => {
                 writer = Writer::new(20);
                 writer.put(&[remains.kind as u8, remains.why as u8]);
@@ -284,6 +255,7 @@ impl FromAgent {
                 writer = Writer::new(42);
                 writer.put(&[own as u8]);
             }
+            Self::Made => writer = Writer::new(24),
         }
         writer.packet
     }
@@ -310,14 +282,11 @@ impl FromAgent {
             }
             3 => Self::Hindered(reader.obstacle()?),
             4 => Self::Parked(reader.crew()?),
-            5 => Self::Split {
-                frozen_pid: reader.i32()?,
-            },
-            6 => Self::Ready { pid: reader.i32()? },
+            5 => Self::Split,
+            6 => Self::Ready,
             7 => Self::Spoilt(reader.step()?, reader.i32()?),
             8 => Self::Running(Running {
                 at_ns: reader.u64()?,
-                pid: reader.i32()?,
                 renewed: reader.u32()?,
             }),
             20 => Self::Remains(Remains {
@@ -327,8 +296,8 @@ impl FromAgent {
                 number: reader.u64()?,
                 address: Address(reader.short()?),
             }),
-            19 => Self::Keeper { pid: reader.i32()? },
-            17 => Self::Becoming { pid: reader.i32()? },
+            19 => Self::Keeper,
+            17 => Self::Becoming,
             18 => Self::Stayed {
                 errno: reader.i32()?,
             },
@@ -354,9 +323,8 @@ impl FromAgent {
             40 => Self::Filtered(reader.filter()?),
             41 => Self::Unfiltered(reader.filter()?),
             42 => Self::Uses(OwnUse::from_byte(reader.byte()?)?),
-            16 => Self::Again {
-                spoilt_pid: reader.i32()?,
-            },
+            16 => Self::Again,
+            24 => Self::Made,
             _ => return None,
         })
     }

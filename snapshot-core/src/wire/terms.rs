@@ -373,8 +373,6 @@ impl Part {
 pub struct Running {
     /// Since when, on CLOCK_MONOTONIC.
     pub at_ns: u64,
-    /// As this process.
-    pub pid: i32,
     /// How many ids, of the process and its threads, are not what they were.
     pub renewed: u32,
 }

@@ -69,23 +69,19 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
                 lost_calls: numbers[5],
             })
         }),
-        any::<i32>().prop_map(|spoilt_pid| FromAgent::Again { spoilt_pid }),
-        any::<i32>().prop_map(|frozen_pid| FromAgent::Split { frozen_pid }),
-        any::<i32>().prop_map(|pid| FromAgent::Ready { pid }),
+        Just(FromAgent::Made),
+        Just(FromAgent::Again),
+        Just(FromAgent::Split),
+        Just(FromAgent::Ready),
         (step(), any::<i32>()).prop_map(|(step, errno)| FromAgent::Spoilt(step, errno)),
-        (any::<u64>(), any::<i32>(), any::<u32>()).prop_map(|(at_ns, pid, renewed)| {
-            FromAgent::Running(Running {
-                at_ns,
-                pid,
-                renewed,
-            })
-        }),
+        (any::<u64>(), any::<u32>())
+            .prop_map(|(at_ns, renewed)| FromAgent::Running(Running { at_ns, renewed })),
         (0..Part::ALL.len(), any::<u32>()).prop_map(|(part, count)| FromAgent::NotRestored {
             part: Part::ALL[part],
             count,
         }),
-        any::<i32>().prop_map(|pid| FromAgent::Becoming { pid }),
-        any::<i32>().prop_map(|pid| FromAgent::Keeper { pid }),
+        Just(FromAgent::Becoming),
+        Just(FromAgent::Keeper),
         any::<i32>().prop_map(|errno| FromAgent::Stayed { errno }),
         (any::<i32>(), any::<i32>())
             .prop_map(|(signal, sender)| FromAgent::Passed { signal, sender }),

@@ -9,10 +9,10 @@
 //! Where there are no namespaces, whose end is the end of all that is in them, it also ends
 //! the program should launcher and supervisor be killed at once. The kernel could do that by
 //! itself (PR_SET_PDEATHSIG), but shows it to the program.
-#![expect(unsafe_code, reason = "forks, and signals by a descriptor")]
+#![expect(unsafe_code, reason = "forks, and closes descriptors")]
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::libc;
 use nix::sys::prctl;
@@ -23,10 +23,12 @@ use nix::sys::socket::{
 use nix::unistd::{ForkResult, Pid, fork, getpgrp, setpgid};
 use snapshot_core::sys::{self, SignalSet};
 
+use super::child::{Child, send};
+
 /// The supervisor's side.
 #[derive(Debug)]
 pub(crate) struct Anchor {
-    pid: Pid,
+    child: Child,
     ward: OwnedFd,
     /// Whether the program is in its group.
     leads: bool,
@@ -47,8 +49,9 @@ impl Anchor {
         // SAFETY: the supervisor has one thread, so the child may do what it likes.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => {
+                // Without one it ends as `ward` does.
                 let anchor = Self {
-                    pid: child,
+                    child: Child::of(child.as_raw())?,
                     ward,
                     leads,
                 };
@@ -64,40 +67,37 @@ impl Anchor {
     }
 
     pub(crate) fn pid(&self) -> Pid {
-        self.pid
+        Pid::from_raw(self.child.pid())
+    }
+
+    /// Ends it.
+    pub(super) fn end(&self) {
+        self.child.signal(libc::SIGKILL);
     }
 
     /// The group that it leads for the program.
     pub(crate) fn group(&self) -> Option<Pid> {
-        self.leads.then_some(self.pid)
+        self.leads.then_some(self.pid())
     }
 
     /// The group is there, whoever else is in it. It is a child that has made no exec, so
     /// its parent may.
     pub(super) fn join(&self) {
         if self.leads {
-            let _ = setpgid(self.pid, self.pid);
+            let _ = setpgid(self.pid(), self.pid());
         }
     }
 
     /// Others are in the group now.
     pub(super) fn leave(&self) {
         if self.leads {
-            let _ = setpgid(self.pid, getpgrp());
+            let _ = setpgid(self.pid(), getpgrp());
         }
     }
 
-    /// Has it end this process, a child of ours that has not been reaped, should the
-    /// supervisor be gone.
-    pub(super) fn guard(&self, pid: i32) {
-        // SAFETY: takes numbers, and gives a descriptor or fails.
-        let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        let Some(opened) = RawFd::try_from(opened).ok().filter(|&fd| fd >= 0) else {
-            return;
-        };
-        // SAFETY: the kernel has just made it for us alone.
-        let opened = unsafe { OwnedFd::from_raw_fd(opened) };
-        let rights = [opened.as_raw_fd()];
+    /// Has it end this child of ours, should the supervisor be gone.
+    pub(super) fn guard(&self, child: &Child) {
+        let rights = [child.as_fd().as_raw_fd()];
         let _ = sendmsg::<UnixAddr>(
             self.ward.as_raw_fd(),
             &[IoSlice::new(&[1])],
@@ -121,10 +121,7 @@ fn stand_guard(guard: OwnedFd) -> ! {
         }
     }
     if let Some(charge) = charge {
-        let nothing = std::ptr::null::<libc::siginfo_t>();
-        let fd = charge.as_raw_fd();
-        // SAFETY: takes numbers; without a siginfo the kernel makes one.
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, libc::SIGKILL, nothing, 0) };
+        send(&charge, libc::SIGKILL, std::ptr::null());
     }
     sys::exit_group(0)
 }

@@ -5,10 +5,10 @@
 //! Where libc has installed its own handler behind the agent's, it takes no notice of the
 //! signal. So if that has been delivered and nobody has called, the request is signalled again
 //! as the trigger, if a thread lets that through: none may stay behind for the program to find.
-#![expect(unsafe_code, reason = "queues a signal")]
 
 use nix::libc;
-use snapshot_core::sys::now_ns;
+use nix::unistd::getuid;
+use snapshot_core::sys::{SignalInfo, now_ns};
 use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::wire::{Ask, FromAgent, OwnUse, REQUEST_MAGIC, REQUEST_SIGNAL};
 
@@ -81,7 +81,7 @@ impl Supervisor {
         let trigger = self.config.trigger;
         if !self.has_own_use
             && status.has(trigger, "SigBlk:")
-            && every_thread_blocks(self.live.pid, trigger)
+            && every_thread_blocks(self.live.pid(), trigger)
         {
             self.note_own_use(OwnUse::Blocks);
         }
@@ -100,7 +100,7 @@ impl Supervisor {
     fn status_if_it_runs(&self) -> Option<Status> {
         let status = self.live_status();
         let has_ended =
-            status.field("State:").starts_with(['Z', 'X']) && !has_other_threads(self.live.pid);
+            status.field("State:").starts_with(['Z', 'X']) && !has_other_threads(self.live.pid());
         (!has_ended).then_some(status)
     }
 
@@ -113,23 +113,29 @@ impl Supervisor {
     /// The kernel gives it to the first thread, if that one doesn't block it.
     fn signal_live_by(&mut self, signal: i32) {
         if let Some(asked) = &mut self.asked {
-            asked.glimpse = Glimpse::from_outside(self.live.pid, self.live.pid);
+            asked.glimpse = Glimpse::from_outside(self.live.pid(), self.live.pid());
             let value = REQUEST_MAGIC | u64::from(asked.number);
-            queue_signal(self.live.pid, signal, value);
+            self.queue_to_live(signal, value);
         }
+    }
+
+    /// Sends the live process a signal that carries a value.
+    pub(super) fn queue_to_live(&self, signal: i32, value: u64) {
+        let info = SignalInfo::queued(signal, value).by_user(getuid().as_raw());
+        self.live.child.queue(&info);
     }
 
     /// The signal of requests is of no use. The trigger is, where the agent is in the program
     /// and a thread lets it through.
     fn signal_by_trigger(&mut self, status: &Status) {
         let trigger = self.config.trigger;
-        if !has_agent(self.live.pid) {
+        if !has_agent(self.live.pid()) {
             // It has become another program without our knowing.
             self.live.has_agent = false;
             if let Some(asked) = &mut self.asked {
                 asked.deadline_ns = 0;
             }
-        } else if status.has(trigger, "SigCgt:") && !every_thread_blocks(self.live.pid, trigger) {
+        } else if status.has(trigger, "SigCgt:") && !every_thread_blocks(self.live.pid(), trigger) {
             if let Some(asked) = &mut self.asked {
                 asked.by_trigger = true;
             }
@@ -163,7 +169,7 @@ impl Supervisor {
     }
 
     fn live_status(&self) -> Status {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.live.pid));
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.live.pid()));
         Status {
             text: text.unwrap_or_default(),
         }
@@ -186,7 +192,7 @@ impl Supervisor {
             // What waits may be the program's own.
             && !self.has_own_use
             && !self.live.trigger_is_kept
-            && waits_to_be_reaped(self.live.pid)
+            && waits_to_be_reaped(self.live.pid())
             && self.trigger_is_pending()
         {
             self.want_after_revert(now_ns());
@@ -202,7 +208,7 @@ impl Supervisor {
             ..
         }) = link.hear()
         {
-            self.want_after_revert(at_ns);
+            self.want_after_revert(self.possible_time(at_ns));
         }
     }
 
@@ -228,7 +234,7 @@ impl Supervisor {
             || ["SigCgt:", "SigIgn:"]
                 .iter()
                 .any(|set| status.has(trigger, set))
-            || every_thread_blocks(self.live.pid, trigger);
+            || every_thread_blocks(self.live.pid(), trigger);
         if is_harmless {
             return help.to_owned();
         }
@@ -242,7 +248,7 @@ impl Supervisor {
 
     /// Why the live process is not to be asked at all, by its `/proc/PID/status`.
     fn why_not(&self, status: &str) -> Option<Reason> {
-        let pid = self.live.pid;
+        let pid = self.live.pid();
         let filters = self.live.filters.forbid(status);
         filters
             .map(|forbidden| ("seccomp", forbidden.why, forbidden.help))
@@ -258,7 +264,7 @@ impl Supervisor {
             return (kind, why, help.to_owned());
         }
         if !self.live.has_agent {
-            if let Some(emulator) = apart::emulator_in(self.live.pid) {
+            if let Some(emulator) = apart::emulator_in(self.live.pid()) {
                 let (kind, why, help) = apart::under(emulator);
                 return (kind, why, help.to_owned());
             }
@@ -269,7 +275,7 @@ impl Supervisor {
                 self.help_without_agent(),
             );
         }
-        if every_thread_blocks(self.live.pid, REQUEST_SIGNAL) {
+        if every_thread_blocks(self.live.pid(), REQUEST_SIGNAL) {
             return (
                 "blocked",
                 "the program blocks every signal in every thread, those too that libc needs itself"
@@ -347,13 +353,4 @@ fn has_agent(pid: i32) -> bool {
         maps.split(|&byte| byte == b'\n')
             .any(|line| line.windows(name.len()).any(|part| part == name))
     })
-}
-
-/// Sends a signal that carries a value.
-pub(crate) fn queue_signal(pid: i32, signal: i32, value: u64) {
-    let value = libc::sigval {
-        sival_ptr: std::ptr::without_provenance_mut(usize::try_from(value).unwrap_or(0)),
-    };
-    // SAFETY: plain numbers; the value is never used as a pointer.
-    unsafe { libc::sigqueue(pid, signal, value) };
 }

@@ -141,7 +141,7 @@ fn begin(
         setpgid(NOBODY_ELSE, NOBODY_ELSE)?;
     }
     if !outside.is_another() {
-        anchor.guard(live);
+        anchor.guard(&live);
     }
     // Whoever reads the program's output must see its end when the program has ended.
     let nothing = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
@@ -150,7 +150,7 @@ fn begin(
     dup2_stderr(&nothing)?;
     inherited::close(&config.inherited);
     config.program.env.clear();
-    let outer_pid = outside.number_of(live);
+    let outer_pid = outside.number_of(live.pid());
     let now = now_ns();
     Ok(Supervisor {
         next_tick_ns: config.every.map(|every| now + nanoseconds(every)),
@@ -163,7 +163,7 @@ fn begin(
         terminal,
         anchor: Some(anchor),
         live: Live {
-            pid: live,
+            child: live,
             outer_pid,
             is_alive: true,
             has_agent: false,

@@ -15,11 +15,11 @@ use std::process::Command;
 
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpid, pipe2};
 use snapshot_core::sys::{self, Side};
 
+use super::child::Child;
 use super::deny;
 use super::unstarted::{StartStep, Unstarted};
 use crate::flags::DenyKind;
@@ -36,7 +36,7 @@ pub(super) fn start(
     command: &mut Command,
     outside: &Outside,
     denied: &[DenyKind],
-) -> Result<i32, Unstarted> {
+) -> Result<Child, Unstarted> {
     let mut next = outside.number_of(getpid().as_raw()) + 1;
     for _ in 0..ATTEMPTS {
         if !outside.is_another() {
@@ -44,8 +44,8 @@ pub(super) fn start(
         }
         match Newborn::make(command, &[next], denied) {
             Ok(newborn) => {
-                let number = outside.number_of(newborn.pid);
-                if number == newborn.pid {
+                let number = outside.number_of(newborn.child.pid());
+                if number == newborn.child.pid() {
                     return newborn.go();
                 }
                 newborn.end();
@@ -60,7 +60,7 @@ pub(super) fn start(
 
 /// A process that waits for its exec.
 struct Newborn {
-    pid: i32,
+    child: Child,
     go: OwnedFd,
     outcome: OwnedFd,
 }
@@ -72,7 +72,12 @@ impl Newborn {
         // SAFETY: the supervisor has one thread, so the child may do what it likes.
         let side = unsafe { sys::fork_with_ids(ids) };
         match side.map_err(|errno| io::Error::from_raw_os_error(errno.0))? {
-            Side::Original(pid) => Ok(Self { pid, go, outcome }),
+            // Where that fails the other one ends, as `go` does.
+            Side::Original(pid) => Ok(Self {
+                child: Child::of(pid)?,
+                go,
+                outcome,
+            }),
             Side::Copy => {
                 drop((go, outcome));
                 if File::from(may_go).read_exact(&mut [0]).is_err() {
@@ -90,22 +95,21 @@ impl Newborn {
         }
     }
 
-    fn go(self) -> Result<i32, Unstarted> {
+    fn go(self) -> Result<Child, Unstarted> {
         File::from(self.go).write_all(&[1])?;
         let mut unstarted = [0; 5];
         // The exec closes the other end.
         match File::from(self.outcome).read_exact(&mut unstarted) {
-            Err(_) => Ok(self.pid),
+            Err(_) => Ok(self.child),
             Ok(()) => {
-                let _ = waitpid(Pid::from_raw(self.pid), None);
+                let _ = waitpid(Pid::from_raw(self.child.pid()), None);
                 Err(Unstarted::from_bytes(unstarted))
             }
         }
     }
 
     fn end(self) {
-        let pid = Pid::from_raw(self.pid);
-        let _ = kill(pid, Signal::SIGKILL);
-        let _ = waitpid(pid, None);
+        self.child.signal(libc::SIGKILL);
+        let _ = waitpid(Pid::from_raw(self.child.pid()), None);
     }
 }

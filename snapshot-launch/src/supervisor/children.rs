@@ -239,7 +239,7 @@ impl Supervisor {
 
     /// What there is to say of these children, which the program has now.
     pub(super) fn tell_children(&self, places: &[Place]) -> Vec<preflight::Child> {
-        let live = self.live.pid;
+        let live = self.live.pid();
         let known = places
             .iter()
             .filter_map(|&place| self.children.known(place));
@@ -314,7 +314,7 @@ impl Supervisor {
         {
             let child = table.child(place);
             let info = SignalInfo::of_child(child.pid, child.user, status, false);
-            let _ = sys::queue_to(self.live.pid, &info);
+            self.live.child.queue(&info);
         }
     }
 
@@ -330,7 +330,7 @@ impl Supervisor {
         {
             let child = table.child(place);
             let info = SignalInfo::of_child(child.pid, child.user, status, false);
-            let _ = sys::queue_to(self.live.pid, &info);
+            self.live.child.queue(&info);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::getpid;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::Ended;
@@ -95,7 +95,7 @@ impl Supervisor {
 
     fn begin_ending(&mut self, status: Option<(Option<i32>, Option<i32>)>, grace_ns: u64) {
         for (_, snapshot) in self.timeline.clear() {
-            self.end_copy(snapshot.pid);
+            self.end_copy(snapshot.child);
         }
         self.keepers.end_live();
         self.keepers.end_those_of_dead();
@@ -105,7 +105,7 @@ impl Supervisor {
         };
         // What the program has started is told that its terminal is gone, so to speak.
         let mut spared = self.own_pids();
-        spared.insert(self.live.pid);
+        spared.insert(self.live.pid());
         let own = getpid().as_raw();
         let mut told = family::signal_below(own, Signal::SIGHUP, &spared, &|_| false);
         self.see_from_outside(&mut told);
@@ -139,7 +139,7 @@ impl Supervisor {
             return false;
         }
         if let Some(anchor) = self.anchor.take() {
-            let _ = kill(anchor.pid(), Signal::SIGKILL);
+            anchor.end();
             return false;
         }
         // Neither where the session ended while the program was being made again.

@@ -1,7 +1,6 @@
 //! What a Ctrl+C, or any SIGINT, means: with a snapshot under the program it reverts, at
 //! depth 0 it is the program's own, exactly once. [`super::echoes`] and
 //! [`super::presses`] say which arrivals count.
-#![expect(unsafe_code, reason = "passes a signal of any number on")]
 
 use nix::libc;
 use snapshot_core::SnapshotId;
@@ -9,7 +8,6 @@ use snapshot_core::lineage::{self, Lineage};
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{Ended, FromSupervisor, PASSED_MAGIC, SENDER_OUTSIDE};
 
-use super::asking::queue_signal;
 use super::echoes::Recipient;
 use super::links::AgentLink;
 use super::presses::Press;
@@ -166,8 +164,7 @@ impl Supervisor {
         }
         let number = self.next_number();
         self.owed.push(number);
-        let value = PASSED_MAGIC | u64::from(number);
-        queue_signal(self.live.pid, libc::SIGINT, value);
+        self.queue_to_live(libc::SIGINT, PASSED_MAGIC | u64::from(number));
         Fate::Passed(number)
     }
 
@@ -199,7 +196,7 @@ impl Supervisor {
     pub(crate) fn passed_on(&mut self, id: SnapshotId, signal: i32, sender: i32) {
         // In a group with the program, a copy gets what that sends to all of it.
         let is_shared = self.config.group == Group::Launchers;
-        if is_shared && self.live.is_alive && sender == self.live.pid {
+        if is_shared && self.live.is_alive && sender == self.live.pid() {
             return;
         }
         self.signalled(Recipient::Frozen(id.number()), signal, sender);
@@ -216,8 +213,7 @@ impl Supervisor {
         } else if signal == libc::SIGINT {
             self.interrupt_elsewhere(recipient, sender);
         } else if sender != 0 {
-            // SAFETY: plain numbers; a signal to our own child.
-            unsafe { libc::kill(self.live.pid, signal) };
+            self.live.child.signal(signal);
         }
     }
 

@@ -3,12 +3,12 @@
 
 use std::collections::HashSet;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::libc;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
-use super::links::{AgentLink, Heard};
+use super::child::Child;
+use super::links::{AgentLink, Heard, MOST_AT_ONCE};
 use super::state::{Snapshot, Supervisor};
 
 /// From this size on a frozen copy is asked to leave its memory to a keeper. To end a
@@ -21,7 +21,7 @@ const PATIENCE_NS: u64 = 100_000_000;
 /// A frozen copy that has been asked to end.
 #[derive(Debug)]
 struct Retiring {
-    pid: i32,
+    child: Child,
     link: AgentLink,
     deadline_ns: u64,
 }
@@ -30,9 +30,9 @@ struct Retiring {
 #[derive(Debug, Default)]
 pub(crate) struct Keepers {
     /// The live process's.
-    live: Option<i32>,
+    live: Option<Child>,
     /// Of what has ended: kept until the program runs again.
-    of_dead: Vec<i32>,
+    of_dead: Vec<Child>,
     /// Those that have been killed, and give memory back.
     leaving: HashSet<i32>,
     retiring: Vec<Retiring>,
@@ -45,15 +45,16 @@ impl Keepers {
     }
 
     /// The live process has one now.
-    pub(crate) fn begun(&mut self, pid: i32) {
-        self.live = Some(pid);
+    pub(crate) fn begun(&mut self, keeper: Child) {
+        self.live = Some(keeper);
     }
 
     /// All of them: no business of the program's.
     pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
         self.live
-            .into_iter()
-            .chain(self.of_dead.iter().copied())
+            .iter()
+            .chain(&self.of_dead)
+            .map(Child::pid)
             .chain(self.leaving.iter().copied())
     }
 
@@ -64,39 +65,40 @@ impl Keepers {
 
     /// Ends the live process's keeper, which holds no memory that would be given back.
     pub(crate) fn end_live(&mut self) {
-        if let Some(pid) = self.live.take() {
-            self.end(pid);
+        if let Some(keeper) = self.live.take() {
+            self.end(&keeper);
         }
     }
 
     /// The program runs again, or never will.
     pub(crate) fn end_those_of_dead(&mut self) {
-        for pid in std::mem::take(&mut self.of_dead) {
-            self.end(pid);
+        for keeper in std::mem::take(&mut self.of_dead) {
+            self.end(&keeper);
         }
     }
 
-    fn end(&mut self, pid: i32) {
-        if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
-            self.leaving.insert(pid);
+    fn end(&mut self, keeper: &Child) {
+        if keeper.signal(libc::SIGKILL) {
+            self.leaving.insert(keeper.pid());
         }
+    }
+
+    /// A frozen copy that was asked to end has been reaped: what it has left to hear.
+    fn has_retired(&mut self, pid: i32) -> Option<AgentLink> {
+        let at = self
+            .retiring
+            .iter()
+            .position(|copy| copy.child.pid() == pid)?;
+        Some(self.retiring.swap_remove(at).link)
     }
 
     /// A process has been reaped. True if it was a keeper.
-    pub(crate) fn has_ended(&mut self, pid: i32) -> bool {
-        if let Some(at) = self.retiring.iter().position(|copy| copy.pid == pid) {
-            let copy = self.retiring.swap_remove(at);
-            if let Heard::Message(FromAgent::Keeper { pid }) = copy.link.hear() {
-                self.of_dead.push(pid);
-            }
-            return false;
-        }
-        if self.live == Some(pid) {
-            self.live = None;
+    fn has_ended(&mut self, pid: i32) -> bool {
+        if self.live.take_if(|keeper| keeper.pid() == pid).is_some() {
             return true;
         }
         let before = self.of_dead.len();
-        self.of_dead.retain(|&keeper| keeper != pid);
+        self.of_dead.retain(|keeper| keeper.pid() != pid);
         self.leaving.remove(&pid) || self.of_dead.len() < before
     }
 
@@ -109,7 +111,7 @@ impl Keepers {
     pub(crate) fn check(&mut self, now_ns: u64) {
         for copy in &mut self.retiring {
             if now_ns >= copy.deadline_ns {
-                let _ = kill(Pid::from_raw(copy.pid), Signal::SIGKILL);
+                copy.child.signal(libc::SIGKILL);
                 copy.deadline_ns = u64::MAX;
             }
         }
@@ -117,18 +119,45 @@ impl Keepers {
 }
 
 impl Supervisor {
+    /// A process has been reaped. True if it was a keeper.
+    pub(super) fn keeper_ended(&mut self, pid: i32) -> bool {
+        let Some(link) = self.keepers.has_retired(pid) else {
+            return self.keepers.has_ended(pid);
+        };
+        for _ in 0..MOST_AT_ONCE {
+            match link.hear() {
+                Heard::Other(FromAgent::Keeper, sender) => {
+                    self.keepers.of_dead.extend(self.newcomer(sender).ok());
+                    break;
+                }
+                Heard::Message(_) | Heard::Other(..) => {}
+                Heard::Nothing | Heard::Closed => break,
+            }
+        }
+        false
+    }
+
+    /// The keeper of the live process says that it is there; there was none.
+    pub(super) fn keeper_has_begun(&mut self, sender: i32) {
+        if !self.keepers.has_live()
+            && let Ok(keeper) = self.newcomer(sender)
+        {
+            self.keepers.begun(keeper);
+        }
+    }
+
     /// Ends the frozen copy of a snapshot that is none any more.
     pub(crate) fn end_snapshot(&mut self, snapshot: Snapshot) {
         if snapshot.rss_bytes < LARGE_BYTES {
-            self.end_copy(snapshot.pid);
+            self.end_copy(snapshot.child);
             return;
         }
         snapshot.link.say(&FromSupervisor::Retire);
         // One that was stopped would not hear it.
-        if kill(Pid::from_raw(snapshot.pid), Signal::SIGCONT).is_ok() {
-            self.dying.insert(snapshot.pid);
+        if snapshot.child.signal(libc::SIGCONT) {
+            self.dying.insert(snapshot.child.pid());
             self.keepers.retiring.push(Retiring {
-                pid: snapshot.pid,
+                child: snapshot.child,
                 link: snapshot.link,
                 deadline_ns: now_ns() + PATIENCE_NS,
             });

@@ -1,21 +1,36 @@
 //! The supervisor's ends of the conversations with agents.
+//!
+//! A conversation is with one process. The kernel writes the sender's number into each packet
+//! (SCM_CREDENTIALS), so whoever else has got hold of the other end, or has been handed it,
+//! is told from that process. What a packet itself says of numbers nobody reads.
 
 #![expect(unsafe_code, reason = "takes ownership of accepted descriptors")]
 
-use std::io::{self, IoSlice};
+use std::cell::Cell;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind,
-    getsockopt, listen, recv, send, sendmsg, socket, socketpair, sockopt::PeerCredentials,
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+    UnixAddr, UnixCredentials, accept4, bind, getsockopt, listen, recvmsg, send, sendmsg,
+    setsockopt, socket, socketpair,
+    sockopt::{PassCred, PeerCredentials},
 };
 use snapshot_core::wire::{FromAgent, FromSupervisor, MESSAGE_BYTES};
+
+/// How many messages of one conversation are heard at once where all that has been said is
+/// wanted: more than wait in a socket, so that who says more does not hold anybody up.
+pub(crate) const MOST_AT_ONCE: usize = 1024;
 
 /// What an agent said.
 #[derive(Debug)]
 pub(crate) enum Heard {
+    /// From the process that the conversation is with.
     Message(FromAgent),
+    /// From another process, of this number: to be believed only where a new one is expected
+    /// to speak for the first time.
+    Other(FromAgent, i32),
     Nothing,
     /// The agent is gone, or speaks another language.
     Closed,
@@ -25,9 +40,21 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 pub(crate) struct AgentLink {
     fd: OwnedFd,
+    /// Which process it is with, once one has spoken.
+    speaker: Cell<Option<i32>>,
+    is_given_up: Cell<bool>,
 }
 
 impl AgentLink {
+    fn with(fd: OwnedFd, speaker: Option<i32>) -> io::Result<Self> {
+        setsockopt(&fd, PassCred, &true)?;
+        Ok(Self {
+            fd,
+            speaker: Cell::new(speaker),
+            is_given_up: Cell::new(false),
+        })
+    }
+
     /// A link for a frozen copy: our end, and the one to hand over.
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = socketpair(
@@ -36,7 +63,21 @@ impl AgentLink {
             None,
             SockFlag::SOCK_CLOEXEC,
         )?;
-        Ok((Self { fd: ours }, theirs))
+        Ok((Self::with(ours, None)?, theirs))
+    }
+
+    /// From now on it is with this process.
+    pub(crate) fn bind_to(&self, speaker: i32) {
+        self.speaker.set(Some(speaker));
+    }
+
+    /// Nothing of it is heeded any more: to wait for one that is closed would be no waiting.
+    pub(crate) fn give_up(&self) {
+        self.is_given_up.set(true);
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.is_given_up.get()
     }
 
     /// Says something. An agent that is gone is noticed when it is next listened to.
@@ -64,19 +105,36 @@ impl AgentLink {
     /// The next message that is there.
     pub(crate) fn hear(&self) -> Heard {
         let mut packet = [0; MESSAGE_BYTES];
-        let mut read = || recv(self.fd.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT);
-        let heard = match read() {
+        let heard = match receive(&self.fd, &mut packet) {
             // It has hung up before it heard all that was said to it. The kernel reports
             // that first, and once; what it said itself is still there.
-            Err(Errno::ECONNRESET) => read(),
+            Err(Errno::ECONNRESET) => receive(&self.fd, &mut packet),
             heard => heard,
         };
         match heard {
-            Ok(MESSAGE_BYTES) => FromAgent::decode(&packet).map_or(Heard::Closed, Heard::Message),
+            Ok((MESSAGE_BYTES, Some(sender))) => match FromAgent::decode(&packet) {
+                Some(message) if self.speaker.get() == Some(sender) => Heard::Message(message),
+                Some(message) => Heard::Other(message, sender),
+                None => Heard::Closed,
+            },
             Err(Errno::EAGAIN | Errno::EINTR) => Heard::Nothing,
             Ok(_) | Err(_) => Heard::Closed,
         }
     }
+}
+
+/// The next packet's length, and the process that has sent it. Descriptors that come along
+/// have no room, and are none.
+fn receive(fd: &OwnedFd, packet: &mut [u8]) -> nix::Result<(usize, Option<i32>)> {
+    let mut parts = [IoSliceMut::new(packet)];
+    let mut room = nix::cmsg_space!(UnixCredentials);
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let received = recvmsg::<()>(fd.as_raw_fd(), &mut parts, Some(&mut room), flags)?;
+    let sender = received.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.pid()),
+        _ => None,
+    });
+    Ok((received.bytes, sender))
 }
 
 impl AsFd for AgentLink {
@@ -100,6 +158,8 @@ impl Switchboard {
             SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
             None,
         )?;
+        // What is said before the call is accepted has its sender too.
+        setsockopt(&fd, PassCred, &true)?;
         bind(fd.as_raw_fd(), &UnixAddr::new_abstract(address.as_bytes())?)?;
         listen(&fd, Backlog::new(64)?)?;
         Ok(Self { fd })
@@ -114,10 +174,12 @@ impl Switchboard {
             ) {
                 Ok(fd) => {
                     // SAFETY: the kernel has just made this descriptor for us alone.
-                    let fd = unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) };
-                    let link = AgentLink { fd };
-                    if let Ok(peer) = getsockopt(&link, PeerCredentials) {
-                        return Some((link, peer.pid()));
+                    let fd: OwnedFd = unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) };
+                    let peer = getsockopt(&fd, PeerCredentials).map(|peer| peer.pid());
+                    if let Ok(peer) = peer
+                        && let Ok(link) = AgentLink::with(fd, Some(peer))
+                    {
+                        return Some((link, peer));
                     }
                 }
                 Err(Errno::EINTR | Errno::ECONNABORTED) => {}
@@ -130,5 +192,54 @@ impl Switchboard {
 impl AsFd for Switchboard {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet_to(theirs: &OwnedFd, message: &FromAgent) {
+        let sent = send(theirs.as_raw_fd(), &message.encode(), MsgFlags::empty());
+        assert_eq!(sent, Ok(MESSAGE_BYTES));
+    }
+
+    #[test]
+    fn a_message_has_the_sender_that_the_kernel_tells() {
+        let (ours, theirs) = AgentLink::pair().expect("sockets are to be had");
+        let own = std::process::id().cast_signed();
+        packet_to(&theirs, &FromAgent::Made);
+        assert!(matches!(ours.hear(), Heard::Other(FromAgent::Made, sender) if sender == own));
+        ours.bind_to(own);
+        packet_to(&theirs, &FromAgent::Ready);
+        assert!(matches!(ours.hear(), Heard::Message(FromAgent::Ready)));
+        ours.bind_to(1);
+        packet_to(&theirs, &FromAgent::Ready);
+        assert!(matches!(ours.hear(), Heard::Other(FromAgent::Ready, sender) if sender == own));
+        assert!(matches!(ours.hear(), Heard::Nothing));
+    }
+
+    #[test]
+    fn what_is_no_message_ends_the_conversation() {
+        let (ours, theirs) = AgentLink::pair().expect("sockets are to be had");
+        ours.bind_to(std::process::id().cast_signed());
+        for noise in [&[0xa5; MESSAGE_BYTES][..], &[0; MESSAGE_BYTES], b"x"] {
+            send(theirs.as_raw_fd(), noise, MsgFlags::empty()).expect("there is room");
+            assert!(matches!(ours.hear(), Heard::Closed));
+        }
+        // Descriptors are handed over, never taken.
+        let packet = FromAgent::Ready.encode();
+        let rights = [theirs.as_raw_fd()];
+        sendmsg::<UnixAddr>(
+            theirs.as_raw_fd(),
+            &[IoSlice::new(&packet)],
+            &[ControlMessage::ScmRights(&rights)],
+            MsgFlags::empty(),
+            None,
+        )
+        .expect("there is room");
+        assert!(matches!(ours.hear(), Heard::Closed));
+        drop(theirs);
+        assert!(matches!(ours.hear(), Heard::Closed));
     }
 }

@@ -23,6 +23,16 @@ fn look(kind: libc::idtype_t, id: libc::id_t, options: libc::c_int) -> Option<(i
     (answer == 0 && pid > 0).then_some((pid, info.si_code))
 }
 
+/// Whether a process is a child of ours, ended or not.
+pub(super) fn is_child(pid: i32) -> bool {
+    let Ok(id) = libc::id_t::try_from(pid) else {
+        return false;
+    };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: without a siginfo waitid writes nothing; it reaps nothing either.
+    unsafe { libc::waitid(libc::P_PID, id, std::ptr::null_mut(), options) == 0 }
+}
+
 /// Whether a child of ours has ended.
 pub(super) fn waits_to_be_reaped(pid: i32) -> bool {
     libc::id_t::try_from(pid).is_ok_and(|id| look(libc::P_PID, id, libc::WEXITED).is_some())
@@ -50,7 +60,7 @@ impl Supervisor {
                 continue;
             }
             if libc::WIFSTOPPED(status) || libc::WIFCONTINUED(status) {
-                if pid != self.live.pid {
+                if pid != self.live.pid() {
                     self.child_has_news(pid, status);
                 } else if libc::WIFSTOPPED(status) {
                     let signal = libc::WSTOPSIG(status);
@@ -69,7 +79,7 @@ impl Supervisor {
     }
 
     fn ended(&mut self, pid: i32, ended: Ended) {
-        if self.keepers.has_ended(pid) {
+        if self.keeper_ended(pid) {
             return;
         }
         if self.is_woken(pid) {
@@ -78,7 +88,7 @@ impl Supervisor {
         }
         if self.is_woken(pid) {
             self.woken_ended(pid, ended);
-        } else if self.live.is_alive && pid == self.live.pid {
+        } else if self.live.is_alive && pid == self.live.pid() {
             self.live.is_alive = false;
             if matches!(self.phase, Phase::Reverting(_)) {
                 self.clear_branch();

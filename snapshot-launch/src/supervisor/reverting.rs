@@ -4,17 +4,19 @@
 use std::time::Duration;
 
 use nix::libc;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::sys::signal::Signal;
+use nix::unistd::{geteuid, getpid};
 use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{
     Ended as EndedWord, FromAgent, FromSupervisor, Obstacle, Part, Running, Step,
 };
 
+use super::child::Child;
 use super::family::{self, Stray};
-use super::links::{AgentLink, Heard};
+use super::links::{AgentLink, Heard, MOST_AT_ONCE};
 use super::obstacles::{explain, not_restored};
+use super::run::Word;
 use super::state::{Group, Phase, Supervisor};
 use crate::channel::ToLauncher;
 use crate::control::Answer;
@@ -37,11 +39,22 @@ enum Stage {
         /// What the woken copy had done when it was last looked at.
         work: Option<[u64; 4]>,
         running: Option<Running>,
-        /// It goes on as this process: what it is now will end.
+        /// It goes on under this number: what it is now will end.
         becoming: Option<i32>,
-        /// The copy that stays behind, if one is to: its link and its pid.
-        kept: Option<(AgentLink, Option<i32>)>,
+        /// It does, and this is what it is now.
+        became: Option<Child>,
+        /// The copy that stays behind, if one is to.
+        kept: Option<Kept>,
     },
+}
+
+/// The copy that stays behind.
+struct Kept {
+    link: AgentLink,
+    /// Once it has spoken.
+    child: Option<Child>,
+    /// It has recorded everything and sleeps.
+    is_ready: bool,
 }
 
 /// A revert under way.
@@ -65,15 +78,39 @@ impl Reverting {
     pub(crate) fn kept_link(&self) -> Option<&AgentLink> {
         match &self.stage {
             Stage::Waking {
-                kept: Some((link, None)),
-                ..
-            } => Some(link),
+                kept: Some(kept), ..
+            } if !kept.is_ready => Some(&kept.link),
             _ => None,
         }
     }
 
-    pub(crate) fn target(&self) -> SnapshotId {
-        self.target
+    /// Whether this is the process of the copy that stays behind.
+    pub(crate) fn is_kept(&self, pid: i32) -> bool {
+        match &self.stage {
+            Stage::Waking {
+                kept: Some(kept), ..
+            } => kept.child.as_ref().is_some_and(|kept| kept.pid() == pid),
+            _ => false,
+        }
+    }
+
+    /// Whether this snapshot's copy has been woken.
+    pub(crate) fn is_waking(&self, id: SnapshotId) -> bool {
+        self.target == id && matches!(self.stage, Stage::Waking { .. })
+    }
+
+    /// Whether it has come to life.
+    pub(crate) fn runs(&self, id: SnapshotId) -> bool {
+        let runs = |stage: &Stage| {
+            matches!(
+                stage,
+                Stage::Waking {
+                    running: Some(_),
+                    ..
+                }
+            )
+        };
+        self.target == id && runs(&self.stage)
     }
 
     fn set_becoming(&mut self, now: Option<i32>) {
@@ -131,7 +168,7 @@ impl Supervisor {
                 self.end_snapshot(snapshot);
             }
         }
-        self.phase = Phase::Reverting(Reverting {
+        self.phase = Phase::Reverting(Box::new(Reverting {
             target: plan.target,
             keep,
             asked_ns,
@@ -142,7 +179,7 @@ impl Supervisor {
             stayed: None,
             not_restored: Vec::new(),
             stage: Stage::Clearing,
-        });
+        }));
         for caller in std::mem::take(&mut self.callers) {
             self.salvage(&caller);
         }
@@ -219,13 +256,17 @@ impl Supervisor {
             return;
         };
         // A stop that was sent to the whole group has reached the copy too.
-        let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGCONT);
+        snapshot.child.signal(libc::SIGCONT);
         let mut kept = None;
         let mut for_kept = None;
         if reverting.keep {
             match AgentLink::pair() {
                 Ok((ours, theirs)) => {
-                    kept = Some((ours, None));
+                    kept = Some(Kept {
+                        link: ours,
+                        child: None,
+                        is_ready: false,
+                    });
                     for_kept = Some(theirs);
                 }
                 Err(_) => reverting.keep = false,
@@ -245,7 +286,7 @@ impl Supervisor {
             }),
         };
         if let Some(anchor) = self.anchor.as_ref().filter(|_| !self.outside.is_another()) {
-            anchor.guard(snapshot.pid);
+            anchor.guard(&snapshot.child);
         }
         match &for_kept {
             Some(theirs) => snapshot.link.hand(&word, theirs),
@@ -256,8 +297,69 @@ impl Supervisor {
             work: None,
             running: None,
             becoming: None,
+            became: None,
             kept,
         };
+    }
+
+    /// Whether this is the woken copy, under the number that it has said it would have: it
+    /// speaks for the first time.
+    pub(crate) fn has_become(&mut self, sender: i32) -> bool {
+        if self.becoming() != Some(sender) {
+            return false;
+        }
+        let newcomer = self.newcomer(sender);
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return false;
+        };
+        let Stage::Waking { became, .. } = &mut reverting.stage else {
+            return false;
+        };
+        match (newcomer, self.timeline.get(reverting.target)) {
+            (Ok(child), Some(snapshot)) if became.is_none() => {
+                snapshot.link.bind_to(sender);
+                *became = Some(child);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The number that the woken copy goes on under, if another one.
+    fn becoming(&self) -> Option<i32> {
+        match &self.phase {
+            Phase::Reverting(reverting) => reverting.becoming(),
+            _ => None,
+        }
+    }
+
+    /// Ends the woken copy, whichever of its two processes it is. It will be reaped, and
+    /// then counts as dead.
+    pub(crate) fn end_woken(&self) {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return;
+        };
+        let Stage::Waking {
+            becoming, became, ..
+        } = &reverting.stage
+        else {
+            return;
+        };
+        if let Some(snapshot) = self.timeline.get(reverting.target) {
+            snapshot.child.signal(libc::SIGKILL);
+        }
+        // It may not have spoken yet.
+        match (became, becoming) {
+            (Some(child), _) => {
+                child.signal(libc::SIGKILL);
+            }
+            (None, Some(number)) => {
+                if let Ok(child) = self.newcomer(*number) {
+                    child.signal(libc::SIGKILL);
+                }
+            }
+            (None, None) => {}
+        }
     }
 
     /// Puts the terminal back, before the revived program looks at it.
@@ -295,7 +397,10 @@ impl Supervisor {
                 self.finish_revert();
             }
             FromAgent::NotRestored { part, count } => reverting.not_restored.push((part, count)),
-            FromAgent::Becoming { pid } => reverting.set_becoming(Some(pid)),
+            FromAgent::Becoming => {
+                let number = self.timeline.get(reverting.target).map(|of| of.live_pid);
+                reverting.set_becoming(number);
+            }
             FromAgent::Stayed { errno } => {
                 reverting.set_becoming(None);
                 reverting.stayed = Some(errno);
@@ -304,10 +409,7 @@ impl Supervisor {
                 let target = reverting.target;
                 let (_, why, _) = explain(obstacle);
                 self.note(format!("{target} can't be brought back to life: {why}"));
-                // It will be reaped, and then counts as dead.
-                if let Some(snapshot) = self.timeline.get(target) {
-                    let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGKILL);
-                }
+                self.end_woken();
             }
             // It could not leave a copy behind: then it is woken without.
             FromAgent::Hindered(_) => {
@@ -328,18 +430,20 @@ impl Supervisor {
             return;
         };
         let Stage::Waking {
-            kept: Some((link, pid)),
-            ..
+            kept: Some(kept), ..
         } = &mut reverting.stage
         else {
             return;
         };
-        match link.hear() {
-            Heard::Message(FromAgent::Ready { pid: frozen }) => {
-                *pid = Some(frozen);
+        match kept.link.hear() {
+            Heard::Other(FromAgent::Made, sender) if kept.child.is_none() => {
+                self.kept_is_made(sender);
+            }
+            Heard::Message(FromAgent::Ready) => {
+                kept.is_ready = true;
                 self.finish_revert();
             }
-            Heard::Message(_) | Heard::Nothing => {}
+            Heard::Message(_) | Heard::Other(..) | Heard::Nothing => {}
             // It was killed before it was complete: then nothing is kept.
             Heard::Closed => {
                 reverting.keep = false;
@@ -351,14 +455,32 @@ impl Supervisor {
         }
     }
 
+    /// The copy that stays behind is there, and speaks for the first time.
+    fn kept_is_made(&mut self, sender: i32) {
+        let newcomer = self.newcomer(sender);
+        if let Phase::Reverting(reverting) = &mut self.phase
+            && let Stage::Waking {
+                kept: Some(kept), ..
+            } = &mut reverting.stage
+            && let Ok(child) = newcomer
+        {
+            kept.link.bind_to(sender);
+            kept.child = Some(child);
+        }
+    }
+
     /// All that the woken copy has said by now, if there is one.
     pub(crate) fn hear_woken_link(&mut self) {
-        while let Phase::Reverting(reverting) = &self.phase
-            && matches!(reverting.stage, Stage::Waking { .. })
-            && let Some(snapshot) = self.timeline.get(reverting.target)
-            && let Heard::Message(message) = snapshot.link.hear()
-        {
-            self.hear_woken(message);
+        for _ in 0..MOST_AT_ONCE {
+            let Phase::Reverting(reverting) = &self.phase else {
+                return;
+            };
+            let target = reverting.target;
+            if !matches!(reverting.stage, Stage::Waking { .. })
+                || self.hear_frozen(target) != Word::One
+            {
+                return;
+            }
         }
     }
 
@@ -370,33 +492,32 @@ impl Supervisor {
         while let Phase::Reverting(reverting) = &self.phase
             && let Stage::Waking {
                 running: Some(_),
-                kept: Some((link, None)),
+                kept: Some(kept),
                 ..
             } = &reverting.stage
+            && !kept.is_ready
             && now_ns() < deadline
         {
-            super::run::wait_readable(link, deadline);
+            super::run::wait_readable(&kept.link, deadline);
             self.hear_kept();
         }
     }
 
     /// The program runs again: reports, and goes on with what has waited.
     fn finish_revert(&mut self) {
-        let Phase::Reverting(Reverting {
-            stage:
-                Stage::Waking {
-                    running: Some(running),
-                    kept,
-                    ..
-                },
-            keep,
+        let Phase::Reverting(reverting) = &self.phase else {
+            return;
+        };
+        let Stage::Waking {
+            running: Some(running),
+            kept,
             ..
-        }) = &self.phase
+        } = &reverting.stage
         else {
             return;
         };
         let running = *running;
-        if *keep && !matches!(kept, Some((_, Some(_)))) {
+        if reverting.keep && !kept.as_ref().is_some_and(|kept| kept.is_ready) {
             return;
         }
         let Phase::Reverting(reverting) = std::mem::replace(&mut self.phase, Phase::Running) else {
@@ -408,29 +529,30 @@ impl Supervisor {
             .and_then(|snapshot| snapshot.screen.as_ref())
             .zip(self.terminal.as_ref())
             .is_some_and(|(screen, terminal)| screen.size_differs(terminal));
-        let kept = match reverting.stage {
-            Stage::Waking {
-                kept: Some((link, Some(pid))),
-                ..
-            } => Some((link, pid)),
-            _ => None,
+        let (became, kept) = match reverting.stage {
+            Stage::Waking { became, kept, .. } => (became, kept),
+            Stage::Clearing => (None, None),
         };
+        let kept = kept.and_then(|kept| Some((kept.link, kept.child.filter(|_| kept.is_ready)?)));
         let was_kept = kept.is_some();
         if let Some(snapshot) = self.timeline.get(reverting.target) {
             self.live.filters = snapshot.filters;
         }
-        match (kept, self.timeline.get_mut(reverting.target)) {
-            (Some((link, pid)), Some(snapshot)) => {
+        let woken = match (kept, self.timeline.get_mut(reverting.target)) {
+            (Some((link, child)), Some(snapshot)) => {
                 snapshot.link = link;
-                snapshot.pid = pid;
-                snapshot.outer_pid = self.outside.number_of(pid);
+                snapshot.outer_pid = self.outside.number_of(child.pid());
+                Some(std::mem::replace(&mut snapshot.child, child))
             }
             _ => {
-                self.timeline.remove(reverting.target);
+                let gone = self.timeline.remove(reverting.target);
+                gone.map(|snapshot| snapshot.child)
             }
+        };
+        if let Some(live) = became.or(woken) {
+            self.live.child = live;
         }
-        self.live.pid = running.pid;
-        self.live.outer_pid = self.outside.number_of(running.pid);
+        self.live.outer_pid = self.outside.number_of(self.live.pid());
         self.live.is_alive = true;
         self.live.has_agent = true;
         self.live.trigger_is_kept = false;
@@ -462,7 +584,11 @@ impl Supervisor {
             depth: self.depth(),
             kept: was_kept,
             live_pid: self.live.outer_pid,
-            latency_us: running.at_ns.saturating_sub(reverting.asked_ns) / 1000,
+            latency_us: running
+                .at_ns
+                .min(now_ns())
+                .saturating_sub(reverting.asked_ns)
+                / 1000,
             same_ids: running.renewed == 0,
             children_kept,
             children_ended,
@@ -493,7 +619,7 @@ impl Supervisor {
         let Stage::Waking { becoming, .. } = reverting.stage else {
             return None;
         };
-        let copy = self.timeline.get(reverting.target)?.pid;
+        let copy = self.timeline.get(reverting.target)?.child.pid();
         Some(becoming.unwrap_or(copy))
     }
 
@@ -503,7 +629,7 @@ impl Supervisor {
             return false;
         };
         let copy = self.timeline.get(reverting.target);
-        self.woken_pid() == Some(pid) || copy.is_some_and(|snapshot| snapshot.pid == pid)
+        self.woken_pid() == Some(pid) || copy.is_some_and(|snapshot| snapshot.child.pid() == pid)
     }
 
     /// The woken copy has ended, and has not said that the program runs.
@@ -574,7 +700,7 @@ impl Supervisor {
                 ..
             } if now >= *deadline_ns => {
                 // What it has to put back may be much, and then it works at it.
-                let woken = becoming.or(target.map(|snapshot| snapshot.pid));
+                let woken = becoming.or(target.map(|snapshot| snapshot.child.pid()));
                 let before = *work;
                 *work = woken.and_then(family::work_of);
                 if running.is_none() && work.is_some() && *work != before {
@@ -583,13 +709,7 @@ impl Supervisor {
                     *deadline_ns = now + patience;
                     return;
                 }
-                // It will be reaped, and then counts as dead.
-                if let Some(snapshot) = self.timeline.get(reverting.target) {
-                    let _ = kill(Pid::from_raw(snapshot.pid), Signal::SIGKILL);
-                }
-                if let Some(pid) = reverting.becoming() {
-                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-                }
+                self.end_woken();
             }
             Stage::Clearing => self.clear_branch(),
             Stage::Waking { .. } => {}

@@ -51,6 +51,15 @@ enum Source {
     Frozen(SnapshotId),
 }
 
+/// What has been heard of a frozen copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    None,
+    One,
+    /// There will be none any more that could be heeded.
+    Last,
+}
+
 impl Supervisor {
     pub(super) fn serve(&mut self) {
         loop {
@@ -98,7 +107,9 @@ impl Supervisor {
         }
         match &self.phase {
             Phase::Taking(taking) => {
-                sources.push((Source::Taker, taking.link().as_fd()));
+                if !taking.link().is_given_up() {
+                    sources.push((Source::Taker, taking.link().as_fd()));
+                }
                 sources.push((Source::Copy, taking.copy().as_fd()));
             }
             Phase::Reverting(reverting) => {
@@ -112,7 +123,9 @@ impl Supervisor {
             sources.push((Source::Caller(index), caller.as_fd()));
         }
         for (id, snapshot) in self.timeline.iter() {
-            sources.push((Source::Frozen(id), snapshot.link.as_fd()));
+            if !snapshot.link.is_given_up() {
+                sources.push((Source::Frozen(id), snapshot.link.as_fd()));
+            }
         }
         let mut fds: Vec<PollFd<'_>> = sources
             .iter()
@@ -170,7 +183,7 @@ impl Supervisor {
             Source::Channel => self.hear_launcher(),
             Source::Switchboard => {
                 while let Some((link, pid)) = self.switchboard.accept() {
-                    if pid == self.live.pid {
+                    if self.live.is_alive && pid == self.live.pid() {
                         self.callers.push(link);
                     }
                 }
@@ -179,32 +192,52 @@ impl Supervisor {
             Source::Copy => self.hear_copy(),
             Source::Kept => self.hear_kept(),
             Source::Caller(index) => self.hear_caller(index),
-            Source::Frozen(id) => self.hear_frozen(id),
+            Source::Frozen(id) => {
+                if self.hear_frozen(id) == Word::Last {
+                    self.frozen_hung_up(id);
+                }
+            }
         }
     }
 
-    fn hear_frozen(&mut self, id: SnapshotId) {
+    /// A frozen copy speaks, or the one that has been woken.
+    pub(super) fn hear_frozen(&mut self, id: SnapshotId) -> Word {
         let Some(snapshot) = self.timeline.get(id) else {
-            return;
+            return Word::None;
         };
+        let is_woken =
+            matches!(&self.phase, Phase::Reverting(reverting) if reverting.is_waking(id));
         match snapshot.link.hear() {
+            Heard::Nothing => return Word::None,
+            Heard::Closed => return Word::Last,
             Heard::Message(FromAgent::Passed { signal, sender }) => {
                 self.passed_on(id, signal, sender);
             }
             Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(id),
-            Heard::Message(message) => {
-                let woken =
-                    matches!(&self.phase, Phase::Reverting(reverting) if reverting.target() == id);
-                if woken {
-                    self.hear_woken(message);
-                }
+            Heard::Message(message) if is_woken => self.hear_woken(message),
+            Heard::Other(message, sender) if is_woken && self.has_become(sender) => {
+                self.hear_woken(message);
             }
-            Heard::Nothing => {}
-            // Its death is told by SIGCHLD too, and then it leaves the timeline; until
-            // that has come there is nothing to do but not to spin.
-            Heard::Closed => {
-                self.reap();
-                self.woken_hung_up(id);
+            // It was not its turn: no frozen copy of the engine's says that.
+            Heard::Message(_) | Heard::Other(..) => return Word::Last,
+        }
+        Word::One
+    }
+
+    /// A frozen copy's link has ended. It has died, and is reaped in a moment; one that has
+    /// only hung up, or speaks out of turn, could not be woken.
+    fn frozen_hung_up(&mut self, id: SnapshotId) {
+        self.reap();
+        self.woken_hung_up(id);
+        let Some(snapshot) = self.timeline.get(id) else {
+            return;
+        };
+        snapshot.link.give_up();
+        match &self.phase {
+            Phase::Reverting(reverting) if reverting.runs(id) => {}
+            Phase::Reverting(reverting) if reverting.is_waking(id) => self.end_woken(),
+            _ => {
+                snapshot.child.signal(libc::SIGKILL);
             }
         }
     }
@@ -216,7 +249,8 @@ impl Supervisor {
         };
         match caller.hear() {
             Heard::Nothing => {}
-            Heard::Closed => {
+            // It is the live process's own, and nobody else has a word in it.
+            Heard::Closed | Heard::Other(..) => {
                 self.callers.remove(index);
             }
             Heard::Message(message) => {
@@ -230,7 +264,7 @@ impl Supervisor {
         match message {
             FromAgent::Hello => {
                 self.live.has_agent = true;
-                self.live.emulator = apart::emulator_in(self.live.pid);
+                self.live.emulator = apart::emulator_in(self.live.pid());
                 if !self.started {
                     self.report_started();
                 }
@@ -287,16 +321,17 @@ impl Supervisor {
             FromAgent::Uses(own) => self.note_own_use(own),
             FromAgent::Hindered(_)
             | FromAgent::Parked(_)
-            | FromAgent::Again { .. }
-            | FromAgent::Split { .. }
-            | FromAgent::Ready { .. }
+            | FromAgent::Made
+            | FromAgent::Again
+            | FromAgent::Split
+            | FromAgent::Ready
             | FromAgent::Spoilt(..)
             | FromAgent::Remains(_)
             | FromAgent::LetGo
             | FromAgent::NotRestored { .. }
             | FromAgent::Running(_)
-            | FromAgent::Keeper { .. }
-            | FromAgent::Becoming { .. }
+            | FromAgent::Keeper
+            | FromAgent::Becoming
             | FromAgent::Stayed { .. }
             | FromAgent::Passed { .. } => link.say(&FromSupervisor::Denied),
         }

@@ -15,6 +15,7 @@ use nix::unistd::{Pid, geteuid, getpid, getppid};
 use snapshot_core::sys::{self, SignalSet};
 
 use super::birth;
+use super::child::Child;
 use super::descriptors::Limits;
 use super::state::Config;
 use super::unstarted::Unstarted;
@@ -65,7 +66,7 @@ pub(crate) fn program(
     group: Option<Pid>,
     outside: &Outside,
     limits: Limits,
-) -> Result<i32, Unstarted> {
+) -> Result<Child, Unstarted> {
     let Config {
         program,
         agent,

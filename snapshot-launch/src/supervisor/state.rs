@@ -1,15 +1,17 @@
 //! What the supervisor knows.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::termios::Termios;
-use nix::unistd::Pid;
 use snapshot_core::SnapshotId;
 use snapshot_core::children::Place;
 use snapshot_core::timeline::Timeline;
@@ -17,6 +19,7 @@ use snapshot_core::timeline::Timeline;
 use super::anchor::Anchor;
 use super::apart::Home;
 use super::asking::Asked;
+use super::child::Child;
 use super::children::{Children, Standing};
 use super::closings::Closings;
 use super::echoes::Echoes;
@@ -87,10 +90,11 @@ pub(crate) struct Config {
 
 /// A snapshot of the timeline.
 pub(crate) struct Snapshot {
-    pub(crate) pid: i32,
+    pub(crate) child: Child,
     /// The same as everybody outside sees it.
     pub(crate) outer_pid: i32,
-    /// What the live process was known by outside.
+    /// The number that the live process had, and the one that it was known by outside.
+    pub(crate) live_pid: i32,
     pub(crate) live_outer_pid: i32,
     pub(crate) link: AgentLink,
     pub(crate) label: Option<String>,
@@ -113,7 +117,7 @@ pub(crate) struct Snapshot {
 /// The process that runs now.
 #[derive(Debug)]
 pub(crate) struct Live {
-    pub(crate) pid: i32,
+    pub(crate) child: Child,
     /// The same as everybody outside sees it.
     pub(crate) outer_pid: i32,
     /// False from its end to the next revival: its number may be another's by then.
@@ -126,6 +130,12 @@ pub(crate) struct Live {
     pub(crate) filters: Filters,
     /// What simulates the program, if something does.
     pub(crate) emulator: Option<&'static str>,
+}
+
+impl Live {
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.pid()
+    }
 }
 
 /// Something wanted, and whom to tell.
@@ -154,7 +164,7 @@ pub(crate) enum Phase {
     /// The program runs.
     Running,
     Taking(Box<Taking>),
-    Reverting(Reverting),
+    Reverting(Box<Reverting>),
     /// The session is ending.
     Ending {
         /// When patience ends.
@@ -250,15 +260,45 @@ impl Supervisor {
     /// Sends the live process a signal, if there is one.
     pub(crate) fn signal_live(&self, signal: Signal) {
         if self.live.is_alive {
-            let _ = kill(Pid::from_raw(self.live.pid), signal);
+            self.live.child.signal(signal as i32);
         }
     }
 
     /// Ends a frozen copy that is no snapshot any more.
-    pub(crate) fn end_copy(&mut self, pid: i32) {
-        if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
-            self.dying.insert(pid);
+    pub(crate) fn end_copy(&mut self, copy: Child) {
+        if copy.signal(libc::SIGKILL) {
+            self.dying.insert(copy.pid());
         }
+    }
+
+    /// The process of a message's sender, where it is a child of ours that has no other part
+    /// in the session.
+    ///
+    /// # Errors
+    /// ECHILD where it is none; EMFILE.
+    pub(crate) fn newcomer(&self, sender: i32) -> io::Result<Child> {
+        if self.has_a_part(sender) {
+            return Err(Errno::ECHILD.into());
+        }
+        Child::of(sender)
+    }
+
+    /// Whether a process is the session's own, the live one or one of those beside it.
+    fn has_a_part(&self, pid: i32) -> bool {
+        let is_awaited = match &self.phase {
+            Phase::Taking(taking) => taking.is_copy(pid),
+            Phase::Reverting(reverting) => reverting.is_kept(pid),
+            Phase::Running | Phase::Ending { .. } => false,
+        };
+        is_awaited
+            || (self.live.is_alive && pid == self.live.pid())
+            || self
+                .anchor
+                .as_ref()
+                .is_some_and(|anchor| anchor.pid().as_raw() == pid)
+            || self.dying.contains(&pid)
+            || self.keepers.pids().any(|keeper| keeper == pid)
+            || self.snapshot_of(pid).is_some()
     }
 
     pub(crate) fn depth(&self) -> u32 {
@@ -272,7 +312,10 @@ impl Supervisor {
 
     /// The processes below this one that are the session's and not the program's.
     pub(crate) fn own_pids(&self) -> HashSet<i32> {
-        let frozen = self.timeline.iter().map(|(_, snapshot)| snapshot.pid);
+        let frozen = self
+            .timeline
+            .iter()
+            .map(|(_, snapshot)| snapshot.child.pid());
         let anchor = self.anchor.as_ref().map(|anchor| anchor.pid().as_raw());
         frozen
             .chain(anchor)
@@ -289,7 +332,7 @@ impl Supervisor {
     pub(crate) fn snapshot_of(&self, pid: i32) -> Option<SnapshotId> {
         self.timeline
             .iter()
-            .find(|(_, snapshot)| snapshot.pid == pid)
+            .find(|(_, snapshot)| snapshot.child.pid() == pid)
             .map(|(id, _)| id)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use nix::libc;
 use snapshot_core::SnapshotId;
 use snapshot_core::children::Place;
 use snapshot_core::sys::now_ns;
@@ -9,10 +10,11 @@ use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::wire::{Ask, Crew, FromAgent, FromSupervisor, LISTED, Obstacle, Remains, Text};
 
 use super::apart;
+use super::child::Child;
 use super::children::Standing;
 use super::descriptors;
 use super::family::{self, Process};
-use super::links::{AgentLink, Heard};
+use super::links::{AgentLink, Heard, MOST_AT_ONCE};
 use super::obstacles::explain;
 use super::screen::Screen;
 use super::state::{Phase, Snapshot, Supervisor, Wanted};
@@ -23,6 +25,22 @@ use crate::event::{Event, NotRolledBack, Refused, Taken, Trigger};
 /// How long the program may take to answer a request, and a copy to do nothing before it is
 /// frozen: one that has much to record takes its time, but it works.
 pub(super) const PATIENCE_NS: u64 = 3_000_000_000;
+
+/// How many copies one take may need: the live process gives up after three that lack memory.
+const MOST_COPIES: u32 = 4;
+
+/// Why there is no snapshot, and what helps.
+type Reason = (&'static str, &'static str);
+
+const NO_DESCRIPTOR: Reason = (
+    "the supervisor has no descriptor left for another frozen copy",
+    "drop a snapshot, or raise the limit, `ulimit -Hn`",
+);
+
+const OUT_OF_TURN: Reason = (
+    "what was said in the agent's name was not its turn to say, or came from another process: the agent is of another version, or other code of the program speaks to the session",
+    "install cargo-snapshot again, or find out what the program does there",
+);
 
 /// A take under way.
 pub(crate) struct Taking {
@@ -50,12 +68,15 @@ pub(crate) struct Taking {
     rss_bytes: u64,
     /// The live process says that the copy is made.
     split: bool,
-    /// The copy, once it is made.
-    made: Option<i32>,
+    /// The copy, once it is made and until it sleeps.
+    made: Option<Child>,
     /// What it had done when it was last looked at.
     work: Option<[u64; 4]>,
-    /// The copy says that it sleeps.
-    frozen: Option<i32>,
+    /// The copy, once it sleeps.
+    frozen: Option<Child>,
+    /// How many copies have been granted, and how many the live process says it has made.
+    granted: u32,
+    splits: u32,
     /// The snapshot is in the timeline; only the report is missing.
     complete: bool,
     deadline_ns: u64,
@@ -74,11 +95,21 @@ impl Taking {
         &self.copy
     }
 
+    /// The copy, once it is there.
+    fn child(&self) -> Option<&Child> {
+        self.frozen.as_ref().or(self.made.as_ref())
+    }
+
+    /// Whether this is the process of the copy.
+    pub(crate) fn is_copy(&self, pid: i32) -> bool {
+        self.child().is_some_and(|copy| copy.pid() == pid)
+    }
+
     /// Whether the copy has done anything since the last look; then there is patience again.
     /// The first look tells nothing, and another one follows soon.
     fn has_worked(&mut self) -> bool {
         let before = self.work;
-        self.work = self.made.and_then(family::work_of);
+        self.work = self.child().and_then(|copy| family::work_of(copy.pid()));
         let patience = match (before, self.work) {
             (_, None) => return false,
             (None, _) => PATIENCE_NS / 3,
@@ -103,6 +134,7 @@ impl Supervisor {
             link.say(&FromSupervisor::Denied);
             return;
         }
+        let at_ns = self.possible_time(at_ns);
         let label = Some(label.as_str().to_owned()).filter(|label| !label.is_empty());
         let mut glimpse = Glimpse::default();
         let ask_was_ours = matches!(ask, Ask::Request(_));
@@ -134,7 +166,7 @@ impl Supervisor {
         let reason = if ask_was_ours {
             None
         } else {
-            let pid = self.live.pid;
+            let pid = self.live.pid();
             let emulator = self.live.emulator.map(apart::under);
             emulator.or_else(|| self.home.is_left_by_children(pid))
         };
@@ -149,8 +181,7 @@ impl Supervisor {
             Some(pair) => pair,
             None => {
                 link.say(&FromSupervisor::Denied);
-                let why = "the supervisor has no descriptor left for another frozen copy";
-                let help = "drop a snapshot, or raise the limit, `ulimit -Hn`";
+                let (why, help) = NO_DESCRIPTOR;
                 self.refuse_take(token, trigger, "failed", why, help);
                 return;
             }
@@ -184,9 +215,16 @@ impl Supervisor {
             made: None,
             work: None,
             frozen: None,
+            granted: 1,
+            splits: 0,
             complete: false,
             deadline_ns: now_ns() + PATIENCE_NS,
         }));
+    }
+
+    /// A moment that the live process has told: neither before its beginning nor to come.
+    pub(super) fn possible_time(&self, told_ns: u64) -> u64 {
+        told_ns.max(self.spawned_ns).min(now_ns())
     }
 
     /// The live process speaks in the middle of a take.
@@ -196,22 +234,29 @@ impl Supervisor {
         };
         match taking.link.hear() {
             Heard::Nothing => {}
-            Heard::Message(FromAgent::Parked(crew)) => self.look_at_parked(&crew),
-            Heard::Message(FromAgent::Split { frozen_pid }) => {
-                taking.split = true;
-                taking.made = Some(frozen_pid);
+            Heard::Message(FromAgent::Parked(crew)) if taking.proc.is_empty() => {
+                self.look_at_parked(&crew);
+            }
+            Heard::Message(FromAgent::Split)
+                if !taking.proc.is_empty() && taking.splits < taking.granted =>
+            {
+                // It may come after the copy has asked for another one.
+                taking.splits += 1;
+                taking.split = taking.splits == taking.granted;
                 // A large program takes its time to be copied; to freeze takes none.
                 taking.deadline_ns = now_ns() + PATIENCE_NS;
                 self.complete_take();
             }
-            Heard::Message(FromAgent::Keeper { pid }) => self.keepers.begun(pid),
+            Heard::Other(FromAgent::Keeper, sender) if taking.complete => {
+                self.keeper_has_begun(sender);
+            }
             Heard::Message(FromAgent::Running(running)) if taking.complete => {
                 self.report_take(running.at_ns);
                 if !self.keepers.has_live() {
                     self.note("there was no room for a task that keeps the program's memory: a revert takes as long as the kernel needs to give it back");
                 }
             }
-            Heard::Message(FromAgent::Hindered(mut obstacle)) => {
+            Heard::Message(FromAgent::Hindered(mut obstacle)) if !taking.complete => {
                 if let Obstacle::Unparked(thread) = &mut obstacle {
                     let outer_pid = self.live.outer_pid;
                     thread.tid = self.outside.number_of_thread(outer_pid, thread.tid);
@@ -219,15 +264,17 @@ impl Supervisor {
                 let (kind, why, help) = explain(obstacle);
                 self.abandon_take(kind, &why, help);
             }
-            Heard::Message(_) => self.abandon_take(
-                "failed",
-                "the agent and the supervisor are of different versions",
-                "install cargo-snapshot again",
-            ),
-            Heard::Closed if taking.complete => self.report_take(now_ns()),
+            // The snapshot stands, whatever is said.
+            Heard::Closed | Heard::Message(_) | Heard::Other(..) if taking.complete => {
+                self.report_take(now_ns());
+            }
+            Heard::Message(_) | Heard::Other(..) => self.abandon_take_for(OUT_OF_TURN),
             // The live process has died. If the copy was made it will still freeze; its
             // own end of the link tells whether.
-            Heard::Closed => taking.split = true,
+            Heard::Closed => {
+                taking.link.give_up();
+                taking.split = true;
+            }
         }
     }
 
@@ -245,7 +292,7 @@ impl Supervisor {
         }
         // Each thread has a list of its own.
         let own = if crew.has_children {
-            family::children(self.live.pid)
+            family::children(self.live.pid())
         } else {
             Vec::new()
         };
@@ -257,7 +304,7 @@ impl Supervisor {
         };
         // The first thread may have ended, and what it had is not shown under its number
         // then.
-        taking.proc = format!("/proc/{}/task/{}", self.live.pid, crew.tid);
+        taking.proc = format!("/proc/{}/task/{}", self.live.pid(), crew.tid);
         let findings = preflight::look(
             &taking.proc,
             crew,
@@ -283,20 +330,30 @@ impl Supervisor {
         let known = self.own_pids();
         let beside = family::children(nix::unistd::getpid().as_raw())
             .into_iter()
-            .filter(|pid| *pid != self.live.pid && !known.contains(pid))
+            .filter(|pid| *pid != self.live.pid() && !known.contains(pid))
             .collect();
         &family::from(own) | &family::from(beside)
     }
 
     /// The copy lacks memory that is kept from copies. The next one will have it.
-    fn make_another_copy(&mut self, spoilt_pid: i32) {
-        self.end_copy(spoilt_pid);
+    fn make_another_copy(&mut self) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        if taking.granted == MOST_COPIES {
+            self.abandon_take_for(OUT_OF_TURN);
+            return;
+        }
+        if let Some(spoilt) = taking.made.take() {
+            self.end_copy(spoilt);
+        }
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
         match AgentLink::pair() {
             Ok((copy, for_copy)) => {
                 taking.copy = copy;
+                taking.granted += 1;
                 taking.split = false;
                 let granted = FromSupervisor::Granted {
                     id: taking.id.number(),
@@ -304,11 +361,28 @@ impl Supervisor {
                 };
                 taking.link.hand(&granted, &for_copy);
             }
-            Err(error) => self.abandon_take(
-                "failed",
-                &format!("the supervisor has no descriptor left: {error}"),
-                "drop a snapshot, or raise the limit, `ulimit -Hn`",
-            ),
+            Err(_) => self.abandon_take_for(NO_DESCRIPTOR),
+        }
+    }
+
+    /// The copy is there, and speaks for the first time. Without a child of ours behind it
+    /// there will be no snapshot.
+    fn copy_is_made(&mut self, sender: i32) {
+        let child = match self.newcomer(sender) {
+            Ok(child) => child,
+            Err(error) => {
+                let is_stranger = error.raw_os_error() == Some(libc::ECHILD);
+                self.abandon_take_for(if is_stranger {
+                    OUT_OF_TURN
+                } else {
+                    NO_DESCRIPTOR
+                });
+                return;
+            }
+        };
+        if let Phase::Taking(taking) = &mut self.phase {
+            taking.copy.bind_to(sender);
+            taking.made = Some(child);
         }
     }
 
@@ -323,16 +397,21 @@ impl Supervisor {
         };
         match taking.copy.hear() {
             Heard::Nothing => {}
-            Heard::Message(FromAgent::Ready { pid }) => {
-                taking.frozen = Some(pid);
+            Heard::Other(FromAgent::Made, sender) if taking.child().is_none() => {
+                self.copy_is_made(sender);
+            }
+            Heard::Message(FromAgent::Ready) if taking.frozen.is_none() => {
+                taking.frozen = taking.made.take();
                 self.complete_take();
             }
-            Heard::Message(FromAgent::Again { spoilt_pid }) => self.make_another_copy(spoilt_pid),
-            Heard::Message(FromAgent::Remains(remains)) => {
+            Heard::Message(FromAgent::Again) if taking.frozen.is_none() => {
+                self.make_another_copy();
+            }
+            Heard::Message(FromAgent::Remains(remains)) if taking.frozen.is_none() => {
                 taking.hear_of(&remains);
             }
             Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(taking.id),
-            Heard::Message(FromAgent::Spoilt(step, errno)) => {
+            Heard::Message(FromAgent::Spoilt(step, errno)) if taking.frozen.is_none() => {
                 let (kind, why, help) = explain(Obstacle::Failed(step, errno));
                 self.abandon_take(kind, &why, help);
             }
@@ -340,7 +419,7 @@ impl Supervisor {
                 let id = taking.id;
                 self.passed_on(id, signal, sender);
             }
-            Heard::Message(_) => {}
+            Heard::Message(_) | Heard::Other(..) => self.abandon_take_for(OUT_OF_TURN),
             Heard::Closed => self.abandon_take(
                 "failed",
                 "the frozen copy was killed before it was complete",
@@ -365,24 +444,32 @@ impl Supervisor {
 
     /// The program runs again: the snapshot is there, and is reported.
     pub(crate) fn report_take(&mut self, running_ns: u64) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        let Some(frozen) = taking.frozen.take() else {
+            self.abandon_take_for(OUT_OF_TURN);
+            return;
+        };
         let Phase::Taking(taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
             return;
         };
-        let latency_us = running_ns.saturating_sub(taking.asked_ns) / 1000;
-        let frozen = taking.frozen.unwrap_or(0);
+        let running_ns = running_ns.min(now_ns()).max(taking.asked_ns);
+        let latency_us = (running_ns - taking.asked_ns) / 1000;
         // Only now, when the copy has left the program's group; and nobody waits for it.
         let of_ids = ids::look(
-            self.live.pid,
+            self.live.pid(),
             self.outside.is_another(),
-            self.home.has_other_users(self.live.pid),
+            self.home.has_other_users(self.live.pid()),
             &taking.family,
-            frozen,
+            frozen.pid(),
         );
         self.timeline.push(
             taking.id,
             Snapshot {
-                pid: frozen,
-                outer_pid: self.outside.number_of(frozen),
+                outer_pid: self.outside.number_of(frozen.pid()),
+                child: frozen,
+                live_pid: self.live.pid(),
                 live_outer_pid: self.live.outer_pid,
                 link: taking.copy,
                 label: taking.label.clone(),
@@ -422,14 +509,19 @@ impl Supervisor {
         }
     }
 
+    fn abandon_take_for(&mut self, (why, help): Reason) {
+        self.abandon_take("failed", why, help);
+    }
+
     /// There will be no snapshot; the program goes on.
     fn abandon_take(&mut self, kind: &str, why: &str, help: &str) {
         let Phase::Taking(taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
             return;
         };
         taking.link.say(&FromSupervisor::Denied);
-        if let Some(pid) = taking.frozen {
-            self.end_copy(pid);
+        // It may be held up by somebody, and would not see that it is not wanted.
+        if let Some(copy) = taking.frozen.or(taking.made) {
+            self.end_copy(copy);
         }
         self.refuse_take(taking.token, taking.trigger, kind, why, help);
         self.signal_request();
@@ -441,30 +533,45 @@ impl Supervisor {
     /// The live process died in the middle of a take. True if it leaves a snapshot, now
     /// or as soon as its copy says so.
     pub(crate) fn settle_take_of_dead(&mut self) {
-        let Phase::Taking(taking) = &mut self.phase else {
-            return;
-        };
         // What the dead one has still said, and the copy's word, which comes at once or
         // never: it holds the only other end of its link.
-        while let Heard::Message(message) = taking.link.hear() {
-            if let FromAgent::Keeper { pid } = message {
-                self.keepers.begun(pid);
+        for _ in 0..MOST_AT_ONCE {
+            let Phase::Taking(taking) = &self.phase else {
+                return;
+            };
+            match taking.link.hear() {
+                Heard::Other(FromAgent::Keeper, sender) if taking.complete => {
+                    self.keeper_has_begun(sender);
+                }
+                Heard::Message(_) | Heard::Other(..) => {}
+                Heard::Nothing | Heard::Closed => break,
             }
         }
-        taking.deadline_ns = now_ns() + PATIENCE_NS;
-        while taking.frozen.is_none() && (now_ns() < taking.deadline_ns || taking.has_worked()) {
+        if let Phase::Taking(taking) = &mut self.phase {
+            taking.deadline_ns = now_ns() + PATIENCE_NS;
+        }
+        while let Phase::Taking(taking) = &mut self.phase
+            && taking.frozen.is_none()
+            && (now_ns() < taking.deadline_ns || taking.has_worked())
+        {
             match taking.copy.hear() {
-                Heard::Message(FromAgent::Ready { pid }) => taking.frozen = Some(pid),
+                Heard::Other(FromAgent::Made, sender) if taking.child().is_none() => {
+                    self.copy_is_made(sender);
+                }
+                Heard::Message(FromAgent::Ready) => taking.frozen = taking.made.take(),
                 Heard::Message(FromAgent::Remains(remains)) => {
                     taking.hear_of(&remains);
                 }
-                Heard::Message(FromAgent::Spoilt(..) | FromAgent::Again { .. }) | Heard::Closed => {
-                    break;
-                }
+                Heard::Message(FromAgent::Spoilt(..) | FromAgent::Again)
+                | Heard::Other(..)
+                | Heard::Closed => break,
                 Heard::Message(_) => {}
                 Heard::Nothing => super::run::wait_readable(&taking.copy, taking.deadline_ns),
             }
         }
+        let Phase::Taking(taking) = &self.phase else {
+            return;
+        };
         if taking.frozen.is_some() {
             self.report_take(now_ns());
         } else {
@@ -512,8 +619,6 @@ impl Supervisor {
             && taking.frozen.is_none()
             && !taking.has_worked()
         {
-            // It is held up by somebody, and would not see that it is not wanted.
-            taking.frozen = taking.made;
             self.abandon_take(
                 "failed",
                 "the frozen copy made no headway for three seconds",

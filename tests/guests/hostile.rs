@@ -1,0 +1,231 @@
+//! Guest: speaks to the session's supervisor by itself, as hostile code in a program can:
+//! it knows the address, it may have dropped its rights, and it says what it likes. One
+//! command a line, and an answer to each, `ok ...` or `err ...`.
+//!
+//! A message is a verb and numbers of 32 bits. `link` is the conversation that the guest has
+//! begun, `copy` the one that the supervisor has handed over for a frozen copy.
+#![expect(unsafe_code, reason = "speaks and makes processes as no library would")]
+
+use std::io::ErrorKind;
+use std::os::fd::RawFd;
+
+use snapshot_core::wire::{MESSAGE_BYTES, VERSION};
+
+type Answer = Result<String, Box<dyn std::error::Error>>;
+
+/// The answer where the supervisor has hung up.
+const CLOSED: &str = "closed";
+
+#[derive(Debug, Clone, Copy)]
+struct Hostile {
+    link: RawFd,
+    copy: RawFd,
+}
+
+fn main() {
+    // Not to be read any more once the rights are gone.
+    let address = address().expect("the agent has been told where to call");
+    println!("ready {}", std::process::id());
+    let mut hostile = Hostile { link: -1, copy: -1 };
+    for line in std::io::stdin().lines() {
+        let line = line.expect("stdin is text");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match hostile.obey(&address, &words) {
+            Ok(answer) => println!("ok {answer}"),
+            Err(why) => println!("err {why}"),
+        }
+    }
+}
+
+impl Hostile {
+    fn obey(&mut self, address: &str, words: &[&str]) -> Answer {
+        match *words {
+            ["ping"] => Ok("pong".into()),
+            ["drop"] => drop_rights(),
+            ["call"] => {
+                self.link = call(address)?;
+                Ok(String::new())
+            }
+            ["hang", "up"] => {
+                // SAFETY: the descriptor is this guest's own.
+                unsafe { libc::close(self.link) };
+                Ok(String::new())
+            }
+            ["link", ref numbers @ ..] => say(self.link, numbers),
+            ["copy", ref numbers @ ..] => say(self.copy, numbers),
+            ["garbage", count] => {
+                let noise = [0xa5_u8; MESSAGE_BYTES];
+                repeat(count, || send(self.link, &noise))
+            }
+            ["flood", count, ref numbers @ ..] => repeat(count, || say(self.link, numbers)),
+            ["calls", count, ref numbers @ ..] => repeat(count, || {
+                let link = call(address)?;
+                if !numbers.is_empty() {
+                    say(link, numbers)?;
+                }
+                Ok(String::new())
+            }),
+            ["hear"] => self.hear(),
+            ["sibling", ..] => self.sibling(&words[1..].join(" ")),
+            _ => Err(format!("no such command: {words:?}").into()),
+        }
+    }
+
+    /// The verb of what comes next; a descriptor that comes along is the copy's.
+    fn hear(&mut self) -> Answer {
+        let (verb, passed) = hear(self.link)?;
+        if let Some(fd) = passed {
+            self.copy = fd;
+        }
+        Ok(verb)
+    }
+
+    /// Makes another child of the supervisor's, which does these steps and then sleeps.
+    fn sibling(self, steps: &str) -> Answer {
+        let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+        // SAFETY: a fork, of a process with one thread, whose child has another parent.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+        match pid {
+            0 => {
+                for step in steps.split(';') {
+                    let words: Vec<&str> = step.split_whitespace().collect();
+                    let done = match words[..] {
+                        ["copy", ref numbers @ ..] => say(self.copy, numbers),
+                        ["link", ref numbers @ ..] => say(self.link, numbers),
+                        // SAFETY: takes a number.
+                        ["own", verb] => say(self.copy, &[verb, &own_pid()]),
+                        ["hear"] => hear(self.copy).map(|(verb, _)| verb),
+                        _ => Err("no such step".into()),
+                    };
+                    if done.is_err() {
+                        break;
+                    }
+                }
+                loop {
+                    // SAFETY: takes nothing.
+                    unsafe { libc::pause() };
+                }
+            }
+            -1 => Err(std::io::Error::last_os_error().into()),
+            pid => Ok(pid.to_string()),
+        }
+    }
+}
+
+/// What libc has cached is the parent's.
+fn own_pid() -> String {
+    // SAFETY: takes nothing.
+    unsafe { libc::syscall(libc::SYS_getpid) }.to_string()
+}
+
+/// Where the supervisor listens: everybody may read that of a program.
+fn address() -> Option<String> {
+    let environment = std::fs::read("/proc/self/environ").ok()?;
+    let letter = environment
+        .split(|&byte| byte == 0)
+        .find_map(|entry| entry.strip_prefix(b"CARGO_SNAPSHOT_AGENT="))?;
+    let letter = String::from_utf8(letter.to_owned()).ok()?;
+    Some(letter.rsplit(',').next()?.to_owned())
+}
+
+/// Becomes nobody, for good.
+fn drop_rights() -> Answer {
+    const NOBODY: libc::uid_t = 65534;
+    // SAFETY: an empty list has nothing to read.
+    let mut done = unsafe { libc::setgroups(0, std::ptr::null()) };
+    // SAFETY: takes numbers.
+    done |= unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) };
+    // SAFETY: as above.
+    done |= unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) };
+    if done != 0 {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    Ok(String::new())
+}
+
+/// How often it could be done, before the other side had hung up.
+fn repeat(count: &str, mut act: impl FnMut() -> Answer) -> Answer {
+    let mut done = 0;
+    for _ in 0..count.parse()? {
+        if act()? == CLOSED {
+            break;
+        }
+        done += 1;
+    }
+    Ok(done.to_string())
+}
+
+fn call(address: &str) -> Result<RawFd, Box<dyn std::error::Error>> {
+    // SAFETY: takes numbers.
+    let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0) };
+    // SAFETY: all-zero is a valid address.
+    let mut to: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    to.sun_family = libc::sa_family_t::try_from(libc::AF_UNIX)?;
+    for (place, &byte) in to.sun_path[1..].iter_mut().zip(address.as_bytes()) {
+        *place = libc::c_char::try_from(byte)?;
+    }
+    let length = libc::socklen_t::try_from(3 + address.len())?;
+    // SAFETY: reads as many bytes of the address as it is told.
+    if fd < 0 || unsafe { libc::connect(fd, (&raw const to).cast(), length) } != 0 {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    Ok(fd)
+}
+
+/// Says a verb, with these numbers behind it.
+fn say(fd: RawFd, numbers: &[&str]) -> Answer {
+    let [verb, numbers @ ..] = numbers else {
+        return Err("no verb".into());
+    };
+    let mut packet = [0_u8; MESSAGE_BYTES];
+    packet[0] = VERSION;
+    packet[1] = verb.parse()?;
+    for (place, number) in packet[2..].chunks_exact_mut(4).zip(numbers) {
+        place.copy_from_slice(&number.parse::<i32>()?.to_le_bytes());
+    }
+    send(fd, &packet)
+}
+
+fn send(fd: RawFd, packet: &[u8]) -> Answer {
+    // SAFETY: reads as many bytes as the packet has.
+    let sent = unsafe { libc::send(fd, packet.as_ptr().cast(), packet.len(), libc::MSG_NOSIGNAL) };
+    let error = std::io::Error::last_os_error();
+    match (sent, error.kind()) {
+        (0.., _) => Ok(String::new()),
+        (_, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(CLOSED.to_owned()),
+        _ => Err(error.into()),
+    }
+}
+
+/// The verb of the next packet and the descriptor that comes along; `closed` at the end.
+fn hear(fd: RawFd) -> Result<(String, Option<RawFd>), Box<dyn std::error::Error>> {
+    let mut packet = [0_u8; MESSAGE_BYTES];
+    let mut part = libc::iovec {
+        iov_base: packet.as_mut_ptr().cast(),
+        iov_len: packet.len(),
+    };
+    let mut control = [0_u64; 8];
+    // SAFETY: all-zero is a valid header.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control);
+    // SAFETY: the header names live locals with their sizes.
+    let length = unsafe { libc::recvmsg(fd, &raw mut header, 0) };
+    if length < 0 {
+        let error = std::io::Error::last_os_error();
+        return match error.kind() {
+            ErrorKind::ConnectionReset => Ok((CLOSED.to_owned(), None)),
+            _ => Err(error.into()),
+        };
+    }
+    if length == 0 {
+        return Ok((CLOSED.to_owned(), None));
+    }
+    // A length of eight bytes, a level, a kind, and the descriptor.
+    let passed = (header.msg_controllen > 16)
+        .then(|| RawFd::try_from(control[2] & 0xffff_ffff))
+        .transpose()?;
+    Ok((packet[1].to_string(), passed))
+}
