@@ -5,6 +5,7 @@
 use std::sync::Barrier;
 
 use snapshot_core::sys::now_ns;
+use snapshot_core::{Arrival, snapshot};
 
 const PAGE: usize = 4096;
 /// Below glibc's threshold for a mapping of its own: the blocks lie in the heap.
@@ -74,6 +75,11 @@ impl Guest {
                     let (_, kill) = raw_fork(|| memory.touch(1));
                     println!("ok {kill}");
                 }
+                // The first word after a revert is when it was said.
+                ["take"] => match snapshot().expect("a program like this can be taken") {
+                    Arrival::Live(_) => println!("ok"),
+                    Arrival::Reverted(_) => println!("ok {}", now_ns()),
+                },
                 _ => panic!("no such command: {line}"),
             }
         }

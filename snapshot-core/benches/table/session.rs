@@ -2,6 +2,7 @@
 //! by the second terminal's requests. It ends with this value, and with this process,
 //! however that ends.
 #![expect(unsafe_code, reason = "sends signals")]
+#![allow(dead_code, reason = "each bench uses a part of it")]
 
 use std::fs::{DirBuilder, File};
 use std::io::{BufRead, BufReader, Write};
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use snapshot_core::sys::now_ns;
 use snapshot_launch::control::{Answer, Listing, Request, ask};
 use snapshot_launch::flags::SnapshotFlags;
 
@@ -25,6 +27,25 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Whether this launcher can be told about huge pages.
 pub fn knows_huge_pages() -> bool {
     format!("{:?}", SnapshotFlags::from_environment()).contains("huge_pages")
+}
+
+/// How a branch is ended.
+#[derive(Debug, Clone, Copy)]
+pub enum End {
+    /// The live process is killed.
+    Kill,
+    /// By the second terminal.
+    Revert,
+    /// As by Ctrl+C.
+    Interrupt,
+}
+
+/// A revert as it is seen from outside, in nanoseconds.
+pub struct Back {
+    /// What the session says of it.
+    pub latency_ns: u64,
+    /// From just before the request until the program says that it is back.
+    pub first_word_ns: u64,
 }
 
 pub struct Session {
@@ -94,6 +115,11 @@ impl Session {
     /// Has the guest do something, and gives the numbers it answers with.
     fn tell(&mut self, command: &str) -> Vec<u64> {
         writeln!(self.stdin, "{command}").expect("the guest reads");
+        self.heard(command)
+    }
+
+    /// The numbers that the guest answers with.
+    fn heard(&mut self, command: &str) -> Vec<u64> {
         let answer = self.line();
         let mut words = answer.split(' ');
         assert_eq!(words.next(), Some("ok"), "to {command}: {answer:?}");
@@ -163,6 +189,32 @@ impl Session {
         u64::try_from(begin.elapsed().as_nanos()).expect("not for centuries")
     }
 
+    /// Has the guest take a snapshot, to say at once when it is reverted to.
+    pub fn take_by_itself(&mut self) {
+        self.tell("take");
+        self.next("taken");
+    }
+
+    /// Reverts a guest that has taken a snapshot by itself.
+    pub fn revert_by(&mut self, end: End) -> Back {
+        let begun_ns = now_ns();
+        match end {
+            End::Kill => self.signal(libc::SIGKILL),
+            End::Revert => {
+                self.ask(&Request::Revert {
+                    id: None,
+                    keep: false,
+                });
+            }
+            End::Interrupt => signal(self.launcher.id().cast_signed(), libc::SIGINT),
+        }
+        let said_ns = self.heard("a revert")[0];
+        Back {
+            latency_ns: self.reverted(),
+            first_word_ns: said_ns - begun_ns,
+        }
+    }
+
     fn reverted(&mut self) -> u64 {
         let event = self.next("reverted");
         self.live = pid(&event);
@@ -187,10 +239,15 @@ impl Session {
         answer
     }
 
-    fn signal(&self, signal: i32) {
-        // SAFETY: a signal to the session's live process.
-        unsafe { libc::kill(self.live, signal) };
+    fn signal(&self, number: i32) {
+        signal(self.live, number);
     }
+}
+
+/// Sends a process of the session a signal.
+fn signal(pid: i32, number: i32) {
+    // SAFETY: takes numbers.
+    unsafe { libc::kill(pid, number) };
 }
 
 impl Drop for Session {
