@@ -6,7 +6,7 @@ use core::ffi::CStr;
 
 use crate::sys;
 
-/// A file of a thread below `/proc/PID/task`.
+/// A file of a thread in `/proc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TaskFile {
     Syscall,
@@ -24,6 +24,32 @@ impl TaskFile {
             Self::Sched => b"/sched\0",
         }
     }
+
+    /// Its path from a process's list of threads, with its NUL: not below that list but beside
+    /// the processes. What is looked at stays in the kernel's cache, and who reaps a process
+    /// clears all that is cached below it; where a thread of it is still doing so for its own
+    /// files, the reaper spins until that one is done.
+    fn path(self, tid: i32) -> [u8; 48] {
+        const PROC: &[u8] = b"../../";
+        let mut digits = [0; 10];
+        let tid = decimal(tid.unsigned_abs(), &mut digits);
+        match self {
+            // `/proc/TID/stat` tells of the whole process.
+            Self::Stat => join(&[PROC, tid, b"/task/", tid, self.name()]),
+            _ => join(&[PROC, tid, self.name()]),
+        }
+    }
+}
+
+/// The pieces one behind the other, and zeros.
+fn join(pieces: &[&[u8]]) -> [u8; 48] {
+    let mut path = [0; 48];
+    let bytes = pieces.iter().flat_map(|piece| piece.iter());
+    // The longest of them leaves seven bytes.
+    for (place, byte) in path.iter_mut().zip(bytes) {
+        *place = *byte;
+    }
+    path
 }
 
 /// Writes a decimal number at the end of `buffer`; gives its digits.
@@ -79,7 +105,7 @@ pub(crate) fn of_process<T>(
 
 /// Reads a thread's file, by a descriptor of `/proc/PID/task`: as much as fits.
 pub(crate) fn read_task(tasks: i32, tid: i32, file: TaskFile, buffer: &mut [u8]) -> Option<&[u8]> {
-    let fd = sys::open_at(tasks, &numbered(tid, file.name())).ok()?;
+    let fd = sys::open_at(tasks, &file.path(tid)).ok()?;
     let length = sys::read(fd, buffer);
     sys::close(fd);
     buffer.get(..length.ok()?)

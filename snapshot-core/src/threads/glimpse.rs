@@ -106,8 +106,10 @@ impl Asleep {
     pub(crate) fn now() -> Option<Self> {
         sys::refresh_statistics();
         let mut buffer = [0; 320];
-        let since_ns = procfs::read(c"/proc/thread-self/sched", &mut buffer)
-            .and_then(proc_text::last_ran_ns)?;
+        // Not by `thread-self`, for the reason of [`TaskFile`]'s paths.
+        let since_ns = procfs::of_process(sys::gettid(), b"/sched\0", |path| {
+            procfs::read(path, &mut buffer).and_then(proc_text::last_ran_ns)
+        })?;
         Some(Self {
             since_ns,
             processor: sys::processor()?,

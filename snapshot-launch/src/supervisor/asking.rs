@@ -13,6 +13,7 @@ use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::wire::{Ask, FromAgent, OwnUse, REQUEST_MAGIC, REQUEST_SIGNAL};
 
 use super::apart::{self, Reason};
+use super::family::{numbers_in, of_thread};
 use super::links::{AgentLink, Heard};
 use super::reaping::waits_to_be_reaped;
 use super::state::{Supervisor, Wanted};
@@ -327,11 +328,11 @@ impl Status {
 
 /// Every thread of a process, by its `status`.
 fn statuses(pid: i32) -> impl Iterator<Item = String> {
-    std::fs::read_dir(format!("/proc/{pid}/task"))
+    let threads = numbers_in(&format!("/proc/{pid}/task"));
+    threads
         .into_iter()
         .flatten()
-        .flatten()
-        .filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok())
+        .filter_map(|thread| std::fs::read_to_string(of_thread(thread, "status")).ok())
 }
 
 /// Whether a process whose first thread has ended goes on with others.

@@ -169,6 +169,7 @@ fn begin(
             has_agent: false,
             trigger_is_kept: false,
             filters,
+            numbers: Vec::new(),
             emulator: None,
         },
         home: Home::own(),

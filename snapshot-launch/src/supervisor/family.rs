@@ -89,6 +89,12 @@ pub(crate) fn numbers_in(directory: &str) -> io::Result<impl Iterator<Item = i32
     Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
 }
 
+/// The path of a thread's file, beside the processes and not below `/proc/PID/task`: what is
+/// looked at there makes it slow to reap the process. See [`super::numbers`].
+pub(crate) fn of_thread(thread: i32, file: &str) -> String {
+    format!("/proc/{thread}/{file}")
+}
+
 /// What a process is called; empty where there is none.
 pub(crate) fn name_of(pid: i32) -> String {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -97,12 +103,14 @@ pub(crate) fn name_of(pid: i32) -> String {
 
 /// The children of one process, those of all its threads.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+    let Ok(threads) = numbers_in(&format!("/proc/{pid}/task")) else {
         return Vec::new();
     };
     threads
-        .flatten()
-        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .filter_map(|thread| {
+            // Only a list of threads has it.
+            fs::read_to_string(of_thread(thread, &format!("task/{thread}/children"))).ok()
+        })
         .flat_map(|list| {
             list.split_ascii_whitespace()
                 .filter_map(|pid| pid.parse().ok())

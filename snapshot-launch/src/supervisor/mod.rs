@@ -28,6 +28,7 @@ mod ids;
 mod interrupts;
 mod keepers;
 mod links;
+mod numbers;
 mod obstacles;
 mod preflight;
 mod presses;

@@ -6,6 +6,7 @@ use snapshot_core::children::Usage;
 use snapshot_core::own_processes;
 use snapshot_core::wire::Ended;
 
+use super::numbers;
 use super::state::{Phase, Supervisor};
 use crate::channel::ToLauncher;
 use crate::event::Event;
@@ -50,6 +51,9 @@ impl Supervisor {
             if !matches!(code, libc::CLD_STOPPED | libc::CLD_CONTINUED) {
                 // Its number may be another's from then on.
                 own_processes::remove(pid);
+                if self.live.is_alive && pid == self.live.pid() {
+                    numbers::wait_until_free(&self.live.numbers);
+                }
             }
             let mut status = 0;
             let mut usage = Usage::default();

@@ -537,6 +537,7 @@ impl Supervisor {
         let was_kept = kept.is_some();
         if let Some(snapshot) = self.timeline.get(reverting.target) {
             self.live.filters = snapshot.filters;
+            self.live.numbers.clone_from(&snapshot.numbers);
         }
         let woken = match (kept, self.timeline.get_mut(reverting.target)) {
             (Some((link, child)), Some(snapshot)) => {

@@ -102,6 +102,8 @@ pub(crate) struct Snapshot {
     pub(crate) taken_ns: u64,
     pub(crate) latency_us: u64,
     pub(crate) threads: u32,
+    /// The numbers of all but the first of them.
+    pub(crate) numbers: Vec<i32>,
     pub(crate) rss_bytes: u64,
     pub(crate) screen: Option<Screen>,
     /// What the program had started by that moment: a revert leaves it alone.
@@ -128,6 +130,8 @@ pub(crate) struct Live {
     /// elsewhere.
     pub(crate) trigger_is_kept: bool,
     pub(crate) filters: Filters,
+    /// The numbers of its threads but the first, as they were at the last take.
+    pub(crate) numbers: Vec<i32>,
     /// What simulates the program, if something does.
     pub(crate) emulator: Option<&'static str>,
 }

@@ -18,7 +18,7 @@ use super::links::{AgentLink, Heard, MOST_AT_ONCE};
 use super::obstacles::explain;
 use super::screen::Screen;
 use super::state::{Phase, Snapshot, Supervisor, Wanted};
-use super::{ids, preflight, remains};
+use super::{ids, numbers, preflight, remains};
 use crate::control::{Answer, Request};
 use crate::event::{Event, NotRolledBack, Refused, Taken, Trigger};
 
@@ -314,6 +314,10 @@ impl Supervisor {
         );
         taking.maps = findings.maps;
         taking.threads = crew.threads;
+        self.live.numbers = match crew.threads {
+            1 => Vec::new(),
+            _ => numbers::of_other_threads(self.live.pid()),
+        };
         taking.family = family;
         taking.children = children;
         taking.standings = standings;
@@ -482,6 +486,7 @@ impl Supervisor {
                 family: taking.family,
                 children: taking.children,
                 filters: self.live.filters,
+                numbers: self.live.numbers.clone(),
                 standings: taking.standings,
             },
         );
