@@ -1,27 +1,30 @@
-//! What this process was started with and the program is to have as well: descriptors, what
-//! happens on a broken pipe, the terminal of its session.
+//! What this process was started with and the program is to have as well: descriptors, ignored
+//! signals, the umask, the terminal of its session.
 //!
 //! The program gets all of it. Launcher and supervisor then let go of what they don't need:
-//! whoever waits outside for the end of a pipe waits for the program alone.
+//! whoever waits outside for the end of a pipe waits for the program alone. And they set for
+//! themselves what they can't work with: [`OwnWays`].
 #![expect(
     unsafe_code,
-    reason = "runs before `main`, and closes descriptors by their numbers"
+    reason = "runs before `main`, ignores signals, closes descriptors by their numbers"
 )]
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::libc;
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::{dup2_stdin, dup2_stdout};
+use snapshot_core::sys::{self, SignalSet};
 
 use crate::supervisor::numbers_in;
 
-static BROKEN_PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+/// The signals that this process was started with ignored: bit `n - 1` is signal `n`.
+static IGNORED: AtomicU64 = AtomicU64::new(0);
 
 /// Rust ignores SIGPIPE from just before `main` on, so what was inherited is looked at
 /// earlier than that.
@@ -29,22 +32,70 @@ static BROKEN_PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 // SAFETY: `.init_array` holds functions that the loader calls with (argc, argv, envp),
 // which a C function without parameters may ignore.
 #[unsafe(link_section = ".init_array")]
-static NOTE: extern "C" fn() = note_broken_pipe;
+static NOTE: extern "C" fn() = note_ignored;
 
-extern "C" fn note_broken_pipe() {
-    // SAFETY: all-zero is a valid `struct sigaction`.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: nothing in, a live structure out.
-    let answer = unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), &raw mut action) };
-    let is_ignored = answer == 0 && action.sa_sigaction == libc::SIG_IGN;
-    BROKEN_PIPE_IGNORED.store(is_ignored, Ordering::Relaxed);
+extern "C" fn note_ignored() {
+    let mut ignored = SignalSet(0);
+    for signal in 1..=64 {
+        // SAFETY: all-zero is a valid `struct sigaction`.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: nothing in, a live structure out. libc's own two signals are refused.
+        let answer = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+        if answer == 0 && action.sa_sigaction == libc::SIG_IGN {
+            ignored = ignored.with(SignalSet::only(signal));
+        }
+    }
+    IGNORED.store(ignored.0, Ordering::Relaxed);
+    // Ignored, it has the kernel reap every child unseen: the supervisor, and the cargo that
+    // builds the program.
+    // SAFETY: the default action runs no code.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// Whether this process was started with SIGPIPE ignored.
-pub(crate) fn ignores_broken_pipe() -> bool {
+/// The signals that this process was started with ignored.
+pub(crate) fn ignored() -> SignalSet {
     // The address keeps the entry above where the linker finds it.
     std::hint::black_box(NOTE);
-    BROKEN_PIPE_IGNORED.load(Ordering::Relaxed)
+    SignalSet(IGNORED.load(Ordering::Relaxed))
+}
+
+/// Ignores these signals. Safe between fork and exec.
+pub(crate) fn ignore(signals: SignalSet) {
+    for signal in (1..=64).filter(|&signal| signals.meets(SignalSet::only(signal))) {
+        // SAFETY: sets no handler.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// What launcher and supervisor set for themselves, and how it was: so it is again for the
+/// program, and for the caller should the launch fail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnWays {
+    pub(crate) mask: SignalSet,
+    umask: Mode,
+}
+
+impl OwnWays {
+    /// From here on signals wait until somebody reads them: none is lost, and none ends this
+    /// process while a file of the session lies about. And what is made is for the user alone,
+    /// who can use it whatever the umask was.
+    pub(crate) fn take() -> Self {
+        Self {
+            mask: sys::set_mask(SignalSet::ALL),
+            umask: umask(Mode::S_IRWXG | Mode::S_IRWXO),
+        }
+    }
+
+    /// The umask as it was. Safe between fork and exec.
+    pub(crate) fn put_umask_back(self) {
+        umask(self.umask);
+    }
+
+    /// All as it was.
+    pub(crate) fn put_back(self) {
+        self.put_umask_back();
+        sys::set_mask(self.mask);
+    }
 }
 
 /// The descriptors beside the standard streams that go to the program: those that are kept

@@ -19,6 +19,7 @@ use snapshot_core::sys::{self, SignalSet};
 use crate::channel::Channel;
 use crate::embed::agent_file;
 use crate::flags::{SnapshotFlags, When};
+use crate::inherited::OwnWays;
 use crate::namespaces::{self, Side};
 use crate::outside::Outside;
 use crate::problem::{Problem, exit};
@@ -89,17 +90,15 @@ fn cannot_begin(what: &str) -> impl Fn(io::Error) -> Problem + '_ {
 /// ran then. [`exit::BROKEN`] if the session broke.
 pub fn launch(launch: Launch) -> Result<Ending, Problem> {
     check_single_thread()?;
-    // From here on signals wait until somebody reads them: none is lost, and none ends
-    // this process while a file of the session lies about.
-    let mask = sys::set_mask(SignalSet::ALL);
-    let ending = set_up_and_run(launch, mask);
+    let ways = OwnWays::take();
+    let ending = set_up_and_run(launch, ways);
     if ending.is_err() {
-        sys::set_mask(mask);
+        ways.put_back();
     }
     ending
 }
 
-fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
+fn set_up_and_run(launch: Launch, ways: OwnWays) -> Result<Ending, Problem> {
     let Launch {
         program: called,
         args,
@@ -139,8 +138,8 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
             env,
             huge_pages,
             directory,
-            mask,
-            ignores_broken_pipe: inherited::ignores_broken_pipe(),
+            ways,
+            ignored: inherited::ignored(),
         },
         agent,
         streams,
@@ -194,6 +193,7 @@ fn set_up_and_run(launch: Launch, mask: SignalSet) -> Result<Ending, Problem> {
                 group,
                 key: flags.key,
                 trigger: flags.signal,
+                ignored: inherited::ignored(),
                 missing,
             });
             session

@@ -16,7 +16,7 @@ use nix::sys::termios::SpecialCharacterIndices;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 use snapshot_core::lineage::{self, Lineage};
-use snapshot_core::sys::now_ns;
+use snapshot_core::sys::{SignalSet, now_ns};
 
 use super::job::Front;
 use super::outlets::{EventLog, Outlet};
@@ -51,6 +51,8 @@ pub(crate) struct Parts {
     pub(crate) group: Group,
     pub(crate) key: Key,
     pub(crate) trigger: SignalName,
+    /// The signals that the caller has ignored.
+    pub(crate) ignored: SignalSet,
     /// Why the session has no namespaces, if it has none.
     pub(crate) missing: Option<String>,
 }
@@ -81,6 +83,8 @@ pub(crate) struct Session {
     pub(super) waiters: HashMap<u64, Waiter>,
     pub(super) next_token: u64,
     pub(super) key: Key,
+    /// The signals that the caller has ignored.
+    ignored: SignalSet,
     pub(super) fatal: Option<i32>,
     pub(super) ending: Option<Result<Ending, Problem>>,
 }
@@ -132,6 +136,7 @@ impl Session {
             waiters: HashMap::new(),
             next_token: 1,
             key: parts.key,
+            ignored: parts.ignored,
             fatal: None,
             ending: None,
         })
@@ -282,7 +287,7 @@ impl Session {
                 }
                 // Ctrl+\ in a terminal that is shared with the program is the program's.
                 libc::SIGQUIT if from_kernel => {}
-                _ if is_fatal_request(signal) => self.end_by(signal),
+                _ if is_fatal_request(signal) && !self.was_ignored(signal) => self.end_by(signal),
                 libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU => {}
                 // The kernel's to a whole group: the supervisor has its own.
                 _ if from_kernel => {}
@@ -298,6 +303,13 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether a signal that ends a session is one that its caller ignores, for the program and
+    /// thus for the session: `nohup` does so with SIGHUP, a shell with SIGQUIT of what it has in
+    /// the background. SIGTERM is always meant.
+    fn was_ignored(&self, signal: i32) -> bool {
+        signal != libc::SIGTERM && self.ignored.meets(SignalSet::only(signal))
     }
 
     pub(super) fn end_by(&mut self, signal: i32) {
@@ -343,6 +355,13 @@ impl Session {
                     }
                 }
                 self.serve_typed();
+            }
+            ToLauncher::AskedToEnd { signal } if self.was_ignored(signal) => {
+                self.say(&ToSupervisor::Signalled {
+                    signal,
+                    sender: getpid().as_raw(),
+                    inside: false,
+                });
             }
             ToLauncher::AskedToEnd { signal } => self.end_by(signal),
             // SIGTTOU, which is sent for this to a group that is not in front, is blocked.

@@ -20,6 +20,7 @@ use super::descriptors::Limits;
 use super::state::Config;
 use super::unstarted::Unstarted;
 use crate::huge_pages::Settings;
+use crate::inherited::OwnWays;
 use crate::outside::Outside;
 use crate::{inherited, namespaces};
 
@@ -33,10 +34,10 @@ pub(crate) struct Program {
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) huge_pages: Option<Settings>,
     pub(crate) directory: Option<PathBuf>,
-    /// The signal mask it is to have.
-    pub(crate) mask: SignalSet,
-    /// Whether it is to ignore SIGPIPE.
-    pub(crate) ignores_broken_pipe: bool,
+    /// The signal mask and the umask it is to have.
+    pub(crate) ways: OwnWays,
+    /// The signals it is to ignore.
+    pub(crate) ignored: SignalSet,
 }
 
 /// Where the program's input and output go, if not where the launcher's do.
@@ -104,7 +105,7 @@ pub(crate) fn program(
     });
     let letter = format!(
         "{agent_fd},{trigger},{:x},{tunables},,{address}",
-        program.mask.0
+        program.ways.mask.0
     );
     command.env("CARGO_SNAPSHOT_AGENT", letter);
     if let Some(streams) = streams {
@@ -118,19 +119,17 @@ pub(crate) fn program(
         command.process_group(group.as_raw());
     }
     let supervisor = getpid();
-    let ignores_broken_pipe = program.ignores_broken_pipe;
+    let (ways, ignored) = (program.ways, program.ignored);
     let has_own_user = outside.is_another() && !geteuid().is_root();
     // Until the agent's handlers are in place the trigger waits.
-    let mask = program.mask.with(SignalSet::only(*trigger));
+    let mask = ways.mask.with(SignalSet::only(*trigger));
     let before_exec = move || {
         if getppid() != supervisor {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
         inherited::keep_across_exec(agent_fd)?;
-        if ignores_broken_pipe {
-            // SAFETY: sets no handler.
-            unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-        }
+        inherited::ignore(ignored);
+        ways.put_umask_back();
         limits.put_back()?;
         if has_own_user {
             namespaces::leave_only_the_right_to_choose_ids()?;
