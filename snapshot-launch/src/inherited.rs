@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::{dup2_stdin, dup2_stdout};
 use snapshot_core::sys::{self, SignalSet};
@@ -73,27 +74,41 @@ pub(crate) fn ignore(signals: SignalSet) {
 pub(crate) struct OwnWays {
     pub(crate) mask: SignalSet,
     umask: Mode,
+    /// The limit on the size of files, soft and hard, where it could be raised.
+    file_size: Option<(rlim_t, rlim_t)>,
 }
 
 impl OwnWays {
     /// From here on signals wait until somebody reads them: none is lost, and none ends this
-    /// process while a file of the session lies about. And what is made is for the user alone,
-    /// who can use it whatever the umask was.
+    /// process while a file of the session lies about. What is made is for the user alone, who
+    /// can use it whatever the umask was. And the agent's file has the size that it needs.
     pub(crate) fn take() -> Self {
+        let limit = getrlimit(Resource::RLIMIT_FSIZE).ok();
+        let raise = |&(_, hard): &_| setrlimit(Resource::RLIMIT_FSIZE, hard, hard).is_ok();
         Self {
             mask: sys::set_mask(SignalSet::ALL),
             umask: umask(Mode::S_IRWXG | Mode::S_IRWXO),
+            file_size: limit.filter(raise),
         }
     }
 
-    /// The umask as it was. Safe between fork and exec.
-    pub(crate) fn put_umask_back(self) {
+    /// For the program: all as it was but for the mask. Safe between fork and exec.
+    pub(crate) fn put_back_for_program(self) {
         umask(self.umask);
+        if let Some((soft, hard)) = self.file_size {
+            let _ = setrlimit(Resource::RLIMIT_FSIZE, soft, hard);
+        }
     }
 
-    /// All as it was.
+    /// For the caller: all as it was.
     pub(crate) fn put_back(self) {
-        self.put_umask_back();
+        self.put_back_for_program();
+        // A file that was too large has sent it, and the error says so already.
+        for disposition in [libc::SIG_IGN, libc::SIG_DFL] {
+            // SAFETY: sets no handler; what is pending is forgotten by the first.
+            unsafe { libc::signal(libc::SIGXFSZ, disposition) };
+        }
+        ignore(ignored().and(SignalSet::only(libc::SIGXFSZ)));
         sys::set_mask(self.mask);
     }
 }

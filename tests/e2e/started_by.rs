@@ -7,7 +7,7 @@ use std::sync::Arc;
 use snapshot_tests::{Launch, PipedSession, Place, Signal, binaries, process};
 
 /// What somebody may have done before starting the tool.
-const THINGS: [&str; 15] = [
+const THINGS: [&str; 16] = [
     "ignore=1",  // SIGHUP, by nohup
     "ignore=13", // SIGPIPE, by Python
     "ignore=17", // SIGCHLD, by daemons that don't wait
@@ -16,6 +16,7 @@ const THINGS: [&str; 15] = [
     "block=12",
     "limit=4,1000000", // RLIMIT_CORE
     "limit=7,400",     // RLIMIT_NOFILE
+    "limit=1,1000",    // RLIMIT_FSIZE
     "nice=3",
     "policy=3", // SCHED_BATCH
     "processor=0",

@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use super::holders::others_have_terminal;
 use super::shared_memory::keep_out;
 use crate::procfs;
-use crate::sys;
+use crate::sys::{self, Errno};
 
 /// Descriptors above are not looked after.
 const MOST: usize = 1 << 16;
@@ -32,9 +32,13 @@ pub fn begin() {
     }
 }
 
-/// Memory that is told by its name: it is not the program's.
+/// Memory that is told by its name: it is not the program's. Without one where the program may
+/// have no file of that length.
 fn map() -> sys::Result<NonNull<u8>> {
     const BYTES: usize = size_of::<[AtomicU64; WORDS]>();
+    if !sys::may_have_length(BYTES as u64) {
+        return sys::map_memory(BYTES, true).ok_or(Errno(libc::ENOMEM));
+    }
     let fd = sys::memfd(c"cargo-snapshot-held")?;
     let mapped = sys::set_length(fd, BYTES as u64).and_then(|()| sys::map_file_shared(fd, BYTES));
     sys::close(fd);

@@ -500,6 +500,27 @@ pub(crate) fn set_length(fd: i32, bytes: u64) -> Result<()> {
     plain(libc::SYS_ftruncate, [arg(fd), bytes]).map(drop)
 }
 
+/// Whether RLIMIT_FSIZE lets this process make a file that long. One that is longer would
+/// cost the program its life, by SIGXFSZ.
+pub(crate) fn may_have_length(bytes: u64) -> bool {
+    let mut limits = [u64::MAX; 2];
+    // SAFETY: sets nothing, and writes the two numbers of the limit into a live array.
+    let asked = check(unsafe {
+        syscall(
+            libc::SYS_prlimit64,
+            [
+                0,
+                libc::RLIMIT_FSIZE as usize,
+                0,
+                limits.as_mut_ptr().expose_provenance(),
+                0,
+                0,
+            ],
+        )
+    });
+    asked.is_err() || bytes <= limits[0]
+}
+
 /// ioctl(FIONREAD): how many bytes wait to be read.
 ///
 /// # Errors

@@ -34,7 +34,7 @@ pub(crate) struct Program {
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) huge_pages: Option<Settings>,
     pub(crate) directory: Option<PathBuf>,
-    /// The signal mask and the umask it is to have.
+    /// The signal mask, umask and limits it is to have.
     pub(crate) ways: OwnWays,
     /// The signals it is to ignore.
     pub(crate) ignored: SignalSet,
@@ -129,7 +129,7 @@ pub(crate) fn program(
         }
         inherited::keep_across_exec(agent_fd)?;
         inherited::ignore(ignored);
-        ways.put_umask_back();
+        ways.put_back_for_program();
         limits.put_back()?;
         if has_own_user {
             namespaces::leave_only_the_right_to_choose_ids()?;
