@@ -49,6 +49,12 @@ pub enum Event {
         /// The signal it died of.
         signal: Option<i32>,
     },
+    /// Events had no room here: their reader was slow, or the disk full. In the events file
+    /// alone.
+    Missed {
+        /// How many.
+        count: u64,
+    },
 }
 
 /// Which ids the program has after a revert. It says nothing of files.

@@ -2,7 +2,6 @@
 #![expect(unsafe_code, reason = "forks the supervisor; dies of a signal")]
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -23,7 +22,7 @@ use crate::inherited::OwnWays;
 use crate::namespaces::{self, Side};
 use crate::outside::Outside;
 use crate::problem::{Problem, exit};
-use crate::session::{self, ControlSocket, Inner, Session};
+use crate::session::{self, ControlSocket, EventsFile, Inner, Session};
 use crate::supervisor::{self, Config, Group, OuterTerminal, Program, Streams, size_of};
 use crate::{control, huge_pages, inherited, program};
 
@@ -251,15 +250,15 @@ fn fork_supervisor(isolate: When) -> Result<(Side, Option<String>), Problem> {
     }
 }
 
-fn open_events(path: Option<&Path>) -> Result<Option<File>, Problem> {
+fn open_events(path: Option<&Path>) -> Result<Option<EventsFile>, Problem> {
     let Some(path) = path else { return Ok(None) };
-    File::create(path).map(Some).map_err(|error| {
+    EventsFile::open(path).map(Some).map_err(|error| {
         Problem::new(
             exit::SETUP,
             format!("cannot write events to {}", path.display()),
         )
         .cause(error)
-        .help("name a file that can be written")
+        .help("name a file, a pipe or a FIFO that you can write")
     })
 }
 

@@ -137,6 +137,8 @@ impl Reporter {
                 format!("committed: {} dropped", ids.join(", "))
             }
             Event::Dropped { id } => format!("#{id} dropped"),
+            // The session says by itself that events wait.
+            Event::Missed { .. } => return None,
             Event::Finished { .. } if self.asked_to_end.is_some() => self.asked_to_end.take()?,
             Event::Finished {
                 code: Some(0),

@@ -2,6 +2,8 @@
 //! control socket and the reports. It waits for all of them at once and for none alone,
 //! so that a hung terminal or a silent second terminal holds nothing up.
 
+mod event_log;
+mod events_file;
 mod job;
 mod keyboard;
 mod outlets;
@@ -10,6 +12,7 @@ mod run;
 mod socket;
 mod words;
 
+pub(crate) use events_file::EventsFile;
 pub(crate) use pty::Inner;
 pub(crate) use run::{Parts, Session};
 pub(crate) use socket::ControlSocket;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -114,33 +114,6 @@ impl Outlet {
 impl AsFd for Outlet {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-/// The events file: a line each, written as it happens.
-#[derive(Debug)]
-pub(crate) struct EventLog {
-    file: Option<File>,
-}
-
-impl EventLog {
-    pub(crate) fn new(file: Option<File>) -> Self {
-        Self { file }
-    }
-
-    /// Writes one event. The error is given once: after it the log is closed, and the
-    /// session goes on.
-    pub(crate) fn write(&mut self, event: &crate::event::Event) -> io::Result<()> {
-        let Some(file) = &mut self.file else {
-            return Ok(());
-        };
-        let mut line = serde_json::to_vec(event)?;
-        line.push(b'\n');
-        let outcome = file.write_all(&line);
-        if outcome.is_err() {
-            self.file = None;
-        }
-        outcome
     }
 }
 

@@ -147,7 +147,8 @@ impl Pty {
             Event::Started { .. }
             | Event::Refused(_)
             | Event::Ended(_)
-            | Event::Finished { .. } => {}
+            | Event::Finished { .. }
+            | Event::Missed { .. } => {}
         }
     }
 }

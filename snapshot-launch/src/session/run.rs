@@ -2,10 +2,9 @@
 #![expect(unsafe_code, reason = "borrows descriptor 0")]
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -18,8 +17,10 @@ use nix::unistd::{Pid, getpid};
 use snapshot_core::lineage::{self, Lineage};
 use snapshot_core::sys::{SignalSet, now_ns};
 
+use super::event_log::EventLog;
+use super::events_file::EventsFile;
 use super::job::Front;
-use super::outlets::{EventLog, Outlet};
+use super::outlets::Outlet;
 use super::pty::{Inner, Pty, read_stdin};
 use super::socket::{Client, ControlSocket, Said};
 use super::words::LAST_WORDS;
@@ -44,7 +45,7 @@ pub(crate) struct Parts {
     pub(crate) supervisor: Pid,
     pub(crate) channel: Channel,
     pub(crate) socket: ControlSocket,
-    pub(crate) events: Option<File>,
+    pub(crate) events: Option<EventsFile>,
     pub(crate) inner: Option<Inner>,
     /// The terminal that is shared with the program, if one is.
     pub(crate) front: Option<OwnedFd>,
@@ -100,6 +101,15 @@ enum Source {
     ToProgram,
     ToScreen,
     Stderr,
+    Log,
+}
+
+/// For `poll`, which is not to come back before that.
+pub(super) fn timeout(left: Option<Duration>) -> PollTimeout {
+    left.map_or(PollTimeout::NONE, |left| {
+        let milliseconds = left.as_micros().div_ceil(1000);
+        PollTimeout::from(u16::try_from(milliseconds).unwrap_or(u16::MAX))
+    })
 }
 
 impl Session {
@@ -197,11 +207,14 @@ impl Session {
         if self.stderr.is_waiting() {
             sources.push((Source::Stderr, self.stderr.as_fd(), PollFlags::POLLOUT));
         }
+        if let Some(events) = self.log.awaits_room() {
+            sources.push((Source::Log, events, PollFlags::POLLOUT));
+        }
         let mut fds: Vec<PollFd<'_>> = sources
             .iter()
             .map(|(_, fd, flags)| PollFd::new(*fd, *flags))
             .collect();
-        if poll(&mut fds, PollTimeout::NONE).is_err() {
+        if poll(&mut fds, timeout(self.log.next_try())).is_err() {
             return Vec::new();
         }
         let mut ready: Vec<Source> = sources
@@ -210,6 +223,9 @@ impl Session {
             .filter(|(_, fd)| fd.any().unwrap_or(false))
             .map(|((source, ..), _)| *source)
             .collect();
+        if self.log.next_try().is_some_and(|left| left.is_zero()) {
+            ready.push(Source::Log);
+        }
         // Clients are removed as they are served: from the last one on. And what the
         // program has printed comes before what is said about it.
         ready.reverse();
@@ -257,6 +273,7 @@ impl Session {
                 }
             }
             Source::Stderr => self.stderr.write(),
+            Source::Log => self.write_events(),
         }
     }
 
@@ -445,15 +462,19 @@ impl Session {
             pty.drain();
             pty.follow(event);
         }
-        if let Err(error) = self.log.write(event) {
-            self.report(&format!(
-                "events are no longer written: {error}; the session goes on"
-            ));
+        if let Some(text) = self.log.write(event) {
+            self.report(&text);
         }
         if let Some(lines) = self.reporter.line(event) {
             for line in lines.lines() {
                 self.report(line);
             }
+        }
+    }
+
+    fn write_events(&mut self) {
+        if let Some(text) = self.log.go_on() {
+            self.report(&text);
         }
     }
 

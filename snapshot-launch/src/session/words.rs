@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::run::Session;
+use super::run::{Session, timeout};
 use crate::terminal::modes::Set;
 
 /// How long the last words may take.
@@ -36,6 +36,24 @@ impl Session {
         }
     }
 
+    /// Whoever is slow to read the events gets what time there is.
+    fn last_events(&mut self) {
+        let until = Instant::now() + LAST_WORDS;
+        while let Some(events) = self.log.awaits_room() {
+            let left = until.saturating_duration_since(Instant::now());
+            let mut fds = [PollFd::new(events, PollFlags::POLLOUT)];
+            if left.is_zero() || poll(&mut fds, timeout(Some(left))) == Ok(0) {
+                break;
+            }
+            let _ = self.log.go_on();
+        }
+        // The last try of what can't be waited for.
+        let _ = self.log.go_on();
+        if let Some(text) = self.log.unwritten() {
+            self.report(&text);
+        }
+    }
+
     /// Everything that still waits is written, as far as anybody reads it, and the
     /// terminal is as it was.
     pub(super) fn last_words(&mut self) {
@@ -44,6 +62,7 @@ impl Session {
             let bytes = pty.modes.go_to(&Set::default());
             pty.to_screen.push(&bytes);
         }
+        self.last_events();
         let until = Instant::now() + LAST_WORDS;
         loop {
             let outlets = [
