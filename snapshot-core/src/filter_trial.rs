@@ -127,6 +127,8 @@ const CALLS: &[Call] = &[
     needed(libc::SYS_sched_getaffinity, [0; 4]),
     needed(libc::SYS_sched_getattr, [0; 4]),
     useful(libc::SYS_sched_setaffinity, [0; 4]),
+    useful(libc::SYS_getcpu, [0; 4]),
+    useful(libc::SYS_getrusage, [BAD, 0, 0, 0]),
     useful(libc::SYS_sched_setattr, [0; 4]),
     useful(libc::SYS_setpriority, [BAD, 0, 0, 0]),
     useful(libc::SYS_chdir, [0; 4]),

@@ -323,10 +323,7 @@ pub fn stat(text: &[u8]) -> Option<Stat> {
 /// `se.exec_start` in `/proc/PID/task/TID/sched`, in nanoseconds of its processor's clock:
 /// when a sleeping thread was last on a processor.
 pub fn last_ran_ns(text: &[u8]) -> Option<u64> {
-    let line = text
-        .split(|&byte| byte == b'\n')
-        .find(|line| line.starts_with(b"se.exec_start"))?;
-    let value = line.rsplit(|&byte| byte == b':').next()?.trim_ascii();
+    let value = scheduling(text, b"se.exec_start")?;
     let point = value.iter().position(|&byte| byte == b'.')?;
     let milliseconds = u64::try_from(decimal(value.get(..point)?)?).ok()?;
     let fraction = value.get(point + 1..)?;
@@ -338,6 +335,20 @@ pub fn last_ran_ns(text: &[u8]) -> Option<u64> {
     milliseconds
         .checked_mul(1_000_000)?
         .checked_add(nanoseconds)
+}
+
+/// `se.avg.last_update_time` in `/proc/PID/task/TID/sched`, in nanoseconds of another clock of
+/// its processor's: when a sleeping thread last took part in the processor's load.
+pub fn last_loaded_ns(text: &[u8]) -> Option<u64> {
+    u64::try_from(decimal(scheduling(text, b"se.avg.last_update_time")?)?).ok()
+}
+
+/// A value of `/proc/PID/task/TID/sched`.
+fn scheduling<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let line = text
+        .split(|&byte| byte == b'\n')
+        .find(|line| line.starts_with(name))?;
+    Some(line.rsplit(|&byte| byte == b':').next()?.trim_ascii())
 }
 
 /// The first number of `/proc/PID/statm`: the size of the address space, in pages.
@@ -467,6 +478,7 @@ mod tests {
         assert_eq!(call.number, libc::SYS_read);
         assert!(address_space_pages(&read("statm")).expect("pages") > 100);
         assert!(last_ran_ns(&read("sched")).expect("a time") > 0);
+        assert!(last_loaded_ns(&read("sched")).expect("a time") > 0);
         let maps = read("maps");
         let mappings = maps.split(|&byte| byte == b'\n').filter_map(mapping);
         let here = own_texts_are_understood as *const () as usize;
@@ -618,6 +630,7 @@ mod tests {
         let _ = doing(text);
         let _ = stat(text);
         let _ = last_ran_ns(text);
+        let _ = last_loaded_ns(text);
         let _ = address_space_pages(text);
         let _ = signals(text, "SigBlk:");
         let _ = kilobytes(text, "VmLck:");

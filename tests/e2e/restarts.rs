@@ -287,6 +287,40 @@ fn a_call_that_had_come_back_before_the_revert_comes_back_again() {
     guest.assert_released();
 }
 
+/// The time limit of the sleepers, and how long they have slept when the snapshot is taken.
+const SLEEP: Duration = Duration::from_millis(3000);
+const SLEPT: Duration = Duration::from_millis(2000);
+
+#[test]
+fn a_thread_that_was_moved_as_it_fell_asleep_is_not_given_its_whole_time_again() {
+    // Of such a thread the kernel no longer knows when it last ran, since 6.12 and where there
+    // is more than one processor. When it was last part of a processor's load is some time
+    // later, so it may sleep longer by that, but not for its whole time again.
+    let mut session = Launch::guest("sleepers").piped();
+    let asleep = session.next_line("all sleep", |line| line.starts_with("asleep "));
+    let begin = Instant::now();
+    deadline::pace(SLEPT);
+    session.take();
+    session.revert();
+    let branch = begin.elapsed() - SLEPT;
+    session.send("report");
+    let mut slept = Vec::new();
+    loop {
+        let line = session.next_line("a sleeper", |_| true);
+        let Some((kind, milliseconds)) = line.split_once(' ') else {
+            break;
+        };
+        let milliseconds = milliseconds.parse().expect("a number");
+        slept.push((kind == "moved", Duration::from_millis(milliseconds)));
+    }
+    let longest = SLEEP + SLEPT / 2 + branch;
+    let is_right = |(_, time): &(bool, Duration)| (SLEEP - TOLERANCE..longest).contains(time);
+    assert!(
+        slept.iter().all(is_right),
+        "{asleep}, {branch:?}: {slept:?}"
+    );
+}
+
 /// How often a signal comes while a snapshot is taken.
 const ROUNDS: usize = 40;
 

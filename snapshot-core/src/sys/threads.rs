@@ -312,6 +312,16 @@ pub(crate) fn unregister_rseq(area: usize, length: usize) -> Result<()> {
     unsafe { with(libc::SYS_rseq, [area, length, UNREGISTER, RSEQ_SIGNATURE]) }.map(drop)
 }
 
+/// getrusage(2): how often the calling thread has left its processor. Where that is the same
+/// before and after, the thread has not left it in between.
+pub(crate) fn context_switches() -> i64 {
+    // Its last two words, by its own will and not.
+    super::resource_usage(libc::RUSAGE_THREAD)
+        .iter()
+        .skip(16)
+        .sum()
+}
+
 /// sched_getcpu: the processor that this thread is on now.
 pub(crate) fn processor() -> Option<u32> {
     let mut cpu = 0_u32;

@@ -106,10 +106,9 @@ pub(crate) fn time_on(clock: i32) -> Result<[i64; 2]> {
     Ok(time)
 }
 
-/// getrusage(2): the time that they have used outside of the kernel and in it, in
-/// nanoseconds.
-pub(crate) fn processor_times(who: i32) -> [i64; 2] {
-    let mut usage = [0_i64; size_of::<libc::rusage>() / 8];
+/// getrusage(2), in words.
+pub(super) fn resource_usage(who: i32) -> [i64; size_of::<libc::rusage>() / 8] {
+    let mut usage = [0; size_of::<libc::rusage>() / 8];
     // SAFETY: writes one `struct rusage`, as many words.
     let _ = unsafe {
         with(
@@ -117,6 +116,13 @@ pub(crate) fn processor_times(who: i32) -> [i64; 2] {
             [arg(who), usage.as_mut_ptr().expose_provenance()],
         )
     };
+    usage
+}
+
+/// getrusage(2): the time that they have used outside of the kernel and in it, in
+/// nanoseconds.
+pub(crate) fn processor_times(who: i32) -> [i64; 2] {
+    let usage = resource_usage(who);
     // It begins with two times, each in seconds and microseconds.
     [0, 2].map(|at| usage[at] * 1_000_000_000 + usage[at + 1] * 1000)
 }

@@ -23,13 +23,26 @@ pub struct Glimpse {
     pub control_length: Option<u64>,
 }
 
+/// A clock by which the kernel says when a thread was last at work. Each processor has its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// When it last ran. Exact; but since 6.12 a thread stays queued for a while as it goes to
+    /// sleep, and where its queue is balanced to another processor meanwhile this time is lost.
+    Ran = 0,
+    /// When it was last part of a processor's load: at the end of that while. This clock may
+    /// be slower than time on a busy processor. So what it says is less than the truth at most.
+    Load = 1,
+}
+
 /// When a thread went to sleep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asleep {
-    /// On the clock of that processor, in nanoseconds.
+    /// On that clock of that processor, in nanoseconds.
     pub since_ns: u64,
     /// On which the thread was.
     pub processor: u32,
+    /// By which this is known.
+    pub clock: Clock,
 }
 
 impl Glimpse {
@@ -71,13 +84,13 @@ impl Glimpse {
         };
         let asleep = has_limit(&call)
             .then(|| {
-                let since_ns = procfs::read_task(tasks, tid, TaskFile::Sched, &mut buffer)
-                    .and_then(proc_text::last_ran_ns)?;
+                let (since_ns, clock) = last_at_work(tasks, tid)?;
                 let stat = procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer)
                     .and_then(proc_text::stat)?;
                 Some(Asleep {
                     since_ns,
                     processor: stat.processor,
+                    clock,
                 })
             })
             .flatten();
@@ -101,56 +114,111 @@ impl Glimpse {
     }
 }
 
+/// When a sleeping thread was last at work, by the best clock that tells.
+fn last_at_work(tasks: i32, tid: i32) -> Option<(u64, Clock)> {
+    [Clock::Ran, Clock::Load].into_iter().find_map(|clock| {
+        let at_ns = clock.read(|buffer| procfs::read_task(tasks, tid, TaskFile::Sched, buffer))?;
+        (at_ns != 0).then_some((at_ns, clock))
+    })
+}
+
+impl Clock {
+    /// Reads it in a thread's `sched`.
+    fn read(self, read: impl FnOnce(&mut [u8]) -> Option<&[u8]>) -> Option<u64> {
+        match self {
+            Self::Ran => proc_text::last_ran_ns(read(&mut [0; 320])?),
+            Self::Load => Self::read_load(read),
+        }
+    }
+
+    /// Apart, since it needs more of a stack that may be a small one.
+    #[inline(never)]
+    fn read_load(read: impl FnOnce(&mut [u8]) -> Option<&[u8]>) -> Option<u64> {
+        proc_text::last_loaded_ns(read(&mut [0; 1280])?)
+    }
+}
+
+/// How often to try what a loaded machine may interrupt.
+const ATTEMPTS: u32 = 32;
+
+/// What `look` sees in a moment in which the calling thread has not left its processor.
+fn undisturbed<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    for _ in 0..ATTEMPTS {
+        let before = sys::context_switches();
+        let seen = look()?;
+        if sys::context_switches() == before {
+            return Some(seen);
+        }
+    }
+    None
+}
+
 impl Asleep {
     /// The moment at which the calling thread is awake, and where.
-    pub(crate) fn now() -> Option<Self> {
+    pub(crate) fn now(clock: Clock) -> Option<Self> {
+        // A thread that went to another processor between the two looks would take the
+        // clock of one for that of the other.
+        undisturbed(|| Self::look(clock))
+    }
+
+    fn look(clock: Clock) -> Option<Self> {
         sys::refresh_statistics();
-        let mut buffer = [0; 320];
-        // Not by `thread-self`, for the reason of [`TaskFile`]'s paths.
-        let since_ns = procfs::of_process(sys::gettid(), b"/sched\0", |path| {
-            procfs::read(path, &mut buffer).and_then(proc_text::last_ran_ns)
+        let tid = sys::gettid();
+        let since_ns = clock.read(|buffer| {
+            // Not by `thread-self`, for the reason of [`TaskFile`]'s paths.
+            procfs::of_process(tid, b"/sched\0", |path| procfs::read(path, buffer))
         })?;
         Some(Self {
             since_ns,
             processor: sys::processor()?,
+            clock,
         })
     }
 
     /// How long a thread has slept that was woken at such a moment, and is the calling one;
     /// `None` where that can't be told.
     ///
-    /// Each processor has a clock of its own, and they differ by what each has spent on
+    /// Each processor has clocks of its own, and they differ by what each has spent on
     /// interrupts since the machine was started. A thread that was woken on another one
     /// goes there and back to compare the two.
     pub(crate) fn until(self, woken: Self) -> Option<u64> {
         let woken_ns = if woken.processor == self.processor {
             woken.since_ns
         } else {
-            let ahead = ahead_of(self.processor, woken.processor)?;
+            let ahead = self.clock.ahead_of(self.processor, woken.processor)?;
             woken.since_ns.checked_add_signed(ahead)?
         };
         woken_ns.checked_sub(self.since_ns)
     }
 }
 
-/// By how much one processor's clock is ahead of another one's, in nanoseconds.
-fn ahead_of(one: u32, other: u32) -> Option<i64> {
-    let before = sys::affinity().ok()?;
-    let ahead = clock_less_monotonic(one)
-        .zip(clock_less_monotonic(other))
-        .map(|(one, other)| one - other);
-    // What the thread had a moment ago it may have again.
-    let _ = sys::set_affinity(&before);
-    ahead
-}
+impl Clock {
+    /// By how much one processor's clock is ahead of another one's, in nanoseconds.
+    fn ahead_of(self, one: u32, other: u32) -> Option<i64> {
+        let before = sys::affinity().ok()?;
+        let ahead = self
+            .less_monotonic(one)
+            .zip(self.less_monotonic(other))
+            .map(|(one, other)| one - other);
+        // What the thread had a moment ago it may have again.
+        let _ = sys::set_affinity(&before);
+        ahead
+    }
 
-/// A processor's clock less CLOCK_MONOTONIC, which all of them share.
-fn clock_less_monotonic(processor: u32) -> Option<i64> {
-    let mut only = sys::Affinity::default();
-    *only.get_mut(processor as usize / 64)? = 1 << (processor % 64);
-    sys::set_affinity(&only).ok()?;
-    let here = Asleep::now().filter(|now| now.processor == processor)?;
-    // The two are read some microseconds apart, as they are on the other processor.
-    let now_ns = i64::try_from(sys::now_ns()).ok()?;
-    i64::try_from(here.since_ns).ok()?.checked_sub(now_ns)
+    /// A processor's clock less CLOCK_MONOTONIC, which all of them share.
+    fn less_monotonic(self, processor: u32) -> Option<i64> {
+        let mut only = sys::Affinity::default();
+        *only.get_mut(processor as usize / 64)? = 1 << (processor % 64);
+        sys::set_affinity(&only).ok()?;
+        if self == Self::Load {
+            // It is read as the thread is queued, or at the next tick.
+            sys::pause_ns(1);
+        }
+        undisturbed(|| {
+            let here = Asleep::look(self).filter(|now| now.processor == processor)?;
+            // The two are read some microseconds apart, as they are on the other processor.
+            let now_ns = i64::try_from(sys::now_ns()).ok()?;
+            i64::try_from(here.since_ns).ok()?.checked_sub(now_ns)
+        })
+    }
 }

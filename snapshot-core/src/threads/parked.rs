@@ -144,14 +144,16 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
     }
     // SAFETY: the slot is ARRIVING, so it is this thread's.
     let known = unsafe { slot.known() };
+    // SAFETY: the caller's promise.
+    known.elapsed_ns = unsafe { restart::elapsed_ns(context, &known.glimpse, Asleep::now) };
     if known.state.record_here().is_err() {
+        // SAFETY: as above.
+        unsafe { restart::restart(context, takeover::SIGNAL, &known.glimpse, known.elapsed_ns) };
         // The kernel can't tell what is needed. It is called again, and if that goes on
         // the take names this thread.
         slot.state.store(FREE, Ordering::Release);
         return;
     }
-    // SAFETY: the caller's promise.
-    known.elapsed_ns = unsafe { restart::elapsed_ns(context, &known.glimpse, Asleep::now) };
     slot.arrived_ns.store(sys::now_ns(), Ordering::Relaxed);
     // SAFETY: the slot stays where it is, here and in every copy.
     unsafe { arch::park(slot.place(), wait) };

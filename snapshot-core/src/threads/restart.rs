@@ -13,7 +13,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::glimpse::{Asleep, Glimpse};
+use super::glimpse::{Asleep, Clock, Glimpse};
 use super::limits::{self, Limit};
 use super::transfers::{self, Course};
 use crate::arch::{self, SyscallFrame};
@@ -55,8 +55,9 @@ pub unsafe fn restart_interrupted_call(signal: i32, context: *mut libc::ucontext
 pub struct Interrupted {
     signal: i32,
     context: *mut libc::ucontext_t,
-    /// When it was woken, on which processor.
-    woken: Option<Asleep>,
+    /// When it was woken, on which processor, by each of its clocks: which one counts only
+    /// the glimpse tells.
+    woken: [Option<Asleep>; 2],
 }
 
 impl Interrupted {
@@ -71,7 +72,11 @@ impl Interrupted {
         Self {
             signal,
             context,
-            woken: may_be_cut_short(&mut frame).then(Asleep::now).flatten(),
+            woken: if may_be_cut_short(&mut frame) {
+                [Clock::Ran, Clock::Load].map(Asleep::now)
+            } else {
+                [None; 2]
+            },
         }
     }
 
@@ -81,7 +86,8 @@ impl Interrupted {
     /// The handler must still be running.
     pub unsafe fn go_on(self, glimpse: &Glimpse) {
         // SAFETY: the caller's promise.
-        let elapsed_ns = unsafe { elapsed_ns(self.context, glimpse, || self.woken) };
+        let elapsed_ns =
+            unsafe { elapsed_ns(self.context, glimpse, |clock| self.woken[clock as usize]) };
         // SAFETY: as above.
         unsafe { restart(self.context, self.signal, glimpse, elapsed_ns) };
     }
@@ -95,7 +101,7 @@ impl Interrupted {
 pub(crate) unsafe fn elapsed_ns(
     context: *mut libc::ucontext_t,
     glimpse: &Glimpse,
-    woken: impl FnOnce() -> Option<Asleep>,
+    woken: impl FnOnce(Clock) -> Option<Asleep>,
 ) -> Option<u64> {
     let asleep = glimpse.asleep?;
     // SAFETY: the caller's promise.
@@ -104,7 +110,7 @@ pub(crate) unsafe fn elapsed_ns(
     if !may_be_cut_short(&mut frame) || !glimpse.is_of(frame.position(), first) {
         return None;
     }
-    asleep.until(woken()?)
+    asleep.until(woken(asleep.clock)?)
 }
 
 /// Whether the thread comes back from a call with an interruption, or with a number, which

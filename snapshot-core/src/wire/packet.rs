@@ -6,7 +6,7 @@ use super::terms::*;
 use super::{MESSAGE_BYTES, Packet, VERSION};
 use crate::objects::Closed;
 use crate::proc_text::Call;
-use crate::threads::glimpse::{Asleep, Glimpse};
+use crate::threads::glimpse::{Asleep, Clock, Glimpse};
 use crate::threads::layout::Disagreement;
 
 /// Writes numbers one after the other into a packet.
@@ -102,13 +102,15 @@ impl Writer {
         let asleep = glimpse.asleep.unwrap_or(Asleep {
             since_ns: 0,
             processor: 0,
+            clock: Clock::Ran,
         });
         self.u64(call.number.cast_unsigned());
         for argument in call.arguments {
             self.u64(argument);
         }
         self.u64(call.stack).u64(call.program);
-        self.u64(asleep.since_ns).u32(asleep.processor)
+        self.u64(asleep.since_ns).u32(asleep.processor);
+        self.put(&[u8::from(asleep.clock == Clock::Load)])
     }
 }
 
@@ -221,6 +223,11 @@ impl Reader<'_> {
         let asleep = Asleep {
             since_ns: self.u64()?,
             processor: self.u32()?,
+            clock: if self.flag()? {
+                Clock::Load
+            } else {
+                Clock::Ran
+            },
         };
         // It may have been of another thread than the one that got the signal.
         Some(Glimpse {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::objects::{Closed, Kind, Why};
 use crate::proc_text::Call;
-use crate::threads::glimpse::{Asleep, Glimpse};
+use crate::threads::glimpse::{Asleep, Clock, Glimpse};
 use proptest::prelude::*;
 
 fn step() -> impl Strategy<Value = Step> {
@@ -34,10 +34,13 @@ fn glimpse() -> impl Strategy<Value = Glimpse> {
             program,
         },
     );
-    let asleep = (any::<u64>(), any::<u32>()).prop_map(|(since_ns, processor)| Asleep {
-        since_ns,
-        processor,
-    });
+    let clock = prop_oneof![Just(Clock::Ran), Just(Clock::Load)];
+    let asleep =
+        (any::<u64>(), any::<u32>(), clock).prop_map(|(since_ns, processor, clock)| Asleep {
+            since_ns,
+            processor,
+            clock,
+        });
     (prop::option::of(call), prop::option::of(asleep)).prop_map(|(call, asleep)| Glimpse {
         looked: false,
         call,
