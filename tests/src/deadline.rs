@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 /// How long to wait for one condition. Generous: a noisy machine is no failure.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The life of one launched program.
-const SESSION_SECONDS: u32 = 120;
+/// The life of one launched program, where the test says nothing else.
+pub(crate) const SESSION_SECONDS: u32 = 120;
 
 /// The life of a test process, its builds included.
 const PROCESS_SECONDS: u32 = 900;
@@ -106,10 +106,15 @@ pub fn run(command: &mut Command) -> Output {
 /// # Panics
 /// When it can't be started.
 pub fn spawn(command: &mut Command) -> std::process::Child {
+    spawn_for(command, SESSION_SECONDS)
+}
+
+/// The same with another deadline.
+pub(crate) fn spawn_for(command: &mut Command, seconds: u32) -> std::process::Child {
     guard_this_process();
     // SAFETY: the closure makes system calls only and touches no memory, so it may run
     // in a child forked from a process with threads.
-    unsafe { command.pre_exec(limit_life) };
+    unsafe { command.pre_exec(move || limit_life(seconds)) };
     let _one_at_a_time = spawning();
     command
         .spawn()
@@ -123,7 +128,7 @@ pub(crate) fn spawning() -> MutexGuard<'static, ()> {
     SPAWNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn limit_life() -> std::io::Result<()> {
+fn limit_life(seconds: u32) -> std::io::Result<()> {
     const CLOEXEC: i32 = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
     // SAFETY: takes numbers only.
     let done = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -141,7 +146,7 @@ fn limit_life() -> std::io::Result<()> {
     }
     // SAFETY: takes a number; the alarm stays over exec, and SIGALRM's default ends the
     // program.
-    unsafe { libc::alarm(SESSION_SECONDS) };
+    unsafe { libc::alarm(seconds) };
     Ok(())
 }
 

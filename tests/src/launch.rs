@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::binaries;
+use crate::deadline;
 use crate::events::Events;
 use crate::leaks::MARK;
 use crate::piped::PipedSession;
@@ -27,6 +28,7 @@ pub struct Launch {
     directory: Option<PathBuf>,
     /// As an ordinary user, who may isolate or not.
     user: Option<Isolation>,
+    life_seconds: u32,
 }
 
 impl Launch {
@@ -40,6 +42,7 @@ impl Launch {
             environment: Vec::new(),
             directory: None,
             user: None,
+            life_seconds: deadline::SESSION_SECONDS,
         }
     }
 
@@ -133,6 +136,12 @@ impl Launch {
         self
     }
 
+    /// Lets it live for so long, where the usual deadline of a launched program is too short.
+    pub fn life_seconds(mut self, seconds: u32) -> Self {
+        self.life_seconds = seconds;
+        self
+    }
+
     /// Runs as an ordinary user, who owns the place. The tool and the program, where that
     /// is given by its path, are copied into it.
     pub fn as_user(mut self, isolation: Isolation) -> Self {
@@ -201,6 +210,7 @@ impl Launch {
             events: Events::new(&events),
             tool: self.tool,
             place: self.place,
+            life_seconds: self.life_seconds,
         }
     }
 }
@@ -212,4 +222,5 @@ pub(crate) struct Prepared {
     pub(crate) events: Events,
     pub(crate) tool: bool,
     pub(crate) place: Arc<Place>,
+    pub(crate) life_seconds: u32,
 }

@@ -82,6 +82,13 @@ impl PipedSession {
         }
     }
 
+    /// The next line of stdout that `wanted` accepts, if it is there already.
+    pub fn line_if_there(&mut self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let (line, next) = self.stdout.transcript().find(self.looked_at, wanted)?;
+        self.looked_at = next;
+        Some(line)
+    }
+
     /// Gives `commander` a command and returns its answer; an `err` fails the test.
     pub fn ask(&mut self, command: &str) -> String {
         self.send(command);

@@ -16,6 +16,9 @@ use crate::place::Place;
 use crate::process::{self, Process};
 use crate::transcript::Transcript;
 
+/// How many events a failed test shows, the last ones: a long test has tens of thousands.
+const LAST_EVENTS: usize = 1000;
+
 /// A running or ended session. Dropping it ends it and fails the test if anything of it
 /// is left.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ impl Session {
     pub(crate) fn start(prepared: Prepared) -> (Self, Option<std::process::ChildStdin>) {
         let mut command = prepared.command;
         deadline::note_test();
-        let mut child = deadline::spawn(&mut command);
+        let mut child = deadline::spawn_for(&mut command, prepared.life_seconds);
         let stdin = child.stdin.take();
         let session = Self {
             child,
@@ -81,6 +84,11 @@ impl Session {
     /// Everything that has happened so far.
     pub fn events(&mut self) -> Vec<Event> {
         self.events.all().to_vec()
+    }
+
+    /// What has happened so far but for the first `count`.
+    pub fn events_after(&mut self, count: usize) -> Vec<Event> {
+        self.events.all()[count..].to_vec()
     }
 
     /// The events of one name so far.
@@ -307,7 +315,8 @@ impl Session {
     /// Everything known of it, for a person who reads a failure.
     fn account(&mut self) -> String {
         let mut account = String::new();
-        for event in self.events.all() {
+        let events = self.events.all();
+        for event in &events[events.len().saturating_sub(LAST_EVENTS)..] {
             let _ = writeln!(account, "event  {event}");
         }
         for process in leaks::processes(&self.mark) {
