@@ -91,6 +91,9 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
         (Why::Output, _) => {
             "it goes outside: what a branch has written to it stays, so after a revert it is there twice"
         }
+        (Why::Ended, _) => {
+            "the program ended while its snapshot was made, before its locks were read: a revert does not take them again"
+        }
         (Why::Retaken, _) => {
             "they are free from the end of a branch until the revert is done: a process that waits for one gets it first"
         }

@@ -1,10 +1,11 @@
 //! What the tool says is so: counts, reasons and advice, each as the user sees it.
 
 use std::fs::File;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use snapshot_tests::{Launch, Place, binaries, outside};
+use snapshot_tests::{Event, Launch, Place, Seed, Signal, binaries, outside, process};
 
 /// A line of stderr without the colour.
 fn said(text: &str) -> String {
@@ -59,6 +60,31 @@ fn a_session_that_a_signal_ends_says_which() {
             .contains(&said("the session was ended by SIGTERM\n")),
         "{ended:?}"
     );
+}
+
+#[test]
+fn a_program_that_is_killed_in_a_take_hides_nothing() {
+    let mut session = Launch::commander().piped();
+    session.take();
+    let mut seed = Seed::new();
+    for _ in 0..80 {
+        let live = session.live_pid();
+        session.signal_live(Signal::SIGUSR1);
+        seed.idle(Duration::from_millis(3));
+        process::send(live, Signal::SIGKILL);
+        let reverted = session.next("reverted");
+        if reverted.number("depth") == 0 {
+            session.take();
+        }
+    }
+    for taken in session.events_named("taken") {
+        // The pipes that it was started with are known by their numbers, and nothing else is
+        // named but what can't be known of a dead program.
+        let is_known = |item: &Event| {
+            item.text("kind") == "lock" && item.text("why").starts_with("the program ended ")
+        };
+        assert!(taken.named().iter().all(is_known), "{taken}");
+    }
 }
 
 /// Takes a lock of its own process on a file, and gives it back.

@@ -234,11 +234,13 @@ pub enum Why {
     Output,
     /// It is free for the moment of a revert, and taken again.
     Retaken,
+    /// The program ended while the copy was made, and took what was to be read with it.
+    Ended,
 }
 
 impl Why {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Contents,
         Self::Connected,
         Self::Elsewhere,
@@ -260,6 +262,7 @@ impl Why {
         Self::Input,
         Self::Output,
         Self::Retaken,
+        Self::Ended,
     ];
 
     /// Back from its number.
@@ -334,7 +337,7 @@ mod tests {
             assert_eq!(Why::from_byte(number), Some(why));
         }
         assert_eq!(Kind::from_byte(25), None);
-        assert_eq!(Why::from_byte(21), None);
+        assert_eq!(Why::from_byte(22), None);
     }
 
     fn of(file: &impl AsRawFd) -> Kind {

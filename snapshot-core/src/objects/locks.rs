@@ -36,7 +36,7 @@ impl Object for Locks {
             locks: Records::growing(),
             mapped: Records::growing(),
         };
-        let mut hidden = false;
+        let mut unread = None;
         for (number, group) in recording.open.groups().iter().enumerate() {
             if !matches!(group.kind, Kind::File | Kind::Directory | Kind::Memfd)
                 || group.flags & libc::O_PATH != 0
@@ -48,15 +48,15 @@ impl Object for Locks {
             // it was taken by, alone.
             let read = with_path_in(recording.thread, group.fd, |path| found.read(path, number));
             match read {
-                Err(Errno(libc::EACCES | libc::EPERM | libc::ENOENT)) => {
-                    hidden = true;
+                Err(Errno(libc::EACCES | libc::EPERM | libc::ENOENT | libc::ESRCH)) => {
+                    unread = unread.or_else(|| Some(why_unread(recording.thread)));
                     with_information_path(group.fd, |path| found.read(path, number))?;
                 }
                 read => read?,
             }
         }
-        if hidden {
-            recording.name(Kind::Lock, Why::Hidden, -1, 0);
+        if let Some(why) = unread {
+            recording.name(Kind::Lock, why, -1, 0);
         }
         if !found.locks.entries().is_empty() {
             found.look_for_mappings(recording)?;
@@ -191,6 +191,22 @@ fn take(fd: i32, lock: &Lock) -> Result<(), Errno> {
         LockKind::Lease => sys::fcntl(fd, F_SETLEASE, kind as isize as usize).map(drop),
         LockKind::Process => sys::lock_range(fd, libc::F_SETLK, kind, lock.start, lock.length),
     }
+}
+
+/// Why the locks of the process that this is a copy of can't be read: a killed one has none
+/// any more, and is there until it is reaped.
+fn why_unread(thread: i32) -> Why {
+    /// The kernel's PF_EXITING.
+    const EXITING: u64 = 0x4;
+    let mut buffer = [0; 320];
+    let stat = procfs::of_process(thread, b"/stat", |path| {
+        procfs::read(path, &mut buffer).and_then(proc_text::stat)
+    });
+    let has_ended = match stat {
+        Some(stat) => stat.flags & EXITING != 0 || matches!(stat.state, b'Z' | b'X'),
+        None => sys::kill(thread, 0) == Err(Errno(libc::ESRCH)),
+    };
+    if has_ended { Why::Ended } else { Why::Hidden }
 }
 
 /// Calls `with` with the path of another process's entry in `fdinfo`.

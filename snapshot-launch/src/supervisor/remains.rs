@@ -10,32 +10,48 @@ use snapshot_core::wire::{Address, Remains};
 use crate::event::NotRolledBack;
 use crate::verdict;
 
-/// In words; `proc` is where the live process is found in `/proc`, and `maps` what it has
-/// mapped.
-pub(super) fn tell(proc: &str, maps: &[u8], remains: &Remains) -> NotRolledBack {
+/// In words; `proc` is where the process that has it is found in `/proc`, and `maps` what that
+/// has mapped. `None` where it is not there: then that process has been killed.
+pub(super) fn tell(proc: &str, maps: &[u8], remains: &Remains) -> Option<NotRolledBack> {
+    Some(told(remains, what(proc, maps, remains)?))
+}
+
+/// The same of a program that was killed as it was copied: its frozen copy has all of it.
+pub(super) fn tell_by_copy(copy: i32, remains: &Remains) -> NotRolledBack {
+    let proc = format!("/proc/{copy}");
+    let maps = fs::read(format!("{proc}/maps")).unwrap_or_default();
+    let what = what(&proc, &maps, remains);
+    told(
+        remains,
+        what.unwrap_or_else(|| remains.kind.name().to_owned()),
+    )
+}
+
+fn told(remains: &Remains, what: String) -> NotRolledBack {
     NotRolledBack {
         kind: remains.kind.name().to_owned(),
-        what: what(proc, maps, remains),
+        what,
         why: verdict::why(remains.kind, remains.why).to_owned(),
     }
 }
 
-fn what(proc: &str, maps: &[u8], remains: &Remains) -> String {
+fn what(proc: &str, maps: &[u8], remains: &Remains) -> Option<String> {
     match remains.kind {
         Kind::SharedMemory => mapping(maps, remains.number),
-        Kind::Lock => "locks of the process".to_owned(),
+        Kind::Lock => Some("locks of the process".to_owned()),
         kind @ (Kind::Semaphores | Kind::MessageQueue) if remains.fd < 0 => {
-            verdict::system_v(kind, remains.number)
+            Some(verdict::system_v(kind, remains.number))
         }
         _ => {
-            let target = fs::read_link(format!("{proc}/fd/{}", remains.fd));
-            let target = target.map_or_else(
-                |_| remains.kind.name().to_owned(),
-                |target| target.to_string_lossy().into_owned(),
-            );
+            let target = fs::read_link(format!("{proc}/fd/{}", remains.fd)).ok()?;
+            let target = target.to_string_lossy();
             let peer =
                 peer(&remains.address).map_or_else(String::new, |peer| format!(" to {peer}"));
-            format!("fd {}: {target}{peer}{}", remains.fd, count(remains))
+            Some(format!(
+                "fd {}: {target}{peer}{}",
+                remains.fd,
+                count(remains)
+            ))
         }
     }
 }
@@ -61,16 +77,14 @@ pub(super) fn range_of(mapping: &FileMapping<'_>) -> String {
 }
 
 /// The mapping that begins at an address.
-fn mapping(maps: &[u8], start: u64) -> String {
-    let found = proc_text::file_mappings(maps).find(|mapping| mapping.range.start as u64 == start);
-    let Some(mapping) = found else {
-        return format!("{start:08x}");
-    };
+fn mapping(maps: &[u8], start: u64) -> Option<String> {
+    let mapping =
+        proc_text::file_mappings(maps).find(|mapping| mapping.range.start as u64 == start)?;
     let path = match mapping.path {
         [] => "anonymous".into(),
         path => String::from_utf8_lossy(path),
     };
-    format!("{} {path}", range_of(&mapping))
+    Some(format!("{} {path}", range_of(&mapping)))
 }
 
 /// The address of a socket's other end.

@@ -65,6 +65,8 @@ pub(crate) struct Taking {
     not_rolled_back: Vec<NotRolledBack>,
     /// What the copy names.
     remains: Vec<NotRolledBack>,
+    /// What it names of a program that was killed meanwhile.
+    untold: Vec<Remains>,
     rss_bytes: u64,
     /// The live process says that the copy is made.
     split: bool,
@@ -122,8 +124,10 @@ impl Taking {
 
     /// The copy names something that will not be as it was.
     fn hear_of(&mut self, remains: &Remains) {
-        let told = remains::tell(&self.proc, &self.maps, remains);
-        self.remains.push(told);
+        match remains::tell(&self.proc, &self.maps, remains) {
+            Some(told) => self.remains.push(told),
+            None => self.untold.push(*remains),
+        }
     }
 }
 
@@ -210,6 +214,7 @@ impl Supervisor {
             standings: HashMap::new(),
             not_rolled_back: Vec::new(),
             remains: Vec::new(),
+            untold: Vec::new(),
             rss_bytes: 0,
             split: false,
             made: None,
@@ -460,6 +465,9 @@ impl Supervisor {
         };
         let running_ns = running_ns.min(now_ns()).max(taking.asked_ns);
         let latency_us = (running_ns - taking.asked_ns) / 1000;
+        let untold = taking.untold.iter();
+        let untold = untold.map(|remains| remains::tell_by_copy(frozen.pid(), remains));
+        let untold: Vec<NotRolledBack> = untold.collect();
         // Only now, when the copy has left the program's group; and nobody waits for it.
         let of_ids = ids::look(
             self.live.pid(),
@@ -501,6 +509,7 @@ impl Supervisor {
             not_rolled_back: taking
                 .remains
                 .into_iter()
+                .chain(untold)
                 .chain(taking.not_rolled_back)
                 .chain(of_ids)
                 .collect(),

@@ -122,11 +122,8 @@ impl Model {
         let mut marks = self.marks.clone();
         marks.insert(self.former);
         self.levels.push(Level { id, marks });
-        let named = event.named();
-        let is_usual = named
-            .iter()
-            .all(|item| ["child", "lock"].contains(&item.text("kind")));
-        check(is_usual, "it names what comes back")?;
+        let is_fine = event.named().iter().all(is_usual);
+        check(is_fine, "it names what comes back")?;
         self.check_depth(event)?;
         check(self.due.is_none(), "a dead branch was taken")?;
         check(event.number("threads") > 13, "threads are missing")
@@ -191,6 +188,13 @@ impl Model {
         let told = usize::try_from(event.number("depth")).map_err(|_| "no depth")?;
         check(told == self.depth(), "another depth")
     }
+}
+
+/// Whether a take may name this: children come and go, and the locks of a program that is
+/// killed in a take can't be known.
+fn is_usual(item: &Event) -> bool {
+    let kind = item.text("kind");
+    kind == "child" || kind == "lock" && item.text("why").starts_with("the program ended ")
 }
 
 impl fmt::Display for Model {
