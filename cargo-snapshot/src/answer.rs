@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use snapshot_launch::problem::{Problem, exit};
-use snapshot_launch::timeline_view;
+use snapshot_launch::timeline_view::{self, printable_json};
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, Args)]
@@ -30,7 +30,8 @@ impl JsonFlag {
         text: impl FnOnce() -> String,
     ) -> Result<(), Problem> {
         let mut answer = if self.json {
-            serde_json::to_string(value).map_err(|error| cannot_write(&error.into()))?
+            let json = serde_json::to_string(value).map_err(|error| cannot_write(&error.into()))?;
+            printable_json(&json)
         } else {
             text()
         };

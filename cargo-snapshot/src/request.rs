@@ -38,19 +38,19 @@ pub fn ask(session: &SessionFlag, request: &Request) -> Result<Event, Problem> {
     happened(answer)
 }
 
-/// What an answer says has happened.
+/// What an answer says has happened. Names in a refusal are the program's to choose.
 fn happened(answer: Answer) -> Result<Event, Problem> {
     match answer {
         Answer::Done(Event::Refused(refused)) => {
             Err(Problem::new(exit::REFUSED, "the request was refused")
-                .cause(refused.why)
-                .help(refused.help))
+                .cause(printable(&refused.why))
+                .help(printable(&refused.help)))
         }
         Answer::Done(event) => Ok(event),
         Answer::Refused { what, cause, help } => Err(Problem {
-            what,
-            cause: Some(cause).filter(|cause| !cause.is_empty()),
-            help: Some(help).filter(|help| !help.is_empty()),
+            what: printable(&what),
+            cause: Some(printable(&cause)).filter(|cause| !cause.is_empty()),
+            help: Some(printable(&help)).filter(|help| !help.is_empty()),
             code: exit::REFUSED,
         }),
         Answer::List(_) => Err(unexpected()),

@@ -114,6 +114,19 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// The same for JSON, which has escapes of its own for most of them: for those that are left,
+/// and can only be in strings.
+pub fn printable_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        match u32::from(character) {
+            control @ 0x7f..=0x9f => shown += &format!("\\u{control:04x}"),
+            _ => shown.push(character),
+        }
+    }
+    shown
+}
+
 /// How long ago something was: `just now`, `12 s ago`, `2 h 5 min ago`.
 pub fn age(time: Duration) -> String {
     match time.as_secs() {
@@ -271,6 +284,10 @@ mod tests {
         assert_eq!(
             printable("a\x1b[31mb\r\n\u{9b}2J"),
             "a\\u{1b}[31mb\\r\\n\\u{9b}2J"
+        );
+        assert_eq!(
+            printable_json("{\"a\u{9b}2J\":\"\u{7f}ü\"}"),
+            "{\"a\\u009b2J\":\"\\u007fü\"}"
         );
         assert_eq!(
             printable("vor dem Zusammenführen ✓"),

@@ -2,11 +2,15 @@
 //! has: nothing that it says is believed about a process. Whatever number it names, that
 //! process lives on, and the session goes on or says why not.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
-use snapshot_tests::{Launch, PipedSession, deadline, process};
+use snapshot_tests::{Launch, PipedSession, binaries, deadline, process};
 
 // The verbs of the agent's messages.
+const HELLO: &str = "1";
 const BEGIN: &str = "2";
 const PARKED: &str = "4";
 const SPLIT: &str = "5";
@@ -15,6 +19,8 @@ const RUNNING: &str = "8";
 const AGAIN: &str = "16";
 const BECOMING: &str = "17";
 const KEEPER: &str = "19";
+const CLOSED: &str = "21";
+const LET_GO: &str = "22";
 const MADE: &str = "24";
 
 // The verbs of the supervisor's.
@@ -49,11 +55,7 @@ impl Drop for Victim {
 
 /// A session without namespaces, started by root; the program has dropped its rights.
 fn dropped() -> PipedSession {
-    let mut session = Launch::guest("hostile")
-        .flag("--isolate")
-        .flag("never")
-        .piped();
-    session.live_pid();
+    let mut session = isolated("never");
     session.ask("drop");
     session
 }
@@ -64,6 +66,16 @@ fn begin(session: &mut PipedSession) {
     session.ask(&format!("link {BEGIN}"));
     assert_eq!(session.ask("hear"), GRANTED);
     session.ask(&format!("link {PARKED}"));
+}
+
+/// A session that may have namespaces of its own.
+fn isolated(isolate: &str) -> PipedSession {
+    let mut session = Launch::guest("hostile")
+        .flag("--isolate")
+        .flag(isolate)
+        .piped();
+    session.live_pid();
+    session
 }
 
 /// The session is whole: it takes and reverts as ever.
@@ -122,7 +134,7 @@ fn a_keeper_is_nobody_else() {
     assert_eq!(session.ask("hear"), GO);
     session.ask(&format!("link {KEEPER} {}", victim.pid()));
     session.ask(&format!("link {RUNNING} 0 0 {} 0", victim.pid()));
-    session.next_answer();
+    session.next("taken");
     session.command("commit", &[]);
     victim.lives("the end of a keeper");
     goes_on(&mut session);
@@ -135,7 +147,7 @@ fn snapshot_that(session: &mut PipedSession, steps: &str) {
     session.ask(&format!("link {SPLIT}"));
     assert_eq!(session.ask("hear"), GO);
     session.ask(&format!("link {RUNNING}"));
-    session.next_taken();
+    session.next("taken");
 }
 
 #[test]
@@ -164,4 +176,209 @@ fn a_woken_copy_becomes_nobody_else() {
     victim.lives("a copy that does not come to life");
     assert_eq!(reverted.number("id"), 1);
     assert_eq!(session.ask("ping"), "pong");
+}
+
+/// In a process namespace of its own even -1 means the session alone, so that every number
+/// can be tried.
+#[test]
+fn no_number_is_anybody() {
+    let mut session = isolated("always");
+    session.ask("drop");
+    let first = session.take();
+    let own = [
+        session.supervisor_pid(),
+        session.frozen_pid(first.number("id")),
+    ];
+    let inner = own.map(|pid| process::inside(pid).expect("it is there"));
+    let launcher = session.launcher_pid();
+    for number in [-1, 0, 1, i32::MIN, launcher, inner[0], inner[1]] {
+        for (made, say) in [
+            (false, AGAIN),
+            (false, READY),
+            (true, KEEPER),
+            (true, "7 0"),
+        ] {
+            begin(&mut session);
+            if made {
+                session.ask(&format!("sibling own {MADE};own {READY}"));
+                session.ask(&format!("link {SPLIT} {number}"));
+                assert_eq!(session.ask("hear"), GO);
+                session.ask(&format!("link {say} {number}"));
+                session.next("taken");
+            } else {
+                session.ask(&format!("copy {say} {number}"));
+                assert_eq!(session.ask("hear"), DENIED);
+            }
+            session.ask("hang up");
+            for pid in own {
+                assert!(process::is_alive(pid), "{say} {number} has ended {pid}");
+            }
+        }
+    }
+    let reverted = session.command("revert", &["1"]);
+    assert!(reverted.success(), "{reverted:?}");
+    assert_eq!(session.ask("ping"), "pong");
+}
+
+/// Root may say in the kernel's own terms that it is another process.
+#[test]
+fn who_may_forge_the_sender_is_nobody_else_either() {
+    let victim = Victim::new();
+    let mut session = isolated("never");
+    session.take();
+    let frozen = session.frozen_pid(1);
+    let strangers = [
+        victim.pid(),
+        session.launcher_pid(),
+        session.supervisor_pid(),
+    ];
+    for sender in strangers.into_iter().chain([frozen]) {
+        begin(&mut session);
+        session.ask(&format!("forge {sender} {MADE}"));
+        assert_eq!(session.ask("hear"), DENIED, "as {sender}");
+        session.ask("hang up");
+        assert!(process::is_alive(sender), "{sender}");
+    }
+    assert_eq!(session.revert().number("id"), 1);
+    assert_eq!(session.ask("ping"), "pong");
+}
+
+#[test]
+fn nobody_but_the_live_process_is_heard() {
+    const REVERT: &str = "12 1";
+    for isolate in ["always", "never"] {
+        let mut session = isolated(isolate);
+        session.take();
+        let heard = session.ask(&format!("child {REVERT}"));
+        assert_eq!(heard, "closed", "a child of the program");
+        // The address is no secret.
+        let environment = std::fs::read(format!("/proc/{}/environ", session.live_pid()))
+            .expect("it is ours to read");
+        let letter = environment
+            .split(|&byte| byte == 0)
+            .find_map(|entry| entry.strip_prefix(b"CARGO_SNAPSHOT_AGENT="))
+            .expect("the program has been given one");
+        for rights in ["ping", "drop"] {
+            let mut other = Launch::bare(binaries::guest("hostile"))
+                .env("CARGO_SNAPSHOT_AGENT", OsStr::from_bytes(letter))
+                .piped();
+            other.ask(rights);
+            other.ask("call");
+            other.ask(&format!("link {REVERT}"));
+            assert_eq!(other.ask("hear"), "closed", "another process: {rights}");
+            other.close_stdin();
+            other.wait_exit();
+        }
+        assert_eq!(session.events_named("reverted").len(), 0);
+        goes_on(&mut session);
+    }
+}
+
+/// Every verb there is, and some that there are not, where none is expected.
+#[test]
+fn what_is_said_out_of_turn_harms_nobody_else() {
+    let victim = Victim::new();
+    let mut session = dropped();
+    for verb in (0..=45).chain(63..=90) {
+        for phase in ["called", "begun", "parked"] {
+            session.ask("call");
+            if phase != "called" {
+                session.ask(&format!("link {BEGIN}"));
+                assert_eq!(session.ask("hear"), GRANTED, "before {verb}");
+            }
+            if phase == "parked" {
+                session.ask(&format!("link {PARKED}"));
+                session.ask(&format!("copy {verb} {}", victim.pid()));
+            }
+            session.ask(&format!("link {verb} {}", victim.pid()));
+            session.ask("hang up");
+        }
+    }
+    victim.lives("what is said out of turn");
+    // It has said that it becomes another program, and is it again.
+    session.ask("call");
+    session.ask(&format!("link {HELLO}"));
+    session.ask("hear");
+    goes_on(&mut session);
+}
+
+#[test]
+fn floods_hold_nobody_up() {
+    let mut session = isolated("auto");
+    session.take();
+    session.ask("calls 2000");
+    session.ask("call");
+    session.ask(&format!("flood 20000 {HELLO}"));
+    session.ask("call");
+    session.ask("garbage 20000");
+    session.ask(&format!("calls 3000 {BEGIN}"));
+    session.ask("hang up");
+    // One that never ends, in the name of a snapshot.
+    begin(&mut session);
+    session.ask(&format!("sibling own {MADE};own {READY};flood {LET_GO}"));
+    session.ask(&format!("link {SPLIT}"));
+    assert_eq!(session.ask("hear"), GO);
+    session.ask(&format!("link {RUNNING}"));
+    session.next("taken");
+    let begun = Instant::now();
+    for _ in 0..5 {
+        let listed = session.command("list", &[]);
+        assert!(listed.success(), "{listed:?}");
+    }
+    let reverted = session.command("revert", &["1"]);
+    assert!(reverted.success(), "{reverted:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert_eq!(session.ask("ping"), "pong");
+}
+
+/// The process that was woken is gone, and another one holds its link open.
+#[test]
+fn a_revert_ends_although_somebody_keeps_the_link() {
+    let mut session = isolated("always");
+    session.take();
+    snapshot_that(&mut session, &format!("copy {BECOMING};leave"));
+    let reverted = session.revert();
+    assert_eq!(reverted.number("id"), 1);
+    assert_eq!(session.ask("ping"), "pong");
+}
+
+/// It could not be woken, and is no snapshot.
+#[test]
+fn a_frozen_copy_that_hangs_up_is_named() {
+    let mut session = isolated("auto");
+    session.take();
+    snapshot_that(&mut session, "close");
+    session.ask("hang up");
+    // Every frozen copy is told of what the program closes.
+    session.ask("call");
+    session.ask(&format!("link {CLOSED}"));
+    let dropped = session.next("dropped");
+    assert_eq!(dropped.number("id"), 2);
+    session.wait_until_stderr("#2 is lost");
+    assert_eq!(session.revert().number("id"), 1);
+    assert_eq!(session.ask("ping"), "pong");
+}
+
+#[test]
+fn no_name_commands_the_terminal() {
+    let mut session = isolated("auto");
+    session.take();
+    session.ask("stray %[2Jgone");
+    session.ask("call");
+    session.ask("label a%[2J|[snapshot] #9 taken");
+    assert_eq!(session.ask("hear"), GRANTED);
+    session.ask(&format!("link {PARKED}"));
+    session.ask(&format!("sibling own {MADE};own {READY}"));
+    session.ask(&format!("link {SPLIT}"));
+    assert_eq!(session.ask("hear"), GO);
+    session.ask(&format!("link {RUNNING}"));
+    session.next("taken");
+    let reverted = session.command("revert", &["1"]);
+    assert!(reverted.success(), "{reverted:?}");
+    session.wait_until_stderr("had started: ");
+    let stderr = session.stderr();
+    assert!(!stderr.contains('\x1b'), "{stderr:?}");
+    assert!(stderr.contains("\\u{1b}[2Jgone"), "{stderr}");
+    assert!(stderr.lines().all(|line| line.starts_with("[snapshot] ")));
+    assert!(!stderr.contains("\n[snapshot] #9"), "{stderr}");
 }

@@ -6,7 +6,8 @@
 //! begun, `copy` the one that the supervisor has handed over for a frozen copy.
 #![expect(unsafe_code, reason = "speaks and makes processes as no library would")]
 
-use std::io::ErrorKind;
+use std::ffi::CString;
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::RawFd;
 
 use snapshot_core::wire::{MESSAGE_BYTES, VERSION};
@@ -47,26 +48,40 @@ impl Hostile {
                 Ok(String::new())
             }
             ["hang", "up"] => {
-                // SAFETY: the descriptor is this guest's own.
-                unsafe { libc::close(self.link) };
+                for fd in [&mut self.link, &mut self.copy] {
+                    // SAFETY: the descriptor is this guest's own, or none.
+                    unsafe { libc::close(*fd) };
+                    *fd = -1;
+                }
                 Ok(String::new())
             }
             ["link", ref numbers @ ..] => say(self.link, numbers),
             ["copy", ref numbers @ ..] => say(self.copy, numbers),
+            ["forge", sender, ref numbers @ ..] => {
+                send_as(sender.parse()?, self.copy, &packet(numbers)?)
+            }
+            ["label", ref label @ ..] => send(self.link, &begin_with(&label.join(" "))),
             ["garbage", count] => {
                 let noise = [0xa5_u8; MESSAGE_BYTES];
                 repeat(count, || send(self.link, &noise))
             }
             ["flood", count, ref numbers @ ..] => repeat(count, || say(self.link, numbers)),
+            // Calls in which nothing is ever said.
+            ["calls", count] => {
+                allow_many_descriptors();
+                repeat(count, || call(address).map(|_| String::new()))
+            }
             ["calls", count, ref numbers @ ..] => repeat(count, || {
                 let link = call(address)?;
-                if !numbers.is_empty() {
-                    say(link, numbers)?;
-                }
-                Ok(String::new())
+                let said = say(link, numbers);
+                // SAFETY: the descriptor is this guest's own.
+                unsafe { libc::close(link) };
+                said
             }),
             ["hear"] => self.hear(),
             ["sibling", ..] => self.sibling(&words[1..].join(" ")),
+            ["child", ref numbers @ ..] => self.child(address, numbers),
+            ["stray", name] => stray(name),
             _ => Err(format!("no such command: {words:?}").into()),
         }
     }
@@ -83,32 +98,103 @@ impl Hostile {
     /// Makes another child of the supervisor's, which does these steps and then sleeps.
     fn sibling(self, steps: &str) -> Answer {
         let flags = libc::CLONE_PARENT | libc::SIGCHLD;
-        // SAFETY: a fork, of a process with one thread, whose child has another parent.
-        let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
-        match pid {
+        match fork(flags)? {
             0 => {
                 for step in steps.split(';') {
                     let words: Vec<&str> = step.split_whitespace().collect();
-                    let done = match words[..] {
-                        ["copy", ref numbers @ ..] => say(self.copy, numbers),
-                        ["link", ref numbers @ ..] => say(self.link, numbers),
-                        // SAFETY: takes a number.
-                        ["own", verb] => say(self.copy, &[verb, &own_pid()]),
-                        ["hear"] => hear(self.copy).map(|(verb, _)| verb),
-                        _ => Err("no such step".into()),
-                    };
-                    if done.is_err() {
+                    if self.step(&words).is_err() {
                         break;
                     }
                 }
-                loop {
-                    // SAFETY: takes nothing.
-                    unsafe { libc::pause() };
-                }
+                sleep_for_ever()
             }
-            -1 => Err(std::io::Error::last_os_error().into()),
             pid => Ok(pid.to_string()),
         }
+    }
+
+    fn step(self, words: &[&str]) -> Answer {
+        match *words {
+            ["copy", ref numbers @ ..] => say(self.copy, numbers),
+            ["own", verb] => say(self.copy, &[verb, &own_pid()]),
+            ["hear"] => hear(self.copy).map(|(verb, _)| verb),
+            ["flood", ref numbers @ ..] => loop {
+                say(self.copy, numbers)?;
+            },
+            ["close"] => {
+                // SAFETY: the descriptor is this guest's own.
+                unsafe { libc::close(self.copy) };
+                Ok(String::new())
+            }
+            // Somebody else has the link from then on.
+            ["leave"] => match fork(libc::SIGCHLD)? {
+                0 => sleep_for_ever(),
+                _ => std::process::exit(0),
+            },
+            _ => Err("no such step".into()),
+        }
+    }
+
+    /// What a child hears that calls and says this.
+    fn child(self, address: &str, numbers: &[&str]) -> Answer {
+        let (mut reader, mut writer) = std::io::pipe()?;
+        let pid = fork(libc::SIGCHLD)?;
+        if pid == 0 {
+            let heard = call(address).and_then(|link| {
+                say(link, numbers)?;
+                hear(link)
+            });
+            let heard = heard.map_or_else(|why| why.to_string(), |(verb, _)| verb);
+            let written = writer.write_all(heard.as_bytes());
+            std::process::exit(i32::from(written.is_err()));
+        }
+        drop(writer);
+        let mut heard = String::new();
+        reader.read_to_string(&mut heard)?;
+        // SAFETY: a status is not asked for.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+        Ok(heard)
+    }
+}
+
+fn allow_many_descriptors() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: writes one limit, a live local.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: reads one limit.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+}
+
+/// A raw fork, of a process with one thread; 0 in the child.
+fn fork(flags: i32) -> Result<i32, Box<dyn std::error::Error>> {
+    // SAFETY: without a stack both sides go on here, each in memory of its own.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    match i32::try_from(pid)? {
+        -1 => Err(std::io::Error::last_os_error().into()),
+        pid => Ok(pid),
+    }
+}
+
+fn sleep_for_ever() -> ! {
+    loop {
+        // SAFETY: takes nothing.
+        unsafe { libc::pause() };
+    }
+}
+
+/// Leaves a child that calls itself so, with ESC for each `%`.
+fn stray(name: &str) -> Answer {
+    match fork(libc::SIGCHLD)? {
+        0 => {
+            let name = CString::new(name.replace('%', "\x1b"))?;
+            // SAFETY: reads up to the NUL.
+            unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+            sleep_for_ever()
+        }
+        pid => Ok(pid.to_string()),
     }
 }
 
@@ -174,6 +260,22 @@ fn call(address: &str) -> Result<RawFd, Box<dyn std::error::Error>> {
 
 /// Says a verb, with these numbers behind it.
 fn say(fd: RawFd, numbers: &[&str]) -> Answer {
+    send(fd, &packet(numbers)?)
+}
+
+/// The request of the library for a snapshot of this name, with ESC for each `%` and a new
+/// line for each `|`.
+fn begin_with(label: &str) -> [u8; MESSAGE_BYTES] {
+    let mut packet = [0_u8; MESSAGE_BYTES];
+    let label = label.replace('%', "\x1b").replace('|', "\n");
+    // Who asks, a number of four bytes, a time of eight, and the label's length.
+    packet[..3].copy_from_slice(&[VERSION, 2, 1]);
+    packet[15] = label.len().to_le_bytes()[0];
+    packet[16..16 + label.len()].copy_from_slice(label.as_bytes());
+    packet
+}
+
+fn packet(numbers: &[&str]) -> Result<[u8; MESSAGE_BYTES], Box<dyn std::error::Error>> {
     let [verb, numbers @ ..] = numbers else {
         return Err("no verb".into());
     };
@@ -183,7 +285,31 @@ fn say(fd: RawFd, numbers: &[&str]) -> Answer {
     for (place, number) in packet[2..].chunks_exact_mut(4).zip(numbers) {
         place.copy_from_slice(&number.parse::<i32>()?.to_le_bytes());
     }
-    send(fd, &packet)
+    Ok(packet)
+}
+
+/// Sends it in another process's name, as root may.
+fn send_as(pid: libc::pid_t, fd: RawFd, packet: &[u8]) -> Answer {
+    let mut part = libc::iovec {
+        iov_base: packet.as_ptr().cast_mut().cast(),
+        iov_len: packet.len(),
+    };
+    // The length of the whole, the level and the kind, then pid, user and group.
+    let kind = u64::try_from(libc::SCM_CREDENTIALS)? << 32;
+    let level = u64::try_from(libc::SOL_SOCKET)?;
+    let sender = u64::from(pid.cast_unsigned());
+    let mut control = [28_u64, level | kind, sender, 0];
+    // SAFETY: all-zero is a valid header.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control);
+    // SAFETY: the header names live locals with their sizes.
+    if unsafe { libc::sendmsg(fd, &raw const header, libc::MSG_NOSIGNAL) } < 0 {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    Ok(String::new())
 }
 
 fn send(fd: RawFd, packet: &[u8]) -> Answer {

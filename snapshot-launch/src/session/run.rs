@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::SpecialCharacterIndices;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -31,7 +31,7 @@ use crate::launch::{Ending, is_fatal_request};
 use crate::problem::{Problem, exit};
 use crate::report::Reporter;
 use crate::signals::{SI_KERNEL, SignalName};
-use crate::supervisor::{Group, signal_below};
+use crate::supervisor::{Child, Group, signal_below};
 use crate::terminal::keys::Key;
 use crate::terminal::raw::Raw;
 use crate::timeline_view;
@@ -438,7 +438,10 @@ impl Session {
         if self.ending.is_some() {
             return;
         }
-        let _ = kill(self.supervisor, Signal::SIGKILL);
+        // It may have been reaped, and its number be another's.
+        if let Ok(supervisor) = Child::of(self.supervisor.as_raw()) {
+            supervisor.signal(libc::SIGKILL);
+        }
         let own = getpid().as_raw();
         let until = Instant::now() + LAST_WORDS;
         while Instant::now() < until {
@@ -465,10 +468,12 @@ impl Session {
         if let Some(text) = self.log.write(event) {
             self.report(&text);
         }
-        if let Some(lines) = self.reporter.line(event) {
-            for line in lines.lines() {
-                self.report(line);
-            }
+        if let Some(line) = self.reporter.line(event) {
+            self.report(&line);
+        }
+        if matches!(event, Event::Started { .. }) {
+            let promise = self.reporter.promise();
+            self.report(&promise);
         }
     }
 

@@ -7,18 +7,21 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::run::{Session, timeout};
 use crate::terminal::modes::Set;
+use crate::timeline_view::printable;
 
 /// How long the last words may take.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl Session {
-    /// Says something to the person.
+    /// Says something to the person. Names in it are the program's to choose, and labels a
+    /// caller's: none of them commands the terminal, or begins a line of its own.
     pub(super) fn report(&mut self, text: &str) {
         let (start, end) = if self.colour {
             ("\x1b[36m", "\x1b[0m")
         } else {
             ("", "")
         };
+        let text = printable(text);
         let line = format!("{start}[snapshot]{end} {text}");
         match &mut self.pty {
             Some(pty) if self.reports_on_screen => {

@@ -22,6 +22,9 @@ use super::taking::PATIENCE_NS;
 /// How long a signal that has been delivered may go unanswered before it is taken for lost.
 const LOST_NS: u64 = 20_000_000;
 
+/// How many requests may wait.
+const MOST_WAITING: usize = 1024;
+
 /// The live process has been signalled, and has not called yet.
 #[derive(Debug)]
 pub(crate) struct Asked {
@@ -47,7 +50,7 @@ impl Supervisor {
     /// Asks the live process for a snapshot, as soon as it can be asked.
     pub(crate) fn want_take(&mut self, wanted: Wanted) {
         if !self.is_running() || self.asked.is_some() || !self.live.has_agent {
-            self.waiting.push_back(wanted);
+            self.keep(wanted);
             return;
         }
         let number = self.next_number();
@@ -214,7 +217,18 @@ impl Supervisor {
     }
 
     fn want_after_revert(&mut self, asked_ns: u64) {
-        self.waiting.push_back(Wanted::by_signal(asked_ns));
+        self.keep(Wanted::by_signal(asked_ns));
+    }
+
+    /// Keeps a request for a snapshot until the program can be asked.
+    fn keep(&mut self, wanted: Wanted) {
+        if self.waiting.len() < MOST_WAITING {
+            self.waiting.push_back(wanted);
+            return;
+        }
+        let why = format!("{MOST_WAITING} requests wait already");
+        let help = "wait until they have been served";
+        self.refuse_take(wanted.token, wanted.trigger, "busy", &why, help);
     }
 
     /// Says once what the program does with the trigger itself.

@@ -3,7 +3,9 @@
 //! Those that a snapshot has seen are entered in the family table, which the program
 //! shares. A revert makes the supervisor their parent; the revived process *adopts* them:
 //! the supervisor, which reaps them, writes into the table how they end and sends the
-//! SIGCHLD, and the agent answers the program's waits from there.
+//! SIGCHLD, and the agent answers the program's waits from there. The program can write what
+//! it likes into the table, and lies to itself then: which process a place stands for, the
+//! supervisor knows by its own list.
 #![expect(unsafe_code, reason = "maps memory that the program shares")]
 
 use std::collections::{HashMap, HashSet};
@@ -93,7 +95,7 @@ impl Children {
     fn standings(&self, places: &[Place]) -> HashMap<Place, Standing> {
         let table = self.table;
         let standing = |&place: &Place| {
-            let (is_stopped, untold) = family::stop_of(table.child(place).pid)?;
+            let (is_stopped, untold) = family::stop_of(self.known(place)?.process.pid)?;
             let untold = match table.is_adopted(place) {
                 true => table.news(place),
                 false => Some(untold)
@@ -112,7 +114,7 @@ impl Children {
         if table.state(place) != State::Alive {
             return None;
         }
-        let (is_stopped, untold) = family::stop_of(table.child(place).pid)?;
+        let (is_stopped, untold) = family::stop_of(self.known(place)?.process.pid)?;
         match (then.is_stopped, is_stopped) {
             (true, false) => Some(CONTINUED),
             (false, true) if untold > 0 => Some(children::stopped(untold)),

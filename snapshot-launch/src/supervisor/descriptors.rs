@@ -1,4 +1,4 @@
-//! How many descriptors the supervisor may have: it needs one a snapshot.
+//! How many descriptors the supervisor may have: it needs two a snapshot.
 //!
 //! The usual limit is 1,024, for the sake of programs that use `select`, and anybody may
 //! raise it up to a second limit, which is hundreds of thousands on most systems. The
@@ -37,7 +37,17 @@ impl Limits {
 /// Whether the newest descriptor leaves too few: the kernel gives the lowest number that
 /// is free.
 pub(super) fn are_scarce(newest: &impl AsRawFd) -> bool {
+    leaves_fewer_than(RESERVE, newest)
+}
+
+/// Whether it leaves too few for calls of the program, which may use half of what is kept
+/// back.
+pub(super) fn are_nearly_gone(newest: &impl AsRawFd) -> bool {
+    leaves_fewer_than(RESERVE / 2, newest)
+}
+
+fn leaves_fewer_than(reserve: RawFd, newest: &impl AsRawFd) -> bool {
     let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((rlim_t::MAX, rlim_t::MAX));
     let soft = RawFd::try_from(soft).unwrap_or(RawFd::MAX);
-    newest.as_raw_fd() >= soft.saturating_sub(RESERVE)
+    newest.as_raw_fd() >= soft.saturating_sub(reserve)
 }

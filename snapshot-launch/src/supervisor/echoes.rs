@@ -14,6 +14,9 @@ use snapshot_core::wire::SENDER_OUTSIDE;
 /// How far apart the arrivals of one event may be, on a machine that is busy.
 const APART_NS: u64 = 100_000_000;
 
+/// How many events are remembered: a program that makes up more forgets its own.
+const MOST: usize = 256;
+
 /// Who was sent the signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recipient {
@@ -75,6 +78,9 @@ impl<T: Copy> Echoes<T> {
         now_ns: u64,
         outcome: T,
     ) {
+        if self.heard.len() >= MOST {
+            self.heard.remove(0);
+        }
         self.heard.push(Heard {
             signal,
             sender,

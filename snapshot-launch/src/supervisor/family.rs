@@ -6,10 +6,14 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::libc;
+use nix::sys::signal::Signal;
+use snapshot_core::lineage::{self, Lineage};
+
+use super::child::{self, send};
 
 /// A process, told from a later one of the same number by when it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,12 +27,15 @@ pub(crate) struct Process {
 impl Process {
     /// The process that has this number now, even if it has ended and is to be reaped.
     pub(crate) fn of(pid: i32) -> Option<Self> {
-        let stat = fields_of(pid)?;
+        Self::by(pid, &fields_of(pid)?)
+    }
+
+    fn by(pid: i32, stat: &str) -> Option<Self> {
         Some(Self {
             pid,
-            started: field(&stat, 19)?,
+            started: field(stat, 19)?,
             // Of one that lives on without its first thread that one is a zombie, too.
-            is_over: stat.starts_with('Z') && field::<u32>(&stat, 17)? <= 1,
+            is_over: stat.starts_with('Z') && field::<u32>(stat, 17)? <= 1,
         })
     }
 
@@ -142,6 +149,16 @@ pub(crate) struct Stray {
     pub(crate) name: String,
 }
 
+/// Opens a process that has been found as a child of `parent`, which is below `root` or is
+/// that. `None` where it has ended, and its number is another's, or nobody's.
+fn open_below(pid: i32, parent: i32, root: i32) -> Option<(OwnedFd, Process)> {
+    let handle = child::open(pid).ok()?;
+    let stat = fields_of(pid)?;
+    let is_below = field(&stat, 1) == Some(parent) || lineage::of(pid, &[root]) == Lineage::Below;
+    let process = Process::by(pid, &stat)?;
+    is_below.then_some((handle, process))
+}
+
 /// Sends a signal to everything below `root` except the processes that are `spared`, or
 /// for which `keep` says so, with all that is below those. Gives what got it; an empty
 /// answer means that nothing is left.
@@ -155,20 +172,22 @@ pub(crate) fn signal_below(
     keep: &dyn Fn(Process) -> bool,
 ) -> Vec<Stray> {
     let mut found = Vec::new();
-    let mut left = children(root);
-    while let Some(pid) = left.pop() {
+    let below = |parent| children(parent).into_iter().map(move |pid| (pid, parent));
+    let mut left: Vec<(i32, i32)> = below(root).collect();
+    while let Some((pid, parent)) = left.pop() {
         if spared.contains(&pid) {
             continue;
         }
-        let Some(process) = Process::of(pid) else {
+        // What is looked at from here on is what is signalled, or has ended by then.
+        let Some((handle, process)) = open_below(pid, parent, root) else {
             continue;
         };
         if process.is_over || keep(process) {
             continue;
         }
-        left.extend(children(pid));
+        left.extend(below(pid));
         let name = name_of(pid);
-        if kill(Pid::from_raw(pid), signal).is_ok() {
+        if send(&handle, signal as libc::c_int, std::ptr::null()) {
             found.push(Stray {
                 pid,
                 outer_pid: pid,

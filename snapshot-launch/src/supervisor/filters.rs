@@ -32,11 +32,14 @@ impl Filters {
         }
     }
 
-    /// The agent has tried one.
-    pub(super) fn add(&mut self, filter: Filter) {
+    /// The agent has tried one. True where it is the first that does harm.
+    pub(super) fn add(&mut self, filter: Filter) -> bool {
         match filter {
-            Filter::Harmless => self.harmless += 1,
-            harmful => self.harmful = Some(harmful),
+            Filter::Harmless => {
+                self.harmless = self.harmless.saturating_add(1);
+                false
+            }
+            harmful => self.harmful.replace(harmful).is_none(),
         }
     }
 
@@ -75,7 +78,7 @@ impl Filters {
                 help,
             }),
             // Older kernels tell no number, before 5.9.
-            None if count(status) > self.inherited + self.harmless => Some(Forbidden {
+            None if count(status) > self.inherited.saturating_add(self.harmless) => Some(Forbidden {
                 why: "the program has set a filter of system calls (seccomp) by a call of its own, which could not be tried: it may end the program that is asked for a snapshot".to_owned(),
                 help: "have it set the filter with libc's `prctl` or `syscall`, or start it without its sandbox",
             }),

@@ -161,13 +161,13 @@ impl Switchboard {
         // What is said before the call is accepted has its sender too.
         setsockopt(&fd, PassCred, &true)?;
         bind(fd.as_raw_fd(), &UnixAddr::new_abstract(address.as_bytes())?)?;
-        listen(&fd, Backlog::new(64)?)?;
+        listen(&fd, Backlog::MAXCONN)?;
         Ok(Self { fd })
     }
 
     /// The next caller that waits, with its pid.
     pub(crate) fn accept(&self) -> Option<(AgentLink, i32)> {
-        loop {
+        for _ in 0..MOST_AT_ONCE {
             match accept4(
                 self.fd.as_raw_fd(),
                 SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
@@ -183,9 +183,10 @@ impl Switchboard {
                     }
                 }
                 Err(Errno::EINTR | Errno::ECONNABORTED) => {}
-                Err(_) => return None,
+                Err(_) => break,
             }
         }
+        None
     }
 }
 

@@ -44,7 +44,7 @@ mod taking;
 mod unstarted;
 
 pub(crate) use begin::run;
-pub(crate) use child::open as open_process;
+pub(crate) use child::{Child, open as open_process};
 pub(crate) use family::{
     children as children_of, name_of as process_name, numbers_in, parent_of, signal_below,
 };

@@ -86,6 +86,8 @@ impl Supervisor {
         if self.keeper_ended(pid) {
             return;
         }
+        // Its number, and that of its group, may be another's from now on.
+        self.anchor.take_if(|anchor| anchor.pid().as_raw() == pid);
         if self.is_woken(pid) {
             // It may have come to life, said so, and ended again before we looked.
             self.hear_last_words_of_woken();

@@ -113,6 +113,17 @@ impl Reverting {
         self.target == id && runs(&self.stage)
     }
 
+    fn add_not_restored(&mut self, part: Part, count: u32) {
+        match self
+            .not_restored
+            .iter_mut()
+            .find(|(known, _)| *known == part)
+        {
+            Some((_, known)) => *known = known.saturating_add(count),
+            None => self.not_restored.push((part, count)),
+        }
+    }
+
     fn set_becoming(&mut self, now: Option<i32>) {
         if let Stage::Waking { becoming, .. } = &mut self.stage {
             *becoming = now;
@@ -334,32 +345,27 @@ impl Supervisor {
     }
 
     /// Ends the woken copy, whichever of its two processes it is. It will be reaped, and
-    /// then counts as dead.
-    pub(crate) fn end_woken(&self) {
+    /// then counts as dead. False where neither is there any more.
+    pub(crate) fn end_woken(&self) -> bool {
         let Phase::Reverting(reverting) = &self.phase else {
-            return;
+            return false;
         };
         let Stage::Waking {
             becoming, became, ..
         } = &reverting.stage
         else {
-            return;
+            return false;
         };
-        if let Some(snapshot) = self.timeline.get(reverting.target) {
-            snapshot.child.signal(libc::SIGKILL);
-        }
+        let end = |child: &Child| child.signal(libc::SIGKILL);
+        let copy = self.timeline.get(reverting.target);
+        let is_there = copy.is_some_and(|snapshot| end(&snapshot.child));
         // It may not have spoken yet.
-        match (became, becoming) {
-            (Some(child), _) => {
-                child.signal(libc::SIGKILL);
-            }
-            (None, Some(number)) => {
-                if let Ok(child) = self.newcomer(*number) {
-                    child.signal(libc::SIGKILL);
-                }
-            }
-            (None, None) => {}
-        }
+        let has_become = match (became, becoming) {
+            (Some(child), _) => end(child),
+            (None, Some(number)) => self.newcomer(*number).is_ok_and(|child| end(&child)),
+            (None, None) => false,
+        };
+        is_there || has_become
     }
 
     /// Puts the terminal back, before the revived program looks at it.
@@ -396,8 +402,8 @@ impl Supervisor {
                 }
                 self.finish_revert();
             }
-            FromAgent::NotRestored { part, count } => reverting.not_restored.push((part, count)),
-            FromAgent::Becoming => {
+            FromAgent::NotRestored { part, count } => reverting.add_not_restored(part, count),
+            FromAgent::Becoming if self.outside.is_another() => {
                 let number = self.timeline.get(reverting.target).map(|of| of.live_pid);
                 reverting.set_becoming(number);
             }
@@ -420,7 +426,12 @@ impl Supervisor {
                 ));
                 self.wake();
             }
-            _ => {}
+            // It sleeps again after it could not leave a copy behind.
+            FromAgent::Ready => {}
+            // No copy of the engine's says that.
+            _ => {
+                self.end_woken();
+            }
         }
     }
 
@@ -710,7 +721,11 @@ impl Supervisor {
                     *deadline_ns = now + patience;
                     return;
                 }
-                self.end_woken();
+                *deadline_ns = now + PATIENCE_NS / 10;
+                // Whoever still has its link may keep that open.
+                if !self.end_woken() {
+                    self.target_died(None);
+                }
             }
             Stage::Clearing => self.clear_branch(),
             Stage::Waking { .. } => {}

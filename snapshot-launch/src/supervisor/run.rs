@@ -11,6 +11,7 @@ use snapshot_core::wire::{self, Ended, FromAgent, FromSupervisor};
 
 use super::apart;
 use super::begin::stand_in_for_launcher;
+use super::descriptors;
 use super::echoes::Recipient;
 use super::filters::Filters;
 use super::links::{AgentLink, Heard};
@@ -38,6 +39,12 @@ fn timeout_until(deadline_ns: Option<u64>) -> PollTimeout {
     }
 }
 
+/// How many calls are taken before everything else has its turn.
+const CALLS_AT_ONCE: usize = 64;
+
+/// How many calls may be open in which nothing has been said yet.
+const MOST_CALLERS: usize = 1024;
+
 /// Who has something to say.
 #[derive(Debug, Clone, Copy)]
 enum Source {
@@ -58,6 +65,11 @@ pub(super) enum Word {
     One,
     /// There will be none any more that could be heeded.
     Last,
+}
+
+/// Whether a frozen copy can have read this signal: two reach no `signalfd`.
+pub(super) fn may_be_passed(signal: i32) -> bool {
+    (1..=64).contains(&signal) && !matches!(signal, libc::SIGKILL | libc::SIGSTOP)
 }
 
 impl Supervisor {
@@ -181,13 +193,7 @@ impl Supervisor {
         match source {
             Source::Signals => self.hear_signals(),
             Source::Channel => self.hear_launcher(),
-            Source::Switchboard => {
-                while let Some((link, pid)) = self.switchboard.accept() {
-                    if self.live.is_alive && pid == self.live.pid() {
-                        self.callers.push(link);
-                    }
-                }
-            }
+            Source::Switchboard => self.take_calls(),
             Source::Taker => self.hear_taker(),
             Source::Copy => self.hear_copy(),
             Source::Kept => self.hear_kept(),
@@ -197,6 +203,26 @@ impl Supervisor {
                     self.frozen_hung_up(id);
                 }
             }
+        }
+    }
+
+    /// Takes the calls of the live process, and hangs up on everybody else: anybody on the
+    /// machine can call. Not all at once, so that no flood holds up anything else.
+    fn take_calls(&mut self) {
+        for _ in 0..CALLS_AT_ONCE {
+            let Some((link, pid)) = self.switchboard.accept() else {
+                return;
+            };
+            if !self.live.is_alive || pid != self.live.pid() {
+                continue;
+            }
+            // The agent says at once what it wants: the oldest that has not is no agent's.
+            let is_full = self.callers.len() >= MOST_CALLERS;
+            if (is_full || descriptors::are_nearly_gone(&link.as_fd())) && !self.callers.is_empty()
+            {
+                self.callers.remove(0);
+            }
+            self.callers.push(link);
         }
     }
 
@@ -210,7 +236,7 @@ impl Supervisor {
         match snapshot.link.hear() {
             Heard::Nothing => return Word::None,
             Heard::Closed => return Word::Last,
-            Heard::Message(FromAgent::Passed { signal, sender }) => {
+            Heard::Message(FromAgent::Passed { signal, sender }) if may_be_passed(signal) => {
                 self.passed_on(id, signal, sender);
             }
             Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(id),
@@ -235,7 +261,9 @@ impl Supervisor {
         snapshot.link.give_up();
         match &self.phase {
             Phase::Reverting(reverting) if reverting.runs(id) => {}
-            Phase::Reverting(reverting) if reverting.is_waking(id) => self.end_woken(),
+            Phase::Reverting(reverting) if reverting.is_waking(id) => {
+                self.end_woken();
+            }
             _ => {
                 snapshot.child.signal(libc::SIGKILL);
             }
@@ -308,8 +336,8 @@ impl Supervisor {
             }
             FromAgent::List => link.say(&self.listing_for_agent()),
             FromAgent::Filtered(filter) => {
-                self.live.filters.add(filter);
-                if let Some(text) = Filters::note(filter) {
+                let is_news = self.live.filters.add(filter);
+                if let Some(text) = Filters::note(filter).filter(|_| is_news) {
                     self.note(text);
                 }
                 link.say(&FromSupervisor::Denied);

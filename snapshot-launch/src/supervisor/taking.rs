@@ -16,6 +16,7 @@ use super::descriptors;
 use super::family::{self, Process};
 use super::links::{AgentLink, Heard, MOST_AT_ONCE};
 use super::obstacles::explain;
+use super::run::may_be_passed;
 use super::screen::Screen;
 use super::state::{Phase, Snapshot, Supervisor, Wanted};
 use super::{ids, numbers, preflight, remains};
@@ -35,6 +36,14 @@ type Reason = (&'static str, &'static str);
 const NO_DESCRIPTOR: Reason = (
     "the supervisor has no descriptor left for another frozen copy",
     "drop a snapshot, or raise the limit, `ulimit -Hn`",
+);
+
+/// How many things may be named that will not be as they were.
+const MOST_REMAINS: usize = 65_536;
+
+const TOO_MUCH_REMAINS: Reason = (
+    "the program has more than 65,536 things that a revert can't bring back",
+    "close what it does not need",
 );
 
 const OUT_OF_TURN: Reason = (
@@ -122,12 +131,13 @@ impl Taking {
         true
     }
 
-    /// The copy names something that will not be as it was.
-    fn hear_of(&mut self, remains: &Remains) {
+    /// The copy names something that will not be as it was. False where it is too much.
+    fn hear_of(&mut self, remains: &Remains) -> bool {
         match remains::tell(&self.proc, &self.maps, remains) {
             Some(told) => self.remains.push(told),
             None => self.untold.push(*remains),
         }
+        self.remains.len() + self.untold.len() <= MOST_REMAINS
     }
 }
 
@@ -417,14 +427,16 @@ impl Supervisor {
                 self.make_another_copy();
             }
             Heard::Message(FromAgent::Remains(remains)) if taking.frozen.is_none() => {
-                taking.hear_of(&remains);
+                if !taking.hear_of(&remains) {
+                    self.abandon_take_for(TOO_MUCH_REMAINS);
+                }
             }
             Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(taking.id),
             Heard::Message(FromAgent::Spoilt(step, errno)) if taking.frozen.is_none() => {
                 let (kind, why, help) = explain(Obstacle::Failed(step, errno));
                 self.abandon_take(kind, &why, help);
             }
-            Heard::Message(FromAgent::Passed { signal, sender }) => {
+            Heard::Message(FromAgent::Passed { signal, sender }) if may_be_passed(signal) => {
                 let id = taking.id;
                 self.passed_on(id, signal, sender);
             }
@@ -574,7 +586,9 @@ impl Supervisor {
                 }
                 Heard::Message(FromAgent::Ready) => taking.frozen = taking.made.take(),
                 Heard::Message(FromAgent::Remains(remains)) => {
-                    taking.hear_of(&remains);
+                    if !taking.hear_of(&remains) {
+                        break;
+                    }
                 }
                 Heard::Message(FromAgent::Spoilt(..) | FromAgent::Again)
                 | Heard::Other(..)
@@ -598,7 +612,7 @@ impl Supervisor {
     }
 
     /// Says that there is no snapshot, to everybody who should know.
-    fn refuse_take(
+    pub(super) fn refuse_take(
         &mut self,
         token: Option<u64>,
         trigger: Trigger,
