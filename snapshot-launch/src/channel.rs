@@ -42,6 +42,8 @@ pub(crate) enum ToSupervisor {
         sender: i32,
         /// It was sent by a process of the session.
         inside: bool,
+        /// When the launcher had it, on CLOCK_MONOTONIC.
+        at_ns: u64,
     },
     /// End the session: tell the program by this signal, then end everything.
     End { signal: i32 },

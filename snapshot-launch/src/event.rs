@@ -106,12 +106,41 @@ pub struct Taken {
     pub trigger: Trigger,
     /// From the request to the program running again.
     pub latency_us: u64,
+    /// Where that time went, where somebody wants to know (`--moments`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moments_ns: Option<Moments>,
     /// Threads of the program.
     pub threads: u32,
     /// Resident memory of the program.
     pub rss_bytes: u64,
     /// What a revert will not bring back.
     pub not_rolled_back: Vec<NotRolledBack>,
+}
+
+/// The moments of a take in their order, in nanoseconds of CLOCK_MONOTONIC; 0 where one did not
+/// pass: nobody signals a program that asks by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moments {
+    /// The request reached the session: the launcher, for a signal that was sent to it.
+    pub asked: u64,
+    /// The supervisor heard of it, and the program could be asked.
+    pub heard: u64,
+    /// The supervisor had looked at the program, and signalled it.
+    pub signalled: u64,
+    /// The program's signal handler began.
+    pub entered: u64,
+    /// The supervisor heard the program call.
+    pub called: u64,
+    /// The supervisor heard that every thread stood still. The copy is made from then on.
+    pub parked: u64,
+    /// It had looked for what won't roll back.
+    pub looked: u64,
+    /// It heard that the copy sleeps.
+    pub frozen: u64,
+    /// It told the program to go on.
+    pub go: u64,
+    /// The program ran again.
+    pub running: u64,
 }
 
 /// One thing that a revert will not bring back.

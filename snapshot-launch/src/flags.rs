@@ -57,6 +57,10 @@ pub struct SnapshotFlags {
     #[arg(long, env = "CARGO_SNAPSHOT_NO_FILES", value_parser = clap::builder::FalseyValueParser::new())]
     pub no_files: bool,
 
+    /// Tell in each event `taken` where its time went: `moments_ns`
+    #[arg(long, hide = true, env = "CARGO_SNAPSHOT_MOMENTS", value_parser = clap::builder::FalseyValueParser::new())]
+    pub moments: bool,
+
     /// What an exit with status 0 means while snapshots exist
     #[arg(
         long,

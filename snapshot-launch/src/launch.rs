@@ -151,6 +151,7 @@ fn set_up_and_run(launch: Launch, ways: OwnWays) -> Result<Ending, Problem> {
         keep_last: flags.keep_last,
         at_start: flags.at_start,
         no_files: flags.no_files,
+        moments: flags.moments,
         reseed: flags.reseed,
         allow: flags.allow.clone(),
         deny: flags.deny.clone(),

@@ -232,6 +232,7 @@ mod tests {
             depth: 1,
             trigger: Trigger::Signal,
             latency_us: 1300,
+            moments_ns: None,
             threads: 1,
             rss_bytes: 0,
             not_rolled_back: items

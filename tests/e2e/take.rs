@@ -25,6 +25,31 @@ fn a_signal_to_the_launcher_takes() {
     assert_eq!(session.ask("ping"), "pong");
 }
 
+/// The moments of a take, in their order.
+const MOMENTS: [&str; 10] = [
+    "asked",
+    "heard",
+    "signalled",
+    "entered",
+    "called",
+    "parked",
+    "looked",
+    "frozen",
+    "go",
+    "running",
+];
+
+#[test]
+fn a_take_tells_where_its_time_went_to_whoever_asks() {
+    let mut session = Launch::commander().flag("--moments").piped();
+    process::send(session.launcher_pid(), Signal::SIGUSR1);
+    let taken = session.next("taken");
+    let at = |moment: &str| taken.0["moments_ns"][moment].as_i64().expect("a number");
+    assert!(MOMENTS.map(at).is_sorted(), "{taken}");
+    let whole = at("running") - at("asked");
+    assert_eq!(taken.number("latency_us"), whole / 1000);
+}
+
 #[test]
 fn a_signal_to_the_supervisor_or_a_frozen_copy_takes_as_well() {
     // A person picks a process from `ps`; any of the session's means the same.

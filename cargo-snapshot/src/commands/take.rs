@@ -76,6 +76,7 @@ mod tests {
             depth: 3,
             trigger: Trigger::Command,
             latency_us: 900,
+            moments_ns: None,
             threads: 1,
             rss_bytes: 10_200_000,
             not_rolled_back: Vec::new(),

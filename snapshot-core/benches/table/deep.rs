@@ -30,6 +30,7 @@ impl Deep {
             megabytes: 10,
             small_pages: true,
             shared_out: false,
+            files: 0,
         });
         let mut there = Vec::new();
         let mut takes = Vec::new();

@@ -4,6 +4,7 @@
 
 use std::sync::Barrier;
 
+use snapshot_core::Phases;
 use snapshot_core::sys::now_ns;
 use snapshot_core::{Arrival, snapshot};
 
@@ -21,17 +22,20 @@ pub struct Guest {
     /// Whether each thread has asked for its share of the memory, and not the first for
     /// all of it.
     pub shared_out: bool,
+    /// How many files it has open beside its streams.
+    pub files: usize,
 }
 
 impl Guest {
     /// In a form that [`Guest::parse`] reads.
     pub fn case(self) -> String {
         format!(
-            "{} {} {} {}",
+            "{} {} {} {} {}",
             self.threads,
             self.megabytes,
             u8::from(self.small_pages),
-            u8::from(self.shared_out)
+            u8::from(self.shared_out),
+            self.files
         )
     }
 
@@ -40,7 +44,7 @@ impl Guest {
             .split(' ')
             .map(|number| number.parse().expect("written by `case`"))
             .collect();
-        let [threads, megabytes, small_pages, shared_out] = numbers[..] else {
+        let [threads, megabytes, small_pages, shared_out, files] = numbers[..] else {
             panic!("written by `case`");
         };
         Self {
@@ -48,6 +52,7 @@ impl Guest {
             megabytes,
             small_pages: small_pages == 1,
             shared_out: shared_out == 1,
+            files,
         }
     }
 
@@ -59,6 +64,8 @@ impl Guest {
             unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
         }
         let mut memory = Memory::of(self);
+        let file = || std::fs::File::open("/proc/self/exe").expect("the bench itself");
+        let _files: Vec<_> = (0..self.files).map(|_| file()).collect();
         println!("ready");
         for line in std::io::stdin().lines() {
             let line = line.expect("stdin is text");
@@ -70,6 +77,19 @@ impl Guest {
                 ["fork"] => {
                     let (fork, kill) = raw_fork(|| {});
                     println!("ok {fork} {kill}");
+                }
+                ["phases"] => {
+                    let Phases {
+                        park,
+                        record,
+                        split,
+                        complete,
+                        release,
+                        ..
+                    } = snapshot_core::last_phases();
+                    let [park, record, split, complete, release] =
+                        [park, record, split, complete, release].map(|phase| phase.as_nanos());
+                    println!("ok {park} {record} {split} {complete} {release}");
                 }
                 ["kill-dirtied"] => {
                     let (_, kill) = raw_fork(|| memory.touch(1));

@@ -3,13 +3,15 @@
 //!
 //! `cargo bench -p snapshot-core --bench table` prints it. Behind `--`:
 //! `--plots DIRECTORY` draws takes and reverts against memory and against threads,
-//! `--json FILE` writes one object a row.
+//! `--json FILE` writes one object a row. `--moments` prints another table: where the time of
+//! a take goes.
 
 #[path = "../itself/mod.rs"]
 mod itself;
 
 mod deep;
 mod guest;
+mod moments;
 mod plot;
 mod rows;
 mod session;
@@ -30,6 +32,9 @@ fn main() {
 
 fn show() {
     let wanted = Wanted::from_arguments();
+    if wanted.moments {
+        return moments::print();
+    }
     let mut table = Table::default();
     table.measure();
     println!("{table}");
@@ -49,6 +54,7 @@ fn show() {
 struct Wanted {
     plots: Option<PathBuf>,
     json: Option<PathBuf>,
+    moments: bool,
 }
 
 impl Wanted {
@@ -64,9 +70,12 @@ impl Wanted {
             match argument.as_str() {
                 "--plots" => wanted.plots = path(),
                 "--json" => wanted.json = path(),
+                "--moments" => wanted.moments = true,
                 // Cargo's own.
                 "--bench" => {}
-                other => panic!("unknown argument {other}: --plots DIRECTORY, --json FILE"),
+                other => {
+                    panic!("unknown argument {other}: --plots DIRECTORY, --json FILE, --moments")
+                }
             }
         }
         wanted

@@ -35,6 +35,7 @@ impl Cost {
             megabytes,
             small_pages: true,
             shared_out: false,
+            files: 0,
         });
         let rounds = match megabytes {
             0..500 => 21,
@@ -98,6 +99,7 @@ impl Series {
                 megabytes: LARGE,
                 small_pages: true,
                 shared_out,
+                files: 0,
             });
             fork.push(small.raw_fork().0);
             drop(small);
@@ -106,6 +108,7 @@ impl Series {
                 megabytes: LARGE,
                 small_pages: false,
                 shared_out,
+                files: 0,
             });
             first.push(session.take());
             let mut last = 0;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use snapshot_core::sys::now_ns;
 use snapshot_launch::control::{Answer, Listing, Request, ask};
+use snapshot_launch::event::Moments;
 use snapshot_launch::flags::SnapshotFlags;
 
 use crate::guest::Guest;
@@ -76,6 +77,7 @@ impl Session {
             .env("XDG_RUNTIME_DIR", &place)
             .env("CARGO_SNAPSHOT_EVENTS", &log)
             .env("CARGO_SNAPSHOT_NAME", "bench")
+            .env("CARGO_SNAPSHOT_MOMENTS", "1")
             .env(
                 "CARGO_SNAPSHOT_HUGE_PAGES",
                 if guest.small_pages { "never" } else { "auto" },
@@ -172,6 +174,30 @@ impl Session {
     pub fn take(&mut self) -> u64 {
         self.signal(libc::SIGUSR1);
         latency_ns(&self.next("taken"))
+    }
+
+    /// Takes a snapshot by the trigger signal to the launcher, as a person does; when the
+    /// signal was sent, and the moments that the event tells.
+    pub fn take_by_launcher(&mut self) -> (u64, Moments) {
+        let begun = now_ns();
+        let launcher = i32::try_from(self.launcher.id()).expect("a pid fits");
+        // SAFETY: a signal to the session's launcher.
+        unsafe { libc::kill(launcher, libc::SIGUSR1) };
+        let event = self.next("taken");
+        let moments = serde_json::from_value(event["moments_ns"].clone());
+        (begun, moments.expect("every such event has them"))
+    }
+
+    /// Where the program says that the time of its last take went, in nanoseconds: park,
+    /// record, split, complete, release.
+    pub fn phases(&mut self) -> [u64; 5] {
+        let phases = self.tell("phases").try_into();
+        phases.expect("the guest tells five numbers")
+    }
+
+    /// Drops all snapshots.
+    pub fn commit(&mut self) {
+        self.ask(&Request::Commit);
     }
 
     /// Reverts as the second terminal does; nanoseconds.

@@ -281,6 +281,7 @@ impl Session {
 
     fn hear_signals(&mut self) {
         while let Ok(Some(info)) = self.signals.read_signal() {
+            let at_ns = now_ns();
             let signal = i32::try_from(info.ssi_signo).unwrap_or(0);
             let sender = i32::try_from(info.ssi_pid).unwrap_or(0);
             let from_kernel = info.ssi_code == SI_KERNEL;
@@ -300,6 +301,7 @@ impl Session {
                         signal,
                         sender: getpid().as_raw(),
                         inside: false,
+                        at_ns,
                     });
                 }
                 // Ctrl+\ in a terminal that is shared with the program is the program's.
@@ -316,6 +318,7 @@ impl Session {
                         signal,
                         sender,
                         inside,
+                        at_ns,
                     });
                 }
             }
@@ -378,6 +381,7 @@ impl Session {
                     signal,
                     sender: getpid().as_raw(),
                     inside: false,
+                    at_ns: now_ns(),
                 });
             }
             ToLauncher::AskedToEnd { signal } => self.end_by(signal),

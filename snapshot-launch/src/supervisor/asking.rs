@@ -18,6 +18,7 @@ use super::links::{AgentLink, Heard};
 use super::reaping::waits_to_be_reaped;
 use super::state::{Supervisor, Wanted};
 use super::taking::PATIENCE_NS;
+use crate::event::Moments;
 
 /// How long a signal that has been delivered may go unanswered before it is taken for lost.
 const LOST_NS: u64 = 20_000_000;
@@ -30,6 +31,7 @@ const MOST_WAITING: usize = 1024;
 pub(crate) struct Asked {
     pub(super) number: u32,
     pub(super) wanted: Wanted,
+    pub(super) moments: Moments,
     pub(super) deadline_ns: u64,
     /// When to see whether the signal was lost.
     pub(super) look_ns: u64,
@@ -54,10 +56,16 @@ impl Supervisor {
             return;
         }
         let number = self.next_number();
+        let moments = Moments {
+            asked: wanted.asked_ns,
+            heard: now_ns(),
+            ..Moments::default()
+        };
         self.asked = Some(Asked {
             number,
             wanted,
-            deadline_ns: now_ns() + PATIENCE_NS,
+            moments,
+            deadline_ns: moments.heard + PATIENCE_NS,
             look_ns: u64::MAX,
             by_trigger: false,
             glimpse: Glimpse::default(),
@@ -119,6 +127,7 @@ impl Supervisor {
         if let Some(asked) = &mut self.asked {
             asked.glimpse = Glimpse::from_outside(self.live.pid(), self.live.pid());
             let value = REQUEST_MAGIC | u64::from(asked.number);
+            asked.moments.signalled = now_ns();
             self.queue_to_live(signal, value);
         }
     }

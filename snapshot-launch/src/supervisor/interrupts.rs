@@ -199,16 +199,15 @@ impl Supervisor {
         if is_shared && self.live.is_alive && sender == self.live.pid() {
             return;
         }
-        self.signalled(Recipient::Frozen(id.number()), signal, sender);
+        self.signalled(Recipient::Frozen(id.number()), signal, sender, now_ns());
     }
 
-    /// A signal reached a process of the session that is not the live one.
-    pub(crate) fn signalled(&mut self, recipient: Recipient, signal: i32, sender: i32) {
-        let now = now_ns();
+    /// A signal reached a process of the session that is not the live one, at this moment.
+    pub(crate) fn signalled(&mut self, recipient: Recipient, signal: i32, sender: i32, at_ns: u64) {
         if signal == self.config.trigger {
             // What the program sends to its whole group, say, is not meant for us.
             if !self.is_inside(sender) {
-                self.trigger_arrived(now);
+                self.trigger_arrived(at_ns);
             }
         } else if signal == libc::SIGINT {
             self.interrupt_elsewhere(recipient, sender);

@@ -44,14 +44,19 @@ impl Supervisor {
             ToSupervisor::Typed { at_ns } => self.interrupt_typed(at_ns),
             ToSupervisor::Signalled { signal, inside, .. }
                 if inside && signal == self.config.trigger => {}
-            ToSupervisor::Signalled { signal, sender, .. } => {
+            ToSupervisor::Signalled {
+                signal,
+                sender,
+                at_ns,
+                ..
+            } => {
                 // Its numbers are not ours.
                 let sender = if self.outside.is_another() {
                     SENDER_OUTSIDE
                 } else {
                     sender
                 };
-                self.signalled(Recipient::Launcher, signal, sender);
+                self.signalled(Recipient::Launcher, signal, sender, at_ns);
             }
             ToSupervisor::End { signal } => self.end_by(signal),
             ToSupervisor::Stop => {

@@ -403,7 +403,7 @@ impl Supervisor {
                     self.tell(&ToLauncher::AskedToEnd { signal });
                 }
                 libc::SIGCONT | libc::SIGPIPE => {}
-                _ => self.signalled(Recipient::Supervisor, signal, sender),
+                _ => self.signalled(Recipient::Supervisor, signal, sender, now_ns()),
             }
         }
     }

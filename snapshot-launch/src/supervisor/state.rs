@@ -80,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) keep_last: u32,
     pub(crate) at_start: bool,
     pub(crate) no_files: bool,
+    /// Events of takes tell where their time went.
+    pub(crate) moments: bool,
     pub(crate) reseed: bool,
     pub(crate) allow: Vec<AllowKind>,
     pub(crate) deny: Vec<DenyKind>,

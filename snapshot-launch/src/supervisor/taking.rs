@@ -21,7 +21,7 @@ use super::screen::Screen;
 use super::state::{Phase, Snapshot, Supervisor, Wanted};
 use super::{ids, numbers, preflight, remains};
 use crate::control::{Answer, Request};
-use crate::event::{Event, NotRolledBack, Refused, Taken, Trigger};
+use crate::event::{Event, Moments, NotRolledBack, Refused, Taken, Trigger};
 
 /// How long the program may take to answer a request, and a copy to do nothing before it is
 /// frozen: one that has much to record takes its time, but it works.
@@ -59,7 +59,7 @@ pub(crate) struct Taking {
     trigger: Trigger,
     token: Option<u64>,
     label: Option<String>,
-    asked_ns: u64,
+    moments: Moments,
     /// What the first thread was doing when it was signalled.
     glimpse: Glimpse,
     /// Where the program is found in `/proc`, and what it has mapped, once it stands still.
@@ -152,22 +152,27 @@ impl Supervisor {
         let label = Some(label.as_str().to_owned()).filter(|label| !label.is_empty());
         let mut glimpse = Glimpse::default();
         let ask_was_ours = matches!(ask, Ask::Request(_));
-        let (trigger, token, label, asked_ns) = match ask {
+        let mut moments = Moments {
+            asked: at_ns,
+            ..Moments::default()
+        };
+        let (trigger, token, label) = match ask {
             Ask::Signal if self.start_snapshot_due => {
                 self.start_snapshot_due = false;
-                (Trigger::Start, None, None, at_ns)
+                (Trigger::Start, None, None)
             }
-            Ask::Signal => (Trigger::Signal, None, None, at_ns),
-            Ask::Api => (Trigger::Api, None, label, at_ns),
+            Ask::Signal => (Trigger::Signal, None, None),
+            Ask::Api => (Trigger::Api, None, label),
             Ask::Request(number) => match self.asked.take_if(|asked| asked.number == number) {
                 Some(asked) => {
                     glimpse = asked.glimpse;
+                    moments = asked.moments;
                     let wanted = asked.into_wanted();
                     let label = match wanted.request {
                         Request::Take { label } => label,
                         _ => None,
                     };
-                    (wanted.trigger, wanted.token, label, wanted.asked_ns)
+                    (wanted.trigger, wanted.token, label)
                 }
                 // It was refused meanwhile, since the program did not answer.
                 None => {
@@ -176,6 +181,8 @@ impl Supervisor {
                 }
             },
         };
+        moments.entered = at_ns;
+        moments.called = now_ns();
         // Where the supervisor has asked it has looked before.
         let reason = if ask_was_ours {
             None
@@ -213,7 +220,7 @@ impl Supervisor {
             trigger,
             token,
             label,
-            asked_ns,
+            moments,
             glimpse,
             proc: String::new(),
             maps: Vec::new(),
@@ -233,7 +240,7 @@ impl Supervisor {
             granted: 1,
             splits: 0,
             complete: false,
-            deadline_ns: now_ns() + PATIENCE_NS,
+            deadline_ns: moments.called + PATIENCE_NS,
         }));
     }
 
@@ -250,6 +257,7 @@ impl Supervisor {
         match taking.link.hear() {
             Heard::Nothing => {}
             Heard::Message(FromAgent::Parked(crew)) if taking.proc.is_empty() => {
+                taking.moments.parked = now_ns();
                 self.look_at_parked(&crew);
             }
             Heard::Message(FromAgent::Split)
@@ -338,6 +346,7 @@ impl Supervisor {
         taking.standings = standings;
         taking.rss_bytes = findings.rss_bytes;
         taking.not_rolled_back = findings.not_rolled_back;
+        taking.moments.looked = now_ns();
         if let Some((kind, why, help)) = findings.refusal {
             self.abandon_take(kind, &why, help);
         }
@@ -420,6 +429,7 @@ impl Supervisor {
                 self.copy_is_made(sender);
             }
             Heard::Message(FromAgent::Ready) if taking.frozen.is_none() => {
+                taking.moments.frozen = now_ns();
                 taking.frozen = taking.made.take();
                 self.complete_take();
             }
@@ -456,6 +466,7 @@ impl Supervisor {
         };
         if taking.split && taking.frozen.is_some() && !taking.complete {
             taking.complete = true;
+            taking.moments.go = now_ns();
             taking.link.say(&FromSupervisor::Go {
                 id: taking.id.number(),
                 keeper: !self.keepers.has_live(),
@@ -472,11 +483,12 @@ impl Supervisor {
             self.abandon_take_for(OUT_OF_TURN);
             return;
         };
-        let Phase::Taking(taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
+        let Phase::Taking(mut taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
             return;
         };
-        let running_ns = running_ns.min(now_ns()).max(taking.asked_ns);
-        let latency_us = (running_ns - taking.asked_ns) / 1000;
+        let running_ns = running_ns.min(now_ns()).max(taking.moments.asked);
+        taking.moments.running = running_ns;
+        let latency_us = (running_ns - taking.moments.asked) / 1000;
         let untold = taking.untold.iter();
         let untold = untold.map(|remains| remains::tell_by_copy(frozen.pid(), remains));
         let untold: Vec<NotRolledBack> = untold.collect();
@@ -516,6 +528,7 @@ impl Supervisor {
             depth: self.depth(),
             trigger: taking.trigger,
             latency_us,
+            moments_ns: self.config.moments.then_some(taking.moments),
             threads: taking.threads,
             rss_bytes: taking.rss_bytes,
             not_rolled_back: taking
