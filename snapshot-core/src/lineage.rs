@@ -32,13 +32,20 @@ pub enum Lineage {
 
 /// How a process is related to `roots`. Costs a read of `/proc` for each generation between.
 pub fn of(pid: i32, roots: &[i32]) -> Lineage {
+    // Who has sent a signal to the calling process is often its own parent, or has the same
+    // one: whatever that descends from is not below this process.
+    let parent = if roots == [sys::getpid()] {
+        sys::getppid()
+    } else {
+        0
+    };
     for _ in 0..ATTEMPTS {
         let mut at = pid;
         for _ in 0..GENERATIONS {
             if roots.contains(&at) {
                 return Lineage::Below;
             }
-            if at <= 1 {
+            if at <= 1 || at == parent {
                 return Lineage::Apart;
             }
             match parent_of(at) {
@@ -86,6 +93,7 @@ mod tests {
         assert_eq!(of(pid, &[own]), Lineage::Below);
         assert_eq!(of(own, &[own]), Lineage::Below);
         assert_eq!(of(own, &[pid]), Lineage::Apart);
+        assert_eq!(of(sys::getppid(), &[own]), Lineage::Apart);
         assert_eq!(of(1, &[own]), Lineage::Apart);
         child.kill().expect("it is ours");
         child.wait().expect("it is ours");

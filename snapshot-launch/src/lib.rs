@@ -29,6 +29,7 @@ mod launch;
 mod namespaces;
 mod outside;
 mod own_use;
+mod proc_files;
 mod program;
 mod report;
 mod session;

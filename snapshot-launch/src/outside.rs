@@ -1,13 +1,14 @@
 //! Process ids as everybody outside the session's namespace sees them.
 
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
+use snapshot_core::proc_text;
 
+use crate::proc_files;
 use crate::supervisor::open_process;
 
 /// The view from outside; the same as the own one where there is no namespace.
@@ -61,26 +62,27 @@ fn look_for_thread(proc: &OwnedFd, process: i32, thread: i32) -> Option<i32> {
         .into_iter()
         .filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok())
         .find(|number: &i32| {
-            let mut status = String::new();
             let path = format!("{process}/task/{number}/status");
             open_in(proc, &path)
-                .and_then(|mut file| file.read_to_string(&mut status).ok())
-                .and_then(|_| status.lines().find_map(|line| line.strip_prefix("NSpid:")))
-                .and_then(|numbers| numbers.split_whitespace().next_back())
-                == Some(thread.to_string().as_str())
+                .and_then(|file| proc_files::rest_of(file).ok())
+                .is_some_and(|status| own_number_in(&status) == Some(thread))
         })
+}
+
+/// A thread's number in its own namespace, by its `status`.
+fn own_number_in(status: &[u8]) -> Option<i32> {
+    let numbers = proc_text::field(status, "NSpid:")?;
+    let own = numbers.rsplit(u8::is_ascii_whitespace).next()?;
+    std::str::from_utf8(own).ok()?.parse().ok()
 }
 
 /// The kernel tells of an open process by which number the `/proc` that is asked knows it.
 fn look_up(proc: &OwnedFd, pid: i32) -> Option<i32> {
     let opened = open_process(pid).ok()?;
     let path = format!("self/fdinfo/{}", opened.as_raw_fd());
-    let mut text = String::new();
-    open_in(proc, &path)?.read_to_string(&mut text).ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("Pid:"))
-        .and_then(|number| number.trim().parse().ok())
-        .filter(|&number| number > 0)
+    let text = proc_files::rest_of(open_in(proc, &path)?).ok()?;
+    let number = proc_text::number(&text, "Pid:")?;
+    i32::try_from(number).ok().filter(|&number| number > 0)
 }
 
 #[cfg(test)]

@@ -51,6 +51,18 @@ fn a_take_tells_where_its_time_went_to_whoever_asks() {
 }
 
 #[test]
+fn a_program_whose_name_is_no_text_can_be_asked() {
+    let name_itself = "import ctypes; ctypes.CDLL(None).prctl(15, b'\\xff\\xfe', 0, 0, 0)";
+    let wait = "print('ready', flush=True); input()";
+    let mut session = Launch::program("python3")
+        .args(["-c", &format!("{name_itself}; {wait}")])
+        .piped();
+    session.next_line("ready", |line| line == "ready");
+    process::send(session.launcher_pid(), Signal::SIGUSR1);
+    assert_eq!(session.next("taken").number("id"), 1);
+}
+
+#[test]
 fn a_signal_to_the_supervisor_or_a_frozen_copy_takes_as_well() {
     // A person picks a process from `ps`; any of the session's means the same.
     let mut session = Launch::commander().piped();

@@ -22,19 +22,18 @@ fn inode(pid: &str, namespace: &str) -> Option<u64> {
     Some(metadata.ino())
 }
 
-/// Where a process's namespaces are found in `/proc`: of one whose first thread has ended, at
-/// another thread. `None` where it has ended, or may not be looked at.
-fn living(pid: i32) -> Option<String> {
-    let is_there = |path: &String| inode(path, "net").is_some();
-    let first = pid.to_string();
-    if is_there(&first) {
-        return Some(first);
-    }
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    threads
-        .flatten()
-        .map(|thread| format!("{pid}/task/{}", thread.file_name().to_string_lossy()))
-        .find(is_there)
+/// Where a process's namespaces are found in `/proc`, and the one of its network: of one whose
+/// first thread has ended, at another thread. `None` where it has ended, or may not be looked
+/// at.
+fn living(pid: i32) -> Option<(String, u64)> {
+    let with_network = |path: String| inode(&path, "net").map(|network| (path, network));
+    with_network(pid.to_string()).or_else(|| {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        threads
+            .flatten()
+            .map(|thread| format!("{pid}/task/{}", thread.file_name().to_string_lossy()))
+            .find_map(with_network)
+    })
 }
 
 /// Whether two are known, and are not the same.
@@ -53,9 +52,20 @@ impl Home {
         }
     }
 
+    /// Why nothing can be taken of this process where it is: it can't call the supervisor, or
+    /// a copy of it would be in another namespace than it.
+    pub(super) fn is_left(&self, pid: i32) -> Option<Reason> {
+        let (thread, network) = living(pid)?;
+        self.is_out_of_reach(network)
+            .or_else(|| self.thread_is_left_by_children(pid, &thread))
+    }
+
     /// Whether a copy of this process would be in another namespace than it.
     pub(super) fn is_left_by_children(&self, pid: i32) -> Option<Reason> {
-        let thread = living(pid)?;
+        self.thread_is_left_by_children(pid, &living(pid)?.0)
+    }
+
+    fn thread_is_left_by_children(&self, pid: i32, thread: &str) -> Option<Reason> {
         let theirs = match fs::metadata(format!("/proc/{thread}/ns/pid_for_children")) {
             Ok(metadata) => Some(metadata.ino()),
             // It is another one, in which nobody has been yet.
@@ -73,9 +83,9 @@ impl Home {
         })
     }
 
-    /// Whether this process can't call the supervisor.
-    pub(super) fn is_out_of_reach(&self, pid: i32) -> Option<Reason> {
-        differ(self.network, inode(&living(pid)?, "net")).then(|| {
+    /// Whether a process with this network can't call the supervisor.
+    fn is_out_of_reach(&self, network: u64) -> Option<Reason> {
+        differ(self.network, Some(network)).then(|| {
             (
                 "namespace",
                 "the program is in another network namespace (`unshare`, `setns`), from where its agent does not reach the session".to_owned(),
@@ -86,7 +96,7 @@ impl Home {
 
     /// Whether this process has its rights in another user namespace.
     pub(super) fn has_other_users(&self, pid: i32) -> bool {
-        living(pid).is_some_and(|thread| differ(self.users, inode(&thread, "user")))
+        living(pid).is_some_and(|(thread, _)| differ(self.users, inode(&thread, "user")))
     }
 }
 

@@ -19,6 +19,7 @@ use super::reaping::waits_to_be_reaped;
 use super::state::{Supervisor, Wanted};
 use super::taking::PATIENCE_NS;
 use crate::event::Moments;
+use crate::proc_files;
 
 /// How long a signal that has been delivered may go unanswered before it is taken for lost.
 const LOST_NS: u64 = 20_000_000;
@@ -182,7 +183,7 @@ impl Supervisor {
     }
 
     fn live_status(&self) -> Status {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.live.pid()));
+        let text = proc_files::text(format!("/proc/{}/status", self.live.pid()));
         Status {
             text: text.unwrap_or_default(),
         }
@@ -277,8 +278,7 @@ impl Supervisor {
         filters
             .map(|forbidden| ("seccomp", forbidden.why, forbidden.help))
             .or_else(|| self.live.emulator.map(apart::under))
-            .or_else(|| self.home.is_out_of_reach(pid))
-            .or_else(|| self.home.is_left_by_children(pid))
+            .or_else(|| self.home.is_left(pid))
     }
 
     /// Why the live process has not answered.
@@ -355,7 +355,7 @@ fn statuses(pid: i32) -> impl Iterator<Item = String> {
     threads
         .into_iter()
         .flatten()
-        .filter_map(|thread| std::fs::read_to_string(of_thread(thread, "status")).ok())
+        .filter_map(|thread| proc_files::text(of_thread(thread, "status")).ok())
 }
 
 /// Whether a process whose first thread has ended goes on with others.
@@ -372,7 +372,7 @@ fn every_thread_blocks(pid: i32, signal: i32) -> bool {
 
 /// Whether the agent is in a process: it is mapped there, from the memory that it was in.
 fn has_agent(pid: i32) -> bool {
-    std::fs::read(format!("/proc/{pid}/maps")).is_ok_and(|maps| {
+    proc_files::bytes(format!("/proc/{pid}/maps")).is_ok_and(|maps| {
         let name = crate::embed::NAME.to_bytes();
         maps.split(|&byte| byte == b'\n')
             .any(|line| line.windows(name.len()).any(|part| part == name))

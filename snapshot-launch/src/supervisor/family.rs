@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use snapshot_core::lineage::{self, Lineage};
 
 use super::child::{self, send};
+use crate::proc_files;
 
 /// A process, told from a later one of the same number by when it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,7 +74,7 @@ pub(crate) fn work_of(pid: i32) -> Option<[u64; 4]> {
 
 /// What `/proc/PID/stat` says after the name, which may hold spaces and parentheses.
 fn fields_of(pid: i32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = proc_files::text(format!("/proc/{pid}/stat")).ok()?;
     Some(stat.rsplit_once(") ")?.1.to_owned())
 }
 
@@ -104,7 +105,7 @@ pub(crate) fn of_thread(thread: i32, file: &str) -> String {
 
 /// What a process is called; empty where there is none.
 pub(crate) fn name_of(pid: i32) -> String {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let name = proc_files::text(format!("/proc/{pid}/comm")).unwrap_or_default();
     name.trim_end().to_owned()
 }
 
@@ -116,7 +117,7 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
     threads
         .filter_map(|thread| {
             // Only a list of threads has it.
-            fs::read_to_string(of_thread(thread, &format!("task/{thread}/children"))).ok()
+            proc_files::text(of_thread(thread, &format!("task/{thread}/children"))).ok()
         })
         .flat_map(|list| {
             list.split_ascii_whitespace()

@@ -8,6 +8,7 @@ use nix::libc;
 
 use super::family::{Process, numbers_in};
 use crate::event::NotRolledBack;
+use crate::proc_files;
 
 /// The rights that let a process choose ids: CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN.
 const CHOOSE: u64 = 1 << 40 | 1 << 21;
@@ -23,7 +24,7 @@ struct Place {
 
 impl Place {
     fn of(proc: &str) -> Option<Self> {
-        let stat = fs::read_to_string(format!("{proc}/stat")).ok()?;
+        let stat = proc_files::text(format!("{proc}/stat")).ok()?;
         let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(2);
         Some(Self {
             group: fields.next()?.parse().ok()?,
@@ -92,7 +93,7 @@ pub(super) fn look(
 }
 
 fn may_choose(proc: &str) -> bool {
-    let status = fs::read_to_string(format!("{proc}/status")).unwrap_or_default();
+    let status = proc_files::text(format!("{proc}/status")).unwrap_or_default();
     status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))

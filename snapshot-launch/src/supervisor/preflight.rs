@@ -17,7 +17,7 @@ use super::family::numbers_in;
 use super::remains::range_of;
 use crate::event::NotRolledBack;
 use crate::flags::AllowKind;
-use crate::verdict;
+use crate::{proc_files, verdict};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -66,9 +66,10 @@ pub(crate) fn look(
     same_ids: bool,
     allowed: &[AllowKind],
 ) -> Findings {
-    let maps = fs::read(format!("{proc}/maps")).unwrap_or_default();
+    let maps = proc_files::bytes(format!("{proc}/maps")).unwrap_or_default();
+    let status = proc_files::bytes(format!("{proc}/status")).unwrap_or_default();
     let mut findings = Findings {
-        rss_bytes: resident(proc),
+        rss_bytes: proc_text::kilobytes(&status, "VmRSS:").unwrap_or(0) * 1024,
         ..Findings::default()
     };
     threads(crew, same_ids, allowed, &mut findings);
@@ -79,7 +80,7 @@ pub(crate) fn look(
     for child in children {
         findings.add("child", child.what.as_str(), &child.why());
     }
-    if let Some(tracer) = tracer_of(proc) {
+    if let Some(tracer) = tracer_in(&status) {
         findings.add(
             "ptrace",
             format!("{} traces the program", named(tracer)),
@@ -117,7 +118,8 @@ impl Child {
                 .filter(|(what, _)| is_shared(*what))
                 .map(|(_, name)| name)
                 .collect(),
-            is_traced: tracer_of(&format!("/proc/{pid}")) == Some(live),
+            is_traced: proc_files::bytes(format!("/proc/{pid}/status"))
+                .is_ok_and(|status| tracer_in(&status) == Some(live)),
         }
     }
 
@@ -136,13 +138,10 @@ impl Child {
     }
 }
 
-/// Who traces a process, as this namespace knows it.
-fn tracer_of(proc: &str) -> Option<i32> {
-    let status = fs::read_to_string(format!("{proc}/status")).ok()?;
-    let tracer = status
-        .lines()
-        .find_map(|line| line.strip_prefix("TracerPid:"))?;
-    tracer.trim().parse().ok().filter(|&tracer| tracer != 0)
+/// Who traces a process, as this namespace knows it, by its `status`.
+fn tracer_in(status: &[u8]) -> Option<i32> {
+    let tracer = proc_text::number(status, "TracerPid:")?;
+    i32::try_from(tracer).ok().filter(|&tracer| tracer != 0)
 }
 
 fn named(pid: i32) -> String {
@@ -229,17 +228,6 @@ fn aio_contexts(maps: &[u8]) -> impl Iterator<Item = String> {
     proc_text::file_mappings(maps)
         .filter(|mapping| Origin::of(mapping.path) == Some(Origin::Aio))
         .map(|mapping| range_of(&mapping))
-}
-
-fn resident(proc: &str) -> u64 {
-    let statm = fs::read_to_string(format!("{proc}/statm")).unwrap_or_default();
-    let pages: u64 = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
-        .unwrap_or(0);
-    // The kernel counts in pages of 4096 bytes on this processor.
-    pages * 4096
 }
 
 #[cfg(test)]

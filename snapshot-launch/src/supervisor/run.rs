@@ -223,6 +223,11 @@ impl Supervisor {
                 self.callers.remove(0);
             }
             self.callers.push(link);
+            // It speaks as soon as it has called. In a revert, which an earlier call may have
+            // begun, what it says is kept.
+            if self.is_running() {
+                self.hear_caller(self.callers.len() - 1);
+            }
         }
     }
 

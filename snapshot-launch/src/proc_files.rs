@@ -1,0 +1,63 @@
+//! Reading the small files of `/proc`.
+//!
+//! The kernel tells no size of them. What `std` does about that, to ask and then to read a
+//! little more each time, is ten system calls for a file that fits into one read; and most looks
+//! at the program are made while somebody waits for a snapshot.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Most of them are shorter; the kernel makes no longer pieces.
+const PIECE: usize = 4096;
+
+/// All that is in a file.
+///
+/// # Errors
+/// Where it can't be opened or read.
+pub(crate) fn bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    rest_of(File::open(path)?)
+}
+
+/// The same as text, with a mark in the stead of what is none.
+///
+/// # Errors
+/// As above.
+pub(crate) fn text(path: impl AsRef<Path>) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&bytes(path)?).into_owned())
+}
+
+/// All that is in an open file.
+///
+/// # Errors
+/// Where it can't be read.
+pub(crate) fn rest_of(mut file: File) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    let mut filled = 0;
+    loop {
+        all.resize(filled + PIECE, 0);
+        match file.read(&mut all[filled..]) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    all.truncate(filled);
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_several_pieces_is_read_to_its_end() {
+        let maps = bytes("/proc/self/maps").expect("it is there");
+        assert!(maps.ends_with(b"[vsyscall]\n") || maps.len() > PIECE);
+        assert_eq!(maps.last(), Some(&b'\n'));
+        let status = text("/proc/self/status").expect("it is there");
+        assert!(status.starts_with("Name:") && status.ends_with('\n'));
+        assert!(bytes("/proc/self/no-such").is_err());
+    }
+}
