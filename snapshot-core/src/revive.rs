@@ -14,7 +14,7 @@
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::size_of;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use crate::arch;
 use crate::ids;
@@ -32,6 +32,10 @@ const CALLED_OFF: u32 = 2;
 static GATE: AtomicU32 = AtomicU32::new(SHUT);
 /// How many threads are at the gate.
 static WAITING: AtomicU32 = AtomicU32::new(0);
+/// How many whoever makes them waits for: the last of them wakes it.
+static AWAITED: AtomicU32 = AtomicU32::new(u32::MAX);
+/// How many others each thread wakes that goes through the gate.
+static WAKING: AtomicI32 = AtomicI32::new(0);
 /// How many registrations and attributes could not be put back.
 static NOT_RESTORED: AtomicU32 = AtomicU32::new(0);
 
@@ -73,6 +77,7 @@ pub(crate) unsafe fn recreate(first: &ThreadState) -> Result<Recreated, Errno> {
     let own = ThreadState::record().map_err(|_| Errno(libc::EINVAL))?;
     GATE.store(SHUT, Ordering::Relaxed);
     WAITING.store(0, Ordering::Relaxed);
+    AWAITED.store(u32::MAX, Ordering::Relaxed);
     NOT_RESTORED.store(0, Ordering::Relaxed);
     // SAFETY: this is the only thread.
     unsafe { INHERITED.0.get().write(Some(own)) };
@@ -111,11 +116,16 @@ pub(crate) unsafe fn recreate(first: &ThreadState) -> Result<Recreated, Errno> {
     })
 }
 
-/// Lets them run.
-pub(crate) fn open_gate() {
+/// Lets them run, and says since when. They wake each other, as after a take: to wake hundreds
+/// takes long, and whoever wakes them gets its processor back after all of them.
+pub(crate) fn open_gate() -> u64 {
     takeover::remove();
+    let waking = parked::waking();
+    WAKING.store(waking, Ordering::Relaxed);
+    let open_ns = sys::now_ns();
     GATE.store(OPEN, Ordering::Release);
-    sys::futex_wake(&GATE, i32::MAX);
+    sys::futex_wake(&GATE, waking);
+    open_ns
 }
 
 fn make(slot: &'static Slot, deadline_ns: u64) -> Result<(), Errno> {
@@ -182,8 +192,11 @@ fn make_when_there_is_room(
 }
 
 fn wait_until_waiting(made: u32) {
+    // Sequentially consistent with the two in `begin`: either this one sees the last arrival,
+    // or that one sees what is awaited.
+    AWAITED.store(made, Ordering::SeqCst);
     loop {
-        let waiting = WAITING.load(Ordering::Acquire);
+        let waiting = WAITING.load(Ordering::SeqCst);
         if waiting >= made {
             return;
         }
@@ -204,6 +217,14 @@ fn call_off(made: u32) {
     }
 }
 
+/// A thread that goes through the gate lets the next ones through.
+fn wake_others() {
+    let waking = WAKING.load(Ordering::Relaxed);
+    if waking != i32::MAX {
+        sys::futex_wake(&GATE, waking);
+    }
+}
+
 /// The first code of a new thread, on the parked one's stack, all signals blocked.
 unsafe extern "C" fn begin(place: *mut c_void) {
     let Some(slot) = roll::by_address(place.addr()) else {
@@ -219,12 +240,14 @@ unsafe extern "C" fn begin(place: *mut c_void) {
         NOT_RESTORED.fetch_add(failed, Ordering::AcqRel);
     }
     objects::take_back_pending(slot.tid.load(Ordering::Relaxed));
-    WAITING.fetch_add(1, Ordering::AcqRel);
-    sys::futex_wake(&WAITING, 1);
+    let waiting = WAITING.fetch_add(1, Ordering::SeqCst) + 1;
+    if waiting >= AWAITED.load(Ordering::SeqCst) {
+        sys::futex_wake(&WAITING, 1);
+    }
     loop {
         match GATE.load(Ordering::Acquire) {
             SHUT => sys::futex_wait(&GATE, SHUT, None),
-            OPEN => return,
+            OPEN => return wake_others(),
             _ => {
                 state::forget_registrations();
                 sys::exit_thread();

@@ -490,9 +490,11 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
         cpu_times::revive(identity.tid);
         turn::begin_new_life();
         (session.revived)(sys::getpid());
-        revive::open_gate();
+        // From here on the program runs. Whoever says so may get no processor before the last
+        // of its threads has had one.
+        let open_ns = revive::open_gate();
         let _ = link.say(FromAgent::Running(Running {
-            at_ns: sys::now_ns(),
+            at_ns: open_ns,
             renewed: revived.renewed + identity.renewed(),
         }));
         link.close();

@@ -85,7 +85,7 @@ pub(crate) fn release() {
     if leaving != 0 {
         LEAVING.fetch_add(leaving, Ordering::AcqRel);
     }
-    let waking = if wake_each_other() { SPREAD } else { i32::MAX };
+    let waking = waking();
     WAKING.store(waking, Ordering::Relaxed);
     RELEASED.fetch_add(1, Ordering::AcqRel);
     sys::futex_wake(&RELEASED, waking);
@@ -100,6 +100,12 @@ const SPREAD: i32 = 2;
 static WAKING: AtomicI32 = AtomicI32::new(0);
 
 /// Whether threads can be left to wake each other: not where one of them might get no
+/// How many threads are to be woken at once, by whoever lets them go and by each of them: all
+/// where they can't be left to wake each other.
+pub(crate) fn waking() -> i32 {
+    if wake_each_other() { SPREAD } else { i32::MAX }
+}
+
 /// processor for long, and those after it with it.
 fn wake_each_other() -> bool {
     roll::in_state(PARKED).all(|slot| {
