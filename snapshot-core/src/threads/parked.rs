@@ -14,6 +14,7 @@ use super::glimpse::{Asleep, Glimpse};
 use super::roll::{self, ARRIVING, CALLED, FREE, PARKED, Slot};
 use super::{restart, takeover};
 use crate::arch;
+use crate::cpu_times;
 use crate::objects;
 use crate::sys;
 use crate::timing::{self, Moment};
@@ -99,13 +100,13 @@ const SPREAD: i32 = 2;
 /// How many the threads on their way out are to wake.
 static WAKING: AtomicI32 = AtomicI32::new(0);
 
-/// Whether threads can be left to wake each other: not where one of them might get no
 /// How many threads are to be woken at once, by whoever lets them go and by each of them: all
 /// where they can't be left to wake each other.
 pub(crate) fn waking() -> i32 {
     if wake_each_other() { SPREAD } else { i32::MAX }
 }
 
+/// Whether threads can be left to wake each other: not where one of them might get no
 /// processor for long, and those after it with it.
 fn wake_each_other() -> bool {
     roll::in_state(PARKED).all(|slot| {
@@ -160,6 +161,7 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
         slot.state.store(FREE, Ordering::Release);
         return;
     }
+    known.used = cpu_times::parking_thread_now();
     slot.arrived_ns.store(sys::now_ns(), Ordering::Relaxed);
     // SAFETY: the slot stays where it is, here and in every copy.
     unsafe { arch::park(slot.place(), wait) };

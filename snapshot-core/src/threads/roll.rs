@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 
 use super::glimpse::Glimpse;
 use super::state::ThreadState;
+use crate::cpu_times::Used;
 use crate::reserve;
 
 /// A thread that has not been called, or whose signal could not be queued.
@@ -40,6 +41,8 @@ pub(crate) struct Known {
     pub(crate) glimpse: Glimpse,
     /// How long it had been in that call when it arrived, where that matters.
     pub(crate) elapsed_ns: Option<u64>,
+    /// The processor time that it had used when it arrived.
+    pub(crate) used: Used,
     /// What the kernel keeps of it.
     pub(crate) state: ThreadState,
 }
