@@ -1,6 +1,9 @@
-//! Which processes are the session's own, beside the live one: frozen copies, and keepers.
+//! Which processes are the session's own, beside the live one: frozen copies, keepers, and
+//! the supervisor with those that only wait beside it.
 //!
-//! They have what the program has, and must not be taken for others that have it too. A
+//! Copies and keepers have what the program has, and must not be taken for others that have it
+//! too; the supervisor has nothing of it, and a descriptor for each snapshot, so that to look
+//! through them would cost each take more than the one before. A
 //! name or a parent proves nothing: any program can call itself like a copy, and orphans of
 //! the program have the supervisor for a parent as well. So the engine itself writes down
 //! each process that it makes, a bit a number, in memory that all of them share; whoever
@@ -37,7 +40,7 @@ fn word_of(pid: i32) -> Option<(&'static AtomicU64, u64)> {
 }
 
 /// This process is one.
-pub(crate) fn add(pid: i32) {
+pub fn add(pid: i32) {
     if let Some((word, bit)) = word_of(pid) {
         // Release: whoever looks for others later has heard of the copy from its maker.
         word.fetch_or(bit, Ordering::Release);

@@ -15,8 +15,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{SetArg, tcsetattr};
 use nix::unistd::{
-    Pid, dup2_stderr, dup2_stdin, dup2_stdout, isatty, setpgid, setsid, tcgetpgrp, tcsetpgrp,
+    Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpid, isatty, setpgid, setsid, tcgetpgrp,
+    tcsetpgrp,
 };
+use snapshot_core::own_processes;
 use snapshot_core::sys::now_ns;
 
 use super::anchor::Anchor;
@@ -42,6 +44,9 @@ nix::ioctl_write_int_bad!(make_controlling, libc::TIOCSCTTY);
 
 /// This process, for `setpgid`.
 const NOBODY_ELSE: Pid = Pid::from_raw(0);
+
+/// The first process of the session's namespaces.
+const INIT: i32 = 1;
 
 /// How long the launcher may take to put the program's group in front.
 const FRONT: Duration = Duration::from_secs(1);
@@ -133,6 +138,12 @@ fn begin(
     );
     let switchboard = Switchboard::open(&address)?;
     let children = Children::new()?;
+    // None of these has anything of the program's once it runs. Takes need not look.
+    own_processes::add(getpid().as_raw());
+    own_processes::add(anchor.pid().as_raw());
+    if outside.is_another() {
+        own_processes::add(INIT);
+    }
     let filters = Filters::inherited(config.deny.len());
     let limits = Limits::raise()?;
     let live = spawn::program(&config, &address, anchor.group(), &outside, limits)?;
