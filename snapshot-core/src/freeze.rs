@@ -16,23 +16,34 @@ use crate::objects::Closed;
 use crate::sys::{self, Errno, SignalSet};
 use crate::wire::{self, Ended, FromAgent, FromSupervisor};
 
+/// The word that a frozen copy stirs at.
+pub(crate) enum Word {
+    /// It is to see whether it could wake.
+    Prepare {
+        /// How many threads there must be room for.
+        threads: u32,
+        /// Where the frozen copy that stays behind is to report, if one is to.
+        spare: Option<Link>,
+    },
+    /// It is to wake.
+    Revive(Woken),
+}
+
 /// The word that woke a frozen copy.
 pub(crate) struct Woken {
     pub(crate) asked_ns: u64,
     pub(crate) ended: Ended,
-    /// Where the frozen copy that stays behind is to report, if one is to.
-    pub(crate) keep: Option<Link>,
     /// Where it is to take over its original's id: the one that it had outside, or 0.
     pub(crate) same_ids: Option<i32>,
 }
 
-/// Sleeps until the supervisor wakes this copy. Never returns if the supervisor is gone.
+/// Sleeps until the supervisor has a word for this copy. Never returns if the supervisor is gone.
 ///
 /// All signals must be blocked. `let_go` lets go of what the live branch has closed.
-pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Woken {
+pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Word {
     // Without one the copy is as safe, but passes nothing on.
     let signals = sys::signalfd(SignalSet::ALL).unwrap_or(-1);
-    let woken = loop {
+    let heard = loop {
         let [word, signal] = match sys::poll_readable([link.fd(), signals], -1) {
             Ok(ready) => ready,
             Err(Errno(libc::EINTR)) => continue,
@@ -48,18 +59,22 @@ pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Woken {
         match link.hear() {
             Ok((
                 FromSupervisor::Revive {
-                    keep,
                     asked_ns,
                     ended,
                     same_ids,
                 },
-                passed,
+                _,
             )) => {
-                break Woken {
+                break Word::Revive(Woken {
                     asked_ns,
                     ended,
-                    keep: passed.filter(|_| keep).map(Link::from_fd),
                     same_ids,
+                });
+            }
+            Ok((FromSupervisor::Prepare { threads }, passed)) => {
+                break Word::Prepare {
+                    threads,
+                    spare: passed.map(Link::from_fd),
                 };
             }
             Ok((FromSupervisor::Retire, _)) => retire(link),
@@ -77,7 +92,7 @@ pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Woken {
         pass_on(link, signals);
         sys::close(signals);
     }
-    woken
+    heard
 }
 
 /// Ends, and leaves the memory to a keeper, whom the supervisor ends in its time.

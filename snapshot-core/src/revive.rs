@@ -48,8 +48,8 @@ unsafe impl Sync for Inherited {}
 static INHERITED: Inherited = Inherited(UnsafeCell::new(None));
 
 /// How long to try again where the system has no room for a thread: those of the dead
-/// branch may still be counted.
-const PATIENCE_NS: u64 = 5_000_000_000;
+/// branch may still be counted. Who waits longer is the supervisor, who can be asked to stop.
+const PATIENCE_NS: u64 = 500_000_000;
 /// How long to wait for a thread's number: on a machine with much to do the dead one may be
 /// held up just before it gives it back.
 const ID_PATIENCE_NS: u64 = 2_000_000_000;
@@ -114,6 +114,34 @@ pub(crate) unsafe fn recreate(first: &ThreadState) -> Result<Recreated, Errno> {
         not_restored,
         renewed,
     })
+}
+
+/// Makes so many of the parked threads, as far as there are any, and ends them at the gate:
+/// is there room for them?
+///
+/// # Errors
+/// EAGAIN where there is none.
+///
+/// # Safety
+/// As [`recreate`].
+pub(crate) unsafe fn rehearse(threads: u32) -> Result<(), Errno> {
+    // SAFETY: this is the only thread. What none inherits none puts back.
+    unsafe { INHERITED.0.get().write(None) };
+    GATE.store(SHUT, Ordering::Relaxed);
+    WAITING.store(0, Ordering::Relaxed);
+    let mut made = 0;
+    let mut answer = Ok(());
+    for slot in roll::in_state(PARKED).take(threads as usize) {
+        answer = make_when_there_is_room(slot, &[], 0);
+        if answer.is_err() {
+            break;
+        }
+        made += 1;
+    }
+    if threads > 0 {
+        call_off(made);
+    }
+    answer
 }
 
 /// Lets them run, and says since when. They wake each other, as after a take: to wake hundreds

@@ -21,7 +21,7 @@
 //! Context: AS-SAFE. Called by the agent, in the program's first thread.
 #![expect(unsafe_code, reason = "splits the process")]
 
-use crate::freeze::{Woken, freeze};
+use crate::freeze::{Woken, Word, freeze};
 use crate::identity::Identity;
 use crate::link::Link;
 use crate::objects::{Lacking, Shared};
@@ -393,6 +393,68 @@ fn go_on(link: Link, recorded: &mut Recorded, word: FromSupervisor) -> Outcome {
     }
 }
 
+/// In a frozen copy: whether it could come back to life, as far as that can be told while
+/// the branch lives. If somebody is to hear of it, a copy of this copy stays behind.
+fn prepare(threads: u32, spare: Option<Link>) -> Result<Side, Obstacle> {
+    // SAFETY: a frozen copy has one thread, and the others were parked.
+    let rehearsed = unsafe { revive::rehearse(threads) };
+    let side = match (rehearsed, spare) {
+        (Err(errno), _) => Err(Obstacle::Failed(Step::Revive, errno.0)),
+        (Ok(()), None) => Ok(Side::Original(0)),
+        (Ok(()), Some(_)) => {
+            // SAFETY: as above.
+            let split = unsafe { split_for_parent() };
+            split.map_err(|errno| Obstacle::Failed(Step::Split, errno.0))
+        }
+    };
+    match side {
+        Ok(Side::Copy) => own_processes::add(sys::getpid()),
+        Ok(Side::Original(pid)) if spare.is_some() => own_processes::add(pid),
+        _ => {}
+    }
+    if !matches!(side, Ok(Side::Copy))
+        && let Some(spare) = spare
+    {
+        spare.close();
+    }
+    side
+}
+
+/// In a woken copy: takes over the ids that it may have again, and makes its threads.
+///
+/// # Errors
+/// EAGAIN, ENOMEM: there is no room. The copy is what it was then, but that it may have its
+/// id already.
+///
+/// # Safety
+/// As [`revive::recreate`].
+unsafe fn make_again(
+    link: Link,
+    identity: &Identity,
+    same_ids: Option<i32>,
+) -> Result<revive::Recreated, Errno> {
+    // An attempt before this one may have got it.
+    if let Some(outer_pid) = same_ids
+        && sys::getpid() != identity.pid
+    {
+        let _ = link.say(FromAgent::Becoming);
+        // SAFETY: a frozen copy has one thread, the copy of the recorded one.
+        match unsafe { identity.take_over_id(outer_pid) } {
+            Ok(()) => {}
+            // There is room for none, or soon there will be.
+            Err(errno @ Errno(libc::EAGAIN | libc::ENOMEM)) => {
+                let _ = link.say(FromAgent::Stayed { errno: errno.0 });
+                return Err(errno);
+            }
+            Err(errno) => {
+                let _ = link.say(FromAgent::Stayed { errno: errno.0 });
+            }
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { revive::recreate(&identity.thread) }
+}
+
 /// The life of a frozen copy, from the split to its return into the program.
 fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorded) -> Outcome {
     let mut link = link;
@@ -412,41 +474,39 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
             sys::exit_group(0);
         }
     };
+    let mut is_ready = false;
     loop {
-        if link.say(FromAgent::Ready).is_err() {
+        if !is_ready && link.say(FromAgent::Ready).is_err() {
             sys::exit_group(0);
         }
+        is_ready = true;
+        let woken = match freeze(link, |closed| shared.let_go_of(closed)) {
+            Word::Revive(woken) => woken,
+            Word::Prepare { threads, spare } => {
+                match prepare(threads, spare) {
+                    Ok(Side::Copy) => {
+                        // The snapshot stays, in this copy of the copy.
+                        link.close();
+                        link = spare.unwrap_or(link);
+                        let _ = link.say(FromAgent::Made);
+                        identity.settle(id);
+                        is_ready = false;
+                    }
+                    Ok(Side::Original(_)) => {
+                        let _ = link.say(FromAgent::Prepared);
+                    }
+                    Err(obstacle) => {
+                        let _ = link.say(FromAgent::Hindered(obstacle));
+                    }
+                }
+                continue;
+            }
+        };
         let Woken {
             asked_ns,
             ended,
-            keep,
             same_ids,
-        } = freeze(link, |closed| shared.let_go_of(closed));
-        if let Some(next_link) = keep {
-            // SAFETY: a frozen copy has one thread.
-            match unsafe { split_for_parent() } {
-                Ok(Side::Copy) => {
-                    // The snapshot stays, in this copy of the copy.
-                    own_processes::add(sys::getpid());
-                    link.close();
-                    link = next_link;
-                    let _ = link.say(FromAgent::Made);
-                    identity.settle(id);
-                    continue;
-                }
-                Ok(Side::Original(frozen_pid)) => {
-                    own_processes::add(frozen_pid);
-                    next_link.close();
-                }
-                Err(errno) => {
-                    // Reviving without keeping would lose what was promised: the
-                    // supervisor hears of it, and may ask again without.
-                    next_link.close();
-                    let _ = link.say(FromAgent::Hindered(Obstacle::Failed(Step::Split, errno.0)));
-                    continue;
-                }
-            }
-        }
+        } = woken;
         let mut not_restored = 0;
         let mut count = |part, count| {
             if count > 0 {
@@ -459,21 +519,17 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
         if let Some(lacking) = &lacking {
             lacking.prepare();
         }
-        if let Some(outer_pid) = same_ids {
-            let _ = link.say(FromAgent::Becoming);
-            // SAFETY: a frozen copy has one thread, the copy of the recorded one.
-            if let Err(errno) = unsafe { identity.take_over_id(outer_pid) } {
-                let _ = link.say(FromAgent::Stayed { errno: errno.0 });
-            }
-        }
         // SAFETY: this is the copy's only thread, and the others were parked.
-        let revived = match unsafe { revive::recreate(&identity.thread) } {
+        let revived = match unsafe { make_again(link, identity, same_ids) } {
             Ok(revived) => revived,
             Err(errno) => {
                 let obstacle = Obstacle::Failed(Step::Revive, errno.0);
                 let _ = link.say(FromAgent::Hindered(obstacle));
                 // Where that fails, what it has ends with the snapshot.
                 let _ = shared.let_go();
+                // By whichever number: it sleeps again, as the snapshot that it was.
+                own_processes::add(sys::getpid());
+                is_ready = false;
                 continue;
             }
         };
@@ -490,12 +546,15 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
         cpu_times::revive(identity.tid);
         turn::begin_new_life();
         (session.revived)(sys::getpid());
+        let renewed = revived.renewed + identity.renewed();
+        // Whoever ends this process from here on ends the program.
+        let _ = link.say(FromAgent::Opening { renewed });
         // From here on the program runs. Whoever says so may get no processor before the last
         // of its threads has had one.
         let open_ns = revive::open_gate();
         let _ = link.say(FromAgent::Running(Running {
             at_ns: open_ns,
-            renewed: revived.renewed + identity.renewed(),
+            renewed,
         }));
         link.close();
         return Outcome::Revived {

@@ -22,6 +22,9 @@ const KEEPER: &str = "19";
 const CLOSED: &str = "21";
 const LET_GO: &str = "22";
 const MADE: &str = "24";
+/// What a copy of the engine's does from the question on: it answers, is told to leave a spare,
+/// and to wake.
+const WOKEN: &str = "own 33;hear;hear;";
 
 // The verbs of the supervisor's.
 const GRANTED: &str = "66";
@@ -156,7 +159,7 @@ fn a_woken_copy_goes_on_as_nobody_else() {
     let mut session = dropped();
     session.take();
     let pid = victim.pid();
-    snapshot_that(&mut session, &format!("copy {RUNNING} 0 0 {pid} 0"));
+    snapshot_that(&mut session, &format!("{WOKEN}copy {RUNNING} 0 0 {pid} 0"));
     session.revert();
     // The next revert would end the one that is live.
     let reverted = session.revert();
@@ -171,7 +174,7 @@ fn a_woken_copy_becomes_nobody_else() {
     let mut session = dropped();
     session.take();
     let pid = victim.pid();
-    snapshot_that(&mut session, &format!("copy {BECOMING} {pid}"));
+    snapshot_that(&mut session, &format!("{WOKEN}copy {BECOMING} {pid}"));
     let reverted = session.revert();
     victim.lives("a copy that does not come to life");
     assert_eq!(reverted.number("id"), 1);
@@ -336,7 +339,7 @@ fn floods_hold_nobody_up() {
 fn a_revert_ends_although_somebody_keeps_the_link() {
     let mut session = isolated("always");
     session.take();
-    snapshot_that(&mut session, &format!("copy {BECOMING};leave"));
+    snapshot_that(&mut session, &format!("{WOKEN}copy {BECOMING};leave"));
     let reverted = session.revert();
     assert_eq!(reverted.number("id"), 1);
     assert_eq!(session.ask("ping"), "pong");

@@ -137,6 +137,12 @@ impl Place {
         command
     }
 
+    /// Runs another command to its end, as the ordinary user that the place belongs to.
+    pub fn run_as_user(&self, command: &mut Command) -> Output {
+        user::become_user(command, Isolation::Allowed);
+        deadline::run(command)
+    }
+
     /// Runs `cargo snapshot ARGUMENTS` to its end.
     pub fn cargo_snapshot(&self, arguments: &[&str]) -> Output {
         deadline::run(&mut self.second_terminal(arguments))

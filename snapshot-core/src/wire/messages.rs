@@ -103,6 +103,15 @@ pub enum FromAgent {
     Uses(OwnUse),
     /// From a new copy, before anything else: it is there.
     Made,
+    /// The frozen copy could come back to life, as far as it can tell before the branch has
+    /// ended.
+    Prepared,
+    /// The woken copy is about to let the program's threads go: how it ends from now on is
+    /// the program's business.
+    Opening {
+        /// How many ids are not what they were.
+        renewed: u32,
+    },
 }
 
 /// From the supervisor to the agent.
@@ -134,10 +143,8 @@ pub enum FromSupervisor {
         /// Whether the memory is to have a keeper: it has none yet.
         keeper: bool,
     },
-    /// Wake up; a descriptor for the next frozen copy comes along if `keep`.
+    /// Wake up.
     Revive {
-        /// Leave a frozen copy behind.
-        keep: bool,
         /// When the revert was asked for, or the branch died, on CLOCK_MONOTONIC.
         asked_ns: u64,
         /// How the branch ended.
@@ -162,6 +169,12 @@ pub enum FromSupervisor {
         depth: u32,
         /// Their numbers, oldest first, as many as fit.
         ids: [u32; LISTED],
+    },
+    /// See whether you can come back to life, and answer. If a descriptor comes along, leave
+    /// a frozen copy of yourself behind, which reports there.
+    Prepare {
+        /// How many threads there must be room for, beside all that run now.
+        threads: u32,
     },
 }
 
@@ -256,6 +269,11 @@ impl FromAgent {
                 writer.put(&[own as u8]);
             }
             Self::Made => writer = Writer::new(24),
+            Self::Prepared => writer = Writer::new(33),
+            Self::Opening { renewed } => {
+                writer = Writer::new(34);
+                writer.u32(renewed);
+            }
         }
         writer.packet
     }
@@ -325,6 +343,10 @@ impl FromAgent {
             42 => Self::Uses(OwnUse::from_byte(reader.byte()?)?),
             16 => Self::Again,
             24 => Self::Made,
+            33 => Self::Prepared,
+            34 => Self::Opening {
+                renewed: reader.u32()?,
+            },
             _ => return None,
         })
     }
@@ -357,7 +379,6 @@ impl FromSupervisor {
                 writer.u32(id).put(&[u8::from(keeper)]);
             }
             Self::Revive {
-                keep,
                 asked_ns,
                 ended,
                 same_ids,
@@ -369,10 +390,13 @@ impl FromSupervisor {
                     Ended::Reverted => (2, 0),
                     Ended::Interrupted => (3, 0),
                 };
-                writer.put(&[u8::from(keep)]).u64(asked_ns);
-                writer.put(&[how]).i32(number);
+                writer.u64(asked_ns).put(&[how]).i32(number);
                 writer.put(&[u8::from(same_ids.is_some())]);
                 writer.i32(same_ids.unwrap_or(0));
+            }
+            Self::Prepare { threads } => {
+                writer = Writer::new(82);
+                writer.u32(threads);
             }
             Self::Retire => writer = Writer::new(73),
             Self::LetGo(closed) => {
@@ -412,7 +436,6 @@ impl FromSupervisor {
                 keeper: reader.flag()?,
             },
             69 => {
-                let keep = reader.flag()?;
                 let asked_ns = reader.u64()?;
                 let how = reader.byte()?;
                 let number = reader.i32()?;
@@ -426,13 +449,15 @@ impl FromSupervisor {
                 let takes_over = reader.flag()?;
                 let outer_pid = reader.i32()?;
                 Self::Revive {
-                    keep,
                     asked_ns,
                     ended,
                     same_ids: takes_over.then_some(outer_pid),
                 }
             }
             73 => Self::Retire,
+            82 => Self::Prepare {
+                threads: reader.u32()?,
+            },
             74 => Self::LetGo(reader.closed()?),
             75 => Self::Gone,
             70 => Self::Own,

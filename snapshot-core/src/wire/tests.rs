@@ -109,6 +109,8 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
                     address: Address::new(&address),
                 })
             }),
+        Just(FromAgent::Prepared),
+        any::<u32>().prop_map(|renewed| FromAgent::Opening { renewed }),
         any::<u32>().prop_map(|id| FromAgent::Revert { id }),
         Just(FromAgent::Commit),
         any::<u32>().prop_map(|id| FromAgent::Drop { id }),
@@ -155,16 +157,14 @@ fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {
         (any::<u32>(), any::<bool>()).prop_map(|(id, keeper)| FromSupervisor::Go { id, keeper }),
         Just(FromSupervisor::Denied),
         (
-            any::<bool>(),
             any::<u64>(),
             any::<i32>(),
             0..4_usize,
             prop::option::of(any::<i32>())
         )
-            .prop_map(|(keep, asked_ns, number, how, same_ids)| {
+            .prop_map(|(asked_ns, number, how, same_ids)| {
                 FromSupervisor::Revive {
                     same_ids,
-                    keep,
                     asked_ns,
                     ended: [
                         Ended::Exited(number),
@@ -174,6 +174,7 @@ fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {
                     ][how],
                 }
             }),
+        any::<u32>().prop_map(|threads| FromSupervisor::Prepare { threads }),
         Just(FromSupervisor::Retire),
         Just(FromSupervisor::Gone),
         Just(FromSupervisor::Own),

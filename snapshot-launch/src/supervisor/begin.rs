@@ -193,6 +193,7 @@ fn begin(
         waiting: std::collections::VecDeque::new(),
         asked: None,
         next_request: 0,
+        late: None,
         callers: Vec::new(),
         presses: Presses::default(),
         held: None,

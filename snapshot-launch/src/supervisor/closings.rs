@@ -2,6 +2,8 @@
 //! they hold too, and others wait for the end of. What the program does next may count on
 //! the end, and its own interest lists must not tell of what it has closed.
 
+use std::collections::HashSet;
+
 use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::FromSupervisor;
@@ -17,6 +19,8 @@ struct Closing {
     link: AgentLink,
     /// Which snapshots have not let go yet.
     holders: Vec<SnapshotId>,
+    /// Copies that are none any more, and hold what they have until they are reaped.
+    dying: HashSet<i32>,
     deadline_ns: u64,
 }
 
@@ -25,12 +29,13 @@ struct Closing {
 pub(crate) struct Closings(Vec<Closing>);
 
 impl Closings {
-    /// These snapshots have been told to let go.
-    pub(crate) fn begin(&mut self, link: AgentLink, holders: Vec<SnapshotId>) {
+    /// These snapshots have been told to let go, and those copies to end.
+    pub(crate) fn begin(&mut self, link: AgentLink, holders: Vec<SnapshotId>, dying: HashSet<i32>) {
         let deadline_ns = now_ns() + PATIENCE_NS;
         self.0.push(Closing {
             link,
             holders,
+            dying,
             deadline_ns,
         });
     }
@@ -47,10 +52,17 @@ impl Closings {
 
     /// Lets those go on that nobody holds anything of any more. A snapshot that is there no
     /// more holds nothing.
-    pub(crate) fn check(&mut self, now_ns: u64, is_there: impl Fn(SnapshotId) -> bool) {
+    pub(crate) fn check(
+        &mut self,
+        now_ns: u64,
+        dying: &HashSet<i32>,
+        is_there: impl Fn(SnapshotId) -> bool,
+    ) {
         self.0.retain_mut(|closing| {
             closing.holders.retain(|holder| is_there(*holder));
-            let waits = !closing.holders.is_empty() && now_ns < closing.deadline_ns;
+            closing.dying.retain(|copy| dying.contains(copy));
+            let is_held = !closing.holders.is_empty() || !closing.dying.is_empty();
+            let waits = is_held && now_ns < closing.deadline_ns;
             if !waits {
                 closing.link.say(&FromSupervisor::Gone);
             }
@@ -74,7 +86,7 @@ mod tests {
     fn begin(closings: &mut Closings, holders: &[u32]) -> OwnedFd {
         let (ours, theirs) = AgentLink::pair().expect("sockets are to be had");
         let holders = holders.iter().map(|id| SnapshotId::new(*id)).collect();
-        closings.begin(ours, holders);
+        closings.begin(ours, holders, HashSet::from([7]));
         theirs
     }
 
@@ -92,10 +104,10 @@ mod tests {
         closings.has_let_go(SnapshotId::new(2));
         closings.has_let_go(SnapshotId::new(2));
         closings.has_let_go(SnapshotId::new(1));
-        closings.check(now_ns(), |_| true);
+        closings.check(now_ns(), &HashSet::new(), |_| true);
         assert!(goes_on(&first), "both have let go");
         assert!(!goes_on(&second), "one holds it");
-        closings.check(now_ns(), |id| id != SnapshotId::new(1));
+        closings.check(now_ns(), &HashSet::new(), |id| id != SnapshotId::new(1));
         assert!(goes_on(&second), "that one is there no more");
         assert_eq!(closings.deadline(), None);
     }
@@ -105,11 +117,13 @@ mod tests {
         let mut closings = Closings::default();
         let free = begin(&mut closings, &[]);
         let held = begin(&mut closings, &[1]);
-        closings.check(now_ns(), |_| true);
+        closings.check(now_ns(), &HashSet::from([7]), |_| true);
+        assert!(!goes_on(&free), "a dying copy holds it");
+        closings.check(now_ns(), &HashSet::new(), |_| true);
         assert!(goes_on(&free));
         assert!(!goes_on(&held));
         let deadline_ns = closings.deadline().expect("one waits");
-        closings.check(deadline_ns, |_| true);
+        closings.check(deadline_ns, &HashSet::new(), |_| true);
         assert!(goes_on(&held));
     }
 }

@@ -72,6 +72,33 @@ pub(crate) fn work_of(pid: i32) -> Option<[u64; 4]> {
     ])
 }
 
+/// How many threads a process has; none where there is no process.
+pub(crate) fn threads_of(pid: i32) -> u32 {
+    fields_of(pid)
+        .and_then(|stat| field(&stat, 17))
+        .unwrap_or(0)
+}
+
+/// What every thread of a process does: `R`, `S`, `T`, ...
+pub(crate) fn states(pid: i32) -> impl Iterator<Item = char> {
+    let threads = numbers_in(&format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten();
+    threads.filter_map(move |thread| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    })
+}
+
+/// Whether a debugger has hold of a process.
+pub(crate) fn is_traced(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let tracer = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:"));
+    tracer.is_some_and(|tracer| tracer.trim() != "0")
+}
+
 /// What `/proc/PID/stat` says after the name, which may hold spaces and parentheses.
 fn fields_of(pid: i32) -> Option<String> {
     let stat = proc_files::text(format!("/proc/{pid}/stat")).ok()?;

@@ -142,6 +142,9 @@ impl Supervisor {
             // Being reverted is what it wants.
             Phase::Reverting(_) => {
                 self.presses.reverted();
+                if self.is_held() {
+                    self.try_again();
+                }
                 return Fate::Swallowed;
             }
             Phase::Ending { .. } => return Fate::Swallowed,

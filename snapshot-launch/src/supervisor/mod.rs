@@ -7,7 +7,7 @@
 //!
 //! In the order in which things happen: `begin` and `spawn` start the program, `run` waits
 //! for whatever comes (`requests`, `interrupts`, calls of the agent, and deaths, which are
-//! `reaping`'s), `asking`, `taking`, `reverting` and `ending` are the acts. `children` are
+//! `reaping`'s), `asking`, `taking`, `reverting` (with `preparing`, `waking`, `spare` and `held`) and `ending` are the acts. `children` are
 //! those of the program that outlive a branch.
 
 mod anchor;
@@ -24,6 +24,8 @@ mod echoes;
 mod ending;
 mod family;
 mod filters;
+mod headway;
+mod held;
 mod ids;
 mod interrupts;
 mod keepers;
@@ -31,6 +33,7 @@ mod links;
 mod numbers;
 mod obstacles;
 mod preflight;
+mod preparing;
 mod presses;
 mod reaping;
 mod remains;
@@ -38,10 +41,12 @@ mod requests;
 mod reverting;
 mod run;
 mod screen;
+mod spare;
 mod spawn;
 mod state;
 mod taking;
 mod unstarted;
+mod waking;
 
 pub(crate) use begin::run;
 pub(crate) use child::{Child, open as open_process};

@@ -63,6 +63,20 @@ pub(super) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str
     }
 }
 
+/// Why a copy can't come back now: a cause, and what to do.
+pub(super) fn without_room(obstacle: Obstacle) -> (String, &'static str) {
+    let Obstacle::Failed(step, errno) = obstacle else {
+        let (_, why, help) = explain(obstacle);
+        return (why, help);
+    };
+    let what = match step {
+        Step::Split => "there is no room for another copy of it",
+        _ => "there is no room for its threads",
+    };
+    let error = std::io::Error::from_raw_os_error(errno);
+    (format!("{what}: {error}"), help_of(step, errno))
+}
+
 /// What to do about a step that failed with an errno.
 fn help_of(step: Step, errno: i32) -> &'static str {
     match errno {

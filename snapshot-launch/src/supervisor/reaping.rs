@@ -47,7 +47,7 @@ impl Supervisor {
         while let Some((pid, code)) = look(libc::P_ALL, 0, all) {
             // What it has said before its end comes first: which process it is, and that it
             // runs. And until it is reaped it still has its number outside.
-            self.hear_woken_link();
+            self.hear_target();
             if !matches!(code, libc::CLD_STOPPED | libc::CLD_CONTINUED) {
                 // Its number may be another's from then on.
                 own_processes::remove(pid);
@@ -64,6 +64,9 @@ impl Supervisor {
                 continue;
             }
             if libc::WIFSTOPPED(status) || libc::WIFCONTINUED(status) {
+                if libc::WIFSTOPPED(status) && self.copy_stopped(pid, libc::WSTOPSIG(status)) {
+                    continue;
+                }
                 if pid != self.live.pid() {
                     self.child_has_news(pid, status);
                 } else if libc::WIFSTOPPED(status) {
@@ -88,19 +91,22 @@ impl Supervisor {
         }
         // Its number, and that of its group, may be another's from now on.
         self.anchor.take_if(|anchor| anchor.pid().as_raw() == pid);
-        if self.is_woken(pid) {
-            // It may have come to life, said so, and ended again before we looked.
-            self.hear_last_words_of_woken();
-        }
-        if self.is_woken(pid) {
+        // It may have come to life, and ended again before we looked.
+        let was_woken = self.is_woken(pid);
+        if was_woken {
             self.woken_ended(pid, ended);
-        } else if self.live.is_alive && pid == self.live.pid() {
+        }
+        if self.live.is_alive && pid == self.live.pid() {
             self.live.is_alive = false;
             if matches!(self.phase, Phase::Reverting(_)) {
-                self.clear_branch();
+                self.branch_has_ended();
             } else {
                 self.live_ended(ended);
             }
+        } else if was_woken {
+            // The snapshot's own affair.
+        } else if self.is_spare(pid) {
+            self.hear_spare();
         } else if let Some(id) = self.snapshot_of(pid) {
             let outer_pid = self.timeline.remove(id).map_or(0, |lost| lost.outer_pid);
             if !matches!(self.phase, Phase::Ending { .. }) {

@@ -87,6 +87,10 @@ impl Supervisor {
             );
             return;
         }
+        if self.is_held() {
+            self.serve_held(wanted);
+            return;
+        }
         if !self.is_running() {
             self.waiting.push_back(wanted);
             return;
@@ -114,7 +118,7 @@ impl Supervisor {
         }
     }
 
-    fn refuse_unknown(&self, token: Option<u64>, verb: &str, id: Option<SnapshotId>) {
+    pub(super) fn refuse_unknown(&self, token: Option<u64>, verb: &str, id: Option<SnapshotId>) {
         let there: Vec<String> = self.ids().iter().map(|id| format!("#{id}")).collect();
         let cause = match (id, there.is_empty()) {
             (_, true) => "there is no snapshot".to_owned(),

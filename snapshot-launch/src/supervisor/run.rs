@@ -14,7 +14,7 @@ use super::begin::stand_in_for_launcher;
 use super::descriptors;
 use super::echoes::Recipient;
 use super::filters::Filters;
-use super::links::{AgentLink, Heard};
+use super::links::{AgentLink, Heard, MOST_AT_ONCE};
 use super::state::{Phase, Supervisor};
 use crate::channel::ToLauncher;
 use crate::event::{Event, Files, Tier};
@@ -53,7 +53,8 @@ enum Source {
     Switchboard,
     Taker,
     Copy,
-    Kept,
+    Spare,
+    Late,
     Caller(usize),
     Frozen(SnapshotId),
 }
@@ -125,14 +126,20 @@ impl Supervisor {
                 sources.push((Source::Copy, taking.copy().as_fd()));
             }
             Phase::Reverting(reverting) => {
-                if let Some(link) = reverting.kept_link() {
-                    sources.push((Source::Kept, link.as_fd()));
+                if let Some(link) = reverting.spare_link() {
+                    sources.push((Source::Spare, link.as_fd()));
                 }
             }
             Phase::Running | Phase::Ending { .. } => {}
         }
-        for (index, caller) in self.callers.iter().enumerate() {
-            sources.push((Source::Caller(index), caller.as_fd()));
+        if let Some(link) = &self.late {
+            sources.push((Source::Late, link.as_fd()));
+        }
+        // The same goes for what it has said already.
+        if !matches!(self.phase, Phase::Reverting(_)) {
+            for (index, caller) in self.callers.iter().enumerate() {
+                sources.push((Source::Caller(index), caller.as_fd()));
+            }
         }
         for (id, snapshot) in self.timeline.iter() {
             if !snapshot.link.is_given_up() {
@@ -158,7 +165,7 @@ impl Supervisor {
         ready.sort_by_key(|source| match source {
             Source::Signals => 0,
             // Before the copy, whose link ends too when the live process gives up.
-            Source::Taker => 1,
+            Source::Taker | Source::Late => 1,
             Source::Copy => 2,
             _ => 3,
         });
@@ -196,7 +203,8 @@ impl Supervisor {
             Source::Switchboard => self.take_calls(),
             Source::Taker => self.hear_taker(),
             Source::Copy => self.hear_copy(),
-            Source::Kept => self.hear_kept(),
+            Source::Spare => self.hear_spare(),
+            Source::Late => self.hear_late(),
             Source::Caller(index) => self.hear_caller(index),
             Source::Frozen(id) => {
                 if self.hear_frozen(id) == Word::Last {
@@ -236,8 +244,8 @@ impl Supervisor {
         let Some(snapshot) = self.timeline.get(id) else {
             return Word::None;
         };
-        let is_woken =
-            matches!(&self.phase, Phase::Reverting(reverting) if reverting.is_waking(id));
+        let is_target =
+            matches!(&self.phase, Phase::Reverting(reverting) if reverting.target() == id);
         match snapshot.link.hear() {
             Heard::Nothing => return Word::None,
             Heard::Closed => return Word::Last,
@@ -245,8 +253,10 @@ impl Supervisor {
                 self.passed_on(id, signal, sender);
             }
             Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(id),
-            Heard::Message(message) if is_woken => self.hear_woken(message),
-            Heard::Other(message, sender) if is_woken && self.has_become(sender) => {
+            Heard::Message(message) if is_target => self.hear_woken(message),
+            // The answer to a question that nobody waits for any more.
+            Heard::Message(FromAgent::Prepared | FromAgent::Hindered(_)) => {}
+            Heard::Other(message, sender) if is_target && self.has_become(sender) => {
                 self.hear_woken(message);
             }
             // It was not its turn: no frozen copy of the engine's says that.
@@ -255,18 +265,36 @@ impl Supervisor {
         Word::One
     }
 
+    /// All that the copy has said by now that is to come back to life, if there is one.
+    pub(super) fn hear_target(&mut self) {
+        for _ in 0..MOST_AT_ONCE {
+            let Phase::Reverting(reverting) = &self.phase else {
+                return;
+            };
+            let target = reverting.target();
+            if self.hear_frozen(target) != Word::One {
+                return;
+            }
+        }
+    }
+
     /// A frozen copy's link has ended. It has died, and is reaped in a moment; one that has
     /// only hung up, or speaks out of turn, could not be woken.
     fn frozen_hung_up(&mut self, id: SnapshotId) {
+        let pid_of = |of: &Self| Some(of.timeline.get(id)?.child.pid());
+        let pid = pid_of(self);
         self.reap();
         self.woken_hung_up(id);
         let Some(snapshot) = self.timeline.get(id) else {
             return;
         };
+        // Another one has taken its place.
+        if pid_of(self) != pid {
+            return;
+        }
         snapshot.link.give_up();
         match &self.phase {
-            Phase::Reverting(reverting) if reverting.runs(id) => {}
-            Phase::Reverting(reverting) if reverting.is_waking(id) => {
+            Phase::Reverting(reverting) if reverting.target() == id => {
                 self.end_woken();
             }
             _ => {
@@ -322,9 +350,11 @@ impl Supervisor {
             }
             FromAgent::Revert { id } => {
                 let id = (id != 0).then(|| SnapshotId::new(id));
-                if !self.is_running()
-                    || !self.begin_revert(id, false, Ended::Reverted, now_ns(), None)
+                if self.is_running()
+                    && self.begin_revert(id, false, Ended::Reverted, now_ns(), None)
                 {
+                    self.revert_called(link);
+                } else {
                     link.say(&FromSupervisor::Denied);
                 }
             }
@@ -366,6 +396,8 @@ impl Supervisor {
             | FromAgent::Keeper
             | FromAgent::Becoming
             | FromAgent::Stayed { .. }
+            | FromAgent::Prepared
+            | FromAgent::Opening { .. }
             | FromAgent::Passed { .. } => link.say(&FromSupervisor::Denied),
         }
     }
@@ -383,12 +415,12 @@ impl Supervisor {
             taking.copy().say(&message);
             holders.push(taking.id());
         }
-        self.closings.begin(link, holders);
+        self.closings.begin(link, holders, self.dying.clone());
     }
 
     fn check_closings(&mut self, now: u64) {
         let (timeline, phase) = (&self.timeline, &self.phase);
-        self.closings.check(now, |id| {
+        self.closings.check(now, &self.dying, |id| {
             let is_new = matches!(phase, Phase::Taking(taking) if taking.id() == id);
             is_new || timeline.get(id).is_some()
         });

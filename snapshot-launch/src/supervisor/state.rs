@@ -205,6 +205,8 @@ pub(crate) struct Supervisor {
     /// The one take that the live process has been signalled for.
     pub(crate) asked: Option<Asked>,
     pub(crate) next_request: u32,
+    /// Where the live process ends the conversation of a take that has been reported.
+    pub(crate) late: Option<AgentLink>,
     /// Conversations that the live process has begun, and has said nothing in yet.
     pub(crate) callers: Vec<AgentLink>,
     pub(crate) presses: Presses,
@@ -293,7 +295,7 @@ impl Supervisor {
     fn has_a_part(&self, pid: i32) -> bool {
         let is_awaited = match &self.phase {
             Phase::Taking(taking) => taking.is_copy(pid),
-            Phase::Reverting(reverting) => reverting.is_kept(pid),
+            Phase::Reverting(reverting) => reverting.has_a_part(pid),
             Phase::Running | Phase::Ending { .. } => false,
         };
         is_awaited
@@ -327,6 +329,8 @@ impl Supervisor {
             .chain(anchor)
             .chain(self.dying.iter().copied())
             .chain(self.keepers.pids())
+            .chain(self.spare_pid())
+            .chain(self.woken_pid())
             .collect()
     }
 

@@ -14,6 +14,7 @@ use super::child::Child;
 use super::children::Standing;
 use super::descriptors;
 use super::family::{self, Process};
+use super::headway::Headway;
 use super::links::{AgentLink, Heard, MOST_AT_ONCE};
 use super::obstacles::explain;
 use super::run::may_be_passed;
@@ -51,6 +52,14 @@ const OUT_OF_TURN: Reason = (
     "install cargo-snapshot again, or find out what the program does there",
 );
 
+/// How long to look at a program that seems to be stopped.
+const LOOK_NS: u64 = 50_000_000;
+
+/// Whether a thread of a process has been stopped, or is held by a debugger.
+fn is_held(pid: i32) -> bool {
+    family::states(pid).any(|state| matches!(state, 'T' | 't'))
+}
+
 /// A take under way.
 pub(crate) struct Taking {
     id: SnapshotId,
@@ -81,8 +90,6 @@ pub(crate) struct Taking {
     split: bool,
     /// The copy, once it is made and until it sleeps.
     made: Option<Child>,
-    /// What it had done when it was last looked at.
-    work: Option<[u64; 4]>,
     /// The copy, once it sleeps.
     frozen: Option<Child>,
     /// How many copies have been granted, and how many the live process says it has made.
@@ -90,7 +97,21 @@ pub(crate) struct Taking {
     splits: u32,
     /// The snapshot is in the timeline; only the report is missing.
     complete: bool,
-    deadline_ns: u64,
+    /// The program has still to say that it runs, and its keeper that it is there.
+    is_late: bool,
+    /// With the program until the copy is made, and then with the copy.
+    headway: Headway,
+    /// Since when something else waits for the end of the take, and does in vain as it seems.
+    stopped: Option<Stop>,
+}
+
+/// A take that stands still because somebody has stopped the program.
+#[derive(Debug, Clone, Copy)]
+struct Stop {
+    /// When to look again.
+    look_ns: u64,
+    /// What the program had done.
+    work: Option<[u64; 4]>,
 }
 
 impl Taking {
@@ -116,19 +137,35 @@ impl Taking {
         self.child().is_some_and(|copy| copy.pid() == pid)
     }
 
-    /// Whether the copy has done anything since the last look; then there is patience again.
-    /// The first look tells nothing, and another one follows soon.
-    fn has_worked(&mut self) -> bool {
-        let before = self.work;
-        self.work = self.child().and_then(|copy| family::work_of(copy.pid()));
-        let patience = match (before, self.work) {
-            (_, None) => return false,
-            (None, _) => PATIENCE_NS / 3,
-            (before, now) if before != now => PATIENCE_NS,
-            _ => return false,
-        };
-        self.deadline_ns = now_ns() + patience;
-        true
+    /// Who has something to do for it now.
+    fn worker(&self, live: i32) -> Option<i32> {
+        match self.child() {
+            Some(copy) if !self.complete => Some(copy.pid()),
+            _ => Some(live),
+        }
+    }
+
+    /// The copy goes on, if it has been stopped.
+    pub(super) fn let_copy_go_on(&self) {
+        if let Some(copy) = self.child() {
+            copy.signal(libc::SIGCONT);
+        }
+    }
+
+    /// Whether the program stands still because somebody has stopped it: at two looks, with
+    /// nothing done in between, since a tracer stops it for a moment again and again.
+    fn is_stopped(&mut self, live: i32, now: u64) -> bool {
+        if self.stopped.is_some_and(|stop| now < stop.look_ns) {
+            return false;
+        }
+        let work = Some(live)
+            .filter(|&live| is_held(live))
+            .and_then(family::work_of);
+        let before = self.stopped.replace(Stop {
+            look_ns: now + LOOK_NS,
+            work,
+        });
+        work.is_some() && before.is_some_and(|stop| stop.work == work)
     }
 
     /// The copy names something that will not be as it was. False where it is too much.
@@ -235,12 +272,13 @@ impl Supervisor {
             rss_bytes: 0,
             split: false,
             made: None,
-            work: None,
             frozen: None,
             granted: 1,
             splits: 0,
             complete: false,
-            deadline_ns: moments.called + PATIENCE_NS,
+            is_late: false,
+            headway: Headway::begin(PATIENCE_NS),
+            stopped: None,
         }));
     }
 
@@ -267,7 +305,7 @@ impl Supervisor {
                 taking.splits += 1;
                 taking.split = taking.splits == taking.granted;
                 // A large program takes its time to be copied; to freeze takes none.
-                taking.deadline_ns = now_ns() + PATIENCE_NS;
+                taking.headway = Headway::begin(PATIENCE_NS);
                 self.complete_take();
             }
             Heard::Other(FromAgent::Keeper, sender) if taking.complete => {
@@ -411,6 +449,9 @@ impl Supervisor {
         if let Phase::Taking(taking) = &mut self.phase {
             taking.copy.bind_to(sender);
             taking.made = Some(child);
+            // It may have been in the program's group when that was stopped, before anybody
+            // knew of it.
+            taking.let_copy_go_on();
         }
     }
 
@@ -467,6 +508,7 @@ impl Supervisor {
         if taking.split && taking.frozen.is_some() && !taking.complete {
             taking.complete = true;
             taking.moments.go = now_ns();
+            taking.headway = Headway::begin(PATIENCE_NS);
             taking.link.say(&FromSupervisor::Go {
                 id: taking.id.number(),
                 keeper: !self.keepers.has_live(),
@@ -486,6 +528,9 @@ impl Supervisor {
         let Phase::Taking(mut taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
             return;
         };
+        if taking.is_late {
+            self.late = Some(taking.link);
+        }
         let running_ns = running_ns.min(now_ns()).max(taking.moments.asked);
         taking.moments.running = running_ns;
         let latency_us = (running_ns - taking.moments.asked) / 1000;
@@ -548,6 +593,17 @@ impl Supervisor {
         }
     }
 
+    /// The program says what it had to say of a take that was reported before.
+    pub(crate) fn hear_late(&mut self) {
+        while let Some(link) = &self.late {
+            match link.hear() {
+                Heard::Other(FromAgent::Keeper, sender) => self.keeper_has_begun(sender),
+                Heard::Nothing => return,
+                Heard::Message(_) | Heard::Other(..) | Heard::Closed => self.late = None,
+            }
+        }
+    }
+
     fn abandon_take_for(&mut self, (why, help): Reason) {
         self.abandon_take("failed", why, help);
     }
@@ -587,11 +643,13 @@ impl Supervisor {
             }
         }
         if let Phase::Taking(taking) = &mut self.phase {
-            taking.deadline_ns = now_ns() + PATIENCE_NS;
+            taking.let_copy_go_on();
+            taking.headway = Headway::begin(PATIENCE_NS);
         }
         while let Phase::Taking(taking) = &mut self.phase
             && taking.frozen.is_none()
-            && (now_ns() < taking.deadline_ns || taking.has_worked())
+            && let copy = taking.child().map(Child::pid)
+            && !taking.headway.is_over(copy, now_ns())
         {
             match taking.copy.hear() {
                 Heard::Other(FromAgent::Made, sender) if taking.child().is_none() => {
@@ -607,7 +665,9 @@ impl Supervisor {
                 | Heard::Other(..)
                 | Heard::Closed => break,
                 Heard::Message(_) => {}
-                Heard::Nothing => super::run::wait_readable(&taking.copy, taking.deadline_ns),
+                Heard::Nothing => {
+                    super::run::wait_readable(&taking.copy, taking.headway.deadline_ns());
+                }
             }
         }
         let Phase::Taking(taking) = &self.phase else {
@@ -654,18 +714,7 @@ impl Supervisor {
             let (kind, why, help) = self.why_silent();
             self.refuse_take(asked.wanted.token, asked.wanted.trigger, kind, &why, &help);
         }
-        if let Phase::Taking(taking) = &mut self.phase
-            && now >= taking.deadline_ns
-            && taking.split
-            && taking.frozen.is_none()
-            && !taking.has_worked()
-        {
-            self.abandon_take(
-                "failed",
-                "the frozen copy made no headway for three seconds",
-                "something has stopped it, or the machine has no time for it: try again when that is over",
-            );
-        }
+        self.check_taking(now);
         if self.is_running() && !self.live.has_agent && now >= self.spawned_ns + PATIENCE_NS {
             let takes: VecDeque<Wanted> = {
                 let (takes, others) = std::mem::take(&mut self.waiting)
@@ -681,6 +730,50 @@ impl Supervisor {
         }
     }
 
+    /// Ends a take that stands still: after some time, or as soon as somebody waits for its end
+    /// and the program has been stopped.
+    fn check_taking(&mut self, now: u64) {
+        let live = self.live.pid();
+        let is_awaited = self.is_take_awaited();
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        let worker = taking.worker(live);
+        if (is_awaited && taking.is_stopped(live, now)) || taking.headway.is_over(worker, now) {
+            self.end_held_up_take();
+        }
+    }
+
+    /// Whether something else is wanted that has to wait for the end of the take.
+    fn is_take_awaited(&self) -> bool {
+        let is_take = |wanted: &Wanted| matches!(wanted.request, Request::Take { .. });
+        self.interrupt_after_take.is_some() || !self.waiting.iter().all(is_take)
+    }
+
+    /// The take gets on no more. What is complete is a snapshot, although the program has not
+    /// said that it runs.
+    fn end_held_up_take(&mut self) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        if taking.complete {
+            taking.is_late = true;
+            self.report_take(now_ns());
+        } else if is_held(self.live.pid()) {
+            self.abandon_take(
+                "stopped",
+                "the program was stopped in the middle of the take (SIGSTOP, or a debugger)",
+                "let it go on, `kill -CONT`, and try again",
+            );
+        } else {
+            self.abandon_take(
+                "failed",
+                "the frozen copy made no headway for three seconds",
+                "something has stopped it, or the machine has no time for it: try again when that is over",
+            );
+        }
+    }
+
     pub(crate) fn take_deadline(&self) -> Option<u64> {
         let asked = self.asked.as_ref().map(|asked| {
             let look_ns = if self.is_running() {
@@ -691,8 +784,13 @@ impl Supervisor {
             asked.deadline_ns.min(look_ns)
         });
         let taking = match &self.phase {
-            Phase::Taking(taking) if taking.split && taking.frozen.is_none() => {
-                Some(taking.deadline_ns)
+            Phase::Taking(taking) => {
+                let look_ns = match taking.stopped {
+                    _ if !self.is_take_awaited() => u64::MAX,
+                    Some(stop) => stop.look_ns,
+                    None => now_ns(),
+                };
+                Some(taking.headway.deadline_ns().min(look_ns))
             }
             _ => None,
         };
