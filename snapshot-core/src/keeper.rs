@@ -7,7 +7,9 @@
 //! keeper then, which works at the lowest priority.
 //!
 //! It is no thread of the program: it has another process id, no descriptors, and no
-//! signal but KILL reaches it.
+//! signal but KILL reaches it. It has the rights that the program had when it was made, and
+//! the program, which may have dropped them since, can write into its code and its stack. So
+//! it forbids itself all system calls but those it sleeps and ends by.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "makes a task that shares memory")]
@@ -38,8 +40,17 @@ static SETTLED: AtomicU32 = AtomicU32::new(STARTS);
 const STARTS: u32 = 0;
 /// It holds nothing but the memory.
 const SLEEPS: u32 = 1;
-/// The supervisor is gone, and it ends.
+/// The supervisor is gone, or it can't do without its rights, and it ends.
 const GIVES_UP: u32 = 2;
+/// Nobody has waited for it so long: it is to end.
+const IS_LATE: u32 = 3;
+
+/// All that it needs once it has settled.
+const CALLS: [i64; 3] = [
+    libc::SYS_rt_sigtimedwait,
+    libc::SYS_futex,
+    libc::SYS_exit_group,
+];
 
 /// How long to wait for that. One that comes later is only taken for a stranger meanwhile.
 const PATIENCE_NS: u64 = 1_000_000_000;
@@ -60,7 +71,8 @@ fn stack() -> Result<usize, Errno> {
 /// knows from the kernel which process it is.
 ///
 /// # Errors
-/// EAGAIN, ENOMEM: there is no room for a task. EPIPE: nobody hears it.
+/// EAGAIN, ENOMEM: there is no room for a task. EPIPE: nobody hears it, or it can't do
+/// without its rights.
 ///
 /// # Safety
 /// The process must have no other keeper, and the calling thread must be the only one that
@@ -101,15 +113,22 @@ pub(crate) unsafe fn begin(link: Link, parent: i32) -> Result<(), Errno> {
     while SETTLED.load(Ordering::Acquire) == STARTS && sys::now_ns() < deadline_ns {
         sys::futex_wait(&SETTLED, STARTS, Some(PATIENCE_NS));
     }
-    match SETTLED.load(Ordering::Acquire) {
-        GIVES_UP => Err(Errno(libc::EPIPE)),
-        _ => Ok(()),
+    match settle(IS_LATE) {
+        Err(SLEEPS) => Ok(()),
+        _ => Err(Errno(libc::EPIPE)),
     }
 }
 
-fn settle_as(what: u32) {
-    SETTLED.store(what, Ordering::Release);
+/// What comes of the keeper, if that is not settled; else what has.
+fn settle(what: u32) -> Result<(), u32> {
+    let settled = SETTLED.compare_exchange(STARTS, what, Ordering::AcqRel, Ordering::Acquire);
     sys::futex_wake(&SETTLED, i32::MAX);
+    settled.map(drop)
+}
+
+fn give_up() -> ! {
+    let _ = settle(GIVES_UP);
+    sys::exit_group(0)
 }
 
 /// The keeper's life. It must not touch what it shares with the program, but for the word
@@ -118,14 +137,12 @@ unsafe extern "C" fn sleep(parent: *mut c_void) -> ! {
     // One that the supervisor does not know would be a stranger.
     let said = Link::from_fd(LINK.load(Ordering::Relaxed)).say(FromAgent::Keeper);
     if said.is_err() {
-        settle_as(GIVES_UP);
-        sys::exit_group(0);
+        give_up();
     }
     sys::close_all_descriptors();
     sys::set_parent_death_signal(libc::SIGKILL);
     if usize::try_from(sys::getppid()) != Ok(parent.addr()) {
-        settle_as(GIVES_UP);
-        sys::exit_group(0);
+        give_up();
     }
     // Out of the program's group and session, whose numbers the program may want back, and
     // out of its directory.
@@ -133,7 +150,9 @@ unsafe extern "C" fn sleep(parent: *mut c_void) -> ! {
     sys::change_to_root_directory();
     sys::set_thread_name(*b"snap-keeper\0\0\0\0\0");
     sys::set_lowest_priority();
-    settle_as(SLEEPS);
+    if sys::allow_only::<8>(&CALLS).is_err() || settle(SLEEPS).is_err() {
+        give_up();
+    }
     loop {
         // Every signal is blocked: whichever comes is taken off and forgotten.
         sys::wait_for_any_signal();

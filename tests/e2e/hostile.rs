@@ -3,11 +3,14 @@
 //! process lives on, and the session goes on or says why not.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use snapshot_tests::{Launch, PipedSession, binaries, deadline, process};
+use snapshot_tests::process::{self, Process};
+use snapshot_tests::{Launch, PipedSession, Signal, binaries, deadline};
 
 // The verbs of the agent's messages.
 const HELLO: &str = "1";
@@ -302,6 +305,9 @@ fn what_is_said_out_of_turn_harms_nobody_else() {
     session.ask("call");
     session.ask(&format!("link {HELLO}"));
     session.ask("hear");
+    // It waits until the last of those takes has been given up.
+    let taken = session.command("take", &[]);
+    assert!(taken.success(), "{taken:?}");
     goes_on(&mut session);
 }
 
@@ -360,6 +366,54 @@ fn a_frozen_copy_that_hangs_up_is_named() {
     session.wait_until_stderr("#2 is lost");
     assert_eq!(session.revert().number("id"), 1);
     assert_eq!(session.ask("ping"), "pong");
+}
+
+/// The keeper has the rights that the program had when it was made, and shares its memory:
+/// what a program that has dropped them since writes there, the keeper would run.
+#[test]
+fn a_keeper_has_no_use_of_its_rights() {
+    let victim = Victim::new();
+    let mut session = isolated("never");
+    session.take();
+    let supervisor = session.supervisor_pid();
+    let keeper = || {
+        let all = Process::all().into_iter();
+        let mut found = all.filter(|at| at.parent == supervisor && at.name == "snap-keeper");
+        found.next().map(|keeper| keeper.pid)
+    };
+    session.wait_until("there is a keeper", || keeper().is_some());
+    let keeper = keeper().expect("there is one");
+    session.ask("drop");
+    // It sleeps in a call, and goes on behind it.
+    let call = std::fs::read_to_string(format!("/proc/{keeper}/syscall")).expect("it sleeps");
+    let at = call.split_whitespace().next_back().expect("an address");
+    let at = u64::from_str_radix(at.trim_start_matches("0x"), 16).expect("an address");
+    let memory = File::options()
+        .write(true)
+        .open(format!("/proc/{}/mem", session.live_pid()))
+        .expect("it is ours to write to");
+    memory
+        .write_all_at(&kill_and_exit(victim.pid()), at)
+        .expect("the code is there");
+    process::send(keeper, Signal::SIGUSR1);
+    session.wait_until("it has run that", || !process::is_alive(keeper));
+    victim.lives("the keeper");
+}
+
+/// `kill(pid, SIGKILL); exit_group(0)`, for x86_64.
+fn kill_and_exit(pid: i32) -> Vec<u8> {
+    let set = |register: u8, value: i32| [&[register][..], &value.to_le_bytes()].concat();
+    let (eax, edi, esi, syscall) = (0xb8, 0xbf, 0xbe, vec![0x0f, 0x05]);
+    [
+        set(edi, pid),
+        set(esi, 9),
+        set(eax, 62),
+        syscall.clone(),
+        set(edi, 0),
+        set(eax, 231),
+        syscall,
+    ]
+    .concat()
 }
 
 #[test]

@@ -15,7 +15,7 @@
 use core::ffi::CStr;
 
 use super::by_group::ByGroup;
-use super::descriptors::{Descriptors, Fate, Group};
+use super::descriptors::{Descriptors, Fate, Group, with_descriptor_path};
 use super::kinds::{Kind, Why};
 use super::memberships::{self, Memberships, can_be_member};
 use super::options::{Of, Options};
@@ -53,6 +53,22 @@ impl Place {
             mode: stat.mode & 0o7777,
             owner: stat.owner,
         }
+    }
+
+    /// Gives the file of a socket, which a descriptor stands for, this mode and this owner.
+    fn give_to(&self, socket: i32) -> Result<(), Errno> {
+        let stat = sys::fstat(socket)?;
+        if stat.mode & libc::S_IFMT != libc::S_IFSOCK {
+            return Err(Errno(libc::ENOTSOCK));
+        }
+        let now = Self::of(&stat);
+        if now.mode != self.mode {
+            with_descriptor_path(socket, |path| sys::set_mode(path, self.mode))?;
+        }
+        if now.owner != self.owner {
+            with_descriptor_path(socket, |path| sys::set_owner(path, self.owner))?;
+        }
+        Ok(())
     }
 }
 
@@ -480,14 +496,12 @@ impl Socket {
         let Some(place) = self.place else {
             return Ok(());
         };
-        let now = Place::of(&sys::stat(path)?);
-        if now.mode != place.mode {
-            sys::set_mode(path, place.mode)?;
-        }
-        if now.owner != place.owner {
-            sys::set_owner(path, place.owner)?;
-        }
-        Ok(())
+        // Whoever may write to the directory may have put something else in its place, a
+        // link to another's file say: what is looked at is what is changed.
+        let bound = sys::open(path, libc::O_PATH | libc::O_NOFOLLOW)?;
+        let done = place.give_to(bound);
+        sys::close(bound);
+        done
     }
 
     /// Whether a path is this socket's own, or one's to which nobody is bound any more.

@@ -36,6 +36,59 @@ pub(crate) unsafe fn harmless_call(number: i64, arguments: [usize; 6]) -> i64 {
     unsafe { syscall(number, arguments) }
 }
 
+/// Forbids the calling thread, for good, all system calls but these: the others fail with
+/// EPERM. `STEPS` is their number and five.
+///
+/// # Errors
+/// EINVAL where the kernel has no filters; whatever a filter that is there already gives.
+pub(crate) fn allow_only<const STEPS: usize>(calls: &[i64]) -> Result<()> {
+    const MACHINE: u32 = 0xc000_003e;
+    const EPERM: u32 = libc::EPERM.unsigned_abs();
+    // Where a jump is too far the kernel takes none of it.
+    let jump = |steps: usize| u8::try_from(steps).unwrap_or(u8::MAX);
+    let step = |code: u32, jt: usize, jf: usize, k: u32| libc::sock_filter {
+        code: (code & 0xffff) as u16,
+        jt: jump(jt),
+        jf: jump(jf),
+        k,
+    };
+    let load = |at| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
+    let is = |what, yes, no| step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, yes, no, what);
+    let answer = |what| step(libc::BPF_RET | libc::BPF_K, 0, 0, what);
+    let mut steps = [answer(libc::SECCOMP_RET_ERRNO | EPERM); STEPS];
+    if calls.len() + 5 != STEPS {
+        return Err(super::Errno(libc::EINVAL));
+    }
+    // What a filter is given begins with the call's number, and then the machine whose
+    // numbers those are.
+    steps[0] = load(4);
+    steps[1] = is(MACHINE, 0, calls.len() + 1);
+    steps[2] = load(0);
+    for (at, &call) in calls.iter().enumerate() {
+        steps[3 + at] = is((call & 0xffff_ffff) as u32, calls.len() - at, 0);
+    }
+    steps[4 + calls.len()] = answer(libc::SECCOMP_RET_ALLOW);
+    let program = libc::sock_fprog {
+        len: u16::try_from(STEPS).unwrap_or(0),
+        filter: steps.as_mut_ptr(),
+    };
+    // Who has no right to filter may, if no exec can give it others.
+    super::plain(
+        libc::SYS_prctl,
+        [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0],
+    )?;
+    let mode = libc::SECCOMP_MODE_FILTER as usize;
+    let place = (&raw const program).expose_provenance();
+    // SAFETY: reads as many steps as there are, and keeps a copy.
+    unsafe {
+        super::with(
+            libc::SYS_prctl,
+            [libc::PR_SET_SECCOMP as usize, mode, place],
+        )
+    }
+    .map(drop)
+}
+
 /// wait4(2): reaps one child, whatever signal it ends with. Gives its status.
 ///
 /// # Errors
