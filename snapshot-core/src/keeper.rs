@@ -4,7 +4,7 @@
 //! To give gigabytes back takes the kernel longer than everything else that a revert does,
 //! and whoever waits for a process's end waits for that too. With a keeper the process is
 //! gone at once, and its memory after the program runs again: the supervisor ends the
-//! keeper then, which works at the lowest priority.
+//! keeper then, at the lowest priority.
 //!
 //! It is no thread of the program: it has another process id, no descriptors, and no
 //! signal but KILL reaches it. It has the rights that the program had when it was made, and
@@ -149,7 +149,6 @@ unsafe extern "C" fn sleep(parent: *mut c_void) -> ! {
     sys::begin_session();
     sys::change_to_root_directory();
     sys::set_thread_name(*b"snap-keeper\0\0\0\0\0");
-    sys::set_lowest_priority();
     if sys::allow_only::<8>(&CALLS).is_err() || settle(SLEEPS).is_err() {
         give_up();
     }

@@ -281,4 +281,6 @@ fn presses_at_random_moments_leave_a_whole_program() {
         assert_eq!(session.ask("sum"), sum, "round {round}");
         assert!(process::is_alive(session.live_pid()), "round {round}");
     }
+    // Also where a press in the middle of a take begins a revert with the take's report.
+    assert!(!session.stderr().contains("no room for a task"));
 }

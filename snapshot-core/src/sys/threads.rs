@@ -255,12 +255,6 @@ pub(crate) fn set_affinity(set: &Affinity) -> Result<()> {
     .map(drop)
 }
 
-/// setpriority(2) of the calling thread: behind all others.
-pub(crate) fn set_lowest_priority() {
-    const PRIO_PROCESS: usize = 0;
-    let _ = plain(libc::SYS_setpriority, [PRIO_PROCESS, 0, 19]);
-}
-
 /// prctl(PR_GET_TIMERSLACK) of the calling thread, in nanoseconds.
 pub(crate) fn timer_slack() -> usize {
     prctl(libc::PR_GET_TIMERSLACK, 0).unwrap_or(0)

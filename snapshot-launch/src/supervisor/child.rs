@@ -47,6 +47,14 @@ impl Child {
         send(&self.handle, signal, std::ptr::null())
     }
 
+    /// Puts it behind all others in their turn for a processor (setpriority(2)). It has not
+    /// been reaped.
+    pub(super) fn lower_priority(&self) {
+        let pid = libc::id_t::try_from(self.pid).unwrap_or(0);
+        // SAFETY: takes numbers.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, 19) };
+    }
+
     /// Sends it a signal with what its receiver is to be told.
     pub(crate) fn queue(&self, info: &SignalInfo) -> bool {
         send(&self.handle, info.signal(), std::ptr::from_ref(info).cast())

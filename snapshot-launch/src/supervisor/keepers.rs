@@ -78,6 +78,8 @@ impl Keepers {
     }
 
     fn end(&mut self, keeper: &Child) {
+        // To give memory back is nothing that anybody waits for.
+        keeper.lower_priority();
         if keeper.signal(libc::SIGKILL) {
             self.leaving.insert(keeper.pid());
         }

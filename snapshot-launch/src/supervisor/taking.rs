@@ -312,8 +312,10 @@ impl Supervisor {
                 self.keeper_has_begun(sender);
             }
             Heard::Message(FromAgent::Running(running)) if taking.complete => {
+                // The report may begin a revert, and then the keeper is the dead branch's.
+                let has_keeper = self.keepers.has_live();
                 self.report_take(running.at_ns);
-                if !self.keepers.has_live() {
+                if !has_keeper {
                     self.note("there was no room for a task that keeps the program's memory: a revert takes as long as the kernel needs to give it back");
                 }
             }
