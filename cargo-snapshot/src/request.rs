@@ -7,7 +7,7 @@
 use std::io::{self, Write as _};
 
 use clap::Args;
-use snapshot_launch::control::{self, Answer, Request};
+use snapshot_launch::control::{Answer, Request};
 use snapshot_launch::event::Event;
 use snapshot_launch::problem::{Problem, exit};
 use snapshot_launch::timeline_view::printable;
@@ -30,11 +30,12 @@ pub struct SessionFlag {
 /// # Errors
 /// Where no session is meant, or it refuses, or it doesn't answer.
 pub fn ask(session: &SessionFlag, request: &Request) -> Result<Event, Problem> {
-    let listing = session_choice::find(session.session.as_deref())?;
-    explain_interrupts(&listing.session);
-    let socket = control::socket_path(listing.launcher_pid);
-    let answer = control::ask(&socket, request)
-        .map_err(|error| session_choice::no_answer(&listing.session, &error))?;
+    let session = session_choice::find(session.session.as_deref())?;
+    let name = &session.listing.session;
+    explain_interrupts(name);
+    let answer = session
+        .ask(request)
+        .map_err(|error| session_choice::no_answer(name, &error))?;
     happened(answer)
 }
 

@@ -6,7 +6,7 @@
 
 use std::io::{self, ErrorKind};
 
-use snapshot_launch::control::{self, Answer, Found, Listing, Request};
+use snapshot_launch::control::{self, Found, Listing, Session};
 use snapshot_launch::problem::{Problem, exit};
 use snapshot_launch::timeline_view::printable;
 
@@ -14,24 +14,20 @@ use snapshot_launch::timeline_view::printable;
 ///
 /// # Errors
 /// Where there is none of that name, or more than one could be meant.
-pub fn find(wanted: Option<&str>) -> Result<Listing, Problem> {
+pub fn find(wanted: Option<&str>) -> Result<Session, Problem> {
     // A pid names its socket, so the other sessions need not be asked.
     if let Some(wanted) = wanted
         && let Ok(pid) = wanted.parse()
     {
-        match control::ask(&control::socket_path(pid), &Request::List) {
-            Ok(Answer::List(listing)) => return Ok(listing),
-            // No launcher has this pid; it may be a name.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::NotFound | ErrorKind::ConnectionRefused
-                ) => {}
-            Err(error) => return Err(no_answer(wanted, &error)),
-            Ok(_) => {}
+        let mut found = control::sessions(Some(pid));
+        if found.answering.is_empty() && !found.silent.is_empty() {
+            return Err(no_answer(wanted, &ErrorKind::WouldBlock.into()));
+        }
+        if let (1, Some(session)) = (found.answering.len(), found.answering.pop()) {
+            return Ok(session);
         }
     }
-    choose(control::sessions()?, wanted)
+    choose(control::sessions(None), wanted)
 }
 
 /// A session is there and doesn't answer.
@@ -51,7 +47,7 @@ pub fn no_answer(session: &str, error: &io::Error) -> Problem {
     }
 }
 
-fn choose(found: Found, wanted: Option<&str>) -> Result<Listing, Problem> {
+fn choose(found: Found, wanted: Option<&str>) -> Result<Session, Problem> {
     let Found {
         answering: sessions,
         silent,
@@ -61,7 +57,7 @@ fn choose(found: Found, wanted: Option<&str>) -> Result<Listing, Problem> {
         if let (true, [pid]) = (sessions.is_empty(), silent.as_slice()) {
             return Err(no_answer(&pid.to_string(), &ErrorKind::WouldBlock.into()));
         }
-        return match <[Listing; 1]>::try_from(sessions) {
+        return match <[Session; 1]>::try_from(sessions) {
             Ok([session]) if silent.is_empty() => Ok(session),
             Ok([session]) => Err(several(&[session], &silent)),
             Err(none) if none.is_empty() && silent.is_empty() => {
@@ -70,14 +66,17 @@ fn choose(found: Found, wanted: Option<&str>) -> Result<Listing, Problem> {
             Err(sessions) => Err(several(&sessions, &silent)),
         };
     };
-    if let Ok(pid) = wanted.parse::<i32>()
-        && let Some(session) = sessions.iter().find(|session| session.launcher_pid == pid)
-    {
-        return Ok(session.clone());
-    }
-    let (mut meant, others): (Vec<_>, Vec<_>) = sessions
-        .into_iter()
-        .partition(|session| session.session == wanted);
+    let pid = wanted.parse::<i32>().ok();
+    // Two launchers of one number are in two containers.
+    let is_launcher = |session: &Session| Some(session.listing.launcher_pid) == pid;
+    let by_pid = sessions.iter().any(is_launcher);
+    let (mut meant, others): (Vec<_>, Vec<_>) = sessions.into_iter().partition(|session| {
+        if by_pid {
+            is_launcher(session)
+        } else {
+            session.listing.session == wanted
+        }
+    });
     match (meant.len(), meant.pop()) {
         (1, Some(session)) => Ok(session),
         (_, Some(last)) => {
@@ -87,7 +86,7 @@ fn choose(found: Found, wanted: Option<&str>) -> Result<Listing, Problem> {
                 format!("several sessions are called `{wanted}`"),
             )
             .cause(lines(&meant))
-            .help("name one by its launcher's pid"))
+            .help("name one by its launcher's pid, or start each with a `--name` of its own"))
         }
         (_, None) => {
             let what = format!("no session is called `{wanted}`");
@@ -102,7 +101,7 @@ fn choose(found: Found, wanted: Option<&str>) -> Result<Listing, Problem> {
     }
 }
 
-fn several(sessions: &[Listing], silent: &[i32]) -> Problem {
+fn several(sessions: &[Session], silent: &[i32]) -> Problem {
     let silent = silent
         .iter()
         .map(|pid| format!("launcher {pid}  does not answer"));
@@ -117,23 +116,24 @@ fn several(sessions: &[Listing], silent: &[i32]) -> Problem {
 
 fn nothing_runs(what: &str) -> Problem {
     Problem::new(exit::REFUSED, what)
-        .cause(format!(
-            "no launcher listens in {}",
-            control::socket_directory().display()
-        ))
+        .cause(format!("no launcher listens in {}", control::places()))
         .help("start one with `cargo snapshot run` or `cargo snapshot exec PROGRAM`")
 }
 
 /// One session a line, set in to stand under `cause:`.
-fn lines(sessions: &[Listing]) -> String {
+fn lines(sessions: &[Session]) -> String {
     let lines: Vec<_> = sessions
         .iter()
         .map(|session| {
+            let Listing {
+                session,
+                launcher_pid,
+                depth,
+                ..
+            } = &session.listing;
             format!(
-                "{}  launcher {}  depth {}",
-                printable(&session.session),
-                session.launcher_pid,
-                session.depth
+                "{}  launcher {launcher_pid}  depth {depth}",
+                printable(session)
             )
         })
         .collect();
@@ -144,14 +144,14 @@ fn lines(sessions: &[Listing]) -> String {
 mod tests {
     use super::*;
 
-    fn session(name: &str, launcher_pid: i32) -> Listing {
-        Listing {
+    fn session(name: &str, launcher_pid: i32) -> Session {
+        Session::of(Listing {
             session: name.to_owned(),
             launcher_pid,
             live_pid: launcher_pid + 2,
             depth: 1,
             snapshots: Vec::new(),
-        }
+        })
     }
 
     fn chosen(sessions: &[(&str, i32)], wanted: Option<&str>) -> Result<i32, Problem> {
@@ -162,7 +162,7 @@ mod tests {
                 .collect(),
             silent: Vec::new(),
         };
-        choose(found, wanted).map(|session| session.launcher_pid)
+        choose(found, wanted).map(|session| session.listing.launcher_pid)
     }
 
     #[test]

@@ -15,14 +15,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::control::{Answer, Request};
+use crate::doors::Place;
 use crate::event::{Event, Trigger};
 use crate::supervisor::Unstarted;
 
 /// From the launcher.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToSupervisor {
-    /// Everything is set up: start the program.
-    Begin,
+    /// Everything is set up: start the program. This is the control socket's place, to be
+    /// cleared should the launcher be killed.
+    Begin { door: Option<Place> },
     /// Somebody wants something; the answer carries the same token.
     Ask {
         token: u64,

@@ -1,22 +1,19 @@
 //! The session's socket: how a second terminal finds sessions and talks to one.
 //!
 //! A request is one JSON line, an answer is one JSON line, and the connection ends.
-//! The socket lies in a directory that only its owner may enter, and both ends check
-//! who the other is (SO_PEERCRED): another user is refused, root excepted.
+//! The socket lies in a directory that only its owner may enter (`doors`), and both
+//! ends check who the other is (SO_PEERCRED): another user is refused, root excepted.
 
-use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
+use crate::doors::{self, Door};
 use crate::event::{Event, Trigger};
-use crate::problem::{Problem, exit};
 
 /// What a second terminal asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,101 +97,67 @@ pub struct SnapshotInfo {
     pub rss_bytes: u64,
 }
 
-/// Where sessions of this user put their sockets:
-/// `$XDG_RUNTIME_DIR/cargo-snapshot`, else `cargo-snapshot-<uid>` in the temp directory.
-pub fn socket_directory() -> PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(runtime) if Path::new(&runtime).is_absolute() => {
-            PathBuf::from(runtime).join("cargo-snapshot")
+/// Where sessions of this user are looked for, for a person.
+pub fn places() -> String {
+    let all: Vec<String> = doors::directories()
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    all.join(" or ")
+}
+
+/// A session that has said who it is, and where it can be asked again.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// What it said.
+    pub listing: Listing,
+    door: Option<Door>,
+}
+
+impl Session {
+    /// One that nobody can ask again.
+    pub fn of(listing: Listing) -> Self {
+        Self {
+            listing,
+            door: None,
         }
-        _ => std::env::temp_dir().join(format!("cargo-snapshot-{}", geteuid())),
     }
-}
 
-/// Makes the socket directory, or checks the one that is there: ours, 0700, no link.
-///
-/// # Errors
-/// Whatever the file system says; `PermissionDenied` where somebody else could enter.
-pub(crate) fn prepare_directory(directory: &Path) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(directory) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
+    /// Asks it and waits for its answer.
+    ///
+    /// # Errors
+    /// When it is gone, or the answer is no answer; `WouldBlock` when none came in time: what
+    /// was asked for may still happen.
+    pub fn ask(&self, request: &Request) -> io::Result<Answer> {
+        match &self.door {
+            Some(door) => ask(door, request),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
-    check_directory(directory)
-}
-
-fn check_directory(directory: &Path) -> io::Result<()> {
-    let found = fs::symlink_metadata(directory)?;
-    let safe = found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o077 == 0;
-    if safe {
-        Ok(())
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!(
-                "{} is not a directory that only you can enter",
-                directory.display()
-            ),
-        ))
-    }
-}
-
-/// Removes a session's socket, and the directory if it was the last one.
-pub(crate) fn remove_socket(path: &Path) {
-    let _ = fs::remove_file(path);
-    if let Some(directory) = path.parent() {
-        // Fails where another session's socket is in it, which is meant to.
-        let _ = fs::remove_dir(directory);
-    }
-}
-
-/// The socket of one launcher.
-pub fn socket_path(launcher_pid: i32) -> PathBuf {
-    socket_directory().join(format!("{launcher_pid}.sock"))
 }
 
 /// What a look for sessions has found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Found {
     /// The sessions that said who they are.
-    pub answering: Vec<Listing>,
+    pub answering: Vec<Session>,
     /// The launchers that are there and say nothing: stopped by Ctrl+Z, for instance.
     pub silent: Vec<i32>,
 }
 
-/// The sessions of this user, each asked who it is. A socket that nobody listens on any
-/// more is left out.
-///
-/// # Errors
-/// When the directory is there but not safe, or can't be read.
-pub fn sessions() -> Result<Found, Problem> {
-    look_for_sessions().map_err(|error| {
-        Problem::new(exit::REFUSED, "cannot look for sessions")
-            .cause(error)
-            .help(format!(
-                "look at the owner and the mode of {}",
-                socket_directory().display()
-            ))
-    })
-}
-
-fn look_for_sessions() -> io::Result<Found> {
-    let directory = socket_directory();
-    match check_directory(&directory) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
-        Err(error) => return Err(error),
-    }
+/// The sessions of this user, each asked who it is; by this launcher alone, if one is named. A
+/// socket that nobody listens on any more is swept away.
+pub fn sessions(launcher: Option<i32>) -> Found {
     let mut found = Found::default();
-    for entry in fs::read_dir(&directory)? {
-        let path = entry?.path();
-        let pid = path
-            .file_name()
-            .and_then(|name| name.to_str()?.strip_suffix(".sock")?.parse().ok());
-        let Some(pid) = pid else { continue };
-        match ask(&path, &Request::List) {
-            Ok(Answer::List(listing)) => found.answering.push(listing),
+    for door in doors::all() {
+        if launcher.is_some_and(|pid| pid != door.pid) {
+            continue;
+        }
+        match ask(&door, &Request::List) {
+            Ok(Answer::List(listing)) => found.answering.push(Session {
+                listing,
+                door: Some(door),
+            }),
             // It ended between the look and the question, or was killed long ago.
             Err(error)
                 if matches!(
@@ -204,40 +167,44 @@ fn look_for_sessions() -> io::Result<Found> {
                         | io::ErrorKind::ConnectionReset
                         | io::ErrorKind::UnexpectedEof
                 ) => {}
-            Ok(_) | Err(_) => found.silent.push(pid),
+            Ok(_) | Err(_) => found.silent.push(door.pid),
         }
     }
-    found.answering.sort_by_key(|listing| listing.launcher_pid);
+    found
+        .answering
+        .sort_by_key(|session| session.listing.launcher_pid);
     found.silent.sort_unstable();
-    Ok(found)
+    found
 }
 
-/// Asks one session and waits for its answer.
-///
-/// # Errors
-/// When nobody listens, the listener is another user, or the answer is no answer;
-/// `WouldBlock` when none came in time: what was asked for may still happen.
-pub fn ask(socket: &Path, request: &Request) -> io::Result<Answer> {
-    let stream = UnixStream::connect(socket)?;
+/// How long a session may take to let a second terminal in, and to say who it is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it may take for what waits for the program.
+const LONG_PATIENCE: Duration = Duration::from_secs(120);
+
+fn ask(door: &Door, request: &Request) -> io::Result<Answer> {
+    let stream = door.knock(PATIENCE)?;
     if !peer_is_friend(&stream)? {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             "the socket belongs to another user",
         ));
     }
-    // Listing answers at once; the others wait for the program.
-    let patience = if matches!(request, Request::List) {
-        5
-    } else {
-        120
+    let patience = match request {
+        Request::List => PATIENCE,
+        _ => LONG_PATIENCE,
     };
-    stream.set_read_timeout(Some(Duration::from_secs(patience)))?;
+    stream.set_read_timeout(Some(patience))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
-    (&stream).write_all(&line)?;
+    // It may have answered before it had read all, and hung up.
+    let sent = (&stream).write_all(&line);
     let mut answer = String::new();
-    BufReader::new(&stream).read_line(&mut answer)?;
+    let read = BufReader::new(&stream).read_line(&mut answer);
     if answer.is_empty() {
+        sent?;
+        read?;
         return Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             "the session ended before it answered",

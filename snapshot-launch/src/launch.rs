@@ -24,7 +24,7 @@ use crate::outside::Outside;
 use crate::problem::{Problem, exit};
 use crate::session::{self, ControlSocket, EventsFile, Inner, Session};
 use crate::supervisor::{self, Config, Group, OuterTerminal, Program, Streams, size_of};
-use crate::{control, huge_pages, inherited, program};
+use crate::{huge_pages, inherited, program};
 
 /// A program to launch.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ fn set_up_and_run(launch: Launch, ways: OwnWays) -> Result<Ending, Problem> {
         agent,
         streams,
         outer,
-        socket: control::socket_path(getpid().as_raw()),
+        door: None,
         trigger: flags.signal.number(),
         on_exit: flags.on_exit,
         on_interrupt: flags.on_interrupt,
@@ -174,19 +174,16 @@ fn set_up_and_run(launch: Launch, ways: OwnWays) -> Result<Ending, Problem> {
             if inner.is_none() {
                 inherited::let_go_of_streams().map_err(cannot_begin("/dev/null is not there"))?;
             }
-            let socket = ControlSocket::open().map_err(|error| {
-                Problem::new(exit::SETUP, "cannot set the session up")
-                    .cause(format!(
-                        "the control socket can't be made in {}: {error}",
-                        control::socket_directory().display()
-                    ))
-                    .help("set XDG_RUNTIME_DIR to a directory that only you can enter")
-            })?;
+            let (socket, no_socket) = match ControlSocket::open() {
+                Ok(socket) => (Some(socket), None),
+                Err(error) => (None, Some(error)),
+            };
             let session = Session::new(session::Parts {
                 name,
                 supervisor: child,
                 channel: ours,
                 socket,
+                no_socket,
                 events,
                 inner,
                 front,

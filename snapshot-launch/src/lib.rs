@@ -17,10 +17,11 @@
 //! `inspect` (what would come back of a process) and `verdict` (the words for it),
 //! `counted` (counts in words), `huge_pages`, `inherited` (what the program gets of the caller's), `session` (the launcher's part),
 //! `supervisor` (the other one's), `terminal`, `report` (what a person reads), `event`
-//! and `control` (what scripts and second terminals read), `embed` (the agent).
+//! and `control` (what scripts and second terminals read), `doors` (where these find a session), `embed` (the agent).
 
 mod channel;
 pub mod counted;
+mod doors;
 mod embed;
 mod huge_pages;
 mod inherited;

@@ -30,7 +30,7 @@ impl List {
     /// # Errors
     /// Where no session is meant.
     pub fn run(self) -> Result<(), Problem> {
-        let listing = session_choice::find(self.session.session.as_deref())?;
+        let listing = session_choice::find(self.session.session.as_deref())?.listing;
         self.json
             .print(&listing, || timeline_view::render(&listing, columns()))
     }

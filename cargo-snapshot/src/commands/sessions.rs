@@ -26,10 +26,11 @@ impl Sessions {
     /// # Errors
     /// Where the sessions can't be looked for.
     pub fn run(self) -> Result<(), Problem> {
-        let Found {
-            answering: sessions,
-            silent,
-        } = control::sessions()?;
+        let Found { answering, silent } = control::sessions(None);
+        let sessions: Vec<Listing> = answering
+            .into_iter()
+            .map(|session| session.listing)
+            .collect();
         for pid in &silent {
             let _ = writeln!(
                 std::io::stderr(),

@@ -80,6 +80,7 @@ impl Measured {
             megabytes: 10,
             small_pages: false,
             shared_out: false,
+            files: 0,
         };
         let mut session = Session::start(guest);
         let mut measured = Self::default();

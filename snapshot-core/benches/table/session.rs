@@ -7,6 +7,7 @@
 use std::fs::{DirBuilder, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use snapshot_core::sys::now_ns;
-use snapshot_launch::control::{Answer, Listing, Request, ask};
+use snapshot_launch::control::{Answer, Listing, Request};
 use snapshot_launch::event::Moments;
 use snapshot_launch::flags::SnapshotFlags;
 
@@ -258,7 +259,10 @@ impl Session {
     }
 
     fn ask(&mut self, request: &Request) -> Answer {
-        let answer = ask(&self.socket, request).expect("the session answers");
+        let socket = UnixStream::connect(&self.socket).expect("the session listens");
+        let request = serde_json::to_string(request).expect("it is data");
+        writeln!(&socket, "{request}").expect("the session reads");
+        let answer = serde_json::from_reader(&socket).expect("the session answers");
         if let Answer::Refused { what, cause, .. } = &answer {
             panic!("{what}: {cause}");
         }

@@ -37,7 +37,7 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     let all_threads = threads::of(pid).map_err(|error| refused(pid, &error))?;
     let maps = fs::read(format!("/proc/{pid}/maps")).map_err(|error| refused(pid, &error))?;
     let name = process_name(pid);
-    let (session, of_session) = session(pid)?;
+    let (session, of_session) = session(pid);
     let mut except = of_session;
     except.extend([pid, nix::unistd::getpid().as_raw()]);
 
@@ -150,8 +150,8 @@ fn executable(pid: i32, name: &str) -> Launchable {
 
 /// The session that a process is in, and the processes that are its copies: what those
 /// have is not another's.
-fn session(pid: i32) -> Result<(Option<InSession>, HashSet<i32>), Problem> {
-    for listing in control::sessions()?.answering {
+fn session(pid: i32) -> (Option<InSession>, HashSet<i32>) {
+    for control::Session { listing, .. } in control::sessions(None).answering {
         let frozen: HashSet<i32> = listing
             .snapshots
             .iter()
@@ -174,9 +174,9 @@ fn session(pid: i32) -> Result<(Option<InSession>, HashSet<i32>), Problem> {
             launcher_pid: listing.launcher_pid,
             role,
         };
-        return Ok((Some(session), copies));
+        return (Some(session), copies);
     }
-    Ok((None, HashSet::new()))
+    (None, HashSet::new())
 }
 
 #[cfg(test)]

@@ -79,6 +79,6 @@ impl Session {
                 return;
             }
         };
-        self.ask(request, Trigger::Key, Waiter::Key);
+        self.ask(request, Trigger::Key, Waiter::Key, now_ns());
     }
 }

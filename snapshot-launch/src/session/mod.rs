@@ -2,6 +2,7 @@
 //! control socket and the reports. It waits for all of them at once and for none alone,
 //! so that a hung terminal or a silent second terminal holds nothing up.
 
+mod clients;
 mod event_log;
 mod events_file;
 mod job;

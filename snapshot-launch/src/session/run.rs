@@ -15,14 +15,15 @@ use nix::sys::termios::SpecialCharacterIndices;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 use snapshot_core::lineage::{self, Lineage};
-use snapshot_core::sys::{SignalSet, now_ns};
+use snapshot_core::sys::SignalSet;
 
+use super::clients::Clients;
 use super::event_log::EventLog;
 use super::events_file::EventsFile;
 use super::job::Front;
 use super::outlets::Outlet;
 use super::pty::{Inner, Pty, read_stdin};
-use super::socket::{Client, ControlSocket, Said};
+use super::socket::ControlSocket;
 use super::words::LAST_WORDS;
 use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
 use crate::control::{Answer, Request};
@@ -44,7 +45,10 @@ pub(crate) struct Parts {
     pub(crate) name: String,
     pub(crate) supervisor: Pid,
     pub(crate) channel: Channel,
-    pub(crate) socket: ControlSocket,
+    /// `None` where no directory is to be had for one: then there is no second terminal.
+    pub(crate) socket: Option<ControlSocket>,
+    /// Why not.
+    pub(crate) no_socket: Option<io::Error>,
     pub(crate) events: Option<EventsFile>,
     pub(crate) inner: Option<Inner>,
     /// The terminal that is shared with the program, if one is.
@@ -70,7 +74,8 @@ pub(crate) struct Session {
     pub(super) name: String,
     pub(super) supervisor: Pid,
     pub(super) channel: Channel,
-    pub(super) socket: ControlSocket,
+    pub(super) socket: Option<ControlSocket>,
+    no_socket: Option<io::Error>,
     pub(super) log: EventLog,
     pub(super) reporter: Reporter,
     pub(super) pty: Option<Pty>,
@@ -80,7 +85,7 @@ pub(crate) struct Session {
     pub(super) reports_on_screen: bool,
     pub(super) colour: bool,
     pub(super) signals: SignalFd,
-    pub(super) clients: Vec<Client>,
+    pub(super) clients: Clients,
     pub(super) waiters: HashMap<u64, Waiter>,
     pub(super) next_token: u64,
     pub(super) key: Key,
@@ -130,6 +135,7 @@ impl Session {
             supervisor: parts.supervisor,
             channel: parts.channel,
             socket: parts.socket,
+            no_socket: parts.no_socket,
             log: EventLog::new(parts.events),
             reporter: Reporter::new(pty.as_ref().map(|_| parts.key.to_string()), parts.missing)
                 .with_trigger(parts.trigger),
@@ -142,7 +148,7 @@ impl Session {
             colour: stderr_is_terminal
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             signals,
-            clients: Vec::new(),
+            clients: Clients::default(),
             waiters: HashMap::new(),
             next_token: 1,
             key: parts.key,
@@ -159,7 +165,14 @@ impl Session {
         {
             raw.enter();
         }
-        self.say(&ToSupervisor::Begin);
+        self.say(&ToSupervisor::Begin {
+            door: self.socket.as_ref().map(|socket| socket.place().clone()),
+        });
+        if let Some(why) = self.no_socket.take() {
+            self.report(&format!(
+                "no second terminal reaches this session, since no directory serves for its socket ({why}); set XDG_RUNTIME_DIR to one that only you can enter"
+            ));
+        }
         loop {
             if let Some(ending) = self.ending.take() {
                 self.last_words();
@@ -171,6 +184,7 @@ impl Session {
             for source in self.ready() {
                 self.hear(source);
             }
+            self.serve_clients();
         }
     }
 
@@ -178,10 +192,12 @@ impl Session {
         let mut sources: Vec<(Source, BorrowedFd<'_>, PollFlags)> = vec![
             (Source::Signals, self.signals.as_fd(), PollFlags::POLLIN),
             (Source::Channel, self.channel.as_fd(), PollFlags::POLLIN),
-            (Source::Socket, self.socket.as_fd(), PollFlags::POLLIN),
         ];
-        for (index, client) in self.clients.iter().enumerate() {
-            sources.push((Source::Client(index), client.as_fd(), PollFlags::POLLIN));
+        if let Some(door) = self.socket.as_ref().filter(|_| self.clients.has_room()) {
+            sources.push((Source::Socket, door.as_fd(), PollFlags::POLLIN));
+        }
+        for (index, client, flags) in self.clients.sources() {
+            sources.push((Source::Client(index), client, flags));
         }
         let stdin = io::stdin();
         if let Some(pty) = &self.pty {
@@ -214,7 +230,8 @@ impl Session {
             .iter()
             .map(|(_, fd, flags)| PollFd::new(*fd, *flags))
             .collect();
-        if poll(&mut fds, timeout(self.log.next_try())).is_err() {
+        let next = [self.log.next_try(), self.clients.next_look()];
+        if poll(&mut fds, timeout(next.into_iter().flatten().min())).is_err() {
             return Vec::new();
         }
         let mut ready: Vec<Source> = sources
@@ -232,6 +249,8 @@ impl Session {
         ready.sort_by_key(|source| match source {
             Source::Program => 0,
             Source::ToScreen | Source::Stderr | Source::ToProgram => 1,
+            // Signals before whoever is there to ask.
+            Source::Client(_) | Source::Socket => 3,
             _ => 2,
         });
         ready
@@ -242,11 +261,11 @@ impl Session {
             Source::Signals => self.hear_signals(),
             Source::Channel => self.hear_supervisor(),
             Source::Socket => {
-                while let Some(client) = self.socket.accept() {
-                    self.clients.push(client);
+                if let Some(door) = &self.socket {
+                    self.clients.accept(door);
                 }
             }
-            Source::Client(index) => self.hear_client(index),
+            Source::Client(index) => self.clients.hear(index),
             Source::Keyboard => {
                 let chunk = read_stdin();
                 if let Some(pty) = &mut self.pty {
@@ -489,7 +508,13 @@ impl Session {
 
     // -- requests -------------------------------------------------------------------
 
-    pub(super) fn ask(&mut self, request: Request, trigger: Trigger, waiter: Waiter) -> u64 {
+    pub(super) fn ask(
+        &mut self,
+        request: Request,
+        trigger: Trigger,
+        waiter: Waiter,
+        asked_ns: u64,
+    ) {
         let token = self.next_token;
         self.next_token += 1;
         self.waiters.insert(token, waiter);
@@ -497,44 +522,21 @@ impl Session {
             token,
             request,
             trigger,
-            asked_ns: now_ns(),
+            asked_ns,
         });
-        token
     }
 
-    fn hear_client(&mut self, index: usize) {
-        let Some(client) = self.clients.get_mut(index) else {
-            return;
-        };
-        match client.read() {
-            Said::Nothing => {}
-            Said::Gone => {
-                self.clients.remove(index);
-            }
-            Said::Request(request) => {
-                if client.token.is_some() {
-                    self.clients.remove(index);
-                    return;
-                }
-                let token = self.ask(request, Trigger::Command, Waiter::Client);
-                if let Some(client) = self.clients.get_mut(index) {
-                    client.token = Some(token);
-                }
-            }
+    /// Passes on what second terminals want, as far as it is their turn.
+    fn serve_clients(&mut self) {
+        while let Some((request, asked_ns)) = self.clients.next_request(self.next_token) {
+            self.ask(request, Trigger::Command, Waiter::Client, asked_ns);
         }
+        self.clients.tidy();
     }
 
     fn answered(&mut self, token: u64, answer: &Answer) {
         match self.waiters.remove(&token) {
-            Some(Waiter::Client) => {
-                if let Some(at) = self
-                    .clients
-                    .iter()
-                    .position(|client| client.token == Some(token))
-                {
-                    self.clients.remove(at).answer(answer);
-                }
-            }
+            Some(Waiter::Client) => self.clients.answered(token, answer),
             Some(Waiter::Key) => match answer {
                 Answer::List(listing) => {
                     for line in timeline_view::render(listing, usize::MAX).lines() {

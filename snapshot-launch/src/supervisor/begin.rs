@@ -36,7 +36,7 @@ use super::spawn;
 use super::state::{Config, Group, Live, Phase, Supervisor};
 use super::unstarted::Unstarted;
 use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
-use crate::control::remove_socket;
+use crate::doors::{self, Place};
 use crate::inherited;
 use crate::outside::Outside;
 
@@ -56,9 +56,10 @@ const FRONT: Duration = Duration::from_secs(1);
 ///
 /// It is there before anything that a killed launcher would leave behind, and starts the
 /// program only when the launcher says that it is ready.
-pub(crate) fn run(config: Config, outside: Outside, channel: Channel) -> ! {
+pub(crate) fn run(mut config: Config, outside: Outside, channel: Channel) -> ! {
     spawn::name_process("snap-supervisor");
-    if wait_for_begin(&channel) {
+    if let Some(door) = wait_for_begin(&channel) {
+        config.door = door;
         let channel = Rc::new(channel);
         match begin(config, outside, Rc::clone(&channel)) {
             Ok(mut supervisor) => supervisor.serve(),
@@ -68,16 +69,17 @@ pub(crate) fn run(config: Config, outside: Outside, channel: Channel) -> ! {
         }
     } else {
         stand_in_for_launcher(&config);
+        doors::sweep_for(config.launcher_pid);
     }
     std::process::exit(0)
 }
 
-/// False where the launcher has ended instead.
-fn wait_for_begin(channel: &Channel) -> bool {
+/// The control socket's place, if it has one. `None` where the launcher has ended instead.
+fn wait_for_begin(channel: &Channel) -> Option<Option<Place>> {
     loop {
         match channel.receive() {
-            Ok(Received::Message(ToSupervisor::Begin)) => return true,
-            Ok(Received::Message(_) | Received::Closed) | Err(_) => return false,
+            Ok(Received::Message(ToSupervisor::Begin { door })) => return Some(door),
+            Ok(Received::Message(_) | Received::Closed) | Err(_) => return None,
             Ok(Received::Nothing) => {
                 let mut fds = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
                 let _ = poll(&mut fds, PollTimeout::NONE);
@@ -231,5 +233,7 @@ pub(super) fn stand_in_for_launcher(config: &Config) {
     if let Some(outer) = &config.outer {
         let _ = tcsetattr(&outer.terminal, SetArg::TCSANOW, &outer.settings);
     }
-    remove_socket(&config.socket);
+    if let Some(door) = &config.door {
+        door.remove();
+    }
 }

@@ -20,6 +20,10 @@ impl Supervisor {
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) | Err(_) => {
                     self.launcher_gone = true;
+                    // At once: what is to be ended may take its time.
+                    if let Some(door) = self.config.door.take() {
+                        door.remove();
+                    }
                     self.end_at_once();
                     return;
                 }
@@ -29,7 +33,7 @@ impl Supervisor {
 
     fn serve_launcher(&mut self, message: ToSupervisor) {
         match message {
-            ToSupervisor::Begin => {}
+            ToSupervisor::Begin { .. } => {}
             ToSupervisor::Ask {
                 token,
                 request,

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,6 +34,7 @@ use super::spawn::{Program, Streams};
 use super::taking::Taking;
 use crate::channel::{Channel, ToLauncher};
 use crate::control::{Answer, Request};
+use crate::doors;
 use crate::event::{Event, Trigger};
 use crate::flags::{AllowKind, DenyKind, OnExit, OnInterrupt};
 use crate::outside::Outside;
@@ -71,8 +71,8 @@ pub(crate) struct Config {
     /// The pty's inner side, if the launcher owns one.
     pub(crate) streams: Option<Streams>,
     pub(crate) outer: Option<OuterTerminal>,
-    /// The control socket, removed when the launcher could not.
-    pub(crate) socket: PathBuf,
+    /// The control socket, once there is one: removed when the launcher could not.
+    pub(crate) door: Option<doors::Place>,
     pub(crate) trigger: i32,
     pub(crate) on_exit: OnExit,
     pub(crate) on_interrupt: OnInterrupt,

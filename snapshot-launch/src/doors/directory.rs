@@ -1,0 +1,245 @@
+//! A directory of sockets that only its user can enter, and what is made and removed in it.
+//!
+//! A name in it stands for a listener at any time: a socket is made under another name and
+//! renamed when it listens, never over one that is there. Whoever removes a name holds the
+//! directory's lock, and has found that nobody listens, or that the socket is its own.
+//!
+//! Context: TOOL, in launcher, supervisor and second terminal.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, Flock, FlockArg, RenameFlags, renameat2};
+use nix::libc;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt,
+};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat};
+use nix::sys::time::TimeVal;
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use serde::{Deserialize, Serialize};
+use snapshot_core::sys::now_ns;
+
+/// The longest path that fits into a socket's address, with its final NUL.
+const LONGEST_PATH: usize = 107;
+
+/// How long a socket that is just being made may take for it.
+const BEING_MADE: Duration = Duration::from_secs(60);
+
+/// How long to wait for a directory's lock.
+pub(super) const LOCK: Duration = Duration::from_secs(1);
+
+/// How many launchers may have one number.
+const NAMESAKES: usize = 100;
+
+/// A directory that only this user can enter.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    fd: File,
+    pub(super) path: PathBuf,
+}
+
+impl Directory {
+    /// Opens one that is there.
+    ///
+    /// # Errors
+    /// What the kernel says; `PermissionDenied` where others own it, or may enter it.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let fd = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+            .open(path)?;
+        let found = fd.metadata()?;
+        if found.uid() != geteuid().as_raw() || found.mode() & 0o077 != 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it is not a directory that only you can enter",
+            ));
+        }
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+        })
+    }
+
+    pub(super) fn make(path: &Path) -> io::Result<Self> {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Self::open(path),
+        }
+    }
+
+    /// A path of something in it that fits into an address.
+    pub(super) fn path_of(&self, name: &str) -> PathBuf {
+        let path = self.path.join(name);
+        if path.as_os_str().len() <= LONGEST_PATH {
+            return path;
+        }
+        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd()))
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    }
+
+    fn lock(&self, patience: Duration) -> Option<Flock<File>> {
+        let until = Instant::now() + patience;
+        // An open file description of its own, which is what a lock belongs to.
+        let mut file = File::open(format!("/proc/self/fd/{}", self.fd.as_raw_fd())).ok()?;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Some(lock),
+                Err((back, Errno::EAGAIN | Errno::EINTR)) if Instant::now() < until => file = back,
+                Err(_) => return None,
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Device and inode of what is there by that name, if it is a socket, and when it was made.
+    fn socket_of(&self, name: &str) -> Option<(u64, u64, i64)> {
+        let found = fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+        let is_socket = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFSOCK.bits();
+        is_socket.then_some((found.st_dev, found.st_ino, found.st_ctime))
+    }
+
+    fn remove(&self, name: &str) {
+        let _ = unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir);
+    }
+
+    /// Removes what killed sessions have left: sockets on which nobody listens.
+    pub(super) fn sweep(&self) {
+        let Some(_lock) = self.lock(Duration::ZERO) else {
+            // Somebody else does.
+            return;
+        };
+        for name in self.names() {
+            let is_dead = match self.socket_of(&name) {
+                Some((.., made)) if name.ends_with(".new") => is_old(made) && self.is_deaf(&name),
+                Some(_) => number_of(&name).is_some() && self.is_deaf(&name),
+                None => false,
+            };
+            if is_dead {
+                self.remove(&name);
+            }
+        }
+    }
+
+    fn is_deaf(&self, name: &str) -> bool {
+        let knocked = knock(&self.path_of(name), Duration::ZERO);
+        knocked.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    /// Makes the socket of this launcher.
+    pub(super) fn bind(&self, pid: i32) -> io::Result<(UnixListener, Place)> {
+        let temporary = format!(".{pid}-{}.new", now_ns());
+        let listener = UnixListener::bind(self.path_of(&temporary))?;
+        let named = self.name_it(&temporary, pid);
+        if named.is_err() {
+            self.remove(&temporary);
+        }
+        Ok((listener, named?))
+    }
+
+    fn name_it(&self, temporary: &str, pid: i32) -> io::Result<Place> {
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        fchmodat(&self.fd, temporary, mode, FchmodatFlags::FollowSymlink)?;
+        let (device, inode, _) = self
+            .socket_of(temporary)
+            .ok_or(io::Error::from_raw_os_error(libc::ENOENT))?;
+        // A launcher of the same number may be there: in another container, say.
+        let names = (1..).map(|number| match number {
+            1 => format!("{pid}.sock"),
+            _ => format!("{pid}.{number}.sock"),
+        });
+        for name in names.take(NAMESAKES) {
+            match self.rename(temporary, &name) {
+                Ok(()) => {
+                    return Ok(Place {
+                        directory: self.path.clone(),
+                        name,
+                        device,
+                        inode,
+                    });
+                }
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Err(io::Error::from_raw_os_error(libc::EEXIST))
+    }
+
+    /// Gives a name to what has another one, where nothing is there by that name.
+    fn rename(&self, from: &str, to: &str) -> nix::Result<()> {
+        let unique = RenameFlags::RENAME_NOREPLACE;
+        match renameat2(&self.fd, from, &self.fd, to, unique) {
+            // A file system that can't promise it.
+            Err(Errno::EINVAL | Errno::ENOSYS) if self.socket_of(to).is_none() => {
+                renameat2(&self.fd, from, &self.fd, to, RenameFlags::empty())
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// Whether a time of the file system's is longer ago than it takes to make a socket.
+fn is_old(seconds: i64) -> bool {
+    let made = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + made);
+    age.is_ok_and(|age| age > BEING_MADE)
+}
+
+/// The launcher's number in a socket's name: `7.sock`, `7.2.sock`.
+pub(super) fn number_of(name: &str) -> Option<i32> {
+    name.strip_suffix(".sock")?.split('.').next()?.parse().ok()
+}
+
+/// Connects; `WouldBlock` where whoever listens does not answer in time.
+pub(super) fn knock(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let flags = if patience.is_zero() {
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK
+    } else {
+        SockFlag::SOCK_CLOEXEC
+    };
+    let made = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let microseconds = i64::try_from(patience.as_micros()).unwrap_or(i64::MAX);
+    let limit = TimeVal::new(microseconds / 1_000_000, microseconds % 1_000_000);
+    setsockopt(&made, sockopt::SendTimeout, &limit)?;
+    connect(made.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(made.into())
+}
+
+/// Where a session's socket is, and which it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    directory: PathBuf,
+    name: String,
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    /// Removes it, where it is still this one, and the directory if it was the last one.
+    pub(crate) fn remove(&self) {
+        let Ok(directory) = Directory::open(&self.directory) else {
+            return;
+        };
+        let lock = directory.lock(LOCK);
+        let found = directory.socket_of(&self.name);
+        if found.is_some_and(|(device, inode, _)| (device, inode) == (self.device, self.inode)) {
+            directory.remove(&self.name);
+        }
+        drop(lock);
+        // Fails where another session's socket is in it, which is meant to.
+        let _ = fs::remove_dir(&self.directory);
+    }
+}

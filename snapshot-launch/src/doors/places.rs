@@ -1,0 +1,201 @@
+//! Where sessions put their sockets, and how second terminals find them there.
+//!
+//! The first directory that serves is taken: `$XDG_RUNTIME_DIR/cargo-snapshot`, then
+//! `cargo-snapshot-UID` in the temp directory and in `/tmp`, or where somebody else has made that
+//! one first, `cargo-snapshot-UID-XXXXXX`. Second terminals look into all of them. Each is the
+//! user's own and no other may enter it, or it is passed over.
+//!
+//! Context: TOOL, in launcher, supervisor and second terminal.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use nix::unistd::{geteuid, mkdtemp};
+
+use super::directory::{Directory, LOCK, Place, knock, number_of};
+
+/// How often to begin again where a directory vanishes under the hand: another session that
+/// ends removes it.
+const TRIES: usize = 100;
+
+/// A directory where sessions may be.
+#[derive(Debug)]
+enum Candidate {
+    /// It has the name that all know.
+    Known(PathBuf),
+    /// One in here, of a name that nobody else has made first.
+    Fresh(PathBuf),
+}
+
+/// The directories of a fixed name, for a person.
+pub(crate) fn directories() -> Vec<PathBuf> {
+    let known = |candidate| match candidate {
+        Candidate::Known(path) => Some(path),
+        Candidate::Fresh(_) => None,
+    };
+    candidates().into_iter().filter_map(known).collect()
+}
+
+fn candidates() -> Vec<Candidate> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let runtime = runtime.filter(|path| path.is_absolute());
+    let first = runtime.map(|path| Candidate::Known(path.join("cargo-snapshot")));
+    let further = roots().into_iter().flat_map(|root| {
+        let known = Candidate::Known(root.join(name()));
+        [known, Candidate::Fresh(root)]
+    });
+    first.into_iter().chain(further).collect()
+}
+
+/// Where temporary files go: the user's choice, and everybody's.
+fn roots() -> Vec<PathBuf> {
+    let mut roots = vec![std::env::temp_dir(), PathBuf::from("/tmp")];
+    roots.retain(|root| root.is_absolute());
+    roots.dedup();
+    roots
+}
+
+fn name() -> String {
+    format!("cargo-snapshot-{}", geteuid())
+}
+
+/// The directories of this user's that are there.
+fn present() -> Vec<Directory> {
+    let paths = candidates()
+        .into_iter()
+        .flat_map(|candidate| match candidate {
+            Candidate::Known(path) => vec![path],
+            Candidate::Fresh(root) => fresh_in(&root),
+        });
+    paths
+        .filter_map(|path| Directory::open(&path).ok())
+        .collect()
+}
+
+/// Those in here that have a name of their own, since somebody else has the known one.
+fn fresh_in(root: &Path) -> Vec<PathBuf> {
+    let prefix = name() + "-";
+    let is_one = |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with(&prefix));
+    let mut found: Vec<PathBuf> = fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| is_one(&entry.file_name()))
+        .map(|entry| entry.path())
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// Makes a launcher's socket, in the first directory that serves.
+///
+/// # Errors
+/// Why the best one doesn't, where none does.
+pub(crate) fn open(pid: i32) -> io::Result<(UnixListener, Place)> {
+    let mut why = None;
+    for candidate in candidates() {
+        let made = match &candidate {
+            Candidate::Known(path) => open_in(path, pid),
+            Candidate::Fresh(root) => open_fresh_in(root, pid),
+        };
+        match made {
+            Ok(made) => return Ok(made),
+            Err(error) => {
+                let (Candidate::Known(path) | Candidate::Fresh(path)) = candidate;
+                why.get_or_insert_with(|| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                });
+            }
+        }
+    }
+    Err(why.unwrap_or(io::Error::from_raw_os_error(libc::ENOENT)))
+}
+
+fn open_fresh_in(root: &Path, pid: i32) -> io::Result<(UnixListener, Place)> {
+    for path in fresh_in(root) {
+        // Of somebody else, perhaps.
+        if let Ok(made) = open_in(&path, pid) {
+            return Ok(made);
+        }
+    }
+    let path = mkdtemp(&root.join(name() + "-XXXXXX"))?;
+    let made = open_in(&path, pid);
+    if made.is_err() {
+        fs::remove_dir(&path)?;
+    }
+    made
+}
+
+fn open_in(path: &Path, pid: i32) -> io::Result<(UnixListener, Place)> {
+    let mut tries = 0;
+    loop {
+        let directory = Directory::make(path)?;
+        directory.sweep();
+        match directory.bind(pid) {
+            // Another session that ends may have removed the directory.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => tries += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Removes the socket of a launcher that has ended before it could say where that is.
+pub(crate) fn sweep_for(pid: i32) {
+    let until = Instant::now() + LOCK;
+    let is_there = |directory: &Directory| {
+        let names = directory.names();
+        names.iter().any(|name| number_of(name) == Some(pid))
+    };
+    for directory in present() {
+        // It ends, and may have closed this and not yet that.
+        while is_there(&directory) && Instant::now() < until {
+            directory.sweep();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = fs::remove_dir(&directory.path);
+    }
+}
+
+/// A socket of this user's, behind which there is a session, or was one.
+#[derive(Debug, Clone)]
+pub struct Door {
+    directory: Rc<Directory>,
+    name: String,
+    /// The number of its launcher.
+    pub(crate) pid: i32,
+}
+
+impl Door {
+    /// Connects to the session.
+    ///
+    /// # Errors
+    /// When nobody listens; `WouldBlock` where the listener does not answer in time.
+    pub(crate) fn knock(&self, patience: Duration) -> io::Result<UnixStream> {
+        knock(&self.directory.path_of(&self.name), patience)
+    }
+}
+
+/// All of them.
+pub(crate) fn all() -> Vec<Door> {
+    let mut doors = Vec::new();
+    for directory in present() {
+        directory.sweep();
+        let directory = Rc::new(directory);
+        let mut names = directory.names();
+        names.sort_unstable();
+        doors.extend(names.into_iter().filter_map(|name| {
+            Some(Door {
+                pid: number_of(&name)?,
+                directory: Rc::clone(&directory),
+                name,
+            })
+        }));
+    }
+    doors
+}
