@@ -15,7 +15,7 @@ use nix::sys::termios::SpecialCharacterIndices;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 use snapshot_core::lineage::{self, Lineage};
-use snapshot_core::sys::SignalSet;
+use snapshot_core::sys::{SignalSet, now_ns};
 
 use super::clients::Clients;
 use super::event_log::EventLog;
@@ -32,7 +32,7 @@ use crate::launch::{Ending, is_fatal_request};
 use crate::problem::{Problem, exit};
 use crate::report::Reporter;
 use crate::signals::{SI_KERNEL, SignalName};
-use crate::supervisor::{Child, Group, signal_below};
+use crate::supervisor::{Child, Group, name_out_of_reach, signal_below};
 use crate::terminal::keys::Key;
 use crate::terminal::raw::Raw;
 use crate::timeline_view;
@@ -468,8 +468,20 @@ impl Session {
         let own = getpid().as_raw();
         let until = Instant::now() + LAST_WORDS;
         while Instant::now() < until {
-            signal_below(own, Signal::SIGKILL, &HashSet::new(), &|_| false);
-            match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::__WALL)) {
+            let left = signal_below(own, Signal::SIGKILL, &HashSet::new(), &|_| false);
+            match waitpid(
+                Pid::from_raw(-1),
+                Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL),
+            ) {
+                // Nobody is left but those who can't be ended.
+                Ok(WaitStatus::StillAlive) if left.got.is_empty() => {
+                    if let Some(text) = name_out_of_reach(&left.out_of_reach) {
+                        self.report(&text);
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(1)),
                 Ok(_) | Err(Errno::EINTR | Errno::EINVAL) => {}
                 Err(_) => break,
             }

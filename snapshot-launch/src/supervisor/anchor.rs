@@ -121,7 +121,7 @@ fn stand_guard(guard: OwnedFd) -> ! {
         }
     }
     if let Some(charge) = charge {
-        send(&charge, libc::SIGKILL, std::ptr::null());
+        let _ = send(&charge, libc::SIGKILL, std::ptr::null());
     }
     sys::exit_group(0)
 }

@@ -44,7 +44,7 @@ impl Child {
 
     /// Sends it a signal. False where it has been reaped, or may not be signalled.
     pub(crate) fn signal(&self, signal: libc::c_int) -> bool {
-        send(&self.handle, signal, std::ptr::null())
+        send(&self.handle, signal, std::ptr::null()).is_ok()
     }
 
     /// Puts it behind all others in their turn for a processor (setpriority(2)). It has not
@@ -57,7 +57,7 @@ impl Child {
 
     /// Sends it a signal with what its receiver is to be told.
     pub(crate) fn queue(&self, info: &SignalInfo) -> bool {
-        send(&self.handle, info.signal(), std::ptr::from_ref(info).cast())
+        send(&self.handle, info.signal(), std::ptr::from_ref(info).cast()).is_ok()
     }
 }
 
@@ -80,15 +80,19 @@ pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
 }
 
 /// pidfd_send_signal(2). Without `info` the kernel tells who has sent it.
+///
+/// # Errors
+/// ESRCH where the process has been reaped, EPERM where it has other rights.
 pub(super) fn send(
     handle: &impl AsRawFd,
     signal: libc::c_int,
     info: *const libc::siginfo_t,
-) -> bool {
+) -> nix::Result<()> {
     let handle = handle.as_raw_fd();
     // SAFETY: takes numbers, and reads one siginfo where there is one, by the callers here
     // a live one of 128 bytes.
-    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, signal, info, 0) == 0 }
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, signal, info, 0) };
+    Errno::result(sent).map(drop)
 }
 
 #[cfg(test)]

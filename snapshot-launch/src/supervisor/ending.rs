@@ -1,13 +1,11 @@
 //! How branches and sessions end.
 
-use std::collections::HashSet;
-
 use nix::sys::signal::Signal;
 use nix::unistd::getpid;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::Ended;
 
-use super::family;
+use super::family::{self, Signalled};
 use super::reverting::name_strays;
 use super::state::{Phase, Supervisor};
 use crate::channel::ToLauncher;
@@ -108,10 +106,10 @@ impl Supervisor {
         spared.insert(self.live.pid());
         let own = getpid().as_raw();
         let mut told = family::signal_below(own, Signal::SIGHUP, &spared, &|_| false);
-        self.see_from_outside(&mut told);
+        self.see_from_outside(&mut told.got);
         family::signal_below(own, Signal::SIGCONT, &spared, &|_| false);
         if status.is_some()
-            && let Some(text) = name_strays(&told)
+            && let Some(text) = name_strays(&told.got)
         {
             self.note(text);
         }
@@ -128,15 +126,25 @@ impl Supervisor {
         };
         let anchor = self.anchor.as_ref().map(|anchor| anchor.pid().as_raw());
         let own = getpid().as_raw();
-        let left = family::children(own)
-            .into_iter()
-            .filter(|&pid| Some(pid) != anchor)
-            .count();
-        if left > 0 {
-            if now >= deadline_ns {
-                family::signal_below(own, Signal::SIGKILL, &HashSet::new(), &|_| false);
+        let mut left = family::children(own);
+        left.retain(|&pid| Some(pid) != anchor);
+        if !left.is_empty() {
+            if now < deadline_ns {
+                return false;
             }
-            return false;
+            let spared = anchor.into_iter().collect();
+            let Signalled { out_of_reach, .. } =
+                family::signal_below(own, Signal::SIGKILL, &spared, &|_| false);
+            let is_beyond = |pid: &i32| out_of_reach.iter().any(|stray| stray.pid == *pid);
+            if !left.iter().all(is_beyond) {
+                return false;
+            }
+            // Nothing is left but what only its own user, or root, can end.
+            if self.anchor.is_some()
+                && let Some(text) = family::name_out_of_reach(&out_of_reach)
+            {
+                self.note(text);
+            }
         }
         if let Some(anchor) = self.anchor.take() {
             anchor.end();

@@ -9,11 +9,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::Signal;
 use snapshot_core::lineage::{self, Lineage};
 
-use super::child::{self, send};
+use super::child;
+use crate::counted::counted;
 use crate::proc_files;
 
 /// A process, told from a later one of the same number by when it started.
@@ -168,6 +170,27 @@ pub(crate) fn from(mut left: Vec<i32>) -> HashSet<Process> {
     found
 }
 
+/// What a person should know of those that can't be ended.
+pub(crate) fn name_out_of_reach(strays: &[Stray]) -> Option<String> {
+    if strays.is_empty() {
+        return None;
+    }
+    let count = counted(strays.len(), "process");
+    Some(format!(
+        "could not end {count} that the program had started, with other rights than yours (set-uid): {}",
+        names_of(strays)
+    ))
+}
+
+/// `sleep (71), cat (72)`
+pub(crate) fn names_of(strays: &[Stray]) -> String {
+    let names: Vec<String> = strays
+        .iter()
+        .map(|stray| format!("{} ({})", stray.name, stray.outer_pid))
+        .collect();
+    names.join(", ")
+}
+
 /// A process that was ended because its branch has ended.
 #[derive(Debug)]
 pub(crate) struct Stray {
@@ -187,9 +210,17 @@ fn open_below(pid: i32, parent: i32, root: i32) -> Option<(OwnedFd, Process)> {
     is_below.then_some((handle, process))
 }
 
+/// Whom a signal was sent to.
+#[derive(Debug, Default)]
+pub(crate) struct Signalled {
+    pub(crate) got: Vec<Stray>,
+    /// They run with other rights, by a set-uid program: this user may not signal them.
+    pub(crate) out_of_reach: Vec<Stray>,
+}
+
 /// Sends a signal to everything below `root` except the processes that are `spared`, or
-/// for which `keep` says so, with all that is below those. Gives what got it; an empty
-/// answer means that nothing is left.
+/// for which `keep` says so, with all that is below those. Where nobody got it nothing is
+/// left that could be ended.
 ///
 /// To look at a process costs some 10 µs, which those that are spared are: they may be a
 /// thousand frozen copies.
@@ -198,8 +229,8 @@ pub(crate) fn signal_below(
     signal: Signal,
     spared: &HashSet<i32>,
     keep: &dyn Fn(Process) -> bool,
-) -> Vec<Stray> {
-    let mut found = Vec::new();
+) -> Signalled {
+    let mut found = Signalled::default();
     let below = |parent| children(parent).into_iter().map(move |pid| (pid, parent));
     let mut left: Vec<(i32, i32)> = below(root).collect();
     while let Some((pid, parent)) = left.pop() {
@@ -214,13 +245,15 @@ pub(crate) fn signal_below(
             continue;
         }
         left.extend(below(pid));
-        let name = name_of(pid);
-        if send(&handle, signal as libc::c_int, std::ptr::null()) {
-            found.push(Stray {
-                pid,
-                outer_pid: pid,
-                name,
-            });
+        let stray = Stray {
+            pid,
+            outer_pid: pid,
+            name: name_of(pid),
+        };
+        match child::send(&handle, signal as libc::c_int, std::ptr::null()) {
+            Ok(()) => found.got.push(stray),
+            Err(Errno::EPERM) => found.out_of_reach.push(stray),
+            Err(_) => {}
         }
     }
     found

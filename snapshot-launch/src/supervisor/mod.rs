@@ -51,7 +51,8 @@ mod waking;
 pub(crate) use begin::run;
 pub(crate) use child::{Child, open as open_process};
 pub(crate) use family::{
-    children as children_of, name_of as process_name, numbers_in, parent_of, signal_below,
+    children as children_of, name_of as process_name, name_out_of_reach, numbers_in, parent_of,
+    signal_below,
 };
 pub(crate) use screen::size_of;
 pub(crate) use spawn::{Program, Streams, name_process};

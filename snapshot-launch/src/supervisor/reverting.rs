@@ -247,7 +247,10 @@ impl Supervisor {
             return;
         }
         let target = reverting.target;
-        let strays = self.end_strays(Some(target));
+        let family::Signalled {
+            got: strays,
+            out_of_reach,
+        } = self.end_strays(Some(target));
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
@@ -259,11 +262,14 @@ impl Supervisor {
             }
             return;
         }
+        if let Some(text) = family::name_out_of_reach(&out_of_reach) {
+            self.note(text);
+        }
         self.wake();
     }
 
     /// Kills what the program has started since a snapshot, or all that it has started.
-    pub(crate) fn end_strays(&self, since: Option<SnapshotId>) -> Vec<Stray> {
+    pub(crate) fn end_strays(&self, since: Option<SnapshotId>) -> family::Signalled {
         let family = since
             .and_then(|id| self.timeline.get(id))
             .map(|snapshot| &snapshot.family);
@@ -271,7 +277,7 @@ impl Supervisor {
             |process: family::Process| family.is_some_and(|family| family.contains(&process));
         let own = getpid().as_raw();
         let mut strays = family::signal_below(own, Signal::SIGKILL, &self.own_pids(), &keep);
-        self.see_from_outside(&mut strays);
+        self.see_from_outside(&mut strays.got);
         strays
     }
 
@@ -507,13 +513,9 @@ pub(crate) fn name_strays(strays: &[Stray]) -> Option<String> {
     if strays.is_empty() {
         return None;
     }
-    let names: Vec<String> = strays
-        .iter()
-        .map(|stray| format!("{} ({})", stray.name, stray.outer_pid))
-        .collect();
     let count = counted(strays.len(), "process");
     Some(format!(
         "ended {count} that the program had started: {}",
-        names.join(", ")
+        family::names_of(strays)
     ))
 }
