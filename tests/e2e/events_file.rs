@@ -67,7 +67,7 @@ fn read_until(mut reader: &File, name: &str) -> Vec<Event> {
     let mut bytes = [0; 4096];
     let wanted = format!("\"event\":\"{name}\"");
     let found = deadline::wait(|| {
-        if let Ok(length) = reader.read(&mut bytes) {
+        while let Ok(length @ 1..) = reader.read(&mut bytes) {
             text.push_str(&String::from_utf8_lossy(&bytes[..length]));
         }
         (text.contains(&wanted) && text.ends_with('\n')).then_some(())
@@ -142,11 +142,12 @@ fn a_reader_that_stops_reading_holds_nothing_up_and_hears_what_it_missed() {
     });
     assert!(most.is_some());
     take(&session, "after");
-    session.signal(Signal::SIGTERM);
-    let rest = read_until(&slow, "finished");
+    let rest = read_until(&slow, "missed");
     let missed = rest.iter().find(|event| event.name() == "missed");
     let missed = missed.expect("it is told").number("count");
     assert!((1..24).contains(&missed), "{missed}");
+    session.signal(Signal::SIGTERM);
+    read_until(&slow, "finished");
     session.wait_gone();
 }
 
