@@ -38,19 +38,20 @@ fn advise(start: usize, end: usize, advice: i32) -> bool {
     unsafe { sys::advise(start, end - start, advice) }.is_ok()
 }
 
-fn pages_of(path: &core::ffi::CStr) -> Option<u64> {
+fn own_pages() -> Result<u64, Errno> {
     let mut buffer = [0; 128];
-    proc_text::address_space_pages(procfs::read(path, &mut buffer)?)
+    let text = procfs::read(c"/proc/thread-self/statm", &mut buffer)?;
+    proc_text::address_space_pages(text).ok_or(procfs::SILENT)
 }
 
 /// Before the split: opens the known areas to the copy. Gives the size of the address
 /// space, which is not to change until [`is_whole`] has been asked.
 ///
 /// # Errors
-/// EPROTO where the kernel does not tell its size.
+/// Where the kernel does not tell its size.
 pub(crate) fn open() -> Result<u64, Errno> {
     for_each_area(|start, end| advise(start, end, libc::MADV_DOFORK));
-    pages_of(c"/proc/thread-self/statm").ok_or(Errno(libc::EPROTO))
+    own_pages()
 }
 
 /// After the split, and in a copy that comes back to life: as the program had it.
@@ -60,10 +61,11 @@ pub(crate) fn close() {
 
 /// In the copy, before it has mapped anything of its own: whether it has all memory, of so
 /// many pages. Seen from outside it might have mapped as much as it lacks by then.
-pub(crate) fn is_whole(pages: u64) -> bool {
-    // A copy of which the kernel tells nothing is none to count on.
-    let copied = pages_of(c"/proc/thread-self/statm").unwrap_or(0);
-    copied + CLOSED_PAGES.load(Ordering::Relaxed) >= pages
+///
+/// # Errors
+/// Where the kernel does not tell its size: such a copy is none to count on.
+pub(crate) fn is_whole(pages: u64) -> Result<bool, Errno> {
+    Ok(own_pages()? + CLOSED_PAGES.load(Ordering::Relaxed) >= pages)
 }
 
 /// In the original, of which a copy lacks memory: from now on it is known which.

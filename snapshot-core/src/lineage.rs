@@ -62,7 +62,9 @@ pub fn of(pid: i32, roots: &[i32]) -> Lineage {
 fn parent_of(pid: i32) -> Option<i32> {
     let mut buffer = [0; 320];
     procfs::of_process(pid, b"/stat", |path| {
-        procfs::read(path, &mut buffer).and_then(proc_text::stat)
+        procfs::read(path, &mut buffer)
+            .ok()
+            .and_then(proc_text::stat)
     })
     // One that is just being reaped has no parent any more.
     .filter(|stat| stat.parent != 0 || !matches!(stat.state, b'Z' | b'X'))
@@ -75,7 +77,7 @@ pub fn is_in_own_namespace() -> bool {
     let mut buffer = [0; 32];
     sys::getpid() != 1
         && procfs::read(c"/proc/1/comm", &mut buffer)
-            .is_some_and(|name| name.trim_ascii() == INIT_NAME.as_bytes())
+            .is_ok_and(|name| name.trim_ascii() == INIT_NAME.as_bytes())
 }
 
 #[cfg(test)]

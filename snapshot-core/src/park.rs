@@ -9,7 +9,7 @@
 //! [`crate::split`].
 #![expect(unsafe_code, reason = "writes into slots of its own")]
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::proc_text;
 use crate::procfs::{self, TaskFile};
@@ -33,6 +33,9 @@ const LONGEST_NS: u64 = 3_000_000_000;
 const BREATH_NS: u64 = 30_000_000;
 /// After so long a thread that has not come is looked at more closely.
 const LOOK_CLOSER_NS: u64 = 2_000_000;
+
+/// Whether a signal could not be queued. Only for the words: who parks reads it alone.
+static NO_ROOM: AtomicBool = AtomicBool::new(false);
 
 /// What has been parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,7 @@ fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
         sys::pause_ns(20_000);
     }
     let mut deadline_ns = sys::now_ns() + ATTEMPT_NS;
+    NO_ROOM.store(false, Ordering::Relaxed);
     roll::clear();
     parked::expect_arrivals();
     let mut look_closer_ns = sys::now_ns() + LOOK_CLOSER_NS;
@@ -105,6 +109,9 @@ fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
         if now >= deadline_ns {
             let missing = roll::in_state(CALLED).chain(roll::in_state(FREE)).next();
             return Err(match missing {
+                Some(slot) if slot.is(FREE) && NO_ROOM.load(Ordering::Relaxed) => {
+                    not_signalled(tasks, slot.tid.load(Ordering::Relaxed))
+                }
                 Some(slot) => unparked(tasks, slot.tid.load(Ordering::Relaxed)),
                 // New ones have come up faster than they could be called.
                 None => Obstacle::Failed(Step::Park, libc::EAGAIN),
@@ -189,6 +196,7 @@ fn call(tasks: i32, slot: &'static Slot, tid: i32) -> Result<bool, Obstacle> {
         }
         // No more signals can be queued just now.
         Err(Errno(libc::EAGAIN)) => {
+            NO_ROOM.store(true, Ordering::Relaxed);
             slot.state.store(FREE, Ordering::Release);
             Ok(false)
         }
@@ -201,8 +209,9 @@ fn look_closer(tasks: i32) {
     let mut buffer = [0; 320];
     for slot in roll::in_state(CALLED) {
         let tid = slot.tid.load(Ordering::Relaxed);
-        let Some(stat) =
-            procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer).and_then(proc_text::stat)
+        let Some(stat) = procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer)
+            .ok()
+            .and_then(proc_text::stat)
         else {
             continue;
         };
@@ -231,9 +240,21 @@ fn all_are_on_their_way(tasks: i32) -> bool {
     missing.all(|slot| {
         let tid = slot.tid.load(Ordering::Relaxed);
         procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer)
+            .ok()
             .and_then(proc_text::stat)
             .is_none_or(|stat| stat.state == b'R')
     })
+}
+
+/// This thread has not come, since it could not be called.
+pub(crate) fn not_signalled(tasks: i32, tid: i32) -> Obstacle {
+    match unparked(tasks, tid) {
+        Obstacle::Unparked(thread) => Obstacle::Unparked(Thread {
+            why: Hindrance::NotSignalled,
+            ..thread
+        }),
+        other => other,
+    }
 }
 
 /// Why this thread has not come.
@@ -244,7 +265,7 @@ pub(crate) fn unparked(tasks: i32, tid: i32) -> Obstacle {
         name: [0; 16],
         why: Hindrance::Silent,
     };
-    let Some(status) = procfs::read_task(tasks, tid, TaskFile::Status, &mut buffer) else {
+    let Ok(status) = procfs::read_task(tasks, tid, TaskFile::Status, &mut buffer) else {
         return Obstacle::Unparked(thread);
     };
     let name = proc_text::field(status, "Name:").unwrap_or(b"");
@@ -253,7 +274,9 @@ pub(crate) fn unparked(tasks: i32, tid: i32) -> Obstacle {
     let state = proc_text::field(status, "State:").and_then(|state| state.first().copied());
     let blocked = proc_text::signals(status, "SigBlk:");
     thread.why = Hindrance::of(state, blocked, || {
-        procfs::read_task(tasks, tid, TaskFile::Syscall, &mut buffer).and_then(proc_text::doing)
+        procfs::read_task(tasks, tid, TaskFile::Syscall, &mut buffer)
+            .ok()
+            .and_then(proc_text::doing)
     });
     Obstacle::Unparked(thread)
 }

@@ -25,7 +25,7 @@ pub fn named(descriptor: i32) -> Option<Named> {
     path[..DIRECTORY.len()].copy_from_slice(DIRECTORY);
     path[DIRECTORY.len()..DIRECTORY.len() + 32].copy_from_slice(&procfs::numbered(descriptor, b""));
     let mut buffer = [0; 512];
-    let text = procfs::read(CStr::from_bytes_until_nul(&path).ok()?, &mut buffer)?;
+    let text = procfs::read(CStr::from_bytes_until_nul(&path).ok()?, &mut buffer).ok()?;
     let pid = proc_text::number(text, "Pid:")?;
     Some(Named {
         pid: i32::try_from(pid).ok().filter(|&pid| pid > 0),

@@ -4,7 +4,7 @@
 
 use core::ffi::CStr;
 
-use crate::sys;
+use crate::sys::{self, Errno};
 
 /// A file of a thread in `/proc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,12 +103,23 @@ pub(crate) fn of_process<T>(
     with(CStr::from_bytes_until_nul(&path).ok()?)
 }
 
+/// What a file of `/proc` that says nothing, or nothing that is understood, counts as.
+pub(crate) const SILENT: Errno = Errno(libc::EPROTO);
+
 /// Reads a thread's file, by a descriptor of `/proc/PID/task`: as much as fits.
-pub(crate) fn read_task(tasks: i32, tid: i32, file: TaskFile, buffer: &mut [u8]) -> Option<&[u8]> {
-    let fd = sys::open_at(tasks, &file.path(tid)).ok()?;
+///
+/// # Errors
+/// As `openat(2)` and `read(2)`; ENOENT or ESRCH where there is no such thread.
+pub(crate) fn read_task(
+    tasks: i32,
+    tid: i32,
+    file: TaskFile,
+    buffer: &mut [u8],
+) -> sys::Result<&[u8]> {
+    let fd = sys::open_at(tasks, &file.path(tid))?;
     let length = sys::read(fd, buffer);
     sys::close(fd);
-    buffer.get(..length.ok()?)
+    buffer.get(..length?).ok_or(SILENT)
 }
 
 /// Calls `with` with a descriptor, if it could be opened, and closes it.
@@ -122,21 +133,29 @@ pub(crate) fn with_descriptor(opened: sys::Result<i32>, with: impl FnOnce(i32) -
 }
 
 /// Reads a small file: as much as fits.
-pub(crate) fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    let fd = sys::open_to_read(path, 0).ok()?;
+///
+/// # Errors
+/// As `open(2)` and `read(2)`; [`SILENT`] where it is empty.
+pub(crate) fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> sys::Result<&'a [u8]> {
+    let fd = sys::open_to_read(path, 0)?;
     let mut length = 0;
+    let mut outcome = Err(SILENT);
     while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
         match sys::read(fd, rest) {
             Ok(0) => break,
-            Ok(more) => length += more,
-            Err(_) => {
-                length = 0;
+            Ok(more) => {
+                length += more;
+                outcome = Ok(());
+            }
+            Err(errno) => {
+                outcome = Err(errno);
                 break;
             }
         }
     }
     sys::close(fd);
-    buffer.get(..length).filter(|text| !text.is_empty())
+    outcome?;
+    buffer.get(..length).ok_or(SILENT)
 }
 
 /// Calls `visit` with every line of a text, however long it is. A line of more than 4 KB is
@@ -292,7 +311,7 @@ mod tests {
         let mut buffer = [0; 100];
         let text = read_task(tasks, sys::gettid(), TaskFile::Stat, &mut buffer).expect("a text");
         assert!(text.starts_with(sys::gettid().to_string().as_bytes()));
-        assert!(read_task(tasks, 1 << 30, TaskFile::Stat, &mut buffer).is_none());
+        assert!(read_task(tasks, 1 << 30, TaskFile::Stat, &mut buffer).is_err());
         sys::close(tasks);
     }
 

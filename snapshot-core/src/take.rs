@@ -312,8 +312,10 @@ unsafe fn split(
             // gone, Ready finds that out.
             let _ = copy_link.say(FromAgent::Made);
             recorded.identity.settle(id);
-            if !dontfork::is_whole(pages) {
-                end_as_spoilt(copy_link);
+            match dontfork::is_whole(pages) {
+                Ok(true) => {}
+                Ok(false) => end_as_spoilt(copy_link),
+                Err(errno) => end_unrecorded(copy_link, Step::Split, errno),
             }
             let outcome = live_as_frozen(session, id, copy_link, recorded);
             sys::set_mask(open);
@@ -332,8 +334,11 @@ unsafe fn split(
         Err(errno) => {
             dontfork::close();
             sys::set_mask(open);
+            // First the reason, and then the end of the copy's link, which would pass for the
+            // end of a copy.
+            let outcome = hindered(link, failed(errno));
             copy_link.close();
-            Err(failed(errno))
+            Ok(Made::Outcome(outcome))
         }
     }
 }
@@ -344,6 +349,13 @@ fn end_as_spoilt(link: Link) -> ! {
     if link.say(FromAgent::Again).is_ok() {
         while link.hear().is_ok() {}
     }
+    sys::exit_group(0);
+}
+
+/// A copy that can't be one says why, and ends.
+fn end_unrecorded(link: Link, step: Step, errno: Errno) -> ! {
+    // Where nobody hears it there is nobody to tell.
+    let _ = link.say(FromAgent::Spoilt(step, errno.0));
     sys::exit_group(0);
 }
 
@@ -469,10 +481,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
         .and_then(|shared| shared.let_go().map(|()| shared));
     let mut shared = match shared {
         Ok(shared) => shared,
-        Err(errno) => {
-            let _ = link.say(FromAgent::Spoilt(Step::Record, errno.0));
-            sys::exit_group(0);
-        }
+        Err(errno) => end_unrecorded(link, Step::Record, errno),
     };
     let mut is_ready = false;
     loop {

@@ -24,7 +24,7 @@ use crate::outside::Outside;
 use crate::problem::{Problem, exit};
 use crate::session::{self, ControlSocket, EventsFile, Inner, Session};
 use crate::supervisor::{self, Config, Group, OuterTerminal, Program, Streams, size_of};
-use crate::{huge_pages, inherited, program};
+use crate::{huge_pages, inherited, program, shortage};
 
 /// A program to launch.
 #[derive(Debug)]
@@ -71,9 +71,10 @@ impl Ending {
 
 fn cannot_begin(what: &str) -> impl Fn(io::Error) -> Problem + '_ {
     move |error| {
+        let help = shortage::help_for(&error).unwrap_or("see `cause`; nothing was launched");
         Problem::new(exit::SETUP, "cannot set the session up")
             .cause(format!("{what}: {error}"))
-            .help("see `cause`; nothing was launched")
+            .help(help)
     }
 }
 

@@ -34,6 +34,7 @@ mod proc_files;
 mod program;
 mod report;
 mod session;
+mod shortage;
 mod supervisor;
 pub mod terminal;
 mod verdict;

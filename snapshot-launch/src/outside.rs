@@ -2,14 +2,20 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, openat};
+use nix::libc;
 use nix::sys::stat::Mode;
 use snapshot_core::proc_text;
 
 use crate::proc_files;
 use crate::supervisor::open_process;
+
+/// How often to ask, and how long to wait in between.
+const ATTEMPTS: u32 = 3;
+const BREATH: Duration = Duration::from_millis(1);
 
 /// The view from outside; the same as the own one where there is no namespace.
 #[derive(Debug, Default)]
@@ -28,11 +34,12 @@ impl Outside {
         self.proc.is_some()
     }
 
-    /// The number by which a process of ours is known outside; 0 where it is gone.
+    /// The number by which a process of ours is known outside; 0 where it is gone, or where
+    /// nobody can be asked for want of descriptors or memory.
     pub(crate) fn number_of(&self, pid: i32) -> i32 {
         match &self.proc {
             None => pid,
-            Some(proc) => look_up(proc, pid).unwrap_or(0),
+            Some(proc) => look_up_patiently(proc, pid),
         }
     }
 
@@ -76,13 +83,31 @@ fn own_number_in(status: &[u8]) -> Option<i32> {
     std::str::from_utf8(own).ok()?.parse().ok()
 }
 
+/// What the whole system runs out of may be there again in a moment.
+fn look_up_patiently(proc: &OwnedFd, pid: i32) -> i32 {
+    for _ in 0..ATTEMPTS {
+        match open_process(pid) {
+            Ok(process) => {
+                if let Some(number) = look_up(proc, &process) {
+                    return number;
+                }
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return 0,
+            Err(_) => {}
+        }
+        std::thread::sleep(BREATH);
+    }
+    0
+}
+
 /// The kernel tells of an open process by which number the `/proc` that is asked knows it.
-fn look_up(proc: &OwnedFd, pid: i32) -> Option<i32> {
-    let opened = open_process(pid).ok()?;
+fn look_up(proc: &OwnedFd, opened: &OwnedFd) -> Option<i32> {
     let path = format!("self/fdinfo/{}", opened.as_raw_fd());
     let text = proc_files::rest_of(open_in(proc, &path)?).ok()?;
-    let number = proc_text::number(&text, "Pid:")?;
-    i32::try_from(number).ok().filter(|&number| number > 0)
+    let number = proc_text::field(&text, "Pid:")?;
+    let number: i32 = std::str::from_utf8(number).ok()?.trim().parse().ok()?;
+    // One that has been reaped since is -1.
+    Some(number.max(0))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use crate::problem::{Problem, exit};
+use crate::shortage;
 
 /// How many `#!` lines may lead to one another; the kernel allows as many.
 const LONGEST_CHAIN: usize = 5;
@@ -100,9 +101,11 @@ pub(crate) fn check_executable(path: &Path, name: &str) -> Result<(), Problem> {
 fn check(path: &Path, name: &str, chain: usize) -> Result<Vec<u8>, Problem> {
     let cannot = || Problem::new(exit::SETUP, format!("cannot snapshot `{name}`"));
     let unreadable = |error: std::io::Error| {
+        let help = shortage::help_for(&error)
+            .unwrap_or("a program must be readable for the agent to be loaded into it");
         cannot()
             .cause(format!("{} can't be read: {error}", path.display()))
-            .help("a program must be readable for the agent to be loaded into it")
+            .help(help)
     };
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if metadata.mode() & 0o6000 != 0 {

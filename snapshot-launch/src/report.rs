@@ -116,6 +116,8 @@ impl Reporter {
                 };
                 let pid = if reverted.live_pid == self.live_pid {
                     String::new()
+                } else if reverted.live_pid == 0 {
+                    "; for want of descriptors its pid outside can't be seen".to_owned()
                 } else {
                     let seen = if reverted.same_ids {
                         "from outside "

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::binaries;
 use crate::deadline;
 use crate::events::Events;
+use crate::faults::Faults;
 use crate::leaks::MARK;
 use crate::piped::PipedSession;
 use crate::place::Place;
@@ -29,6 +30,7 @@ pub struct Launch {
     /// As an ordinary user, who may isolate or not.
     user: Option<Isolation>,
     life_seconds: u32,
+    faults: Option<Faults>,
 }
 
 impl Launch {
@@ -43,6 +45,7 @@ impl Launch {
             directory: None,
             user: None,
             life_seconds: deadline::SESSION_SECONDS,
+            faults: None,
         }
     }
 
@@ -149,6 +152,12 @@ impl Launch {
         self
     }
 
+    /// Runs where one call or another fails.
+    pub fn faults(mut self, faults: &Faults) -> Self {
+        self.faults = Some(faults.clone());
+        self
+    }
+
     /// Runs in the same place as another session, so that both are one user's.
     pub fn place(mut self, place: &Arc<Place>) -> Self {
         self.place = Arc::clone(place);
@@ -203,6 +212,9 @@ impl Launch {
         }
         if let Some(isolation) = self.user {
             user::become_user(&mut command, isolation);
+        }
+        if let Some(faults) = &self.faults {
+            faults.watch(&mut command);
         }
         Prepared {
             command,

@@ -17,7 +17,8 @@
 //! a test; `launch` says what to start, `session` is it running, `piped` and `terminal`
 //! its two forms; `branch` ends what it tries; `transcript` and `events` are what came
 //! out of it; `process` reads `/proc`; `deadline`, `leaks` and `seed` keep tests honest;
-//! `outside` stands for programs that may be absent, `user` for an ordinary user, `clients`
+//! `outside` stands for programs that may be absent, `user` for an ordinary user, `faults` for a
+//! kernel that has run out of something, `clients`
 //! and `redis` for those who talk to a server under snapshot.
 
 pub mod binaries;
@@ -25,6 +26,7 @@ pub mod branch;
 pub mod clients;
 pub mod deadline;
 pub mod events;
+pub mod faults;
 pub mod launch;
 pub mod leaks;
 pub mod outside;
@@ -41,6 +43,7 @@ mod user;
 pub use branch::Ending;
 pub use clients::{Client, Crowd};
 pub use events::Event;
+pub use faults::{Fault, Faults};
 pub use launch::Launch;
 pub use nix::sys::signal::Signal;
 pub use piped::PipedSession;

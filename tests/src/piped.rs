@@ -5,6 +5,7 @@ use std::io::Write;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStdin, Stdio};
+use std::sync::Arc;
 
 use crate::deadline;
 use crate::launch::Launch;
@@ -66,6 +67,11 @@ impl PipedSession {
     /// Closes its stdin.
     pub fn close_stdin(&mut self) {
         self.stdin = None;
+    }
+
+    /// What has come out of it, and still comes.
+    pub fn stdout_so_far(&self) -> Arc<Transcript> {
+        self.stdout.transcript()
     }
 
     /// Waits for the next line of stdout that `wanted` accepts, after the last one

@@ -465,7 +465,7 @@ pub(super) fn name_of(target: &[u8]) -> u64 {
 
 /// Reads a descriptor's entry in `fdinfo`, as much as fits.
 pub(super) fn information(fd: i32, buffer: &mut [u8]) -> Result<&[u8], Errno> {
-    with_information_path(fd, |path| procfs::read(path, buffer)).ok_or(Errno(libc::EPROTO))
+    with_information_path(fd, |path| procfs::read(path, buffer))
 }
 
 /// Calls `with` with the path of a descriptor's entry in `fdinfo`.

@@ -21,30 +21,27 @@ pub(super) struct Locked {
     future: bool,
 }
 
-fn locked_kilobytes() -> Option<u64> {
+fn locked_kilobytes() -> Result<u64, Errno> {
     let mut buffer = [0; 2048];
-    proc_text::kilobytes(
-        procfs::read(c"/proc/thread-self/status", &mut buffer)?,
-        "VmLck:",
-    )
+    let status = procfs::read(c"/proc/thread-self/status", &mut buffer)?;
+    proc_text::kilobytes(status, "VmLck:").ok_or(procfs::SILENT)
 }
 
 impl Locked {
     /// # Errors
     /// Where `/proc` can't be read, or there are more ranges than fit.
     pub(super) fn record() -> Result<Self, Errno> {
-        let unreadable = Errno(libc::EPROTO);
         let mut locked = Self {
             ranges: Records::new(MOST),
             future: false,
         };
-        let before = locked_kilobytes().ok_or(unreadable)?;
+        let before = locked_kilobytes()?;
         if before == 0 {
             return Ok(locked);
         }
         // No call tells whether the future is locked; a new page does.
         let page = sys::map_memory(4096, false).ok_or(Errno(libc::ENOMEM))?;
-        locked.future = locked_kilobytes().ok_or(unreadable)? > before;
+        locked.future = locked_kilobytes()? > before;
         // SAFETY: mapped above, and used by nobody.
         unsafe { sys::unmap_memory(page, 4096) };
         let mut outcome = Ok(());

@@ -200,7 +200,9 @@ fn why_unread(thread: i32) -> Why {
     const EXITING: u64 = 0x4;
     let mut buffer = [0; 320];
     let stat = procfs::of_process(thread, b"/stat", |path| {
-        procfs::read(path, &mut buffer).and_then(proc_text::stat)
+        procfs::read(path, &mut buffer)
+            .ok()
+            .and_then(proc_text::stat)
     });
     let has_ended = match stat {
         Some(stat) => stat.flags & EXITING != 0 || matches!(stat.state, b'Z' | b'X'),

@@ -27,9 +27,11 @@ impl Timers {
     pub(super) fn record() -> Result<Self, Errno> {
         let mut records = Records::new(MOST);
         let mut short = [0; SHORT_BYTES];
-        // Without checkpoint support in the kernel there is no such file.
-        let Some(text) = procfs::read(c"/proc/self/timers", &mut short) else {
-            return Ok(Self { records });
+        let text = match procfs::read(c"/proc/self/timers", &mut short) {
+            Ok(text) => text,
+            // There are none; or, without checkpoint support in the kernel, no such file.
+            Err(procfs::SILENT | Errno(libc::ENOENT)) => return Ok(Self { records }),
+            Err(errno) => return Err(errno),
         };
         if text.len() < SHORT_BYTES {
             list(text, &mut records)?;
@@ -38,9 +40,9 @@ impl Timers {
         let mut text = Records::<u8>::new(TEXT_BYTES);
         let long = text.fill()?;
         let outcome = match procfs::read(c"/proc/self/timers", long) {
-            Some(all) if all.len() == TEXT_BYTES => Err(Errno(libc::ENOSPC)),
-            Some(all) => list(all, &mut records),
-            None => Err(Errno(libc::EIO)),
+            Ok(all) if all.len() == TEXT_BYTES => Err(Errno(libc::ENOSPC)),
+            Ok(all) => list(all, &mut records),
+            Err(errno) => Err(errno),
         };
         text.release();
         outcome?;

@@ -109,13 +109,14 @@ struct Sets {
     queued: i64,
 }
 
-fn sets(tasks: i32, tid: i32) -> Option<Sets> {
+fn sets(tasks: i32, tid: i32) -> Result<Sets, Errno> {
     let mut buffer = [0; 2048];
     let status = procfs::read_task(tasks, tid, TaskFile::Status, &mut buffer)?;
-    Some(Sets {
-        private: proc_text::signals(status, "SigPnd:")?,
-        shared: proc_text::signals(status, "ShdPnd:")?,
-        queued: proc_text::queued_signals(status)?,
+    let signals = |name| proc_text::signals(status, name).ok_or(procfs::SILENT);
+    Ok(Sets {
+        private: signals("SigPnd:")?,
+        shared: signals("ShdPnd:")?,
+        queued: proc_text::queued_signals(status).ok_or(procfs::SILENT)?,
     })
 }
 
@@ -179,9 +180,8 @@ impl Pending {
 }
 
 fn look_at_all(tasks: i32, desk: &mut Desk) -> Result<(), Errno> {
-    let unreadable = Errno(libc::EPROTO);
     let own = sys::gettid();
-    let sets_of = |tid| sets(tasks, tid).ok_or(unreadable);
+    let sets_of = |tid| sets(tasks, tid);
     let first = sets_of(own)?;
     let private = first.private.without(PARKING);
     let shared = first.shared.without(PARKING);
@@ -224,10 +224,7 @@ pub(crate) fn tell_pending(slot: &Slot) {
         Ok(tasks) => {
             let private = sets(tasks, tid).map(|sets| sets.private.without(PARKING));
             sys::close(tasks);
-            match private {
-                Some(private) => desk.copy(private, tid),
-                None => Err(Errno(libc::EPROTO)),
-            }
+            private.and_then(|private| desk.copy(private, tid))
         }
         Err(errno) => Err(errno),
     };

@@ -72,6 +72,7 @@ impl Glimpse {
     fn look(tasks: i32, tid: i32, has_limit: impl Fn(&Call) -> bool) -> Self {
         let mut buffer = [0; 320];
         let call = match procfs::read_task(tasks, tid, TaskFile::Syscall, &mut buffer)
+            .ok()
             .and_then(proc_text::doing)
         {
             Some(Doing::Call(call)) => call,
@@ -86,6 +87,7 @@ impl Glimpse {
             .then(|| {
                 let (since_ns, clock) = last_at_work(tasks, tid)?;
                 let stat = procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer)
+                    .ok()
                     .and_then(proc_text::stat)?;
                 Some(Asleep {
                     since_ns,
@@ -117,7 +119,8 @@ impl Glimpse {
 /// When a sleeping thread was last at work, by the best clock that tells.
 fn last_at_work(tasks: i32, tid: i32) -> Option<(u64, Clock)> {
     [Clock::Ran, Clock::Load].into_iter().find_map(|clock| {
-        let at_ns = clock.read(|buffer| procfs::read_task(tasks, tid, TaskFile::Sched, buffer))?;
+        let at_ns =
+            clock.read(|buffer| procfs::read_task(tasks, tid, TaskFile::Sched, buffer).ok())?;
         (at_ns != 0).then_some((at_ns, clock))
     })
 }
@@ -166,7 +169,7 @@ impl Asleep {
         let tid = sys::gettid();
         let since_ns = clock.read(|buffer| {
             // Not by `thread-self`, for the reason of [`TaskFile`]'s paths.
-            procfs::of_process(tid, b"/sched\0", |path| procfs::read(path, buffer))
+            procfs::of_process(tid, b"/sched\0", |path| procfs::read(path, buffer).ok())
         })?;
         Some(Self {
             since_ns,

@@ -63,6 +63,7 @@ pub(crate) fn call_value() -> usize {
 fn state_of_leader(tasks: i32) -> u8 {
     let mut buffer = [0; 320];
     procfs::read_task(tasks, sys::getpid(), TaskFile::Stat, &mut buffer)
+        .ok()
         .and_then(proc_text::stat)
         .map_or(b'X', |stat| stat.state)
 }
@@ -95,7 +96,10 @@ pub unsafe fn run(function: unsafe fn(*mut c_void), argument: *mut c_void) -> Re
         return Ok(());
     }
     let glimpse = Glimpse::of(tasks, leader);
-    let called = call(leader, function, argument, glimpse);
+    let called = call(leader, function, argument, glimpse).map_err(|errno| match errno {
+        Errno(libc::EAGAIN) => park::not_signalled(tasks, leader),
+        errno => failed(errno),
+    });
     let answer = called.and_then(|()| wait_for_leader(leader, tasks));
     sys::close(tasks);
     answer
@@ -106,8 +110,7 @@ fn call(
     function: unsafe fn(*mut c_void),
     argument: *mut c_void,
     glimpse: Glimpse,
-) -> Result<(), Obstacle> {
-    let failed = |errno: Errno| Obstacle::Failed(Step::Park, errno.0);
+) -> sys::Result<()> {
     // SAFETY: see `Place`: it is this thread's turn, and nothing has been called.
     unsafe {
         ERRAND.0.get().write(Some(Errand {
@@ -116,12 +119,11 @@ fn call(
             glimpse,
         }));
     }
-    takeover::install().map_err(failed)?;
+    takeover::install()?;
     STATE.store(CALLED, Ordering::Release);
-    takeover::send(leader, call_value()).map_err(|errno| {
+    takeover::send(leader, call_value()).inspect_err(|_| {
         STATE.store(IDLE, Ordering::Release);
         takeover::remove();
-        failed(errno)
     })
 }
 

@@ -137,6 +137,8 @@ pub enum Hindrance {
     InKernel(i64),
     /// It blocks every signal there is, those of libc too.
     BlocksAll,
+    /// No more signals can be queued, so it was sent none.
+    NotSignalled,
 }
 
 impl Hindrance {
@@ -169,6 +171,9 @@ impl Hindrance {
             }
             Self::InKernel(_) => "waits inside the kernel and can't be interrupted",
             Self::BlocksAll => "blocks every signal, those of libc too",
+            Self::NotSignalled => {
+                "can't be sent a signal, since no more can be queued for the program's user"
+            }
         }
     }
 
@@ -178,6 +183,7 @@ impl Hindrance {
             Self::Stopped => (1, 0),
             Self::InKernel(call) => (2, call),
             Self::BlocksAll => (3, 0),
+            Self::NotSignalled => (4, 0),
         }
     }
 
@@ -187,6 +193,7 @@ impl Hindrance {
             1 => Self::Stopped,
             2 => Self::InKernel(call),
             3 => Self::BlocksAll,
+            4 => Self::NotSignalled,
             _ => return None,
         })
     }

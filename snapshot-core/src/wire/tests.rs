@@ -11,7 +11,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn obstacle() -> impl Strategy<Value = Obstacle> {
     prop_oneof![
         (step(), any::<i32>()).prop_map(|(step, errno)| Obstacle::Failed(step, errno)),
-        (any::<i32>(), any::<[u8; 16]>(), 0_u8..4, any::<i64>()).prop_map(
+        (any::<i32>(), any::<[u8; 16]>(), 0_u8..5, any::<i64>()).prop_map(
             |(tid, name, kind, call)| Obstacle::Unparked(Thread {
                 tid,
                 name,

@@ -6,6 +6,7 @@
 //! signal. So if that has been delivered and nobody has called, the request is signalled again
 //! as the trigger, if a thread lets that through: none may stay behind for the program to find.
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::getuid;
 use snapshot_core::sys::{SignalInfo, now_ns};
@@ -19,7 +20,7 @@ use super::reaping::waits_to_be_reaped;
 use super::state::{Supervisor, Wanted};
 use super::taking::PATIENCE_NS;
 use crate::event::Moments;
-use crate::proc_files;
+use crate::{proc_files, shortage};
 
 /// How long a signal that has been delivered may go unanswered before it is taken for lost.
 const LOST_NS: u64 = 20_000_000;
@@ -40,6 +41,17 @@ pub(crate) struct Asked {
     pub(super) by_trigger: bool,
     /// What the program's first thread was doing just before it was last signalled.
     pub(super) glimpse: Glimpse,
+    /// Why it could not be signalled the last time.
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// What keeps the supervisor from signalling the live process, for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// No signal that carries a number can be queued for the program's user.
+    NoRoom,
+    /// Its `/proc/PID/status` can't be read, with this error.
+    Unreadable(i32),
 }
 
 impl Asked {
@@ -70,6 +82,7 @@ impl Supervisor {
             look_ns: u64::MAX,
             by_trigger: false,
             glimpse: Glimpse::default(),
+            trouble: None,
         });
         self.signal_request();
     }
@@ -84,6 +97,13 @@ impl Supervisor {
         let Some(status) = self.status_if_it_runs() else {
             return;
         };
+        // Others may have taken their signals in a while, or let go of their descriptors.
+        let trouble = status.trouble();
+        if trouble.is_some() {
+            self.note_trouble(trouble);
+            self.look_again_later();
+            return;
+        }
         // It may end the program to make the calls that a snapshot needs.
         if self.why_not(&status.text).is_some() {
             if let Some(asked) = &mut self.asked {
@@ -123,20 +143,29 @@ impl Supervisor {
         }
     }
 
+    fn note_trouble(&mut self, trouble: Option<Trouble>) {
+        if let Some(asked) = &mut self.asked {
+            asked.trouble = trouble;
+        }
+    }
+
     /// The kernel gives it to the first thread, if that one doesn't block it.
     fn signal_live_by(&mut self, signal: i32) {
         if let Some(asked) = &mut self.asked {
             asked.glimpse = Glimpse::from_outside(self.live.pid(), self.live.pid());
             let value = REQUEST_MAGIC | u64::from(asked.number);
             asked.moments.signalled = now_ns();
-            self.queue_to_live(signal, value);
+            let is_full = self.queue_to_live(signal, value) == Err(Errno::EAGAIN);
+            if let Some(asked) = &mut self.asked {
+                asked.trouble = is_full.then_some(Trouble::NoRoom);
+            }
         }
     }
 
     /// Sends the live process a signal that carries a value.
-    pub(super) fn queue_to_live(&self, signal: i32, value: u64) {
+    pub(super) fn queue_to_live(&self, signal: i32, value: u64) -> nix::Result<()> {
         let info = SignalInfo::queued(signal, value).by_user(getuid().as_raw());
-        self.live.child.queue(&info);
+        self.live.child.queue(&info)
     }
 
     /// The signal of requests is of no use. The trigger is, where the agent is in the program
@@ -168,7 +197,13 @@ impl Supervisor {
         let Some(status) = self.status_if_it_runs() else {
             return;
         };
-        if status.has(REQUEST_SIGNAL, "ShdPnd:") {
+        let had_trouble = self
+            .asked
+            .as_ref()
+            .is_some_and(|asked| asked.trouble.is_some());
+        if had_trouble || status.trouble().is_some() {
+            self.signal_request();
+        } else if status.has(REQUEST_SIGNAL, "ShdPnd:") {
             self.look_again_later();
         } else {
             self.signal_by_trigger(&status);
@@ -183,9 +218,12 @@ impl Supervisor {
     }
 
     fn live_status(&self) -> Status {
-        let text = proc_files::text(format!("/proc/{}/status", self.live.pid()));
-        Status {
-            text: text.unwrap_or_default(),
+        match proc_files::text(format!("/proc/{}/status", self.live.pid())) {
+            Ok(text) => Status { text, errno: None },
+            Err(error) => Status {
+                text: String::new(),
+                errno: error.raw_os_error(),
+            },
         }
     }
 
@@ -284,6 +322,10 @@ impl Supervisor {
     /// Why the live process has not answered.
     pub(super) fn why_silent(&self) -> (&'static str, String, String) {
         let status = self.live_status();
+        let trouble = self.asked.as_ref().and_then(|asked| asked.trouble);
+        if let Some(trouble) = trouble.or_else(|| status.trouble()) {
+            return trouble.explain(&status);
+        }
         if let Some((kind, why, help)) = self.why_not(&status.text) {
             return (kind, why, help.to_owned());
         }
@@ -291,6 +333,15 @@ impl Supervisor {
             if let Some(emulator) = apart::emulator_in(self.live.pid()) {
                 let (kind, why, help) = apart::under(emulator);
                 return (kind, why, help.to_owned());
+            }
+            if has_agent(self.live.pid()) {
+                return (
+                    "no-agent",
+                    "the agent is in the program, but could not reach the session as that began: the program had no descriptor left for it, or a policy forbids the connection"
+                        .to_owned(),
+                    "raise the program's limit on descriptors, `ulimit -n`, and start it again"
+                        .to_owned(),
+                );
             }
             return (
                 "no-agent",
@@ -328,9 +379,36 @@ impl Supervisor {
     }
 }
 
+impl Trouble {
+    /// Kind, why, help.
+    fn explain(self, status: &Status) -> (&'static str, String, String) {
+        match self {
+            Self::NoRoom => (
+                "limits",
+                format!(
+                    "no more signals can be queued for the program's user: {} wait",
+                    status.field("SigQ:")
+                ),
+                "raise the limit, `ulimit -i`, or end the process that does not take its own"
+                    .to_owned(),
+            ),
+            Self::Unreadable(errno) => (
+                "failed",
+                format!(
+                    "the supervisor can't see how the program is: {}",
+                    std::io::Error::from_raw_os_error(errno)
+                ),
+                shortage::help(errno).unwrap_or("try again").to_owned(),
+            ),
+        }
+    }
+}
+
 /// One reading of the live process's `/proc/PID/status`.
 struct Status {
     text: String,
+    /// With what the reading has failed.
+    errno: Option<i32>,
 }
 
 impl Status {
@@ -340,6 +418,23 @@ impl Status {
             .lines()
             .find_map(|line| line.strip_prefix(name))
             .map_or("", str::trim)
+    }
+
+    /// What makes it impossible to signal the process just now. One that is not there any
+    /// more is none.
+    fn trouble(&self) -> Option<Trouble> {
+        match self.errno {
+            Some(libc::ENOENT | libc::ESRCH) => None,
+            Some(errno) => Some(Trouble::Unreadable(errno)),
+            None => self.has_no_room().then_some(Trouble::NoRoom),
+        }
+    }
+
+    /// Whether as many signals wait for the program's user as the program's limit allows.
+    fn has_no_room(&self) -> bool {
+        let (queued, limit) = self.field("SigQ:").split_once('/').unwrap_or(("0", ""));
+        let limit = limit.parse().unwrap_or(u64::MAX);
+        queued.parse().is_ok_and(|queued: u64| queued >= limit)
     }
 
     /// Whether a signal is in one of the signal sets.
@@ -361,13 +456,16 @@ fn statuses(pid: i32) -> impl Iterator<Item = String> {
 /// Whether a process whose first thread has ended goes on with others.
 fn has_other_threads(pid: i32) -> bool {
     statuses(pid).any(|text| {
-        let status = Status { text };
+        let status = Status { text, errno: None };
         !status.field("State:").starts_with(['Z', 'X'])
     })
 }
 
 fn every_thread_blocks(pid: i32, signal: i32) -> bool {
-    statuses(pid).all(|text| Status { text }.has(signal, "SigBlk:"))
+    let mut statuses = statuses(pid).peekable();
+    // Where none can be seen nothing is known of them.
+    statuses.peek().is_some()
+        && statuses.all(|text| Status { text, errno: None }.has(signal, "SigBlk:"))
 }
 
 /// Whether the agent is in a process: it is mapped there, from the memory that it was in.

@@ -146,7 +146,7 @@ fn begin(
     if outside.is_another() {
         own_processes::add(INIT);
     }
-    let filters = Filters::inherited(config.deny.len());
+    let filters = Filters::inherited(config.deny.len())?;
     let limits = Limits::raise()?;
     let live = spawn::program(&config, &address, anchor.group(), &outside, limits)?;
     anchor.leave();

@@ -56,8 +56,11 @@ impl Child {
     }
 
     /// Sends it a signal with what its receiver is to be told.
-    pub(crate) fn queue(&self, info: &SignalInfo) -> bool {
-        send(&self.handle, info.signal(), std::ptr::from_ref(info).cast()).is_ok()
+    ///
+    /// # Errors
+    /// As [`send`]; EAGAIN where no more signals can be queued.
+    pub(crate) fn queue(&self, info: &SignalInfo) -> nix::Result<()> {
+        send(&self.handle, info.signal(), std::ptr::from_ref(info).cast())
     }
 }
 

@@ -316,7 +316,7 @@ impl Supervisor {
         {
             let child = table.child(place);
             let info = SignalInfo::of_child(child.pid, child.user, status, false);
-            self.live.child.queue(&info);
+            let _ = self.live.child.queue(&info);
         }
     }
 
@@ -332,7 +332,7 @@ impl Supervisor {
         {
             let child = table.child(place);
             let info = SignalInfo::of_child(child.pid, child.user, status, false);
-            self.live.child.queue(&info);
+            let _ = self.live.child.queue(&info);
         }
     }
 

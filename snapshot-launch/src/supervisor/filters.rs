@@ -24,12 +24,15 @@ pub(super) struct Forbidden {
 
 impl Filters {
     /// As many as this process has, whose child the program is, and these.
-    pub(super) fn inherited(denied: usize) -> Self {
-        let own = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        Self {
+    ///
+    /// # Errors
+    /// Where `/proc` can't be read: what is not known of now would pass for the program's own.
+    pub(super) fn inherited(denied: usize) -> std::io::Result<Self> {
+        let own = std::fs::read_to_string("/proc/self/status")?;
+        Ok(Self {
             inherited: count(&own) + u32::try_from(denied).unwrap_or(0),
             ..Self::default()
-        }
+        })
     }
 
     /// The agent has tried one. True where it is the first that does harm.

@@ -5,6 +5,7 @@ use snapshot_core::threads::layout::Disagreement;
 use snapshot_core::wire::{Hindrance, Obstacle, Part, Step};
 
 use crate::counted::counted;
+use crate::shortage;
 
 /// What stands in the way of a take: kind, why, help.
 pub(super) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str) {
@@ -20,6 +21,9 @@ pub(super) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str
             match thread.why {
                 Hindrance::BlocksAll => {
                     "have the program leave libc's own signals (32 and 33) open"
+                }
+                Hindrance::NotSignalled => {
+                    "raise the limit, `ulimit -i`, or end the process that does not take its own"
                 }
                 Hindrance::Stopped => "let it go on: `kill -CONT`, or detach the debugger",
                 Hindrance::Silent | Hindrance::InKernel(_) => {
@@ -83,17 +87,11 @@ fn help_of(step: Step, errno: i32) -> &'static str {
         libc::EAGAIN if step == Step::Park => {
             "try again: new threads came up faster than they could be stopped"
         }
-        libc::EAGAIN => {
-            "raise the limit on processes (`ulimit -u`, or the pids limit of the container), or end some"
-        }
-        libc::ENOMEM => "free some memory, or raise the limit on it (`ulimit -v`, the container's)",
-        libc::EMFILE | libc::ENFILE => {
-            "raise the limit on descriptors (`ulimit -n`), or close some"
-        }
         libc::EPERM | libc::EACCES | libc::ENOSYS => {
             "a security policy (seccomp, an LSM, a mount option of /proc) forbids a call that a snapshot needs: allow it, or run without the policy"
         }
-        _ => "this is a defect of the tool: please report it with the line above",
+        _ => shortage::help(errno)
+            .unwrap_or("this is a defect of the tool: please report it with the line above"),
     }
 }
 

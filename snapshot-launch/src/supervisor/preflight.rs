@@ -6,9 +6,11 @@
 //! them.
 
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
+use nix::libc;
 use snapshot_core::objects::{Kind, Origin, Why};
 use snapshot_core::wire::Crew;
 use snapshot_core::{proc_text, sys};
@@ -17,7 +19,7 @@ use super::family::numbers_in;
 use super::remains::range_of;
 use crate::event::NotRolledBack;
 use crate::flags::AllowKind;
-use crate::{proc_files, verdict};
+use crate::{proc_files, shortage, verdict};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -39,6 +41,22 @@ impl Findings {
             what: what.into(),
             why: why.to_owned(),
         });
+    }
+
+    /// What a look has seen. One that fails refuses, since nobody knows what it would have
+    /// found; what is gone meanwhile was nothing.
+    fn seen<T>(&mut self, look: io::Result<T>) -> Option<T> {
+        let error = match look {
+            Ok(seen) => return Some(seen),
+            Err(error) => error,
+        };
+        let errno = error.raw_os_error();
+        if !matches!(errno, Some(libc::ENOENT | libc::ESRCH)) && self.refusal.is_none() {
+            let why = format!("the supervisor can't see what the program has: {error}");
+            let help = shortage::help_for(&error).unwrap_or("let it look into /proc");
+            self.refusal = Some(("failed", why, help));
+        }
+        None
     }
 
     /// Refuses, if this kind does and is not allowed; else names it. Of several refusals
@@ -66,12 +84,12 @@ pub(crate) fn look(
     same_ids: bool,
     allowed: &[AllowKind],
 ) -> Findings {
-    let maps = proc_files::bytes(format!("{proc}/maps")).unwrap_or_default();
-    let status = proc_files::bytes(format!("{proc}/status")).unwrap_or_default();
-    let mut findings = Findings {
-        rss_bytes: proc_text::kilobytes(&status, "VmRSS:").unwrap_or(0) * 1024,
-        ..Findings::default()
-    };
+    let status = proc_files::bytes(format!("{proc}/status"));
+    let mut findings = Findings::default();
+    let maps = proc_files::bytes(format!("{proc}/maps"));
+    let maps = findings.seen(maps).unwrap_or_default();
+    let status = findings.seen(status).unwrap_or_default();
+    findings.rss_bytes = proc_text::kilobytes(&status, "VmRSS:").unwrap_or(0) * 1024;
     threads(crew, same_ids, allowed, &mut findings);
     descriptors(proc, allowed, &mut findings);
     for range in aio_contexts(&maps) {
@@ -200,12 +218,12 @@ fn threads_are(count: u32) -> String {
 
 /// Descriptors of kinds that refuse a take.
 fn descriptors(proc: &str, allowed: &[AllowKind], findings: &mut Findings) {
-    let numbers = numbers_in(&format!("{proc}/fd"));
+    let numbers = findings.seen(numbers_in(&format!("{proc}/fd")));
     let mut numbers: Vec<i32> = numbers.into_iter().flatten().collect();
     numbers.sort_unstable();
     for fd in numbers {
         let link = format!("{proc}/fd/{fd}");
-        let Ok(target) = fs::read_link(&link) else {
+        let Some(target) = findings.seen(fs::read_link(&link)) else {
             continue;
         };
         let target = target.as_os_str().as_bytes();

@@ -233,14 +233,21 @@ impl Supervisor {
             self.refuse_take(token, trigger, kind, &why, help);
             return;
         }
-        let pair = AgentLink::pair().ok();
-        let pair = pair.filter(|(_, newest)| !descriptors::are_scarce(newest));
+        let pair = AgentLink::pair().and_then(|pair| {
+            let scarce = || std::io::Error::from_raw_os_error(libc::EMFILE);
+            if descriptors::are_scarce(&pair.1) {
+                Err(scarce())
+            } else {
+                Ok(pair)
+            }
+        });
         let (copy, for_copy) = match pair {
-            Some(pair) => pair,
-            None => {
+            Ok(pair) => pair,
+            Err(error) => {
                 link.say(&FromSupervisor::Denied);
                 let (why, help) = NO_DESCRIPTOR;
-                self.refuse_take(token, trigger, "failed", why, help);
+                let why = format!("{why}: {error}");
+                self.refuse_take(token, trigger, "failed", &why, help);
                 return;
             }
         };
@@ -494,11 +501,19 @@ impl Supervisor {
                 self.passed_on(id, signal, sender);
             }
             Heard::Message(_) | Heard::Other(..) => self.abandon_take_for(OUT_OF_TURN),
-            Heard::Closed => self.abandon_take(
+            Heard::Closed => self.copy_has_ended(),
+        }
+    }
+
+    /// The copy was killed; or it was never made, and then the program has said why.
+    fn copy_has_ended(&mut self) {
+        self.hear_taker();
+        if matches!(&self.phase, Phase::Taking(_)) {
+            self.abandon_take(
                 "failed",
                 "the frozen copy was killed before it was complete",
                 "a person has done so, or the kernel for want of memory (`dmesg` tells): try again when that is over",
-            ),
+            );
         }
     }
 

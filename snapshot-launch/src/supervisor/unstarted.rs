@@ -8,6 +8,7 @@ use nix::libc;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Problem, exit};
+use crate::shortage;
 
 /// What could not be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,9 +57,11 @@ impl Unstarted {
         let error = io::Error::from_raw_os_error(self.errno);
         let problem = Problem::new(exit::SETUP, format!("cannot launch `{program}`"));
         match self.step {
-            StartStep::Start => problem
-                .cause(error)
-                .help("check that it can be started from the shell"),
+            StartStep::Start => {
+                let help = shortage::help_for(&error)
+                    .unwrap_or("check that it can be started from the shell");
+                problem.cause(error).help(help)
+            }
             StartStep::Deny => problem
                 .cause(format!(
                     "the kernel takes no filter that would deny it what --deny names: {error}"

@@ -1,0 +1,292 @@
+//! Faults: the kernel says no to one call of a session, whichever the test chooses.
+//!
+//! The session is started under a filter (seccomp) that asks this process about each call
+//! that can fail for want of something: descriptors, processes, memory. All go on, until the
+//! test has one fail, but for the dynamic loader's; the program, its copies, the supervisor and the launcher alike. So a
+//! test can go through all calls of a take or a revert, one by one.
+#![expect(unsafe_code, reason = "sets a filter and answers its questions")]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+
+/// The calls that may fail, each with the error that tells what has run out.
+const CALLS: &[(i64, &str, i32)] = &[
+    (libc::SYS_clone, "clone", libc::EAGAIN),
+    (libc::SYS_clone3, "clone3", libc::EAGAIN),
+    (libc::SYS_openat, "openat", libc::EMFILE),
+    (libc::SYS_socket, "socket", libc::EMFILE),
+    (libc::SYS_socketpair, "socketpair", libc::EMFILE),
+    (libc::SYS_mmap, "mmap", libc::ENOMEM),
+    (libc::SYS_dup3, "dup3", libc::EMFILE),
+    (libc::SYS_pipe2, "pipe2", libc::EMFILE),
+    (libc::SYS_memfd_create, "memfd_create", libc::EMFILE),
+    (libc::SYS_pidfd_open, "pidfd_open", libc::EMFILE),
+    (libc::SYS_signalfd4, "signalfd4", libc::EMFILE),
+    (libc::SYS_epoll_create1, "epoll_create1", libc::EMFILE),
+    (libc::SYS_eventfd2, "eventfd2", libc::EMFILE),
+];
+
+/// A call that was made to fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Its name.
+    pub call: &'static str,
+    /// The name of the process that made it.
+    pub process: String,
+    /// With what it failed.
+    pub errno: i32,
+}
+
+impl Fault {
+    /// What the error says.
+    pub fn words(&self) -> String {
+        io::Error::from_raw_os_error(self.errno).to_string()
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How many calls still go on before one fails; `None` where all do.
+    spared: Option<u64>,
+    /// Whether all fail after that one.
+    for_good: bool,
+    faults: Vec<Fault>,
+}
+
+/// Answers the questions about a session's calls.
+#[derive(Debug, Clone, Default)]
+pub struct Faults(Arc<Mutex<State>>);
+
+impl Faults {
+    /// From now on so many calls go on, and the next one fails.
+    pub fn arm(&self, spared: u64) {
+        *self.state() = State {
+            spared: Some(spared),
+            ..State::default()
+        };
+    }
+
+    /// From now on so many calls go on, and all that follow fail.
+    pub fn arm_for_good(&self, spared: u64) {
+        *self.state() = State {
+            spared: Some(spared),
+            for_good: true,
+            ..State::default()
+        };
+    }
+
+    /// No call fails any more; those that have.
+    pub fn disarm(&self) -> Vec<Fault> {
+        let mut state = self.state();
+        state.spared = None;
+        std::mem::take(&mut state.faults)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a command run under the filter. What it starts is asked about as long as it lives.
+    pub(crate) fn watch(&self, command: &mut Command) {
+        let (ours, theirs) = UnixDatagram::pair().expect("a pair of sockets");
+        let faults = self.clone();
+        let mut filter = filter();
+        // SAFETY: the closure makes system calls only and touches memory of its own.
+        unsafe {
+            command.pre_exec(move || {
+                let listener = set_filter(&mut filter)?;
+                send(theirs.as_raw_fd(), listener)
+            });
+        }
+        std::thread::spawn(move || {
+            if let Some(listener) = receive(&ours) {
+                drop(ours);
+                faults.answer(&listener);
+            }
+        });
+    }
+
+    /// Until the last process under the filter has ended.
+    fn answer(&self, listener: &OwnedFd) {
+        // From `linux/seccomp.h`, which the libc crate does not have whole.
+        const RECEIVE: u64 = 0xc050_2100;
+        const SEND: u64 = 0xc018_2101;
+        loop {
+            let mut poll = libc::pollfd {
+                fd: listener.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one live structure.
+            unsafe { libc::poll(&raw mut poll, 1, -1) };
+            if poll.revents & libc::POLLHUP != 0 {
+                return;
+            }
+            // SAFETY: all-zero is a valid notification, and the kernel asks for one.
+            let mut question: libc::seccomp_notif = unsafe { MaybeUninit::zeroed().assume_init() };
+            // SAFETY: the request writes one notification.
+            let done = unsafe { libc::ioctl(listener.as_raw_fd(), RECEIVE, &raw mut question) };
+            if done != 0 {
+                continue;
+            }
+            let mut answer = libc::seccomp_notif_resp {
+                id: question.id,
+                val: 0,
+                error: 0,
+                flags: 1, // SECCOMP_USER_NOTIF_FLAG_CONTINUE
+            };
+            if let Some(errno) = self.decide(&question) {
+                answer.error = -errno;
+                answer.flags = 0;
+            }
+            // SAFETY: the request reads one answer; a process that has ended wants none.
+            unsafe { libc::ioctl(listener.as_raw_fd(), SEND, &raw mut answer) };
+        }
+    }
+
+    fn decide(&self, question: &libc::seccomp_notif) -> Option<i32> {
+        let mut state = self.state();
+        let spared = state.spared.as_mut()?;
+        if *spared > 0 {
+            *spared -= 1;
+            return None;
+        }
+        if is_loaders(question) {
+            return None;
+        }
+        if !state.for_good {
+            state.spared = None;
+        }
+        let number = i64::from(question.data.nr);
+        let &(_, call, errno) = CALLS.iter().find(|(call, _, _)| *call == number)?;
+        let process = std::fs::read_to_string(format!("/proc/{}/comm", question.pid));
+        state.faults.push(Fault {
+            call,
+            process: process.unwrap_or_default().trim().to_owned(),
+            errno,
+        });
+        Some(errno)
+    }
+}
+
+/// Whether it is the dynamic loader that calls. One that lacks memory ends its program by
+/// SIGSEGV, with and without the tool.
+fn is_loaders(question: &libc::seccomp_notif) -> bool {
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", question.pid));
+    let address = question.data.instruction_pointer;
+    let is_there = |line: &&str| {
+        let range = line.split(' ').next().and_then(|range| {
+            let (start, end) = range.split_once('-')?;
+            let number = |text| u64::from_str_radix(text, 16).ok();
+            Some(number(start)?..number(end)?)
+        });
+        range.is_some_and(|range| range.contains(&address))
+    };
+    maps.is_ok_and(|maps| {
+        maps.lines()
+            .find(is_there)
+            .is_some_and(|line| line.contains("/ld-"))
+    })
+}
+
+/// Asks about the calls of the list, and lets all others through.
+fn filter() -> Vec<libc::sock_filter> {
+    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    let statement = |code, k, jt| libc::sock_filter {
+        code: u16::try_from(code).expect("codes are small"),
+        jt,
+        jf: 0,
+        k,
+    };
+    // The call's number is the first word of what a filter sees.
+    let mut filter = vec![statement(LOAD, 0, 0)];
+    for (index, (number, _, _)) in CALLS.iter().enumerate() {
+        let number = u32::try_from(*number).expect("numbers of calls are small");
+        let to_the_end = u8::try_from(CALLS.len() - index).expect("the list is short");
+        filter.push(statement(EQUAL, number, to_the_end));
+    }
+    filter.push(statement(RETURN, libc::SECCOMP_RET_ALLOW, 0));
+    filter.push(statement(RETURN, libc::SECCOMP_RET_USER_NOTIF, 0));
+    filter
+}
+
+/// Sets the filter, and gives who is to answer. Between fork and exec: no allocation.
+fn set_filter(filter: &mut [libc::sock_filter]) -> io::Result<RawFd> {
+    // SAFETY: takes numbers. Only root may filter without it.
+    if unsafe { libc::geteuid() } != 0 {
+        // SAFETY: as above.
+        unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    }
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).unwrap_or(u16::MAX),
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: reads a live program.
+    let listener = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+            &raw const program,
+        )
+    };
+    if listener < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(RawFd::try_from(listener).unwrap_or(-1))
+}
+
+/// Sends a descriptor. Between fork and exec: no allocation.
+fn send(socket: RawFd, fd: RawFd) -> io::Result<()> {
+    #[repr(C)]
+    struct Control {
+        header: libc::cmsghdr,
+        fd: RawFd,
+    }
+    let mut byte = 0_u8;
+    let mut part = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
+    // SAFETY: all-zero is a valid header.
+    let mut control: Control = unsafe { MaybeUninit::zeroed().assume_init() };
+    control.header.cmsg_len = size_of::<libc::cmsghdr>() + size_of::<RawFd>();
+    control.header.cmsg_level = libc::SOL_SOCKET;
+    control.header.cmsg_type = libc::SCM_RIGHTS;
+    control.fd = fd;
+    // SAFETY: all-zero is a valid message.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = size_of::<Control>();
+    // SAFETY: everything that the message points at is alive.
+    if unsafe { libc::sendmsg(socket, &raw const message, 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn receive(socket: &UnixDatagram) -> Option<OwnedFd> {
+    let mut byte = [0];
+    let mut parts = [io::IoSliceMut::new(&mut byte)];
+    let mut space = nix::cmsg_space!(RawFd);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags).ok()?;
+    let descriptors = message.cmsgs().ok()?.find_map(|message| match message {
+        ControlMessageOwned::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    })?;
+    let &fd = descriptors.first()?;
+    // SAFETY: the kernel has just made it for us alone.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
