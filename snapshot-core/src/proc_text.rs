@@ -343,6 +343,11 @@ pub fn last_loaded_ns(text: &[u8]) -> Option<u64> {
     u64::try_from(decimal(scheduling(text, b"se.avg.last_update_time")?)?).ok()
 }
 
+/// `nr_voluntary_switches` in `/proc/PID/task/TID/sched`: how often a thread has gone to sleep.
+pub fn voluntary_switches(text: &[u8]) -> Option<u64> {
+    u64::try_from(decimal(scheduling(text, b"nr_voluntary_switches")?)?).ok()
+}
+
 /// A value of `/proc/PID/task/TID/sched`.
 fn scheduling<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let line = text
@@ -479,6 +484,7 @@ mod tests {
         assert!(address_space_pages(&read("statm")).expect("pages") > 100);
         assert!(last_ran_ns(&read("sched")).expect("a time") > 0);
         assert!(last_loaded_ns(&read("sched")).expect("a time") > 0);
+        assert!(voluntary_switches(&read("sched")).is_some());
         let maps = read("maps");
         let mappings = maps.split(|&byte| byte == b'\n').filter_map(mapping);
         let here = own_texts_are_understood as *const () as usize;
@@ -631,6 +637,7 @@ mod tests {
         let _ = stat(text);
         let _ = last_ran_ns(text);
         let _ = last_loaded_ns(text);
+        let _ = voluntary_switches(text);
         let _ = address_space_pages(text);
         let _ = signals(text, "SigBlk:");
         let _ = kilobytes(text, "VmLck:");

@@ -309,11 +309,14 @@ pub(crate) fn unregister_rseq(area: usize, length: usize) -> Result<()> {
 /// getrusage(2): how often the calling thread has left its processor. Where that is the same
 /// before and after, the thread has not left it in between.
 pub(crate) fn context_switches() -> i64 {
-    // Its last two words, by its own will and not.
-    super::resource_usage(libc::RUSAGE_THREAD)
-        .iter()
-        .skip(16)
-        .sum()
+    let [.., slept, interrupted] = super::resource_usage(libc::RUSAGE_THREAD);
+    slept + interrupted
+}
+
+/// getrusage(2): how often the calling thread has gone to sleep.
+pub(crate) fn times_asleep() -> u64 {
+    let [.., slept, _] = super::resource_usage(libc::RUSAGE_THREAD);
+    slept.unsigned_abs()
 }
 
 /// sched_getcpu: the processor that this thread is on now.

@@ -43,6 +43,8 @@ pub struct Asleep {
     pub processor: u32,
     /// By which this is known.
     pub clock: Clock,
+    /// How often it had gone to sleep by then: once more, and this is an earlier sleep.
+    pub sleeps: u64,
 }
 
 impl Glimpse {
@@ -85,7 +87,7 @@ impl Glimpse {
         };
         let asleep = has_limit(&call)
             .then(|| {
-                let (since_ns, clock) = last_at_work(tasks, tid)?;
+                let (since_ns, clock, sleeps) = last_at_work(tasks, tid)?;
                 let stat = procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer)
                     .ok()
                     .and_then(proc_text::stat)?;
@@ -93,6 +95,7 @@ impl Glimpse {
                     since_ns,
                     processor: stat.processor,
                     clock,
+                    sleeps,
                 })
             })
             .flatten();
@@ -116,13 +119,19 @@ impl Glimpse {
     }
 }
 
-/// When a sleeping thread was last at work, by the best clock that tells.
-fn last_at_work(tasks: i32, tid: i32) -> Option<(u64, Clock)> {
-    [Clock::Ran, Clock::Load].into_iter().find_map(|clock| {
-        let at_ns =
-            clock.read(|buffer| procfs::read_task(tasks, tid, TaskFile::Sched, buffer).ok())?;
-        (at_ns != 0).then_some((at_ns, clock))
-    })
+/// When a sleeping thread was last at work, by the best clock that tells, and how often it has
+/// gone to sleep.
+fn last_at_work(tasks: i32, tid: i32) -> Option<(u64, Clock, u64)> {
+    let mut buffer = [0; 1280];
+    let text = procfs::read_task(tasks, tid, TaskFile::Sched, &mut buffer).ok()?;
+    let sleeps = proc_text::voluntary_switches(text)?;
+    match proc_text::last_ran_ns(text)? {
+        0 => {
+            let loaded_ns = proc_text::last_loaded_ns(text).filter(|&loaded_ns| loaded_ns != 0)?;
+            Some((loaded_ns, Clock::Load, sleeps))
+        }
+        ran_ns => Some((ran_ns, Clock::Ran, sleeps)),
+    }
 }
 
 impl Clock {
@@ -175,6 +184,7 @@ impl Asleep {
             since_ns,
             processor: sys::processor()?,
             clock,
+            sleeps: sys::times_asleep(),
         })
     }
 
@@ -185,6 +195,9 @@ impl Asleep {
     /// interrupts since the machine was started. A thread that was woken on another one
     /// goes there and back to compare the two.
     pub(crate) fn until(self, woken: Self) -> Option<u64> {
+        if woken.sleeps != self.sleeps {
+            return None;
+        }
         let woken_ns = if woken.processor == self.processor {
             woken.since_ns
         } else {

@@ -379,12 +379,9 @@ fn shorten(frame: &mut SyscallFrame<'_>, number: i64, elapsed_ns: u64) -> bool {
     let Some(limit_ns) = limit_ns(limit, &arguments) else {
         return false;
     };
-    // A call that was still waiting had time left: where none comes out, the clocks of two
-    // processors have been misread, and to begin anew is the smaller fault.
-    let left_ns = match limit_ns.checked_sub(elapsed_ns) {
-        Some(left_ns) if left_ns > 0 => left_ns,
-        _ => limit_ns,
-    };
+    // Where none is left the thread was woken in time, and got no processor until later. The
+    // call itself is to say that it is over; nothing at all would mean not to wait, or for ever.
+    let left_ns = limit_ns.saturating_sub(elapsed_ns).max(1);
     match limit {
         Limit::Milliseconds(index) => {
             *frame.argument(index) = i64::try_from(left_ns.div_ceil(1_000_000)).unwrap_or(0);

@@ -103,6 +103,7 @@ impl Writer {
             since_ns: 0,
             processor: 0,
             clock: Clock::Ran,
+            sleeps: 0,
         });
         self.u64(call.number.cast_unsigned());
         for argument in call.arguments {
@@ -111,6 +112,7 @@ impl Writer {
         self.u64(call.stack).u64(call.program);
         self.u64(asleep.since_ns).u32(asleep.processor);
         self.put(&[u8::from(asleep.clock == Clock::Load)])
+            .u64(asleep.sleeps)
     }
 }
 
@@ -228,6 +230,7 @@ impl Reader<'_> {
             } else {
                 Clock::Ran
             },
+            sleeps: self.u64()?,
         };
         // It may have been of another thread than the one that got the signal.
         Some(Glimpse {

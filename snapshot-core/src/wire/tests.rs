@@ -35,12 +35,14 @@ fn glimpse() -> impl Strategy<Value = Glimpse> {
         },
     );
     let clock = prop_oneof![Just(Clock::Ran), Just(Clock::Load)];
-    let asleep =
-        (any::<u64>(), any::<u32>(), clock).prop_map(|(since_ns, processor, clock)| Asleep {
+    let asleep = (any::<u64>(), any::<u32>(), clock, any::<u64>()).prop_map(
+        |(since_ns, processor, clock, sleeps)| Asleep {
             since_ns,
             processor,
             clock,
-        });
+            sleeps,
+        },
+    );
     (prop::option::of(call), prop::option::of(asleep)).prop_map(|(call, asleep)| Glimpse {
         looked: false,
         call,
