@@ -7,7 +7,7 @@ use snapshot_tests::{Seed, Signal, deadline, process};
 
 use crate::census::Role;
 use crate::log;
-use crate::shortage::{FewDescriptors, FewProcesses};
+use crate::shortage::{FewDescriptors, FewProcesses, end_shortage_of};
 use crate::watched::Watched;
 
 /// How many snapshots lie on each other at most.
@@ -48,6 +48,7 @@ impl Request {
 /// One action, and then everything must be right.
 pub fn act(watched: &mut Watched, seed: &mut Seed, frozen: &[i32]) -> Vec<i32> {
     let depth = watched.model.depth();
+    end_shortage_of(watched.model.live);
     watched.was_calm = std::mem::replace(&mut watched.is_calm, true);
     match seed.below(100) {
         0..33 if depth < DEPTH => take(watched, seed, frozen),

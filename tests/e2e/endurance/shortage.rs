@@ -36,6 +36,19 @@ impl Drop for FewDescriptors {
     }
 }
 
+/// Lets a process have as many as it may: one that comes back from a shortage has the limit of
+/// that time.
+pub fn end_shortage_of(pid: i32) {
+    if let Some(now) = limit(pid, None) {
+        let plenty = libc::rlimit {
+            rlim_cur: now.rlim_max,
+            ..now
+        };
+        // It may be gone, and then needs none.
+        let _ = limit(pid, Some(plenty));
+    }
+}
+
 /// Sets a process's limit if asked to, and says what it was.
 fn limit(pid: i32, new: Option<libc::rlimit>) -> Option<libc::rlimit> {
     let mut old = libc::rlimit {
