@@ -11,6 +11,10 @@ use std::collections::BTreeSet;
 const WATCHED: [u16; 11] = [1, 47, 1000, 1002, 1003, 1004, 1006, 1015, 1047, 1049, 2004];
 const CURSOR: u16 = 25;
 
+/// How many modes of one sequence are looked at: as many as a terminal does (xterm has 30), so
+/// that no output makes the list grow without end.
+const MOST_NUMBERS: usize = 32;
+
 /// Where in a sequence the stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Place {
@@ -57,11 +61,11 @@ impl Modes {
                     Place::Private
                 }
                 (Place::Private, b';') => {
-                    self.numbers.push(std::mem::take(&mut self.number));
+                    self.note_number();
                     Place::Private
                 }
                 (Place::Private, b'h' | b'l') => {
-                    self.numbers.push(self.number);
+                    self.note_number();
                     for number in std::mem::take(&mut self.numbers) {
                         self.set.switch(number, byte == b'h');
                     }
@@ -69,6 +73,14 @@ impl Modes {
                 }
                 _ => Place::Text,
             };
+        }
+    }
+
+    /// A number of the sequence is over.
+    fn note_number(&mut self) {
+        let number = std::mem::take(&mut self.number);
+        if self.numbers.len() < MOST_NUMBERS {
+            self.numbers.push(number);
         }
     }
 
@@ -134,6 +146,18 @@ mod tests {
         modes.watch(b"\x1b[?1049h\x1b[?25l");
         modes.watch(b"\x1b[?25h\x1b[?1049l");
         assert_eq!(modes.go_to(&Set::default()), b"");
+    }
+
+    #[test]
+    fn a_sequence_without_end_takes_no_memory() {
+        let mut modes = Modes::default();
+        modes.watch(b"\x1b[?25");
+        for _ in 0..10_000 {
+            modes.watch(b";1000");
+        }
+        assert!(modes.numbers.capacity() <= 2 * MOST_NUMBERS);
+        modes.watch(b"l");
+        assert!(modes.now().cursor_hidden);
     }
 
     proptest::proptest! {
