@@ -289,13 +289,22 @@ fn take_in_a_shortage(watched: &mut Watched, seed: &mut Seed, frozen: &[i32]) {
     let request = take_request(watched, seed, frozen);
     let supervisor = watched.pid(Role::Supervisor).expect("it is there");
     let live = watched.model.live;
-    let more = seed.below(24);
-    let shortage: Box<dyn std::any::Any> = match seed.below(3) {
+    let least = if is_open("no descriptor") { 4 } else { 0 };
+    let more = least + seed.below(24);
+    let kind = seed.below(3);
+    let more = if kind == 2 { more / 4 } else { more };
+    let shortage: Box<dyn std::any::Any> = match kind {
         0 => Box::new(FewDescriptors::leave(live, more)),
         1 => Box::new(FewDescriptors::leave(supervisor, more)),
-        _ => Box::new(FewProcesses::leave(&[supervisor, live], more / 4)),
+        _ => Box::new(FewProcesses::leave(&[supervisor, live], more)),
     };
-    log::act("shortage", &format!("{more} more: {request:?}"));
+    let of = [
+        "descriptors of live",
+        "descriptors of the supervisor",
+        "processes",
+    ];
+    let of = of[usize::from(kind > 0) + usize::from(kind > 1)];
+    log::act("shortage", &format!("{of}, {more} more: {request:?}"));
     let terminal = ask(watched, &request);
     watched.expect(&["taken", "refused"]);
     if !is_open("revert without processes") && watched.model.depth() > 0 && seed.below(2) == 0 {
