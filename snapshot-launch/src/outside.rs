@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, openat};
-use nix::libc;
 use nix::sys::stat::Mode;
 use snapshot_core::proc_text;
 
@@ -15,7 +14,7 @@ use crate::supervisor::open_process;
 
 /// How often to ask, and how long to wait in between.
 const ATTEMPTS: u32 = 3;
-const BREATH: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The view from outside; the same as the own one where there is no namespace.
 #[derive(Debug, Default)]
@@ -85,17 +84,14 @@ fn own_number_in(status: &[u8]) -> Option<i32> {
 
 /// What the whole system runs out of may be there again in a moment.
 fn look_up_patiently(proc: &OwnedFd, pid: i32) -> i32 {
+    let Ok(process) = open_process(pid) else {
+        return 0;
+    };
     for _ in 0..ATTEMPTS {
-        match open_process(pid) {
-            Ok(process) => {
-                if let Some(number) = look_up(proc, &process) {
-                    return number;
-                }
-            }
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return 0,
-            Err(_) => {}
+        if let Some(number) = look_up(proc, &process) {
+            return number;
         }
-        std::thread::sleep(BREATH);
+        std::thread::sleep(PAUSE);
     }
     0
 }

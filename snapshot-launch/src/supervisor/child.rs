@@ -11,6 +11,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -70,16 +71,32 @@ impl AsFd for Child {
     }
 }
 
+/// How often to try to open a process, and how long to wait in between: what the whole system
+/// runs out of may be there again in a moment.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// pidfd_open(2)
 ///
 /// # Errors
-/// ESRCH, EMFILE.
+/// ESRCH; EMFILE, ENFILE and ENOMEM where that lasts.
 pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: takes numbers, and gives a descriptor or fails.
-    let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let opened = RawFd::try_from(Errno::result(opened)?).map_err(io::Error::other)?;
+    let mut opened = try_open(pid);
+    for _ in 1..ATTEMPTS {
+        if !matches!(opened, Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        opened = try_open(pid);
+    }
+    let opened = RawFd::try_from(opened?).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made it for us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(opened) })
+}
+
+fn try_open(pid: i32) -> nix::Result<libc::c_long> {
+    // SAFETY: takes numbers, and gives a descriptor or fails.
+    Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
 }
 
 /// pidfd_send_signal(2). Without `info` the kernel tells who has sent it.

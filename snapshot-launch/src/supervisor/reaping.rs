@@ -48,6 +48,7 @@ impl Supervisor {
             // What it has said before its end comes first: which process it is, and that it
             // runs. And until it is reaped it still has its number outside.
             self.hear_target();
+            self.hear_unknown_copy();
             if !matches!(code, libc::CLD_STOPPED | libc::CLD_CONTINUED) {
                 // Its number may be another's from then on.
                 own_processes::remove(pid);

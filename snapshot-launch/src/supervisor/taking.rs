@@ -445,13 +445,13 @@ impl Supervisor {
     fn copy_is_made(&mut self, sender: i32) {
         let child = match self.newcomer(sender) {
             Ok(child) => child,
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                self.abandon_take_for(OUT_OF_TURN);
+                return;
+            }
             Err(error) => {
-                let is_stranger = error.raw_os_error() == Some(libc::ECHILD);
-                self.abandon_take_for(if is_stranger {
-                    OUT_OF_TURN
-                } else {
-                    NO_DESCRIPTOR
-                });
+                let (why, help) = NO_DESCRIPTOR;
+                self.abandon_take("failed", &format!("{why}: {error}"), help);
                 return;
             }
         };
@@ -461,6 +461,14 @@ impl Supervisor {
             // It may have been in the program's group when that was stopped, before anybody
             // knew of it.
             taking.let_copy_go_on();
+        }
+    }
+
+    /// Somebody has ended, and is about to be reaped: if it is the copy, which nobody has heard
+    /// yet, it is known as a child of ours only until then.
+    pub(super) fn hear_unknown_copy(&mut self) {
+        if matches!(&self.phase, Phase::Taking(taking) if taking.child().is_none()) {
+            self.hear_copy();
         }
     }
 
