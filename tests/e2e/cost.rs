@@ -1,9 +1,10 @@
 //! What a take of many things costs: ten times as many cost some ten times as much, and not
 //! a hundred times.
+#![expect(unsafe_code, reason = "traces a process, to hold it up")]
 
 use std::time::{Duration, Instant};
 
-use snapshot_tests::process::{self, Process};
+use snapshot_tests::process::Process;
 use snapshot_tests::{Launch, PipedSession, Signal};
 
 fn guest() -> PipedSession {
@@ -101,6 +102,39 @@ fn time_run(pid: i32) -> Option<String> {
     text.split(' ').next().map(str::to_owned)
 }
 
+/// A process that this thread holds up as a debugger does.
+struct Held(i32);
+
+impl Held {
+    fn seize(pid: i32) -> Self {
+        let held = Self(pid);
+        held.ask(libc::PTRACE_SEIZE);
+        held
+    }
+
+    fn stop(&self) {
+        self.ask(libc::PTRACE_INTERRUPT);
+        // SAFETY: no status is wanted.
+        let waited = unsafe { libc::waitpid(self.0, std::ptr::null_mut(), libc::__WALL) };
+        assert_eq!(waited, self.0);
+    }
+
+    fn let_go_on(&self) {
+        self.ask(libc::PTRACE_CONT);
+    }
+
+    fn release(self) {
+        self.stop();
+        self.ask(libc::PTRACE_DETACH);
+    }
+
+    fn ask(&self, request: libc::c_uint) {
+        // SAFETY: takes numbers.
+        let answer = unsafe { libc::ptrace(request, self.0, 0_usize, 0_usize) };
+        assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+    }
+}
+
 /// One that is held up again and again, as on a busy machine, takes longer than the patience
 /// with one that does nothing. It gets on, and so it is waited for.
 #[test]
@@ -122,17 +156,19 @@ fn a_copy_that_gets_on_is_waited_for() {
         }
         assert!(Instant::now() < deadline, "there is no copy of {live}");
     };
-    // As long as it records it is let run for a moment in a second.
+    // As long as it records it is let run for a moment in a second. Not by a stop, which the
+    // supervisor takes back.
     let begun = Instant::now();
+    let held = Held::seize(copy);
     while begun.elapsed() < Duration::from_secs(7) && session.events_named("taken").is_empty() {
-        process::send(copy, Signal::SIGSTOP);
+        held.stop();
         std::thread::sleep(Duration::from_millis(990));
         let before = time_run(copy);
-        process::send(copy, Signal::SIGCONT);
+        held.let_go_on();
         // Until it has had a processor: a busy machine has none for it at once.
         session.wait_until("the copy gets on", || time_run(copy) != before);
     }
-    process::send(copy, Signal::SIGCONT);
+    held.release();
     session.next_taken();
     assert!(
         begun.elapsed() > Duration::from_secs(4),

@@ -200,17 +200,6 @@ fn an_events_file_that_cannot_be_written() {
 }
 
 #[test]
-fn a_runtime_directory_that_others_may_enter() {
-    let place = Place::new();
-    let directory = place.runtime().join("cargo-snapshot");
-    std::fs::create_dir(&directory).expect("the place is ours");
-    set_mode(&directory, 0o777);
-    let program = binaries::guest("commander");
-    let output = launch(&place, &[path(&program)]);
-    assert_refused(&output, SETUP, "cargo-snapshot");
-}
-
-#[test]
 fn a_context_that_no_copy_can_have_and_the_program_goes_on() {
     let mut session = Launch::commander().piped();
     session.ask("set key value");
