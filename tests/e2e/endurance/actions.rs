@@ -16,18 +16,6 @@ const DEPTH: usize = 7;
 /// So many that a kill of one or two never ends the session.
 const SAFE_DEPTH: usize = 4;
 
-/// What is known not to hold, by its name here. Each is left out of the run until it is
-/// mended; then its line goes.
-const OPEN: &[(&str, &str)] = &[(
-    "revert without processes",
-    "a copy that can't be revived for want of processes costs ten seconds, and the reason \
-         is not told",
-)];
-
-fn is_open(name: &str) -> bool {
-    OPEN.iter().any(|(open, _)| *open == name)
-}
-
 /// Something that is asked for.
 #[derive(Debug)]
 enum Request {
@@ -289,8 +277,9 @@ fn take_in_a_shortage(watched: &mut Watched, seed: &mut Seed, frozen: &[i32]) {
     let request = take_request(watched, seed, frozen);
     let supervisor = watched.pid(Role::Supervisor).expect("it is there");
     let live = watched.model.live;
-    let least = if is_open("no descriptor") { 4 } else { 0 };
-    let more = least + seed.below(24);
+    // A program that has none left can't call, and then nobody hears of a trigger that was sent
+    // straight to it.
+    let more = 4 + seed.below(24);
     let kind = seed.below(3);
     let more = if kind == 2 { more / 4 } else { more };
     let shortage: Box<dyn std::any::Any> = match kind {
@@ -307,11 +296,16 @@ fn take_in_a_shortage(watched: &mut Watched, seed: &mut Seed, frozen: &[i32]) {
     log::act("shortage", &format!("{of}, {more} more: {request:?}"));
     let terminal = ask(watched, &request);
     watched.expect(&["taken", "refused"]);
-    if !is_open("revert without processes") && watched.model.depth() > 0 && seed.below(2) == 0 {
+    let also_reverts = watched.model.depth() > 0 && seed.below(2) == 0;
+    if also_reverts {
         watched.signal_live(Signal::SIGKILL);
+        seed.idle(Duration::from_millis(300));
+    }
+    // A copy that finds no room waits until there is some.
+    drop(shortage);
+    if also_reverts {
         watched.expect(&["reverted"]);
     }
-    drop(shortage);
     conclude(watched, terminal);
 }
 
