@@ -129,6 +129,7 @@ const CALLS: &[Call] = &[
     useful(libc::SYS_sched_setaffinity, [0; 4]),
     useful(libc::SYS_getcpu, [0; 4]),
     useful(libc::SYS_getrusage, [BAD, 0, 0, 0]),
+    useful(libc::SYS_prlimit64, [0, BAD, 0, 0]),
     useful(libc::SYS_sched_setattr, [0; 4]),
     useful(libc::SYS_setpriority, [BAD, 0, 0, 0]),
     useful(libc::SYS_chdir, [0; 4]),

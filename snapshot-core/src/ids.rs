@@ -56,6 +56,14 @@ pub(crate) fn with_patience(
     }
 }
 
+/// Waits until nobody has this number: its owner is ending, and somebody else reaps it.
+pub(crate) fn wait_until_free(pid: i32) {
+    let deadline_ns = sys::now_ns() + PATIENCE_NS;
+    while sys::kill(pid, 0).is_ok() && sys::now_ns() < deadline_ns {
+        sys::pause_ns(GLANCE_NS);
+    }
+}
+
 /// Becomes the process of this id, and of that one in the namespace around the session's;
 /// 0 where that one can't be chosen.
 ///

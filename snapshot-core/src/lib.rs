@@ -68,6 +68,7 @@ mod park;
 mod procfs;
 mod records;
 mod revive;
+mod room;
 mod split;
 
 pub mod bridge;

@@ -21,11 +21,14 @@
 //! Context: AS-SAFE. Called by the agent, in the program's first thread.
 #![expect(unsafe_code, reason = "splits the process")]
 
+use core::sync::atomic::Ordering;
+
 use crate::freeze::{Woken, Word, freeze};
 use crate::identity::Identity;
 use crate::link::Link;
 use crate::objects::{Lacking, Shared};
 use crate::park::{self, Parked};
+use crate::room::Room;
 use crate::split::split_for_parent;
 use crate::sys::{self, Errno, Side, SignalInfo, SignalSet};
 use crate::threads::glimpse::Glimpse;
@@ -407,15 +410,14 @@ fn go_on(link: Link, recorded: &mut Recorded, word: FromSupervisor) -> Outcome {
 
 /// In a frozen copy: whether it could come back to life, as far as that can be told while
 /// the branch lives. If somebody is to hear of it, a copy of this copy stays behind.
-fn prepare(threads: u32, spare: Option<Link>) -> Result<Side, Obstacle> {
+fn prepare(threads: u32, spare: Option<Link>, identity: &Identity) -> Result<Side, Obstacle> {
     // SAFETY: a frozen copy has one thread, and the others were parked.
     let rehearsed = unsafe { revive::rehearse(threads) };
     let side = match (rehearsed, spare) {
         (Err(errno), _) => Err(Obstacle::Failed(Step::Revive, errno.0)),
         (Ok(()), None) => Ok(Side::Original(0)),
         (Ok(()), Some(_)) => {
-            // SAFETY: as above.
-            let split = unsafe { split_for_parent() };
+            let split = split_aside(identity);
             split.map_err(|errno| Obstacle::Failed(Step::Split, errno.0))
         }
     };
@@ -430,6 +432,24 @@ fn prepare(threads: u32, spare: Option<Link>) -> Result<Side, Obstacle> {
         spare.close();
     }
     side
+}
+
+/// In a frozen copy: makes a copy under a number that the program does not want back. The
+/// branch may have ended, and the next number that the kernel gives be one of its own.
+fn split_aside(identity: &Identity) -> Result<Side, Errno> {
+    let is_wanted = |pid| {
+        pid == identity.pid
+            || roll::in_state(PARKED).any(|slot| slot.tid.load(Ordering::Relaxed) == pid)
+    };
+    loop {
+        // SAFETY: a frozen copy has one thread, and the others were parked.
+        match unsafe { split_for_parent() }? {
+            // It gives the number back before anybody has heard of it.
+            Side::Copy if is_wanted(sys::getpid()) => sys::exit_group(0),
+            Side::Original(pid) if is_wanted(pid) => ids::wait_until_free(pid),
+            side => return Ok(side),
+        }
+    }
 }
 
 /// In a woken copy: takes over the ids that it may have again, and makes its threads.
@@ -473,6 +493,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
     let Recorded { identity, lacking } = recorded;
     let identity = &*identity;
     ids::forget_choice();
+    let room = Room::make();
     let mut tell = |remains| {
         // Where nobody hears it the supervisor is gone, which Ready finds out.
         let _ = link.say(FromAgent::Remains(remains));
@@ -492,7 +513,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
         let woken = match freeze(link, |closed| shared.let_go_of(closed)) {
             Word::Revive(woken) => woken,
             Word::Prepare { threads, spare } => {
-                match prepare(threads, spare) {
+                match prepare(threads, spare, identity) {
                     Ok(Side::Copy) => {
                         // The snapshot stays, in this copy of the copy.
                         link.close();
@@ -549,6 +570,7 @@ fn live_as_frozen(session: &Session, id: u32, link: Link, recorded: &mut Recorde
             lacking.release();
         }
         shared.release();
+        room.give_back();
         // What was mapped anew is kept from copies like the rest.
         dontfork::close();
         own_processes::remove(sys::getpid());

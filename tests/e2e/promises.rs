@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use snapshot_tests::deadline::{self, Output};
-use snapshot_tests::{Event, Isolation, Launch, PipedSession, Seed, Signal, process};
+use snapshot_tests::{Event, Isolation, Launch, PipedSession, Seed, Signal, outside, process};
 
 /// How often the woken copy, the live process or the copy that stays is killed.
 const ROUNDS: u64 = 60;
@@ -362,5 +362,29 @@ fn a_stop_in_a_revert_stops_the_program_and_not_the_revert() {
         let live = session.live_pid();
         process::send(live, Signal::SIGCONT);
         assert_eq!(session.ask("get key"), "before");
+    }
+}
+
+/// The spare is made while the number of the dead program is free, and the kernel may have come
+/// to just that one.
+#[test]
+fn a_spare_takes_no_number_that_the_program_wants_back() {
+    if !outside::as_root() {
+        return;
+    }
+    let mut session = promised(Launch::commander());
+    for _ in 0..20 {
+        session.take();
+        let own = session.own_pid();
+        let live = session.live_pid();
+        let next = format!("echo {} > /proc/sys/kernel/ns_last_pid", own - 1);
+        let status = Command::new("nsenter")
+            .args(["-t", &live.to_string(), "-p", "-m", "sh", "-c", &next])
+            .status()
+            .expect("util-linux is there");
+        assert!(status.success(), "{status}");
+        process::send(live, Signal::SIGKILL);
+        let reverted = session.next("reverted");
+        assert!(reverted.flag("same_ids"), "{reverted}");
     }
 }

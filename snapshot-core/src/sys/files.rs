@@ -503,22 +503,29 @@ pub(crate) fn set_length(fd: i32, bytes: u64) -> Result<()> {
 /// Whether RLIMIT_FSIZE lets this process make a file that long. One that is longer would
 /// cost the program its life, by SIGXFSZ.
 pub(crate) fn may_have_length(bytes: u64) -> bool {
-    let mut limits = [u64::MAX; 2];
-    // SAFETY: sets nothing, and writes the two numbers of the limit into a live array.
-    let asked = check(unsafe {
-        syscall(
-            libc::SYS_prlimit64,
-            [
-                0,
-                libc::RLIMIT_FSIZE as usize,
-                0,
-                limits.as_mut_ptr().expose_provenance(),
-                0,
-                0,
-            ],
-        )
-    });
-    asked.is_err() || bytes <= limits[0]
+    limit(libc::RLIMIT_FSIZE).map_or(true, |[soft, _]| bytes <= soft)
+}
+
+/// prlimit(2) of the calling process: a limit's two numbers, the soft one first.
+///
+/// # Errors
+/// EPERM where a filter forbids it.
+pub(crate) fn limit(which: libc::__rlimit_resource_t) -> Result<[u64; 2]> {
+    let mut limits = [0_u64; 2];
+    let place = limits.as_mut_ptr().expose_provenance();
+    // SAFETY: sets nothing, and writes the two numbers into a live array.
+    unsafe { with(libc::SYS_prlimit64, [0, which as usize, 0, place]) }?;
+    Ok(limits)
+}
+
+/// prlimit(2) of the calling process.
+///
+/// # Errors
+/// EPERM where it may not have as much.
+pub(crate) fn set_limit(which: libc::__rlimit_resource_t, limits: [u64; 2]) -> Result<()> {
+    let place = limits.as_ptr().expose_provenance();
+    // SAFETY: reads two numbers of a live array.
+    unsafe { with(libc::SYS_prlimit64, [0, which as usize, place, 0]) }.map(drop)
 }
 
 /// ioctl(FIONREAD): how many bytes wait to be read.

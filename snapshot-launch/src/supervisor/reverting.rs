@@ -392,7 +392,8 @@ impl Supervisor {
         if let Some(live) = waking.became.or(woken) {
             self.live.child = live;
         }
-        self.live.outer_pid = self.outside.number_of(self.live.pid());
+        let outer_pid = waking.outer_pid;
+        self.live.outer_pid = outer_pid.unwrap_or_else(|| self.outside.number_of(self.live.pid()));
         self.live.is_alive = true;
         self.live.has_agent = true;
         self.live.trigger_is_kept = false;

@@ -38,6 +38,8 @@ pub(super) struct Waking {
     pub(super) became: Option<Child>,
     /// How many of its ids are new, once it lets its threads go.
     opening: Option<u32>,
+    /// What it is known by outside, from then on.
+    pub(super) outer_pid: Option<i32>,
     /// Why it has another id than before, if it has.
     pub(super) stayed: Option<i32>,
     /// What could not be put back.
@@ -53,6 +55,7 @@ impl Waking {
             becoming: None,
             became: None,
             opening: None,
+            outer_pid: None,
             stayed: None,
             not_restored: Vec::new(),
             stopped_by: None,
@@ -102,6 +105,11 @@ impl Reverting {
 impl Supervisor {
     /// The copy that is woken, or asked, speaks.
     pub(super) fn hear_woken(&mut self, message: FromAgent) {
+        // By the time that it is reported it may have ended, and nobody knows it any more.
+        let outer_pid = match message {
+            FromAgent::Opening { .. } => self.woken_pid().map(|pid| self.outside.number_of(pid)),
+            _ => None,
+        };
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
@@ -137,7 +145,10 @@ impl Supervisor {
                 waking.becoming = None;
                 waking.stayed = Some(errno);
             }
-            FromAgent::Opening { renewed } => waking.opening = Some(renewed),
+            FromAgent::Opening { renewed } => {
+                waking.opening = Some(renewed);
+                waking.outer_pid = outer_pid;
+            }
             // No copy of the engine's says that.
             _ => {
                 self.end_woken();
