@@ -61,17 +61,27 @@ pub(crate) fn stop_of(pid: i32) -> Option<(bool, i32)> {
     Some((is_stopped, untold))
 }
 
-/// What a process has done so far: page faults and processor time. `None` where there is
-/// none, or it has ended. One that stands still has the same twice.
-pub(crate) fn work_of(pid: i32) -> Option<[u64; 4]> {
+/// What a process has done so far. One that stands still has the same twice.
+pub(crate) type Work = [u64; 5];
+
+/// `None` where there is no such process, or it has ended.
+pub(crate) fn work_of(pid: i32) -> Option<Work> {
     let stat = fields_of(pid)?;
-    // Minor and major faults, time in user and in kernel mode.
+    // Minor and major faults; the time in user and in kernel mode, in ticks, of all its threads;
+    // the time of the first to the nanosecond, where the kernel counts that.
     Some([
         field(&stat, 7)?,
         field(&stat, 9)?,
         field(&stat, 11)?,
         field(&stat, 12)?,
+        time_run(pid).unwrap_or(0),
     ])
+}
+
+/// How long a process's first thread has had a processor.
+fn time_run(pid: i32) -> Option<u64> {
+    let text = proc_files::text(format!("/proc/{pid}/schedstat")).ok()?;
+    text.split(' ').next()?.parse().ok()
 }
 
 /// How many threads a process has; none where there is no process.

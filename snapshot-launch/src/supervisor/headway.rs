@@ -11,7 +11,7 @@ pub(super) struct Headway {
     patience_ns: u64,
     deadline_ns: u64,
     /// What it had done when it was last looked at.
-    work: Option<[u64; 4]>,
+    work: Option<family::Work>,
 }
 
 impl Headway {

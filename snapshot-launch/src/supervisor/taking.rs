@@ -111,7 +111,7 @@ struct Stop {
     /// When to look again.
     look_ns: u64,
     /// What the program had done.
-    work: Option<[u64; 4]>,
+    work: Option<family::Work>,
 }
 
 impl Taking {
