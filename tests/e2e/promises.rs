@@ -1,7 +1,8 @@
 //! A snapshot that was promised is not lost: whoever is killed, stopped or short of room in
 //! the middle of a take or a revert, the program goes on from it, now or when it can.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -47,33 +48,31 @@ fn beside(session: &mut PipedSession, arguments: &[&str]) -> JoinHandle<Output> 
     thread::spawn(move || deadline::run(&mut command))
 }
 
-/// When a process was born, in the kernel's ticks; none where it is dead.
-fn birth_of(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-    let is_dead = matches!(fields[0], "Z" | "X");
-    fields[19].parse().ok().filter(|_| !is_dead)
-}
-
 /// The live process, and what it takes to see that it is dead although the next one has its
-/// number.
+/// number: an open file of `/proc` stays the same process's.
 struct Branch {
     pid: i32,
-    born: Option<u64>,
+    stat: File,
 }
 
 impl Branch {
     fn of(session: &mut PipedSession) -> Self {
         let pid = session.live_pid();
-        let born = birth_of(pid);
-        Self { pid, born }
+        let stat = File::open(format!("/proc/{pid}/stat")).expect("it lives");
+        Self { pid, stat }
+    }
+
+    fn is_dead(&self) -> bool {
+        let mut text = [0; 512];
+        let length = self.stat.read_at(&mut text, 0).unwrap_or(0);
+        let text = String::from_utf8_lossy(&text[..length]);
+        let state = text.rsplit_once(") ").map(|(_, behind)| &behind[..1]);
+        matches!(state, None | Some("Z" | "X"))
     }
 
     /// Waits until it is dead, without a pause: what follows it takes a millisecond.
     fn wait_until_dead(&self, session: &mut PipedSession) {
-        session.wait_until("the branch is dead", || {
-            (0..1000).any(|_| birth_of(self.pid) != self.born)
-        });
+        session.wait_until("the branch is dead", || (0..1000).any(|_| self.is_dead()));
     }
 }
 
