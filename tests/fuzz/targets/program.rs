@@ -5,6 +5,8 @@
 #[expect(dead_code, reason = "the launcher uses more of it")]
 #[path = "../../../snapshot-launch/src/program.rs"]
 mod program;
+#[path = "../../../snapshot-launch/src/shortage.rs"]
+mod shortage;
 use snapshot_launch::problem;
 
 use std::fs;
