@@ -99,16 +99,22 @@ fn has_kept_its_promise(session: &mut PipedSession) {
     }
 }
 
+/// A revert that keeps its snapshot and has just ended the branch: the copy that wakes, the
+/// branch, and the command.
+fn a_kept_revert(session: &mut PipedSession) -> (i32, Branch, JoinHandle<Output>) {
+    let (id, copy) = a_snapshot(session);
+    session.ask("set key after");
+    let branch = Branch::of(session);
+    let reverting = beside(session, &["revert", &id.to_string(), "--keep"]);
+    branch.wait_until_dead(session);
+    (copy, branch, reverting)
+}
+
 fn kills_in_a_kept_revert(isolate: &str) {
     let mut seed = Seed::new();
     let mut session = promised(Launch::commander().flag("--isolate").flag(isolate));
     for round in 0..ROUNDS {
-        let (id, copy) = a_snapshot(&mut session);
-        session.ask("set key after");
-        let branch = Branch::of(&mut session);
-        let number = id.to_string();
-        let reverting = beside(&mut session, &["revert", &number, "--keep"]);
-        branch.wait_until_dead(&mut session);
+        let (copy, branch, reverting) = a_kept_revert(&mut session);
         seed.idle(A_MOMENT);
         // The copy that wakes, by its number and by the one that it takes over.
         process::send(copy, Signal::SIGKILL);
@@ -347,12 +353,7 @@ fn a_stop_in_a_revert_stops_the_program_and_not_the_revert() {
     let mut session = promised(Launch::commander());
     session.ask("thread");
     for _ in 0..30 {
-        let (id, copy) = a_snapshot(&mut session);
-        session.ask("set key after");
-        let branch = Branch::of(&mut session);
-        let number = id.to_string();
-        let reverting = beside(&mut session, &["revert", &number, "--keep"]);
-        branch.wait_until_dead(&mut session);
+        let (copy, branch, reverting) = a_kept_revert(&mut session);
         seed.idle(A_MOMENT);
         process::send(copy, Signal::SIGSTOP);
         process::send(branch.pid, Signal::SIGSTOP);

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::Signal;
 use snapshot_core::lineage::{self, Lineage};
+use snapshot_core::proc_text;
 
 use super::child;
 use crate::counted::counted;
@@ -97,18 +98,21 @@ pub(crate) fn states(pid: i32) -> impl Iterator<Item = char> {
         .into_iter()
         .flatten();
     threads.filter_map(move |thread| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat")).ok()?;
+        let stat = proc_files::text(of_thread(thread, &format!("task/{thread}/stat"))).ok()?;
         stat.rsplit_once(") ")?.1.chars().next()
     })
 }
 
 /// Whether a debugger has hold of a process.
 pub(crate) fn is_traced(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let tracer = status
-        .lines()
-        .find_map(|line| line.strip_prefix("TracerPid:"));
-    tracer.is_some_and(|tracer| tracer.trim() != "0")
+    let status = proc_files::bytes(format!("/proc/{pid}/status")).unwrap_or_default();
+    tracer_in(&status).is_some()
+}
+
+/// Who traces a process, as this namespace knows it, by its `status`.
+pub(super) fn tracer_in(status: &[u8]) -> Option<i32> {
+    let tracer = proc_text::number(status, "TracerPid:")?;
+    i32::try_from(tracer).ok().filter(|&tracer| tracer != 0)
 }
 
 /// What `/proc/PID/stat` says after the name, which may hold spaces and parentheses.

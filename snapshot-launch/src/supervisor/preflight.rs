@@ -15,7 +15,7 @@ use snapshot_core::objects::{Kind, Origin, Why};
 use snapshot_core::wire::Crew;
 use snapshot_core::{proc_text, sys};
 
-use super::family::numbers_in;
+use super::family::{numbers_in, tracer_in};
 use super::remains::range_of;
 use crate::event::NotRolledBack;
 use crate::flags::AllowKind;
@@ -154,12 +154,6 @@ impl Child {
         }
         why
     }
-}
-
-/// Who traces a process, as this namespace knows it, by its `status`.
-fn tracer_in(status: &[u8]) -> Option<i32> {
-    let tracer = proc_text::number(status, "TracerPid:")?;
-    i32::try_from(tracer).ok().filter(|&tracer| tracer != 0)
 }
 
 fn named(pid: i32) -> String {
