@@ -1,10 +1,12 @@
 //! The library: the same scenes under the launcher, which it then speaks to, and alone,
 //! in the classic orientation.
 
+use std::io::Write;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use snapshot_tests::deadline::Output;
-use snapshot_tests::{Launch, Signal, binaries, deadline, process};
+use snapshot_tests::{Faults, Launch, Signal, binaries, deadline, process};
 
 /// Plays a scene of the guest, under the launcher or alone, to its end.
 fn play(scene: &str, under_launcher: bool) -> Output {
@@ -284,4 +286,41 @@ fn alone_an_interrupt_right_after_the_fork_kills_no_snapshot() {
         session.next_line("back", |line| line.ends_with("depth 0"));
         assert!(process::is_alive(root), "round {round}");
     }
+}
+
+/// Connections that the guest closes, each of which leaves its interest list.
+fn hang_up(launch: Launch, scene: &str, count: usize, end: &str) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let server = std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for _ in 0..count {
+            let (mut client, _) = listener.accept().expect("the program connects");
+            client.write_all(b"welcome").expect("it has just connected");
+            held.push(client);
+        }
+    });
+    let output = launch.arg(scene).arg(&address).piped().finish();
+    assert_eq!(output.stdout, format!("{end}\n"), "{output:?}");
+    // Nor is a copy taken for a process of the program.
+    assert!(!output.stderr.contains("had started"), "{output:?}");
+    server.join().expect("all have come");
+}
+
+/// A copy that is not needed any more may be there for a moment after the program is back, and
+/// holds what the program closes meanwhile.
+#[test]
+fn what_is_closed_at_once_is_closed() {
+    let faults = Faults::default();
+    // Longer than the program takes to come back.
+    faults.hold_up_newcomers(Duration::from_millis(50));
+    let launch = Launch::guest("library").faults(&faults);
+    hang_up(launch, "hang_up", 10, "end after ten");
+}
+
+/// A snapshot that is taken in the middle of a close would hold it again.
+#[test]
+fn what_is_closed_during_takes_is_closed() {
+    let launch = Launch::guest("library");
+    hang_up(launch, "hang_up_meanwhile", 300, "end after three hundred");
 }

@@ -3,8 +3,11 @@
 #![expect(unsafe_code, reason = "buffers output in C's stdio, and forks")]
 
 use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use snapshot_core::{
     Arrival, Snapshot, SnapshotError, commit, depth, drop_snapshot, install_handlers,
     is_in_snapshot, list, revert, revert_to, rollback, snapshot,
@@ -29,6 +32,8 @@ fn main() -> Result<(), SnapshotError> {
         "label" => label(),
         "again" => again(),
         "handlers" => handlers(),
+        "hang_up" => hang_up(),
+        "hang_up_meanwhile" => hang_up_meanwhile(),
         other => {
             eprintln!("there is no scene {other:?}");
             std::process::exit(2);
@@ -371,6 +376,67 @@ fn handlers() -> Result<(), SnapshotError> {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())
+}
+
+/// Ten connections that are closed as soon as a branch is back. What is closed is on no
+/// interest list any more, although copies have had it too.
+fn hang_up() -> Result<(), SnapshotError> {
+    let watched = Epoll::new(EpollCreateFlags::empty()).expect("epoll is to be had");
+    for _ in 0..10 {
+        let connection = watched_connection(&watched);
+        if let Arrival::Live(_) = snapshot()? {
+            revert()?;
+        }
+        close_for_good(connection, &watched);
+    }
+    println!("end after ten");
+    Ok(())
+}
+
+/// Three hundred connections that are closed while another thread takes one snapshot after
+/// the other.
+fn hang_up_meanwhile() -> Result<(), SnapshotError> {
+    static TAKEN: AtomicU64 = AtomicU64::new(0);
+    let watched = Epoll::new(EpollCreateFlags::empty()).expect("epoll is to be had");
+    static IS_OVER: AtomicBool = AtomicBool::new(false);
+    let taker = std::thread::spawn(|| {
+        while !IS_OVER.load(Ordering::SeqCst) {
+            if let Ok(Arrival::Live(id)) = snapshot() {
+                TAKEN.fetch_add(1, Ordering::SeqCst);
+                drop_snapshot(id).expect("it is there");
+            }
+        }
+    });
+    for _ in 0..300 {
+        let connection = watched_connection(&watched);
+        let before = TAKEN.load(Ordering::SeqCst);
+        // There is a snapshot, or was a moment ago, that has it too.
+        while TAKEN.load(Ordering::SeqCst) < before + 2 {
+            std::hint::spin_loop();
+        }
+        close_for_good(connection, &watched);
+    }
+    IS_OVER.store(true, Ordering::SeqCst);
+    taker.join().expect("it does not panic");
+    println!("end after three hundred");
+    Ok(())
+}
+
+/// One that has something to read.
+fn watched_connection(watched: &Epoll) -> TcpStream {
+    let server = std::env::args().nth(2).unwrap_or_default();
+    let connection = TcpStream::connect(server).expect("the server listens");
+    let event = EpollEvent::new(EpollFlags::EPOLLIN, 0);
+    watched.add(&connection, event).expect("it can be watched");
+    // The server speaks first.
+    while watched.wait(&mut [EpollEvent::empty()], EpollTimeout::NONE) != Ok(1) {}
+    connection
+}
+
+fn close_for_good(connection: TcpStream, watched: &Epoll) {
+    drop(connection);
+    let count = watched.wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO);
+    assert_eq!(count, Ok(0), "what is closed is told of");
 }
 
 fn numbers() -> String {

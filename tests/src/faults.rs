@@ -1,11 +1,15 @@
-//! Faults: the kernel says no to one call of a session, whichever the test chooses.
+//! Faults: the kernel says no to one call of a session, whichever the test chooses, or is slow.
 //!
 //! The session is started under a filter (seccomp) that asks this process about each call
 //! that can fail for want of something: descriptors, processes, memory. All go on, until the
-//! test has one fail, but for the dynamic loader's; the program, its copies, the supervisor and the launcher alike. So a
-//! test can go through all calls of a take or a revert, one by one.
+//! test has one fail, but for the dynamic loader's; the program, its copies, the supervisor and
+//! the launcher alike. So a test can go through all calls of a take or a revert, one by one.
+//!
+//! And about what it sends: a new process can be held up before its first word, as it is on a
+//! machine that has no time for it.
 #![expect(unsafe_code, reason = "sets a filter and answers its questions")]
 
+use std::collections::HashSet;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -13,6 +17,7 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
@@ -32,6 +37,9 @@ const CALLS: &[(i64, &str, i32)] = &[
     (libc::SYS_epoll_create1, "epoll_create1", libc::EMFILE),
     (libc::SYS_eventfd2, "eventfd2", libc::EMFILE),
 ];
+
+/// The call by which processes speak, which never fails.
+const SPEAK: i64 = libc::SYS_sendto;
 
 /// A call that was made to fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +66,10 @@ struct State {
     /// Whether all fail after that one.
     for_good: bool,
     faults: Vec<Fault>,
+    /// How long a process is held up before it speaks for the first time.
+    pause: Option<Duration>,
+    /// Those that have spoken.
+    speakers: HashSet<u32>,
 }
 
 /// Answers the questions about a session's calls.
@@ -80,6 +92,11 @@ impl Faults {
             for_good: true,
             ..State::default()
         };
+    }
+
+    /// From now on every new process is held up so long before its first word.
+    pub fn hold_up_newcomers(&self, pause: Duration) {
+        self.state().pause = Some(pause);
     }
 
     /// No call fails any more; those that have.
@@ -108,16 +125,15 @@ impl Faults {
         std::thread::spawn(move || {
             if let Some(listener) = receive(&ours) {
                 drop(ours);
-                faults.answer(&listener);
+                faults.answer(&Arc::new(listener));
             }
         });
     }
 
     /// Until the last process under the filter has ended.
-    fn answer(&self, listener: &OwnedFd) {
+    fn answer(&self, listener: &Arc<OwnedFd>) {
         // From `linux/seccomp.h`, which the libc crate does not have whole.
         const RECEIVE: u64 = 0xc050_2100;
-        const SEND: u64 = 0xc018_2101;
         loop {
             let mut poll = libc::pollfd {
                 fd: listener.as_raw_fd(),
@@ -142,16 +158,32 @@ impl Faults {
                 error: 0,
                 flags: 1, // SECCOMP_USER_NOTIF_FLAG_CONTINUE
             };
+            if let Some(pause) = self.pause(&question) {
+                let listener = Arc::clone(listener);
+                std::thread::spawn(move || {
+                    std::thread::sleep(pause);
+                    send_answer(&listener, &mut answer);
+                });
+                continue;
+            }
             if let Some(errno) = self.decide(&question) {
                 answer.error = -errno;
                 answer.flags = 0;
             }
-            // SAFETY: the request reads one answer; a process that has ended wants none.
-            unsafe { libc::ioctl(listener.as_raw_fd(), SEND, &raw mut answer) };
+            send_answer(listener, &mut answer);
         }
     }
 
+    /// How long who asks is held up, if at all.
+    fn pause(&self, question: &libc::seccomp_notif) -> Option<Duration> {
+        let mut state = self.state();
+        let is_first = i64::from(question.data.nr) == SPEAK && state.speakers.insert(question.pid);
+        state.pause.filter(|_| is_first)
+    }
+
     fn decide(&self, question: &libc::seccomp_notif) -> Option<i32> {
+        let number = i64::from(question.data.nr);
+        let &(_, call, errno) = CALLS.iter().find(|(call, _, _)| *call == number)?;
         let mut state = self.state();
         let spared = state.spared.as_mut()?;
         if *spared > 0 {
@@ -164,8 +196,6 @@ impl Faults {
         if !state.for_good {
             state.spared = None;
         }
-        let number = i64::from(question.data.nr);
-        let &(_, call, errno) = CALLS.iter().find(|(call, _, _)| *call == number)?;
         let process = std::fs::read_to_string(format!("/proc/{}/comm", question.pid));
         state.faults.push(Fault {
             call,
@@ -174,6 +204,13 @@ impl Faults {
         });
         Some(errno)
     }
+}
+
+/// Lets a call go on, or has it fail.
+fn send_answer(listener: &OwnedFd, answer: &mut libc::seccomp_notif_resp) {
+    const SEND: u64 = 0xc018_2101;
+    // SAFETY: the request reads one answer; a process that has ended wants none.
+    unsafe { libc::ioctl(listener.as_raw_fd(), SEND, std::ptr::from_mut(answer)) };
 }
 
 /// Whether it is the dynamic loader that calls. One that lacks memory ends its program by
@@ -196,7 +233,7 @@ fn is_loaders(question: &libc::seccomp_notif) -> bool {
     })
 }
 
-/// Asks about the calls of the list, and lets all others through.
+/// Asks about these calls, and lets all others through.
 fn filter() -> Vec<libc::sock_filter> {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
@@ -209,9 +246,10 @@ fn filter() -> Vec<libc::sock_filter> {
     };
     // The call's number is the first word of what a filter sees.
     let mut filter = vec![statement(LOAD, 0, 0)];
-    for (index, (number, _, _)) in CALLS.iter().enumerate() {
+    let asked_about: Vec<i64> = CALLS.iter().map(|call| call.0).chain([SPEAK]).collect();
+    for (index, number) in asked_about.iter().enumerate() {
         let number = u32::try_from(*number).expect("numbers of calls are small");
-        let to_the_end = u8::try_from(CALLS.len() - index).expect("the list is short");
+        let to_the_end = u8::try_from(asked_about.len() - index).expect("the list is short");
         filter.push(statement(EQUAL, number, to_the_end));
     }
     filter.push(statement(RETURN, libc::SECCOMP_RET_ALLOW, 0));

@@ -20,19 +20,57 @@ use snapshot_core::wire::FromAgent;
 use crate::dispositions::{Real, real};
 use crate::{filters, session};
 
-/// Before a descriptor is closed.
-fn about_to_close(fd: c_int) {
-    if !objects::is_marked(fd) || filters::forbid_snapshots() || !session::is_live() {
-        return;
+/// A close, from before it until it is done. If snapshots hold what is closed, none is taken
+/// meanwhile: it would hold that again.
+struct Closing {
+    /// The conversation with the supervisor, once there is a reason for one, and the signals
+    /// that were blocked before it.
+    begun: Option<(Conversation, SignalSet)>,
+}
+
+impl Closing {
+    fn of(fd: c_int) -> Self {
+        let mut closing = Self::of_none();
+        closing.has(fd);
+        closing
     }
-    let Some(closed) = objects::closing(fd) else {
-        return;
-    };
-    // A handler that takes a snapshot would wait for this conversation's end.
-    let open = sys::block(SignalSet::PROGRAM);
-    {
-        let _conversation = Conversation::begin();
-        if let Ok(link) = Link::connect(session::name()) {
+
+    /// Of a descriptor that is to become another one's duplicate, if it will.
+    fn of_replaced(fd: c_int, number: c_int) -> Self {
+        // In this order: a look is cheaper than a system call.
+        if fd != number && objects::is_marked(number) && sys::status_flags(fd).is_ok() {
+            return Self::of(number);
+        }
+        Self::of_none()
+    }
+
+    /// Of all in a range.
+    fn of_all(first: c_uint, last: c_uint) -> Self {
+        let mut closing = Self::of_none();
+        // A child that the program has forked closes what is its own.
+        if session::is_live() {
+            objects::for_each_marked(first..=last, |fd| closing.has(fd));
+        }
+        closing
+    }
+
+    const fn of_none() -> Self {
+        Self { begun: None }
+    }
+
+    /// This one too is about to be closed: has the snapshots let go.
+    fn has(&mut self, fd: c_int) {
+        if !objects::is_marked(fd) || filters::forbid_snapshots() || !session::is_live() {
+            return;
+        }
+        if self.begun.is_none() {
+            // A handler that takes a snapshot would wait for this conversation's end.
+            let open = sys::block(SignalSet::PROGRAM);
+            self.begun = Some((Conversation::begin(), open));
+        }
+        if let Some(closed) = objects::closing(fd)
+            && let Ok(link) = Link::connect(session::name())
+        {
             // Where nobody hears it, or answers, there are no snapshots any more.
             let _ = link
                 .say(FromAgent::Closed(closed))
@@ -40,24 +78,25 @@ fn about_to_close(fd: c_int) {
             link.close();
         }
     }
-    sys::set_mask(open);
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some((conversation, open)) = self.begun.take() {
+            drop(conversation);
+            sys::set_mask(open);
+        }
+    }
 }
 
 /// Before the live process becomes another program: closes what that one does not get.
 pub(crate) fn before_exec() {
+    let mut closing = Closing::of_none();
     objects::for_each_marked(0..=c_uint::MAX, |fd| {
         if sys::is_closed_on_exec(fd) {
-            about_to_close(fd);
+            closing.has(fd);
         }
     });
-}
-
-/// Before a descriptor becomes another one's duplicate, if it will.
-fn about_to_replace(fd: c_int, number: c_int) {
-    // In this order: a look is cheaper than a system call.
-    if fd != number && objects::is_marked(number) && sys::status_flags(fd).is_ok() {
-        about_to_close(number);
-    }
 }
 
 static CLOSE: Real = Real::new(c"close");
@@ -79,7 +118,7 @@ pub(crate) fn begin() {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn close(fd: c_int) -> c_int {
-    about_to_close(fd);
+    let _closing = Closing::of(fd);
     real!(CLOSE: fn(c_int), fd)
 }
 
@@ -89,7 +128,7 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup2(fd: c_int, number: c_int) -> c_int {
-    about_to_replace(fd, number);
+    let _closing = Closing::of_replaced(fd, number);
     real!(DUP2: fn(c_int, c_int), fd, number)
 }
 
@@ -99,7 +138,7 @@ pub unsafe extern "C" fn dup2(fd: c_int, number: c_int) -> c_int {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup3(fd: c_int, number: c_int, flags: c_int) -> c_int {
-    about_to_replace(fd, number);
+    let _closing = Closing::of_replaced(fd, number);
     real!(DUP3: fn(c_int, c_int, c_int), fd, number, flags)
 }
 
@@ -109,6 +148,7 @@ pub unsafe extern "C" fn dup3(fd: c_int, number: c_int, flags: c_int) -> c_int {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fclose(stream: *mut FILE) -> c_int {
+    let mut closing = Closing::of_none();
     if !stream.is_null() {
         // SAFETY: the caller's promise.
         let fd = unsafe { libc::fileno(stream) };
@@ -116,7 +156,7 @@ pub unsafe extern "C" fn fclose(stream: *mut FILE) -> c_int {
             // What is still to be written goes before the end.
             // SAFETY: the caller's promise.
             unsafe { libc::fflush(stream) };
-            about_to_close(fd);
+            closing.has(fd);
         }
     }
     real!(FCLOSE: fn(*mut FILE), stream)
@@ -128,9 +168,10 @@ pub unsafe extern "C" fn fclose(stream: *mut FILE) -> c_int {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
-    if flags == 0 {
-        about_to_close_all(first, last);
-    }
+    let _closing = match flags {
+        0 => Closing::of_all(first, last),
+        _ => Closing::of_none(),
+    };
     real!(CLOSE_RANGE: fn(c_uint, c_uint, c_int), first, last, flags)
 }
 
@@ -143,11 +184,4 @@ pub unsafe extern "C" fn closefrom(first: c_int) {
     let first = c_uint::try_from(first).unwrap_or(0);
     // SAFETY: the caller's promise.
     unsafe { close_range(first, c_uint::MAX, 0) };
-}
-
-fn about_to_close_all(first: c_uint, last: c_uint) {
-    // A child that the program has forked closes what is its own.
-    if session::is_live() {
-        objects::for_each_marked(first..=last, about_to_close);
-    }
 }

@@ -189,6 +189,7 @@ fn begin(
         timeline: snapshot_core::timeline::Timeline::default(),
         children,
         dying: std::collections::HashSet::new(),
+        unheard: Vec::new(),
         keepers: Keepers::default(),
         closings: Closings::default(),
         phase: Phase::Running,

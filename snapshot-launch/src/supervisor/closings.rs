@@ -19,8 +19,9 @@ struct Closing {
     link: AgentLink,
     /// Which snapshots have not let go yet.
     holders: Vec<SnapshotId>,
-    /// Copies that are none any more, and hold what they have until they are reaped.
-    dying: HashSet<i32>,
+    /// Copies that are none any more, and hold what they have until they are reaped; `None`
+    /// until all of them are known.
+    dying: Option<HashSet<i32>>,
     deadline_ns: u64,
 }
 
@@ -29,13 +30,13 @@ struct Closing {
 pub(crate) struct Closings(Vec<Closing>);
 
 impl Closings {
-    /// These snapshots have been told to let go, and those copies to end.
-    pub(crate) fn begin(&mut self, link: AgentLink, holders: Vec<SnapshotId>, dying: HashSet<i32>) {
+    /// These snapshots have been told to let go.
+    pub(crate) fn begin(&mut self, link: AgentLink, holders: Vec<SnapshotId>) {
         let deadline_ns = now_ns() + PATIENCE_NS;
         self.0.push(Closing {
             link,
             holders,
-            dying,
+            dying: None,
             deadline_ns,
         });
     }
@@ -51,17 +52,22 @@ impl Closings {
     }
 
     /// Lets those go on that nobody holds anything of any more. A snapshot that is there no
-    /// more holds nothing.
+    /// more holds nothing. `dying`: the copies that have been told to end, once all of those
+    /// are known.
     pub(crate) fn check(
         &mut self,
         now_ns: u64,
-        dying: &HashSet<i32>,
+        dying: Option<&HashSet<i32>>,
         is_there: impl Fn(SnapshotId) -> bool,
     ) {
         self.0.retain_mut(|closing| {
             closing.holders.retain(|holder| is_there(*holder));
-            closing.dying.retain(|copy| dying.contains(copy));
-            let is_held = !closing.holders.is_empty() || !closing.dying.is_empty();
+            if let Some(dying) = dying {
+                let held = closing.dying.get_or_insert_with(|| dying.clone());
+                held.retain(|copy| dying.contains(copy));
+            }
+            let are_dead = closing.dying.as_ref().is_some_and(HashSet::is_empty);
+            let is_held = !closing.holders.is_empty() || !are_dead;
             let waits = is_held && now_ns < closing.deadline_ns;
             if !waits {
                 closing.link.say(&FromSupervisor::Gone);
@@ -86,7 +92,7 @@ mod tests {
     fn begin(closings: &mut Closings, holders: &[u32]) -> OwnedFd {
         let (ours, theirs) = AgentLink::pair().expect("sockets are to be had");
         let holders = holders.iter().map(|id| SnapshotId::new(*id)).collect();
-        closings.begin(ours, holders, HashSet::from([7]));
+        closings.begin(ours, holders);
         theirs
     }
 
@@ -104,10 +110,12 @@ mod tests {
         closings.has_let_go(SnapshotId::new(2));
         closings.has_let_go(SnapshotId::new(2));
         closings.has_let_go(SnapshotId::new(1));
-        closings.check(now_ns(), &HashSet::new(), |_| true);
+        closings.check(now_ns(), Some(&HashSet::new()), |_| true);
         assert!(goes_on(&first), "both have let go");
         assert!(!goes_on(&second), "one holds it");
-        closings.check(now_ns(), &HashSet::new(), |id| id != SnapshotId::new(1));
+        closings.check(now_ns(), Some(&HashSet::new()), |id| {
+            id != SnapshotId::new(1)
+        });
         assert!(goes_on(&second), "that one is there no more");
         assert_eq!(closings.deadline(), None);
     }
@@ -117,13 +125,18 @@ mod tests {
         let mut closings = Closings::default();
         let free = begin(&mut closings, &[]);
         let held = begin(&mut closings, &[1]);
-        closings.check(now_ns(), &HashSet::from([7]), |_| true);
+        closings.check(now_ns(), None, |_| true);
+        assert!(
+            !goes_on(&free),
+            "a copy may hold it that nobody has heard of"
+        );
+        closings.check(now_ns(), Some(&HashSet::from([7])), |_| true);
         assert!(!goes_on(&free), "a dying copy holds it");
-        closings.check(now_ns(), &HashSet::new(), |_| true);
+        closings.check(now_ns(), Some(&HashSet::new()), |_| true);
         assert!(goes_on(&free));
         assert!(!goes_on(&held));
         let deadline_ns = closings.deadline().expect("one waits");
-        closings.check(deadline_ns, &HashSet::new(), |_| true);
+        closings.check(deadline_ns, Some(&HashSet::new()), |_| true);
         assert!(goes_on(&held));
     }
 }

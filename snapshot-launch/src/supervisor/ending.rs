@@ -92,6 +92,8 @@ impl Supervisor {
     }
 
     fn begin_ending(&mut self, status: Option<(Option<i32>, Option<i32>)>, grace_ns: u64) {
+        // What the program has started is about to be named, and they are the session's own.
+        self.wait_for_unheard();
         for (_, snapshot) in self.timeline.clear() {
             self.end_copy(snapshot.child);
         }

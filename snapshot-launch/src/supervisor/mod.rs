@@ -45,6 +45,7 @@ mod spare;
 mod spawn;
 mod state;
 mod taking;
+mod unheard;
 mod unstarted;
 mod waking;
 

@@ -236,14 +236,11 @@ impl Supervisor {
     /// Goes on with the clearing: once all that was killed is reaped, no stray is left and the
     /// copy has answered, the target is woken.
     pub(crate) fn clear_branch(&mut self) {
+        let is_left = !self.is_all_reaped();
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
-        if !matches!(reverting.stage, Stage::Clearing)
-            || !reverting.is_settled()
-            || self.live.is_alive
-            || !self.dying.is_empty()
-        {
+        if !matches!(reverting.stage, Stage::Clearing) || !reverting.is_settled() || is_left {
             return;
         }
         let target = reverting.target;
@@ -266,6 +263,11 @@ impl Supervisor {
             self.note(text);
         }
         self.wake();
+    }
+
+    /// Whether the branch is gone, and every copy that has been told to end.
+    pub(super) fn is_all_reaped(&self) -> bool {
+        !self.live.is_alive && self.dying.is_empty() && self.unheard_until(now_ns()).is_none()
     }
 
     /// Kills what the program has started since a snapshot, or all that it has started.

@@ -56,6 +56,7 @@ enum Source {
     Spare,
     Late,
     Caller(usize),
+    Unheard(usize),
     Frozen(SnapshotId),
 }
 
@@ -141,6 +142,9 @@ impl Supervisor {
                 sources.push((Source::Caller(index), caller.as_fd()));
             }
         }
+        for (index, unheard) in self.unheard.iter().enumerate() {
+            sources.push((Source::Unheard(index), unheard.link.as_fd()));
+        }
         for (id, snapshot) in self.timeline.iter() {
             if !snapshot.link.is_given_up() {
                 sources.push((Source::Frozen(id), snapshot.link.as_fd()));
@@ -160,7 +164,7 @@ impl Supervisor {
             .filter(|(_, fd)| fd.any().unwrap_or(false))
             .map(|((source, _), _)| *source)
             .collect();
-        // Callers are removed as they are served: from the last one on.
+        // Those of a list are removed as they are served: from the last one on.
         ready.reverse();
         ready.sort_by_key(|source| match source {
             Source::Signals => 0,
@@ -174,9 +178,7 @@ impl Supervisor {
 
     fn next_deadline(&self) -> Option<u64> {
         let revert = match &self.phase {
-            Phase::Reverting(reverting) => {
-                reverting.deadline(!self.live.is_alive && self.dying.is_empty())
-            }
+            Phase::Reverting(reverting) => reverting.deadline(self.is_all_reaped()),
             _ => None,
         };
         let hello = (!self.started).then_some(self.spawned_ns + HELLO_NS);
@@ -187,6 +189,7 @@ impl Supervisor {
             self.presses.due_at(),
             self.keepers.deadline(),
             self.closings.deadline(),
+            self.unheard_until(now_ns()),
             self.ending_deadline(),
             hello,
             tick,
@@ -206,6 +209,10 @@ impl Supervisor {
             Source::Spare => self.hear_spare(),
             Source::Late => self.hear_late(),
             Source::Caller(index) => self.hear_caller(index),
+            Source::Unheard(index) => {
+                self.hear_unheard(index);
+                self.clear_branch();
+            }
             Source::Frozen(id) => {
                 if self.hear_frozen(id) == Word::Last {
                     self.frozen_hung_up(id);
@@ -415,12 +422,14 @@ impl Supervisor {
             taking.copy().say(&message);
             holders.push(taking.id());
         }
-        self.closings.begin(link, holders, self.dying.clone());
+        self.closings.begin(link, holders);
     }
 
     fn check_closings(&mut self, now: u64) {
         let (timeline, phase) = (&self.timeline, &self.phase);
-        self.closings.check(now, &self.dying, |id| {
+        let are_all_known = self.unheard_until(now).is_none();
+        let dying = are_all_known.then_some(&self.dying);
+        self.closings.check(now, dying, |id| {
             let is_new = matches!(phase, Phase::Taking(taking) if taking.id() == id);
             is_new || timeline.get(id).is_some()
         });

@@ -107,7 +107,7 @@ impl Supervisor {
                 }
                 Heard::Nothing => return,
                 Heard::Message(_) | Heard::Other(..) | Heard::Closed => {
-                    reverting.spare = None;
+                    self.end_spare();
                     self.go_on_without_spare();
                 }
             }
@@ -154,10 +154,11 @@ impl Supervisor {
     pub(super) fn end_spare(&mut self) {
         if let Phase::Reverting(reverting) = &mut self.phase
             && let Some(spare) = reverting.spare.take()
-            // One that has not spoken yet ends with its link.
-            && let Some(child) = spare.child
         {
-            self.end_copy(child);
+            match spare.child {
+                Some(child) => self.end_copy(child),
+                None => self.end_when_heard(spare.link),
+            }
         }
     }
 

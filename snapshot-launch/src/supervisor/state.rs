@@ -32,6 +32,7 @@ use super::reverting::Reverting;
 use super::screen::Screen;
 use super::spawn::{Program, Streams};
 use super::taking::Taking;
+use super::unheard::Unheard;
 use crate::channel::{Channel, ToLauncher};
 use crate::control::{Answer, Request};
 use crate::doors;
@@ -197,6 +198,7 @@ pub(crate) struct Supervisor {
     pub(crate) children: Children,
     /// Frozen copies that have been killed and are to be reaped.
     pub(crate) dying: HashSet<i32>,
+    pub(crate) unheard: Vec<Unheard>,
     pub(crate) keepers: Keepers,
     pub(crate) closings: Closings,
     pub(crate) phase: Phase,

@@ -640,8 +640,9 @@ impl Supervisor {
         };
         taking.link.say(&FromSupervisor::Denied);
         // It may be held up by somebody, and would not see that it is not wanted.
-        if let Some(copy) = taking.frozen.or(taking.made) {
-            self.end_copy(copy);
+        match taking.frozen.or(taking.made) {
+            Some(copy) => self.end_copy(copy),
+            None => self.end_when_heard(taking.copy),
         }
         self.refuse_take(taking.token, taking.trigger, kind, why, help);
         self.signal_request();

@@ -268,7 +268,8 @@ impl Supervisor {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
-        if let Some((link, child)) = reverting.spare.take().and_then(Spare::into_parts)
+        let spare = reverting.spare.take_if(|spare| spare.is_asleep());
+        if let Some((link, child)) = spare.and_then(Spare::into_parts)
             && let Some(snapshot) = self.timeline.get_mut(target)
         {
             snapshot.outer_pid = self.outside.number_of(child.pid());
@@ -277,6 +278,7 @@ impl Supervisor {
             self.spare_takes_over(&how);
             return;
         }
+        self.end_spare();
         self.timeline.remove(target);
         self.event(Event::Dropped {
             id: target.number(),
