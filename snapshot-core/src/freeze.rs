@@ -101,7 +101,9 @@ fn retire(link: Link) -> ! {
     sys::close_all_descriptors_but(link.fd());
     // Without one the memory is given back at once.
     // SAFETY: a frozen copy has one thread and, being a copy, no keeper.
-    let _ = unsafe { keeper::begin(link, sys::getppid()) };
+    if let Ok(keeper) = unsafe { keeper::begin(link, sys::getppid()) } {
+        keeper.settle();
+    }
     sys::exit_group(0)
 }
 

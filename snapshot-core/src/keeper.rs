@@ -66,18 +66,21 @@ fn stack() -> Result<usize, Errno> {
     Ok(start)
 }
 
+/// A keeper that has been made, and may not have settled yet.
+#[must_use = "until it has settled it is taken for a stranger"]
+pub(crate) struct Keeper(());
+
 /// Makes a keeper of the calling process's memory: a child of `parent`, who is the calling
 /// process's own parent. It says by `link` itself that it is there, so that the supervisor
-/// knows from the kernel which process it is.
+/// knows from the kernel which process it is. The link must be open until it has settled.
 ///
 /// # Errors
-/// EAGAIN, ENOMEM: there is no room for a task. EPIPE: nobody hears it, or it can't do
-/// without its rights.
+/// EAGAIN, ENOMEM: there is no room for a task.
 ///
 /// # Safety
 /// The process must have no other keeper, and the calling thread must be the only one that
 /// makes one.
-pub(crate) unsafe fn begin(link: Link, parent: i32) -> Result<(), Errno> {
+pub(crate) unsafe fn begin(link: Link, parent: i32) -> Result<Keeper, Errno> {
     let stack = stack()?;
     // Its descriptors are shared for the moment until it has none: that copies none.
     const CLEAR_SIGHAND: u64 = 1 << 32;
@@ -107,15 +110,20 @@ pub(crate) unsafe fn begin(link: Link, parent: i32) -> Result<(), Errno> {
         .filter(|&pid| pid > 0)
         .ok_or(Errno(i32::try_from(-answer).unwrap_or(libc::EINVAL)))?;
     own_processes::add(pid);
-    // Until then it has the program's descriptors and its name, and the next take would
-    // find another process that has all of it.
-    let deadline_ns = sys::now_ns() + PATIENCE_NS;
-    while SETTLED.load(Ordering::Acquire) == STARTS && sys::now_ns() < deadline_ns {
-        sys::futex_wait(&SETTLED, STARTS, Some(PATIENCE_NS));
-    }
-    match settle(IS_LATE) {
-        Err(SLEEPS) => Ok(()),
-        _ => Err(Errno(libc::EPIPE)),
+    Ok(Keeper(()))
+}
+
+impl Keeper {
+    /// Waits until it has settled. Until then it has the program's descriptors and its name,
+    /// and the next take would find another process that has all of it.
+    ///
+    /// It may have given up, and ended: nobody hears it, or it can't do without its rights.
+    pub(crate) fn settle(self) {
+        let deadline_ns = sys::now_ns() + PATIENCE_NS;
+        while SETTLED.load(Ordering::Acquire) == STARTS && sys::now_ns() < deadline_ns {
+            sys::futex_wait(&SETTLED, STARTS, Some(PATIENCE_NS));
+        }
+        let _ = settle(IS_LATE);
     }
 }
 

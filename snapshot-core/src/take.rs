@@ -216,16 +216,17 @@ unsafe fn converse_parked(
     // thread of another process has kept more from it meanwhile, which there is none of.
     let mut word = link.hear();
     for _ in 0..3 {
-        let (id, copy_link) = match word {
+        let (wanted, copy_link) = match word {
             Ok((
                 FromSupervisor::Granted {
                     id,
                     glimpse: looked,
+                    keeper,
                 },
                 Some(fd),
             )) => {
                 *glimpse = looked;
-                (id, Link::from_fd(fd))
+                (Wanted { id, keeper }, Link::from_fd(fd))
             }
             answer => {
                 recorded.give_back();
@@ -233,7 +234,7 @@ unsafe fn converse_parked(
             }
         };
         // SAFETY: passed on to the caller.
-        match unsafe { split(link, session, id, copy_link, &mut recorded) } {
+        match unsafe { split(link, session, wanted, copy_link, &mut recorded) } {
             Ok(Made::Outcome(outcome)) => {
                 recorded.give_back();
                 return outcome;
@@ -281,6 +282,15 @@ fn crew(parked: Parked, identity: &Identity) -> Crew {
     }
 }
 
+/// The copy that the supervisor grants.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// The snapshot's number.
+    id: u32,
+    /// Whether a keeper is to be made as well.
+    keeper: bool,
+}
+
 /// What has come of a copy.
 enum Made {
     /// The take is over, on either side.
@@ -296,13 +306,20 @@ type Heard = (FromSupervisor, Option<i32>);
 unsafe fn split(
     link: Link,
     session: &Session,
-    id: u32,
+    wanted: Wanted,
     copy_link: Link,
     recorded: &mut Recorded,
 ) -> Result<Made, Obstacle> {
     let failed = |errno: Errno| Obstacle::Failed(Step::Split, errno.0);
     // A handler must not run in the copy before it has frozen.
     let open = sys::block(session.trigger);
+    // It settles while the copy is made and records. Where there is no room for one the
+    // supervisor hears of none, and says so.
+    // SAFETY: the supervisor has said that there is none, and this is the thread whose turn
+    // it is.
+    let keeper = (wanted.keeper)
+        .then(|| unsafe { keeper::begin(link, recorded.identity.parent) })
+        .and_then(Result::ok);
     let pages = dontfork::open();
     // SAFETY: all other threads are parked.
     let side = pages.and_then(|pages| Ok((unsafe { split_for_parent() }?, pages)));
@@ -314,13 +331,13 @@ unsafe fn split(
             // First: from then on the supervisor knows which process this is. Where it is
             // gone, Ready finds that out.
             let _ = copy_link.say(FromAgent::Made);
-            recorded.identity.settle(id);
+            recorded.identity.settle(wanted.id);
             match dontfork::is_whole(pages) {
                 Ok(true) => {}
                 Ok(false) => end_as_spoilt(copy_link),
                 Err(errno) => end_unrecorded(copy_link, Step::Split, errno),
             }
-            let outcome = live_as_frozen(session, id, copy_link, recorded);
+            let outcome = live_as_frozen(session, wanted.id, copy_link, recorded);
             sys::set_mask(open);
             Ok(Made::Outcome(Ok(outcome)))
         }
@@ -332,6 +349,9 @@ unsafe fn split(
             copy_link.close();
             // A refusal may have come already, and then nobody hears this.
             let _ = link.say(FromAgent::Split);
+            if let Some(keeper) = keeper {
+                keeper.settle();
+            }
             wait_for_word(link, recorded, failed)
         }
         Err(errno) => {
@@ -341,6 +361,9 @@ unsafe fn split(
             // end of a copy.
             let outcome = hindered(link, failed(errno));
             copy_link.close();
+            if let Some(keeper) = keeper {
+                keeper.settle();
+            }
             Ok(Made::Outcome(outcome))
         }
     }
@@ -384,19 +407,11 @@ fn wait_for_word(
 
 fn go_on(link: Link, recorded: &mut Recorded, word: FromSupervisor) -> Outcome {
     match word {
-        FromSupervisor::Go { id, keeper } => {
+        FromSupervisor::Go { id } => {
             timing::mark(Moment::Complete);
             recorded.give_back();
             park::release();
             timing::mark(Moment::Released);
-            if keeper {
-                // Not before the snapshot is there: after a refusal nobody hears of it any
-                // more. Where there is no room for one the supervisor hears of none, and
-                // says so.
-                // SAFETY: the supervisor has said that there is none, and this is the
-                // thread whose turn it is.
-                let _ = unsafe { keeper::begin(link, recorded.identity.parent) };
-            }
             // The snapshot stands, whether or not anybody hears this.
             let _ = link.say(FromAgent::Running(Running {
                 at_ns: sys::now_ns(),

@@ -133,6 +133,8 @@ pub enum FromSupervisor {
         /// What the first thread was doing when it was signalled, if it was by the
         /// supervisor.
         glimpse: Glimpse,
+        /// Whether the memory is to have a keeper: it has none yet.
+        keeper: bool,
     },
     /// Don't take, or don't do what was asked; the program goes on.
     Denied,
@@ -140,8 +142,6 @@ pub enum FromSupervisor {
     Go {
         /// The snapshot's number.
         id: u32,
-        /// Whether the memory is to have a keeper: it has none yet.
-        keeper: bool,
     },
     /// Wake up.
     Revive {
@@ -369,14 +369,18 @@ impl FromSupervisor {
                     u8::from(reseed),
                 ]);
             }
-            Self::Granted { id, ref glimpse } => {
+            Self::Granted {
+                id,
+                ref glimpse,
+                keeper,
+            } => {
                 writer = Writer::new(66);
-                writer.u32(id).glimpse(glimpse);
+                writer.u32(id).glimpse(glimpse).put(&[u8::from(keeper)]);
             }
             Self::Denied => writer = Writer::new(67),
-            Self::Go { id, keeper } => {
+            Self::Go { id } => {
                 writer = Writer::new(68);
-                writer.u32(id).put(&[u8::from(keeper)]);
+                writer.u32(id);
             }
             Self::Revive {
                 asked_ns,
@@ -429,12 +433,10 @@ impl FromSupervisor {
             66 => Self::Granted {
                 id: reader.u32()?,
                 glimpse: reader.glimpse()?,
-            },
-            67 => Self::Denied,
-            68 => Self::Go {
-                id: reader.u32()?,
                 keeper: reader.flag()?,
             },
+            67 => Self::Denied,
+            68 => Self::Go { id: reader.u32()? },
             69 => {
                 let asked_ns = reader.u64()?;
                 let how = reader.byte()?;

@@ -15,7 +15,7 @@ pub use self::terms::*;
 pub use crate::threads::layout::Disagreement;
 
 /// Changes whenever a message changes its meaning.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 
 /// The length of every message.
 pub const MESSAGE_BYTES: usize = 256;

@@ -155,8 +155,14 @@ fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {
             }
         ),
         closed().prop_map(FromSupervisor::LetGo),
-        (any::<u32>(), glimpse()).prop_map(|(id, glimpse)| FromSupervisor::Granted { id, glimpse }),
-        (any::<u32>(), any::<bool>()).prop_map(|(id, keeper)| FromSupervisor::Go { id, keeper }),
+        (any::<u32>(), glimpse(), any::<bool>()).prop_map(|(id, glimpse, keeper)| {
+            FromSupervisor::Granted {
+                id,
+                glimpse,
+                keeper,
+            }
+        }),
+        any::<u32>().prop_map(|id| FromSupervisor::Go { id }),
         Just(FromSupervisor::Denied),
         (
             any::<u64>(),

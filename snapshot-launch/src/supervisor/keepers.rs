@@ -1,18 +1,21 @@
 //! Keepers: tasks that hold the memory of what has ended, so that nobody waits until the
-//! kernel has given it back. They end when the program runs again.
+//! kernel has given it back. They end when the program runs again, or just before that where
+//! there is little to give back.
 
 use std::collections::HashSet;
 
 use nix::libc;
+use snapshot_core::proc_text;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
 use super::child::Child;
 use super::links::{AgentLink, Heard, MOST_AT_ONCE};
-use super::state::{Snapshot, Supervisor};
+use super::state::{Phase, Snapshot, Supervisor};
+use crate::proc_files;
 
-/// From this size on a frozen copy is asked to leave its memory to a keeper. To end a
-/// smaller one takes no longer than that.
+/// From this size on a frozen copy is asked to leave its memory to a keeper, and a branch's
+/// keeper outlives the revert. To end a smaller one takes no longer than that.
 const LARGE_BYTES: u64 = 64 << 20;
 
 /// How long a copy may take to end by itself.
@@ -77,9 +80,23 @@ impl Keepers {
         }
     }
 
+    /// The program is about to run again. With its memory a branch has its mappings, and what
+    /// is locked or sealed by them is so until its keeper has ended: one that has little memory
+    /// ends while the copy wakes.
+    pub(super) fn end_small_ones_of_dead(&mut self) {
+        let dead = std::mem::take(&mut self.of_dead);
+        let (small, large) = dead.into_iter().partition(is_small);
+        self.of_dead = large;
+        for keeper in small {
+            self.end(&keeper);
+        }
+    }
+
     fn end(&mut self, keeper: &Child) {
-        // To give memory back is nothing that anybody waits for.
-        keeper.lower_priority();
+        if !is_small(keeper) {
+            // To give that back is nothing that anybody waits for.
+            keeper.lower_priority();
+        }
         if keeper.signal(libc::SIGKILL) {
             self.leaving.insert(keeper.pid());
         }
@@ -120,6 +137,14 @@ impl Keepers {
     }
 }
 
+fn is_small(keeper: &Child) -> bool {
+    let status = proc_files::bytes(format!("/proc/{}/status", keeper.pid()));
+    let resident = status
+        .ok()
+        .and_then(|status| proc_text::kilobytes(&status, "VmRSS:"));
+    resident.unwrap_or(0) * 1024 < LARGE_BYTES
+}
+
 impl Supervisor {
     /// A process has been reaped. True if it was a keeper.
     pub(super) fn keeper_ended(&mut self, pid: i32) -> bool {
@@ -145,6 +170,14 @@ impl Supervisor {
             && let Ok(keeper) = self.newcomer(sender)
         {
             self.keepers.begun(keeper);
+            self.end_needless_keeper();
+        }
+    }
+
+    /// Ends the live process's keeper where there is no snapshot and there will be none.
+    pub(super) fn end_needless_keeper(&mut self) {
+        if self.timeline.depth() == 0 && !matches!(self.phase, Phase::Taking(_)) {
+            self.keepers.end_live();
         }
     }
 

@@ -330,6 +330,7 @@ impl Supervisor {
         }
         snapshot.link.say(&word);
         reverting.stage = Stage::Waking(Waking::begin());
+        self.keepers.end_small_ones_of_dead();
     }
 
     /// Puts the terminal back, before the revived program looks at it.

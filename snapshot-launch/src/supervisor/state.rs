@@ -207,7 +207,7 @@ pub(crate) struct Supervisor {
     /// The one take that the live process has been signalled for.
     pub(crate) asked: Option<Asked>,
     pub(crate) next_request: u32,
-    /// Where the live process ends the conversation of a take that has been reported.
+    /// Where the live process ends the conversation of a take that is over.
     pub(crate) late: Option<AgentLink>,
     /// Conversations that the live process has begun, and has said nothing in yet.
     pub(crate) callers: Vec<AgentLink>,

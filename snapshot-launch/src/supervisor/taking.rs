@@ -255,6 +255,7 @@ impl Supervisor {
         let granted = FromSupervisor::Granted {
             id: id.number(),
             glimpse,
+            keeper: !self.keepers.has_live(),
         };
         link.hand(&granted, &for_copy);
         self.phase = Phase::Taking(Box::new(Taking {
@@ -315,9 +316,7 @@ impl Supervisor {
                 taking.headway = Headway::begin(PATIENCE_NS);
                 self.complete_take();
             }
-            Heard::Other(FromAgent::Keeper, sender) if taking.complete => {
-                self.keeper_has_begun(sender);
-            }
+            Heard::Other(FromAgent::Keeper, sender) => self.keeper_has_begun(sender),
             Heard::Message(FromAgent::Running(running)) if taking.complete => {
                 // The report may begin a revert, and then the keeper is the dead branch's.
                 let has_keeper = self.keepers.has_live();
@@ -433,6 +432,8 @@ impl Supervisor {
                 let granted = FromSupervisor::Granted {
                     id: taking.id.number(),
                     glimpse: taking.glimpse,
+                    // It has been asked for with the first one.
+                    keeper: false,
                 };
                 taking.link.hand(&granted, &for_copy);
             }
@@ -536,7 +537,6 @@ impl Supervisor {
             taking.headway = Headway::begin(PATIENCE_NS);
             taking.link.say(&FromSupervisor::Go {
                 id: taking.id.number(),
-                keeper: !self.keepers.has_live(),
             });
         }
     }
@@ -618,13 +618,14 @@ impl Supervisor {
         }
     }
 
-    /// The program says what it had to say of a take that was reported before.
+    /// The program says what it had to say of a take that is over.
     pub(crate) fn hear_late(&mut self) {
-        while let Some(link) = &self.late {
-            match link.hear() {
-                Heard::Other(FromAgent::Keeper, sender) => self.keeper_has_begun(sender),
-                Heard::Nothing => return,
-                Heard::Message(_) | Heard::Other(..) | Heard::Closed => self.late = None,
+        for _ in 0..MOST_AT_ONCE {
+            match self.late.as_ref().map(AgentLink::hear) {
+                Some(Heard::Other(FromAgent::Keeper, sender)) => self.keeper_has_begun(sender),
+                Some(Heard::Message(_) | Heard::Other(..)) => {}
+                Some(Heard::Closed) => self.late = None,
+                Some(Heard::Nothing) | None => return,
             }
         }
     }
@@ -639,6 +640,9 @@ impl Supervisor {
             return;
         };
         taking.link.say(&FromSupervisor::Denied);
+        // It may be about to make a keeper.
+        self.late = (!taking.link.is_given_up()).then_some(taking.link);
+        self.end_needless_keeper();
         // It may be held up by somebody, and would not see that it is not wanted.
         match taking.frozen.or(taking.made) {
             Some(copy) => self.end_copy(copy),
@@ -661,9 +665,7 @@ impl Supervisor {
                 return;
             };
             match taking.link.hear() {
-                Heard::Other(FromAgent::Keeper, sender) if taking.complete => {
-                    self.keeper_has_begun(sender);
-                }
+                Heard::Other(FromAgent::Keeper, sender) => self.keeper_has_begun(sender),
                 Heard::Message(_) | Heard::Other(..) => {}
                 Heard::Nothing | Heard::Closed => break,
             }
