@@ -365,12 +365,20 @@ impl SignalInfo {
 /// # Errors
 /// EAGAIN where the limit of queued signals is reached.
 pub fn queue_to_self(info: &SignalInfo) -> Result<()> {
+    queue_to_process(getpid(), info)
+}
+
+/// rt_sigqueueinfo(2). To another process only what is [`SignalInfo::queued`].
+///
+/// # Errors
+/// EAGAIN where the limit of queued signals is reached; EPERM, ESRCH.
+pub fn queue_to_process(pid: i32, info: &SignalInfo) -> Result<()> {
     // SAFETY: reads one siginfo of 128 bytes.
     unsafe {
         with(
             libc::SYS_rt_sigqueueinfo,
             [
-                arg(getpid()),
+                arg(pid),
                 arg(info.signal()),
                 ptr::from_ref(info).expose_provenance(),
             ],

@@ -35,6 +35,10 @@ pub const REQUEST_MAGIC: u64 = 0x534e_4150 << 32;
 /// lower half: the agent asks all the same, since the program may have got its own.
 pub const PASSED_MAGIC: u64 = 0x5041_5353 << 32;
 
+/// `si_value` of a trigger that the live process signals to the supervisor: it has got one
+/// itself and can't call, for want of what the error in the lower half says.
+pub const MUTE_MAGIC: u64 = 0x4d55_5445 << 32;
+
 /// The sender of a signal that comes from outside the session's namespace: the kernel
 /// tells no number for it. 0 is the kernel itself.
 pub const SENDER_OUTSIDE: i32 = -1;

@@ -9,13 +9,14 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use libc::{siginfo_t, ucontext_t};
 use snapshot_core::link::Link;
 use snapshot_core::restart_interrupted_call;
-use snapshot_core::sys::{self, SignalInfo, SignalSet};
-use snapshot_core::take::{self, Wish};
+use snapshot_core::sys::{self, Errno, SignalInfo, SignalSet};
+use snapshot_core::take::{self, Outcome, Wish};
 use snapshot_core::threads::glimpse::Glimpse;
 use snapshot_core::threads::restart::Interrupted;
 use snapshot_core::threads::turn::{self, Conversation};
 use snapshot_core::wire::{
-    Ask, FromAgent, FromSupervisor, OwnUse, PASSED_MAGIC, REQUEST_MAGIC, REQUEST_SIGNAL, Text,
+    Ask, FromAgent, FromSupervisor, Obstacle, OwnUse, PASSED_MAGIC, REQUEST_MAGIC, REQUEST_SIGNAL,
+    Step, Text,
 };
 
 use crate::senders::{self, Sender};
@@ -198,7 +199,11 @@ unsafe fn take_all(round: *mut c_void) {
     while let Some(ask) = next_ask() {
         // SAFETY: in the first thread, in its turn; what the program was in the middle of
         // stays in the middle in both copies.
-        let (_, glimpse) = unsafe { take::take(&session::of_take(), wish(ask, round.at_ns)) };
+        let taken = unsafe { take::take(&session::of_take(), wish(ask, round.at_ns)) };
+        let (outcome, glimpse) = taken;
+        if let Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno))) = outcome {
+            session::tell_mute(Errno(errno));
+        }
         if glimpse.call.is_some() {
             round.glimpse = glimpse;
         }

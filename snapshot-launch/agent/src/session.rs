@@ -5,9 +5,10 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
-use snapshot_core::sys::{self, SignalSet};
+use snapshot_core::sys::{self, Errno, SignalInfo, SignalSet};
 use snapshot_core::take::Session;
 use snapshot_core::threads::restart;
+use snapshot_core::wire::MUTE_MAGIC;
 
 use crate::environment::Letter;
 
@@ -25,6 +26,8 @@ static NAME_LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 /// The process that is snapshotted; 0 until the session begins.
 static LIVE: AtomicI32 = AtomicI32::new(0);
+/// Its parent.
+static SUPERVISOR: AtomicI32 = AtomicI32::new(0);
 static TRIGGER: AtomicI32 = AtomicI32::new(0);
 /// Whether the program was started with huge pages, so that the next one is as well.
 static HUGE_PAGES: AtomicBool = AtomicBool::new(false);
@@ -41,7 +44,18 @@ pub(crate) fn begin(letter: &Letter) {
     TRIGGER.store(letter.trigger, Ordering::Relaxed);
     HUGE_PAGES.store(letter.tunables > 0, Ordering::Relaxed);
     restart::set_session_signals(own_signals());
+    SUPERVISOR.store(sys::getppid(), Ordering::Relaxed);
     LIVE.store(sys::getpid(), Ordering::Release);
+}
+
+/// Tells the supervisor by signal that a trigger has come, and that it can't be called.
+/// Where it is gone nobody is told.
+pub(crate) fn tell_mute(errno: Errno) {
+    let supervisor = SUPERVISOR.load(Ordering::Relaxed);
+    if supervisor == sys::getppid() {
+        let value = MUTE_MAGIC | u64::from(errno.0.cast_unsigned());
+        let _ = sys::queue_to_process(supervisor, &SignalInfo::queued(trigger(), value));
+    }
 }
 
 /// Where the supervisor listens.

@@ -19,7 +19,7 @@ use super::links::{AgentLink, Heard};
 use super::reaping::waits_to_be_reaped;
 use super::state::{Supervisor, Wanted};
 use super::taking::PATIENCE_NS;
-use crate::event::Moments;
+use crate::event::{Moments, Trigger};
 use crate::{proc_files, shortage};
 
 /// How long a signal that has been delivered may go unanswered before it is taken for lost.
@@ -317,6 +317,24 @@ impl Supervisor {
             .map(|forbidden| ("seccomp", forbidden.why, forbidden.help))
             .or_else(|| self.live.emulator.map(apart::under))
             .or_else(|| self.home.is_left(pid))
+    }
+
+    /// The live process has been asked for a snapshot, by us or by a trigger of a person's, and
+    /// can't call.
+    pub(super) fn refuse_mute(&mut self, errno: i32) {
+        let (token, trigger) = match self.asked.take() {
+            Some(asked) => (asked.wanted.token, asked.wanted.trigger),
+            None if std::mem::take(&mut self.start_snapshot_due) => (None, Trigger::Start),
+            None => (None, Trigger::Signal),
+        };
+        let error = std::io::Error::from_raw_os_error(errno);
+        let why = format!("the program can't call the session: {error}");
+        let help = match errno {
+            libc::EMFILE => "raise the program's limit on descriptors, `ulimit -n`",
+            libc::ENFILE | libc::ENOMEM => "try again when the machine has room for it",
+            _ => "a policy of the machine's, or of the program's, may forbid it",
+        };
+        self.refuse_take(token, trigger, "failed", &why, help);
     }
 
     /// Why the live process has not answered.

@@ -11,7 +11,7 @@ use snapshot_core::wire::{FromAgent, FromSupervisor};
 
 use super::child::Child;
 use super::links::{AgentLink, Heard, MOST_AT_ONCE};
-use super::state::{Phase, Snapshot, Supervisor};
+use super::state::{Snapshot, Supervisor};
 use crate::proc_files;
 
 /// From this size on a frozen copy is asked to leave its memory to a keeper, and a branch's
@@ -174,9 +174,10 @@ impl Supervisor {
         }
     }
 
-    /// Ends the live process's keeper where there is no snapshot and there will be none.
+    /// Ends the live process's keeper where there is no snapshot to go back to, nor will be in
+    /// a moment.
     pub(super) fn end_needless_keeper(&mut self) {
-        if self.timeline.depth() == 0 && !matches!(self.phase, Phase::Taking(_)) {
+        if self.timeline.depth() == 0 && self.is_running() {
             self.keepers.end_live();
         }
     }

@@ -119,6 +119,7 @@ impl Supervisor {
                 self.note(format!(
                     "{id} is lost: its frozen copy (pid {outer_pid}) ended by {how}"
                 ));
+                self.end_needless_keeper();
             }
         } else {
             self.dying.remove(&pid);

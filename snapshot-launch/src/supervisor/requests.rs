@@ -159,9 +159,7 @@ impl Supervisor {
     pub(crate) fn drop_snapshot(&mut self, id: SnapshotId) -> Option<Event> {
         let snapshot = self.timeline.remove(id)?;
         self.end_snapshot(snapshot);
-        if self.timeline.depth() == 0 {
-            self.keepers.end_live();
-        }
+        self.end_needless_keeper();
         let event = Event::Dropped { id: id.number() };
         self.event(event.clone());
         Some(event)

@@ -449,6 +449,12 @@ impl Supervisor {
                     self.tell(&ToLauncher::AskedToEnd { signal });
                 }
                 libc::SIGCONT | libc::SIGPIPE => {}
+                _ if signal == self.config.trigger
+                    && sender == self.live.pid()
+                    && info.ssi_ptr & !0xffff_ffff == wire::MUTE_MAGIC =>
+                {
+                    self.refuse_mute((info.ssi_ptr & 0xffff_ffff) as i32);
+                }
                 _ => self.signalled(Recipient::Supervisor, signal, sender, now_ns()),
             }
         }

@@ -65,11 +65,11 @@ fn take_request(watched: &Watched, seed: &mut Seed, frozen: &[i32]) -> Request {
     }
 }
 
-/// What ends the branch, and by which event that is known to have begun.
-fn end_request(watched: &mut Watched, seed: &mut Seed) -> Request {
+/// What ends the branch, and leaves so many snapshots at least.
+fn end_request(watched: &mut Watched, seed: &mut Seed, least: usize) -> Request {
     let live = watched.model.live;
     let ids = watched.model.ids();
-    let id = seed.pick(&ids).to_string();
+    let id = seed.pick(&ids[least..]).to_string();
     match seed.below(12) {
         0 => Request::command(&["revert"]),
         1 | 2 => Request::command(&["revert", "--keep"]),
@@ -150,7 +150,7 @@ fn take(watched: &mut Watched, seed: &mut Seed, frozen: &[i32]) {
 }
 
 fn end_branch(watched: &mut Watched, seed: &mut Seed) {
-    let request = end_request(watched, seed);
+    let request = end_request(watched, seed, 0);
     log::act("revert", &format!("{request:?}"));
     let terminal = ask(watched, &request);
     watched.expect(&["reverted"]);
@@ -194,7 +194,7 @@ fn race(watched: &mut Watched, seed: &mut Seed, frozen: &[i32]) {
     watched.is_calm = false;
     let request = match seed.below(10) {
         0..4 => take_request(watched, seed, frozen),
-        4..9 => end_request(watched, seed),
+        4..9 => end_request(watched, seed, SAFE_DEPTH - 1),
         _ => Request::command(&["drop", &watched.model.ids()[0].to_string()]),
     };
     let is_command = matches!(request, Request::Command(_));
@@ -228,7 +228,7 @@ fn race(watched: &mut Watched, seed: &mut Seed, frozen: &[i32]) {
             "and stop live"
         }
         _ => {
-            let other = end_request(watched, seed);
+            let other = end_request(watched, seed, SAFE_DEPTH - 1);
             let terminal = ask(watched, &other);
             conclude(watched, terminal);
             "and end the branch"
@@ -258,7 +258,7 @@ fn burst(watched: &mut Watched, seed: &mut Seed, frozen: &[i32]) {
     for _ in 0..2 + seed.below(4) {
         let request = if seed.below(3) == 0 && ends < 2 {
             ends += 1;
-            end_request(watched, seed)
+            end_request(watched, seed, SAFE_DEPTH - 1)
         } else {
             take_request(watched, seed, frozen)
         };
@@ -277,11 +277,14 @@ fn take_in_a_shortage(watched: &mut Watched, seed: &mut Seed, frozen: &[i32]) {
     let request = take_request(watched, seed, frozen);
     let supervisor = watched.pid(Role::Supervisor).expect("it is there");
     let live = watched.model.live;
-    // A program that has none left can't call, and then nobody hears of a trigger that was sent
-    // straight to it.
-    let more = 4 + seed.below(24);
+    let more = seed.below(24);
     let kind = seed.below(3);
-    let more = if kind == 2 { more / 4 } else { more };
+    let more = match kind {
+        0 => more,
+        // The supervisor takes no snapshot that would use up its last ones, which a revert needs.
+        1 => 4 + more,
+        _ => more / 4,
+    };
     let shortage: Box<dyn std::any::Any> = match kind {
         0 => Box::new(FewDescriptors::leave(live, more)),
         1 => Box::new(FewDescriptors::leave(supervisor, more)),
