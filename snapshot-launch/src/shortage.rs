@@ -11,7 +11,7 @@ pub(crate) fn help(errno: i32) -> Option<&'static str> {
             "raise the limit on processes (`ulimit -u`, or the pids limit of the container), or end some"
         }
         libc::ENOMEM => {
-            "free some memory, or raise the limit on it (`ulimit -v`, `ulimit -d`, the container's)"
+            "free some memory, or raise the limit on it (`ulimit -v`, `ulimit -d`, for a program that locks its memory `ulimit -l`, the container's)"
         }
         libc::EMFILE => "raise the limit on descriptors (`ulimit -n`), or close some",
         libc::ENFILE => {

@@ -106,6 +106,13 @@ fn memory_that_is_locked_as_a_whole() {
         return;
     }
     assert_eq!(session.ask("future"), "11");
+    // What `malloc` keeps for later is not had for that.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", session.live_pid()));
+    let status = status.expect("it lives");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let resident = resident.and_then(|text| text.trim().strip_suffix(" kB"));
+    let resident: u64 = resident.and_then(|text| text.parse().ok()).expect("a size");
+    assert!(resident < 32 << 10, "{resident} kB are resident");
     session.take();
     assert_eq!(session.ask("future"), "11", "after a take");
     session.revert();

@@ -12,8 +12,8 @@
 //! one), [`exec`] (following the program into another one), [`waits`] and [`adopted`]
 //! (children from before a revert), [`watches`] (paths of watched files), [`closes`] (ends
 //! that others wait for), [`first_thread`] (libc's handler and ours), [`filters`] (of system
-//! calls, which the program sets), [`wiped`] (memory that copies lack), [`exports`] (what the
-//! library calls).
+//! calls, which the program sets), [`wiped`] (memory that copies lack), [`locked`] (memory that is
+//! never swapped), [`exports`] (what the library calls).
 //!
 //! Depends on libc alone: no std, no allocation.
 #![no_std]
@@ -40,6 +40,7 @@ mod exports;
 mod filters;
 mod first_thread;
 mod handlers;
+mod locked;
 mod senders;
 mod session;
 mod signal_waits;

@@ -1,0 +1,32 @@
+//! mlockall(2), which locks what `malloc` keeps for later as well. For huge pages that is made
+//! 64 MB at a time; a program that locks all memory has no use for that, and may have no
+//! limit for it. So what is unused is given back first, and more comes in small pieces.
+//!
+//! Context: as libc's own; not AS-SAFE, as its `malloc` is not.
+
+use core::ffi::c_int;
+
+use crate::dispositions::{Real, real};
+use crate::session;
+
+static MLOCKALL: Real = Real::new(c"mlockall");
+static MALLOPT: Real = Real::new(c"mallopt");
+static MALLOC_TRIM: Real = Real::new(c"malloc_trim");
+
+/// From `malloc.h`: how much more than it needs `malloc` takes at once, and what that is
+/// where nobody sets it.
+const M_TOP_PAD: c_int = -2;
+const TOP_PAD: c_int = 128 << 10;
+
+/// mlockall(2)
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlockall(flags: c_int) -> c_int {
+    if session::huge_pages() {
+        real!(MALLOPT: fn(c_int, c_int), M_TOP_PAD, TOP_PAD);
+        real!(MALLOC_TRIM: fn(usize), 0);
+    }
+    real!(MLOCKALL: fn(c_int), flags)
+}
