@@ -83,7 +83,8 @@ fn cannot_begin(what: &str) -> impl Fn(io::Error) -> Problem + '_ {
 /// The calling process must have a single thread, since the supervisor is forked from
 /// it. Standard input, output and error are the program's, or, where the launcher owns
 /// the terminal, passed through unchanged. So are descriptors without close-on-exec: they
-/// are closed here, and so are input and output where they are the program's own.
+/// are closed here, and so are input and output where they are the program's own. After a
+/// session all signals are blocked: the process is to end.
 ///
 /// # Errors
 /// What could not be set up, with the exit code that goes with it; the program never
@@ -92,7 +93,12 @@ pub fn launch(launch: Launch) -> Result<Ending, Problem> {
     check_single_thread()?;
     let ways = OwnWays::take();
     let ending = set_up_and_run(launch, ways);
-    if ending.is_err() {
+    // After a session signals stay blocked: what comes late was meant for it, and would end this
+    // process before it has said what there is to say.
+    if ending
+        .as_ref()
+        .is_err_and(|problem| problem.code != exit::BROKEN)
+    {
         ways.put_back();
     }
     ending

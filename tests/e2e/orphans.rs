@@ -174,3 +174,26 @@ fn with_both_guardians_killed_at_once_no_process_is_left() {
         .join(format!("cargo-snapshot/{launcher}.sock"));
     let _ = std::fs::remove_file(socket);
 }
+
+/// What was meant for a session that has just broken ends nothing: the launcher says what has
+/// happened.
+#[test]
+fn a_broken_session_is_told_although_signals_come() {
+    for _ in 0..10 {
+        let mut session = Launch::commander().piped();
+        session.ask("ping");
+        let (launcher, supervisor) = (session.launcher_pid(), session.supervisor_pid());
+        // A stopped launcher hears of the signals and of the end at once.
+        process::send(launcher, Signal::SIGSTOP);
+        process::send(supervisor, Signal::SIGKILL);
+        process::send(launcher, Signal::SIGCONT);
+        // Until it is reaped its number is no other's.
+        while session.exit_status().is_none() {
+            for signal in [Signal::SIGUSR1, Signal::SIGUSR2] {
+                process::send(launcher, signal);
+            }
+        }
+        assert_eq!(session.wait_gone().code(), Some(97));
+        assert!(session.stderr().contains("error: the session broke"));
+    }
+}
