@@ -108,10 +108,10 @@ pub type Taken = (Outcome, Glimpse);
 /// has chosen. It must be able to leave from here in two processes, one after the other.
 pub unsafe fn take(session: &Session, wish: Wish) -> Taken {
     let mut glimpse = Glimpse::default();
-    let unreachable = |errno: Errno| Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno.0)));
+    let failed = |step, errno: Errno| Outcome::Refused(Some(Obstacle::Failed(step, errno.0)));
     let link = match Link::connect(session.name) {
         Ok(link) => link,
-        Err(errno) => return (unreachable(errno), glimpse),
+        Err(errno) => return (failed(Step::Link, errno), glimpse),
     };
     // SAFETY: passed on to the caller.
     let outcome = unsafe { converse(link, session, wish, &mut glimpse) };
@@ -120,7 +120,8 @@ pub unsafe fn take(session: &Session, wish: Wish) -> Taken {
     if !matches!(outcome, Ok(Outcome::Revived { .. })) {
         link.close();
     }
-    (outcome.unwrap_or_else(unreachable), glimpse)
+    let outcome = outcome.unwrap_or_else(|errno| failed(Step::Talk, errno));
+    (outcome, glimpse)
 }
 
 /// Tells the supervisor that a snapshot is wanted and can't be: the first thread did not

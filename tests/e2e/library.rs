@@ -322,5 +322,5 @@ fn what_is_closed_at_once_is_closed() {
 #[test]
 fn what_is_closed_during_takes_is_closed() {
     let launch = Launch::guest("library");
-    hang_up(launch, "hang_up_meanwhile", 300, "end after three hundred");
+    hang_up(launch, "hang_up_meanwhile", 60, "end after sixty");
 }

@@ -204,6 +204,20 @@ fn a_listener_that_a_child_has_is_the_same_after_a_revert() {
     assert_eq!(session.ask("serve path"), "still there");
 }
 
+/// Only the thread that closes waits for its peer.
+#[test]
+fn a_close_that_lingers_holds_no_snapshot_up() {
+    let Some(mut session) = guest() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    session.ask(&format!("linger {port}"));
+    let (mut stream, _) = listener.accept().expect("it has connected");
+    session.take();
+    session.ask("hang_up");
+    session.take();
+    std::io::copy(&mut stream, &mut std::io::sink()).expect("it ends");
+}
+
 /// It is no socket that waits for its first use.
 #[test]
 fn a_connection_that_has_ended_is_one_that_has_ended() {

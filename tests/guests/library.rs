@@ -393,7 +393,7 @@ fn hang_up() -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// Three hundred connections that are closed while another thread takes one snapshot after
+/// Sixty connections that are closed while another thread takes one snapshot after
 /// the other.
 fn hang_up_meanwhile() -> Result<(), SnapshotError> {
     static TAKEN: AtomicU64 = AtomicU64::new(0);
@@ -407,7 +407,7 @@ fn hang_up_meanwhile() -> Result<(), SnapshotError> {
             }
         }
     });
-    for _ in 0..300 {
+    for _ in 0..60 {
         let connection = watched_connection(&watched);
         let before = TAKEN.load(Ordering::SeqCst);
         // There is a snapshot, or was a moment ago, that has it too.
@@ -418,7 +418,7 @@ fn hang_up_meanwhile() -> Result<(), SnapshotError> {
     }
     IS_OVER.store(true, Ordering::SeqCst);
     taker.join().expect("it does not panic");
-    println!("end after three hundred");
+    println!("end after sixty");
     Ok(())
 }
 

@@ -12,6 +12,8 @@ import signal
 import socket
 import struct
 import sys
+import threading
+import time
 
 F_SETOWN_EX, F_GETOWN_EX = 15, 16
 THREAD, PROCESS = 0, 1
@@ -296,6 +298,28 @@ def share():
 
 def connect(port):
     held["connection"] = socket.create_connection(("127.0.0.1", port))
+
+
+def linger(port):
+    """A connection whose peer reads nothing of what it sends: a close waits for that."""
+    connect(port)
+    one = held["connection"]
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+    one.setblocking(False)
+    try:
+        while True:
+            one.send(b"x" * 65536)
+    except BlockingIOError:
+        one.setblocking(True)
+
+
+def hang_up():
+    fd = held.pop("connection").detach()
+    held["closer"] = threading.Thread(target=os.close, args=(fd,), daemon=True)
+    held["closer"].start()
+    # It sleeps in the close: in no other call of its has the thread no descriptor.
+    while os.path.exists(f"/proc/self/fd/{fd}"):
+        time.sleep(0.001)
 
 
 def ended():

@@ -25,6 +25,7 @@ pub use memory::*;
 pub(crate) use pipes::*;
 pub use processes::*;
 pub use signals::*;
+pub use sockets::lingers;
 pub(crate) use sockets::*;
 pub(crate) use terminal::*;
 pub use threads::*;

@@ -165,6 +165,14 @@ pub(crate) fn socket_number(fd: i32, name: i32) -> Result<i32> {
     Ok(i32::from_ne_bytes(value))
 }
 
+/// getsockopt(SO_LINGER): whether a close waits for the peer.
+pub fn lingers(fd: i32) -> bool {
+    // Whether, and for how many seconds.
+    let mut value = [0; 8];
+    socket_option(fd, libc::SOL_SOCKET, libc::SO_LINGER, &mut value)
+        .is_ok_and(|_| value[0] != 0 && value[4..] != [0; 4])
+}
+
 /// The same at another level.
 ///
 /// # Errors

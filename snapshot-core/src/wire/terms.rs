@@ -236,6 +236,8 @@ pub enum Step {
     Link = 4,
     /// Making the threads again.
     Revive = 5,
+    /// Speaking with the supervisor, once it was reached.
+    Talk = 6,
 }
 
 impl Step {
@@ -248,6 +250,7 @@ impl Step {
             Self::Record => "recording what a copy lacks or shares",
             Self::Link => "reaching the supervisor",
             Self::Revive => "making its threads again",
+            Self::Talk => "speaking with the supervisor",
         }
     }
 
@@ -259,6 +262,7 @@ impl Step {
             3 => Self::Record,
             4 => Self::Link,
             5 => Self::Revive,
+            6 => Self::Talk,
             _ => return None,
         })
     }

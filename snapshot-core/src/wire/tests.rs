@@ -5,7 +5,7 @@ use crate::threads::glimpse::{Asleep, Clock, Glimpse};
 use proptest::prelude::*;
 
 fn step() -> impl Strategy<Value = Step> {
-    (0_u8..6).prop_map(|byte| Step::from_byte(byte).expect("a step"))
+    (0_u8..7).prop_map(|byte| Step::from_byte(byte).expect("a step"))
 }
 
 fn obstacle() -> impl Strategy<Value = Obstacle> {

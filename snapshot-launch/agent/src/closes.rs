@@ -21,7 +21,7 @@ use crate::dispositions::{Real, real};
 use crate::{filters, session};
 
 /// A close, from before it until it is done. If snapshots hold what is closed, none is taken
-/// meanwhile: it would hold that again.
+/// meanwhile: it would hold that again. Only for a close that waits for its peer nobody waits.
 struct Closing {
     /// The conversation with the supervisor, once there is a reason for one, and the signals
     /// that were blocked before it.
@@ -77,15 +77,22 @@ impl Closing {
                 .and_then(|()| link.hear());
             link.close();
         }
+        if sys::lingers(fd) {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some((conversation, open)) = self.begun.take() {
+            drop(conversation);
+            sys::set_mask(open);
+        }
     }
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        if let Some((conversation, open)) = self.begun.take() {
-            drop(conversation);
-            sys::set_mask(open);
-        }
+        self.end();
     }
 }
 
