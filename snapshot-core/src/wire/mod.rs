@@ -35,9 +35,23 @@ pub const REQUEST_MAGIC: u64 = 0x534e_4150 << 32;
 /// lower half: the agent asks all the same, since the program may have got its own.
 pub const PASSED_MAGIC: u64 = 0x5041_5353 << 32;
 
-/// `si_value` of a trigger that the live process signals to the supervisor: it has got one
-/// itself and can't call, for want of what the error in the lower half says.
+/// `si_value` of a trigger that the live process signals to the supervisor: it has been asked
+/// for a snapshot, and can't call. See [`mute`].
 pub const MUTE_MAGIC: u64 = 0x4d55_5445 << 32;
+
+/// Such a value: the low eight bits tell the error, and those above the request by its last 24
+/// bits, or 0 where it was a trigger.
+pub const fn mute(request: u32, errno: i32) -> u64 {
+    MUTE_MAGIC | ((request as u64) << 8 & 0xffff_ff00) | (errno as u64 & 0xff)
+}
+
+/// The request and the error of such a value, if it is one.
+pub const fn muted(value: u64) -> Option<(u32, i32)> {
+    if value >> 32 != MUTE_MAGIC >> 32 {
+        return None;
+    }
+    Some(((value >> 8 & 0xff_ffff) as u32, (value & 0xff) as i32))
+}
 
 /// The sender of a signal that comes from outside the session's namespace: the kernel
 /// tells no number for it. 0 is the kernel itself.

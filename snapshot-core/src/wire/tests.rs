@@ -219,3 +219,15 @@ proptest! {
         prop_assert!(text.len() > Text::CAPACITY || short.as_str() == text);
     }
 }
+
+#[test]
+fn a_mute_request_is_known_by_its_last_bits() {
+    for (request, errno) in [(0, 24), (1, 23), (0x12_3456, 12)] {
+        assert_eq!(
+            super::muted(super::mute(request, errno)),
+            Some((request, errno))
+        );
+    }
+    assert_eq!(super::muted(super::mute(0xff00_0007, 1)), Some((7, 1)));
+    assert_eq!(super::muted(super::REQUEST_MAGIC | 7), None);
+}

@@ -202,7 +202,11 @@ unsafe fn take_all(round: *mut c_void) {
         let taken = unsafe { take::take(&session::of_take(), wish(ask, round.at_ns)) };
         let (outcome, glimpse) = taken;
         if let Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno))) = outcome {
-            session::tell_mute(Errno(errno));
+            let request = match ask {
+                Ask::Request(request) => request,
+                Ask::Signal | Ask::Api => 0,
+            };
+            session::tell_mute(request, Errno(errno));
         }
         if glimpse.call.is_some() {
             round.glimpse = glimpse;

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use snapshot_core::sys::{self, Errno, SignalInfo, SignalSet};
 use snapshot_core::take::Session;
 use snapshot_core::threads::restart;
-use snapshot_core::wire::MUTE_MAGIC;
+use snapshot_core::wire;
 
 use crate::environment::Letter;
 
@@ -48,12 +48,12 @@ pub(crate) fn begin(letter: &Letter) {
     LIVE.store(sys::getpid(), Ordering::Release);
 }
 
-/// Tells the supervisor by signal that a trigger has come, and that it can't be called.
-/// Where it is gone nobody is told.
-pub(crate) fn tell_mute(errno: Errno) {
+/// Tells the supervisor by signal that a request of its own has come, or a trigger (0), and
+/// that it can't be called. Where it is gone nobody is told.
+pub(crate) fn tell_mute(request: u32, errno: Errno) {
     let supervisor = SUPERVISOR.load(Ordering::Relaxed);
     if supervisor == sys::getppid() {
-        let value = MUTE_MAGIC | u64::from(errno.0.cast_unsigned());
+        let value = wire::mute(request, errno.0);
         let _ = sys::queue_to_process(supervisor, &SignalInfo::queued(trigger(), value));
     }
 }

@@ -321,9 +321,12 @@ impl Supervisor {
 
     /// The live process has been asked for a snapshot, by us or by a trigger of a person's, and
     /// can't call.
-    pub(super) fn refuse_mute(&mut self, errno: i32) {
-        let (token, trigger) = match self.asked.take() {
+    pub(super) fn refuse_mute(&mut self, request: u32, errno: i32) {
+        let is_it = |asked: &mut Asked| asked.number & 0xff_ffff == request;
+        let (token, trigger) = match self.asked.take_if(is_it) {
             Some(asked) => (asked.wanted.token, asked.wanted.trigger),
+            // It was signalled more than once, and has been refused.
+            None if request != 0 => return,
             None if std::mem::take(&mut self.start_snapshot_due) => (None, Trigger::Start),
             None => (None, Trigger::Signal),
         };

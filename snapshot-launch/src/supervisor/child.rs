@@ -71,6 +71,12 @@ impl AsFd for Child {
     }
 }
 
+/// Ends a child that there is no descriptor for: until it is reaped its number is its own.
+pub(super) fn kill_by_number(pid: i32) -> bool {
+    // SAFETY: takes numbers.
+    is_child(pid) && unsafe { libc::kill(pid, libc::SIGKILL) } == 0
+}
+
 /// How often to try to open a process, and how long to wait in between: what the whole system
 /// runs out of may be there again in a moment.
 const ATTEMPTS: u32 = 3;

@@ -9,7 +9,7 @@ use snapshot_core::proc_text;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
-use super::child::Child;
+use super::child::{self, Child};
 use super::links::{AgentLink, Heard, MOST_AT_ONCE};
 use super::state::{Snapshot, Supervisor};
 use crate::proc_files;
@@ -166,11 +166,21 @@ impl Supervisor {
 
     /// The keeper of the live process says that it is there; there was none.
     pub(super) fn keeper_has_begun(&mut self, sender: i32) {
-        if !self.keepers.has_live()
-            && let Ok(keeper) = self.newcomer(sender)
-        {
-            self.keepers.begun(keeper);
-            self.end_needless_keeper();
+        if self.keepers.has_live() {
+            return;
+        }
+        match self.newcomer(sender) {
+            Ok(keeper) => {
+                self.keepers.begun(keeper);
+                self.end_needless_keeper();
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {}
+            // Unknown it would pass for a process of the program's.
+            Err(_) => {
+                if child::kill_by_number(sender) {
+                    self.keepers.leaving.insert(sender);
+                }
+            }
         }
     }
 

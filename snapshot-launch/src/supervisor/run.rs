@@ -440,6 +440,13 @@ impl Supervisor {
             let signal = i32::try_from(info.ssi_signo).unwrap_or(0);
             let from_kernel = info.ssi_code == SI_KERNEL;
             let sender = wire::sender(info.ssi_code, i32::try_from(info.ssi_pid).unwrap_or(0));
+            if signal == self.config.trigger
+                && sender == self.live.pid()
+                && let Some((request, errno)) = wire::muted(info.ssi_ptr)
+            {
+                self.refuse_mute(request, errno);
+                continue;
+            }
             match signal {
                 libc::SIGCHLD => self.reap(),
                 libc::SIGINT if from_kernel => self.interrupt_elsewhere(Recipient::Supervisor, 0),
@@ -449,12 +456,6 @@ impl Supervisor {
                     self.tell(&ToLauncher::AskedToEnd { signal });
                 }
                 libc::SIGCONT | libc::SIGPIPE => {}
-                _ if signal == self.config.trigger
-                    && sender == self.live.pid()
-                    && info.ssi_ptr & !0xffff_ffff == wire::MUTE_MAGIC =>
-                {
-                    self.refuse_mute((info.ssi_ptr & 0xffff_ffff) as i32);
-                }
                 _ => self.signalled(Recipient::Supervisor, signal, sender, now_ns()),
             }
         }
