@@ -7,10 +7,10 @@ use std::collections::HashSet;
 use nix::libc;
 use snapshot_core::proc_text;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{FromAgent, FromSupervisor};
+use snapshot_core::wire::FromSupervisor;
 
-use super::child::{self, Child};
-use super::links::{AgentLink, Heard, MOST_AT_ONCE};
+use super::child::Child;
+use super::links::AgentLink;
 use super::state::{Snapshot, Supervisor};
 use crate::proc_files;
 
@@ -151,36 +151,20 @@ impl Supervisor {
         let Some(link) = self.keepers.has_retired(pid) else {
             return self.keepers.has_ended(pid);
         };
-        for _ in 0..MOST_AT_ONCE {
-            match link.hear() {
-                Heard::Other(FromAgent::Keeper, sender) => {
-                    self.keepers.of_dead.extend(self.newcomer(sender).ok());
-                    break;
-                }
-                Heard::Message(_) | Heard::Other(..) => {}
-                Heard::Nothing | Heard::Closed => break,
-            }
+        if let (Some(sender), _) = link.hear_of_keeper() {
+            let keeper = self.first_heard(sender);
+            self.keepers.of_dead.extend(keeper.ok());
         }
         false
     }
 
     /// The keeper of the live process says that it is there; there was none.
     pub(super) fn keeper_has_begun(&mut self, sender: i32) {
-        if self.keepers.has_live() {
-            return;
-        }
-        match self.newcomer(sender) {
-            Ok(keeper) => {
-                self.keepers.begun(keeper);
-                self.end_needless_keeper();
-            }
-            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {}
-            // Unknown it would pass for a process of the program's.
-            Err(_) => {
-                if child::kill_by_number(sender) {
-                    self.keepers.leaving.insert(sender);
-                }
-            }
+        if !self.keepers.has_live()
+            && let Ok(keeper) = self.first_heard(sender)
+        {
+            self.keepers.begun(keeper);
+            self.end_needless_keeper();
         }
     }
 

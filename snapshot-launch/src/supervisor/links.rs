@@ -102,6 +102,21 @@ impl AgentLink {
         );
     }
 
+    /// All that has been said by now, where only that a keeper is there matters: which process
+    /// that is, and whether nothing more will come.
+    pub(crate) fn hear_of_keeper(&self) -> (Option<i32>, bool) {
+        let mut keeper = None;
+        for _ in 0..MOST_AT_ONCE {
+            match self.hear() {
+                Heard::Other(FromAgent::Keeper, sender) => keeper = keeper.or(Some(sender)),
+                Heard::Message(_) | Heard::Other(..) => {}
+                Heard::Nothing => return (keeper, false),
+                Heard::Closed => return (keeper, true),
+            }
+        }
+        (keeper, false)
+    }
+
     /// The next message that is there.
     pub(crate) fn hear(&self) -> Heard {
         let mut packet = [0; MESSAGE_BYTES];

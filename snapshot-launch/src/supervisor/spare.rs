@@ -116,7 +116,7 @@ impl Supervisor {
 
     /// The spare is there, and speaks for the first time.
     pub(super) fn spare_is_made(&mut self, sender: i32) {
-        let newcomer = self.newcomer(sender);
+        let newcomer = self.first_heard(sender);
         if let Phase::Reverting(reverting) = &mut self.phase
             && let Some(spare) = &mut reverting.spare
             && let Ok(child) = newcomer

@@ -18,7 +18,7 @@ use snapshot_core::timeline::Timeline;
 use super::anchor::Anchor;
 use super::apart::Home;
 use super::asking::Asked;
-use super::child::Child;
+use super::child::{self, Child};
 use super::children::{Children, Standing};
 use super::closings::Closings;
 use super::echoes::Echoes;
@@ -291,6 +291,20 @@ impl Supervisor {
             return Err(Errno::ECHILD.into());
         }
         Child::of(sender)
+    }
+
+    /// The same of one that speaks for the first time. Where there is no descriptor for it, it
+    /// is ended: unknown it would pass for a process of the program's.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn first_heard(&mut self, sender: i32) -> io::Result<Child> {
+        let newcomer = self.newcomer(sender);
+        let is_ours = |error: &io::Error| error.raw_os_error() != Some(libc::ECHILD);
+        if newcomer.as_ref().is_err_and(is_ours) && child::kill_by_number(sender) {
+            self.dying.insert(sender);
+        }
+        newcomer
     }
 
     /// Whether a process is the session's own, the live one or one of those beside it.

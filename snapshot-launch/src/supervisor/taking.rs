@@ -15,7 +15,7 @@ use super::children::Standing;
 use super::descriptors;
 use super::family::{self, Process};
 use super::headway::Headway;
-use super::links::{AgentLink, Heard, MOST_AT_ONCE};
+use super::links::{AgentLink, Heard};
 use super::obstacles::explain;
 use super::run::may_be_passed;
 use super::screen::Screen;
@@ -444,7 +444,7 @@ impl Supervisor {
     /// The copy is there, and speaks for the first time. Without a child of ours behind it
     /// there will be no snapshot.
     fn copy_is_made(&mut self, sender: i32) {
-        let child = match self.newcomer(sender) {
+        let child = match self.first_heard(sender) {
             Ok(child) => child,
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
                 self.abandon_take_for(OUT_OF_TURN);
@@ -620,13 +620,15 @@ impl Supervisor {
 
     /// The program says what it had to say of a take that is over.
     pub(crate) fn hear_late(&mut self) {
-        for _ in 0..MOST_AT_ONCE {
-            match self.late.as_ref().map(AgentLink::hear) {
-                Some(Heard::Other(FromAgent::Keeper, sender)) => self.keeper_has_begun(sender),
-                Some(Heard::Message(_) | Heard::Other(..)) => {}
-                Some(Heard::Closed) => self.late = None,
-                Some(Heard::Nothing) | None => return,
-            }
+        let Some(link) = &self.late else {
+            return;
+        };
+        let (keeper, is_over) = link.hear_of_keeper();
+        if is_over {
+            self.late = None;
+        }
+        if let Some(sender) = keeper {
+            self.keeper_has_begun(sender);
         }
     }
 
@@ -660,15 +662,11 @@ impl Supervisor {
     pub(crate) fn settle_take_of_dead(&mut self) {
         // What the dead one has still said, and the copy's word, which comes at once or
         // never: it holds the only other end of its link.
-        for _ in 0..MOST_AT_ONCE {
-            let Phase::Taking(taking) = &self.phase else {
-                return;
-            };
-            match taking.link.hear() {
-                Heard::Other(FromAgent::Keeper, sender) => self.keeper_has_begun(sender),
-                Heard::Message(_) | Heard::Other(..) => {}
-                Heard::Nothing | Heard::Closed => break,
-            }
+        let Phase::Taking(taking) = &self.phase else {
+            return;
+        };
+        if let (Some(sender), _) = taking.link.hear_of_keeper() {
+            self.keeper_has_begun(sender);
         }
         if let Phase::Taking(taking) = &mut self.phase {
             taking.let_copy_go_on();

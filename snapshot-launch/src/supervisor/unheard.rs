@@ -2,11 +2,9 @@
 //! spare of a revert that is done, the copy of a take that is given up. Each has what the
 //! program had open until it ends, and its first word tells whom to end.
 
-use nix::libc;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::FromAgent;
 
-use super::child;
 use super::links::{AgentLink, Heard};
 use super::run::wait_readable;
 use super::state::Supervisor;
@@ -37,15 +35,11 @@ impl Supervisor {
         };
         match unheard.link.hear() {
             Heard::Nothing => return,
-            Heard::Other(FromAgent::Made, sender) => match self.newcomer(sender) {
-                Ok(child) => self.end_copy(child),
-                Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {}
-                Err(_) => {
-                    if child::kill_by_number(sender) {
-                        self.dying.insert(sender);
-                    }
+            Heard::Other(FromAgent::Made, sender) => {
+                if let Ok(child) = self.first_heard(sender) {
+                    self.end_copy(child);
                 }
-            },
+            }
             Heard::Message(_) | Heard::Other(..) | Heard::Closed => {}
         }
         self.unheard.remove(index);
