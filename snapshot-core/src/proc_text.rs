@@ -160,6 +160,20 @@ pub enum LockKind {
     Lease,
 }
 
+impl LockKind {
+    const ALL: [Self; 4] = [Self::Flock, Self::Description, Self::Process, Self::Lease];
+
+    /// The kernel's word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Flock => "FLOCK",
+            Self::Description => "OFDLCK",
+            Self::Process => "POSIX",
+            Self::Lease => "LEASE",
+        }
+    }
+}
+
 /// A lock on a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lock {
@@ -176,13 +190,10 @@ pub struct Lock {
 /// Reads a line of `fdinfo`: `lock: 1: POSIX ADVISORY WRITE 71 08:01:123 0 EOF`.
 pub fn lock(line: &[u8]) -> Option<Lock> {
     let mut words = words(line.strip_prefix(b"lock:")?).skip(1);
-    let kind = match words.next()? {
-        b"FLOCK" => LockKind::Flock,
-        b"OFDLCK" => LockKind::Description,
-        b"POSIX" => LockKind::Process,
-        b"LEASE" => LockKind::Lease,
-        _ => return None,
-    };
+    let word = words.next()?;
+    let kind = LockKind::ALL
+        .into_iter()
+        .find(|kind| kind.word().as_bytes() == word)?;
     let is_exclusive = words.nth(1)? == b"WRITE";
     let start = decimal(words.nth(2)?)?;
     let length = match words.next()? {
@@ -275,6 +286,11 @@ pub fn number(text: &[u8], name: &str) -> Option<i64> {
 pub fn kilobytes(text: &[u8], name: &str) -> Option<u64> {
     let value = words(field(text, name)?).next()?;
     u64::try_from(decimal(value)?).ok()
+}
+
+/// How much memory a process has, by its `status`; 0 where that says nothing.
+pub fn resident_bytes(status: &[u8]) -> u64 {
+    kilobytes(status, "VmRSS:").unwrap_or(0) * 1024
 }
 
 /// What `/proc/PID/task/TID/stat` says, as far as it matters here.

@@ -1,8 +1,8 @@
 //! Process ids as everybody outside the session's namespace sees them.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, openat};
@@ -10,11 +10,8 @@ use nix::sys::stat::Mode;
 use snapshot_core::proc_text;
 
 use crate::proc_files;
+use crate::shortage::patiently;
 use crate::supervisor::open_process;
-
-/// How often to ask, and how long to wait in between.
-const ATTEMPTS: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// The view from outside; the same as the own one where there is no namespace.
 #[derive(Debug, Default)]
@@ -38,7 +35,7 @@ impl Outside {
     pub(crate) fn number_of(&self, pid: i32) -> i32 {
         match &self.proc {
             None => pid,
-            Some(proc) => look_up_patiently(proc, pid),
+            Some(proc) => look_up(proc, pid).unwrap_or(0),
         }
     }
 
@@ -53,16 +50,14 @@ impl Outside {
 }
 
 /// Opens a path of that `/proc`.
-fn open_in(proc: &OwnedFd, path: &str) -> Option<File> {
+fn open_in(proc: &OwnedFd, path: &str) -> io::Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-    openat(proc.as_fd(), path, flags, Mode::empty())
-        .ok()
-        .map(File::from)
+    Ok(openat(proc.as_fd(), path, flags, Mode::empty())?.into())
 }
 
 /// A thread can't be opened by its id on every kernel: it is looked for among the others.
 fn look_for_thread(proc: &OwnedFd, process: i32, thread: i32) -> Option<i32> {
-    let tasks = open_in(proc, &format!("{process}/task"))?;
+    let tasks = open_in(proc, &format!("{process}/task")).ok()?;
     let tasks = Dir::from_fd(OwnedFd::from(tasks)).ok()?;
     tasks
         .into_iter()
@@ -70,8 +65,8 @@ fn look_for_thread(proc: &OwnedFd, process: i32, thread: i32) -> Option<i32> {
         .find(|number: &i32| {
             let path = format!("{process}/task/{number}/status");
             open_in(proc, &path)
-                .and_then(|file| proc_files::rest_of(file).ok())
-                .is_some_and(|status| own_number_in(&status) == Some(thread))
+                .and_then(proc_files::rest_of)
+                .is_ok_and(|status| own_number_in(&status) == Some(thread))
         })
 }
 
@@ -82,24 +77,11 @@ fn own_number_in(status: &[u8]) -> Option<i32> {
     std::str::from_utf8(own).ok()?.parse().ok()
 }
 
-/// What the whole system runs out of may be there again in a moment.
-fn look_up_patiently(proc: &OwnedFd, pid: i32) -> i32 {
-    let Ok(process) = open_process(pid) else {
-        return 0;
-    };
-    for _ in 0..ATTEMPTS {
-        if let Some(number) = look_up(proc, &process) {
-            return number;
-        }
-        std::thread::sleep(PAUSE);
-    }
-    0
-}
-
 /// The kernel tells of an open process by which number the `/proc` that is asked knows it.
-fn look_up(proc: &OwnedFd, opened: &OwnedFd) -> Option<i32> {
+fn look_up(proc: &OwnedFd, pid: i32) -> Option<i32> {
+    let opened = open_process(pid).ok()?;
     let path = format!("self/fdinfo/{}", opened.as_raw_fd());
-    let text = proc_files::rest_of(open_in(proc, &path)?).ok()?;
+    let text = patiently(|| proc_files::rest_of(open_in(proc, &path)?)).ok()?;
     let number = proc_text::field(&text, "Pid:")?;
     let number: i32 = std::str::from_utf8(number).ok()?.trim().parse().ok()?;
     // One that has been reaped since is -1.

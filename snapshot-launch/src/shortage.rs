@@ -1,5 +1,9 @@
 //! What a person does about a limit that a call has failed at, by the call's error: the same
-//! words wherever it happens, at the launch, at a take or at a revert.
+//! words wherever it happens, at the launch, at a take or at a revert. And what the tool itself
+//! does: it tries again.
+
+use std::io;
+use std::time::Duration;
 
 use nix::libc;
 
@@ -24,12 +28,38 @@ pub(crate) fn help(errno: i32) -> Option<&'static str> {
 }
 
 /// The same for an error of the standard library.
-pub(crate) fn help_for(error: &std::io::Error) -> Option<&'static str> {
+pub(crate) fn help_for(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
         // Its own allocations fail without a number.
-        std::io::ErrorKind::OutOfMemory => help(libc::ENOMEM),
+        io::ErrorKind::OutOfMemory => help(libc::ENOMEM),
         _ => help(error.raw_os_error()?),
     }
+}
+
+/// The next step where a signal could not be queued.
+pub(crate) const HELP_WITH_SIGNALS: &str =
+    "raise the limit, `ulimit -i`, or end the process that does not take its own";
+
+/// How often to try what has failed for want of something that the whole system shares, and
+/// how long to wait in between: it may be there again in a moment.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Tries a call again where it fails for want of descriptors or memory.
+///
+/// # Errors
+/// The call's, where that lasts.
+pub(crate) fn patiently<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut outcome = call();
+    for _ in 1..ATTEMPTS {
+        let errno = outcome.as_ref().err().and_then(io::Error::raw_os_error);
+        if !matches!(errno, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        outcome = call();
+    }
+    outcome
 }
 
 #[cfg(test)]
@@ -42,6 +72,19 @@ mod tests {
         assert!(words(libc::EMFILE).contains("ulimit -n"));
         assert!(words(libc::EAGAIN).contains("pids limit"));
         assert_eq!(help(libc::EPERM), None);
-        assert!(help_for(&std::io::ErrorKind::OutOfMemory.into()).is_some());
+        assert!(help_for(&io::ErrorKind::OutOfMemory.into()).is_some());
+    }
+
+    #[test]
+    fn only_a_shortage_is_waited_for() {
+        for (errno, expected) in [(libc::ENFILE, ATTEMPTS), (libc::EPERM, 1)] {
+            let mut calls = 0;
+            let outcome: io::Result<()> = patiently(|| {
+                calls += 1;
+                Err(io::Error::from_raw_os_error(errno))
+            });
+            assert_eq!(outcome.expect_err("it fails").raw_os_error(), Some(errno));
+            assert_eq!(calls, expected);
+        }
     }
 }

@@ -35,11 +35,10 @@ pub const REQUEST_MAGIC: u64 = 0x534e_4150 << 32;
 /// lower half: the agent asks all the same, since the program may have got its own.
 pub const PASSED_MAGIC: u64 = 0x5041_5353 << 32;
 
-/// `si_value` of a trigger that the live process signals to the supervisor: it has been asked
-/// for a snapshot, and can't call. See [`mute`].
-pub const MUTE_MAGIC: u64 = 0x4d55_5445 << 32;
+const MUTE_MAGIC: u64 = 0x4d55_5445 << 32;
 
-/// Such a value: the low eight bits tell the error, and those above the request by its last 24
+/// `si_value` of a trigger that the live process signals to the supervisor: it has been asked
+/// for a snapshot, and can't call. The low eight bits tell the error, and those above the request by its last 24
 /// bits, or 0 where it was a trigger.
 pub const fn mute(request: u32, errno: i32) -> u64 {
     MUTE_MAGIC | ((request as u64) << 8 & 0xffff_ff00) | (errno as u64 & 0xff)

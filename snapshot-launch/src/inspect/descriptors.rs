@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
 use snapshot_core::objects::{Kind, is_stateless_device, may_be_message_queue};
-use snapshot_core::proc_text::{self, Lock, LockKind};
+use snapshot_core::proc_text::{self, Lock};
 
+use crate::proc_files;
 use crate::supervisor::numbers_in;
 
 /// One descriptor.
@@ -71,12 +72,7 @@ fn info(text: &[u8]) -> Info {
 
 /// A lock in the kernel's own words.
 fn describe(lock: &Lock) -> String {
-    let kind = match lock.kind {
-        LockKind::Flock => "FLOCK",
-        LockKind::Description => "OFDLCK",
-        LockKind::Process => "POSIX",
-        LockKind::Lease => "LEASE",
-    };
+    let kind = lock.kind.word();
     let access = if lock.is_exclusive { "WRITE" } else { "READ" };
     format!("{kind} {access}")
 }
@@ -109,7 +105,8 @@ fn descriptor(pid: i32, number: i32) -> Option<Descriptor> {
     // of an epoll set, which may be thousands.
     let info = match kind {
         Kind::File | Kind::Directory | Kind::Inotify | Kind::Memfd => {
-            let text = fs::read(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
+            let text =
+                proc_files::bytes(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
             info(&text)
         }
         _ => Info::default(),

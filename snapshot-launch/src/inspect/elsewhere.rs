@@ -13,6 +13,7 @@ use snapshot_core::sys;
 
 use super::descriptors::{Access, Descriptor};
 use super::memory::{self, File};
+use crate::proc_files;
 use crate::supervisor::{numbers_in, process_name};
 
 /// A descriptor of another process.
@@ -121,7 +122,7 @@ pub(super) fn mapped(except: &HashSet<i32>, wanted: &HashSet<File>) -> HashMap<F
         return found;
     }
     for pid in processes().filter(|pid| !except.contains(pid)) {
-        let text = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+        let text = proc_files::bytes(format!("/proc/{pid}/maps")).unwrap_or_default();
         for mapping in proc_text::file_mappings(&text) {
             let file = memory::file_of(&mapping);
             if mapping.is_shared && wanted.contains(&file) {

@@ -20,14 +20,15 @@ use crate::flags::SnapshotFlags;
 use crate::problem::{Problem, exit};
 use crate::signals::name_of;
 use crate::supervisor::{children_of, process_name};
-use crate::{own_use, program};
+use crate::{own_use, proc_files, program};
 
 /// Looks at a process.
 ///
 /// # Errors
 /// No such process, or it may not be looked into: what, cause, help.
 pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
-    let status = fs::read(format!("/proc/{pid}/status")).map_err(|error| refused(pid, &error))?;
+    let status =
+        proc_files::bytes(format!("/proc/{pid}/status")).map_err(|error| refused(pid, &error))?;
     // A thread's number means its process.
     let pid = proc_text::number(&status, "Tgid:")
         .and_then(|leader| i32::try_from(leader).ok())
@@ -35,7 +36,8 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     check_it_runs(pid, &status)?;
     let mine = descriptors::of(pid).map_err(|error| refused(pid, &error))?;
     let all_threads = threads::of(pid).map_err(|error| refused(pid, &error))?;
-    let maps = fs::read(format!("/proc/{pid}/maps")).map_err(|error| refused(pid, &error))?;
+    let maps =
+        proc_files::bytes(format!("/proc/{pid}/maps")).map_err(|error| refused(pid, &error))?;
     let name = process_name(pid);
     let (session, of_session) = session(pid);
     let mut except = of_session;
@@ -62,7 +64,7 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
         session,
         threads: all_threads.iter().filter(|one| !one.is_worker).count(),
         children,
-        rss_bytes: proc_text::kilobytes(&status, "VmRSS:").unwrap_or(0) * 1024,
+        rss_bytes: proc_text::resident_bytes(&status),
         refused: told.refused,
         not_rolled_back: told.not_rolled_back,
         rolled_back: told.rolled_back,

@@ -1,12 +1,12 @@
 //! The threads of a process, and which of them would refuse a take.
 
-use std::fs;
 use std::io;
 
 use snapshot_core::proc_text::{self, Doing};
 use snapshot_core::sys::SignalSet;
 use snapshot_core::wire::Hindrance;
 
+use crate::proc_files;
 use crate::supervisor::numbers_in;
 
 /// One thread.
@@ -31,7 +31,7 @@ pub(super) fn of(pid: i32) -> io::Result<Vec<Thread>> {
     Ok(tids
         .into_iter()
         .filter_map(|tid| {
-            let read = |file: &str| fs::read(format!("/proc/{pid}/task/{tid}/{file}"));
+            let read = |file: &str| proc_files::bytes(format!("/proc/{pid}/task/{tid}/{file}"));
             let call = || proc_text::doing(&read("syscall").ok()?);
             thread(tid, &read("stat").ok()?, &read("status").ok()?, call)
         })

@@ -332,11 +332,8 @@ impl Supervisor {
         };
         let error = std::io::Error::from_raw_os_error(errno);
         let why = format!("the program can't call the session: {error}");
-        let help = match errno {
-            libc::EMFILE => "raise the program's limit on descriptors, `ulimit -n`",
-            libc::ENFILE | libc::ENOMEM => "try again when the machine has room for it",
-            _ => "a policy of the machine's, or of the program's, may forbid it",
-        };
+        let help = shortage::help(errno)
+            .unwrap_or("a policy of the machine's, or of the program's, may forbid it");
         self.refuse_take(token, trigger, "failed", &why, help);
     }
 
@@ -410,8 +407,7 @@ impl Trouble {
                     "no more signals can be queued for the program's user: {} wait",
                     status.field("SigQ:")
                 ),
-                "raise the limit, `ulimit -i`, or end the process that does not take its own"
-                    .to_owned(),
+                shortage::HELP_WITH_SIGNALS.to_owned(),
             ),
             Self::Unreadable(errno) => (
                 "failed",

@@ -11,13 +11,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
 use snapshot_core::sys::SignalInfo;
 
 use super::reaping::is_child;
+use crate::shortage::patiently;
 
 /// One child, reaped or not.
 #[derive(Debug)]
@@ -77,32 +77,19 @@ pub(super) fn kill_by_number(pid: i32) -> bool {
     is_child(pid) && unsafe { libc::kill(pid, libc::SIGKILL) } == 0
 }
 
-/// How often to try to open a process, and how long to wait in between: what the whole system
-/// runs out of may be there again in a moment.
-const ATTEMPTS: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(1);
-
 /// pidfd_open(2)
 ///
 /// # Errors
 /// ESRCH; EMFILE, ENFILE and ENOMEM where that lasts.
 pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
-    let mut opened = try_open(pid);
-    for _ in 1..ATTEMPTS {
-        if !matches!(opened, Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) {
-            break;
-        }
-        std::thread::sleep(PAUSE);
-        opened = try_open(pid);
-    }
-    let opened = RawFd::try_from(opened?).map_err(io::Error::other)?;
+    let opened = patiently(|| {
+        // SAFETY: takes numbers, and gives a descriptor or fails.
+        let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        Ok(Errno::result(opened)?)
+    })?;
+    let opened = RawFd::try_from(opened).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made it for us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(opened) })
-}
-
-fn try_open(pid: i32) -> nix::Result<libc::c_long> {
-    // SAFETY: takes numbers, and gives a descriptor or fails.
-    Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
 }
 
 /// pidfd_send_signal(2). Without `info` the kernel tells who has sent it.

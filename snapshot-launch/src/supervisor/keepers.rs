@@ -76,6 +76,8 @@ impl Keepers {
     /// The program runs again, or never will.
     pub(crate) fn end_those_of_dead(&mut self) {
         for keeper in std::mem::take(&mut self.of_dead) {
+            // To give memory back is nothing that anybody waits for.
+            keeper.lower_priority();
             self.end(&keeper);
         }
     }
@@ -93,10 +95,6 @@ impl Keepers {
     }
 
     fn end(&mut self, keeper: &Child) {
-        if !is_small(keeper) {
-            // To give that back is nothing that anybody waits for.
-            keeper.lower_priority();
-        }
         if keeper.signal(libc::SIGKILL) {
             self.leaving.insert(keeper.pid());
         }
@@ -139,10 +137,7 @@ impl Keepers {
 
 fn is_small(keeper: &Child) -> bool {
     let status = proc_files::bytes(format!("/proc/{}/status", keeper.pid()));
-    let resident = status
-        .ok()
-        .and_then(|status| proc_text::kilobytes(&status, "VmRSS:"));
-    resident.unwrap_or(0) * 1024 < LARGE_BYTES
+    proc_text::resident_bytes(&status.unwrap_or_default()) < LARGE_BYTES
 }
 
 impl Supervisor {

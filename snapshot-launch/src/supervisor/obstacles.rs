@@ -22,9 +22,7 @@ pub(super) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str
                 Hindrance::BlocksAll => {
                     "have the program leave libc's own signals (32 and 33) open"
                 }
-                Hindrance::NotSignalled => {
-                    "raise the limit, `ulimit -i`, or end the process that does not take its own"
-                }
+                Hindrance::NotSignalled => shortage::HELP_WITH_SIGNALS,
                 Hindrance::Stopped => "let it go on: `kill -CONT`, or detach the debugger",
                 Hindrance::Silent | Hindrance::InKernel(_) => {
                     "try again when it does something else"

@@ -89,7 +89,7 @@ pub(crate) fn look(
     let maps = proc_files::bytes(format!("{proc}/maps"));
     let maps = findings.seen(maps).unwrap_or_default();
     let status = findings.seen(status).unwrap_or_default();
-    findings.rss_bytes = proc_text::kilobytes(&status, "VmRSS:").unwrap_or(0) * 1024;
+    findings.rss_bytes = proc_text::resident_bytes(&status);
     threads(crew, same_ids, allowed, &mut findings);
     descriptors(proc, allowed, &mut findings);
     for range in aio_contexts(&maps) {

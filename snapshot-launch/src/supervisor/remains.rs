@@ -8,7 +8,7 @@ use snapshot_core::proc_text::{self, FileMapping};
 use snapshot_core::wire::{Address, Remains};
 
 use crate::event::NotRolledBack;
-use crate::verdict;
+use crate::{proc_files, verdict};
 
 /// In words; `proc` is where the process that has it is found in `/proc`, and `maps` what that
 /// has mapped. `None` where it is not there: then that process has been killed.
@@ -19,7 +19,7 @@ pub(super) fn tell(proc: &str, maps: &[u8], remains: &Remains) -> Option<NotRoll
 /// The same of a program that was killed as it was copied: its frozen copy has all of it.
 pub(super) fn tell_by_copy(copy: i32, remains: &Remains) -> NotRolledBack {
     let proc = format!("/proc/{copy}");
-    let maps = fs::read(format!("{proc}/maps")).unwrap_or_default();
+    let maps = proc_files::bytes(format!("{proc}/maps")).unwrap_or_default();
     let what = what(&proc, &maps, remains);
     told(
         remains,

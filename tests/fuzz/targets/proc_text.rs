@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use libfuzzer_sys::fuzz_target;
-use snapshot_core::proc_text::{self, Call, Doing, FileMapping, LockKind};
+use snapshot_core::proc_text::{self, Call, Doing, FileMapping};
 use snapshot_core::unix_diag;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -98,12 +98,7 @@ fn a_line(line: &[u8]) {
         assert_eq!(proc_text::watch(again.as_bytes()), Some(watch));
     }
     if let Some(lock) = proc_text::lock(line) {
-        let kind = match lock.kind {
-            LockKind::Flock => "FLOCK",
-            LockKind::Description => "OFDLCK",
-            LockKind::Process => "POSIX",
-            LockKind::Lease => "LEASE",
-        };
+        let kind = lock.kind.word();
         let access = if lock.is_exclusive { "WRITE" } else { "READ" };
         let end = match lock.length {
             0 => "EOF".to_owned(),
