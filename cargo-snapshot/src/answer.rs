@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use snapshot_launch::problem::{Problem, exit};
-use snapshot_launch::timeline_view::{self, printable_json};
+use snapshot_launch::timeline_view;
+use snapshot_launch::{
+    problem::{Problem, exit},
+    timeline_view::printable_json,
+};
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, Args)]

@@ -7,10 +7,12 @@
 use std::io::{self, Write as _};
 
 use clap::Args;
-use snapshot_launch::control::{Answer, Request};
-use snapshot_launch::event::Event;
-use snapshot_launch::problem::{Problem, exit};
-use snapshot_launch::timeline_view::printable;
+use snapshot_launch::{
+    control::{Answer, Request},
+    event::Event,
+    problem::{Problem, exit},
+    timeline_view::printable,
+};
 
 use crate::session_choice;
 

@@ -6,9 +6,12 @@
 
 use std::io::{self, ErrorKind};
 
-use snapshot_launch::control::{self, Found, Listing, Session};
-use snapshot_launch::problem::{Problem, exit};
-use snapshot_launch::timeline_view::printable;
+use snapshot_launch::control;
+use snapshot_launch::{
+    control::{Found, Listing, Session},
+    problem::{Problem, exit},
+    timeline_view::printable,
+};
 
 /// The session that is meant, which has just said that it is there.
 ///

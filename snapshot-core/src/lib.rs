@@ -28,15 +28,17 @@
 //! own. Nothing survives a reboot.
 //!
 //! # Rooms
-//! In the order in which things happen: `park`, `split`, `freeze`, `revive`, with
-//! `threads` (what is known of each, and how its interrupted call goes on), `identity` and
-//! `objects` (record and restore), all told by `take` (under a launcher) and `classic`
-//! (alone); `api` is what a program calls; `timeline` says which snapshots there are;
-//! `children` is the table of those that outlive a revert, `pidfd` tells them apart,
-//! `cpu_times` knows what they have used, `own_processes` which are the session's;
-//! `wire`, `link` and `bridge` carry messages; `procfs` and `proc_text` read the kernel's
-//! texts, `unix_diag` its word on local sockets; `tunables` are glibc's settings for huge pages; `sys` and `arch` hold the system
-//! calls.
+//! A room names what is below it, never above:
+//!
+//! - `library`: what a program calls, and how its snapshots work without a launcher;
+//! - `acts`: park, split, freeze, revive, in the order of happening; `take` tells the story;
+//! - `objects`, `process`, `threads`: what a process is made of, recorded and restored;
+//! - `wire`: what the agent and the supervisor say to each other;
+//! - `kernel`: a reader for each kind of `/proc` file, and memory of the engine's own;
+//! - `terms`: plain data that all may name;
+//! - `sys`, `arch`: system calls, and what differs by processor.
+//!
+//! All but `library` is the launcher's and the agent's business, hidden here and without a promise.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(
     not(feature = "std"),
@@ -57,74 +59,31 @@
     )
 )]
 
+pub use terms::SnapshotId;
+#[doc(hidden)]
+pub mod acts;
 mod arch;
-mod dontfork;
-mod freeze;
-mod identity;
-mod ids;
-mod keeper;
+#[doc(hidden)]
+pub mod kernel;
+#[doc(hidden)]
+pub mod library;
+#[doc(hidden)]
 pub mod objects;
-mod park;
-mod procfs;
-mod records;
-mod revive;
-mod room;
-mod split;
-
-pub mod bridge;
-pub mod children;
-pub mod cpu_times;
-pub mod filter_trial;
-pub mod lineage;
-pub mod link;
-pub mod own_processes;
-pub mod pidfd;
-pub mod proc_text;
-pub mod reserve;
+#[doc(hidden)]
+pub mod process;
+#[doc(hidden)]
 pub mod sys;
-pub mod take;
+#[doc(hidden)]
+pub mod terms;
+#[doc(hidden)]
 pub mod threads;
-pub mod timing;
-pub mod tunables;
-pub mod unix_diag;
+#[doc(hidden)]
 pub mod wire;
 
 #[cfg(feature = "std")]
-mod api;
-#[cfg(feature = "std")]
-mod classic;
-#[cfg(feature = "std")]
-mod handlers;
-#[cfg(feature = "std")]
-pub mod timeline;
-
-#[cfg(feature = "std")]
-pub use api::{
+pub use library::api::{
     Arrival, BranchEnd, Phases, Report, Rollback, Snapshot, SnapshotError, commit, depth,
     drop_snapshot, install_handlers, is_in_snapshot, last_phases, list, revert, revert_to,
     rollback, snapshot,
 };
 pub use threads::restart::restart_interrupted_call;
-
-/// The number of a snapshot: `#1`, `#2`, ... Never used twice in a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SnapshotId(u32);
-
-impl SnapshotId {
-    /// The snapshot of this number.
-    pub const fn new(number: u32) -> Self {
-        Self(number)
-    }
-
-    /// The bare number, as commands and events have it.
-    pub const fn number(self) -> u32 {
-        self.0
-    }
-}
-
-#[allow(clippy::disallowed_macros, reason = "for people: no handler shows one")]
-impl core::fmt::Display for SnapshotId {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "#{}", self.0)
-    }
-}

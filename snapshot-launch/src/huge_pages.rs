@@ -3,7 +3,7 @@
 //! A take copies page tables: some 10 ms a gigabyte with pages of 4 KB, and half a
 //! millisecond with huge ones. No call gives another program huge pages, but glibc's
 //! `malloc` asks for them if its tunables say so. What they cost is in the README, and why
-//! they are these in [`snapshot_core::tunables`].
+//! they are these in [`snapshot_core::kernel::tunables`].
 //!
 //! Context: TOOL.
 #![expect(unsafe_code, reason = "asks libc for its version")]
@@ -19,7 +19,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use object::LittleEndian;
 use object::elf;
 use object::read::elf::{Dyn, FileHeader, Sym};
-use snapshot_core::tunables;
+use snapshot_core::kernel::tunables;
 
 use crate::flags::HugePages;
 

@@ -18,13 +18,13 @@ use snapshot_core::sys::{self, SignalSet};
 use crate::channel::Channel;
 use crate::embed::agent_file;
 use crate::flags::{SnapshotFlags, When};
-use crate::inherited::OwnWays;
+use crate::inherited::{self, OwnWays};
 use crate::namespaces::{self, Side};
 use crate::outside::Outside;
 use crate::problem::{Problem, exit};
 use crate::session::{self, ControlSocket, EventsFile, Inner, Session};
 use crate::supervisor::{self, Config, Group, OuterTerminal, Program, Streams, size_of};
-use crate::{huge_pages, inherited, program, shortage};
+use crate::{huge_pages, program, shortage};
 
 /// A program to launch.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use snapshot_core::proc_text;
+use snapshot_core::kernel::proc_text;
 
 use crate::proc_files;
 use crate::shortage::patiently;

@@ -1,7 +1,7 @@
 //! What a program does with the trigger itself, in words: said once in a session, and by the
 //! doctor before.
 
-use snapshot_core::wire::OwnUse;
+use snapshot_core::terms::OwnUse;
 
 /// What it does, and what that means.
 pub(crate) fn words(signal: &str, own: OwnUse) -> String {

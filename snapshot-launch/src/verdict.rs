@@ -4,7 +4,7 @@
 //! One place for the words: a take, `show` and `doctor --pid` say the same of the same
 //! thing. Called by the supervisor and by `inspect`.
 
-use snapshot_core::objects::{Kind, Why};
+use snapshot_core::terms::{Kind, Why};
 
 use crate::flags::AllowKind;
 

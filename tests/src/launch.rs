@@ -6,8 +6,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::binaries;
-use crate::deadline;
 use crate::events::Events;
 use crate::faults::Faults;
 use crate::leaks::MARK;
@@ -15,6 +13,7 @@ use crate::piped::PipedSession;
 use crate::place::Place;
 use crate::terminal::TerminalSession;
 use crate::user::{self, Isolation};
+use crate::{binaries, deadline};
 
 /// A session to be started, by [`Launch::piped`] or [`Launch::terminal`].
 #[derive(Debug)]

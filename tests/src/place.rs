@@ -9,10 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
-use crate::binaries;
 use crate::deadline::{self, Output};
-use crate::leaks;
 use crate::user::{self, Isolation};
+use crate::{binaries, leaks};
 
 /// Where one test, with all its sessions, lives.
 #[derive(Debug)]

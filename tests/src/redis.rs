@@ -4,12 +4,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use crate::clients;
 use crate::deadline::{self, PATIENCE};
 use crate::launch::Launch;
-use crate::leaks;
 use crate::piped::PipedSession;
-use crate::process;
+use crate::{clients, leaks, process};
 
 /// A server that keeps everything in memory, and is ready.
 ///

@@ -1,9 +1,7 @@
 //! `cargo snapshot commit`: makes the live branch of a session the truth.
 
 use clap::Args;
-use snapshot_launch::control::Request;
-use snapshot_launch::event::Event;
-use snapshot_launch::problem::Problem;
+use snapshot_launch::{control::Request, event::Event, problem::Problem};
 
 use crate::answer::JsonFlag;
 use crate::request::{self, SessionFlag};

@@ -4,10 +4,12 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::Args;
-use snapshot_launch::doctor::{Launchable, Machine, Subject, examine};
-use snapshot_launch::event::Tier;
-use snapshot_launch::problem::{Problem, exit};
-use snapshot_launch::timeline_view::printable;
+use snapshot_launch::{
+    doctor::{Launchable, Machine, Subject, examine},
+    event::Tier,
+    problem::{Problem, exit},
+    timeline_view::printable,
+};
 
 use super::inspection;
 use crate::answer::JsonFlag;

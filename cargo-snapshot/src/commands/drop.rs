@@ -1,9 +1,7 @@
 //! `cargo snapshot drop`: forgets one snapshot of a session.
 
 use clap::Args;
-use snapshot_launch::control::Request;
-use snapshot_launch::event::Event;
-use snapshot_launch::problem::Problem;
+use snapshot_launch::{control::Request, event::Event, problem::Problem};
 
 use super::snapshot_id;
 use crate::answer::JsonFlag;

@@ -3,9 +3,11 @@
 //! What would refuse a take comes first, then what would be lost, both one by one; what
 //! comes back is only counted.
 
-use snapshot_launch::counted::counted;
-use snapshot_launch::inspect::{Inspection, Item, Role};
-use snapshot_launch::timeline_view::{bytes, printable};
+use snapshot_launch::{
+    counted::counted,
+    inspect::{Inspection, Item, Role},
+    timeline_view::{bytes, printable},
+};
 
 /// All that is to be said, in lines.
 pub fn describe(found: &Inspection) -> String {

@@ -1,9 +1,11 @@
 //! `cargo snapshot revert`: ends the live branch of a session and goes on from a snapshot.
 
 use clap::Args;
-use snapshot_launch::control::Request;
-use snapshot_launch::event::{Event, Reverted};
-use snapshot_launch::problem::Problem;
+use snapshot_launch::{
+    control::Request,
+    event::{Event, Reverted},
+    problem::Problem,
+};
 
 use super::snapshot_id;
 use crate::answer::{JsonFlag, latency};

@@ -3,9 +3,12 @@
 use std::io::Write as _;
 
 use clap::Args;
-use snapshot_launch::control::{self, Found, Listing};
-use snapshot_launch::problem::Problem;
-use snapshot_launch::timeline_view::printable;
+use snapshot_launch::control;
+use snapshot_launch::{
+    control::{Found, Listing},
+    problem::Problem,
+    timeline_view::printable,
+};
 
 use crate::answer::JsonFlag;
 

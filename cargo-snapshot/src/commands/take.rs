@@ -1,10 +1,12 @@
 //! `cargo snapshot take`: takes a snapshot of a session's live process.
 
 use clap::Args;
-use snapshot_launch::control::Request;
-use snapshot_launch::event::{Event, Taken};
-use snapshot_launch::problem::Problem;
-use snapshot_launch::timeline_view::printable;
+use snapshot_launch::{
+    control::Request,
+    event::{Event, Taken},
+    problem::Problem,
+    timeline_view::printable,
+};
 
 use crate::answer::{JsonFlag, latency};
 use crate::request::{self, SessionFlag};

@@ -4,9 +4,8 @@
 
 use std::sync::Barrier;
 
-use snapshot_core::Phases;
 use snapshot_core::sys::now_ns;
-use snapshot_core::{Arrival, snapshot};
+use snapshot_core::{Arrival, Phases, snapshot};
 
 const PAGE: usize = 4096;
 /// Below glibc's threshold for a mapping of its own: the blocks lie in the heap.

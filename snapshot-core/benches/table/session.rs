@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use snapshot_core::sys::now_ns;
-use snapshot_launch::control::{Answer, Listing, Request};
-use snapshot_launch::event::Moments;
-use snapshot_launch::flags::SnapshotFlags;
+use snapshot_launch::{
+    control::{Answer, Listing, Request},
+    event::Moments,
+    flags::SnapshotFlags,
+};
 
 use crate::guest::Guest;
 use crate::itself;

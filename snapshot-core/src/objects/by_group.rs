@@ -3,7 +3,7 @@
 //! Context: AS-SAFE.
 
 use super::descriptors::{Descriptors, Group};
-use crate::records::Records;
+use crate::kernel::records::Records;
 use crate::sys::Errno;
 
 /// A record a group.

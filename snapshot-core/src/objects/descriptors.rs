@@ -10,10 +10,9 @@
 use core::cmp::Ordering;
 use core::ops::Range;
 
-use super::kinds::{Kind, may_be_message_queue};
-use crate::procfs;
-use crate::records::Records;
+use crate::kernel::{procfs, records::Records};
 use crate::sys::{self, Errno, Stat};
+use crate::terms::{Kind, may_be_message_queue};
 
 /// An open descriptor.
 #[derive(Debug, Clone, Copy)]

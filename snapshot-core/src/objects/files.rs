@@ -7,12 +7,14 @@
 //!
 //! Context: AS-SAFE.
 
-use super::by_group::ByGroup;
-use super::descriptors::{Descriptors, Group};
-use super::holders::is_inherited;
-use super::kinds::{Kind, Why};
-use super::{Object, Recording};
+use super::{
+    by_group::ByGroup,
+    descriptors::{Descriptors, Group},
+    holders::is_inherited,
+    recording::{Object, Recording},
+};
 use crate::sys::{self, Errno, Stat};
+use crate::terms::{Kind, Why};
 
 /// Where the program is in each group's file.
 pub(super) struct Offsets(ByGroup<i64>);

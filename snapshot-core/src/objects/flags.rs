@@ -4,9 +4,11 @@
 //!
 //! Context: AS-SAFE.
 
-use super::by_group::ByGroup;
-use super::descriptors::{Descriptors, Fate, set_status_flags};
-use super::{Object, Recording};
+use super::{
+    by_group::ByGroup,
+    descriptors::{Descriptors, Fate, set_status_flags},
+    recording::{Object, Recording},
+};
 use crate::sys::{self, Errno};
 
 /// Who is told, and by which signal.

@@ -9,13 +9,14 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "shares bits with all copies")]
 
+use crate::terms::Closed;
 use core::ops::RangeInclusive;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use super::holders::others_have_terminal;
-use super::shared_memory::keep_out;
-use crate::procfs;
+use crate::kernel::procfs;
+use crate::process::own_memory::keep_out;
 use crate::sys::{self, Errno};
 
 /// Descriptors above are not looked after.
@@ -80,20 +81,6 @@ pub fn for_each_marked(range: RangeInclusive<u32>, mut visit: impl FnMut(i32)) {
             }
         }
     }
-}
-
-/// What the program is about to close for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closed {
-    /// The inode of its pipe, socket, file or terminal.
-    pub inode: u64,
-    /// Whether it can be written to: a pipe's two ends have one inode.
-    pub writes: bool,
-    /// Which process closes it.
-    pub pid: i32,
-    /// By which number: a file may be open more than once, and all masters of terminals have
-    /// one inode.
-    pub fd: i32,
 }
 
 impl Closed {

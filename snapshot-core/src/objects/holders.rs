@@ -17,11 +17,10 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::descriptors::{self, Descriptors, Group, LINK_BYTES, name_of};
-use super::kinds::Kind;
-use crate::own_processes;
-use crate::procfs;
-use crate::records::Records;
+use crate::kernel::{procfs, records::Records};
+use crate::process::own_processes;
 use crate::sys::{self, Errno};
+use crate::terms::Kind;
 
 /// How many things that the program was started with are remembered.
 pub const MOST_INHERITED: usize = 64;

@@ -12,13 +12,13 @@
 use core::cmp::Ordering;
 use core::ops::Range;
 
-use super::descriptors::{self, Descriptors, with_information_path};
-use super::kinds::{Kind, Why};
-use super::{Object, Recording};
-use crate::proc_text;
-use crate::procfs;
-use crate::records::Records;
+use super::{
+    descriptors::{self, Descriptors, with_information_path},
+    recording::{Object, Recording},
+};
+use crate::kernel::{proc_text, procfs, records::Records};
 use crate::sys::{self, Errno};
+use crate::terms::{Kind, Why};
 
 #[derive(Clone, Copy)]
 struct Interest {

@@ -7,10 +7,12 @@
 //!
 //! Context: AS-SAFE.
 
-use super::descriptors::Descriptors;
-use super::kinds::{Kind, Why};
-use super::{Object, Recording};
+use super::{
+    descriptors::Descriptors,
+    recording::{Object, Recording},
+};
 use crate::sys::{self, Errno};
+use crate::terms::{Kind, Why};
 
 /// Nothing is recorded.
 pub(super) struct Ipc;

@@ -9,13 +9,17 @@
 
 use core::ffi::CStr;
 
-use super::descriptors::{Descriptors, with_information_path};
-use super::kinds::{Kind, Why};
-use super::{Object, Recording};
-use crate::proc_text::{self, Lock, LockKind};
-use crate::procfs;
-use crate::records::Records;
+use super::{
+    descriptors::{Descriptors, with_information_path},
+    recording::{Object, Recording},
+};
+use crate::kernel::{
+    proc_text::{self, Lock, LockKind},
+    procfs,
+    records::Records,
+};
 use crate::sys::{self, Errno};
+use crate::terms::{Kind, Why};
 
 const F_OFD_SETLK: i32 = 37;
 const F_SETLEASE: i32 = 1024;

@@ -7,12 +7,13 @@
 //!
 //! Context: AS-SAFE.
 
-use super::by_group::ByGroup;
-use super::descriptors::{Descriptors, Fate, Group, open_again};
-use super::held::{self, Closed};
-use super::kinds::Kind;
-use super::reopened;
+use super::{
+    by_group::ByGroup,
+    descriptors::{Descriptors, Fate, Group, open_again},
+    held, reopened,
+};
 use crate::sys::{self, Errno};
+use crate::terms::{Closed, Kind};
 
 /// What a copy has let go of while it was frozen, with a descriptor of the inode alone, and
 /// where in it the branch was.

@@ -17,10 +17,9 @@
 use core::ffi::CStr;
 
 use super::descriptors::{Descriptors, LINK_BYTES, open_again};
-use super::kinds::{Kind, Origin};
-use crate::proc_text::FileMapping;
-use crate::records::Records;
+use crate::kernel::{proc_text::FileMapping, records::Records};
 use crate::sys::{self, Errno};
+use crate::terms::{Kind, Origin};
 
 /// Where a mapping's file is found again.
 #[derive(Clone, Copy)]
@@ -217,7 +216,7 @@ fn path_of(mapping: &FileMapping<'_>) -> Option<i32> {
         let device = libc::makedev(mapping.device.0, mapping.device.1);
         (stat.device, stat.inode) == (device, mapping.inode)
     });
-    if is_it && super::reopened::is_path_openable(fd) {
+    if is_it && super::paths::is_path_openable(fd) {
         return Some(fd);
     }
     sys::close(fd);

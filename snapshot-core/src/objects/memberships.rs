@@ -6,8 +6,7 @@
 //!
 //! Context: AS-SAFE.
 
-use crate::procfs;
-use crate::records::Records;
+use crate::kernel::{procfs, records::Records};
 use crate::sys::{self, Errno, GroupRequest};
 
 const JOIN: i32 = 42;

@@ -9,14 +9,18 @@
 
 use core::ffi::CStr;
 
-use super::descriptors::{Descriptors, Group, open_again, with_descriptor_path};
-use super::kinds::{Kind, Origin, Why};
-use super::memory::{EMPTY, PAGE, Pages};
-use super::{Object, Recording};
-use crate::proc_text::{self, FileMapping};
-use crate::procfs;
-use crate::records::Records;
+use super::{
+    descriptors::{Descriptors, Group, open_again, with_descriptor_path},
+    recording::{Object, Recording},
+};
+use crate::kernel::{
+    proc_text::{self, FileMapping},
+    procfs,
+    records::Records,
+};
+use crate::process::memory::{EMPTY, PAGE, Pages};
 use crate::sys::{self, Errno};
+use crate::terms::{Kind, Origin, Why};
 
 const F_ADD_SEALS: i32 = 1033;
 const F_GET_SEALS: i32 = 1034;

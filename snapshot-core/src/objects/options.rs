@@ -7,7 +7,7 @@
 //!
 //! Context: AS-SAFE.
 
-use crate::records::Records;
+use crate::kernel::records::Records;
 use crate::sys::{self, Errno};
 
 /// The longest option here: options of the internet's own, as a packet carries them.

@@ -15,14 +15,18 @@
 //!
 //! Context: AS-SAFE.
 
-use super::Recording;
-use super::contents::Contents;
-use super::descriptors::{Descriptors, Fate, Group, open_again, set_status_flags};
-use super::kinds::{Kind, Why};
-use super::options::{Of, Options};
-use crate::records::Records;
+use super::{
+    contents::Contents,
+    descriptors::{Descriptors, Fate, Group, open_again, set_status_flags},
+    options::{Of, Options},
+    recording::Recording,
+};
+use crate::kernel::{
+    records::Records,
+    unix_diag::{self, Message},
+};
 use crate::sys::{self, Errno};
-use crate::unix_diag::{self, Message};
+use crate::terms::{Kind, Why};
 
 /// What waits to be read from one end.
 #[derive(Clone, Copy)]
@@ -533,8 +537,8 @@ fn set_peek_offset(fd: i32, offset: i32) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::recording::tests::round;
     use crate::objects::sockets::Sockets;
-    use crate::objects::tests::round;
     use std::io::{Read, Write};
     use std::os::fd::AsRawFd;
     use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -646,7 +650,7 @@ mod tests {
         sys::send_with(b, b"unread", &[]).expect("there is room");
         sys::close(a);
         let named = round::<Sockets>(&[b], || {});
-        let is_named = |remains: &crate::wire::Remains| remains.why == Why::Error;
+        let is_named = |remains: &crate::terms::Remains| remains.why == Why::Error;
         assert!(named.iter().any(is_named), "{named:?}");
         assert_eq!(sys::socket_number(b, libc::SO_ERROR), Ok(libc::ECONNRESET));
         sys::close(b);

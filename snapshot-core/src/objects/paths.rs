@@ -12,7 +12,7 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::descriptors::with_descriptor_path;
-use crate::records::Records;
+use crate::kernel::records::Records;
 use crate::sys;
 
 /// A noted path, of a device and an inode as `stat` tells them.
@@ -219,6 +219,34 @@ pub(super) fn with<T>(noted: Noted, act: impl FnOnce(&CStr) -> sys::Result<T>) -
         act(text_at(notes.text.entries(), noted.at).unwrap_or(c""))
     })
     .unwrap_or(Err(sys::Errno(libc::EAGAIN)))
+}
+
+pub(super) const PROC: i64 = 0x9fa0;
+
+/// File systems where an open file has no state but the kernel's own: their `f_type`.
+pub(super) const LOCAL: [i64; 16] = [
+    0xef53,      // ext
+    0x0102_1994, // tmpfs
+    0x794c_7630, // overlay
+    0x9123_683e, // btrfs
+    0x5846_5342, // xfs
+    0xf2f5_2010, // f2fs
+    0x2fc1_2fc1, // zfs
+    0xca45_1a4e, // bcachefs
+    0x8584_58f6, // ramfs
+    0x3153_464a, // jfs
+    0x7371_7368, // squashfs
+    0xe0f5_e1e2, // erofs
+    0x9660,      // iso9660
+    0x4d44,      // vfat
+    0x2011_bab0, // exfat
+    PROC,
+];
+
+/// Whether the file of a path can be opened to read and to write.
+pub(super) fn is_path_openable(fd: i32) -> bool {
+    sys::file_system(fd).is_ok_and(|kind| LOCAL.contains(&kind))
+        && sys::may_open(fd, libc::R_OK | libc::W_OK).is_ok()
 }
 
 #[cfg(test)]

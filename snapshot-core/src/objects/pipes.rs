@@ -8,13 +8,15 @@
 
 use core::ops::Range;
 
-use super::contents::Contents;
-use super::descriptors::{Descriptors, Group, drain, open_again};
-use super::holders::is_inherited;
-use super::kinds::{Kind, Why};
-use super::{Object, Recording};
-use crate::records::Records;
+use super::{
+    contents::Contents,
+    descriptors::{Descriptors, Group, drain, open_again},
+    holders::is_inherited,
+    recording::{Object, Recording},
+};
+use crate::kernel::records::Records;
 use crate::sys::{self, Errno};
+use crate::terms::{Kind, Why};
 
 #[derive(Clone, Copy)]
 struct Pipe {
@@ -232,7 +234,7 @@ fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objects::tests::round;
+    use crate::objects::recording::tests::round;
     use std::io::{Read, Write};
     use std::os::fd::AsRawFd;
 

@@ -20,14 +20,16 @@
 
 use core::ffi::CStr;
 
-use super::by_group::ByGroup;
-use super::descriptors::{Descriptors, Fate, Group, LINK_BYTES, open_again, with_descriptor_path};
-use super::files;
-use super::holders;
-use super::kinds::{Kind, Why};
-use super::{Recording, locks};
-use crate::procfs;
+use super::{
+    by_group::ByGroup,
+    descriptors::{Descriptors, Fate, Group, LINK_BYTES, open_again, with_descriptor_path},
+    files, holders, locks,
+    paths::{LOCAL, PROC},
+    recording::Recording,
+};
+use crate::kernel::procfs;
 use crate::sys::{self, Errno};
+use crate::terms::{Kind, Why};
 use crate::threads::roll;
 
 /// The path of a file below `/proc/self`, from there on, with its NUL.
@@ -39,27 +41,6 @@ pub(super) struct Reopened {
     /// The process's id at the time.
     pid: i32,
 }
-
-/// File systems where an open file has no state but the kernel's own: their `f_type`.
-const LOCAL: [i64; 16] = [
-    0xef53,      // ext
-    0x0102_1994, // tmpfs
-    0x794c_7630, // overlay
-    0x9123_683e, // btrfs
-    0x5846_5342, // xfs
-    0xf2f5_2010, // f2fs
-    0x2fc1_2fc1, // zfs
-    0xca45_1a4e, // bcachefs
-    0x8584_58f6, // ramfs
-    0x3153_464a, // jfs
-    0x7371_7368, // squashfs
-    0xe0f5_e1e2, // erofs
-    0x9660,      // iso9660
-    0x4d44,      // vfat
-    0x2011_bab0, // exfat
-    PROC,
-];
-const PROC: i64 = 0x9fa0;
 
 /// What decides of one group.
 struct Place {
@@ -234,12 +215,6 @@ fn is_openable(group: &Group, file_system: i64) -> bool {
     // Only its owner may open a file so that reading leaves no trace.
     let leaves_traces = group.flags & libc::O_NOATIME == 0;
     sys::may_open(group.fd, mode).is_ok() && (leaves_traces || is_own(group.fd))
-}
-
-/// Whether the file of a path can be opened to read and to write.
-pub(super) fn is_path_openable(fd: i32) -> bool {
-    sys::file_system(fd).is_ok_and(|kind| LOCAL.contains(&kind))
-        && sys::may_open(fd, libc::R_OK | libc::W_OK).is_ok()
 }
 
 fn is_own(fd: i32) -> bool {

@@ -8,22 +8,24 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "writes to the program's memory")]
 
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::descriptors::Descriptors;
-use super::holders;
-use super::kinds::{Kind, Origin, Why};
-use super::memory::{EMPTY, PAGE, Pages};
-use super::{Object, Recording};
-use crate::proc_text::{self, FileMapping};
-use crate::procfs;
-use crate::records::Records;
+use super::{
+    descriptors::Descriptors,
+    holders,
+    recording::{Object, Recording},
+};
+use crate::kernel::{
+    proc_text::{self, FileMapping},
+    procfs,
+    records::Records,
+};
+use crate::process::{
+    memory::{EMPTY, PAGE, Pages},
+    own_memory::is_kept_out,
+};
 use crate::sys::{self, Errno};
-
-const MOST_KEPT_OUT: usize = 4;
-
-/// Where memory of the engine's own is mapped; 0 is an empty place.
-static KEPT_OUT: [AtomicUsize; MOST_KEPT_OUT] = [const { AtomicUsize::new(0) }; MOST_KEPT_OUT];
+use crate::terms::{Kind, Origin, Why};
 
 /// Whether what is mapped of files comes back.
 static FILES_COME_BACK: AtomicBool = AtomicBool::new(true);
@@ -31,22 +33,6 @@ static FILES_COME_BACK: AtomicBool = AtomicBool::new(true);
 /// No file is to be rolled back (`--no-files`).
 pub fn leave_files_alone() {
     FILES_COME_BACK.store(false, Ordering::Relaxed);
-}
-
-/// The mapping that begins at this address is the engine's own, and shared on purpose.
-pub(crate) fn keep_out(start: usize) {
-    for place in &KEPT_OUT {
-        let taken = place.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed);
-        if taken.is_ok() || taken == Err(start) {
-            return;
-        }
-    }
-}
-
-fn is_kept_out(start: usize) -> bool {
-    KEPT_OUT
-        .iter()
-        .any(|place| place.load(Ordering::Relaxed) == start)
 }
 
 #[derive(Clone, Copy)]

@@ -2,12 +2,14 @@
 //!
 //! Context: AS-SAFE.
 
-use super::by_group::ByGroup;
-use super::descriptors::{Descriptors, information};
-use super::kinds::Kind;
-use super::{Object, Recording};
-use crate::proc_text;
+use super::{
+    by_group::ByGroup,
+    descriptors::{Descriptors, information},
+    recording::{Object, Recording},
+};
+use crate::kernel::proc_text;
 use crate::sys::{self, Errno, SignalSet};
+use crate::terms::Kind;
 
 /// The program's.
 pub(super) struct SignalDescriptors(ByGroup<SignalSet>);

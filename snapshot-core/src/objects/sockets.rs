@@ -14,15 +14,16 @@
 
 use core::ffi::CStr;
 
-use super::by_group::ByGroup;
-use super::descriptors::{Descriptors, Fate, Group, with_descriptor_path};
-use super::kinds::{Kind, Why};
-use super::memberships::{self, Memberships, can_be_member};
-use super::options::{Of, Options};
-use super::pairs::{Asking, Pairs};
-use super::{Object, Recording};
+use super::{
+    by_group::ByGroup,
+    descriptors::{Descriptors, Fate, Group, with_descriptor_path},
+    memberships::{self, Memberships, can_be_member},
+    options::{Of, Options},
+    pairs::{Asking, Pairs},
+    recording::{Object, Recording},
+};
 use crate::sys::{self, Errno, SocketAddress, Stat};
-use crate::wire::Address;
+use crate::terms::{Address, Kind, Why};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -570,7 +571,7 @@ fn may_write_beside(path: &CStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objects::tests::round;
+    use crate::objects::recording::tests::round;
     use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsRawFd;
 

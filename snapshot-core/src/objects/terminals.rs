@@ -3,11 +3,13 @@
 //!
 //! Context: AS-SAFE.
 
-use super::descriptors::{Descriptors, Group};
-use super::kinds::{Kind, Why};
-use super::{Object, Recording};
-use crate::records::Records;
+use super::{
+    descriptors::{Descriptors, Group},
+    recording::{Object, Recording},
+};
+use crate::kernel::records::Records;
 use crate::sys::{self, Errno, Terminal, WindowSize};
+use crate::terms::{Kind, Why};
 
 #[derive(Clone, Copy)]
 struct Settings {

@@ -6,12 +6,14 @@
 //!
 //! Context: AS-SAFE.
 
-use super::by_group::ByGroup;
-use super::descriptors::{Descriptors, Group, information};
-use super::kinds::Kind;
-use super::{Object, Recording};
-use crate::proc_text;
+use super::{
+    by_group::ByGroup,
+    descriptors::{Descriptors, Group, information},
+    recording::{Object, Recording},
+};
+use crate::kernel::proc_text;
 use crate::sys::{self, Errno, TimerValue};
+use crate::terms::Kind;
 
 #[derive(Clone, Copy)]
 struct Timer {

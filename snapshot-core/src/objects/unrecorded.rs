@@ -3,10 +3,12 @@
 //!
 //! Context: AS-SAFE.
 
-use super::descriptors::Descriptors;
-use super::kinds::{Kind, Why, is_stateless_device};
-use super::{Object, Recording};
+use super::{
+    descriptors::Descriptors,
+    recording::{Object, Recording},
+};
 use crate::sys::{self, Errno};
+use crate::terms::{Kind, Why, is_stateless_device};
 
 /// Nothing.
 pub(super) struct Unrecorded;

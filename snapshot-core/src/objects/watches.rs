@@ -9,14 +9,18 @@
 
 use core::ffi::CStr;
 
-use super::descriptors::{Descriptors, Group, drain, with_information_path};
-use super::kinds::{Kind, Why};
-use super::paths;
-use super::{Object, Recording};
-use crate::proc_text::{self, Watch};
-use crate::procfs;
-use crate::records::Records;
+use super::{
+    descriptors::{Descriptors, Group, drain, with_information_path},
+    paths,
+    recording::{Object, Recording},
+};
+use crate::kernel::{
+    proc_text::{self, Watch},
+    procfs,
+    records::Records,
+};
 use crate::sys::{self, Errno};
+use crate::terms::{Kind, Why};
 
 #[derive(Clone, Copy)]
 struct Watched {
@@ -174,7 +178,7 @@ fn take_away(fd: i32, watches: &[Watched]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objects::tests::round;
+    use crate::objects::recording::tests::round;
 
     fn watched(fd: i32) -> Vec<Watch> {
         let mut all = Vec::new();

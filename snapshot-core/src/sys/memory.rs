@@ -7,7 +7,7 @@ use core::ffi::c_void;
 use core::ptr;
 
 use super::{Errno, Result, arg, check, gettid, plain};
-use crate::arch::syscall;
+use crate::arch::{self, syscall};
 
 /// process_vm_readv(2) on the calling process: a read that fails with EFAULT where a
 /// plain one would be a crash.
@@ -15,22 +15,7 @@ use crate::arch::syscall;
 /// # Errors
 /// EFAULT where the range is not readable; ENOSYS, EPERM where the call is not to be had.
 pub(crate) fn read_own_memory(address: usize, into: &mut [u8]) -> Result<()> {
-    let local = [into.as_mut_ptr().expose_provenance(), into.len()];
-    let remote = [address, into.len()];
-    // SAFETY: the local vector names `into` alone; the remote one is only read.
-    let read = check(unsafe {
-        syscall(
-            libc::SYS_process_vm_readv,
-            [
-                arg(gettid()),
-                local.as_ptr().expose_provenance(),
-                1,
-                remote.as_ptr().expose_provenance(),
-                1,
-                0,
-            ],
-        )
-    })?;
+    let read = check(arch::read_own_memory(address, into))?;
     if read == into.len() {
         Ok(())
     } else {

@@ -5,10 +5,8 @@
 
 use core::sync::atomic::AtomicU32;
 
-use super::processes::prctl;
-use super::{Errno, Result, arg, check, plain, small, with};
+use super::{Errno, Result, arg, check, plain, processes::prctl, small, with};
 use crate::arch::syscall;
-use crate::procfs;
 
 /// gettid(2)
 pub fn gettid() -> i32 {
@@ -432,62 +430,4 @@ pub fn policy_of(tid: i32) -> Result<(i32, i32)> {
         )
     }?;
     Ok((policy, priority))
-}
-
-/// The path of a thread's name.
-fn comm(tid: i32) -> [u8; 64] {
-    const TASKS: &[u8] = b"/proc/self/task/";
-    let mut path = [0; 64];
-    path[..TASKS.len()].copy_from_slice(TASKS);
-    path[TASKS.len()..TASKS.len() + 32].copy_from_slice(&procfs::numbered(tid, b"/comm"));
-    path
-}
-
-fn open_comm(tid: i32, flags: i32) -> Result<i32> {
-    let path = comm(tid);
-    // SAFETY: openat reads up to the NUL byte, with which the path ends.
-    unsafe {
-        with(
-            libc::SYS_openat,
-            [
-                arg(libc::AT_FDCWD),
-                path.as_ptr().expose_provenance(),
-                arg(flags | libc::O_CLOEXEC),
-                0,
-            ],
-        )
-    }
-    .map(small)
-}
-
-/// Names another thread of this process.
-///
-/// # Errors
-/// ENOENT where it has ended.
-pub fn set_name_of(tid: i32, name: &[u8]) -> Result<()> {
-    let fd = open_comm(tid, libc::O_WRONLY)?;
-    // SAFETY: write reads the bytes given.
-    let written = unsafe {
-        with(
-            libc::SYS_write,
-            [arg(fd), name.as_ptr().expose_provenance(), name.len()],
-        )
-    };
-    super::close(fd);
-    written.map(drop)
-}
-
-/// Another thread's name, with a NUL.
-///
-/// # Errors
-/// ENOENT where it has ended.
-pub fn name_of(tid: i32, name: &mut ThreadName) -> Result<()> {
-    let fd = open_comm(tid, libc::O_RDONLY)?;
-    let read = super::read(fd, name);
-    super::close(fd);
-    // The kernel ends it with a line feed.
-    if let Some(end) = name.get_mut(read?.saturating_sub(1)) {
-        *end = 0;
-    }
-    Ok(())
 }

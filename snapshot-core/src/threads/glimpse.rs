@@ -3,49 +3,16 @@
 //!
 //! Context: AS-SAFE.
 
+use crate::terms::{Asleep, Clock, Glimpse};
 use core::ffi::CStr;
 
 use super::{limits, transfers};
-use crate::proc_text::{self, Call, Doing};
-use crate::procfs::{self, TaskFile};
+use crate::kernel::{
+    proc_text,
+    procfs::{self, TaskFile},
+};
 use crate::sys;
-
-/// What a thread was doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Glimpse {
-    /// Whether anybody has looked at all.
-    pub looked: bool,
-    /// The call it was blocked in, if it was.
-    pub call: Option<Call>,
-    /// Since when it slept, where that call ends after a while.
-    pub asleep: Option<Asleep>,
-    /// The room for what comes beside a message that it waits for, where that is known.
-    pub control_length: Option<u64>,
-}
-
-/// A clock by which the kernel says when a thread was last at work. Each processor has its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clock {
-    /// When it last ran. Exact; but since 6.12 a thread stays queued for a while as it goes to
-    /// sleep, and where its queue is balanced to another processor meanwhile this time is lost.
-    Ran = 0,
-    /// When it was last part of a processor's load: at the end of that while. This clock may
-    /// be slower than time on a busy processor. So what it says is less than the truth at most.
-    Load = 1,
-}
-
-/// When a thread went to sleep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asleep {
-    /// On that clock of that processor, in nanoseconds.
-    pub since_ns: u64,
-    /// On which the thread was.
-    pub processor: u32,
-    /// By which this is known.
-    pub clock: Clock,
-    /// How often it had gone to sleep by then: once more, and this is an earlier sleep.
-    pub sleeps: u64,
-}
+use crate::terms::{Call, Doing};
 
 impl Glimpse {
     /// Looks at a thread of this process, by way of `/proc/self/task`.

@@ -14,13 +14,17 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use libc::ucontext_t;
 
-use super::glimpse::{Asleep, Glimpse};
-use super::own_stack::{self, Stack};
-use super::{restart, takeover};
-use crate::procfs::{self, TaskFile};
+use super::{
+    own_stack::{self, Stack},
+    restart, takeover,
+    unparked::{not_signalled, unparked},
+};
+use crate::kernel::{
+    proc_text,
+    procfs::{self, TaskFile},
+};
 use crate::sys::{self, Errno};
-use crate::wire::{Obstacle, Step};
-use crate::{park, proc_text};
+use crate::terms::{Asleep, Glimpse, Obstacle, Step};
 
 /// Nothing is wanted of the leader.
 const IDLE: u32 = 0;
@@ -35,19 +39,19 @@ const FAILED: u32 = 4;
 
 static STATE: AtomicU32 = AtomicU32::new(IDLE);
 
-struct Errand {
+struct Work {
     function: unsafe fn(*mut c_void),
     argument: *mut c_void,
     glimpse: Glimpse,
 }
 
-struct Place(UnsafeCell<Option<Errand>>);
+struct Place(UnsafeCell<Option<Work>>);
 
 // SAFETY: written by the thread whose turn it is, before it sets CALLED (release), and
 // read by the leader after it has seen that (acquire).
 unsafe impl Sync for Place {}
 
-static ERRAND: Place = Place(UnsafeCell::new(None));
+static WORK: Place = Place(UnsafeCell::new(None));
 
 /// How long the leader may take to come, and how long where it only waits for a processor.
 const PATIENCE_NS: u64 = 1_000_000_000;
@@ -77,10 +81,13 @@ fn state_of_leader(tasks: i32) -> u8 {
 /// then.
 ///
 /// # Safety
-/// It must be the caller's turn, and it must be on the stack for that: this is to be
-/// called by way of [`super::own_stack::aside`]. All signals of the program must be
+/// It must be the caller's turn, and it must be on the stack for that, which
+/// [`super::own_stack::aside`] gives it. All signals of the program must be
 /// blocked, and `function` must be fit to run in a signal handler.
-pub unsafe fn run(function: unsafe fn(*mut c_void), argument: *mut c_void) -> Result<(), Obstacle> {
+pub(crate) unsafe fn run(
+    function: unsafe fn(*mut c_void),
+    argument: *mut c_void,
+) -> Result<(), Obstacle> {
     let failed = |errno: Errno| Obstacle::Failed(Step::Park, errno.0);
     let leader = sys::getpid();
     if sys::gettid() == leader {
@@ -97,7 +104,7 @@ pub unsafe fn run(function: unsafe fn(*mut c_void), argument: *mut c_void) -> Re
     }
     let glimpse = Glimpse::of(tasks, leader);
     let called = call(leader, function, argument, glimpse).map_err(|errno| match errno {
-        Errno(libc::EAGAIN) => park::not_signalled(tasks, leader),
+        Errno(libc::EAGAIN) => not_signalled(tasks, leader),
         errno => failed(errno),
     });
     let answer = called.and_then(|()| wait_for_leader(leader, tasks));
@@ -113,7 +120,7 @@ fn call(
 ) -> sys::Result<()> {
     // SAFETY: see `Place`: it is this thread's turn, and nothing has been called.
     unsafe {
-        ERRAND.0.get().write(Some(Errand {
+        WORK.0.get().write(Some(Work {
             function,
             argument,
             glimpse,
@@ -143,7 +150,7 @@ fn wait_for_leader(leader: i32, tasks: i32) -> Result<(), Obstacle> {
                 .compare_exchange(CALLED, IDLE, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()
         {
-            let obstacle = park::unparked(tasks, leader);
+            let obstacle = unparked(tasks, leader);
             takeover::remove();
             return Err(obstacle);
         }
@@ -163,18 +170,18 @@ pub(crate) unsafe fn answer(context: *mut ucontext_t) {
         return;
     }
     // SAFETY: see `Place`: CALLED was seen.
-    let Some(errand) = (unsafe { (*ERRAND.0.get()).take() }) else {
+    let Some(work) = (unsafe { (*WORK.0.get()).take() }) else {
         return;
     };
     // SAFETY: the caller's promise.
-    let elapsed_ns = unsafe { restart::elapsed_ns(context, &errand.glimpse, Asleep::now) };
+    let elapsed_ns = unsafe { restart::elapsed_ns(context, &work.glimpse, Asleep::now) };
     // SAFETY: as the thread that has called has promised `run`.
-    let state = match unsafe { own_stack::run(Stack::Leader, errand.function, errand.argument) } {
+    let state = match unsafe { own_stack::run(Stack::Leader, work.function, work.argument) } {
         Ok(()) => DONE,
         Err(_) => FAILED,
     };
     STATE.store(state, Ordering::Release);
     sys::futex_wake(&STATE, i32::MAX);
     // SAFETY: the caller's promise.
-    unsafe { restart::restart(context, takeover::SIGNAL, &errand.glimpse, elapsed_ns) };
+    unsafe { restart::restart(context, takeover::SIGNAL, &work.glimpse, elapsed_ns) };
 }

@@ -10,8 +10,8 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::proc_text::Call;
 use crate::sys;
+use crate::terms::Call;
 
 /// A relative limit, and the argument that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

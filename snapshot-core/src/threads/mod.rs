@@ -15,5 +15,8 @@ pub(crate) mod roll;
 pub mod stale;
 pub(crate) mod state;
 pub mod takeover;
+pub(crate) mod time_used;
+pub mod timing;
 pub(crate) mod transfers;
 pub mod turn;
+pub(crate) mod unparked;

@@ -14,9 +14,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::arch;
-use crate::reserve;
+use crate::kernel::reserve;
 use crate::sys::{self, AlternateStack, SignalSet};
-use crate::wire::{Obstacle, Step};
 
 const BYTES: usize = 256 << 10;
 /// Below it: an overflow must be a crash, and not a write into something else.
@@ -49,7 +48,7 @@ fn prepare(stack: Stack) -> sys::Result<usize> {
     Ok(top)
 }
 
-struct Errand {
+struct Call {
     function: unsafe fn(*mut c_void),
     argument: *mut c_void,
     alternate: Option<AlternateStack>,
@@ -58,18 +57,17 @@ struct Errand {
 /// Calls `function(argument)` on the stack of the thread whose turn it is.
 ///
 /// # Errors
-/// [`Step::Park`] where there is no memory for it; nothing has been called then.
+/// ENOMEM where there is no memory for it; nothing has been called then.
 ///
 /// # Safety
 /// It must be the caller's turn, and this must not be called from there again. `function`
 /// may come back twice, in two processes.
-pub unsafe fn aside(
+pub(crate) unsafe fn aside(
     function: unsafe fn(*mut c_void),
     argument: *mut c_void,
-) -> Result<(), Obstacle> {
+) -> sys::Result<()> {
     // SAFETY: the caller's promise.
     unsafe { run(Stack::Caller, function, argument) }
-        .map_err(|errno| Obstacle::Failed(Step::Park, errno.0))
 }
 
 /// Calls `function(argument)` on one of the stacks.
@@ -85,7 +83,7 @@ pub(crate) unsafe fn run(
     argument: *mut c_void,
 ) -> sys::Result<()> {
     let top = prepare(stack)?;
-    let mut errand = Errand {
+    let mut call = Call {
         function,
         argument,
         alternate: sys::alternate_stack().ok(),
@@ -96,21 +94,21 @@ pub(crate) unsafe fn run(
         arch::on_stack(
             ptr::with_exposed_provenance_mut(top),
             there,
-            (&raw mut errand).cast(),
+            (&raw mut call).cast(),
         );
     }
     Ok(())
 }
 
-unsafe extern "C" fn there(errand: *mut c_void) {
-    // SAFETY: `run` passes a live errand.
-    let errand = unsafe { &mut *errand.cast::<Errand>() };
+unsafe extern "C" fn there(call: *mut c_void) {
+    // SAFETY: `run` passes a live one.
+    let call = unsafe { &mut *call.cast::<Call>() };
     let _ = sys::set_alternate_stack(&AlternateStack::NONE);
     let open = sys::unblock(SignalSet::ALL.without(SignalSet::PROGRAM));
     // SAFETY: as `run`'s caller has promised.
-    unsafe { (errand.function)(errand.argument) };
+    unsafe { (call.function)(call.argument) };
     sys::set_mask(open);
-    if let Some(alternate) = &errand.alternate {
+    if let Some(alternate) = &call.alternate {
         // Whether the thread was on it is the kernel's to say, not ours to set.
         let _ = sys::set_alternate_stack(&alternate.at_rest());
     }

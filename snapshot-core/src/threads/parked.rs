@@ -2,22 +2,25 @@
 //! keeps of it, waits to be released, and leaves as if it had never been there. Here, or in
 //! a copy, where another thread has taken its place.
 //!
-//! Context: AS-SAFE. Called by [`super::takeover`]; released by [`crate::park`].
+//! Context: AS-SAFE. Called by [`super::takeover`]; released by [`crate::acts::park`].
 #![expect(unsafe_code, reason = "parks threads in their signal handlers")]
 
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use libc::ucontext_t;
 
-use super::glimpse::{Asleep, Glimpse};
-use super::roll::{self, ARRIVING, CALLED, FREE, PARKED, Slot};
-use super::{restart, takeover};
-use crate::arch;
-use crate::cpu_times;
-use crate::objects;
-use crate::sys;
-use crate::timing::{self, Moment};
+use super::{
+    restart,
+    roll::{self, ARRIVING, CALLED, FREE, PARKED, Slot},
+    takeover,
+};
+use crate::terms::{Asleep, Glimpse};
+use crate::threads::{
+    time_used,
+    timing::{self, Moment},
+};
+use crate::{arch, sys};
 
 /// How many threads have arrived; a word to wait at.
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
@@ -29,11 +32,17 @@ static RELEASED: AtomicU32 = AtomicU32::new(0);
 static LEAVING: AtomicU32 = AtomicU32::new(0);
 
 /// Nothing to do while parked.
-const NO_ERRAND: u32 = 0;
-/// Write down, and put back, the signals that wait for this thread alone.
-const TELL_PENDING: u32 = 1;
+const NO_TASK: u32 = 0;
+/// Do what [`TASK`] says.
+const TASK_WAITS: u32 = 1;
 /// It has been done.
-const ERRAND_DONE: u32 = 2;
+const TASK_DONE: u32 = 2;
+
+/// Something that only a thread itself can do, while it is parked.
+pub(crate) type Task = fn(&Slot);
+
+/// The task of the thread whose slot says that one waits; null while none does.
+static TASK: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Before any thread is called.
 pub(crate) fn expect_arrivals() {
@@ -121,15 +130,26 @@ pub(crate) fn expect_to_leave(threads: u32) {
     LEAVING.store(threads, Ordering::Release);
 }
 
-/// Has a parked thread write down the signals that wait for it, and waits until it has.
-pub(crate) fn ask_for_pending(slot: &Slot) {
-    slot.errand.store(TELL_PENDING, Ordering::Release);
-    // They all look, and all but this one go back to sleep.
+/// Has a parked thread do a task, and waits until it has. One thread at a time.
+pub(crate) fn have_done(slot: &Slot, task: Task) {
+    TASK.store(task as *mut c_void, Ordering::Relaxed);
+    // Release: whoever sees that a task waits sees which one.
+    slot.task.store(TASK_WAITS, Ordering::Release);
+    // All parked threads look, and all but this one go back to sleep.
     sys::futex_wake(&RELEASED, i32::MAX);
-    while slot.errand.load(Ordering::Acquire) != ERRAND_DONE {
-        sys::futex_wait(&slot.errand, TELL_PENDING, Some(1_000_000));
+    while slot.task.load(Ordering::Acquire) != TASK_DONE {
+        sys::futex_wait(&slot.task, TASK_WAITS, Some(1_000_000));
     }
-    slot.errand.store(NO_ERRAND, Ordering::Relaxed);
+    slot.task.store(NO_TASK, Ordering::Relaxed);
+}
+
+fn do_task(slot: &Slot) {
+    // SAFETY: what `have_done` was given, or null.
+    let task =
+        unsafe { core::mem::transmute::<*mut c_void, Option<Task>>(TASK.load(Ordering::Relaxed)) };
+    if let Some(task) = task {
+        task(slot);
+    }
 }
 
 /// A thread's part, in its handler.
@@ -161,7 +181,7 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
         slot.state.store(FREE, Ordering::Release);
         return;
     }
-    known.used = cpu_times::parking_thread_now();
+    known.used = time_used::parking_thread_now();
     slot.arrived_ns.store(sys::now_ns(), Ordering::Relaxed);
     // SAFETY: the slot stays where it is, here and in every copy.
     unsafe { arch::park(slot.place(), wait) };
@@ -192,10 +212,10 @@ unsafe extern "C" fn wait(place: *mut c_void) {
         sys::futex_wake(&ARRIVED, 1);
     }
     while RELEASED.load(Ordering::Acquire) == release {
-        if slot.errand.load(Ordering::Acquire) == TELL_PENDING {
-            objects::tell_pending(slot);
-            slot.errand.store(ERRAND_DONE, Ordering::Release);
-            sys::futex_wake(&slot.errand, 1);
+        if slot.task.load(Ordering::Acquire) == TASK_WAITS {
+            do_task(slot);
+            slot.task.store(TASK_DONE, Ordering::Release);
+            sys::futex_wake(&slot.task, 1);
         }
         sys::futex_wait(&RELEASED, release, None);
     }

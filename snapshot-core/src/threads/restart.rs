@@ -13,11 +13,13 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::glimpse::{Asleep, Clock, Glimpse};
-use super::limits::{self, Limit};
-use super::transfers::{self, Course};
+use super::{
+    limits::{self, Limit},
+    transfers::{self, Course},
+};
 use crate::arch::{self, SyscallFrame};
 use crate::sys::{self, KernelAction, SignalSet};
+use crate::terms::{Asleep, Clock, Glimpse};
 
 /// Where a function `syscall` that leaves the number on the stack returns from the
 /// kernel; 0 where there is none.

@@ -15,10 +15,9 @@ use core::cell::UnsafeCell;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::glimpse::Glimpse;
-use super::state::ThreadState;
-use crate::cpu_times::Used;
-use crate::reserve;
+use super::{state::ThreadState, time_used::Used};
+use crate::kernel::reserve;
+use crate::terms::Glimpse;
 
 /// A thread that has not been called, or whose signal could not be queued.
 pub(crate) const FREE: u32 = 0;
@@ -26,7 +25,7 @@ pub(crate) const FREE: u32 = 0;
 pub(crate) const CALLED: u32 = 1;
 /// It has come, and is writing down what the kernel keeps of it.
 pub(crate) const ARRIVING: u32 = 2;
-/// It waits in [`crate::park`].
+/// It waits in [`crate::acts::park`].
 pub(crate) const PARKED: u32 = 3;
 /// It has ended.
 pub(crate) const GONE: u32 = 4;
@@ -61,8 +60,8 @@ pub(crate) struct Slot {
     pub(crate) scan: AtomicU32,
     /// The release that it is to wait for is the next after this one.
     pub(crate) release: AtomicU32,
-    /// Something that it is to do while it is parked; see [`crate::park`].
-    pub(crate) errand: AtomicU32,
+    /// Something that it is to do while it is parked; see [`crate::acts::park`].
+    pub(crate) task: AtomicU32,
     /// When it parked.
     pub(crate) arrived_ns: AtomicU64,
     known: UnsafeCell<Known>,
@@ -172,7 +171,7 @@ impl Walk {
         let slot = make_slot(used)?;
         slot.tid.store(tid, Ordering::Relaxed);
         slot.new_tid.store(0, Ordering::Relaxed);
-        slot.errand.store(0, Ordering::Relaxed);
+        slot.task.store(0, Ordering::Relaxed);
         slot.state.store(FREE, Ordering::Relaxed);
         USED.store(used + 1, Ordering::Release);
         self.next = used + 1;

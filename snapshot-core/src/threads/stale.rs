@@ -16,7 +16,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
 
 use super::layout;
-use crate::reserve;
+use crate::kernel::reserve;
 use crate::sys;
 
 #[repr(C)]

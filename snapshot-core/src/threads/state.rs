@@ -13,7 +13,7 @@ use core::ptr;
 use super::layout;
 use crate::arch::SegmentBases;
 use crate::sys::{self, Affinity, Scheduling, ThreadName};
-use crate::wire::{Obstacle, Step};
+use crate::terms::{Obstacle, Step};
 
 /// How far behind a thread's id libc may have the head of its robust mutexes: glibc has it 16
 /// bytes behind, in a structure of 2 KB.

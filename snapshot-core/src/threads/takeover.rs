@@ -18,10 +18,9 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 
 use libc::{siginfo_t, ucontext_t};
 
-use super::{leader, parked, roll};
 use crate::arch;
 use crate::sys::{self, KernelAction, SA_RESTORER, SignalInfo, SignalSet};
-use crate::wire::{REQUEST_MAGIC, REQUEST_SIGNAL};
+use crate::terms::{REQUEST_MAGIC, REQUEST_SIGNAL};
 
 /// glibc's SIGSETXID.
 pub(crate) const SIGNAL: i32 = REQUEST_SIGNAL;
@@ -31,6 +30,13 @@ pub type Serve = unsafe extern "C" fn(u32, *mut ucontext_t);
 
 /// What serves requests; null where none come.
 static SERVE: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+/// What a thread does that has got a signal of the engine's with this value; false where the
+/// value is none of the engine's.
+pub(crate) type Answer = unsafe fn(usize, *mut ucontext_t) -> bool;
+
+/// What answers those signals; null before the first is sent.
+static ANSWER: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
 /// What was installed before; written before our handler is there.
 static FORMER_HANDLER: AtomicUsize = AtomicUsize::new(0);
@@ -43,6 +49,11 @@ static UNDERWAY: AtomicU32 = AtomicU32::new(0);
 
 fn handler() -> usize {
     on_signal as *const () as usize
+}
+
+/// Signals of the engine's are answered by this from now on.
+pub(crate) fn answer_by(answer: Answer) {
+    ANSWER.store(answer as *mut c_void, Ordering::Release);
 }
 
 /// Puts our handler there for good: what carries a request's number is given to `serve`.
@@ -165,16 +176,12 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut ucont
             }
             return;
         }
-        if value == leader::call_value() {
-            forget_one();
-            // SAFETY: the handler's own argument.
-            unsafe { leader::answer(context) };
-            return;
-        }
-        if let Some(slot) = roll::by_address(value) {
-            forget_one();
-            // SAFETY: the handler's own argument.
-            unsafe { parked::answer(slot, context) };
+        // SAFETY: what `answer_by` was given, or null.
+        let answer = unsafe {
+            core::mem::transmute::<*mut c_void, Option<Answer>>(ANSWER.load(Ordering::Acquire))
+        };
+        // SAFETY: the handler's own argument.
+        if answer.is_some_and(|answer| unsafe { answer(value, context) }) {
             return;
         }
     }

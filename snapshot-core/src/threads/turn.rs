@@ -7,7 +7,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::sys::{self, SignalSet};
-use crate::wire::REQUEST_SIGNAL;
+use crate::terms::REQUEST_SIGNAL;
 
 /// Set while a thread has its turn.
 static TAKEN: AtomicU32 = AtomicU32::new(0);

@@ -2,11 +2,11 @@
 //!
 //! Context: AS-SAFE.
 
-use super::Packet;
-use super::packet::{Writer, open};
-use super::terms::*;
-use crate::objects::{Closed, Kind, Why};
-use crate::threads::glimpse::Glimpse;
+use super::{
+    Packet,
+    packet::{Writer, open},
+};
+use crate::terms::*;
 
 /// From the agent, in the live process or a frozen copy, to the supervisor.
 ///
@@ -63,12 +63,12 @@ pub enum FromAgent {
     Passed {
         /// Which.
         signal: i32,
-        /// By which process, or [`super::SENDER_OUTSIDE`].
+        /// By which process, or [`crate::terms::SENDER_OUTSIDE`].
         sender: i32,
     },
     /// The live process got a SIGINT. Whose is it?
     Interrupted {
-        /// By which process, or [`super::SENDER_OUTSIDE`]; 0 where the kernel sent it, for a
+        /// By which process, or [`crate::terms::SENDER_OUTSIDE`]; 0 where the kernel sent it, for a
         /// terminal.
         sender: i32,
         /// The number of the signal, if the supervisor sent it; else 0.

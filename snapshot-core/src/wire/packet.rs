@@ -2,12 +2,8 @@
 //!
 //! Context: AS-SAFE.
 
-use super::terms::*;
 use super::{MESSAGE_BYTES, Packet, VERSION};
-use crate::objects::Closed;
-use crate::proc_text::Call;
-use crate::threads::glimpse::{Asleep, Clock, Glimpse};
-use crate::threads::layout::Disagreement;
+use crate::terms::*;
 
 /// Writes numbers one after the other into a packet.
 pub(super) struct Writer {

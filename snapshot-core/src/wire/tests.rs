@@ -1,7 +1,5 @@
 use super::*;
-use crate::objects::{Closed, Kind, Why};
-use crate::proc_text::Call;
-use crate::threads::glimpse::{Asleep, Clock, Glimpse};
+use crate::terms::*;
 use proptest::prelude::*;
 
 fn step() -> impl Strategy<Value = Step> {
@@ -224,10 +222,13 @@ proptest! {
 fn a_mute_request_is_known_by_its_last_bits() {
     for (request, errno) in [(0, 24), (1, 23), (0x12_3456, 12)] {
         assert_eq!(
-            super::muted(super::mute(request, errno)),
+            crate::terms::muted(crate::terms::mute(request, errno)),
             Some((request, errno))
         );
     }
-    assert_eq!(super::muted(super::mute(0xff00_0007, 1)), Some((7, 1)));
-    assert_eq!(super::muted(super::REQUEST_MAGIC | 7), None);
+    assert_eq!(
+        crate::terms::muted(crate::terms::mute(0xff00_0007, 1)),
+        Some((7, 1))
+    );
+    assert_eq!(crate::terms::muted(crate::terms::REQUEST_MAGIC | 7), None);
 }

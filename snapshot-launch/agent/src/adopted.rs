@@ -12,8 +12,10 @@ use core::ffi::{c_char, c_int};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use snapshot_core::children::{Place, State, Table, Usage};
-use snapshot_core::pidfd;
+use snapshot_core::process::{
+    children::{Place, State, Table, Usage},
+    pidfd,
+};
 use snapshot_core::sys::{self, Errno, SignalInfo};
 use snapshot_core::threads::restart;
 

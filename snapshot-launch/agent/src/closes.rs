@@ -11,11 +11,10 @@
 use core::ffi::{c_int, c_uint};
 
 use libc::FILE;
-use snapshot_core::link::Link;
 use snapshot_core::objects;
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::threads::turn::Conversation;
-use snapshot_core::wire::FromAgent;
+use snapshot_core::wire::{FromAgent, link::Link};
 
 use crate::dispositions::{Real, real};
 use crate::{filters, session};

@@ -13,7 +13,7 @@ use core::ffi::{c_int, c_void};
 use core::mem;
 
 use libc::{clock_t, clockid_t, rusage, timespec, timeval, tms};
-use snapshot_core::cpu_times;
+use snapshot_core::process::cpu_times;
 use snapshot_core::sys;
 
 use crate::dispositions::{Real, real};

@@ -18,8 +18,8 @@ use core::sync::atomic::{
 use libc::{sighandler_t, siginfo_t, ucontext_t};
 use snapshot_core::restart_interrupted_call;
 use snapshot_core::sys::{self, SignalSet};
+use snapshot_core::terms::{OwnUse, REQUEST_SIGNAL};
 use snapshot_core::threads::takeover;
-use snapshot_core::wire::{OwnUse, REQUEST_SIGNAL};
 
 use crate::{adopted, errno, filters, handlers, session};
 

@@ -6,9 +6,9 @@
 use core::ffi::{CStr, c_char};
 use core::mem;
 
+use snapshot_core::kernel::tunables;
 use snapshot_core::objects::{Inherited, MOST_INHERITED};
 use snapshot_core::sys::SignalSet;
-use snapshot_core::tunables;
 
 /// `<preload fd>,<trigger>,<signal mask in hexadecimal>,<tunables>,<inherited>,<address>`
 ///

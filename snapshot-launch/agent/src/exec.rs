@@ -21,12 +21,11 @@ use core::iter;
 use core::mem::{self, size_of};
 use core::ptr;
 
-use snapshot_core::link::Link;
+use snapshot_core::kernel::tunables;
 use snapshot_core::objects;
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::threads::turn::Conversation;
-use snapshot_core::tunables;
-use snapshot_core::wire::{FromAgent, FromSupervisor};
+use snapshot_core::wire::{FromAgent, FromSupervisor, link::Link};
 
 use crate::dispositions::{self, Real};
 use crate::environment::{ENVIRON, LETTER, PRELOAD, bytes_of};

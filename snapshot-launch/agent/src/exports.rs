@@ -1,15 +1,17 @@
-//! The function that the library calls; see [`snapshot_core::bridge`].
+//! The function that the library calls; see [`snapshot_core::library::bridge`].
 //!
 //! Context: IN-PROCESS.
 
-use core::ffi::c_void;
-
-use snapshot_core::bridge::{self, Answer, Call};
+use snapshot_core::acts::{
+    opening::{Work, in_turn},
+    session::{Outcome, Wish},
+    take,
+};
+use snapshot_core::library::bridge::{self, Answer, Call};
 use snapshot_core::sys::{self, Errno, SignalSet};
-use snapshot_core::take::{self, Outcome, Wish};
-use snapshot_core::threads::turn;
-use snapshot_core::timing;
-use snapshot_core::wire::{Ask, Ended, FromAgent, FromSupervisor, Obstacle, Text};
+use snapshot_core::terms::{Ask, Ended, Obstacle, Step, Text};
+use snapshot_core::threads::timing;
+use snapshot_core::wire::{FromAgent, FromSupervisor};
 
 use crate::handlers::{self, Asked};
 use crate::{filters, session};
@@ -62,18 +64,10 @@ fn take_for(call: &Call, reply: &mut Answer) {
         },
         outcome: Outcome::Refused(None),
     };
-    let life = turn::life();
-    turn::begin();
-    // A revived copy owes nothing that was asked before.
-    if life == turn::life() {
-        // SAFETY: it is this thread's turn, all signals are blocked, and what is called
-        // takes locks of nobody.
-        let called = unsafe { take::aside(take_aside, (&raw mut job).cast()) };
-        if let Err(obstacle) = called {
-            job.hindered(obstacle);
-        }
+    // SAFETY: this thread does not have the turn; what is called takes locks of nobody.
+    if let Err(errno) = unsafe { in_turn(&mut job) } {
+        job.hindered(Obstacle::Failed(Step::Park, errno.0));
     }
-    turn::end();
     handlers::answer_left();
     let outcome = job.outcome;
     match outcome {
@@ -108,32 +102,19 @@ struct Job {
     outcome: Outcome,
 }
 
-impl Job {
+impl Work for Job {
+    fn in_first_thread(&mut self) {
+        let closed = handlers::begin_to_count();
+        // SAFETY: in the first thread, in its turn; both copies leave through here.
+        let (outcome, _) = unsafe { take::take(&session::of_take(), self.wish) };
+        self.outcome = outcome;
+        handlers::end_counting(closed);
+    }
+
     fn hindered(&mut self, obstacle: Obstacle) {
         take::report_hindrance(&session::of_take(), self.wish, obstacle);
         self.outcome = Outcome::Refused(Some(obstacle));
     }
-}
-
-/// On the stack for that.
-unsafe fn take_aside(job: *mut c_void) {
-    // SAFETY: it is this thread's turn; what is called takes locks of nobody.
-    if let Err(obstacle) = unsafe { take::in_first_thread(take_one, job) } {
-        // SAFETY: as in `take_one`.
-        unsafe { &mut *job.cast::<Job>() }.hindered(obstacle);
-    }
-}
-
-/// In the first thread.
-unsafe fn take_one(job: *mut c_void) {
-    // SAFETY: the caller's own, and it waits until this is done; in a copy of the process
-    // it is the same memory, copied.
-    let job = unsafe { &mut *job.cast::<Job>() };
-    let closed = handlers::begin_to_count();
-    // SAFETY: in the first thread, in its turn; both copies leave through here.
-    let (outcome, _) = unsafe { take::take(&session::of_take(), job.wish) };
-    job.outcome = outcome;
-    handlers::end_counting(closed);
 }
 
 fn ask(message: FromAgent, reply: &mut Answer) {

@@ -2,7 +2,7 @@
 //!
 //! Under one the agent may not be able to speak to the supervisor, to stop a thread, or to
 //! do anything at all: in strict mode any call but four ends the process. So a filter is
-//! tried before it is set ([`snapshot_core::filter_trial`]), and the supervisor told. Where
+//! tried before it is set ([`snapshot_core::process::filter_trial`]), and the supervisor told. Where
 //! it forbids what a snapshot needs, the agent steps aside before: the program has its own
 //! handlers in the kernel, as without the tool, and ignores a trigger that it has no handler
 //! for.
@@ -19,9 +19,10 @@
 use core::ffi::{c_int, c_long, c_ulong};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use snapshot_core::filter_trial::try_filter;
+use snapshot_core::process::filter_trial::try_filter;
 use snapshot_core::sys::{self, SignalSet};
-use snapshot_core::wire::{Filter, FromAgent};
+use snapshot_core::terms::Filter;
+use snapshot_core::wire::FromAgent;
 
 use crate::{dispositions, errno, handlers, session};
 

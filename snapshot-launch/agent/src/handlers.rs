@@ -3,21 +3,25 @@
 //!
 //! Context: AS-SAFE. `errno` is never touched: all calls are raw.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use libc::{siginfo_t, ucontext_t};
-use snapshot_core::link::Link;
+use snapshot_core::acts::{
+    opening::{Work, if_free},
+    session::{Outcome, Wish},
+    take,
+};
 use snapshot_core::restart_interrupted_call;
 use snapshot_core::sys::{self, Errno, SignalInfo, SignalSet};
-use snapshot_core::take::{self, Outcome, Wish};
-use snapshot_core::threads::glimpse::Glimpse;
-use snapshot_core::threads::restart::Interrupted;
-use snapshot_core::threads::turn::{self, Conversation};
-use snapshot_core::wire::{
-    Ask, FromAgent, FromSupervisor, Obstacle, OwnUse, PASSED_MAGIC, REQUEST_MAGIC, REQUEST_SIGNAL,
-    Step, Text,
+use snapshot_core::terms::{
+    Ask, Glimpse, Obstacle, OwnUse, PASSED_MAGIC, REQUEST_MAGIC, REQUEST_SIGNAL, Step, Text,
 };
+use snapshot_core::threads::{
+    restart::Interrupted,
+    turn::{self, Conversation},
+};
+use snapshot_core::wire::{FromAgent, FromSupervisor, link::Link};
 
 use crate::senders::{self, Sender};
 use crate::{dispositions, filters, session};
@@ -63,10 +67,7 @@ pub(crate) extern "C" fn on_trigger(signal: c_int, info: *mut siginfo_t, context
             SIGNALS.fetch_add(1, Ordering::SeqCst);
         }
     }
-    let mut requests = Requests {
-        at_ns,
-        context: Some((signal, context)),
-    };
+    let mut requests = Requests::new(at_ns, Some((signal, context)));
     if !answer_requests(&mut requests) {
         // SAFETY: the handler's own argument.
         unsafe { restart_interrupted_call(signal, context) };
@@ -83,10 +84,7 @@ pub(crate) unsafe extern "C" fn on_request(request: u32, context: *mut ucontext_
     }
     let at_ns = sys::now_ns();
     REQUEST.store(request, Ordering::SeqCst);
-    let mut requests = Requests {
-        at_ns,
-        context: Some((REQUEST_SIGNAL, context)),
-    };
+    let mut requests = Requests::new(at_ns, Some((REQUEST_SIGNAL, context)));
     if !answer_requests(&mut requests) {
         // SAFETY: the caller's promise.
         unsafe { restart_interrupted_call(REQUEST_SIGNAL, context) };
@@ -118,26 +116,93 @@ unsafe fn put_off(told: &SignalInfo, context: *mut ucontext_t) {
 struct Requests {
     at_ns: u64,
     context: Option<(c_int, *mut ucontext_t)>,
+    interrupted: Option<Interrupted>,
+    glimpse: Glimpse,
+}
+
+impl Requests {
+    fn new(at_ns: u64, context: Option<(c_int, *mut ucontext_t)>) -> Self {
+        Self {
+            at_ns,
+            context,
+            interrupted: None,
+            glimpse: Glimpse::default(),
+        }
+    }
+
+    fn wish(&self, ask: Ask) -> Wish {
+        Wish {
+            ask,
+            at_ns: self.at_ns,
+            label: Text::EMPTY,
+        }
+    }
+
+    fn take(&mut self, ask: Ask) {
+        // SAFETY: in the first thread, in its turn; what the program was in the middle of
+        // stays in the middle in both copies.
+        let taken = unsafe { take::take(&session::of_take(), self.wish(ask)) };
+        let (outcome, glimpse) = taken;
+        if let Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno))) = outcome {
+            let request = match ask {
+                Ask::Request(request) => request,
+                Ask::Signal | Ask::Api => 0,
+            };
+            session::tell_mute(request, Errno(errno));
+        }
+        if glimpse.call.is_some() {
+            self.glimpse = glimpse;
+        }
+        self.at_ns = sys::now_ns();
+    }
+}
+
+impl Work for Requests {
+    fn begin(&mut self) {
+        // SAFETY: the running handler's own argument, used in `end`, before it returns.
+        self.interrupted = self
+            .context
+            .take()
+            .map(|(signal, context)| unsafe { Interrupted::note(signal, context) });
+        self.glimpse = Glimpse::default();
+    }
+
+    fn in_first_thread(&mut self) {
+        let closed = begin_to_count();
+        while let Some(ask) = next_ask() {
+            self.take(ask);
+        }
+        end_counting(closed);
+    }
+
+    fn hindered(&mut self, obstacle: Obstacle) {
+        while let Some(ask) = next_ask() {
+            take::report_hindrance(&session::of_take(), self.wish(ask), obstacle);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(interrupted) = self.interrupted.take() {
+            // SAFETY: the handler is still running.
+            unsafe { interrupted.go_on(&self.glimpse) };
+        }
+    }
 }
 
 /// Takes as many snapshots as are asked for, those that are asked for meanwhile too. Where
 /// another thread is at it that one does, and this one has nothing to do: false.
-///
-/// Little of the stack is used until it is this thread's turn: it may be an alternate
-/// one, with a handler of the program on it already.
 fn answer_requests(requests: &mut Requests) -> bool {
     let mut has_answered = false;
-    while turn::try_begin() {
+    // SAFETY: this thread does not have the turn, and in a handler of ours everything is
+    // blocked.
+    while let Some(done) = unsafe { if_free(requests) } {
         has_answered = true;
-        // SAFETY: it is this thread's turn, and in a handler of ours everything is blocked.
-        // Without memory for a stack nothing can be taken, nor anybody told.
-        let done = unsafe { take::aside(answer_aside, core::ptr::from_mut(requests).cast()) };
         if done.is_err() {
-            // Nor would there be any at the next attempt, or the one after that.
+            // Without memory for a stack nothing can be taken, nor anybody told; nor would
+            // there be any at the next attempt, or the one after that.
             forget_requests();
         }
-        turn::end();
-        // One may have come between the last look and the line above. Sequentially
+        // One may have come between the last look and the end of the turn. Sequentially
         // consistent with the counting above: either this thread sees it, or the one that
         // has counted it finds the turn free.
         // In a new life too: what is counted there has come since, while the turn was still
@@ -148,72 +213,6 @@ fn answer_requests(requests: &mut Requests) -> bool {
         }
     }
     has_answered
-}
-
-/// What the first thread is told, and tells.
-struct Round {
-    at_ns: u64,
-    glimpse: Glimpse,
-}
-
-/// On the stack of the thread whose turn it is.
-unsafe fn answer_aside(requests: *mut c_void) {
-    // SAFETY: the caller's own, and it waits until this is done.
-    let requests = unsafe { &mut *requests.cast::<Requests>() };
-    // SAFETY: the running handler's own argument, used below, before it returns.
-    let interrupted = requests
-        .context
-        .take()
-        .map(|(signal, context)| unsafe { Interrupted::note(signal, context) });
-    let mut round = Round {
-        at_ns: requests.at_ns,
-        glimpse: Glimpse::default(),
-    };
-    // SAFETY: it is this thread's turn; what is called takes locks of nobody.
-    let called = unsafe { take::in_first_thread(take_all, (&raw mut round).cast()) };
-    if let Err(obstacle) = called {
-        while let Some(ask) = next_ask() {
-            take::report_hindrance(&session::of_take(), wish(ask, round.at_ns), obstacle);
-        }
-    }
-    requests.at_ns = round.at_ns;
-    if let Some(interrupted) = interrupted {
-        // SAFETY: the handler is still running.
-        unsafe { interrupted.go_on(&round.glimpse) };
-    }
-}
-
-fn wish(ask: Ask, at_ns: u64) -> Wish {
-    Wish {
-        ask,
-        at_ns,
-        label: Text::EMPTY,
-    }
-}
-
-/// In the first thread, with everything blocked.
-unsafe fn take_all(round: *mut c_void) {
-    // SAFETY: the caller's own, and it waits until this is done.
-    let round = unsafe { &mut *round.cast::<Round>() };
-    let closed = begin_to_count();
-    while let Some(ask) = next_ask() {
-        // SAFETY: in the first thread, in its turn; what the program was in the middle of
-        // stays in the middle in both copies.
-        let taken = unsafe { take::take(&session::of_take(), wish(ask, round.at_ns)) };
-        let (outcome, glimpse) = taken;
-        if let Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno))) = outcome {
-            let request = match ask {
-                Ask::Request(request) => request,
-                Ask::Signal | Ask::Api => 0,
-            };
-            session::tell_mute(request, Errno(errno));
-        }
-        if glimpse.call.is_some() {
-            round.glimpse = glimpse;
-        }
-        round.at_ns = sys::now_ns();
-    }
-    end_counting(closed);
 }
 
 /// More requests are counted during a take; signals of the program's own are put off. The
@@ -240,10 +239,7 @@ pub(crate) fn serve_waited_for() {
 /// Takes what was asked for by signal while the library was taking.
 pub(crate) fn answer_left() {
     if SIGNALS.load(Ordering::SeqCst) != 0 || REQUEST.load(Ordering::SeqCst) != 0 {
-        let mut requests = Requests {
-            at_ns: sys::now_ns(),
-            context: None,
-        };
+        let mut requests = Requests::new(sys::now_ns(), None);
         answer_requests(&mut requests);
     }
 }
@@ -264,10 +260,7 @@ fn next_ask() -> Option<Ask> {
 pub(crate) fn take_at_start() {
     let open = sys::block(SignalSet::PROGRAM);
     SIGNALS.fetch_add(1, Ordering::SeqCst);
-    let mut requests = Requests {
-        at_ns: sys::now_ns(),
-        context: None,
-    };
+    let mut requests = Requests::new(sys::now_ns(), None);
     answer_requests(&mut requests);
     sys::set_mask(open);
 }

@@ -51,12 +51,11 @@ mod waits;
 mod watches;
 mod wiped;
 
-use snapshot_core::link::Link;
-use snapshot_core::objects;
-use snapshot_core::reserve;
-use snapshot_core::sys;
+use snapshot_core::kernel::reserve;
+use snapshot_core::terms::OwnUse;
 use snapshot_core::threads::layout;
-use snapshot_core::wire::{FromAgent, FromSupervisor, OwnUse};
+use snapshot_core::wire::{FromAgent, FromSupervisor, link::Link};
+use snapshot_core::{objects, sys};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

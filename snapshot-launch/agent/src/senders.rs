@@ -16,9 +16,9 @@
 
 use core::ffi::c_int;
 
-use snapshot_core::lineage::{self, Lineage};
+use snapshot_core::process::lineage::{self, Lineage};
 use snapshot_core::sys::{self, SignalInfo};
-use snapshot_core::wire::{self, REQUEST_MAGIC, SENDER_OUTSIDE};
+use snapshot_core::terms::{self, REQUEST_MAGIC, SENDER_OUTSIDE};
 
 use crate::{dispositions, session};
 
@@ -46,7 +46,7 @@ impl Sender {
 
     /// Which process, as the supervisor is told.
     pub(crate) fn process(&self) -> i32 {
-        wire::sender(self.code, self.pid)
+        terms::sender(self.code, self.pid)
     }
 
     /// Whether some process meant to send it: not the kernel, nor a timer or the like

@@ -5,10 +5,10 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
+use snapshot_core::acts::session::Session;
 use snapshot_core::sys::{self, Errno, SignalInfo, SignalSet};
-use snapshot_core::take::Session;
+use snapshot_core::terms;
 use snapshot_core::threads::restart;
-use snapshot_core::wire;
 
 use crate::environment::Letter;
 
@@ -53,7 +53,7 @@ pub(crate) fn begin(letter: &Letter) {
 pub(crate) fn tell_mute(request: u32, errno: Errno) {
     let supervisor = SUPERVISOR.load(Ordering::Relaxed);
     if supervisor == sys::getppid() {
-        let value = wire::mute(request, errno.0);
+        let value = terms::mute(request, errno.0);
         let _ = sys::queue_to_process(supervisor, &SignalInfo::queued(trigger(), value));
     }
 }

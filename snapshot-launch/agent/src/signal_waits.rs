@@ -13,7 +13,7 @@ use core::ptr;
 
 use libc::{siginfo_t, sigset_t, timespec};
 use snapshot_core::sys::{self, SignalInfo, SignalSet};
-use snapshot_core::wire::OwnUse;
+use snapshot_core::terms::OwnUse;
 
 use crate::dispositions::{Real, real};
 use crate::senders::Sender;

@@ -10,6 +10,7 @@
 
 use core::ffi::{c_char, c_int, c_void};
 use core::mem;
+use snapshot_core::kernel::thread_names;
 
 use libc::{clockid_t, cpu_set_t, pthread_attr_t, pthread_mutexattr_t, pthread_t, sched_param};
 use snapshot_core::sys::{self, Errno, SignalInfo, SignalSet};
@@ -161,7 +162,7 @@ thread_function!(
         if name.len() >= NAME_BYTES {
             libc::ERANGE
         } else {
-            answer(sys::set_name_of(tid, name))
+            answer(thread_names::set_name_of(tid, name))
         }
     }
 );
@@ -174,7 +175,7 @@ thread_function!(
         if length < NAME_BYTES {
             libc::ERANGE
         } else {
-            let read = sys::name_of(tid, &mut name);
+            let read = thread_names::name_of(tid, &mut name);
             // SAFETY: the caller's buffer has room for it, as checked.
             unsafe { core::ptr::copy_nonoverlapping(name.as_ptr(), buffer.cast(), NAME_BYTES) };
             answer(read)

@@ -15,8 +15,10 @@ use core::mem;
 use core::ptr;
 
 use libc::{id_t, idtype_t, pid_t, rusage, siginfo_t};
-use snapshot_core::children::{self, Place, Table, Usage};
-use snapshot_core::pidfd;
+use snapshot_core::process::{
+    children::{self, Place, Table, Usage},
+    pidfd,
+};
 use snapshot_core::sys;
 
 use crate::adopted::{self, End, Target};

@@ -5,7 +5,7 @@
 
 use core::ffi::{c_int, c_void};
 
-use snapshot_core::objects;
+use snapshot_core::process::wiped_memory;
 use snapshot_core::sys;
 
 use crate::errno;
@@ -22,7 +22,7 @@ const MAP_TYPE: c_int = 0x0f;
 pub unsafe extern "C" fn madvise(start: *mut c_void, length: usize, advice: c_int) -> c_int {
     // Before: a snapshot may be taken right behind the call.
     if advice == libc::MADV_WIPEONFORK {
-        objects::note_wiped(start.addr(), length);
+        wiped_memory::note_wiped(start.addr(), length);
     }
     // SAFETY: the caller's promise.
     match unsafe { sys::advise_of_program(start, length, advice) } {
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn mmap(
         Ok(mapped) => {
             // In a snapshot that is taken before this it is empty, as it should be.
             if flags & MAP_TYPE == MAP_DROPPABLE {
-                objects::note_wiped(mapped.addr(), length);
+                wiped_memory::note_wiped(mapped.addr(), length);
             }
             mapped
         }

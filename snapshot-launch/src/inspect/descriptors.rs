@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
-use snapshot_core::objects::{Kind, is_stateless_device, may_be_message_queue};
-use snapshot_core::proc_text::{self, Lock};
+use snapshot_core::kernel::proc_text::{self, Lock};
+use snapshot_core::terms::{Kind, is_stateless_device, may_be_message_queue};
 
 use crate::proc_files;
 use crate::supervisor::numbers_in;

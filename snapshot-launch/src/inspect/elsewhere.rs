@@ -7,12 +7,14 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
-use snapshot_core::objects::Kind;
-use snapshot_core::proc_text;
+use snapshot_core::kernel::proc_text;
 use snapshot_core::sys;
+use snapshot_core::terms::Kind;
 
-use super::descriptors::{Access, Descriptor};
-use super::memory::{self, File};
+use super::{
+    descriptors::{Access, Descriptor},
+    memory::{self, File},
+};
 use crate::proc_files;
 use crate::supervisor::{numbers_in, process_name};
 

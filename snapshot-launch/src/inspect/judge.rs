@@ -1,10 +1,9 @@
 //! Whether a descriptor, or shared memory, would be as it was after a revert. Pure: from
 //! what was seen of it and of others, the words are [`crate::verdict`]'s.
 
-use snapshot_core::objects::{Kind, Origin, Why};
+use snapshot_core::terms::{Kind, Origin, Why};
 
-use super::descriptors::Descriptor;
-use super::sockets::Socket;
+use super::{descriptors::Descriptor, sockets::Socket};
 use crate::verdict;
 
 /// What becomes of it.

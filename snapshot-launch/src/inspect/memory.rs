@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use nix::libc;
-use snapshot_core::objects::Origin;
-use snapshot_core::proc_text::{self, FileMapping};
+use snapshot_core::kernel::proc_text::{self, FileMapping};
+use snapshot_core::terms::Origin;
 
 /// Which file a mapping is of, told from any other: its device and inode.
 pub(super) type File = ((u32, u32), u64);

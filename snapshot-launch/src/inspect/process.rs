@@ -7,20 +7,22 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use nix::unistd::{Uid, User, geteuid};
-use snapshot_core::proc_text;
+use snapshot_core::kernel::proc_text;
 use snapshot_core::sys::SignalSet;
-use snapshot_core::wire::OwnUse;
+use snapshot_core::terms::OwnUse;
 
-use super::inspection::{InSession, Inspection, Role};
-use super::told::Told;
-use super::{descriptors, elsewhere, threads};
-use crate::control;
+use super::{
+    descriptors, elsewhere,
+    inspection::{InSession, Inspection, Role},
+    threads,
+    told::Told,
+};
 use crate::doctor::Launchable;
 use crate::flags::SnapshotFlags;
 use crate::problem::{Problem, exit};
 use crate::signals::name_of;
 use crate::supervisor::{children_of, process_name};
-use crate::{own_use, proc_files, program};
+use crate::{control, own_use, proc_files, program};
 
 /// Looks at a process.
 ///

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use snapshot_core::proc_text::{self, Doing};
+use snapshot_core::kernel::proc_text;
 use snapshot_core::sys::SignalSet;
-use snapshot_core::wire::Hindrance;
+use snapshot_core::terms::{Doing, Hindrance};
 
 use crate::proc_files;
 use crate::supervisor::numbers_in;

@@ -2,16 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use snapshot_core::objects::{Kind, Origin, Why, for_each_system_v};
-use snapshot_core::wire::Hindrance;
+use snapshot_core::objects::for_each_system_v;
+use snapshot_core::terms::{Hindrance, Kind, Origin, Why};
 
-use super::descriptors::{self, Descriptor};
-use super::elsewhere::{self, Elsewhere, Holder};
-use super::inspection::{Item, Lost, Refused};
-use super::judge::{self, OtherEnd, Surroundings, Verdict};
-use super::memory;
-use super::sockets::{self, Socket};
-use super::threads::Thread;
+use super::{
+    descriptors::{self, Descriptor},
+    elsewhere::{self, Elsewhere, Holder},
+    inspection::{Item, Lost, Refused},
+    judge::{self, OtherEnd, Surroundings, Verdict},
+    memory,
+    sockets::{self, Socket},
+    threads::Thread,
+};
 use crate::supervisor::process_name;
 use crate::verdict;
 

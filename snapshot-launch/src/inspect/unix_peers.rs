@@ -10,7 +10,7 @@ use std::fs;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
-use snapshot_core::unix_diag::{self, Message, Socket};
+use snapshot_core::kernel::unix_diag::{self, Message, Socket};
 use std::os::fd::AsRawFd;
 
 /// What is told of those where there is something to tell, by inode.

@@ -14,8 +14,7 @@ use nix::poll::PollFlags;
 use nix::unistd::read;
 use snapshot_core::sys::now_ns;
 
-use super::outlets::Outlet;
-use super::socket::ControlSocket;
+use super::{outlets::Outlet, socket::ControlSocket};
 use crate::control::{Answer, Request};
 
 /// So many are served at once; others wait until one of them is done.

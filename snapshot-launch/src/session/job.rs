@@ -13,7 +13,7 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill, raise};
 use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid, tcgetpgrp, tcsetpgrp};
 
-use snapshot_core::lineage::{self, Lineage};
+use snapshot_core::process::lineage::{self, Lineage};
 
 use super::run::Session;
 use crate::channel::ToSupervisor;

@@ -10,12 +10,16 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::termios::{LocalFlags, SpecialCharacterIndices, Termios, tcgetattr};
 
-use super::outlets::{Outlet, read_ready};
-use super::run::ENOUGH;
+use super::{
+    outlets::{Outlet, read_ready},
+    run::ENOUGH,
+};
 use crate::event::Event;
-use crate::terminal::keys::{Key, Keys};
-use crate::terminal::modes::{Modes, Set};
-use crate::terminal::raw::Raw;
+use crate::terminal::{
+    keys::{Key, Keys},
+    modes::{Modes, Set},
+    raw::Raw,
+};
 
 /// The inner side of a terminal that the launcher owns.
 #[derive(Debug)]

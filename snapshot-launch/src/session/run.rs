@@ -14,17 +14,19 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::SpecialCharacterIndices;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
-use snapshot_core::lineage::{self, Lineage};
+use snapshot_core::process::lineage::{self, Lineage};
 use snapshot_core::sys::{SignalSet, now_ns};
 
-use super::clients::Clients;
-use super::event_log::EventLog;
-use super::events_file::EventsFile;
-use super::job::Front;
-use super::outlets::Outlet;
-use super::pty::{Inner, Pty, read_stdin};
-use super::socket::ControlSocket;
-use super::words::LAST_WORDS;
+use super::{
+    clients::Clients,
+    event_log::EventLog,
+    events_file::EventsFile,
+    job::Front,
+    outlets::Outlet,
+    pty::{Inner, Pty, read_stdin},
+    socket::ControlSocket,
+    words::LAST_WORDS,
+};
 use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
 use crate::control::{Answer, Request};
 use crate::event::{Event, Trigger};
@@ -33,8 +35,7 @@ use crate::problem::{Problem, exit};
 use crate::report::Reporter;
 use crate::signals::{SI_KERNEL, SignalName};
 use crate::supervisor::{Child, Group, name_out_of_reach, signal_below};
-use crate::terminal::keys::Key;
-use crate::terminal::raw::Raw;
+use crate::terminal::{keys::Key, raw::Raw};
 use crate::timeline_view;
 
 /// How much of the program's output may wait for the terminal before the program does.

@@ -10,15 +10,17 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::getuid;
 use snapshot_core::sys::{SignalInfo, now_ns};
-use snapshot_core::threads::glimpse::Glimpse;
-use snapshot_core::wire::{Ask, FromAgent, OwnUse, REQUEST_MAGIC, REQUEST_SIGNAL};
+use snapshot_core::terms::{Ask, Glimpse, OwnUse, REQUEST_MAGIC, REQUEST_SIGNAL};
+use snapshot_core::wire::FromAgent;
 
-use super::apart::{self, Reason};
-use super::family::{numbers_in, of_thread};
-use super::links::{AgentLink, Heard};
-use super::reaping::waits_to_be_reaped;
-use super::state::{Supervisor, Wanted};
-use super::taking::PATIENCE_NS;
+use super::{
+    apart::{self, Reason},
+    family::{numbers_in, of_thread},
+    links::{AgentLink, Heard},
+    reaping::waits_to_be_reaped,
+    state::{Supervisor, Wanted},
+    taking::PATIENCE_NS,
+};
 use crate::event::{Moments, Trigger};
 use crate::{proc_files, shortage};
 

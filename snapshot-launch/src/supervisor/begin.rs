@@ -18,23 +18,25 @@ use nix::unistd::{
     Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpid, isatty, setpgid, setsid, tcgetpgrp,
     tcsetpgrp,
 };
-use snapshot_core::own_processes;
+use snapshot_core::process::own_processes;
 use snapshot_core::sys::now_ns;
 
-use super::anchor::Anchor;
-use super::apart::Home;
-use super::children::Children;
-use super::closings::Closings;
-use super::descriptors::Limits;
-use super::echoes::Echoes;
-use super::filters::Filters;
-use super::keepers::Keepers;
-use super::links::Switchboard;
-use super::presses::Presses;
-use super::requests::nanoseconds;
-use super::spawn;
-use super::state::{Config, Group, Live, Phase, Supervisor};
-use super::unstarted::Unstarted;
+use super::{
+    anchor::Anchor,
+    apart::Home,
+    children::Children,
+    closings::Closings,
+    descriptors::Limits,
+    echoes::Echoes,
+    filters::Filters,
+    keepers::Keepers,
+    links::Switchboard,
+    presses::Presses,
+    requests::nanoseconds,
+    spawn,
+    state::{Config, Group, Live, Phase, Supervisor},
+    unstarted::Unstarted,
+};
 use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
 use crate::doors::{self, Place};
 use crate::inherited;
@@ -186,7 +188,7 @@ fn begin(
             emulator: None,
         },
         home: Home::own(),
-        timeline: snapshot_core::timeline::Timeline::default(),
+        timeline: snapshot_core::terms::timeline::Timeline::default(),
         children,
         dying: std::collections::HashSet::new(),
         unheard: Vec::new(),

@@ -19,9 +19,11 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpid, pipe2};
 use snapshot_core::sys::{self, Side};
 
-use super::child::Child;
-use super::deny;
-use super::unstarted::{StartStep, Unstarted};
+use super::{
+    child::Child,
+    deny,
+    unstarted::{StartStep, Unstarted},
+};
 use crate::flags::DenyKind;
 use crate::outside::Outside;
 

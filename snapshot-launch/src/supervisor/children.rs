@@ -18,14 +18,18 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
-use snapshot_core::SnapshotId;
-use snapshot_core::children::{self, CAPACITY, CONTINUED, Child, Place, State, Table, Usage};
-use snapshot_core::pidfd;
+use snapshot_core::process::{
+    children::{self, CAPACITY, CONTINUED, Child, Place, State, Table, Usage},
+    pidfd,
+};
 use snapshot_core::sys::{self, SignalInfo};
+use snapshot_core::terms::SnapshotId;
 
-use super::family::{self, Process};
-use super::preflight;
-use super::state::Supervisor;
+use super::{
+    family::{self, Process},
+    preflight,
+    state::Supervisor,
+};
 use crate::event::{EndedChild, KeptChild};
 use crate::outside::Outside;
 

@@ -4,8 +4,8 @@
 
 use std::collections::HashSet;
 
-use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
+use snapshot_core::terms::SnapshotId;
 use snapshot_core::wire::FromSupervisor;
 
 use super::links::AgentLink;

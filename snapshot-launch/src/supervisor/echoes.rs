@@ -9,7 +9,7 @@
 //!
 //! Pure, so that every order can be tested.
 
-use snapshot_core::wire::SENDER_OUTSIDE;
+use snapshot_core::terms::SENDER_OUTSIDE;
 
 /// How far apart the arrivals of one event may be, on a machine that is busy.
 const APART_NS: u64 = 100_000_000;

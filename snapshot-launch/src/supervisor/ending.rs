@@ -3,11 +3,13 @@
 use nix::sys::signal::Signal;
 use nix::unistd::getpid;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::Ended;
+use snapshot_core::terms::Ended;
 
-use super::family::{self, Signalled};
-use super::reverting::name_strays;
-use super::state::{Phase, Supervisor};
+use super::{
+    family::{self, Signalled},
+    reverting::name_strays,
+    state::{Phase, Supervisor},
+};
 use crate::channel::ToLauncher;
 use crate::event::Event;
 use crate::flags::OnExit;

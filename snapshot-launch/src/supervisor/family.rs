@@ -12,8 +12,8 @@ use std::str::FromStr;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::Signal;
-use snapshot_core::lineage::{self, Lineage};
-use snapshot_core::proc_text;
+use snapshot_core::kernel::proc_text;
+use snapshot_core::process::lineage::{self, Lineage};
 
 use super::child;
 use crate::counted::counted;

@@ -2,7 +2,7 @@
 //! count, and whether there are others is seen before anything is sent to the program.
 
 use nix::libc;
-use snapshot_core::wire::Filter;
+use snapshot_core::terms::Filter;
 
 /// What is known of the live process's filters.
 #[derive(Debug, Clone, Copy, Default)]

@@ -2,11 +2,13 @@
 //! room for it to come back. It is tried again until there is; meanwhile a person may go back
 //! to another one, or end the session.
 
-use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
+use snapshot_core::terms::SnapshotId;
 
-use super::reverting::Stage;
-use super::state::{Phase, Supervisor, Wanted};
+use super::{
+    reverting::Stage,
+    state::{Phase, Supervisor, Wanted},
+};
 use crate::control::{Answer, Request};
 
 /// How long to wait before a copy is woken again: twice as long each time, up to a limit.

@@ -3,15 +3,17 @@
 //! [`super::presses`] say which arrivals count.
 
 use nix::libc;
-use snapshot_core::SnapshotId;
-use snapshot_core::lineage::{self, Lineage};
+use snapshot_core::process::lineage::{self, Lineage};
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{Ended, FromSupervisor, PASSED_MAGIC, SENDER_OUTSIDE};
+use snapshot_core::terms::{Ended, PASSED_MAGIC, SENDER_OUTSIDE, SnapshotId};
+use snapshot_core::wire::FromSupervisor;
 
-use super::echoes::Recipient;
-use super::links::AgentLink;
-use super::presses::Press;
-use super::state::{Group, Phase, Supervisor};
+use super::{
+    echoes::Recipient,
+    links::AgentLink,
+    presses::Press,
+    state::{Group, Phase, Supervisor},
+};
 use crate::channel::ToLauncher;
 use crate::flags::OnInterrupt;
 

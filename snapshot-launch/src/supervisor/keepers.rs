@@ -5,13 +5,15 @@
 use std::collections::HashSet;
 
 use nix::libc;
-use snapshot_core::proc_text;
+use snapshot_core::kernel::proc_text;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::FromSupervisor;
 
-use super::child::Child;
-use super::links::AgentLink;
-use super::state::{Snapshot, Supervisor};
+use super::{
+    child::Child,
+    links::AgentLink,
+    state::{Snapshot, Supervisor},
+};
 use crate::proc_files;
 
 /// From this size on a frozen copy is asked to leave its memory to a keeper, and a branch's

@@ -1,8 +1,7 @@
 //! What stands in the way of a take or a revert, for a person.
 
 use nix::libc;
-use snapshot_core::threads::layout::Disagreement;
-use snapshot_core::wire::{Hindrance, Obstacle, Part, Step};
+use snapshot_core::terms::{Disagreement, Hindrance, Obstacle, Part, Step};
 
 use crate::counted::counted;
 use crate::shortage;

@@ -11,12 +11,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use nix::libc;
-use snapshot_core::objects::{Kind, Origin, Why};
-use snapshot_core::wire::Crew;
-use snapshot_core::{proc_text, sys};
+use snapshot_core::kernel::proc_text;
+use snapshot_core::sys;
+use snapshot_core::terms::{Crew, Kind, Origin, Why};
 
-use super::family::{numbers_in, tracer_in};
-use super::remains::range_of;
+use super::{
+    family::{numbers_in, tracer_in},
+    remains::range_of,
+};
 use crate::event::NotRolledBack;
 use crate::flags::AllowKind;
 use crate::{proc_files, shortage, verdict};

@@ -2,15 +2,18 @@
 //! there is room for what it needs, and for a copy of it that stays.
 
 use nix::libc;
-use snapshot_core::wire::{FromSupervisor, Obstacle, Step};
+use snapshot_core::terms::{Obstacle, Step};
+use snapshot_core::wire::FromSupervisor;
 
-use super::family;
-use super::headway::Headway;
-use super::obstacles::without_room;
-use super::reverting::Stage;
-use super::state::{Phase, Supervisor};
-use super::taking::PATIENCE_NS;
-use super::waking::Waking;
+use super::{
+    family,
+    headway::Headway,
+    obstacles::without_room,
+    reverting::Stage,
+    state::{Phase, Supervisor},
+    taking::PATIENCE_NS,
+    waking::Waking,
+};
 
 impl Supervisor {
     /// Asks the target's copy what has to be known before the branch is ended: whether it can

@@ -2,12 +2,13 @@
 #![expect(unsafe_code, reason = "reaps processes whatever signal ended them")]
 
 use nix::libc;
-use snapshot_core::children::Usage;
-use snapshot_core::own_processes;
-use snapshot_core::wire::Ended;
+use snapshot_core::process::{children::Usage, own_processes};
+use snapshot_core::terms::Ended;
 
-use super::numbers;
-use super::state::{Phase, Supervisor};
+use super::{
+    numbers,
+    state::{Phase, Supervisor},
+};
 use crate::channel::ToLauncher;
 use crate::event::Event;
 

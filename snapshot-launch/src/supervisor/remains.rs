@@ -3,9 +3,8 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use snapshot_core::objects::{Kind, Why};
-use snapshot_core::proc_text::{self, FileMapping};
-use snapshot_core::wire::{Address, Remains};
+use snapshot_core::kernel::proc_text::{self, FileMapping};
+use snapshot_core::terms::{Address, Kind, Remains, Why};
 
 use crate::event::NotRolledBack;
 use crate::{proc_files, verdict};

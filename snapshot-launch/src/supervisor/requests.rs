@@ -1,13 +1,14 @@
 //! What the launcher asks for, on behalf of keys, second terminals and the clock.
 
 use nix::sys::signal::Signal;
-use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{Ended, SENDER_OUTSIDE};
+use snapshot_core::terms::{Ended, SENDER_OUTSIDE, SnapshotId};
 
-use super::anchor::Anchor;
-use super::echoes::Recipient;
-use super::state::{Phase, Supervisor, Wanted};
+use super::{
+    anchor::Anchor,
+    echoes::Recipient,
+    state::{Phase, Supervisor, Wanted},
+};
 use crate::channel::{Received, ToSupervisor};
 use crate::control::{Answer, Listing, Request, SnapshotInfo};
 use crate::event::{Event, Trigger};

@@ -10,18 +10,20 @@ use std::time::Duration;
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::unistd::{geteuid, getpid};
-use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{Ended as EndedWord, FromSupervisor, Obstacle, Running};
+use snapshot_core::terms::{Ended as EndedWord, Obstacle, Running, SnapshotId};
+use snapshot_core::wire::FromSupervisor;
 
-use super::family::{self, Stray};
-use super::headway::Headway;
-use super::links::AgentLink;
-use super::obstacles::not_restored;
-use super::spare::Spare;
-use super::state::{Group, Phase, Supervisor};
-use super::taking::PATIENCE_NS;
-use super::waking::Waking;
+use super::{
+    family::{self, Stray},
+    headway::Headway,
+    links::AgentLink,
+    obstacles::not_restored,
+    spare::Spare,
+    state::{Group, Phase, Supervisor},
+    taking::PATIENCE_NS,
+    waking::Waking,
+};
 use crate::channel::ToLauncher;
 use crate::control::Answer;
 use crate::counted::counted;

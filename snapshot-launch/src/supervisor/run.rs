@@ -4,18 +4,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use snapshot_core::SnapshotId;
-use snapshot_core::objects::Closed;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{self, Ended, FromAgent, FromSupervisor};
+use snapshot_core::terms::{self, Closed, Ended, SnapshotId};
+use snapshot_core::wire::{FromAgent, FromSupervisor};
 
-use super::apart;
-use super::begin::stand_in_for_launcher;
-use super::descriptors;
-use super::echoes::Recipient;
-use super::filters::Filters;
-use super::links::{AgentLink, Heard, MOST_AT_ONCE};
-use super::state::{Phase, Supervisor};
+use super::{
+    apart,
+    begin::stand_in_for_launcher,
+    descriptors,
+    echoes::Recipient,
+    filters::Filters,
+    links::{AgentLink, Heard, MOST_AT_ONCE},
+    state::{Phase, Supervisor},
+};
 use crate::channel::ToLauncher;
 use crate::event::{Event, Files, Tier};
 use crate::signals::SI_KERNEL;
@@ -439,10 +440,10 @@ impl Supervisor {
         while let Ok(Some(info)) = self.signals.read_signal() {
             let signal = i32::try_from(info.ssi_signo).unwrap_or(0);
             let from_kernel = info.ssi_code == SI_KERNEL;
-            let sender = wire::sender(info.ssi_code, i32::try_from(info.ssi_pid).unwrap_or(0));
+            let sender = terms::sender(info.ssi_code, i32::try_from(info.ssi_pid).unwrap_or(0));
             if signal == self.config.trigger
                 && sender == self.live.pid()
-                && let Some((request, errno)) = wire::muted(info.ssi_ptr)
+                && let Some((request, errno)) = terms::muted(info.ssi_ptr)
             {
                 self.refuse_mute(request, errno);
                 continue;

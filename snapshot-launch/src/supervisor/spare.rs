@@ -4,11 +4,13 @@
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
-use super::child::Child;
-use super::links::{AgentLink, Heard, MOST_AT_ONCE};
-use super::reverting::{Reverting, Stage};
-use super::run::{may_be_passed, wait_readable};
-use super::state::{Phase, Supervisor};
+use super::{
+    child::Child,
+    links::{AgentLink, Heard, MOST_AT_ONCE},
+    reverting::{Reverting, Stage},
+    run::{may_be_passed, wait_readable},
+    state::{Phase, Supervisor},
+};
 
 /// From this size on a spare would cost more time than it is worth: the kernel copies page
 /// tables for it, some 10 ms a gigabyte.

@@ -14,15 +14,11 @@ use nix::sys::prctl;
 use nix::unistd::{Pid, geteuid, getpid, getppid};
 use snapshot_core::sys::{self, SignalSet};
 
-use super::birth;
-use super::child::Child;
-use super::descriptors::Limits;
-use super::state::Config;
-use super::unstarted::Unstarted;
+use super::{birth, child::Child, descriptors::Limits, state::Config, unstarted::Unstarted};
 use crate::huge_pages::Settings;
-use crate::inherited::OwnWays;
+use crate::inherited::{self, OwnWays};
+use crate::namespaces;
 use crate::outside::Outside;
-use crate::{inherited, namespaces};
 
 /// What to run, and with what.
 #[derive(Debug)]

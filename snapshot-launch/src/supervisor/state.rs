@@ -11,28 +11,29 @@ use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::termios::Termios;
-use snapshot_core::SnapshotId;
-use snapshot_core::children::Place;
-use snapshot_core::timeline::Timeline;
+use snapshot_core::process::children::Place;
+use snapshot_core::terms::{SnapshotId, timeline::Timeline};
 
-use super::anchor::Anchor;
-use super::apart::Home;
-use super::asking::Asked;
-use super::child::{self, Child};
-use super::children::{Children, Standing};
-use super::closings::Closings;
-use super::echoes::Echoes;
-use super::family::Process;
-use super::filters::Filters;
-use super::interrupts::Fate;
-use super::keepers::Keepers;
-use super::links::{AgentLink, Switchboard};
-use super::presses::Presses;
-use super::reverting::Reverting;
-use super::screen::Screen;
-use super::spawn::{Program, Streams};
-use super::taking::Taking;
-use super::unheard::Unheard;
+use super::{
+    anchor::Anchor,
+    apart::Home,
+    asking::Asked,
+    child::{self, Child},
+    children::{Children, Standing},
+    closings::Closings,
+    echoes::Echoes,
+    family::Process,
+    filters::Filters,
+    interrupts::Fate,
+    keepers::Keepers,
+    links::{AgentLink, Switchboard},
+    presses::Presses,
+    reverting::Reverting,
+    screen::Screen,
+    spawn::{Program, Streams},
+    taking::Taking,
+    unheard::Unheard,
+};
 use crate::channel::{Channel, ToLauncher};
 use crate::control::{Answer, Request};
 use crate::doors;

@@ -1,26 +1,29 @@
-//! A take, seen from the supervisor; [`snapshot_core::take`] tells the whole story.
+//! A take, seen from the supervisor; [`snapshot_core::acts::take`] tells the whole story.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use nix::libc;
-use snapshot_core::SnapshotId;
-use snapshot_core::children::Place;
+use snapshot_core::process::children::Place;
 use snapshot_core::sys::now_ns;
-use snapshot_core::threads::glimpse::Glimpse;
-use snapshot_core::wire::{Ask, Crew, FromAgent, FromSupervisor, LISTED, Obstacle, Remains, Text};
+use snapshot_core::terms::{Ask, Crew, Glimpse, Obstacle, Remains, SnapshotId, Text};
+use snapshot_core::wire::{FromAgent, FromSupervisor, LISTED};
 
-use super::apart;
-use super::child::Child;
-use super::children::Standing;
-use super::descriptors;
-use super::family::{self, Process};
-use super::headway::Headway;
-use super::links::{AgentLink, Heard};
-use super::obstacles::explain;
-use super::run::may_be_passed;
-use super::screen::Screen;
-use super::state::{Phase, Snapshot, Supervisor, Wanted};
-use super::{ids, numbers, preflight, remains};
+use super::{
+    apart,
+    child::Child,
+    children::Standing,
+    descriptors,
+    family::{self, Process},
+    headway::Headway,
+    ids,
+    links::{AgentLink, Heard},
+    numbers,
+    obstacles::explain,
+    preflight, remains,
+    run::may_be_passed,
+    screen::Screen,
+    state::{Phase, Snapshot, Supervisor, Wanted},
+};
 use crate::control::{Answer, Request};
 use crate::event::{Event, Moments, NotRolledBack, Refused, Taken, Trigger};
 

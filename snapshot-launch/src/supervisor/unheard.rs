@@ -5,9 +5,11 @@
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::FromAgent;
 
-use super::links::{AgentLink, Heard};
-use super::run::wait_readable;
-use super::state::Supervisor;
+use super::{
+    links::{AgentLink, Heard},
+    run::wait_readable,
+    state::Supervisor,
+};
 
 /// How long others wait for one. It may have been stopped before it could speak; or it was
 /// never made, and the program that was to make it is stopped.

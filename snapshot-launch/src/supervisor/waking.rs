@@ -13,17 +13,19 @@
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::unistd::getpid;
-use snapshot_core::SnapshotId;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::{Ended, FromAgent, Part, Running};
+use snapshot_core::terms::{Ended, Part, Running, SnapshotId};
+use snapshot_core::wire::FromAgent;
 
-use super::child::Child;
-use super::family;
-use super::headway::Headway;
-use super::obstacles::without_room;
-use super::reverting::{Reverting, Stage};
-use super::spare::Spare;
-use super::state::{Phase, Supervisor};
+use super::{
+    child::Child,
+    family,
+    headway::Headway,
+    obstacles::without_room,
+    reverting::{Reverting, Stage},
+    spare::Spare,
+    state::{Phase, Supervisor},
+};
 use crate::event::Event;
 
 /// How long a woken copy may do nothing.

@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "reads and writes a signal frame")]
 
 use super::call_number;
+use crate::arch::can_read_own_memory;
 
 /// The registers of an interrupted thread that a system call is restarted by.
 pub(crate) struct SyscallFrame<'a> {
@@ -44,7 +45,7 @@ impl<'a> SyscallFrame<'a> {
         // Read through the kernel: the bytes before a return address need not be mapped.
         let mut read = |length: usize| {
             let place = code.get_mut(..length)?;
-            crate::sys::read_own_memory(program.checked_sub(length)?, place).ok()?;
+            can_read_own_memory(program.checked_sub(length)?, place).then_some(())?;
             Some(length)
         };
         let length = read(call_number::FAR).or_else(|| read(call_number::NEAR))?;
@@ -56,7 +57,7 @@ impl<'a> SyscallFrame<'a> {
     pub(crate) fn is_about_to_call(&mut self) -> bool {
         let (program, _) = self.position();
         let mut code = [0_u8; 2];
-        crate::sys::read_own_memory(program, &mut code).is_ok()
+        can_read_own_memory(program, &mut code)
             && code == call_number::SYSCALL
             && call_number::is_interruptible(*self.register(libc::REG_RAX))
     }

@@ -1,0 +1,122 @@
+//! Freeze: what a frozen copy does until the supervisor says otherwise, which is next to
+//! nothing.
+//!
+//! It wakes only on the supervisor's word, never on another process's death, so no race
+//! decides who lives. Every signal is blocked: none but KILL and STOP reaches it. A
+//! signal that somebody sends to it is meant for the live process, and passed on; one
+//! that the kernel sends to a whole group, from a terminal, has reached the live process
+//! by itself.
+//!
+//! Context: AS-SAFE.
+#![expect(unsafe_code, reason = "makes a keeper")]
+
+use crate::process::keeper;
+use crate::sys::{self, Errno, SignalSet};
+use crate::terms::{self, Closed, Ended};
+use crate::wire::{FromAgent, FromSupervisor, link::Link};
+
+/// The word that a frozen copy stirs at.
+pub(crate) enum Word {
+    /// It is to see whether it could wake.
+    Prepare {
+        /// How many threads there must be room for.
+        threads: u32,
+        /// Where the frozen copy that stays behind is to report, if one is to.
+        spare: Option<Link>,
+    },
+    /// It is to wake.
+    Revive(Woken),
+}
+
+/// The word that woke a frozen copy.
+pub(crate) struct Woken {
+    pub(crate) asked_ns: u64,
+    pub(crate) ended: Ended,
+    /// Where it is to take over its original's id: the one that it had outside, or 0.
+    pub(crate) same_ids: Option<i32>,
+}
+
+/// Sleeps until the supervisor has a word for this copy. Never returns if the supervisor is gone.
+///
+/// All signals must be blocked. `let_go` lets go of what the live branch has closed.
+pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Word {
+    // Without one the copy is as safe, but passes nothing on.
+    let signals = sys::signalfd(SignalSet::ALL).unwrap_or(-1);
+    let heard = loop {
+        let [word, signal] = match sys::poll_readable([link.fd(), signals], -1) {
+            Ok(ready) => ready,
+            Err(Errno(libc::EINTR)) => continue,
+            // A filter hides the call: it could never be woken.
+            Err(_) => sys::exit_group(0),
+        };
+        if signal {
+            pass_on(link, signals);
+        }
+        if !word {
+            continue;
+        }
+        match link.hear() {
+            Ok((
+                FromSupervisor::Revive {
+                    asked_ns,
+                    ended,
+                    same_ids,
+                },
+                _,
+            )) => {
+                break Word::Revive(Woken {
+                    asked_ns,
+                    ended,
+                    same_ids,
+                });
+            }
+            Ok((FromSupervisor::Prepare { threads }, passed)) => {
+                break Word::Prepare {
+                    threads,
+                    spare: passed.map(Link::from_fd),
+                };
+            }
+            Ok((FromSupervisor::Retire, _)) => retire(link),
+            Ok((FromSupervisor::LetGo(closed), _)) => {
+                let_go(closed);
+                // Where nobody hears it there is nobody to wait for it.
+                let _ = link.say(FromAgent::LetGo);
+            }
+            Ok(_) => {}
+            // The supervisor is gone, and with it all reason to be.
+            Err(_) => sys::exit_group(0),
+        }
+    };
+    if signals >= 0 {
+        pass_on(link, signals);
+        sys::close(signals);
+    }
+    heard
+}
+
+/// Ends, and leaves the memory to a keeper, whom the supervisor ends in its time.
+fn retire(link: Link) -> ! {
+    // The keeper shares them for a moment, in which it is not known for one.
+    sys::close_all_descriptors_but(link.fd());
+    // Without one the memory is given back at once.
+    // SAFETY: a frozen copy has one thread and, being a copy, no keeper.
+    if let Ok(keeper) = unsafe { keeper::begin(link, sys::getppid()) } {
+        keeper.settle();
+    }
+    sys::exit_group(0)
+}
+
+fn pass_on(link: Link, signals: i32) {
+    while let Some(arrived) = sys::read_signalfd(signals) {
+        let sender = terms::sender(arrived.code, arrived.sender);
+        // The supervisor's own CONT only makes sure that this copy is not stopped. Anybody
+        // else's is passed on like the stop before it, or the program would stay stopped.
+        let is_supervisors = arrived.signal == libc::SIGCONT && sender == sys::getppid();
+        if sender != 0 && !is_supervisors {
+            let _ = link.say(FromAgent::Passed {
+                signal: arrived.signal,
+                sender,
+            });
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The life of a frozen copy: it records what it shares with the live process, sleeps, proves
+//! when asked that it can come back, and comes back to life when it is woken.
+//!
+//! Context: AS-SAFE. Called by [`super::take`], in the copy.
+#![expect(unsafe_code, reason = "splits the process, and makes threads")]
+
+use core::sync::atomic::Ordering;
+
+use super::{
+    freeze::{Woken, Word, freeze},
+    recorded::Recorded,
+    revive,
+    session::{Outcome, Session},
+    split::split_for_parent,
+};
+use crate::objects::Shared;
+use crate::process::{cpu_times, dontfork, identity::Identity, ids, own_processes, room::Room};
+use crate::sys::{self, Errno, Side};
+use crate::terms::{Obstacle, Part, Running, Step};
+use crate::threads::{
+    roll::{self, PARKED},
+    turn,
+};
+use crate::wire::{FromAgent, link::Link};
+
+/// In a frozen copy: whether it could come back to life, as far as that can be told while
+/// the branch lives. If somebody is to hear of it, a copy of this copy stays behind.
+fn prepare(threads: u32, spare: Option<Link>, identity: &Identity) -> Result<Side, Obstacle> {
+    // SAFETY: a frozen copy has one thread, and the others were parked.
+    let rehearsed = unsafe { revive::rehearse(threads) };
+    let side = match (rehearsed, spare) {
+        (Err(errno), _) => Err(Obstacle::Failed(Step::Revive, errno.0)),
+        (Ok(()), None) => Ok(Side::Original(0)),
+        (Ok(()), Some(_)) => {
+            let split = split_aside(identity);
+            split.map_err(|errno| Obstacle::Failed(Step::Split, errno.0))
+        }
+    };
+    match side {
+        Ok(Side::Copy) => own_processes::add(sys::getpid()),
+        Ok(Side::Original(pid)) if spare.is_some() => own_processes::add(pid),
+        _ => {}
+    }
+    if !matches!(side, Ok(Side::Copy))
+        && let Some(spare) = spare
+    {
+        spare.close();
+    }
+    side
+}
+
+/// In a frozen copy: makes a copy under a number that the program does not want back. The
+/// branch may have ended, and the next number that the kernel gives be one of its own.
+fn split_aside(identity: &Identity) -> Result<Side, Errno> {
+    let is_wanted = |pid| {
+        pid == identity.pid
+            || roll::in_state(PARKED).any(|slot| slot.tid.load(Ordering::Relaxed) == pid)
+    };
+    loop {
+        // SAFETY: a frozen copy has one thread, and the others were parked.
+        match unsafe { split_for_parent() }? {
+            // It gives the number back before anybody has heard of it.
+            Side::Copy if is_wanted(sys::getpid()) => sys::exit_group(0),
+            Side::Original(pid) if is_wanted(pid) => ids::wait_until_free(pid),
+            side => return Ok(side),
+        }
+    }
+}
+
+/// In a woken copy: takes over the ids that it may have again, and makes its threads.
+///
+/// # Errors
+/// EAGAIN, ENOMEM: there is no room. The copy is what it was then, but that it may have its
+/// id already.
+///
+/// # Safety
+/// As [`revive::recreate`].
+unsafe fn make_again(
+    link: Link,
+    identity: &Identity,
+    same_ids: Option<i32>,
+) -> Result<revive::Recreated, Errno> {
+    // An attempt before this one may have got it.
+    if let Some(outer_pid) = same_ids
+        && sys::getpid() != identity.pid
+    {
+        let _ = link.say(FromAgent::Becoming);
+        // SAFETY: a frozen copy has one thread, the copy of the recorded one.
+        match unsafe { identity.take_over_id(outer_pid) } {
+            Ok(()) => {}
+            // There is room for none, or soon there will be.
+            Err(errno @ Errno(libc::EAGAIN | libc::ENOMEM)) => {
+                let _ = link.say(FromAgent::Stayed { errno: errno.0 });
+                return Err(errno);
+            }
+            Err(errno) => {
+                let _ = link.say(FromAgent::Stayed { errno: errno.0 });
+            }
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { revive::recreate(&identity.thread) }
+}
+
+/// The life of a frozen copy, from the split to its return into the program.
+pub(super) fn live_as_frozen(
+    session: &Session,
+    id: u32,
+    link: Link,
+    recorded: &mut Recorded,
+) -> Outcome {
+    let mut link = link;
+    let Recorded { identity, lacking } = recorded;
+    let identity = &*identity;
+    ids::forget_choice();
+    let room = Room::make();
+    let mut tell = |remains| {
+        // Where nobody hears it the supervisor is gone, which Ready finds out.
+        let _ = link.say(FromAgent::Remains(remains));
+    };
+    let shared = Shared::record(&[link.fd()], identity.pid, identity.tid, &mut tell)
+        .and_then(|shared| shared.let_go().map(|()| shared));
+    let mut shared = match shared {
+        Ok(shared) => shared,
+        Err(errno) => end_unrecorded(link, Step::Record, errno),
+    };
+    let mut is_ready = false;
+    loop {
+        if !is_ready && link.say(FromAgent::Ready).is_err() {
+            sys::exit_group(0);
+        }
+        is_ready = true;
+        let woken = match freeze(link, |closed| shared.let_go_of(closed)) {
+            Word::Revive(woken) => woken,
+            Word::Prepare { threads, spare } => {
+                match prepare(threads, spare, identity) {
+                    Ok(Side::Copy) => {
+                        // The snapshot stays, in this copy of the copy.
+                        link.close();
+                        link = spare.unwrap_or(link);
+                        let _ = link.say(FromAgent::Made);
+                        identity.settle(id);
+                        is_ready = false;
+                    }
+                    Ok(Side::Original(_)) => {
+                        let _ = link.say(FromAgent::Prepared);
+                    }
+                    Err(obstacle) => {
+                        let _ = link.say(FromAgent::Hindered(obstacle));
+                    }
+                }
+                continue;
+            }
+        };
+        let Woken {
+            asked_ns,
+            ended,
+            same_ids,
+        } = woken;
+        let mut not_restored = 0;
+        let mut count = |part, count| {
+            if count > 0 {
+                not_restored += count;
+                let _ = link.say(FromAgent::NotRestored { part, count });
+            }
+        };
+        // First: what is mapped of a file may be a thread's stack.
+        shared.open(&mut count);
+        if let Some(lacking) = &lacking {
+            lacking.prepare();
+        }
+        // SAFETY: this is the copy's only thread, and the others were parked.
+        let revived = match unsafe { make_again(link, identity, same_ids) } {
+            Ok(revived) => revived,
+            Err(errno) => {
+                let obstacle = Obstacle::Failed(Step::Revive, errno.0);
+                let _ = link.say(FromAgent::Hindered(obstacle));
+                // Where that fails, what it has ends with the snapshot.
+                let _ = shared.let_go();
+                // By whichever number: it sleeps again, as the snapshot that it was.
+                own_processes::add(sys::getpid());
+                is_ready = false;
+                continue;
+            }
+        };
+        count(Part::Threads, revived.not_restored + identity.restore());
+        shared.restore(&mut count);
+        if let Some(lacking) = lacking.take() {
+            count(Part::Process, lacking.restore(identity.tid));
+            lacking.release();
+        }
+        shared.release();
+        room.give_back();
+        // What was mapped anew is kept from copies like the rest.
+        dontfork::close();
+        own_processes::remove(sys::getpid());
+        cpu_times::revive(identity.tid);
+        turn::begin_new_life();
+        (session.revived)(sys::getpid());
+        let renewed = revived.renewed + identity.renewed();
+        // Whoever ends this process from here on ends the program.
+        let _ = link.say(FromAgent::Opening { renewed });
+        // From here on the program runs. Whoever says so may get no processor before the last
+        // of its threads has had one.
+        let open_ns = revive::open_gate();
+        let _ = link.say(FromAgent::Running(Running {
+            at_ns: open_ns,
+            renewed,
+        }));
+        link.close();
+        return Outcome::Revived {
+            id,
+            asked_ns,
+            ended,
+            not_restored,
+        };
+    }
+}
+
+/// A copy that can't be one says why, and ends.
+pub(super) fn end_unrecorded(link: Link, step: Step, errno: Errno) -> ! {
+    // Where nobody hears it there is nobody to tell.
+    let _ = link.say(FromAgent::Spoilt(step, errno.0));
+    sys::exit_group(0);
+}

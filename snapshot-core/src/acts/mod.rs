@@ -1,0 +1,14 @@
+//! What is done with a process, in the order in which it happens: park, split, freeze, revive.
+//! `take` tells the story under a launcher.
+//!
+//! Context: AS-SAFE.
+
+pub(crate) mod freeze;
+mod frozen;
+pub mod opening;
+pub(crate) mod park;
+mod recorded;
+pub(crate) mod revive;
+pub mod session;
+pub(crate) mod split;
+pub mod take;

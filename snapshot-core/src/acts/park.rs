@@ -1,0 +1,256 @@
+//! Park: bring every thread to a known point before the copy is made.
+//!
+//! Each thread but the caller is sent signal 33, whose handler is ours for that time; what
+//! the thread does there is told by [`crate::threads::parked`]. The list of threads is read
+//! again until nobody new is on it and all that are have come. Who does not come in time is
+//! named, and everybody goes on as if nothing had been.
+//!
+//! Context: AS-SAFE. Called by [`crate::acts::take`] and [`crate::library::alone`], before
+//! [`crate::acts::split`].
+#![expect(unsafe_code, reason = "writes into slots of its own")]
+
+use crate::threads::unparked::{not_signalled, unparked};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::kernel::{
+    proc_text,
+    procfs::{self, TaskFile},
+};
+use crate::sys::{self, Errno};
+use crate::terms::{Glimpse, Obstacle, Step};
+pub(crate) use crate::threads::parked::release;
+use crate::threads::{
+    layout, parked,
+    roll::{self, ARRIVING, CALLED, FREE, GONE, PARKED, Slot, WORKER, Walk, ZOMBIE},
+    takeover,
+};
+
+/// One attempt, and how many there are: long enough for a thread that starts another
+/// program by vfork, and short enough for a program that stands still meanwhile.
+const ATTEMPT_NS: u64 = 300_000_000;
+const ATTEMPTS: u32 = 3;
+/// On a machine with more to do than it has processors for, threads that only wait for one
+/// are given longer.
+const LONGEST_NS: u64 = 3_000_000_000;
+/// In between, for what could not be interrupted to come to its end.
+const BREATH_NS: u64 = 30_000_000;
+/// After so long a thread that has not come is looked at more closely.
+const LOOK_CLOSER_NS: u64 = 2_000_000;
+
+/// Whether a signal could not be queued. Only for the words: who parks reads it alone.
+static NO_ROOM: AtomicBool = AtomicBool::new(false);
+
+/// What has been parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parked {
+    /// The program's threads, the caller among them.
+    pub(crate) threads: u32,
+    /// Threads of the kernel's, which were left alone.
+    pub(crate) workers: u32,
+}
+
+/// Parks every thread but the calling one.
+///
+/// # Errors
+/// [`Obstacle::Unparked`] with the one that did not come, and nothing is parked.
+pub(crate) fn park() -> Result<Parked, Obstacle> {
+    let failed = |errno: Errno| Obstacle::Failed(Step::Park, errno.0);
+    let tasks = procfs::open_tasks().map_err(failed)?;
+    let mut attempts = 0;
+    let outcome = loop {
+        attempts += 1;
+        let outcome = attempt(tasks);
+        match outcome {
+            Err(obstacle) => {
+                parked::release();
+                let again = matches!(obstacle, Obstacle::Unparked(_)) && attempts < ATTEMPTS;
+                if !again {
+                    break Err(obstacle);
+                }
+                sys::pause_ns(BREATH_NS);
+            }
+            parked => break parked,
+        }
+    };
+    sys::close(tasks);
+    outcome
+}
+
+fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
+    let own = sys::gettid();
+    let longest_ns = sys::now_ns() + LONGEST_NS;
+    // Slots may be given away again only when nobody is on the way out with one.
+    while parked::are_leaving() {
+        if sys::now_ns() >= longest_ns {
+            return Err(unparked(tasks, slowest_to_leave(own)));
+        }
+        sys::pause_ns(20_000);
+    }
+    let mut deadline_ns = sys::now_ns() + ATTEMPT_NS;
+    NO_ROOM.store(false, Ordering::Relaxed);
+    roll::clear();
+    parked::expect_arrivals();
+    let mut look_closer_ns = sys::now_ns() + LOOK_CLOSER_NS;
+    let mut scan = 0;
+    loop {
+        scan += 1;
+        let called = call_everybody(tasks, own, scan)?;
+        forget_ended(scan);
+        let underway = count(CALLED) + count(ARRIVING);
+        let missing = underway + count(FREE);
+        let parked = count(PARKED);
+        if called == 0 && missing == 0 {
+            return Ok(Parked {
+                threads: parked + 1,
+                workers: count(WORKER),
+            });
+        }
+        let now = sys::now_ns();
+        if now >= deadline_ns && now < longest_ns && all_are_on_their_way(tasks) {
+            deadline_ns = now + ATTEMPT_NS;
+        }
+        if now >= deadline_ns {
+            let missing = roll::in_state(CALLED).chain(roll::in_state(FREE)).next();
+            return Err(match missing {
+                Some(slot) if slot.is(FREE) && NO_ROOM.load(Ordering::Relaxed) => {
+                    not_signalled(tasks, slot.tid.load(Ordering::Relaxed))
+                }
+                Some(slot) => unparked(tasks, slot.tid.load(Ordering::Relaxed)),
+                // New ones have come up faster than they could be called.
+                None => Obstacle::Failed(Step::Park, libc::EAGAIN),
+            });
+        }
+        if now >= look_closer_ns {
+            look_closer(tasks);
+            look_closer_ns = now + 10 * LOOK_CLOSER_NS;
+        }
+        parked::wait_for(parked + underway, scan);
+    }
+}
+
+/// Those that the last scan has not seen have ended.
+fn forget_ended(scan: u32) {
+    for slot in roll::all().filter(|slot| slot.scan.load(Ordering::Relaxed) != scan) {
+        let called = slot
+            .state
+            .compare_exchange(CALLED, GONE, Ordering::AcqRel, Ordering::Acquire);
+        match called {
+            // Its end has taken the signal along.
+            Ok(_) => takeover::forget_one(),
+            Err(FREE) => slot.state.store(GONE, Ordering::Release),
+            Err(_) => {}
+        }
+    }
+}
+
+fn count(state: u32) -> u32 {
+    u32::try_from(roll::in_state(state).count()).unwrap_or(u32::MAX)
+}
+
+/// Sends the signal to every thread on the list that has not got it. Gives how many.
+fn call_everybody(tasks: i32, own: i32, scan: u32) -> Result<u32, Obstacle> {
+    let mut walk = Walk::begin();
+    let mut called = 0;
+    let mut outcome = Ok(());
+    let listed = procfs::for_each_number_in(tasks, |tid| {
+        if tid == own || outcome.is_err() {
+            return;
+        }
+        let Some(slot) = walk.find_or_add(tid) else {
+            outcome = Err(Obstacle::TooManyThreads(roll::MOST));
+            return;
+        };
+        slot.scan.store(scan, Ordering::Relaxed);
+        // A number that has been given to a new thread meanwhile.
+        if slot.is(GONE) {
+            slot.state.store(FREE, Ordering::Relaxed);
+        }
+        if slot.is(FREE) {
+            match call(tasks, slot, tid) {
+                Ok(true) => called += 1,
+                Ok(false) => {}
+                Err(obstacle) => outcome = Err(obstacle),
+            }
+        }
+    });
+    outcome?;
+    listed.map_err(|errno| Obstacle::Failed(Step::Park, errno.0))?;
+    Ok(called)
+}
+
+/// Sends one thread the signal; false where that could not be done now.
+fn call(tasks: i32, slot: &'static Slot, tid: i32) -> Result<bool, Obstacle> {
+    if let Some(disagreement) = layout::disagreement() {
+        return Err(Obstacle::Libc(disagreement));
+    }
+    takeover::install().map_err(|errno| Obstacle::Failed(Step::Park, errno.0))?;
+    // SAFETY: the slot is FREE, so it is ours.
+    let known = unsafe { slot.known() };
+    known.glimpse = Glimpse::of(tasks, tid);
+    known.elapsed_ns = None;
+    parked::expect_release(slot);
+    slot.state.store(CALLED, Ordering::Release);
+    match takeover::send(tid, slot.place().addr()) {
+        Ok(()) => Ok(true),
+        // It has ended since the list was read.
+        Err(Errno(libc::ESRCH)) => {
+            slot.state.store(GONE, Ordering::Release);
+            Ok(false)
+        }
+        // No more signals can be queued just now.
+        Err(Errno(libc::EAGAIN)) => {
+            NO_ROOM.store(true, Ordering::Relaxed);
+            slot.state.store(FREE, Ordering::Release);
+            Ok(false)
+        }
+        Err(errno) => Err(Obstacle::Failed(Step::Park, errno.0)),
+    }
+}
+
+/// Looks at those that have not come: some never can, and need not.
+fn look_closer(tasks: i32) {
+    let mut buffer = [0; 320];
+    for slot in roll::in_state(CALLED) {
+        let tid = slot.tid.load(Ordering::Relaxed);
+        let Some(stat) = procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer)
+            .ok()
+            .and_then(proc_text::stat)
+        else {
+            continue;
+        };
+        let state = if stat.is_kernel_worker() {
+            WORKER
+        } else if matches!(stat.state, b'Z' | b'X') {
+            ZOMBIE
+        } else {
+            continue;
+        };
+        // It may have come after all.
+        if slot
+            .state
+            .compare_exchange(CALLED, state, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+        {
+            takeover::forget_one();
+        }
+    }
+}
+
+/// Whether all that have not come only wait for a processor.
+fn all_are_on_their_way(tasks: i32) -> bool {
+    let mut buffer = [0; 320];
+    let mut missing = roll::in_state(CALLED).chain(roll::in_state(FREE));
+    missing.all(|slot| {
+        let tid = slot.tid.load(Ordering::Relaxed);
+        procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer)
+            .ok()
+            .and_then(proc_text::stat)
+            .is_none_or(|stat| stat.state == b'R')
+    })
+}
+
+fn slowest_to_leave(own: i32) -> i32 {
+    roll::in_state(PARKED)
+        .next()
+        .map_or(own, |slot| slot.tid.load(Ordering::Relaxed))
+}

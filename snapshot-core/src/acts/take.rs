@@ -1,0 +1,334 @@
+//! Take, in the inverted orientation: the copy freezes, the program lives on.
+//!
+//! ```text
+//! live                          supervisor                    frozen
+//!  Begin ─────────────────────▶ is it the time for one?
+//!  park
+//!  Parked ────────────────────▶ checks what can't roll back
+//!  ◀───────────────── Granted + a link for the copy
+//!  split ─────────────────────────────────────────────────────▶
+//!  Split ─────────────────────▶         ◀────────────────────── Made
+//!                                                               record
+//!                                       ◀───────────────────── Ready
+//!  ◀────────────────────── Go   the snapshot exists             sleeps
+//!  release
+//!  Running ───────────────────▶ reports it
+//! ```
+//!
+//! Until `Go` nothing has happened that can't be undone by killing the copy: whatever
+//! fails, the program goes on untouched.
+//!
+//! Context: AS-SAFE. Called by the agent, in the program's first thread.
+#![expect(unsafe_code, reason = "splits the process")]
+
+use super::{
+    frozen::{end_unrecorded, live_as_frozen},
+    recorded::Recorded,
+    session::{Outcome, Session, Taken, Wish},
+};
+
+use crate::acts::{
+    park::{self, Parked},
+    split::split_for_parent,
+};
+use crate::process::{
+    cpu_times, dontfork, identity::Identity, keeper, own_processes,
+};
+use crate::sys::{self, Errno, Side};
+use crate::terms::{Crew, Disagreement, Glimpse, Obstacle, Running, Step};
+use crate::threads::{
+    mutexes, restart,
+    roll::{self, PARKED},
+    timing::{self, Moment},
+};
+use crate::wire::{FromAgent, FromSupervisor, link::Link};
+
+/// Takes a snapshot of the calling process by way of the session's supervisor.
+///
+/// # Safety
+/// It must be the caller's turn, and the calling thread the one that [`super::opening`]
+/// has chosen. It must be able to leave from here in two processes, one after the other.
+pub unsafe fn take(session: &Session, wish: Wish) -> Taken {
+    let mut glimpse = Glimpse::default();
+    let failed = |step, errno: Errno| Outcome::Refused(Some(Obstacle::Failed(step, errno.0)));
+    let link = match Link::connect(session.name) {
+        Ok(link) => link,
+        Err(errno) => return (failed(Step::Link, errno), glimpse),
+    };
+    // SAFETY: passed on to the caller.
+    let outcome = unsafe { converse(link, session, wish, &mut glimpse) };
+    // In a revived copy this descriptor has been closed long since, and its number may be
+    // the program's own again.
+    if !matches!(outcome, Ok(Outcome::Revived { .. })) {
+        link.close();
+    }
+    let outcome = outcome.unwrap_or_else(|errno| failed(Step::Talk, errno));
+    (outcome, glimpse)
+}
+
+/// Tells the supervisor that a snapshot is wanted and can't be: the first thread did not
+/// come to take it.
+pub fn report_hindrance(session: &Session, wish: Wish, obstacle: Obstacle) {
+    let Ok(link) = Link::connect(session.name) else {
+        // With nobody to tell there is nobody who waits.
+        return;
+    };
+    let _ = begin(link, wish).and_then(|()| link.say(FromAgent::Hindered(obstacle)));
+    // The answer to the first says that it has been understood.
+    let _ = link.hear();
+    link.close();
+}
+
+fn begin(link: Link, Wish { ask, at_ns, label }: Wish) -> sys::Result<()> {
+    link.say(FromAgent::Begin { ask, at_ns, label })
+}
+
+/// The conversation of one take; an error is one of the link.
+unsafe fn converse(
+    link: Link,
+    session: &Session,
+    wish: Wish,
+    glimpse: &mut Glimpse,
+) -> sys::Result<Outcome> {
+    begin(link, wish)?;
+    timing::mark(Moment::Begun);
+    match park::park() {
+        Ok(parked) => {
+            timing::mark(Moment::Parked);
+            // SAFETY: passed on to the caller, whose other threads are parked now.
+            let outcome = unsafe { converse_parked(link, session, parked, glimpse) };
+            // In a revived copy they have been made again, and let go.
+            if !matches!(outcome, Ok(Outcome::Live { .. } | Outcome::Revived { .. })) {
+                park::release();
+            }
+            outcome
+        }
+        Err(obstacle) => hindered(link, obstacle),
+    }
+}
+
+fn hindered(link: Link, obstacle: Obstacle) -> sys::Result<Outcome> {
+    link.say(FromAgent::Hindered(obstacle))?;
+    Ok(Outcome::Refused(Some(obstacle)))
+}
+
+unsafe fn converse_parked(
+    link: Link,
+    session: &Session,
+    parked: Parked,
+    glimpse: &mut Glimpse,
+) -> sys::Result<Outcome> {
+    let mut recorded = match Recorded::record(session) {
+        Ok(recorded) => recorded,
+        Err(obstacle) => return hindered(link, obstacle),
+    };
+    if has_own_rseq(&recorded.identity) {
+        recorded.give_back();
+        return hindered(link, Obstacle::Libc(Disagreement::OwnRseq));
+    }
+    cpu_times::record();
+    timing::mark(Moment::Recorded);
+    link.say(FromAgent::Parked(crew(parked, &recorded.identity)))?;
+    // A second copy is needed where the first lacks memory, and a third where another
+    // thread of another process has kept more from it meanwhile, which there is none of.
+    let mut word = link.hear();
+    for _ in 0..3 {
+        let (wanted, copy_link) = match word {
+            Ok((
+                FromSupervisor::Granted {
+                    id,
+                    glimpse: looked,
+                    keeper,
+                },
+                Some(fd),
+            )) => {
+                *glimpse = looked;
+                (Wanted { id, keeper }, Link::from_fd(fd))
+            }
+            answer => {
+                recorded.give_back();
+                return answer.map(|_| Outcome::Refused(None));
+            }
+        };
+        // SAFETY: passed on to the caller.
+        match unsafe { split(link, session, wanted, copy_link, &mut recorded) } {
+            Ok(Made::Outcome(outcome)) => {
+                recorded.give_back();
+                return outcome;
+            }
+            Ok(Made::Spoilt(next)) => word = Ok(next),
+            Err(obstacle) => {
+                recorded.give_back();
+                return hindered(link, obstacle);
+            }
+        }
+    }
+    recorded.give_back();
+    hindered(link, Obstacle::Failed(Step::Split, libc::EAGAIN))
+}
+
+/// Whether any thread has an area of restartable sequences that can't be found again.
+fn has_own_rseq(identity: &Identity) -> bool {
+    identity.thread.has_own_rseq
+        || roll::in_state(PARKED).any(|slot| {
+            // SAFETY: the slot is PARKED, and this is the thread that has parked it.
+            unsafe { slot.known() }.state.has_own_rseq
+        })
+}
+
+/// What is told of the threads.
+fn crew(parked: Parked, identity: &Identity) -> Crew {
+    let own = identity.thread;
+    let mut robust = u32::from(own.holds_robust_mutex());
+    let mut other_users = 0;
+    for slot in roll::in_state(PARKED) {
+        // SAFETY: the slot is PARKED, and this is the thread that has parked it.
+        let state = &unsafe { slot.known() }.state;
+        robust += u32::from(state.holds_robust_mutex());
+        other_users += u32::from(!state.has_credentials_of(&own));
+    }
+    Crew {
+        tid: sys::gettid(),
+        threads: parked.threads,
+        workers: parked.workers,
+        robust,
+        other_users,
+        has_children: sys::has_children(),
+        priority_inheritance: mutexes::uses_priority_inheritance(),
+        lost_calls: restart::take_lost(),
+    }
+}
+
+/// The copy that the supervisor grants.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// The snapshot's number.
+    id: u32,
+    /// Whether a keeper is to be made as well.
+    keeper: bool,
+}
+
+/// What has come of a copy.
+enum Made {
+    /// The take is over, on either side.
+    Outcome(sys::Result<Outcome>),
+    /// It lacks memory: the supervisor has granted another one, by this word.
+    Spoilt(Heard),
+}
+
+/// A message of the supervisor's, and the descriptor that came with it.
+type Heard = (FromSupervisor, Option<i32>);
+
+/// Makes a copy and waits for the supervisor's word.
+unsafe fn split(
+    link: Link,
+    session: &Session,
+    wanted: Wanted,
+    copy_link: Link,
+    recorded: &mut Recorded,
+) -> Result<Made, Obstacle> {
+    let failed = |errno: Errno| Obstacle::Failed(Step::Split, errno.0);
+    // A handler must not run in the copy before it has frozen.
+    let open = sys::block(session.trigger);
+    // It settles while the copy is made and records. Where there is no room for one the
+    // supervisor hears of none, and says so.
+    // SAFETY: the supervisor has said that there is none, and this is the thread whose turn
+    // it is.
+    let keeper = (wanted.keeper)
+        .then(|| unsafe { keeper::begin(link, recorded.identity.parent) })
+        .and_then(Result::ok);
+    let pages = dontfork::open();
+    // SAFETY: all other threads are parked.
+    let side = pages.and_then(|pages| Ok((unsafe { split_for_parent() }?, pages)));
+    match side {
+        Ok((Side::Copy, pages)) => {
+            // Its maker says so too; but it may die before that.
+            own_processes::add(sys::getpid());
+            link.close();
+            // First: from then on the supervisor knows which process this is. Where it is
+            // gone, Ready finds that out.
+            let _ = copy_link.say(FromAgent::Made);
+            recorded.identity.settle(wanted.id);
+            match dontfork::is_whole(pages) {
+                Ok(true) => {}
+                Ok(false) => end_as_spoilt(copy_link),
+                Err(errno) => end_unrecorded(copy_link, Step::Split, errno),
+            }
+            let outcome = live_as_frozen(session, wanted.id, copy_link, recorded);
+            sys::set_mask(open);
+            Ok(Made::Outcome(Ok(outcome)))
+        }
+        Ok((Side::Original(frozen_pid), _)) => {
+            own_processes::add(frozen_pid);
+            timing::mark(Moment::Split);
+            dontfork::close();
+            sys::set_mask(open);
+            copy_link.close();
+            // A refusal may have come already, and then nobody hears this.
+            let _ = link.say(FromAgent::Split);
+            if let Some(keeper) = keeper {
+                keeper.settle();
+            }
+            wait_for_word(link, recorded, failed)
+        }
+        Err(errno) => {
+            dontfork::close();
+            sys::set_mask(open);
+            // First the reason, and then the end of the copy's link, which would pass for the
+            // end of a copy.
+            let outcome = hindered(link, failed(errno));
+            copy_link.close();
+            if let Some(keeper) = keeper {
+                keeper.settle();
+            }
+            Ok(Made::Outcome(outcome))
+        }
+    }
+}
+
+/// A copy that lacks memory has recorded nothing and says so; it stays until its original
+/// has heard of it, so that its number is no other's, and ends with its link.
+fn end_as_spoilt(link: Link) -> ! {
+    if link.say(FromAgent::Again).is_ok() {
+        while link.hear().is_ok() {}
+    }
+    sys::exit_group(0);
+}
+
+fn wait_for_word(
+    link: Link,
+    recorded: &mut Recorded,
+    failed: impl FnOnce(Errno) -> Obstacle,
+) -> Result<Made, Obstacle> {
+    match link.hear() {
+        Ok(word @ (FromSupervisor::Granted { .. }, _)) => match dontfork::look() {
+            Ok(()) => Ok(Made::Spoilt(word)),
+            Err(errno) => {
+                if let Some(fd) = word.1 {
+                    sys::close(fd);
+                }
+                Err(failed(errno))
+            }
+        },
+        Ok((word, _)) => Ok(Made::Outcome(Ok(go_on(link, recorded, word)))),
+        Err(errno) => Ok(Made::Outcome(Err(errno))),
+    }
+}
+
+fn go_on(link: Link, recorded: &mut Recorded, word: FromSupervisor) -> Outcome {
+    match word {
+        FromSupervisor::Go { id } => {
+            timing::mark(Moment::Complete);
+            recorded.give_back();
+            park::release();
+            timing::mark(Moment::Released);
+            // The snapshot stands, whether or not anybody hears this.
+            let _ = link.say(FromAgent::Running(Running {
+                at_ns: sys::now_ns(),
+                renewed: 0,
+            }));
+            Outcome::Live { id }
+        }
+        _ => Outcome::Refused(None),
+    }
+}

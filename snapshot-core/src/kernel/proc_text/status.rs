@@ -1,0 +1,22 @@
+//! `status`: signals and memory.
+//!
+//! Context: AS-SAFE.
+
+use super::words::{decimal, field, hexadecimal, kilobytes};
+use crate::sys::SignalSet;
+
+/// From `/proc/PID/status`: how many signals are queued, with what they carry, for all
+/// processes of this user.
+pub fn queued_signals(text: &[u8]) -> Option<i64> {
+    decimal(field(text, "SigQ:")?.split(|&byte| byte == b'/').next()?)
+}
+
+/// A set of signals in `/proc/PID/status`: `SigBlk:`, `ShdPnd:` and so on.
+pub fn signals(text: &[u8], name: &str) -> Option<SignalSet> {
+    hexadecimal(field(text, name)?).map(SignalSet)
+}
+
+/// How much memory a process has, by its `status`; 0 where that says nothing.
+pub fn resident_bytes(status: &[u8]) -> u64 {
+    kilobytes(status, "VmRSS:").unwrap_or(0) * 1024
+}

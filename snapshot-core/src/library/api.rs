@@ -1,0 +1,509 @@
+//! What a program calls. Under a launcher it speaks to the agent that was loaded into
+//! the program; alone it works in the classic orientation.
+//!
+//! Context: IN-PROCESS.
+#![cfg_attr(
+    not(test),
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "called by the program, as any function of a library"
+    )
+)]
+#![expect(
+    unsafe_code,
+    reason = "calls the agent's exported function, and fflush"
+)]
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::acts::session::Outcome;
+use crate::library::{
+    alone as classic,
+    bridge::{self, Answer, Call, Entry},
+    handlers,
+};
+use crate::sys;
+use crate::terms::{Ended, Obstacle, SnapshotId, Text};
+use crate::threads::timing;
+use crate::wire::LISTED;
+
+/// Where execution has arrived after a snapshot was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// In the live process: the snapshot is there.
+    Live(SnapshotId),
+    /// In the snapshot, come back to life: the branch that followed it has ended.
+    Reverted(Report),
+}
+
+/// What a revived snapshot knows of the branch before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The snapshot that this is.
+    pub id: SnapshotId,
+    /// How the branch ended.
+    pub ended: BranchEnd,
+    /// From the branch's end, or the request to end it, to here.
+    pub latency: Duration,
+    /// How many kernel objects (file offsets, timers) could not be put back.
+    pub not_restored: u32,
+    /// What was promised.
+    pub rollback: Rollback,
+}
+
+/// How a live branch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BranchEnd {
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+    /// It, or a second terminal, asked to revert.
+    Reverted,
+    /// Ctrl+C.
+    Interrupted,
+}
+
+impl std::fmt::Display for BranchEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exited with status {code}"),
+            Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
+            Self::Reverted => f.write_str("was reverted"),
+            Self::Interrupted => f.write_str("was interrupted"),
+        }
+    }
+}
+
+/// Who keeps the snapshots of this program, and so what a revert brings back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rollback {
+    /// A launcher: the live process keeps its pid on take, its children and its timers,
+    /// and Ctrl+C, a crash or a kill of it never reaches a snapshot.
+    Session,
+    /// The library alone: memory, threads, file offsets, timers and the terminal's
+    /// settings. The live process gets a new pid, and its threads new ids, with every
+    /// snapshot.
+    Alone,
+}
+
+/// Why there is no snapshot, or no revert. The program is as it was before the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// A thread could not be stopped.
+    Thread {
+        /// Its id.
+        tid: i32,
+        /// What it is doing, a fragment after "it".
+        doing: &'static str,
+    },
+    /// There are more threads than this many.
+    TooManyThreads(u32),
+    /// This libc keeps what it knows of a thread where the engine does not find it, so that
+    /// threads can't be made again.
+    Libc {
+        /// What is not as it should be.
+        what: &'static str,
+    },
+    /// A step of the engine failed with an errno.
+    Failed {
+        /// What was being done, a fragment after "while".
+        doing: &'static str,
+        /// Why.
+        errno: i32,
+    },
+    /// There is no snapshot of that number, or none at all.
+    NoSuchSnapshot,
+    /// The launcher refused; it has said why on stderr and in its events.
+    Refused,
+    /// This process was forked by the program, and is not the one that is snapshotted.
+    NotTheLiveProcess,
+}
+
+impl std::fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Thread { tid, doing } => {
+                write!(f, "thread {tid} could not be stopped: it {doing}")
+            }
+            Self::TooManyThreads(most) => write!(f, "there are more than {most} threads"),
+            Self::Libc { what } => write!(f, "threads can't be made again: {what}"),
+            Self::Failed { doing, errno } => write!(
+                f,
+                "the program could not be copied while {doing}: {}",
+                std::io::Error::from_raw_os_error(*errno)
+            ),
+            Self::NoSuchSnapshot => f.write_str("there is no such snapshot"),
+            Self::Refused => f.write_str("the launcher refused the snapshot"),
+            Self::NotTheLiveProcess => {
+                f.write_str("this process is a child of the one that is snapshotted")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SnapshotError {}
+
+/// Takes a snapshot and returns twice, so to speak: as [`Arrival::Live`] now, and as
+/// [`Arrival::Reverted`] when the branch that begins now has ended.
+///
+/// What the program has buffered for stdout, by Rust's `std` or C's stdio, is written
+/// out first, or both branches would print it. Cost: a `fork()` and less than 1 ms.
+///
+/// # Errors
+/// See [`SnapshotError`]; the program is untouched then.
+pub fn snapshot() -> Result<Arrival, SnapshotError> {
+    Snapshot::take().now()
+}
+
+/// A snapshot to be taken, with its label.
+///
+/// ```no_run
+/// # use snapshot_core::Snapshot;
+/// let arrival = Snapshot::take().label("before the merge").now()?;
+/// # Ok::<(), snapshot_core::SnapshotError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "nothing is taken until `now`"]
+pub struct Snapshot<'a> {
+    label: &'a str,
+}
+
+impl<'a> Snapshot<'a> {
+    /// Begins.
+    pub fn take() -> Self {
+        Self { label: "" }
+    }
+
+    /// What the timeline is to call it. Only a launcher keeps labels; at most 160 bytes
+    /// of one.
+    pub fn label(mut self, label: &'a str) -> Self {
+        self.label = label;
+        self
+    }
+
+    /// Takes it; see [`snapshot`].
+    ///
+    /// # Errors
+    /// See [`SnapshotError`].
+    pub fn now(self) -> Result<Arrival, SnapshotError> {
+        flush_output();
+        match agent() {
+            Some(agent) => take_by(agent, self.label),
+            None => take_alone(),
+        }
+    }
+}
+
+/// Ends this branch: the program goes on from the newest snapshot. Runs no destructors
+/// and no exit handlers: what they would clean up belongs to the snapshot as well.
+///
+/// # Errors
+/// Comes back only with an error: there is no snapshot, or this is not the live process.
+pub fn revert() -> Result<Infallible, SnapshotError> {
+    Err(revert_by_number(0))
+}
+
+/// Ends this branch and the snapshots newer than `id`: the program goes on from `id`.
+///
+/// # Errors
+/// As [`revert`].
+pub fn revert_to(id: SnapshotId) -> Result<Infallible, SnapshotError> {
+    Err(revert_by_number(id.number()))
+}
+
+/// Drops every snapshot: what has happened since is the truth.
+///
+/// # Errors
+/// See [`SnapshotError`].
+pub fn commit() -> Result<(), SnapshotError> {
+    match agent() {
+        Some(agent) => done(&agent.call(bridge::CALL_COMMIT, 0, "")).map(drop),
+        None => {
+            live_alone()?;
+            classic::forget(None);
+            Ok(())
+        }
+    }
+}
+
+/// Forgets one snapshot; the others stay.
+///
+/// # Errors
+/// [`SnapshotError::NoSuchSnapshot`] where it is not there.
+pub fn drop_snapshot(id: SnapshotId) -> Result<(), SnapshotError> {
+    match agent() {
+        Some(agent) => done(&agent.call(bridge::CALL_DROP, id.number(), "")).map(drop),
+        None => {
+            live_alone()?;
+            if classic::forget(Some(id.number())) {
+                Ok(())
+            } else {
+                Err(SnapshotError::NoSuchSnapshot)
+            }
+        }
+    }
+}
+
+/// The snapshots under this process, oldest first. At most 32 are listed.
+///
+/// # Errors
+/// See [`SnapshotError`].
+pub fn list() -> Result<Vec<SnapshotId>, SnapshotError> {
+    let (_, ids) = listing()?;
+    Ok(ids
+        .into_iter()
+        .take_while(|&id| id != 0)
+        .map(SnapshotId::new)
+        .collect())
+}
+
+/// How many snapshots lie under this process. 0 is the root, where nothing is
+/// provisional, and also the answer in a process that was never snapshotted.
+pub fn depth() -> u32 {
+    listing().map_or(0, |(depth, _)| depth)
+}
+
+/// Whether what happens now may be undone.
+pub fn is_in_snapshot() -> bool {
+    depth() > 0
+}
+
+/// Where the time of the last snapshot went.
+///
+/// Between asking and [`Phases::park`] lies the way to the program's first thread and to
+/// the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Phases {
+    /// Every thread was stopped.
+    pub park: Duration,
+    /// What a copy lacks was recorded: timers, pending signals.
+    pub record: Duration,
+    /// The process was copied, as `fork()` does.
+    pub split: Duration,
+    /// The copy recorded what it shares, the supervisor looked for what won't roll back.
+    /// In a program alone: the threads were made again.
+    pub complete: Duration,
+    /// The threads were told to go on.
+    pub release: Duration,
+    /// From then until the last of them ran the program's code again.
+    pub leave: Duration,
+}
+
+/// Where the time of the last snapshot of this program went; zeros where there was none.
+pub fn last_phases() -> Phases {
+    let micros: [u64; timing::PHASES] = match agent() {
+        Some(agent) => {
+            let answer = agent.call(bridge::CALL_PHASES, 0, "");
+            core::array::from_fn(|phase| answer.ids.get(phase).map_or(0, |&us| u64::from(us)))
+        }
+        None => timing::phases_ns().map(|ns| ns / 1000),
+    };
+    let [park, record, split, complete, release, leave] = micros.map(Duration::from_micros);
+    Phases {
+        park,
+        record,
+        split,
+        complete,
+        release,
+        leave,
+    }
+}
+
+/// Who keeps this program's snapshots.
+pub fn rollback() -> Rollback {
+    if agent().is_some() {
+        Rollback::Session
+    } else {
+        Rollback::Alone
+    }
+}
+
+/// For the library alone: SIGUSR1 takes a snapshot, SIGINT reverts to the newest one and
+/// keeps its old meaning where there is none. Under a launcher this does nothing, since
+/// the agent serves these signals already.
+///
+/// # Errors
+/// [`SnapshotError::Failed`] where the kernel refuses a handler.
+pub fn install_handlers() -> Result<(), SnapshotError> {
+    if agent().is_some() {
+        return Ok(());
+    }
+    handlers::install().map_err(|errno| SnapshotError::Failed {
+        doing: "installing its signal handlers",
+        errno: errno.0,
+    })
+}
+
+/// The agent in this process.
+#[derive(Clone, Copy)]
+struct Agent {
+    entry: Entry,
+}
+
+impl Agent {
+    fn call(self, verb: u32, id: u32, label: &str) -> Answer {
+        let call = Call {
+            verb,
+            id,
+            label: label.as_ptr(),
+            label_length: label.len(),
+        };
+        let mut answer = Answer::EMPTY;
+        // SAFETY: the entry has this signature, as its versioned name says; both
+        // structures are live locals.
+        unsafe { (self.entry)(&raw const call, &raw mut answer) };
+        answer
+    }
+}
+
+fn agent() -> Option<Agent> {
+    static FOUND: OnceLock<Option<Agent>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        // SAFETY: dlsym takes a NUL-terminated name, which a CStr is.
+        let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, bridge::SYMBOL.as_ptr()) };
+        if symbol.is_null() {
+            return None;
+        }
+        // SAFETY: only the agent exports this versioned name, with this signature.
+        let entry = unsafe { std::mem::transmute::<*mut libc::c_void, Entry>(symbol) };
+        Some(Agent { entry })
+    })
+}
+
+fn take_by(agent: Agent, label: &str) -> Result<Arrival, SnapshotError> {
+    let answer = agent.call(bridge::CALL_TAKE, 0, Text::new(label).as_str());
+    let id = SnapshotId::new(answer.id);
+    match answer.verdict {
+        bridge::ANSWER_LIVE => Ok(Arrival::Live(id)),
+        bridge::ANSWER_REVIVED => Ok(Arrival::Reverted(Report {
+            id,
+            ended: match answer.ended {
+                0 => BranchEnd::Exited(answer.number),
+                1 => BranchEnd::Killed(answer.number),
+                2 => BranchEnd::Reverted,
+                _ => BranchEnd::Interrupted,
+            },
+            latency: Duration::from_nanos(answer.latency_ns),
+            not_restored: answer.count,
+            rollback: Rollback::Session,
+        })),
+        _ => Err(error(&answer, SnapshotError::Refused)),
+    }
+}
+
+fn error(answer: &Answer, denied: SnapshotError) -> SnapshotError {
+    match answer.verdict {
+        bridge::ANSWER_OBSTACLE => hindered(answer.obstacle()),
+        bridge::ANSWER_FAILED => SnapshotError::Failed {
+            doing: "speaking to the launcher",
+            errno: answer.number,
+        },
+        bridge::ANSWER_NOT_LIVE => SnapshotError::NotTheLiveProcess,
+        _ => denied,
+    }
+}
+
+fn hindered(obstacle: Option<Obstacle>) -> SnapshotError {
+    match obstacle {
+        Some(Obstacle::Unparked(thread)) => SnapshotError::Thread {
+            tid: thread.tid,
+            doing: thread.why.doing(),
+        },
+        Some(Obstacle::TooManyThreads(most)) => SnapshotError::TooManyThreads(most),
+        Some(Obstacle::Libc(disagreement)) => SnapshotError::Libc {
+            what: disagreement.what(),
+        },
+        Some(Obstacle::Failed(step, errno)) => SnapshotError::Failed {
+            doing: step.doing(),
+            errno,
+        },
+        None => SnapshotError::Refused,
+    }
+}
+
+fn done(answer: &Answer) -> Result<(u32, [u32; LISTED]), SnapshotError> {
+    if answer.verdict == bridge::ANSWER_LIST {
+        Ok((answer.count, answer.ids))
+    } else {
+        Err(error(answer, SnapshotError::NoSuchSnapshot))
+    }
+}
+
+fn listing() -> Result<(u32, [u32; LISTED]), SnapshotError> {
+    match agent() {
+        Some(agent) => done(&agent.call(bridge::CALL_LIST, 0, "")),
+        None => live_alone().map(|()| classic::list()),
+    }
+}
+
+fn live_alone() -> Result<(), SnapshotError> {
+    if classic::is_live() {
+        Ok(())
+    } else {
+        Err(SnapshotError::NotTheLiveProcess)
+    }
+}
+
+fn revert_by_number(number: u32) -> SnapshotError {
+    match agent() {
+        Some(agent) => error(
+            &agent.call(bridge::CALL_REVERT, number, ""),
+            SnapshotError::NoSuchSnapshot,
+        ),
+        None => match live_alone() {
+            Ok(()) => {
+                classic::revert(number, Ended::Reverted);
+                SnapshotError::NoSuchSnapshot
+            }
+            Err(error) => error,
+        },
+    }
+}
+
+fn take_alone() -> Result<Arrival, SnapshotError> {
+    live_alone()?;
+    // SAFETY: this is ordinary context. Locks that other threads hold are held in both
+    // processes, by threads that are in both and let go of them.
+    match unsafe { classic::take() } {
+        Outcome::Live { id } => Ok(Arrival::Live(SnapshotId::new(id))),
+        Outcome::Revived {
+            id,
+            asked_ns,
+            ended,
+            not_restored,
+        } => Ok(Arrival::Reverted(Report {
+            id: SnapshotId::new(id),
+            ended: match ended {
+                Ended::Exited(code) => BranchEnd::Exited(code),
+                Ended::Killed(signal) => BranchEnd::Killed(signal),
+                Ended::Reverted => BranchEnd::Reverted,
+                Ended::Interrupted => BranchEnd::Interrupted,
+            },
+            latency: Duration::from_nanos(sys::now_ns().saturating_sub(asked_ns)),
+            not_restored,
+            rollback: Rollback::Alone,
+        })),
+        Outcome::Refused(Some(obstacle)) => Err(hindered(Some(obstacle))),
+        Outcome::Refused(None) => Err(SnapshotError::Refused),
+    }
+}
+
+/// Writes out what is buffered, or both branches would.
+fn flush_output() {
+    // A closed stdout is the program's own affair, and no reason against a snapshot.
+    let _ = std::io::stdout().flush();
+    // A snapshot signal in the middle of fflush would find stdio's locks taken, but takes
+    // none itself.
+    // SAFETY: a null stream means all of them.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}

@@ -1,0 +1,143 @@
+//! How a kind of kernel object is recorded and put back, and what a recording knows.
+//!
+//! Context: AS-SAFE.
+
+use super::{
+    descriptors::{Descriptors, Group},
+    holders::Holders,
+    mappings,
+};
+use crate::sys::Errno;
+use crate::terms::{Address, Kind, Remains, Why};
+
+/// A kind of kernel object that a copy shares with its original.
+pub(super) trait Object: Sized {
+    /// Writes down the state of every one of them, while everything stands still, and says
+    /// of which groups the copy can let go. Changes nothing.
+    ///
+    /// # Errors
+    /// Where it can't be read, or there is no memory for the record.
+    fn record(recording: &mut Recording<'_>) -> Result<Self, Errno>;
+
+    /// Puts it back, as often as it is called; the number of things that could not be.
+    fn restore(&self, open: &Descriptors) -> u32;
+
+    /// Gives the record's memory back.
+    fn release(self);
+}
+
+/// A recording under way.
+pub(super) struct Recording<'a> {
+    pub(super) open: &'a mut Descriptors,
+    pub(super) holders: &'a Holders,
+    pub(super) mappings: &'a mut mappings::Mappings,
+    /// The process that this one is a copy of, or this one.
+    pub(super) original: i32,
+    /// The thread of it that this is a copy of: it lives, while the first one may have
+    /// ended, and then the kernel shows nothing by that one's number.
+    pub(super) thread: i32,
+    pub(super) tell: &'a mut dyn FnMut(Remains),
+}
+
+impl Recording<'_> {
+    /// Calls `visit` with every group and its number, but for those that are a path alone
+    /// (`O_PATH`): those have no state.
+    pub(super) fn for_each_group(
+        &mut self,
+        mut visit: impl FnMut(&mut Self, usize, Group) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut number = 0;
+        while let Some(&group) = self.open.groups().get(number) {
+            if group.flags & libc::O_PATH == 0 {
+                visit(self, number, group)?;
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with every group of a kind that is the program's alone. One that is not
+    /// is named.
+    pub(super) fn for_each_own(
+        &mut self,
+        kind: Kind,
+        mut visit: impl FnMut(&mut Self, usize, Group) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        self.for_each_group(|recording, number, group| {
+            if group.kind == kind && recording.is_own(number, &group) {
+                visit(recording, number, group)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether nobody else has a group. One that somebody has is named.
+    pub(super) fn is_own(&mut self, number: usize, group: &Group) -> bool {
+        let why = if !self.open.are_told_apart {
+            Why::Hidden
+        } else if self.holders.has(number) {
+            Why::Elsewhere
+        } else {
+            return true;
+        };
+        self.name(group.kind, why, group.fd, 0);
+        false
+    }
+
+    /// Says that something will not be as it was.
+    pub(super) fn name(&mut self, kind: Kind, why: Why, fd: i32, number: u64) {
+        self.name_peer(kind, why, fd, number, Address::NONE);
+    }
+
+    /// The same of a socket with a peer.
+    pub(super) fn name_peer(
+        &mut self,
+        kind: Kind,
+        why: Why,
+        fd: i32,
+        number: u64,
+        address: Address,
+    ) {
+        (self.tell)(Remains {
+            kind,
+            why,
+            fd,
+            number,
+            address,
+        });
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::sys;
+
+    /// Records what these are, does something, and restores it.
+    pub(in crate::objects) fn round<T: Object>(
+        fds: &[i32],
+        between: impl FnOnce(),
+    ) -> Vec<Remains> {
+        let mut told = Vec::new();
+        let mut open = Descriptors::of(fds);
+        let holders = Holders::record(&open, 0).expect("/proc is mounted");
+        let mut tell = |remains| told.push(remains);
+        let mut mappings = mappings::Mappings::new();
+        let mut recording = Recording {
+            open: &mut open,
+            holders: &holders,
+            mappings: &mut mappings,
+            original: sys::getpid(),
+            thread: sys::gettid(),
+            tell: &mut tell,
+        };
+        let recorded = T::record(&mut recording).expect("it can be recorded");
+        between();
+        assert_eq!(recorded.restore(&open), 0);
+        recorded.release();
+        mappings.release();
+        holders.release();
+        open.release();
+        told
+    }
+}

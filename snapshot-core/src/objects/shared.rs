@@ -1,0 +1,150 @@
+//! What a copy shares with its original, of every kind: the order of the kinds stands here.
+//!
+//! Context: AS-SAFE.
+
+use super::{
+    counters,
+    descriptors::Descriptors,
+    files, flags,
+    holders::Holders,
+    interests, ipc, locks, lost, mappings, memfds, pipes,
+    recording::{Object, Recording},
+    reopened, shared_memory, signal_descriptors, sockets, terminals, timer_descriptors, unrecorded,
+    watches,
+};
+use crate::sys::Errno;
+use crate::terms::{Closed, Part, Remains};
+
+/// What could not be put back.
+struct Failed<'a> {
+    all: u32,
+    tell: &'a mut dyn FnMut(Part, u32),
+}
+
+impl<'a> Failed<'a> {
+    fn new(tell: &'a mut dyn FnMut(Part, u32)) -> Self {
+        Self { all: 0, tell }
+    }
+
+    fn count(&mut self, part: Part, count: u32) {
+        if count > 0 {
+            self.all += count;
+            (self.tell)(part, count);
+        }
+    }
+}
+
+/// Every kind, in the order in which they are put back; and which of them are the locks.
+macro_rules! kinds {
+    (locked by $locks:ident; $($name:ident: $type:ty => $part:ident,)*) => {
+        /// What a copy shares.
+        pub(crate) struct Shared {
+            open: Descriptors,
+            losses: lost::Losses,
+            reopened: reopened::Reopened,
+            mappings: mappings::Mappings,
+            $($name: $type,)*
+        }
+
+        impl Shared {
+            /// Records it. `own` are descriptors of the engine's, `original` is the process
+            /// that the calling one is a copy of, or its own id. What will not be as it was
+            /// is told to `tell`.
+            ///
+            /// # Errors
+            /// Where it can't be read, or there is no memory for the record. What has been
+            /// recorded until then is not given back: a frozen copy ends, and a program by
+            /// itself keeps that memory.
+            pub(crate) fn record(
+                own: &[i32],
+                original: i32,
+                thread: i32,
+                tell: &mut dyn FnMut(Remains),
+            ) -> Result<Self, Errno> {
+                let mut open = Descriptors::record(own)?;
+                let holders = Holders::record(&open, original)?;
+                let mut mappings = mappings::Mappings::new();
+                let mut recording = Recording {
+                    open: &mut open,
+                    holders: &holders,
+                    mappings: &mut mappings,
+                    original,
+                    thread,
+                    tell,
+                };
+                $(let $name = <$type as Object>::record(&mut recording)?;)*
+                let reopened = reopened::Reopened::record(&mut recording, &$locks)?;
+                mappings.find(&open);
+                holders.release();
+                Ok(Self { open, losses: lost::Losses::new(), reopened, mappings, $($name,)* })
+            }
+
+            /// On the side that freezes, after the split: lets go of what it can make anew.
+            ///
+            /// # Errors
+            /// EMFILE and kin.
+            pub(crate) fn let_go(&self) -> Result<(), Errno> {
+                lost::Losses::mark(&self.open);
+                self.open.let_go()?;
+                self.mappings.let_go()
+            }
+
+            /// The live branch has closed what others wait for the end of.
+            pub(crate) fn let_go_of(&mut self, closed: Closed) {
+                self.losses.let_go(&mut self.open, closed);
+            }
+
+            /// Opens the files again that the copy has let go of, and maps them; the number of
+            /// those where that failed, and `tell` hears of each part how many. Before there are
+            /// threads.
+            pub(crate) fn open(&self, tell: &mut dyn FnMut(Part, u32)) -> u32 {
+                let mut failed = Failed::new(tell);
+                failed.count(Part::Closed, self.losses.restore(&self.open));
+                failed.count(Part::Files, self.reopened.open(&self.open));
+                failed.count(Part::Memory, self.mappings.restore(&self.open));
+                failed.all
+            }
+
+            /// Puts it back, when everything is open and the threads are there; the number of
+            /// things that could not be, as above.
+            pub(crate) fn restore(&self, tell: &mut dyn FnMut(Part, u32)) -> u32 {
+                let mut failed = Failed::new(tell);
+                failed.count(Part::Files, self.reopened.open_of_process(&self.open));
+                lost::Losses::mark(&self.open);
+                $(failed.count(Part::$part, self.$name.restore(&self.open));)*
+                failed.count(Part::Memory, self.mappings.protect());
+                failed.all
+            }
+
+            /// Gives the records' memory back.
+            pub(crate) fn release(self) {
+                $(self.$name.release();)*
+                self.losses.release();
+                self.reopened.release();
+                self.mappings.release();
+                self.open.release();
+            }
+        }
+    };
+}
+
+kinds! {
+    locked by locks;
+    memory: shared_memory::SharedMemory => Memory,
+    memfds: memfds::MemoryFiles => MemoryFiles,
+    files: files::Offsets => Files,
+    counters: counters::Counters => Counters,
+    timers: timer_descriptors::Timers => TimerDescriptors,
+    signals: signal_descriptors::SignalDescriptors => SignalDescriptors,
+    watches: watches::Watches => Watches,
+    pipes: pipes::Pipes => Pipes,
+    sockets: sockets::Sockets => Sockets,
+    terminals: terminals::Terminals => Terminals,
+    ipc: ipc::Ipc => Unrecorded,
+    // Those are on it.
+    interests: interests::Interests => Interests,
+    flags: flags::Flags => Flags,
+    // To close any descriptor of a file drops locks.
+    locks: locks::Locks => Locks,
+    unrecorded: unrecorded::Unrecorded => Unrecorded,
+}

@@ -1,0 +1,108 @@
+//! Memory that the program keeps from copies (`MADV_DONTFORK`): a snapshot must have it.
+//!
+//! Nothing tells cheaply whether there is any, but a copy that lacks some has a smaller
+//! address space. So the sizes are compared after each split; where they differ the areas
+//! are looked for, and opened to copies around the next split.
+//!
+//! Context: AS-SAFE. Only the thread whose turn it is comes here.
+#![expect(unsafe_code, reason = "advises the kernel on the program's memory")]
+
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::kernel::{proc_text, procfs};
+use crate::sys::{self, Errno};
+
+const MOST: usize = 256;
+
+/// The areas known so far; a start of 0 is an empty place.
+static STARTS: [AtomicUsize; MOST] = [const { AtomicUsize::new(0) }; MOST];
+static ENDS: [AtomicUsize; MOST] = [const { AtomicUsize::new(0) }; MOST];
+/// Pages that no copy can have: a device's.
+static CLOSED_PAGES: AtomicU64 = AtomicU64::new(0);
+
+const PAGE: u64 = 4096;
+
+fn for_each_area(mut visit: impl FnMut(usize, usize) -> bool) {
+    for (start, end) in STARTS.iter().zip(&ENDS) {
+        let (from, to) = (start.load(Ordering::Relaxed), end.load(Ordering::Relaxed));
+        // One that is gone, or has become something else, is forgotten.
+        if from != 0 && !visit(from, to) {
+            start.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+fn advise(start: usize, end: usize, advice: i32) -> bool {
+    // SAFETY: neither advice changes what is in the memory.
+    unsafe { sys::advise(start, end - start, advice) }.is_ok()
+}
+
+fn own_pages() -> Result<u64, Errno> {
+    let mut buffer = [0; 128];
+    let text = procfs::read(c"/proc/thread-self/statm", &mut buffer)?;
+    proc_text::address_space_pages(text).ok_or(procfs::SILENT)
+}
+
+/// Before the split: opens the known areas to the copy. Gives the size of the address
+/// space, which is not to change until [`is_whole`] has been asked.
+///
+/// # Errors
+/// Where the kernel does not tell its size.
+pub(crate) fn open() -> Result<u64, Errno> {
+    for_each_area(|start, end| advise(start, end, libc::MADV_DOFORK));
+    own_pages()
+}
+
+/// After the split, and in a copy that comes back to life: as the program had it.
+pub(crate) fn close() {
+    for_each_area(|start, end| advise(start, end, libc::MADV_DONTFORK));
+}
+
+/// In the copy, before it has mapped anything of its own: whether it has all memory, of so
+/// many pages. Seen from outside it might have mapped as much as it lacks by then.
+///
+/// # Errors
+/// Where the kernel does not tell its size: such a copy is none to count on.
+pub(crate) fn is_whole(pages: u64) -> Result<bool, Errno> {
+    Ok(own_pages()? + CLOSED_PAGES.load(Ordering::Relaxed) >= pages)
+}
+
+/// In the original, of which a copy lacks memory: from now on it is known which.
+///
+/// # Errors
+/// ENOSPC where there are more areas than can be kept in mind, and whatever reading them
+/// gives.
+pub(crate) fn look() -> Result<(), Errno> {
+    let mut mapping = None;
+    let mut outcome = Ok(());
+    let mut closed = 0;
+    procfs::for_each_line(c"/proc/thread-self/smaps", |line| {
+        if let Some(begun) = proc_text::mapping(line) {
+            mapping = Some(begun);
+        } else if proc_text::has_flag(line, b"dc")
+            && let Some(mapping) = mapping
+        {
+            if !advise(mapping.start, mapping.end, libc::MADV_DOFORK) {
+                closed += (mapping.end - mapping.start) as u64 / PAGE;
+            } else if keep_in_mind(mapping.start, mapping.end).is_err() {
+                advise(mapping.start, mapping.end, libc::MADV_DONTFORK);
+                outcome = Err(Errno(libc::ENOSPC));
+            }
+        }
+    })?;
+    CLOSED_PAGES.store(closed, Ordering::Relaxed);
+    close();
+    outcome
+}
+
+fn keep_in_mind(start: usize, end: usize) -> Result<(), Errno> {
+    for (known_start, known_end) in STARTS.iter().zip(&ENDS) {
+        let known = known_start.load(Ordering::Relaxed);
+        if known == start || known == 0 {
+            known_start.store(start, Ordering::Relaxed);
+            known_end.store(end, Ordering::Relaxed);
+            return Ok(());
+        }
+    }
+    Err(Errno(libc::ENOSPC))
+}

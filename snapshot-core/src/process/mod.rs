@@ -1,0 +1,26 @@
+//! What a process is made of beside threads and kernel objects: its ids, what a copy of it
+//! lacks, and who belongs to it.
+//!
+//! Context: AS-SAFE.
+
+pub mod children;
+pub mod cpu_times;
+pub(crate) mod dontfork;
+pub mod filter_trial;
+pub(crate) mod identity;
+pub(crate) mod ids;
+pub(crate) mod keeper;
+mod lacking;
+pub mod lineage;
+pub(crate) mod locked_memory;
+pub(crate) mod memory;
+pub(crate) mod own_memory;
+pub mod own_processes;
+pub(crate) mod pending;
+pub mod pidfd;
+pub(crate) mod posix_timers;
+pub(crate) mod room;
+pub(crate) mod timers;
+pub mod wiped_memory;
+
+pub(crate) use lacking::Lacking;

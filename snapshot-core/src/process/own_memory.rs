@@ -1,0 +1,26 @@
+//! Shared memory of the engine's own, which is shared on purpose and is in no record.
+//!
+//! Context: AS-SAFE.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+const MOST_KEPT_OUT: usize = 4;
+
+/// Where memory of the engine's own is mapped; 0 is an empty place.
+static KEPT_OUT: [AtomicUsize; MOST_KEPT_OUT] = [const { AtomicUsize::new(0) }; MOST_KEPT_OUT];
+
+/// The mapping that begins at this address is the engine's own, and shared on purpose.
+pub(crate) fn keep_out(start: usize) {
+    for place in &KEPT_OUT {
+        let taken = place.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed);
+        if taken.is_ok() || taken == Err(start) {
+            return;
+        }
+    }
+}
+
+pub(crate) fn is_kept_out(start: usize) -> bool {
+    KEPT_OUT
+        .iter()
+        .any(|place| place.load(Ordering::Relaxed) == start)
+}

@@ -1,0 +1,125 @@
+//! POSIX timers (`timer_create`): a copy has none, so each is made again with its id, and
+//! armed with the time that was left. What a timer has missed is not made up for.
+//!
+//! Context: AS-SAFE.
+
+use crate::kernel::{proc_text, procfs, records::Records};
+use crate::sys::{self, Errno, TimerEvent, TimerValue};
+use crate::threads::roll;
+
+/// The most that one process may have: the text that lists them is read whole.
+const MOST: usize = 4096;
+const TEXT_BYTES: usize = 256 << 10;
+/// Enough for the few that programs have.
+const SHORT_BYTES: usize = 512;
+
+/// The timers of a process.
+pub(super) struct Timers {
+    records: Records<(proc_text::Timer, TimerValue)>,
+}
+
+impl Timers {
+    /// # Errors
+    /// ENOMEM, ENOSPC where there are more than fit; none where the kernel does not list
+    /// timers: then a program's are named by the supervisor, who can't see them either.
+    pub(super) fn record() -> Result<Self, Errno> {
+        let mut records = Records::new(MOST);
+        let mut short = [0; SHORT_BYTES];
+        let text = match procfs::read(c"/proc/self/timers", &mut short) {
+            Ok(text) => text,
+            // There are none; or, without checkpoint support in the kernel, no such file.
+            Err(procfs::SILENT | Errno(libc::ENOENT)) => return Ok(Self { records }),
+            Err(errno) => return Err(errno),
+        };
+        if text.len() < SHORT_BYTES {
+            list(text, &mut records)?;
+            return Ok(Self { records });
+        }
+        let mut text = Records::<u8>::new(TEXT_BYTES);
+        let long = text.fill()?;
+        let outcome = match procfs::read(c"/proc/self/timers", long) {
+            Ok(all) if all.len() == TEXT_BYTES => Err(Errno(libc::ENOSPC)),
+            Ok(all) => list(all, &mut records),
+            Err(errno) => Err(errno),
+        };
+        text.release();
+        outcome?;
+        Ok(Self { records })
+    }
+
+    /// The number of timers that could not be made again.
+    pub(super) fn restore(&self) -> u32 {
+        let timers = self.records.entries();
+        if timers.is_empty() {
+            return 0;
+        }
+        let by_id = sys::restore_timer_ids(true).is_ok();
+        let mut failed = 0;
+        for (timer, value) in timers {
+            let made = make(timer, by_id).and_then(|()| sys::set_timer_value(timer.id, value));
+            failed += u32::from(made.is_err());
+        }
+        if by_id {
+            let _ = sys::restore_timer_ids(false);
+        }
+        failed
+    }
+
+    /// Arms timers that are there with the time that was left; the number of those that
+    /// are not there any more.
+    pub(super) fn rearm(&self) -> u32 {
+        let mut failed = 0;
+        for (timer, value) in self.records.entries() {
+            failed += u32::from(sys::set_timer_value(timer.id, value).is_err());
+        }
+        failed
+    }
+
+    pub(super) fn release(self) {
+        self.records.release();
+    }
+}
+
+fn list(text: &[u8], records: &mut Records<(proc_text::Timer, TimerValue)>) -> Result<(), Errno> {
+    for timer in proc_text::timers(text) {
+        records.push((timer, sys::timer_value(timer.id)?))?;
+    }
+    Ok(())
+}
+
+/// A thread's or a process's processor-time clock has its id in it.
+fn clock_now(clock: i32) -> i32 {
+    if clock >= 0 {
+        return clock;
+    }
+    // The id's complement above three bits that say which time of it.
+    match !(clock >> 3) {
+        0 => clock,
+        id => roll::new_tid_of(id).map_or(clock, |id| (!id << 3) | (clock & 7)),
+    }
+}
+
+fn make(timer: &proc_text::Timer, by_id: bool) -> Result<(), Errno> {
+    let target = if timer.notify & libc::SIGEV_THREAD_ID == 0 {
+        0
+    } else {
+        // One that has ended cannot be told anything, and could not before.
+        roll::new_tid_of(timer.target).unwrap_or_else(sys::gettid)
+    };
+    let event = TimerEvent::new(timer.value, timer.signal, timer.notify, target);
+    let clock = clock_now(timer.clock);
+    if by_id {
+        return sys::timer_create(clock, &event, timer.id).map(drop);
+    }
+    // Before Linux 6.15 ids can't be chosen: they count up.
+    loop {
+        let id = sys::timer_create(clock, &event, 0)?;
+        if id == timer.id {
+            return Ok(());
+        }
+        sys::timer_delete(id);
+        if id > timer.id {
+            return Err(Errno(libc::EBUSY));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Plain data that every room may name. It imports nothing above.
+//!
+//! Context: AS-SAFE.
+
+mod closed;
+mod disagreement;
+mod interrupted_call;
+mod kinds;
+mod session_signals;
+mod snapshot_id;
+#[cfg(feature = "std")]
+pub mod timeline;
+mod words;
+
+pub use closed::Closed;
+pub use disagreement::Disagreement;
+pub use interrupted_call::{Asleep, Call, Clock, Doing, Glimpse};
+pub use kinds::{Kind, Origin, Why, is_stateless_device, may_be_message_queue};
+pub use session_signals::{
+    PASSED_MAGIC, REQUEST_MAGIC, REQUEST_SIGNAL, SENDER_OUTSIDE, mute, muted, sender,
+};
+pub use snapshot_id::SnapshotId;
+pub use words::*;

@@ -1,0 +1,200 @@
+//! Which snapshots exist: pure, so that every order of events can be tested.
+//!
+//! The timeline is a stack. A take pushes; a revert pops everything newer than its
+//! target, and the target too unless it is kept; a commit empties it; a drop takes one
+//! out of the middle. Numbers are never used twice in a session.
+//!
+//! Context: TOOL. The supervisor holds the one that counts.
+#![cfg_attr(
+    not(test),
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "the supervisor and the library keep it"
+    )
+)]
+
+use crate::terms::SnapshotId;
+
+/// The snapshots under the live process, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeline<T> {
+    entries: Vec<(SnapshotId, T)>,
+    next: u32,
+}
+
+impl<T> Default for Timeline<T> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            next: 1,
+        }
+    }
+}
+
+/// What a revert does to the timeline.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The snapshot to go on from.
+    pub target: SnapshotId,
+    /// The ones that go with the branch, newest first.
+    pub dropped: Vec<SnapshotId>,
+}
+
+impl<T> Timeline<T> {
+    /// How many snapshots lie under the live process.
+    pub fn depth(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The number that the next snapshot gets. A take that fails uses none up.
+    pub fn next_id(&self) -> SnapshotId {
+        SnapshotId::new(self.next)
+    }
+
+    /// Adds a snapshot on top, by the number that was next.
+    pub fn push(&mut self, id: SnapshotId, snapshot: T) {
+        self.next = self.next.max(id.number() + 1);
+        self.entries.push((id, snapshot));
+    }
+
+    /// The newest snapshot.
+    pub fn newest(&self) -> Option<SnapshotId> {
+        self.entries.last().map(|(id, _)| *id)
+    }
+
+    /// One snapshot.
+    pub fn get(&self, id: SnapshotId) -> Option<&T> {
+        self.iter()
+            .find(|(other, _)| *other == id)
+            .map(|(_, entry)| entry)
+    }
+
+    /// One snapshot, to change.
+    pub fn get_mut(&mut self, id: SnapshotId) -> Option<&mut T> {
+        self.entries
+            .iter_mut()
+            .find(|(other, _)| *other == id)
+            .map(|(_, entry)| entry)
+    }
+
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (SnapshotId, &T)> {
+        self.entries.iter().map(|(id, entry)| (*id, entry))
+    }
+
+    /// What a revert to `id`, or to the newest, would do. `None` where there is no such
+    /// snapshot.
+    pub fn plan_revert(&self, id: Option<SnapshotId>) -> Option<Plan> {
+        let target = match id {
+            Some(id) => id,
+            None => self.newest()?,
+        };
+        let at = self
+            .entries
+            .iter()
+            .position(|(other, _)| *other == target)?;
+        let dropped = self.entries[at + 1..].iter().rev().map(|(id, _)| *id);
+        Some(Plan {
+            target,
+            dropped: dropped.collect(),
+        })
+    }
+
+    /// Takes one out.
+    pub fn remove(&mut self, id: SnapshotId) -> Option<T> {
+        let at = self.entries.iter().position(|(other, _)| *other == id)?;
+        Some(self.entries.remove(at).1)
+    }
+
+    /// Takes all of them out, oldest first.
+    pub fn clear(&mut self) -> Vec<(SnapshotId, T)> {
+        std::mem::take(&mut self.entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    enum Act {
+        Take,
+        Revert { nth: usize, keep: bool },
+        Drop { nth: usize },
+        Commit,
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            4 => Just(Act::Take),
+            2 => (0..8_usize, any::<bool>()).prop_map(|(nth, keep)| Act::Revert { nth, keep }),
+            1 => (0..8_usize).prop_map(|nth| Act::Drop { nth }),
+            1 => Just(Act::Commit),
+        ]
+    }
+
+    fn nth(timeline: &Timeline<u32>, nth: usize) -> Option<SnapshotId> {
+        let ids: Vec<SnapshotId> = timeline.iter().map(|(id, _)| id).collect();
+        ids.get(nth % ids.len().max(1)).copied()
+    }
+
+    proptest! {
+        /// Against the plainest model: a vector of numbers that only grows by larger ones.
+        #[test]
+        fn behaves_as_a_stack(acts in prop::collection::vec(act(), 0..60)) {
+            let mut timeline = Timeline::default();
+            let mut model: Vec<u32> = Vec::new();
+            let mut last = 0;
+            for act in acts {
+                match act {
+                    Act::Take => {
+                        let id = timeline.next_id();
+                        prop_assert!(id.number() > last, "a number was used twice");
+                        last = id.number();
+                        timeline.push(id, id.number());
+                        model.push(id.number());
+                    }
+                    Act::Revert { nth: n, keep } => {
+                        let Some(id) = nth(&timeline, n) else {
+                            prop_assert_eq!(timeline.plan_revert(None), None);
+                            continue;
+                        };
+                        let plan = timeline.plan_revert(Some(id)).expect("it is there");
+                        for newer in plan.dropped {
+                            prop_assert_eq!(timeline.newest(), Some(newer), "innermost first");
+                            timeline.remove(newer);
+                            model.pop();
+                        }
+                        prop_assert_eq!(timeline.newest(), Some(plan.target));
+                        if !keep {
+                            timeline.remove(plan.target);
+                            model.pop();
+                        }
+                    }
+                    Act::Drop { nth: n } => {
+                        if let Some(id) = nth(&timeline, n) {
+                            prop_assert_eq!(timeline.remove(id), Some(id.number()));
+                            model.retain(|&other| other != id.number());
+                        }
+                    }
+                    Act::Commit => {
+                        prop_assert_eq!(timeline.clear().len(), model.len());
+                        model.clear();
+                    }
+                }
+                let now: Vec<u32> = timeline.iter().map(|(_, &number)| number).collect();
+                prop_assert_eq!(&now, &model);
+                prop_assert_eq!(timeline.depth(), model.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_revert_to_a_stranger_is_none() {
+        let timeline: Timeline<()> = Timeline::default();
+        assert_eq!(timeline.plan_revert(Some(SnapshotId::new(3))), None);
+    }
+}

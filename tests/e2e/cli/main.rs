@@ -1,0 +1,11 @@
+//! The command line, events, the doctor, and what a session is started by and in.
+
+mod as_cargo_does;
+mod cargo;
+mod defects;
+mod doctor;
+mod events;
+mod events_file;
+mod harness;
+mod isolation;
+mod started_by;

@@ -1,0 +1,9 @@
+//! Real programs, and how programs start and become others.
+
+mod exec;
+mod huge_pages;
+mod installed_programs;
+mod preload;
+mod real_programs;
+mod redis_under_load;
+mod sqlite_on_disk;

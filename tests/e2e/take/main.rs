@@ -1,0 +1,14 @@
+//! Takes: what a snapshot is, who may ask for one, and when the answer is no.
+
+mod denied;
+mod depth;
+mod dispositions;
+mod group_signals;
+mod holes;
+mod masks;
+mod own_triggers;
+mod refusals;
+mod sandboxed;
+mod take;
+mod trigger_programs;
+mod true_words;

@@ -1,0 +1,9 @@
+//! The terminal, the keys, Ctrl+C, jobs, and the second terminal.
+
+mod control_socket;
+mod crowded_socket;
+mod interrupts;
+mod jobs;
+mod second_terminal;
+mod terminal;
+mod tour;
