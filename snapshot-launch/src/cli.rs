@@ -6,7 +6,7 @@ use clap::Parser;
 
 use crate::flags::SnapshotFlags;
 use crate::launch::{Launch, launch};
-use crate::problem::Problem;
+use crate::talk::problem::Problem;
 
 /// Launch a program so that it can be snapshotted and brought back.
 ///

@@ -9,11 +9,11 @@ use nix::unistd::geteuid;
 use serde::Serialize;
 use snapshot_core::sys;
 
-use crate::event::Tier;
+pub use crate::inspect::Launchable;
 use crate::inspect::{self, Inspection};
 use crate::namespaces::{self, Side};
-use crate::problem::Problem;
 use crate::program;
+use crate::talk::{event::Tier, problem::Problem};
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -43,17 +43,6 @@ pub enum Subject<'a> {
     Program(&'a OsStr),
     /// A process that runs.
     Process(i32),
-}
-
-/// Whether a program can be launched in a session.
-#[derive(Debug, Serialize)]
-pub struct Launchable {
-    /// Which one it is.
-    pub path: Option<PathBuf>,
-    /// Why it can't be.
-    pub cause: Option<String>,
-    /// What to do about it.
-    pub help: Option<String>,
 }
 
 /// What is different in an ordinary user's namespaces.

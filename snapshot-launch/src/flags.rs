@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 
-use crate::signals::SignalName;
+use crate::talk::signals::SignalName;
 use crate::terminal::keys::Key;
 
 /// How a session is to behave.

@@ -1,29 +1,32 @@
 //! Launching: everything that can be refused is refused here, before the program runs.
 #![expect(unsafe_code, reason = "forks the supervisor; dies of a signal")]
 
+use crate::ending::Ending;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::libc;
 use nix::pty::openpty;
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
 use nix::sys::termios::{Termios, tcgetattr};
 use nix::unistd::{ForkResult, fork, getpgrp, getpid, isatty, tcgetpgrp};
-use snapshot_core::sys::{self, SignalSet};
 
-use crate::channel::Channel;
 use crate::embed::agent_file;
 use crate::flags::{SnapshotFlags, When};
 use crate::inherited::{self, OwnWays};
 use crate::namespaces::{self, Side};
-use crate::outside::Outside;
-use crate::problem::{Problem, exit};
+use crate::processes::outside::Outside;
 use crate::session::{self, ControlSocket, EventsFile, Inner, Session};
-use crate::supervisor::{self, Config, Group, OuterTerminal, Program, Streams, size_of};
+use crate::supervisor::{
+    self,
+    aspects::screen::size_of,
+    config::{Config, Group, OuterTerminal, Program, Streams},
+};
+use crate::talk::{
+    channel::Channel,
+    problem::{Problem, exit},
+};
 use crate::{huge_pages, program, shortage};
 
 /// A program to launch.
@@ -39,34 +42,6 @@ pub struct Launch {
     pub directory: Option<PathBuf>,
     /// How the session is to behave.
     pub flags: SnapshotFlags,
-}
-
-/// How a session has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// With this exit code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-}
-
-impl Ending {
-    /// Ends this process as the program has ended: with its code, or by its signal.
-    pub fn leave(self) -> ! {
-        match self {
-            Self::Code(code) => std::process::exit(code),
-            Self::Signal(signal) => {
-                // The program's core is its own; ours would only hide it.
-                let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-                // SAFETY: the default action runs no code.
-                unsafe { libc::signal(signal, libc::SIG_DFL) };
-                sys::unblock(SignalSet::only(signal));
-                let _ = sys::kill(sys::getpid(), signal);
-                // A signal whose default is not to end anything.
-                std::process::exit(128 + signal)
-            }
-        }
-    }
 }
 
 fn cannot_begin(what: &str) -> impl Fn(io::Error) -> Problem + '_ {
@@ -311,11 +286,4 @@ fn close_on_exec(fd: &OwnedFd) -> io::Result<()> {
     let flags = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC);
     nix::fcntl::fcntl(fd, flags)?;
     Ok(())
-}
-
-/// Kept here so that a signal's number is passed on as it came.
-pub(crate) fn is_fatal_request(signal: i32) -> bool {
-    [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT]
-        .iter()
-        .any(|fatal| *fatal as i32 == signal)
 }

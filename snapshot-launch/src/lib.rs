@@ -19,33 +19,26 @@
 //! `supervisor` (the other one's), `terminal`, `report` (what a person reads), `event`
 //! and `control` (what scripts and second terminals read), `doors` (where these find a session), `embed` (the agent).
 
-mod channel;
-pub mod counted;
-mod doors;
 mod embed;
+mod ending;
 mod huge_pages;
 mod inherited;
 pub mod inspect;
 mod launch;
 mod namespaces;
-mod outside;
-mod own_use;
-mod proc_files;
+mod processes;
 mod program;
-mod report;
+mod refusal;
 mod session;
 mod shortage;
 mod supervisor;
+mod talk;
 pub mod terminal;
-mod verdict;
 
 pub mod cli;
-pub mod control;
 pub mod doctor;
-pub mod event;
 pub mod flags;
-pub mod problem;
-pub mod signals;
-pub mod timeline_view;
 
-pub use launch::{Ending, Launch, launch};
+pub use ending::Ending;
+pub use launch::{Launch, launch};
+pub use talk::{control, counted, event, problem, signals, timeline_view};

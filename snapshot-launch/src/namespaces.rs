@@ -30,7 +30,7 @@ use nix::unistd::{ForkResult, Pid, fork, getegid, geteuid, pipe2};
 use serde::{Deserialize, Serialize};
 use snapshot_core::sys;
 
-use crate::outside::Outside;
+use crate::processes::outside::Outside;
 
 /// Which side of the fork this is.
 pub(crate) enum Side {
@@ -200,7 +200,7 @@ fn map_ids(user: u32, group: u32) -> io::Result<()> {
 /// The life of pid 1: it reaps, and ends with the supervisor. With it the kernel ends all
 /// that is left in the namespace.
 fn be_init(supervisor: Pid) -> ! {
-    crate::supervisor::name_process(snapshot_core::process::lineage::INIT_NAME);
+    crate::processes::own_name::name_process(snapshot_core::process::lineage::INIT_NAME);
     // Whoever waits for the end of a pipe of the program's must not wait for this process.
     // SAFETY: nothing here uses a descriptor any more.
     unsafe { libc::close_range(0, libc::c_uint::MAX, 0) };

@@ -13,8 +13,8 @@ use object::LittleEndian;
 use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader};
 
-use crate::problem::{Problem, exit};
 use crate::shortage;
+use crate::talk::problem::{Problem, exit};
 
 /// How many `#!` lines may lead to one another; the kernel allows as many.
 const LONGEST_CHAIN: usize = 5;

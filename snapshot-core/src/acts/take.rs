@@ -31,9 +31,7 @@ use crate::acts::{
     park::{self, Parked},
     split::split_for_parent,
 };
-use crate::process::{
-    cpu_times, dontfork, identity::Identity, keeper, own_processes,
-};
+use crate::process::{cpu_times, dontfork, identity::Identity, keeper, own_processes};
 use crate::sys::{self, Errno, Side};
 use crate::terms::{Crew, Disagreement, Glimpse, Obstacle, Running, Step};
 use crate::threads::{

@@ -8,8 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use snapshot_core::kernel::proc_text::{self, Lock};
 use snapshot_core::terms::{Kind, is_stateless_device, may_be_message_queue};
 
-use crate::proc_files;
-use crate::supervisor::numbers_in;
+use crate::processes::{family::numbers_in, files as proc_files};
 
 /// One descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,8 +15,10 @@ use super::{
     descriptors::{Access, Descriptor},
     memory::{self, File},
 };
-use crate::proc_files;
-use crate::supervisor::{numbers_in, process_name};
+use crate::processes::{
+    family::{name_of as process_name, numbers_in},
+    files as proc_files,
+};
 
 /// A descriptor of another process.
 #[derive(Debug, Clone, PartialEq, Eq)]

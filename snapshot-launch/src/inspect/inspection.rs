@@ -2,10 +2,9 @@
 //! those of the events are.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Serialize;
-
-use crate::doctor::Launchable;
 
 /// What a take of a process would promise, by what it has now.
 #[derive(Debug, Serialize)]
@@ -104,4 +103,15 @@ impl Inspection {
         }
         kinds
     }
+}
+
+/// Whether a program can be launched in a session.
+#[derive(Debug, Serialize)]
+pub struct Launchable {
+    /// Which one it is.
+    pub path: Option<PathBuf>,
+    /// Why it can't be.
+    pub cause: Option<String>,
+    /// What to do about it.
+    pub help: Option<String>,
 }

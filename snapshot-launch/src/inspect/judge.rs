@@ -1,10 +1,10 @@
 //! Whether a descriptor, or shared memory, would be as it was after a revert. Pure: from
-//! what was seen of it and of others, the words are [`crate::verdict`]'s.
+//! what was seen of it and of others, the words are [`crate::refusal::kinds`]'s.
 
 use snapshot_core::terms::{Kind, Origin, Why};
 
 use super::{descriptors::Descriptor, sockets::Socket};
-use crate::verdict;
+use crate::refusal::kinds as verdict;
 
 /// What becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,5 +22,5 @@ mod threads;
 mod told;
 mod unix_peers;
 
-pub use inspection::{InSession, Inspection, Item, Lost, Refused, Role};
+pub use inspection::{InSession, Inspection, Item, Launchable, Lost, Refused, Role};
 pub(crate) use process::inspect;

@@ -13,16 +13,21 @@ use snapshot_core::terms::OwnUse;
 
 use super::{
     descriptors, elsewhere,
-    inspection::{InSession, Inspection, Role},
+    inspection::{InSession, Inspection, Launchable, Role},
     threads,
     told::Told,
 };
-use crate::doctor::Launchable;
 use crate::flags::SnapshotFlags;
-use crate::problem::{Problem, exit};
-use crate::signals::name_of;
-use crate::supervisor::{children_of, process_name};
-use crate::{control, own_use, proc_files, program};
+use crate::processes::{
+    family::{children as children_of, name_of as process_name},
+    files as proc_files,
+};
+use crate::program;
+use crate::talk::{
+    control, own_use,
+    problem::{Problem, exit},
+    signals::name_of,
+};
 
 /// Looks at a process.
 ///

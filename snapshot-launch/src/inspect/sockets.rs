@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use nix::libc;
 
 use super::unix_peers;
-use crate::proc_files;
+use crate::processes::files as proc_files;
 
 /// What is known of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]

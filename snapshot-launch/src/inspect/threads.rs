@@ -6,8 +6,7 @@ use snapshot_core::kernel::proc_text;
 use snapshot_core::sys::SignalSet;
 use snapshot_core::terms::{Doing, Hindrance};
 
-use crate::proc_files;
-use crate::supervisor::numbers_in;
+use crate::processes::{family::numbers_in, files as proc_files};
 
 /// One thread.
 #[derive(Debug, Clone, PartialEq, Eq)]

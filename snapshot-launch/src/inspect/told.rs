@@ -14,8 +14,8 @@ use super::{
     sockets::{self, Socket},
     threads::Thread,
 };
-use crate::supervisor::process_name;
-use crate::verdict;
+use crate::processes::family::name_of as process_name;
+use crate::refusal::kinds as verdict;
 
 /// What is to be told.
 #[derive(Debug, Default)]

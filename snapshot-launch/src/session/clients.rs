@@ -15,7 +15,7 @@ use nix::unistd::read;
 use snapshot_core::sys::now_ns;
 
 use super::{outlets::Outlet, socket::ControlSocket};
-use crate::control::{Answer, Request};
+use crate::talk::control::{Answer, Request};
 
 /// So many are served at once; others wait until one of them is done.
 const MOST: usize = 64;

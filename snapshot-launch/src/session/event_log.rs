@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 
 use super::events_file::EventsFile;
-use crate::counted::counted;
-use crate::event::Event;
+use crate::talk::{counted::counted, event::Event};
 
 /// How much may wait: some thousand events.
 const MOST: usize = 1 << 20;

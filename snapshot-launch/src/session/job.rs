@@ -7,64 +7,21 @@
 #![expect(unsafe_code, reason = "sets a window's size")]
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use nix::libc;
 use nix::sys::signal::{Signal, kill, raise};
-use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid, tcsetpgrp};
 
 use snapshot_core::process::lineage::{self, Lineage};
 
-use super::run::Session;
-use crate::channel::ToSupervisor;
-use crate::launch::Ending;
-use crate::problem::Problem;
-use crate::supervisor::{Group, parent_of, size_of};
+use super::state::Session;
+use crate::processes::family::parent_of;
+use crate::supervisor::aspects::screen::size_of;
+use crate::talk::channel::ToSupervisor;
 use crate::terminal::raw::Raw;
 
 nix::ioctl_write_ptr_bad!(set_size, libc::TIOCSWINSZ, libc::winsize);
-
-/// The terminal that the program shares with the launcher.
-pub(super) struct Front {
-    terminal: OwnedFd,
-    /// Whether the program has a group of its own.
-    is_own: bool,
-    /// Which, once that is known.
-    pub(super) group: Option<Pid>,
-}
-
-impl Front {
-    pub(super) fn new(terminal: OwnedFd, group: Group) -> Self {
-        Self {
-            terminal,
-            is_own: group != Group::Launchers,
-            group: None,
-        }
-    }
-
-    fn is_in_front(&self, group: Pid) -> bool {
-        tcgetpgrp(&self.terminal).is_ok_and(|front| front == group)
-    }
-
-    /// Puts the launcher's own group in front. SIGTTOU, which a group that is not in front
-    /// is sent for this, is blocked.
-    pub(super) fn come_to_front(&self) {
-        let _ = tcsetpgrp(&self.terminal, getpgrp());
-    }
-
-    /// The session is over: whoever is in the same job finds the terminal as it was, and,
-    /// as from a terminal, the Ctrl+C that has ended the program.
-    pub(super) fn come_back(&self, ending: &Result<Ending, Problem>) {
-        let Some(group) = self.group.filter(|&group| self.is_in_front(group)) else {
-            return;
-        };
-        debug_assert!(self.is_own, "{group} is the launcher's");
-        self.come_to_front();
-        if matches!(ending, Ok(Ending::Signal(libc::SIGINT))) {
-            let _ = kill(Pid::from_raw(0), Signal::SIGINT);
-        }
-    }
-}
 
 impl Session {
     /// Whether it is for the launcher to put the program's group in front.

@@ -3,11 +3,8 @@
 
 use nix::libc;
 
-use super::run::{Session, Waiter};
-use crate::channel::ToSupervisor;
-use crate::control::Request;
-use crate::event::Trigger;
-use crate::report::key_help;
+use super::state::{Session, Waiter};
+use crate::talk::{channel::ToSupervisor, control::Request, event::Trigger, report::key_help};
 use crate::terminal::keys::{Command, Input};
 use snapshot_core::sys::now_ns;
 

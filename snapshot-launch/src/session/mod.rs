@@ -5,15 +5,17 @@
 mod clients;
 mod event_log;
 mod events_file;
+mod front;
 mod job;
 mod keyboard;
 mod outlets;
 mod pty;
 mod run;
 mod socket;
+mod state;
 mod words;
 
 pub(crate) use events_file::EventsFile;
 pub(crate) use pty::Inner;
-pub(crate) use run::{Parts, Session};
 pub(crate) use socket::ControlSocket;
+pub(crate) use state::{Parts, Session};

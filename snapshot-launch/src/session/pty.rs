@@ -10,16 +10,16 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::termios::{LocalFlags, SpecialCharacterIndices, Termios, tcgetattr};
 
-use super::{
-    outlets::{Outlet, read_ready},
-    run::ENOUGH,
-};
-use crate::event::Event;
+use super::outlets::{Outlet, read_ready};
+use crate::talk::event::Event;
 use crate::terminal::{
     keys::{Key, Keys},
     modes::{Modes, Set},
     raw::Raw,
 };
+
+/// How much of the program's output may wait for the terminal before the program does.
+pub(super) const ENOUGH: usize = 64 * 1024;
 
 /// The inner side of a terminal that the launcher owns.
 #[derive(Debug)]

@@ -1,100 +1,40 @@
 //! The launcher's loop.
 #![expect(unsafe_code, reason = "borrows descriptor 0")]
 
-use std::collections::{HashMap, HashSet};
-use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use crate::session::{
+    pty::ENOUGH,
+    state::{Session, Waiter, timeout},
+};
+use std::collections::HashSet;
+use std::io::{self};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::Signal;
 use nix::sys::termios::SpecialCharacterIndices;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 use snapshot_core::process::lineage::{self, Lineage};
-use snapshot_core::sys::{SignalSet, now_ns};
+use snapshot_core::sys::now_ns;
 
-use super::{
-    clients::Clients,
-    event_log::EventLog,
-    events_file::EventsFile,
-    job::Front,
-    outlets::Outlet,
-    pty::{Inner, Pty, read_stdin},
-    socket::ControlSocket,
-    words::LAST_WORDS,
+use super::{pty::read_stdin, words::LAST_WORDS};
+use crate::ending::Ending;
+use crate::processes::{
+    child::Child,
+    family::{name_out_of_reach, signal_below},
 };
-use crate::channel::{Channel, Received, ToLauncher, ToSupervisor};
-use crate::control::{Answer, Request};
-use crate::event::{Event, Trigger};
-use crate::launch::{Ending, is_fatal_request};
-use crate::problem::{Problem, exit};
-use crate::report::Reporter;
-use crate::signals::{SI_KERNEL, SignalName};
-use crate::supervisor::{Child, Group, name_out_of_reach, signal_below};
-use crate::terminal::{keys::Key, raw::Raw};
-use crate::timeline_view;
-
-/// How much of the program's output may wait for the terminal before the program does.
-pub(super) const ENOUGH: usize = 64 * 1024;
-
-/// What a session is made of.
-pub(crate) struct Parts {
-    pub(crate) name: String,
-    pub(crate) supervisor: Pid,
-    pub(crate) channel: Channel,
-    /// `None` where no directory is to be had for one: then there is no second terminal.
-    pub(crate) socket: Option<ControlSocket>,
-    /// Why not.
-    pub(crate) no_socket: Option<io::Error>,
-    pub(crate) events: Option<EventsFile>,
-    pub(crate) inner: Option<Inner>,
-    /// The terminal that is shared with the program, if one is.
-    pub(crate) front: Option<OwnedFd>,
-    pub(crate) group: Group,
-    pub(crate) key: Key,
-    pub(crate) trigger: SignalName,
-    /// The signals that the caller has ignored.
-    pub(crate) ignored: SignalSet,
-    /// Why the session has no namespaces, if it has none.
-    pub(crate) missing: Option<String>,
-}
-
-/// Who waits for an answer.
-pub(super) enum Waiter {
-    Client,
-    /// A key was pressed: only a refusal, or a list, is worth a word.
-    Key,
-}
-
-/// The launcher, running.
-pub(crate) struct Session {
-    pub(super) name: String,
-    pub(super) supervisor: Pid,
-    pub(super) channel: Channel,
-    pub(super) socket: Option<ControlSocket>,
-    no_socket: Option<io::Error>,
-    pub(super) log: EventLog,
-    pub(super) reporter: Reporter,
-    pub(super) pty: Option<Pty>,
-    pub(super) front: Option<Front>,
-    pub(super) stderr: Outlet,
-    /// The reports go to the program's own screen.
-    pub(super) reports_on_screen: bool,
-    pub(super) colour: bool,
-    pub(super) signals: SignalFd,
-    pub(super) clients: Clients,
-    pub(super) waiters: HashMap<u64, Waiter>,
-    pub(super) next_token: u64,
-    pub(super) key: Key,
-    /// The signals that the caller has ignored.
-    ignored: SignalSet,
-    pub(super) fatal: Option<i32>,
-    pub(super) ending: Option<Result<Ending, Problem>>,
-}
+use crate::talk::{
+    channel::{Received, ToLauncher, ToSupervisor},
+    control::Answer,
+    event::{Event, Trigger},
+    problem::{Problem, exit},
+    signals::{SI_KERNEL, is_fatal_request},
+    timeline_view,
+};
+use crate::terminal::raw::Raw;
 
 #[derive(Debug, Clone, Copy)]
 enum Source {
@@ -110,55 +50,7 @@ enum Source {
     Log,
 }
 
-/// For `poll`, which is not to come back before that.
-pub(super) fn timeout(left: Option<Duration>) -> PollTimeout {
-    left.map_or(PollTimeout::NONE, |left| {
-        let milliseconds = left.as_micros().div_ceil(1000);
-        PollTimeout::from(u16::try_from(milliseconds).unwrap_or(u16::MAX))
-    })
-}
-
 impl Session {
-    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
-        let signals = SignalFd::with_flags(
-            &SigSet::all(),
-            SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
-        )?;
-        let stderr_is_terminal = io::stderr().is_terminal();
-        let pty = parts
-            .inner
-            .map(|inner| Pty::new(inner, parts.key))
-            .transpose()?;
-        let reports_on_screen =
-            stderr_is_terminal && pty.as_ref().is_some_and(|pty| pty.raw.is_some());
-        Ok(Self {
-            name: parts.name,
-            supervisor: parts.supervisor,
-            channel: parts.channel,
-            socket: parts.socket,
-            no_socket: parts.no_socket,
-            log: EventLog::new(parts.events),
-            reporter: Reporter::new(pty.as_ref().map(|_| parts.key.to_string()), parts.missing)
-                .with_trigger(parts.trigger),
-            pty,
-            front: parts
-                .front
-                .map(|terminal| Front::new(terminal, parts.group)),
-            stderr: Outlet::to_shared(io::stderr().as_fd())?,
-            reports_on_screen,
-            colour: stderr_is_terminal
-                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-            signals,
-            clients: Clients::default(),
-            waiters: HashMap::new(),
-            next_token: 1,
-            key: parts.key,
-            ignored: parts.ignored,
-            fatal: None,
-            ending: None,
-        })
-    }
-
     /// Runs until the session is over.
     pub(crate) fn run(mut self) -> io::Result<Result<Ending, Problem>> {
         if let Some(raw) = self.pty.as_mut().and_then(|pty| pty.raw.as_mut())
@@ -345,25 +237,7 @@ impl Session {
         }
     }
 
-    /// Whether a signal that ends a session is one that its caller ignores, for the program and
-    /// thus for the session: `nohup` does so with SIGHUP, a shell with SIGQUIT of what it has in
-    /// the background. SIGTERM is always meant.
-    fn was_ignored(&self, signal: i32) -> bool {
-        signal != libc::SIGTERM && self.ignored.meets(SignalSet::only(signal))
-    }
-
-    pub(super) fn end_by(&mut self, signal: i32) {
-        self.reporter.ends_by(Some(signal));
-        self.fatal.get_or_insert(signal);
-        self.say(&ToSupervisor::End { signal });
-    }
-
     // -- the supervisor -------------------------------------------------------------
-
-    pub(super) fn say(&self, message: &ToSupervisor) {
-        // If it is gone, its end of the channel and SIGCHLD say so.
-        let _ = self.channel.send(message);
-    }
 
     fn hear_supervisor(&mut self) {
         loop {
@@ -520,24 +394,6 @@ impl Session {
     }
 
     // -- requests -------------------------------------------------------------------
-
-    pub(super) fn ask(
-        &mut self,
-        request: Request,
-        trigger: Trigger,
-        waiter: Waiter,
-        asked_ns: u64,
-    ) {
-        let token = self.next_token;
-        self.next_token += 1;
-        self.waiters.insert(token, waiter);
-        self.say(&ToSupervisor::Ask {
-            token,
-            request,
-            trigger,
-            asked_ns,
-        });
-    }
 
     /// Passes on what second terminals want, as far as it is their turn.
     fn serve_clients(&mut self) {

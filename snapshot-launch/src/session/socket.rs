@@ -6,8 +6,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use nix::unistd::{getpid, write};
 
-use crate::control::{self, Answer};
-use crate::doors::{self, Place};
+use crate::talk::{
+    control::{self, Answer},
+    doors::{self, Place},
+};
 
 /// The listening socket; its file goes with it.
 #[derive(Debug)]

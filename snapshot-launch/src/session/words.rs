@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::run::{Session, timeout};
+use super::state::{Session, timeout};
+use crate::talk::timeline_view::printable;
 use crate::terminal::modes::Set;
-use crate::timeline_view::printable;
 
 /// How long the last words may take.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);

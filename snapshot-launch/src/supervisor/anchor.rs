@@ -23,7 +23,7 @@ use nix::sys::socket::{
 use nix::unistd::{ForkResult, Pid, fork, getpgrp, setpgid};
 use snapshot_core::sys::{self, SignalSet};
 
-use super::child::{Child, send};
+use crate::processes::child::{Child, send};
 
 /// The supervisor's side.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Anchor {
     ///
     /// # Errors
     /// EAGAIN, EMFILE.
-    pub(super) fn make(leads: bool) -> io::Result<Self> {
+    pub(in crate::supervisor) fn make(leads: bool) -> io::Result<Self> {
         let (ward, guard) = socketpair(
             AddressFamily::Unix,
             SockType::SeqPacket,
@@ -71,7 +71,7 @@ impl Anchor {
     }
 
     /// Ends it.
-    pub(super) fn end(&self) {
+    pub(in crate::supervisor) fn end(&self) {
         self.child.signal(libc::SIGKILL);
     }
 
@@ -82,21 +82,21 @@ impl Anchor {
 
     /// The group is there, whoever else is in it. It is a child that has made no exec, so
     /// its parent may.
-    pub(super) fn join(&self) {
+    pub(in crate::supervisor) fn join(&self) {
         if self.leads {
             let _ = setpgid(self.pid(), self.pid());
         }
     }
 
     /// Others are in the group now.
-    pub(super) fn leave(&self) {
+    pub(in crate::supervisor) fn leave(&self) {
         if self.leads {
             let _ = setpgid(self.pid(), getpgrp());
         }
     }
 
     /// Has it end this child of ours, should the supervisor be gone.
-    pub(super) fn guard(&self, child: &Child) {
+    pub(in crate::supervisor) fn guard(&self, child: &Child) {
         let rights = [child.as_fd().as_raw_fd()];
         let _ = sendmsg::<UnixAddr>(
             self.ward.as_raw_fd(),

@@ -6,9 +6,11 @@ use std::os::unix::fs::MetadataExt;
 
 use nix::libc;
 
-use super::family::{Process, numbers_in};
-use crate::event::NotRolledBack;
-use crate::proc_files;
+use crate::processes::{
+    family::{Process, numbers_in},
+    files as proc_files,
+};
+use crate::talk::event::NotRolledBack;
 
 /// The rights that let a process choose ids: CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN.
 const CHOOSE: u64 = 1 << 40 | 1 << 21;

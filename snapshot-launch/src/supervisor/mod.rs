@@ -10,52 +10,23 @@
 //! `reaping`'s), `asking`, `taking`, `reverting` (with `preparing`, `waking`, `spare` and `held`) and `ending` are the acts. `children` are
 //! those of the program that outlive a branch.
 
+mod acts;
 mod anchor;
-mod apart;
-mod asking;
-mod begin;
-mod birth;
-mod child;
-mod children;
-mod closings;
-mod deny;
+pub(crate) mod aspects;
+pub(crate) mod config;
 mod descriptors;
-mod echoes;
-mod ending;
-mod family;
-mod filters;
-mod headway;
-mod held;
+mod event_loop;
 mod ids;
 mod interrupts;
-mod keepers;
 mod links;
-mod numbers;
-mod obstacles;
-mod preflight;
-mod preparing;
-mod presses;
+mod live;
 mod reaping;
-mod remains;
-mod requests;
-mod reverting;
-mod run;
-mod screen;
-mod spare;
-mod spawn;
+mod refusal;
+mod snapshot;
+mod stand_in;
+pub(crate) mod start;
 mod state;
-mod taking;
-mod unheard;
-mod unstarted;
-mod waking;
+mod under_way;
+mod waiting;
 
-pub(crate) use begin::run;
-pub(crate) use child::{Child, open as open_process};
-pub(crate) use family::{
-    children as children_of, name_of as process_name, name_out_of_reach, numbers_in, parent_of,
-    signal_below,
-};
-pub(crate) use screen::size_of;
-pub(crate) use spawn::{Program, Streams, name_process};
-pub(crate) use state::{Config, Group, OuterTerminal};
-pub(crate) use unstarted::Unstarted;
+pub(crate) use start::begin::run;

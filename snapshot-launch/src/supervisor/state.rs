@@ -1,171 +1,36 @@
 //! What the supervisor knows.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use crate::supervisor::{
+    config::Config, live::Live, snapshot::Snapshot, under_way::wanted::Wanted,
+};
+use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
-use nix::sys::termios::Termios;
-use snapshot_core::process::children::Place;
 use snapshot_core::terms::{SnapshotId, timeline::Timeline};
 
 use super::{
     anchor::Anchor,
-    apart::Home,
-    asking::Asked,
-    child::{self, Child},
-    children::{Children, Standing},
-    closings::Closings,
-    echoes::Echoes,
-    family::Process,
-    filters::Filters,
-    interrupts::Fate,
-    keepers::Keepers,
+    aspects::{children::Children, closings::Closings, keepers::Keepers},
+    interrupts::{echoes::Echoes, presses::Presses, via::Fate},
     links::{AgentLink, Switchboard},
-    presses::Presses,
-    reverting::Reverting,
-    screen::Screen,
-    spawn::{Program, Streams},
-    taking::Taking,
-    unheard::Unheard,
+    refusal::apart::Home,
+    under_way::{asked::Asked, reverting::Reverting, taking::Taking, unheard::Unheard},
 };
-use crate::channel::{Channel, ToLauncher};
-use crate::control::{Answer, Request};
-use crate::doors;
-use crate::event::{Event, Trigger};
-use crate::flags::{AllowKind, DenyKind, OnExit, OnInterrupt};
-use crate::outside::Outside;
-
-/// The terminal the launcher took over, as it was before: if the launcher dies by a
-/// signal, its supervisor puts it back.
-#[derive(Debug)]
-pub(crate) struct OuterTerminal {
-    pub(crate) terminal: OwnedFd,
-    pub(crate) settings: Termios,
-}
-
-/// Which process group the program is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Group {
-    /// One of its own, in the terminal that the launcher owns.
-    InTerminal,
-    /// One of its own in a session of its own: there is no terminal.
-    InSession,
-    /// One of its own, which the launcher puts in front of the terminal that they share.
-    /// `at_once`: the launcher's own is in front.
-    InFront { at_once: bool },
-    /// The launcher's, with all that is in the same pipeline.
-    Launchers,
-}
-
-/// What the launcher decided before the session began.
-#[derive(Debug)]
-pub(crate) struct Config {
-    pub(crate) session: String,
-    pub(crate) launcher_pid: i32,
-    pub(crate) program: Program,
-    pub(crate) agent: OwnedFd,
-    /// The pty's inner side, if the launcher owns one.
-    pub(crate) streams: Option<Streams>,
-    pub(crate) outer: Option<OuterTerminal>,
-    /// The control socket, once there is one: removed when the launcher could not.
-    pub(crate) door: Option<doors::Place>,
-    pub(crate) trigger: i32,
-    pub(crate) on_exit: OnExit,
-    pub(crate) on_interrupt: OnInterrupt,
-    pub(crate) every: Option<Duration>,
-    pub(crate) keep_last: u32,
-    pub(crate) at_start: bool,
-    pub(crate) no_files: bool,
-    /// Events of takes tell where their time went.
-    pub(crate) moments: bool,
-    pub(crate) reseed: bool,
-    pub(crate) allow: Vec<AllowKind>,
-    pub(crate) deny: Vec<DenyKind>,
-    pub(crate) group: Group,
-    /// Descriptors that are the program's alone, as soon as it has them.
-    pub(crate) inherited: Vec<RawFd>,
-}
-
-/// A snapshot of the timeline.
-pub(crate) struct Snapshot {
-    pub(crate) child: Child,
-    /// The same as everybody outside sees it.
-    pub(crate) outer_pid: i32,
-    /// The number that the live process had, and the one that it was known by outside.
-    pub(crate) live_pid: i32,
-    pub(crate) live_outer_pid: i32,
-    pub(crate) link: AgentLink,
-    pub(crate) label: Option<String>,
-    pub(crate) trigger: Trigger,
-    pub(crate) taken_ns: u64,
-    pub(crate) latency_us: u64,
-    pub(crate) threads: u32,
-    /// The numbers of all but the first of them.
-    pub(crate) numbers: Vec<i32>,
-    pub(crate) rss_bytes: u64,
-    pub(crate) screen: Option<Screen>,
-    /// What the program had started by that moment: a revert leaves it alone.
-    pub(crate) family: HashSet<Process>,
-    /// Its children: by birth, and adopted and not waited for.
-    pub(crate) children: Vec<Place>,
-    /// Of system calls, as the program had set them.
-    pub(crate) filters: Filters,
-    /// How those of them stood that were stopped.
-    pub(crate) standings: HashMap<Place, Standing>,
-}
-
-/// The process that runs now.
-#[derive(Debug)]
-pub(crate) struct Live {
-    pub(crate) child: Child,
-    /// The same as everybody outside sees it.
-    pub(crate) outer_pid: i32,
-    /// False from its end to the next revival: its number may be another's by then.
-    pub(crate) is_alive: bool,
-    /// Whether the agent is in it: not before its hello, nor after an exec.
-    pub(crate) has_agent: bool,
-    /// A trigger that is still pending in it may be the supervisor's own, which is kept
-    /// elsewhere.
-    pub(crate) trigger_is_kept: bool,
-    pub(crate) filters: Filters,
-    /// The numbers of its threads but the first, as they were at the last take.
-    pub(crate) numbers: Vec<i32>,
-    /// What simulates the program, if something does.
-    pub(crate) emulator: Option<&'static str>,
-}
-
-impl Live {
-    pub(crate) fn pid(&self) -> i32 {
-        self.child.pid()
-    }
-}
-
-/// Something wanted, and whom to tell.
-#[derive(Debug)]
-pub(crate) struct Wanted {
-    pub(crate) token: Option<u64>,
-    pub(crate) request: Request,
-    pub(crate) trigger: Trigger,
-    pub(crate) asked_ns: u64,
-}
-
-impl Wanted {
-    /// A snapshot that a trigger signal has asked for: nobody waits for an answer.
-    pub(crate) fn by_signal(asked_ns: u64) -> Self {
-        Self {
-            token: None,
-            request: Request::Take { label: None },
-            trigger: Trigger::Signal,
-            asked_ns,
-        }
-    }
-}
+use crate::processes::{
+    child::{self, Child},
+    outside::Outside,
+};
+use crate::talk::{
+    channel::{Channel, ToLauncher},
+    control::Answer,
+    event::Event,
+};
 
 /// What is under way.
 pub(crate) enum Phase {
@@ -214,12 +79,12 @@ pub(crate) struct Supervisor {
     pub(crate) callers: Vec<AgentLink>,
     pub(crate) presses: Presses,
     /// How a press that is being held came.
-    pub(crate) held: Option<super::interrupts::Via>,
+    pub(crate) held: Option<super::interrupts::via::Via>,
     pub(crate) interrupts: Echoes<Fate>,
     /// The interrupts that the program has been sent and has not asked for.
     pub(crate) owed: Vec<u32>,
     /// An interrupt that came during a take, acted on after it.
-    pub(crate) interrupt_after_take: Option<(super::interrupts::Via, u64)>,
+    pub(crate) interrupt_after_take: Option<(super::interrupts::via::Via, u64)>,
     pub(crate) started: bool,
     pub(crate) spawned_ns: u64,
     pub(crate) start_snapshot_due: bool,

@@ -1,0 +1,10 @@
+//! Other processes, as `/proc` and the kernel tell of them: the one reader of `/proc/PID` here.
+
+pub(crate) mod child;
+pub(crate) mod ends;
+pub(crate) mod family;
+pub(crate) mod files;
+pub(crate) mod headway;
+pub(crate) mod numbers;
+pub(crate) mod outside;
+pub(crate) mod own_name;

@@ -1,0 +1,95 @@
+//! The numbers of the live process's threads: the kernel is done with a thread when its number
+//! is free.
+//!
+//! The kernel keeps what anybody has looked at in `/proc`, and clears a thread's part of that
+//! when the thread ends. The last of them tells the parent of the process's end before it
+//! does so, and earlier ones may not be done either. Who reaps the process at once clears the
+//! rest, meets theirs, and spins in the kernel until they are done, on the processor that they
+//! may be waiting for: for milliseconds, on a busy machine for longer. So the supervisor
+//! sleeps until their numbers are free, which is the last that the kernel does with a thread.
+//! The copy that wants the numbers back finds them free then.
+//!
+//! In between no signal finds the number, and a file can still be given it for its owner.
+#![expect(unsafe_code, reason = "gives a file an owner")]
+
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use snapshot_core::sys::now_ns;
+
+use super::family::numbers_in;
+
+/// Between two looks. Shorter pauses take the processor from the threads that are awaited.
+const PAUSE: Duration = Duration::from_micros(50);
+/// Then the process is reaped, whatever it takes.
+const PATIENCE_NS: u64 = 1_000_000_000;
+
+/// All threads of a process but the first.
+pub(crate) fn of_other_threads(pid: i32) -> Vec<i32> {
+    let numbers = numbers_in(&format!("/proc/{pid}/task"));
+    let numbers = numbers.into_iter().flatten();
+    numbers.filter(|&number| number != pid).collect()
+}
+
+/// Waits for the threads of a process whose end has been told.
+pub(crate) fn wait_until_free(threads: &[i32]) {
+    if threads.is_empty() {
+        return;
+    }
+    // Without a descriptor for it there is no telling: it is reaped at once then.
+    let Ok(file) = EventFd::from_flags(EfdFlags::EFD_CLOEXEC) else {
+        return;
+    };
+    let deadline_ns = now_ns() + PATIENCE_NS;
+    for &thread in threads {
+        while is_leaving(&file, thread) && now_ns() < deadline_ns {
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// Whether a thread has ended, and still has its number.
+fn is_leaving(file: &EventFd, thread: i32) -> bool {
+    // SAFETY: takes numbers. Nobody is signalled, since the file is not asynchronous.
+    let given = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETOWN, thread) };
+    // Where a signal finds it, it is another's by now.
+    given == 0 && kill(Pid::from_raw(thread), None) == Err(Errno::ESRCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn whoever_lives_or_has_never_lived_is_not_awaited() {
+        let file = EventFd::new().expect("a descriptor is to be had");
+        let own = nix::unistd::getpid().as_raw();
+        assert!(!is_leaving(&file, own));
+        // Above the highest number that a kernel gives.
+        assert!(!is_leaving(&file, 1 << 30));
+    }
+
+    #[test]
+    fn the_other_threads_are_found() {
+        let (sender, receiver) = channel();
+        let (end, ended) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            sender
+                .send(nix::unistd::gettid().as_raw())
+                .expect("waited for");
+            let _ = ended.recv();
+        });
+        let other = receiver.recv().expect("it is sent");
+        let own = nix::unistd::getpid().as_raw();
+        let found = of_other_threads(own);
+        assert!(found.contains(&other) && !found.contains(&own), "{found:?}");
+        drop(end);
+        thread.join().expect("it ends");
+    }
+}

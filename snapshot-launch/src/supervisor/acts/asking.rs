@@ -1,0 +1,404 @@
+//! Asking the live process for a snapshot: by the signal that no program blocks, with the
+//! request's number in it. And keeping what people have asked it for when it is ended before it
+//! could answer.
+//!
+//! Where libc has installed its own handler behind the agent's, it takes no notice of the
+//! signal. So if that has been delivered and nobody has called, the request is signalled again
+//! as the trigger, if a thread lets that through: none may stay behind for the program to find.
+
+use crate::processes::ends::waits_to_be_reaped;
+use crate::supervisor::under_way::asked::{Asked, Status, Trouble};
+use nix::errno::Errno;
+use nix::libc;
+use nix::unistd::getuid;
+use snapshot_core::sys::{SignalInfo, now_ns};
+use snapshot_core::terms::{Ask, Glimpse, OwnUse, REQUEST_MAGIC, REQUEST_SIGNAL};
+use snapshot_core::wire::FromAgent;
+
+use crate::processes::{
+    family::{numbers_in, of_thread},
+    files as proc_files,
+};
+use crate::shortage;
+use crate::supervisor::{
+    links::{AgentLink, Heard},
+    refusal::apart::{self, Reason},
+    state::Supervisor,
+    under_way::{taking::PATIENCE_NS, wanted::Wanted},
+};
+use crate::talk::event::{Moments, Trigger};
+
+/// How long a signal that has been delivered may go unanswered before it is taken for lost.
+const LOST_NS: u64 = 20_000_000;
+
+/// How many requests may wait.
+const MOST_WAITING: usize = 1024;
+
+impl Supervisor {
+    /// Asks the live process for a snapshot, as soon as it can be asked.
+    pub(crate) fn want_take(&mut self, wanted: Wanted) {
+        if !self.is_running() || self.asked.is_some() || !self.live.has_agent {
+            self.keep(wanted);
+            return;
+        }
+        let number = self.next_number();
+        let moments = Moments {
+            asked: wanted.asked_ns,
+            heard: now_ns(),
+            ..Moments::default()
+        };
+        self.asked = Some(Asked {
+            number,
+            wanted,
+            moments,
+            deadline_ns: moments.heard + PATIENCE_NS,
+            look_ns: u64::MAX,
+            by_trigger: false,
+            glimpse: Glimpse::default(),
+            trouble: None,
+        });
+        self.signal_request();
+    }
+
+    /// Signals the live process for what has been asked of it, if anything has. To be done
+    /// again after every take, since the signal may have been lost. One too many is denied by
+    /// its number.
+    pub(in crate::supervisor) fn signal_request(&mut self) {
+        if self.asked.is_none() {
+            return;
+        }
+        let Some(status) = self.status_if_it_runs() else {
+            return;
+        };
+        // Others may have taken their signals in a while, or let go of their descriptors.
+        let trouble = status.trouble();
+        if trouble.is_some() {
+            self.note_trouble(trouble);
+            self.look_again_later();
+            return;
+        }
+        // It may end the program to make the calls that a snapshot needs.
+        if self.why_not(&status.text).is_some() {
+            if let Some(asked) = &mut self.asked {
+                asked.deadline_ns = 0;
+            }
+            return;
+        }
+        let trigger = self.config.trigger;
+        if !self.has_own_use
+            && status.has(trigger, "SigBlk:")
+            && every_thread_blocks(self.live.pid(), trigger)
+        {
+            self.note_own_use(OwnUse::Blocks);
+        }
+        // Without a handler the signal would end the program that it is to save.
+        if !status.has(REQUEST_SIGNAL, "SigCgt:") {
+            self.signal_by_trigger(&status);
+        } else if status.has(REQUEST_SIGNAL, "ShdPnd:") {
+            self.look_again_later();
+        } else {
+            self.signal_live_by(REQUEST_SIGNAL);
+            self.look_again_later();
+        }
+    }
+
+    /// Nothing of one that has just ended, which is asked again when it has been revived.
+    fn status_if_it_runs(&self) -> Option<Status> {
+        let status = self.live_status();
+        let has_ended =
+            status.field("State:").starts_with(['Z', 'X']) && !has_other_threads(self.live.pid());
+        (!has_ended).then_some(status)
+    }
+
+    fn look_again_later(&mut self) {
+        if let Some(asked) = &mut self.asked {
+            asked.look_ns = now_ns() + LOST_NS;
+        }
+    }
+
+    fn note_trouble(&mut self, trouble: Option<Trouble>) {
+        if let Some(asked) = &mut self.asked {
+            asked.trouble = trouble;
+        }
+    }
+
+    /// The kernel gives it to the first thread, if that one doesn't block it.
+    fn signal_live_by(&mut self, signal: i32) {
+        if let Some(asked) = &mut self.asked {
+            asked.glimpse = Glimpse::from_outside(self.live.pid(), self.live.pid());
+            let value = REQUEST_MAGIC | u64::from(asked.number);
+            asked.moments.signalled = now_ns();
+            let is_full = self.queue_to_live(signal, value) == Err(Errno::EAGAIN);
+            if let Some(asked) = &mut self.asked {
+                asked.trouble = is_full.then_some(Trouble::NoRoom);
+            }
+        }
+    }
+
+    /// Sends the live process a signal that carries a value.
+    pub(in crate::supervisor) fn queue_to_live(&self, signal: i32, value: u64) -> nix::Result<()> {
+        let info = SignalInfo::queued(signal, value).by_user(getuid().as_raw());
+        self.live.child.queue(&info)
+    }
+
+    /// The signal of requests is of no use. The trigger is, where the agent is in the program
+    /// and a thread lets it through.
+    fn signal_by_trigger(&mut self, status: &Status) {
+        let trigger = self.config.trigger;
+        if !has_agent(self.live.pid()) {
+            // It has become another program without our knowing.
+            self.live.has_agent = false;
+            if let Some(asked) = &mut self.asked {
+                asked.deadline_ns = 0;
+            }
+        } else if status.has(trigger, "SigCgt:") && !every_thread_blocks(self.live.pid(), trigger) {
+            if let Some(asked) = &mut self.asked {
+                asked.by_trigger = true;
+            }
+            self.signal_live_by(trigger);
+        }
+        if let Some(asked) = &mut self.asked {
+            asked.look_ns = u64::MAX;
+        }
+    }
+
+    /// Sees whether the signal was delivered and lost.
+    pub(in crate::supervisor) fn check_asked(&mut self, now: u64) {
+        if !self.is_running() || self.asked.as_ref().is_none_or(|asked| now < asked.look_ns) {
+            return;
+        }
+        let Some(status) = self.status_if_it_runs() else {
+            return;
+        };
+        let had_trouble = self
+            .asked
+            .as_ref()
+            .is_some_and(|asked| asked.trouble.is_some());
+        if had_trouble || status.trouble().is_some() {
+            self.signal_request();
+        } else if status.has(REQUEST_SIGNAL, "ShdPnd:") {
+            self.look_again_later();
+        } else {
+            self.signal_by_trigger(&status);
+        }
+    }
+
+    /// A trigger arrived at a process that is not the live one: it is wanted there. One
+    /// that was sent to a whole group counts as often as it arrived: two requests, even
+    /// of one sender, are two snapshots.
+    pub(crate) fn trigger_arrived(&mut self, asked_ns: u64) {
+        self.want_take(Wanted::by_signal(asked_ns));
+    }
+
+    fn live_status(&self) -> Status {
+        match proc_files::text(format!("/proc/{}/status", self.live.pid())) {
+            Ok(text) => Status { text, errno: None },
+            Err(error) => Status {
+                text: String::new(),
+                errno: error.raw_os_error(),
+            },
+        }
+    }
+
+    /// Whether the trigger waits in the live process.
+    fn trigger_is_pending(&self) -> bool {
+        let status = self.live_status();
+        let trigger = self.config.trigger;
+        status.has(trigger, "ShdPnd:") || status.has(trigger, "SigPnd:")
+    }
+
+    /// A trigger that the live process was sent and has not seen before its end is a
+    /// request to what comes after it. To be called before it is reaped: then it can't
+    /// see it any more, and the kernel still knows.
+    pub(crate) fn keep_pending_trigger(&mut self) {
+        if self.live.is_alive
+            && self.asked.as_ref().is_none_or(|asked| !asked.by_trigger)
+            && self.live.has_agent
+            // What waits may be the program's own.
+            && !self.has_own_use
+            && !self.live.trigger_is_kept
+            && waits_to_be_reaped(self.live.pid())
+            && self.trigger_is_pending()
+        {
+            self.want_after_revert(now_ns());
+        }
+    }
+
+    /// The live process has called, and is being ended: if it was about to take what a
+    /// signal has asked for, that request is not lost.
+    pub(crate) fn salvage(&mut self, link: &AgentLink) {
+        if let Heard::Message(FromAgent::Begin {
+            ask: Ask::Signal,
+            at_ns,
+            ..
+        }) = link.hear()
+        {
+            self.want_after_revert(self.possible_time(at_ns));
+        }
+    }
+
+    fn want_after_revert(&mut self, asked_ns: u64) {
+        self.keep(Wanted::by_signal(asked_ns));
+    }
+
+    /// Keeps a request for a snapshot until the program can be asked.
+    fn keep(&mut self, wanted: Wanted) {
+        if self.waiting.len() < MOST_WAITING {
+            self.waiting.push_back(wanted);
+            return;
+        }
+        let why = format!("{MOST_WAITING} requests wait already");
+        let help = "wait until they have been served";
+        self.refuse_take(wanted.token, wanted.trigger, "busy", &why, help);
+    }
+
+    /// Says once what the program does with the trigger itself.
+    pub(in crate::supervisor) fn note_own_use(&mut self, own: OwnUse) {
+        if !self.has_own_use {
+            self.has_own_use = true;
+            let signal = crate::talk::signals::name_of(self.config.trigger);
+            self.note(crate::talk::own_use::words(&signal, own));
+        }
+    }
+
+    /// What to do where the agent is gone: above all what not to.
+    fn help_without_agent(&self) -> String {
+        let help = "launch that program itself to see why";
+        let trigger = self.config.trigger;
+        let status = self.live_status();
+        let is_harmless = trigger == libc::SIGURG
+            || ["SigCgt:", "SigIgn:"]
+                .iter()
+                .any(|set| status.has(trigger, set))
+            || every_thread_blocks(self.live.pid(), trigger);
+        if is_harmless {
+            return help.to_owned();
+        }
+        let name = crate::talk::signals::name_of(trigger);
+        let name = name.trim_start_matches("SIG");
+        let (live, launcher) = (self.live.outer_pid, self.config.launcher_pid);
+        format!(
+            "{help}; `kill -{name} {live}` would end it now, `kill -{name} {launcher}` does not"
+        )
+    }
+
+    /// Why the live process is not to be asked at all, by its `/proc/PID/status`.
+    fn why_not(&self, status: &str) -> Option<Reason> {
+        let pid = self.live.pid();
+        let filters = self.live.filters.forbid(status);
+        filters
+            .map(|forbidden| ("seccomp", forbidden.why, forbidden.help))
+            .or_else(|| self.live.emulator.map(apart::under))
+            .or_else(|| self.home.is_left(pid))
+    }
+
+    /// The live process has been asked for a snapshot, by us or by a trigger of a person's, and
+    /// can't call.
+    pub(in crate::supervisor) fn refuse_mute(&mut self, request: u32, errno: i32) {
+        let is_it = |asked: &mut Asked| asked.number & 0xff_ffff == request;
+        let (token, trigger) = match self.asked.take_if(is_it) {
+            Some(asked) => (asked.wanted.token, asked.wanted.trigger),
+            // It was signalled more than once, and has been refused.
+            None if request != 0 => return,
+            None if std::mem::take(&mut self.start_snapshot_due) => (None, Trigger::Start),
+            None => (None, Trigger::Signal),
+        };
+        let error = std::io::Error::from_raw_os_error(errno);
+        let why = format!("the program can't call the session: {error}");
+        let help = shortage::help(errno)
+            .unwrap_or("a policy of the machine's, or of the program's, may forbid it");
+        self.refuse_take(token, trigger, "failed", &why, help);
+    }
+
+    /// Why the live process has not answered.
+    pub(in crate::supervisor) fn why_silent(&self) -> (&'static str, String, String) {
+        let status = self.live_status();
+        let trouble = self.asked.as_ref().and_then(|asked| asked.trouble);
+        if let Some(trouble) = trouble.or_else(|| status.trouble()) {
+            return trouble.explain(&status);
+        }
+        if let Some((kind, why, help)) = self.why_not(&status.text) {
+            return (kind, why, help.to_owned());
+        }
+        if !self.live.has_agent {
+            if let Some(emulator) = apart::emulator_in(self.live.pid()) {
+                let (kind, why, help) = apart::under(emulator);
+                return (kind, why, help.to_owned());
+            }
+            if has_agent(self.live.pid()) {
+                return (
+                    "no-agent",
+                    "the agent is in the program, but could not reach the session as that began: the program had no descriptor left for it, or a policy forbids the connection"
+                        .to_owned(),
+                    "raise the program's limit on descriptors, `ulimit -n`, and start it again"
+                        .to_owned(),
+                );
+            }
+            return (
+                "no-agent",
+                "the agent is not in the program: it has become one that is static or set-uid, or its loader refused, or it has become it by a system call that goes around libc"
+                    .to_owned(),
+                self.help_without_agent(),
+            );
+        }
+        if every_thread_blocks(self.live.pid(), REQUEST_SIGNAL) {
+            return (
+                "blocked",
+                "the program blocks every signal in every thread, those too that libc needs itself"
+                    .to_owned(),
+                "it does so by calls that go around libc: take at a moment when it doesn't"
+                    .to_owned(),
+            );
+        }
+        match status.field("State:").chars().next() {
+            Some('T' | 't') => (
+                "stopped",
+                "the program is stopped".to_owned(),
+                "let it go on: `kill -CONT`, or detach the debugger".to_owned(),
+            ),
+            Some('D') => (
+                "stuck",
+                "the program waits inside the kernel and can't be interrupted".to_owned(),
+                "try again when the device or the file system answers".to_owned(),
+            ),
+            _ => (
+                "silent",
+                "the program did not answer".to_owned(),
+                "try again".to_owned(),
+            ),
+        }
+    }
+}
+
+/// Every thread of a process, by its `status`.
+fn statuses(pid: i32) -> impl Iterator<Item = String> {
+    let threads = numbers_in(&format!("/proc/{pid}/task"));
+    threads
+        .into_iter()
+        .flatten()
+        .filter_map(|thread| proc_files::text(of_thread(thread, "status")).ok())
+}
+
+/// Whether a process whose first thread has ended goes on with others.
+fn has_other_threads(pid: i32) -> bool {
+    statuses(pid).any(|text| {
+        let status = Status { text, errno: None };
+        !status.field("State:").starts_with(['Z', 'X'])
+    })
+}
+
+fn every_thread_blocks(pid: i32, signal: i32) -> bool {
+    let mut statuses = statuses(pid).peekable();
+    // Where none can be seen nothing is known of them.
+    statuses.peek().is_some()
+        && statuses.all(|text| Status { text, errno: None }.has(signal, "SigBlk:"))
+}
+
+/// Whether the agent is in a process: it is mapped there, from the memory that it was in.
+fn has_agent(pid: i32) -> bool {
+    proc_files::bytes(format!("/proc/{pid}/maps")).is_ok_and(|maps| {
+        let name = crate::embed::NAME.to_bytes();
+        maps.split(|&byte| byte == b'\n')
+            .any(|line| line.windows(name.len()).any(|part| part == name))
+    })
+}

@@ -1,0 +1,168 @@
+//! How branches and sessions end.
+
+use nix::sys::signal::Signal;
+use nix::unistd::getpid;
+use snapshot_core::sys::now_ns;
+use snapshot_core::terms::Ended;
+
+use super::reverting::name_strays;
+use crate::flags::OnExit;
+use crate::processes::family::{self, Signalled};
+use crate::supervisor::state::{Phase, Supervisor};
+use crate::talk::{channel::ToLauncher, event::Event};
+
+/// How long the program has after TERM, HUP or QUIT, and what it has started has after
+/// the program's end, before everything is killed.
+const GRACE_NS: u64 = 500_000_000;
+
+impl Supervisor {
+    /// The live process has ended by itself.
+    pub(crate) fn live_ended(&mut self, ended: Ended) {
+        let died_ns = now_ns();
+        self.settle_take_of_dead();
+        let status = match ended {
+            Ended::Exited(code) => (Some(code), None),
+            Ended::Killed(signal) => (None, Some(signal)),
+            Ended::Reverted | Ended::Interrupted => (None, None),
+        };
+        if let Phase::Ending { status: told, .. } = &mut self.phase {
+            *told = Some(status);
+            return;
+        }
+        if ended == Ended::Exited(0) && self.config.on_exit == OnExit::Commit {
+            self.commit();
+        }
+        // A revert may have begun already, by an interrupt that waited for a take.
+        if matches!(self.phase, Phase::Reverting(_))
+            || self.begin_revert(None, false, ended, died_ns, None)
+        {
+            return;
+        }
+        if !self.started {
+            self.report_started();
+        }
+        self.begin_ending(Some(status), GRACE_NS);
+    }
+
+    /// Drops every snapshot.
+    pub(crate) fn commit(&mut self) -> Option<Event> {
+        let dropped = self.timeline.clear();
+        if dropped.is_empty() {
+            return None;
+        }
+        let ids = dropped.iter().map(|(id, _)| id.number()).collect();
+        for (_, snapshot) in dropped {
+            self.end_snapshot(snapshot);
+        }
+        self.keepers.end_live();
+        let event = Event::Committed {
+            dropped: ids,
+            files: 0,
+        };
+        self.event(event.clone());
+        Some(event)
+    }
+
+    /// The launcher asks for the end: the program hears of it by the same signal.
+    pub(crate) fn end_by(&mut self, signal: i32) {
+        if matches!(self.phase, Phase::Ending { .. }) {
+            return;
+        }
+        if let Ok(signal) = Signal::try_from(signal) {
+            self.signal_live(signal);
+            self.signal_live(Signal::SIGCONT);
+        }
+        self.begin_ending(None, GRACE_NS);
+    }
+
+    /// The launcher is gone, or something that must not happen has happened.
+    pub(crate) fn end_at_once(&mut self) {
+        self.signal_live(Signal::SIGKILL);
+        self.begin_ending(None, 0);
+    }
+
+    /// The session can't go on.
+    pub(crate) fn broken(&mut self, why: &str) {
+        self.note(format!("the session broke: {why}"));
+        self.end_at_once();
+        if let Phase::Ending { status, .. } = &mut self.phase {
+            *status = Some((Some(i32::from(crate::talk::problem::exit::BROKEN)), None));
+        }
+    }
+
+    fn begin_ending(&mut self, status: Option<(Option<i32>, Option<i32>)>, grace_ns: u64) {
+        // What the program has started is about to be named, and they are the session's own.
+        self.wait_for_unheard();
+        for (_, snapshot) in self.timeline.clear() {
+            self.end_copy(snapshot.child);
+        }
+        self.keepers.end_live();
+        self.keepers.end_those_of_dead();
+        self.phase = Phase::Ending {
+            deadline_ns: now_ns() + grace_ns,
+            status,
+        };
+        // What the program has started is told that its terminal is gone, so to speak.
+        let mut spared = self.own_pids();
+        spared.insert(self.live.pid());
+        let own = getpid().as_raw();
+        let mut told = family::signal_below(own, Signal::SIGHUP, &spared, &|_| false);
+        self.see_from_outside(&mut told.got);
+        family::signal_below(own, Signal::SIGCONT, &spared, &|_| false);
+        if status.is_some()
+            && let Some(text) = name_strays(&told.got)
+        {
+            self.note(text);
+        }
+    }
+
+    /// Whether the session is over; kills what is left when patience has ended.
+    pub(crate) fn check_ending(&mut self, now: u64) -> bool {
+        let Phase::Ending {
+            deadline_ns,
+            status,
+        } = self.phase
+        else {
+            return false;
+        };
+        let anchor = self.anchor.as_ref().map(|anchor| anchor.pid().as_raw());
+        let own = getpid().as_raw();
+        let mut left = family::children(own);
+        left.retain(|&pid| Some(pid) != anchor);
+        if !left.is_empty() {
+            if now < deadline_ns {
+                return false;
+            }
+            let spared = anchor.into_iter().collect();
+            let Signalled { out_of_reach, .. } =
+                family::signal_below(own, Signal::SIGKILL, &spared, &|_| false);
+            let is_beyond = |pid: &i32| out_of_reach.iter().any(|stray| stray.pid == *pid);
+            if !left.iter().all(is_beyond) {
+                return false;
+            }
+            // Nothing is left but what only its own user, or root, can end.
+            if self.anchor.is_some()
+                && let Some(text) = family::name_out_of_reach(&out_of_reach)
+            {
+                self.note(text);
+            }
+        }
+        if let Some(anchor) = self.anchor.take() {
+            anchor.end();
+            return false;
+        }
+        // Neither where the session ended while the program was being made again.
+        let (code, signal) = status.unwrap_or((None, None));
+        self.event(Event::Finished { code, signal });
+        self.tell(&ToLauncher::Finished { code, signal });
+        true
+    }
+
+    pub(crate) fn ending_deadline(&self) -> Option<u64> {
+        match self.phase {
+            // Looked at again and again: what is killed takes its time.
+            Phase::Ending { deadline_ns, .. } => Some(deadline_ns.max(now_ns() + 5_000_000)),
+            _ => None,
+        }
+    }
+}

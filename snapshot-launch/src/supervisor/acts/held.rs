@@ -1,0 +1,106 @@
+//! A revert that can't go on: the branch has ended, the snapshot is there, and there is no
+//! room for it to come back. It is tried again until there is; meanwhile a person may go back
+//! to another one, or end the session.
+
+use snapshot_core::sys::now_ns;
+use snapshot_core::terms::SnapshotId;
+
+use crate::supervisor::{
+    state::{Phase, Supervisor},
+    under_way::{reverting::Stage, wanted::Wanted},
+};
+use crate::talk::control::{Answer, Request};
+
+/// How long to wait before a copy is woken again: twice as long each time, up to a limit.
+const PAUSE_NS: u64 = 100_000_000;
+const LONGEST_PAUSE_NS: u64 = 2_000_000_000;
+
+impl Supervisor {
+    /// The copy is not to be woken now: where the branch lives it goes on, else the copy is
+    /// asked again later.
+    pub(in crate::supervisor) fn hold(&mut self, cause: &str, help: &str) {
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        if matches!(reverting.stage, Stage::Preparing) {
+            self.refuse_revert(cause, help);
+            return;
+        }
+        let pause_ns = PAUSE_NS << reverting.tries.min(5);
+        reverting.tries += 1;
+        reverting.stage = Stage::Held {
+            until_ns: now_ns() + pause_ns.min(LONGEST_PAUSE_NS),
+        };
+        let (target, token) = (reverting.target, reverting.token.take());
+        if reverting.told.as_deref() != Some(cause) {
+            reverting.told = Some(cause.to_owned());
+            let launcher = self.config.launcher_pid;
+            self.note(format!(
+                "{target} can't be brought back yet; it stays, and is tried again\n  cause: {cause}\n  help:  {help}; or go back to an older one, `cargo snapshot revert N`; `kill -TERM {launcher}` ends the session"
+            ));
+        }
+        // Nobody waits for what may take as long as it likes.
+        self.refuse(
+            token,
+            &format!("cannot bring {target} back yet"),
+            cause,
+            help,
+        );
+    }
+
+    /// Wakes the target once more.
+    pub(in crate::supervisor) fn try_again(&mut self) {
+        if let Phase::Reverting(reverting) = &mut self.phase {
+            reverting.stage = Stage::Clearing;
+            self.prepare();
+            self.clear_branch();
+        }
+    }
+
+    /// Says something of the target's copy, unless it was the last thing said.
+    pub(in crate::supervisor) fn say_once(&mut self, what: &str) {
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        if reverting.told.as_deref() != Some(what) {
+            reverting.told = Some(what.to_owned());
+            let text = format!("the copy of {} {what}", reverting.target);
+            self.note(text);
+        }
+    }
+
+    /// Whether nothing lives, and only a person or time can change that.
+    pub(in crate::supervisor) fn is_held(&self) -> bool {
+        matches!(&self.phase, Phase::Reverting(reverting) if reverting.is_held())
+    }
+
+    /// What a person wants while nothing lives. What needs the program waits for it.
+    pub(in crate::supervisor) fn serve_held(&mut self, wanted: Wanted) {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return;
+        };
+        let (target, ended) = (reverting.target(), reverting.ended);
+        match wanted.request {
+            Request::Revert { id, keep } => {
+                let id = id.map(SnapshotId::new);
+                if !self.begin_revert(id, keep, ended, wanted.asked_ns, wanted.token) {
+                    self.refuse_unknown(wanted.token, "revert", id);
+                }
+            }
+            Request::Drop { id } if id != target.number() => {
+                let id = SnapshotId::new(id);
+                match self.drop_snapshot(id) {
+                    Some(event) => self.answer(wanted.token, Answer::Done(event)),
+                    None => self.refuse_unknown(wanted.token, "drop", Some(id)),
+                }
+            }
+            Request::Commit | Request::Drop { .. } => self.refuse(
+                wanted.token,
+                "cannot do that now",
+                &format!("the program is not there: {target} waits until it can come back"),
+                "`cargo snapshot revert N` goes to another one",
+            ),
+            Request::Take { .. } | Request::List => self.waiting.push_back(wanted),
+        }
+    }
+}

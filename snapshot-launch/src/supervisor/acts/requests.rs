@@ -1,0 +1,238 @@
+//! What the launcher asks for, on behalf of keys, second terminals and the clock.
+
+use nix::sys::signal::Signal;
+use snapshot_core::sys::now_ns;
+use snapshot_core::terms::{Ended, SENDER_OUTSIDE, SnapshotId};
+
+use crate::supervisor::{
+    anchor::Anchor,
+    interrupts::echoes::Recipient,
+    state::{Phase, Supervisor},
+    under_way::wanted::Wanted,
+};
+use crate::talk::{
+    channel::{Received, ToSupervisor},
+    control::{Answer, Listing, Request, SnapshotInfo},
+    event::{Event, Trigger},
+};
+
+impl Supervisor {
+    pub(in crate::supervisor) fn hear_launcher(&mut self) {
+        loop {
+            match self.channel.receive() {
+                Ok(Received::Message(message)) => self.serve_launcher(message),
+                Ok(Received::Nothing) => return,
+                Ok(Received::Closed) | Err(_) => {
+                    self.launcher_gone = true;
+                    // At once: what is to be ended may take its time.
+                    if let Some(door) = self.config.door.take() {
+                        door.remove();
+                    }
+                    self.end_at_once();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn serve_launcher(&mut self, message: ToSupervisor) {
+        match message {
+            ToSupervisor::Begin { .. } => {}
+            ToSupervisor::Ask {
+                token,
+                request,
+                trigger,
+                asked_ns,
+            } => self.serve_request(Wanted {
+                token: Some(token),
+                request,
+                trigger,
+                asked_ns,
+            }),
+            ToSupervisor::Typed { at_ns } => self.interrupt_typed(at_ns),
+            ToSupervisor::Signalled { signal, inside, .. }
+                if inside && signal == self.config.trigger => {}
+            ToSupervisor::Signalled {
+                signal,
+                sender,
+                at_ns,
+                ..
+            } => {
+                // Its numbers are not ours.
+                let sender = if self.outside.is_another() {
+                    SENDER_OUTSIDE
+                } else {
+                    sender
+                };
+                self.signalled(Recipient::Launcher, signal, sender, at_ns);
+            }
+            ToSupervisor::End { signal } => self.end_by(signal),
+            ToSupervisor::Stop => {
+                self.signal_live(Signal::SIGSTOP);
+            }
+            ToSupervisor::Continue => {
+                self.signal_live(Signal::SIGCONT);
+                // What was in front with it was stopped with it.
+                if let Some(group) = self.anchor.as_ref().and_then(Anchor::group) {
+                    let _ = nix::sys::signal::killpg(group, Signal::SIGCONT);
+                }
+            }
+        }
+    }
+
+    /// Serves a request now, or keeps it until the program runs again.
+    fn serve_request(&mut self, wanted: Wanted) {
+        if matches!(wanted.request, Request::List) {
+            self.answer(wanted.token, Answer::List(self.listing()));
+            return;
+        }
+        if matches!(self.phase, Phase::Ending { .. }) {
+            self.refuse(
+                wanted.token,
+                "cannot do that any more",
+                "the session is ending",
+                "start it again",
+            );
+            return;
+        }
+        if self.is_held() {
+            self.serve_held(wanted);
+            return;
+        }
+        if !self.is_running() {
+            self.waiting.push_back(wanted);
+            return;
+        }
+        match wanted.request {
+            Request::List => {}
+            Request::Take { .. } => self.want_take(wanted),
+            Request::Revert { id, keep } => {
+                let id = id.map(SnapshotId::new);
+                if !self.begin_revert(id, keep, Ended::Reverted, wanted.asked_ns, wanted.token) {
+                    self.refuse_unknown(wanted.token, "revert", id);
+                }
+            }
+            Request::Commit => match self.commit() {
+                Some(event) => self.answer(wanted.token, Answer::Done(event)),
+                None => self.refuse_unknown(wanted.token, "commit", None),
+            },
+            Request::Drop { id } => {
+                let id = SnapshotId::new(id);
+                match self.drop_snapshot(id) {
+                    Some(event) => self.answer(wanted.token, Answer::Done(event)),
+                    None => self.refuse_unknown(wanted.token, "drop", Some(id)),
+                }
+            }
+        }
+    }
+
+    pub(in crate::supervisor) fn refuse_unknown(
+        &self,
+        token: Option<u64>,
+        verb: &str,
+        id: Option<SnapshotId>,
+    ) {
+        let there: Vec<String> = self.ids().iter().map(|id| format!("#{id}")).collect();
+        let cause = match (id, there.is_empty()) {
+            (_, true) => "there is no snapshot".to_owned(),
+            (Some(id), false) => format!("there is no {id}, only {}", there.join(", ")),
+            (None, false) => "it is not there".to_owned(),
+        };
+        let what = match id {
+            Some(id) => format!("cannot {verb} {id}"),
+            None => format!("cannot {verb}"),
+        };
+        let help = if there.is_empty() {
+            "take one first: `cargo snapshot take`"
+        } else {
+            "`cargo snapshot list` shows them"
+        };
+        self.refuse(token, &what, &cause, help);
+    }
+
+    /// Goes on with what has waited for the program to run again.
+    pub(in crate::supervisor) fn serve_waiting(&mut self) {
+        while self.is_running() && self.asked.is_none() {
+            let Some(at) = self.waiting.iter().position(|wanted| {
+                self.live.has_agent || !matches!(wanted.request, Request::Take { .. })
+            }) else {
+                return;
+            };
+            if let Some(wanted) = self.waiting.remove(at) {
+                self.serve_request(wanted);
+            }
+        }
+    }
+
+    /// Forgets one snapshot.
+    pub(crate) fn drop_snapshot(&mut self, id: SnapshotId) -> Option<Event> {
+        let snapshot = self.timeline.remove(id)?;
+        self.end_snapshot(snapshot);
+        self.end_needless_keeper();
+        let event = Event::Dropped { id: id.number() };
+        self.event(event.clone());
+        Some(event)
+    }
+
+    /// Takes an automatic snapshot when it is time.
+    pub(in crate::supervisor) fn tick(&mut self, now: u64) {
+        let Some(every) = self.config.every else {
+            return;
+        };
+        if self.is_running() && self.next_tick_ns.is_some_and(|at| now >= at) {
+            self.next_tick_ns = Some(now + nanoseconds(every));
+            if self.live.has_agent && self.asked.is_none() {
+                self.want_take(Wanted {
+                    token: None,
+                    request: Request::Take { label: None },
+                    trigger: Trigger::Timer,
+                    asked_ns: now,
+                });
+            }
+        }
+    }
+
+    /// Keeps as many automatic snapshots as are wanted.
+    pub(crate) fn drop_oldest_automatic(&mut self) {
+        let automatic: Vec<SnapshotId> = self
+            .timeline
+            .iter()
+            .filter(|(_, snapshot)| snapshot.trigger == Trigger::Timer)
+            .map(|(id, _)| id)
+            .collect();
+        let surplus = automatic
+            .len()
+            .saturating_sub(usize::try_from(self.config.keep_last).unwrap_or(usize::MAX));
+        for id in automatic.into_iter().take(surplus) {
+            self.drop_snapshot(id);
+        }
+    }
+
+    fn listing(&self) -> Listing {
+        let now = now_ns();
+        Listing {
+            session: self.config.session.clone(),
+            launcher_pid: self.config.launcher_pid,
+            live_pid: self.live.outer_pid,
+            depth: self.depth(),
+            snapshots: self
+                .timeline
+                .iter()
+                .map(|(id, snapshot)| SnapshotInfo {
+                    id: id.number(),
+                    label: snapshot.label.clone(),
+                    trigger: snapshot.trigger,
+                    frozen_pid: snapshot.outer_pid,
+                    taken_us_ago: now.saturating_sub(snapshot.taken_ns) / 1000,
+                    latency_us: snapshot.latency_us,
+                    threads: snapshot.threads,
+                    rss_bytes: snapshot.rss_bytes,
+                })
+                .collect(),
+        }
+    }
+}
+
+pub(in crate::supervisor) fn nanoseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

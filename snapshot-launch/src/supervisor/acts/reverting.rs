@@ -1,0 +1,417 @@
+//! A revert: the target's copy is asked whether it can come back, the live branch and
+//! everything newer than the target end, all of it is reaped, the terminal is put back, and
+//! the target is woken ([`super::waking`]).
+//!
+//! Where a person asks for it the live branch is not ended before the copy has answered. Where
+//! the branch has ended by itself both happen at once.
+
+use crate::supervisor::under_way::reverting::{Reverting, Stage};
+use std::time::Duration;
+
+use nix::libc;
+use nix::sys::signal::Signal;
+use nix::unistd::{geteuid, getpid};
+use snapshot_core::sys::now_ns;
+use snapshot_core::terms::{Ended as EndedWord, Running, SnapshotId};
+use snapshot_core::wire::FromSupervisor;
+
+use crate::processes::family::{self, Stray};
+use crate::refusal::obstacles::not_restored;
+use crate::supervisor::{
+    config::Group,
+    links::AgentLink,
+    state::{Phase, Supervisor},
+    under_way::{spare::Spare, waking::Waking},
+};
+use crate::talk::{
+    channel::ToLauncher,
+    control::Answer,
+    counted::counted,
+    event::{Ended, Event, How, Reverted},
+};
+
+/// How long the launcher may take to put its group in front.
+const FRONT_NS: u64 = 1_000_000_000;
+
+impl Supervisor {
+    /// Begins a revert. False where there is no such snapshot.
+    pub(crate) fn begin_revert(
+        &mut self,
+        id: Option<SnapshotId>,
+        keep: bool,
+        ended: EndedWord,
+        asked_ns: u64,
+        token: Option<u64>,
+    ) -> bool {
+        let Some(plan) = self.timeline.plan_revert(id) else {
+            return false;
+        };
+        // Of one that was held.
+        self.end_spare();
+        let reverting = Reverting::begin(plan.target, keep, ended, asked_ns, token);
+        self.phase = Phase::Reverting(Box::new(reverting));
+        self.prepare();
+        if !self.live.is_alive {
+            self.end_branch();
+        }
+        true
+    }
+
+    /// The program waits for the revert that it has asked for itself.
+    pub(crate) fn revert_called(&mut self, link: AgentLink) {
+        if let Phase::Reverting(reverting) = &mut self.phase {
+            reverting.caller = Some(link);
+        }
+    }
+
+    /// Ends the branch, and everything newer than the target.
+    pub(in crate::supervisor) fn end_branch(&mut self) {
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        reverting.stage = Stage::Clearing;
+        let plan = self.timeline.plan_revert(Some(reverting.target));
+        let dropped = plan.map_or_else(Vec::new, |plan| plan.dropped);
+        reverting.dropped = dropped.iter().map(|id| id.number()).collect();
+        self.signal_live(Signal::SIGKILL);
+        // With the branch the last one may leave that is in the program's group.
+        if let Some(anchor) = &self.anchor {
+            anchor.join();
+        }
+        self.hear_late();
+        self.keepers.branch_ends();
+        self.owed.clear();
+        // What the supervisor has asked of the branch is asked again of what follows.
+        if let Some(asked) = self.asked.take() {
+            self.live.trigger_is_kept = asked.by_trigger;
+            self.waiting.push_front(asked.into_wanted());
+        }
+        for id in dropped {
+            if let Some(snapshot) = self.timeline.remove(id) {
+                self.end_snapshot(snapshot);
+            }
+        }
+        for caller in std::mem::take(&mut self.callers) {
+            self.salvage(&caller);
+        }
+        self.clear_branch();
+    }
+
+    /// There is no revert: the branch goes on, and whoever wanted one hears why.
+    pub(in crate::supervisor) fn refuse_revert(&mut self, cause: &str, help: &str) {
+        self.end_spare();
+        let Phase::Reverting(reverting) = std::mem::replace(&mut self.phase, Phase::Running) else {
+            return;
+        };
+        if let Some(caller) = reverting.caller {
+            caller.say(&FromSupervisor::Denied);
+        }
+        let target = reverting.target;
+        let what = match reverting.keep {
+            true => format!("cannot revert to {target} and keep it"),
+            false => format!("cannot revert to {target}"),
+        };
+        self.note(format!("{what}; the program goes on: {cause}; {help}"));
+        self.refuse(reverting.token, &what, cause, help);
+    }
+
+    /// The branch has ended in the middle of a revert.
+    pub(in crate::supervisor) fn branch_has_ended(&mut self) {
+        match &self.phase {
+            Phase::Reverting(reverting) if matches!(reverting.stage, Stage::Preparing) => {
+                self.end_branch();
+            }
+            _ => self.clear_branch(),
+        }
+    }
+
+    /// Goes on with the clearing: once all that was killed is reaped, no stray is left and the
+    /// copy has answered, the target is woken.
+    pub(crate) fn clear_branch(&mut self) {
+        let is_left = !self.is_all_reaped();
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        if !matches!(reverting.stage, Stage::Clearing) || !reverting.is_settled() || is_left {
+            return;
+        }
+        let target = reverting.target;
+        let family::Signalled {
+            got: strays,
+            out_of_reach,
+        } = self.end_strays(Some(target));
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        if !strays.is_empty() {
+            for stray in strays {
+                if !reverting.strays.iter().any(|known| known.pid == stray.pid) {
+                    reverting.strays.push(stray);
+                }
+            }
+            return;
+        }
+        if let Some(text) = family::name_out_of_reach(&out_of_reach) {
+            self.note(text);
+        }
+        self.wake();
+    }
+
+    /// Whether the branch is gone, and every copy that has been told to end.
+    pub(in crate::supervisor) fn is_all_reaped(&self) -> bool {
+        !self.live.is_alive && self.dying.is_empty() && self.unheard_until(now_ns()).is_none()
+    }
+
+    /// Kills what the program has started since a snapshot, or all that it has started.
+    pub(crate) fn end_strays(&self, since: Option<SnapshotId>) -> family::Signalled {
+        let family = since
+            .and_then(|id| self.timeline.get(id))
+            .map(|snapshot| &snapshot.family);
+        let keep =
+            |process: family::Process| family.is_some_and(|family| family.contains(&process));
+        let own = getpid().as_raw();
+        let mut strays = family::signal_below(own, Signal::SIGKILL, &self.own_pids(), &keep);
+        self.see_from_outside(&mut strays.got);
+        strays
+    }
+
+    /// Fills in by which numbers they are known outside, while they still are.
+    pub(in crate::supervisor) fn see_from_outside(&self, strays: &mut [Stray]) {
+        for stray in strays {
+            match self.outside.number_of(stray.pid) {
+                0 => {}
+                number => stray.outer_pid = number,
+            }
+        }
+    }
+
+    fn wake(&mut self) {
+        // Calls that the dead branch has made and nobody has answered.
+        while let Some((caller, _)) = self.switchboard.accept() {
+            self.salvage(&caller);
+        }
+        self.restore_screen();
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        let target = reverting.target;
+        self.adopt_children(target);
+        self.make_spare();
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        let Some(snapshot) = self.timeline.get(target) else {
+            return;
+        };
+        // A stop that was sent to the whole group has reached the copy too.
+        snapshot.child.signal(libc::SIGCONT);
+        let word = FromSupervisor::Revive {
+            asked_ns: reverting.asked_ns,
+            ended: reverting.ended,
+            same_ids: self.outside.is_another().then(|| {
+                // Root may choose that one too.
+                if geteuid().is_root() {
+                    snapshot.live_outer_pid
+                } else {
+                    0
+                }
+            }),
+        };
+        if let Some(anchor) = self.anchor.as_ref().filter(|_| !self.outside.is_another()) {
+            anchor.guard(&snapshot.child);
+        }
+        snapshot.link.say(&word);
+        reverting.stage = Stage::Waking(Waking::begin());
+        self.keepers.end_small_ones_of_dead();
+    }
+
+    /// Puts the terminal back, before the revived program looks at it.
+    fn restore_screen(&self) {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return;
+        };
+        let screen = self
+            .timeline
+            .get(reverting.target)
+            .and_then(|snapshot| snapshot.screen.as_ref());
+        let (Some(terminal), Some(screen)) = (&self.terminal, screen) else {
+            return;
+        };
+        if self.config.group == Group::Launchers && screen.is_the_launchers(terminal) {
+            self.tell(&ToLauncher::ComeToFront);
+            let deadline = now_ns() + FRONT_NS;
+            while screen.is_the_launchers(terminal) && now_ns() < deadline {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        }
+        screen.restore(terminal, reverting.ended == EndedWord::Interrupted);
+    }
+
+    /// The program runs again: reports, and goes on with what has waited.
+    pub(in crate::supervisor) fn finish_revert(&mut self, running: Running) {
+        self.hear_spare();
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        let Stage::Waking(waking) = std::mem::replace(&mut reverting.stage, Stage::Clearing) else {
+            return;
+        };
+        let kept = reverting.spare.take_if(|_| reverting.keep);
+        self.end_spare();
+        let Phase::Reverting(reverting) = std::mem::replace(&mut self.phase, Phase::Running) else {
+            return;
+        };
+        let size_differs = self
+            .timeline
+            .get(reverting.target)
+            .and_then(|snapshot| snapshot.screen.as_ref())
+            .zip(self.terminal.as_ref())
+            .is_some_and(|(screen, terminal)| screen.size_differs(terminal));
+        let kept = kept.and_then(Spare::into_parts);
+        let was_kept = kept.is_some();
+        if let Some(snapshot) = self.timeline.get(reverting.target) {
+            self.live.filters = snapshot.filters;
+            self.live.numbers.clone_from(&snapshot.numbers);
+        }
+        let woken = match (kept, self.timeline.get_mut(reverting.target)) {
+            (Some((link, child)), Some(snapshot)) => {
+                snapshot.link = link;
+                snapshot.outer_pid = self.outside.number_of(child.pid());
+                Some(std::mem::replace(&mut snapshot.child, child))
+            }
+            _ => {
+                let gone = self.timeline.remove(reverting.target);
+                gone.map(|snapshot| snapshot.child)
+            }
+        };
+        if let Some(live) = waking.became.or(woken) {
+            self.live.child = live;
+        }
+        let outer_pid = waking.outer_pid;
+        self.live.outer_pid = outer_pid.unwrap_or_else(|| self.outside.number_of(self.live.pid()));
+        self.live.is_alive = true;
+        self.live.has_agent = true;
+        self.live.trigger_is_kept = false;
+        if let Some(anchor) = &self.anchor {
+            anchor.leave();
+        }
+        if size_differs {
+            self.signal_live(Signal::SIGWINCH);
+        }
+        if let Some(signal) = waking.stopped_by {
+            self.signal_live(signal);
+        }
+        let (how, code, signal) = match reverting.ended {
+            EndedWord::Exited(code) => (How::Exit, Some(code), None),
+            EndedWord::Killed(signal) => (How::Signal, None, Some(signal)),
+            EndedWord::Reverted => (How::Revert, None, None),
+            EndedWord::Interrupted => (How::Interrupt, None, None),
+        };
+        self.event(Event::Ended(Ended {
+            id_reverted_to: reverting.target.number(),
+            how,
+            code,
+            signal,
+            crash: None,
+        }));
+        for id in reverting.dropped {
+            self.event(Event::Dropped { id });
+        }
+        let (children_kept, children_ended, of_children) = self.report_children(reverting.target);
+        let event = Event::Reverted(Reverted {
+            id: reverting.target.number(),
+            depth: self.depth(),
+            kept: was_kept,
+            live_pid: self.live.outer_pid,
+            latency_us: running
+                .at_ns
+                .min(now_ns())
+                .saturating_sub(reverting.asked_ns)
+                / 1000,
+            same_ids: running.renewed == 0,
+            children_kept,
+            children_ended,
+        });
+        self.event(event.clone());
+        for text in of_children {
+            self.note(text);
+        }
+        if let Some(text) = name_strays(&reverting.strays) {
+            self.note(text);
+        }
+        if running.renewed > 0 && self.outside.is_another() {
+            self.note(renewed(running.renewed, waking.stayed));
+        }
+        for (part, count) in waking.not_restored {
+            self.note(not_restored(part, count));
+        }
+        self.answer(reverting.token, Answer::Done(event));
+        // Last: to give memory back keeps a processor busy.
+        self.keepers.end_those_of_dead();
+    }
+
+    /// Goes on with what was to happen by now.
+    pub(crate) fn check_revert_deadline(&mut self, now: u64) {
+        let woken = self.woken_pid();
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        let is_settled = reverting.is_settled();
+        match &mut reverting.stage {
+            Stage::Preparing | Stage::Settling => {
+                if reverting.patience.is_over(woken, now) {
+                    self.copy_is_silent();
+                }
+            }
+            Stage::Clearing if !is_settled => {
+                if reverting.patience.is_over(woken, now) {
+                    self.copy_is_silent();
+                }
+            }
+            Stage::Clearing => self.clear_branch(),
+            Stage::Waking(waking) => {
+                // What it has to put back may be much, and then it works at it.
+                if waking.is_over(woken, now) {
+                    self.woken_is_silent();
+                }
+            }
+            Stage::Held { until_ns } => {
+                if now >= *until_ns {
+                    self.try_again();
+                }
+            }
+        }
+    }
+}
+
+/// Why ids are new that should not be.
+fn renewed(count: u32, stayed: Option<i32>) -> String {
+    let why = match stayed {
+        Some(libc::EPERM) => {
+            "the program has given up the right to choose them (CAP_CHECKPOINT_RESTORE)".to_owned()
+        }
+        Some(libc::EEXIST) => {
+            "its number is still that of another process, or of a process group or session that others are in".to_owned()
+        }
+        Some(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+        None => "other processes have them now".to_owned(),
+    };
+    let what = match (stayed, count) {
+        (Some(_), _) => "the program has new ids".to_owned(),
+        (None, 1) => "one thread has a new id".to_owned(),
+        (None, count) => format!("{count} threads have new ids"),
+    };
+    format!("{what}: {why}")
+}
+
+/// `ended 2 processes the branch had started: sleep (123), make (124)`
+pub(crate) fn name_strays(strays: &[Stray]) -> Option<String> {
+    if strays.is_empty() {
+        return None;
+    }
+    let count = counted(strays.len(), "process");
+    Some(format!(
+        "ended {count} that the program had started: {}",
+        family::names_of(strays)
+    ))
+}

@@ -1,0 +1,181 @@
+//! The spare: a copy of the copy that wakes. It sleeps until the program runs; if the other one
+//! dies before that, it is the snapshot. A revert that keeps its snapshot leaves it there.
+
+use crate::supervisor::under_way::spare::Spare;
+use snapshot_core::sys::now_ns;
+use snapshot_core::wire::{FromAgent, FromSupervisor};
+
+use crate::supervisor::{
+    links::{AgentLink, Heard, MOST_AT_ONCE},
+    state::{Phase, Supervisor},
+    under_way::reverting::{Reverting, Stage},
+    waiting::{may_be_passed, wait_readable},
+};
+
+/// From this size on a spare would cost more time than it is worth: the kernel copies page
+/// tables for it, some 10 ms a gigabyte.
+const MOST_SPARED_BYTES: u64 = 64 << 20;
+
+/// How long a copy that has just been made may take to fall asleep.
+const SETTLE_NS: u64 = 1_000_000_000;
+
+/// How often a copy that dies as it wakes is woken at once.
+const AT_ONCE: u32 = 3;
+
+impl Reverting {
+    /// Asks the copy for one, and for room for so many threads.
+    pub(in crate::supervisor) fn ask_for_spare(&mut self, copy: &AgentLink, threads: u32) {
+        // Where there is no descriptor for it there is none, as where it is killed.
+        if let Ok((link, theirs)) = AgentLink::pair() {
+            copy.hand(&FromSupervisor::Prepare { threads }, &theirs);
+            self.spare = Some(Spare::on(link));
+        } else {
+            copy.say(&FromSupervisor::Prepare { threads });
+        }
+    }
+}
+
+impl Supervisor {
+    /// Before the target is woken: has a spare made where that costs little. Nobody waits for
+    /// it.
+    pub(in crate::supervisor) fn make_spare(&mut self) {
+        if let Phase::Reverting(reverting) = &mut self.phase
+            && let Some(snapshot) = self.timeline.get(reverting.target)
+            && reverting.may_spare
+            && reverting.spare.is_none()
+            && snapshot.rss_bytes < MOST_SPARED_BYTES
+        {
+            reverting.ask_for_spare(&snapshot.link, 0);
+        }
+    }
+
+    /// The spare speaks: all that it has said.
+    pub(in crate::supervisor) fn hear_spare(&mut self) {
+        for _ in 0..MOST_AT_ONCE {
+            let Phase::Reverting(reverting) = &mut self.phase else {
+                return;
+            };
+            let Some(spare) = &mut reverting.spare else {
+                return;
+            };
+            let target = reverting.target;
+            match spare.link.hear() {
+                Heard::Other(FromAgent::Made, sender) if spare.child.is_none() => {
+                    self.spare_is_made(sender);
+                }
+                Heard::Message(FromAgent::Ready) => {
+                    spare.is_asleep = true;
+                    self.go_on_prepared();
+                }
+                Heard::Message(FromAgent::Passed { signal, sender }) if may_be_passed(signal) => {
+                    self.passed_on(target, signal, sender);
+                }
+                Heard::Nothing => return,
+                Heard::Message(_) | Heard::Other(..) | Heard::Closed => {
+                    self.end_spare();
+                    self.go_on_without_spare();
+                }
+            }
+        }
+    }
+
+    /// The spare is there, and speaks for the first time.
+    pub(in crate::supervisor) fn spare_is_made(&mut self, sender: i32) {
+        let newcomer = self.first_heard(sender);
+        if let Phase::Reverting(reverting) = &mut self.phase
+            && let Some(spare) = &mut reverting.spare
+            && let Ok(child) = newcomer
+        {
+            spare.link.bind_to(sender);
+            spare.child = Some(child);
+        }
+    }
+
+    pub(in crate::supervisor) fn go_on_without_spare(&mut self) {
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        if matches!(reverting.stage, Stage::Waking(_)) && reverting.keep {
+            reverting.keep = false;
+            let target = reverting.target;
+            self.note(format!(
+                "{target} is not kept: its copy was killed as the program came back"
+            ));
+            return;
+        }
+        // What the copy itself says comes first: why it could leave none.
+        self.go_on_prepared();
+    }
+
+    /// The snapshot that was to be kept would not be.
+    pub(in crate::supervisor) fn spare_is_lost(&mut self) {
+        self.hold(
+            "the copy that was to stay was killed",
+            "a person has done so, or the kernel for want of memory (`dmesg` tells)",
+        );
+    }
+
+    /// Ends the spare: nobody needs it.
+    pub(in crate::supervisor) fn end_spare(&mut self) {
+        if let Phase::Reverting(reverting) = &mut self.phase
+            && let Some(spare) = reverting.spare.take()
+        {
+            match spare.child {
+                Some(child) => self.end_copy(child),
+                None => self.end_when_heard(spare.link),
+            }
+        }
+    }
+
+    /// Whether a process is the spare.
+    pub(in crate::supervisor) fn is_spare(&self, pid: i32) -> bool {
+        self.spare_pid() == Some(pid)
+    }
+
+    pub(in crate::supervisor) fn spare_pid(&self) -> Option<i32> {
+        match &self.phase {
+            Phase::Reverting(reverting) => Some(reverting.spare.as_ref()?.child.as_ref()?.pid()),
+            _ => None,
+        }
+    }
+
+    /// The one that has made the spare is gone; if the spare was made, it falls asleep in a
+    /// moment.
+    pub(in crate::supervisor) fn wait_for_spare(&mut self) {
+        let deadline_ns = now_ns() + SETTLE_NS;
+        while let Phase::Reverting(reverting) = &mut self.phase
+            && let Some(spare) = &reverting.spare
+            && !spare.is_asleep
+            && now_ns() < deadline_ns
+        {
+            wait_readable(&spare.link, deadline_ns);
+            // Who has died answers no more, and nobody goes on meanwhile.
+            reverting.is_asked = true;
+            self.hear_spare();
+        }
+        if let Phase::Reverting(reverting) = &mut self.phase {
+            reverting.is_asked = false;
+        }
+    }
+
+    /// The spare is the snapshot now.
+    pub(in crate::supervisor) fn spare_takes_over(&mut self, how: &str) {
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        let is_once_too_often = reverting.tries >= AT_ONCE;
+        if matches!(reverting.stage, Stage::Preparing) || is_once_too_often {
+            self.hold(
+                &format!("its copy {how}"),
+                "if no person does that, the kernel may for want of memory (`dmesg` tells)",
+            );
+            return;
+        }
+        reverting.tries += 1;
+        let target = reverting.target;
+        self.note(format!(
+            "its copy {how}: going on from the spare of {target}"
+        ));
+        self.try_again();
+    }
+}

@@ -1,0 +1,715 @@
+//! A take, seen from the supervisor; [`snapshot_core::acts::take`] tells the whole story.
+
+use crate::supervisor::under_way::taking::{PATIENCE_NS, Taking, is_held};
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use nix::libc;
+use snapshot_core::sys::now_ns;
+use snapshot_core::terms::{Ask, Crew, Glimpse, Obstacle, Text};
+use snapshot_core::wire::{FromAgent, FromSupervisor, LISTED};
+
+use crate::processes::{
+    child::Child,
+    family::{self, Process},
+    headway::Headway,
+    numbers,
+};
+use crate::refusal::obstacles::explain;
+use crate::supervisor::{
+    aspects::screen::Screen,
+    descriptors, ids,
+    links::{AgentLink, Heard},
+    refusal::{apart, preflight, remains},
+    snapshot::Snapshot,
+    state::{Phase, Supervisor},
+    under_way::wanted::Wanted,
+    waiting::may_be_passed,
+};
+use crate::talk::{
+    control::{Answer, Request},
+    event::{Event, Moments, NotRolledBack, Refused, Taken, Trigger},
+};
+
+/// How many copies one take may need: the live process gives up after three that lack memory.
+const MOST_COPIES: u32 = 4;
+
+/// Why there is no snapshot, and what helps.
+type Reason = (&'static str, &'static str);
+
+const NO_DESCRIPTOR: Reason = (
+    "the supervisor has no descriptor left for another frozen copy",
+    "drop a snapshot, or raise the limit, `ulimit -Hn`",
+);
+
+const TOO_MUCH_REMAINS: Reason = (
+    "the program has more than 65,536 things that a revert can't bring back",
+    "close what it does not need",
+);
+
+const OUT_OF_TURN: Reason = (
+    "what was said in the agent's name was not its turn to say, or came from another process: the agent is of another version, or other code of the program speaks to the session",
+    "install cargo-snapshot again, or find out what the program does there",
+);
+
+impl Supervisor {
+    /// The live process calls: it is in its handler, or in the library.
+    pub(crate) fn begin_take(&mut self, link: AgentLink, ask: Ask, at_ns: u64, label: Text) {
+        if !self.is_running() {
+            link.say(&FromSupervisor::Denied);
+            return;
+        }
+        let at_ns = self.possible_time(at_ns);
+        let label = Some(label.as_str().to_owned()).filter(|label| !label.is_empty());
+        let mut glimpse = Glimpse::default();
+        let ask_was_ours = matches!(ask, Ask::Request(_));
+        let mut moments = Moments {
+            asked: at_ns,
+            ..Moments::default()
+        };
+        let (trigger, token, label) = match ask {
+            Ask::Signal if self.start_snapshot_due => {
+                self.start_snapshot_due = false;
+                (Trigger::Start, None, None)
+            }
+            Ask::Signal => (Trigger::Signal, None, None),
+            Ask::Api => (Trigger::Api, None, label),
+            Ask::Request(number) => match self.asked.take_if(|asked| asked.number == number) {
+                Some(asked) => {
+                    glimpse = asked.glimpse;
+                    moments = asked.moments;
+                    let wanted = asked.into_wanted();
+                    let label = match wanted.request {
+                        Request::Take { label } => label,
+                        _ => None,
+                    };
+                    (wanted.trigger, wanted.token, label)
+                }
+                // It was refused meanwhile, since the program did not answer.
+                None => {
+                    link.say(&FromSupervisor::Denied);
+                    return;
+                }
+            },
+        };
+        moments.entered = at_ns;
+        moments.called = now_ns();
+        // Where the supervisor has asked it has looked before.
+        let reason = if ask_was_ours {
+            None
+        } else {
+            let pid = self.live.pid();
+            let emulator = self.live.emulator.map(apart::under);
+            emulator.or_else(|| self.home.is_left_by_children(pid))
+        };
+        if let Some((kind, why, help)) = reason {
+            link.say(&FromSupervisor::Denied);
+            self.refuse_take(token, trigger, kind, &why, help);
+            return;
+        }
+        let pair = AgentLink::pair().and_then(|pair| {
+            let scarce = || std::io::Error::from_raw_os_error(libc::EMFILE);
+            if descriptors::are_scarce(&pair.1) {
+                Err(scarce())
+            } else {
+                Ok(pair)
+            }
+        });
+        let (copy, for_copy) = match pair {
+            Ok(pair) => pair,
+            Err(error) => {
+                link.say(&FromSupervisor::Denied);
+                let (why, help) = NO_DESCRIPTOR;
+                let why = format!("{why}: {error}");
+                self.refuse_take(token, trigger, "failed", &why, help);
+                return;
+            }
+        };
+        let id = self.timeline.next_id();
+        let granted = FromSupervisor::Granted {
+            id: id.number(),
+            glimpse,
+            keeper: !self.keepers.has_live(),
+        };
+        link.hand(&granted, &for_copy);
+        self.phase = Phase::Taking(Box::new(Taking {
+            id,
+            link,
+            copy,
+            trigger,
+            token,
+            label,
+            moments,
+            glimpse,
+            proc: String::new(),
+            maps: Vec::new(),
+            threads: 1,
+            screen: self.terminal.as_ref().and_then(Screen::record),
+            family: HashSet::new(),
+            children: Vec::new(),
+            standings: HashMap::new(),
+            not_rolled_back: Vec::new(),
+            remains: Vec::new(),
+            untold: Vec::new(),
+            rss_bytes: 0,
+            split: false,
+            made: None,
+            frozen: None,
+            granted: 1,
+            splits: 0,
+            complete: false,
+            is_late: false,
+            headway: Headway::begin(PATIENCE_NS),
+            stopped: None,
+        }));
+    }
+
+    /// A moment that the live process has told: neither before its beginning nor to come.
+    pub(in crate::supervisor) fn possible_time(&self, told_ns: u64) -> u64 {
+        told_ns.max(self.spawned_ns).min(now_ns())
+    }
+
+    /// The live process speaks in the middle of a take.
+    pub(crate) fn hear_taker(&mut self) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        match taking.link.hear() {
+            Heard::Nothing => {}
+            Heard::Message(FromAgent::Parked(crew)) if taking.proc.is_empty() => {
+                taking.moments.parked = now_ns();
+                self.look_at_parked(&crew);
+            }
+            Heard::Message(FromAgent::Split)
+                if !taking.proc.is_empty() && taking.splits < taking.granted =>
+            {
+                // It may come after the copy has asked for another one.
+                taking.splits += 1;
+                taking.split = taking.splits == taking.granted;
+                // A large program takes its time to be copied; to freeze takes none.
+                taking.headway = Headway::begin(PATIENCE_NS);
+                self.complete_take();
+            }
+            Heard::Other(FromAgent::Keeper, sender) => self.keeper_has_begun(sender),
+            Heard::Message(FromAgent::Running(running)) if taking.complete => {
+                // The report may begin a revert, and then the keeper is the dead branch's.
+                let has_keeper = self.keepers.has_live();
+                self.report_take(running.at_ns);
+                if !has_keeper {
+                    self.note("there was no room for a task that keeps the program's memory: a revert takes as long as the kernel needs to give it back");
+                }
+            }
+            Heard::Message(FromAgent::Hindered(mut obstacle)) if !taking.complete => {
+                if let Obstacle::Unparked(thread) = &mut obstacle {
+                    let outer_pid = self.live.outer_pid;
+                    thread.tid = self.outside.number_of_thread(outer_pid, thread.tid);
+                }
+                let (kind, why, help) = explain(obstacle);
+                self.abandon_take(kind, &why, help);
+            }
+            // The snapshot stands, whatever is said.
+            Heard::Closed | Heard::Message(_) | Heard::Other(..) if taking.complete => {
+                self.report_take(now_ns());
+            }
+            Heard::Message(_) | Heard::Other(..) => self.abandon_take_for(OUT_OF_TURN),
+            // The live process has died. If the copy was made it will still freeze; its
+            // own end of the link tells whether.
+            Heard::Closed => {
+                taking.link.give_up();
+                taking.split = true;
+            }
+        }
+    }
+
+    /// Every thread of the program stands still: what won't roll back is looked for, while
+    /// the copy is being made.
+    fn look_at_parked(&mut self, crew: &Crew) {
+        if crew.lost_calls > 0 {
+            self.note(format!(
+                "{} ended early by the snapshot before, with EINTR or with a part of the bytes, since nothing tells how to go on with it",
+                match crew.lost_calls {
+                    1 => "one call was".to_owned(),
+                    calls => format!("{calls} calls were"),
+                }
+            ));
+        }
+        // Each thread has a list of its own.
+        let own = if crew.has_children {
+            family::children(self.live.pid())
+        } else {
+            Vec::new()
+        };
+        let (children, standings) = self.record_children(&own);
+        let told = self.tell_children(&children);
+        let family = self.family(own);
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        // The first thread may have ended, and what it had is not shown under its number
+        // then.
+        taking.proc = format!("/proc/{}/task/{}", self.live.pid(), crew.tid);
+        let findings = preflight::look(
+            &taking.proc,
+            crew,
+            &told,
+            self.outside.is_another(),
+            &self.config.allow,
+        );
+        taking.maps = findings.maps;
+        taking.threads = crew.threads;
+        self.live.numbers = match crew.threads {
+            1 => Vec::new(),
+            _ => numbers::of_other_threads(self.live.pid()),
+        };
+        taking.family = family;
+        taking.children = children;
+        taking.standings = standings;
+        taking.rss_bytes = findings.rss_bytes;
+        taking.not_rolled_back = findings.not_rolled_back;
+        taking.moments.looked = now_ns();
+        if let Some((kind, why, help)) = findings.refusal {
+            self.abandon_take(kind, &why, help);
+        }
+    }
+
+    /// All that the program has ever started: what was there before an earlier revert is
+    /// not below it any more, but beside it.
+    fn family(&self, own: Vec<i32>) -> HashSet<Process> {
+        let known = self.own_pids();
+        let beside = family::children(nix::unistd::getpid().as_raw())
+            .into_iter()
+            .filter(|pid| *pid != self.live.pid() && !known.contains(pid))
+            .collect();
+        &family::from(own) | &family::from(beside)
+    }
+
+    /// The copy lacks memory that is kept from copies. The next one will have it.
+    fn make_another_copy(&mut self) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        if taking.granted == MOST_COPIES {
+            self.abandon_take_for(OUT_OF_TURN);
+            return;
+        }
+        if let Some(spoilt) = taking.made.take() {
+            self.end_copy(spoilt);
+        }
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        match AgentLink::pair() {
+            Ok((copy, for_copy)) => {
+                taking.copy = copy;
+                taking.granted += 1;
+                taking.split = false;
+                let granted = FromSupervisor::Granted {
+                    id: taking.id.number(),
+                    glimpse: taking.glimpse,
+                    // It has been asked for with the first one.
+                    keeper: false,
+                };
+                taking.link.hand(&granted, &for_copy);
+            }
+            Err(_) => self.abandon_take_for(NO_DESCRIPTOR),
+        }
+    }
+
+    /// The copy is there, and speaks for the first time. Without a child of ours behind it
+    /// there will be no snapshot.
+    fn copy_is_made(&mut self, sender: i32) {
+        let child = match self.first_heard(sender) {
+            Ok(child) => child,
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                self.abandon_take_for(OUT_OF_TURN);
+                return;
+            }
+            Err(error) => {
+                let (why, help) = NO_DESCRIPTOR;
+                self.abandon_take("failed", &format!("{why}: {error}"), help);
+                return;
+            }
+        };
+        if let Phase::Taking(taking) = &mut self.phase {
+            taking.copy.bind_to(sender);
+            taking.made = Some(child);
+            // It may have been in the program's group when that was stopped, before anybody
+            // knew of it.
+            taking.let_copy_go_on();
+        }
+    }
+
+    /// Somebody has ended, and is about to be reaped: if it is the copy, which nobody has heard
+    /// yet, it is known as a child of ours only until then.
+    pub(in crate::supervisor) fn hear_unknown_copy(&mut self) {
+        if matches!(&self.phase, Phase::Taking(taking) if taking.child().is_none()) {
+            self.hear_copy();
+        }
+    }
+
+    /// The copy speaks.
+    pub(crate) fn hear_copy(&mut self) {
+        // What the live process has said before it made the copy comes first.
+        if matches!(&self.phase, Phase::Taking(taking) if taking.proc.is_empty()) {
+            self.hear_taker();
+        }
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        match taking.copy.hear() {
+            Heard::Nothing => {}
+            Heard::Other(FromAgent::Made, sender) if taking.child().is_none() => {
+                self.copy_is_made(sender);
+            }
+            Heard::Message(FromAgent::Ready) if taking.frozen.is_none() => {
+                taking.moments.frozen = now_ns();
+                taking.frozen = taking.made.take();
+                self.complete_take();
+            }
+            Heard::Message(FromAgent::Again) if taking.frozen.is_none() => {
+                self.make_another_copy();
+            }
+            Heard::Message(FromAgent::Remains(remains)) if taking.frozen.is_none() => {
+                if !taking.hear_of(&remains) {
+                    self.abandon_take_for(TOO_MUCH_REMAINS);
+                }
+            }
+            Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(taking.id),
+            Heard::Message(FromAgent::Spoilt(step, errno)) if taking.frozen.is_none() => {
+                let (kind, why, help) = explain(Obstacle::Failed(step, errno));
+                self.abandon_take(kind, &why, help);
+            }
+            Heard::Message(FromAgent::Passed { signal, sender }) if may_be_passed(signal) => {
+                let id = taking.id;
+                self.passed_on(id, signal, sender);
+            }
+            Heard::Message(_) | Heard::Other(..) => self.abandon_take_for(OUT_OF_TURN),
+            Heard::Closed => self.copy_has_ended(),
+        }
+    }
+
+    /// The copy was killed; or it was never made, and then the program has said why.
+    fn copy_has_ended(&mut self) {
+        self.hear_taker();
+        if matches!(&self.phase, Phase::Taking(_)) {
+            self.abandon_take(
+                "failed",
+                "the frozen copy was killed before it was complete",
+                "a person has done so, or the kernel for want of memory (`dmesg` tells): try again when that is over",
+            );
+        }
+    }
+
+    /// Adds the snapshot once both sides are done.
+    fn complete_take(&mut self) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        if taking.split && taking.frozen.is_some() && !taking.complete {
+            taking.complete = true;
+            taking.moments.go = now_ns();
+            taking.headway = Headway::begin(PATIENCE_NS);
+            taking.link.say(&FromSupervisor::Go {
+                id: taking.id.number(),
+            });
+        }
+    }
+
+    /// The program runs again: the snapshot is there, and is reported.
+    pub(crate) fn report_take(&mut self, running_ns: u64) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        let Some(frozen) = taking.frozen.take() else {
+            self.abandon_take_for(OUT_OF_TURN);
+            return;
+        };
+        let Phase::Taking(mut taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
+            return;
+        };
+        if taking.is_late {
+            self.late = Some(taking.link);
+        }
+        let running_ns = running_ns.min(now_ns()).max(taking.moments.asked);
+        taking.moments.running = running_ns;
+        let latency_us = (running_ns - taking.moments.asked) / 1000;
+        let untold = taking.untold.iter();
+        let untold = untold.map(|remains| remains::tell_by_copy(frozen.pid(), remains));
+        let untold: Vec<NotRolledBack> = untold.collect();
+        // Only now, when the copy has left the program's group; and nobody waits for it.
+        let of_ids = ids::look(
+            self.live.pid(),
+            self.outside.is_another(),
+            self.home.has_other_users(self.live.pid()),
+            &taking.family,
+            frozen.pid(),
+        );
+        self.timeline.push(
+            taking.id,
+            Snapshot {
+                outer_pid: self.outside.number_of(frozen.pid()),
+                child: frozen,
+                live_pid: self.live.pid(),
+                live_outer_pid: self.live.outer_pid,
+                link: taking.copy,
+                label: taking.label.clone(),
+                trigger: taking.trigger,
+                taken_ns: running_ns,
+                latency_us,
+                threads: taking.threads,
+                rss_bytes: taking.rss_bytes,
+                screen: taking.screen,
+                family: taking.family,
+                children: taking.children,
+                filters: self.live.filters,
+                numbers: self.live.numbers.clone(),
+                standings: taking.standings,
+            },
+        );
+        let event = Event::Taken(Taken {
+            id: taking.id.number(),
+            label: taking.label,
+            depth: self.depth(),
+            trigger: taking.trigger,
+            latency_us,
+            moments_ns: self.config.moments.then_some(taking.moments),
+            threads: taking.threads,
+            rss_bytes: taking.rss_bytes,
+            not_rolled_back: taking
+                .remains
+                .into_iter()
+                .chain(untold)
+                .chain(taking.not_rolled_back)
+                .chain(of_ids)
+                .collect(),
+        });
+        self.event(event.clone());
+        self.answer(taking.token, Answer::Done(event));
+        self.drop_oldest_automatic();
+        self.signal_request();
+        if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
+            self.act_later(via, asked_ns);
+        }
+    }
+
+    /// The program says what it had to say of a take that is over.
+    pub(crate) fn hear_late(&mut self) {
+        let Some(link) = &self.late else {
+            return;
+        };
+        let (keeper, is_over) = link.hear_of_keeper();
+        if is_over {
+            self.late = None;
+        }
+        if let Some(sender) = keeper {
+            self.keeper_has_begun(sender);
+        }
+    }
+
+    fn abandon_take_for(&mut self, (why, help): Reason) {
+        self.abandon_take("failed", why, help);
+    }
+
+    /// There will be no snapshot; the program goes on.
+    fn abandon_take(&mut self, kind: &str, why: &str, help: &str) {
+        let Phase::Taking(taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
+            return;
+        };
+        taking.link.say(&FromSupervisor::Denied);
+        // It may be about to make a keeper.
+        self.late = (!taking.link.is_given_up()).then_some(taking.link);
+        self.end_needless_keeper();
+        // It may be held up by somebody, and would not see that it is not wanted.
+        match taking.frozen.or(taking.made) {
+            Some(copy) => self.end_copy(copy),
+            None => self.end_when_heard(taking.copy),
+        }
+        self.refuse_take(taking.token, taking.trigger, kind, why, help);
+        self.signal_request();
+        if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
+            self.act_later(via, asked_ns);
+        }
+    }
+
+    /// The live process died in the middle of a take. True if it leaves a snapshot, now
+    /// or as soon as its copy says so.
+    pub(crate) fn settle_take_of_dead(&mut self) {
+        // What the dead one has still said, and the copy's word, which comes at once or
+        // never: it holds the only other end of its link.
+        let Phase::Taking(taking) = &self.phase else {
+            return;
+        };
+        if let (Some(sender), _) = taking.link.hear_of_keeper() {
+            self.keeper_has_begun(sender);
+        }
+        if let Phase::Taking(taking) = &mut self.phase {
+            taking.let_copy_go_on();
+            taking.headway = Headway::begin(PATIENCE_NS);
+        }
+        while let Phase::Taking(taking) = &mut self.phase
+            && taking.frozen.is_none()
+            && let copy = taking.child().map(Child::pid)
+            && !taking.headway.is_over(copy, now_ns())
+        {
+            match taking.copy.hear() {
+                Heard::Other(FromAgent::Made, sender) if taking.child().is_none() => {
+                    self.copy_is_made(sender);
+                }
+                Heard::Message(FromAgent::Ready) => taking.frozen = taking.made.take(),
+                Heard::Message(FromAgent::Remains(remains)) => {
+                    if !taking.hear_of(&remains) {
+                        break;
+                    }
+                }
+                Heard::Message(FromAgent::Spoilt(..) | FromAgent::Again)
+                | Heard::Other(..)
+                | Heard::Closed => break,
+                Heard::Message(_) => {}
+                Heard::Nothing => {
+                    crate::supervisor::waiting::wait_readable(
+                        &taking.copy,
+                        taking.headway.deadline_ns(),
+                    );
+                }
+            }
+        }
+        let Phase::Taking(taking) = &self.phase else {
+            return;
+        };
+        if taking.frozen.is_some() {
+            self.report_take(now_ns());
+        } else {
+            self.abandon_take(
+                "failed",
+                "the program died before the snapshot was complete",
+                "take the next one earlier",
+            );
+        }
+    }
+
+    /// Says that there is no snapshot, to everybody who should know.
+    pub(in crate::supervisor) fn refuse_take(
+        &mut self,
+        token: Option<u64>,
+        trigger: Trigger,
+        kind: &str,
+        why: &str,
+        help: &str,
+    ) {
+        self.event(Event::Refused(Refused {
+            trigger,
+            kind: kind.to_owned(),
+            why: why.to_owned(),
+            help: help.to_owned(),
+        }));
+        self.refuse(
+            token,
+            &format!("cannot snapshot `{}`", self.config.session),
+            why,
+            help,
+        );
+    }
+
+    /// Gives up on what has waited too long.
+    pub(crate) fn check_take_deadlines(&mut self, now: u64) {
+        self.check_asked(now);
+        if let Some(asked) = self.asked.take_if(|asked| now >= asked.deadline_ns) {
+            let (kind, why, help) = self.why_silent();
+            self.refuse_take(asked.wanted.token, asked.wanted.trigger, kind, &why, &help);
+        }
+        self.check_taking(now);
+        if self.is_running() && !self.live.has_agent && now >= self.spawned_ns + PATIENCE_NS {
+            let takes: VecDeque<Wanted> = {
+                let (takes, others) = std::mem::take(&mut self.waiting)
+                    .into_iter()
+                    .partition(|wanted| matches!(wanted.request, Request::Take { .. }));
+                self.waiting = others;
+                takes
+            };
+            for wanted in takes {
+                let (kind, why, help) = self.why_silent();
+                self.refuse_take(wanted.token, wanted.trigger, kind, &why, &help);
+            }
+        }
+    }
+
+    /// Ends a take that stands still: after some time, or as soon as somebody waits for its end
+    /// and the program has been stopped.
+    fn check_taking(&mut self, now: u64) {
+        let live = self.live.pid();
+        let is_awaited = self.is_take_awaited();
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        let worker = taking.worker(live);
+        if (is_awaited && taking.is_stopped(live, now)) || taking.headway.is_over(worker, now) {
+            self.end_held_up_take();
+        }
+    }
+
+    /// Whether something else is wanted that has to wait for the end of the take.
+    fn is_take_awaited(&self) -> bool {
+        let is_take = |wanted: &Wanted| matches!(wanted.request, Request::Take { .. });
+        self.interrupt_after_take.is_some() || !self.waiting.iter().all(is_take)
+    }
+
+    /// The take gets on no more. What is complete is a snapshot, although the program has not
+    /// said that it runs.
+    fn end_held_up_take(&mut self) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        if taking.complete {
+            taking.is_late = true;
+            self.report_take(now_ns());
+        } else if is_held(self.live.pid()) {
+            self.abandon_take(
+                "stopped",
+                "the program was stopped in the middle of the take (SIGSTOP, or a debugger)",
+                "let it go on, `kill -CONT`, and try again",
+            );
+        } else {
+            self.abandon_take(
+                "failed",
+                "the frozen copy made no headway for three seconds",
+                "something has stopped it, or the machine has no time for it: try again when that is over",
+            );
+        }
+    }
+
+    pub(crate) fn take_deadline(&self) -> Option<u64> {
+        let asked = self.asked.as_ref().map(|asked| {
+            let look_ns = if self.is_running() {
+                asked.look_ns
+            } else {
+                u64::MAX
+            };
+            asked.deadline_ns.min(look_ns)
+        });
+        let taking = match &self.phase {
+            Phase::Taking(taking) => {
+                let look_ns = match taking.stopped {
+                    _ if !self.is_take_awaited() => u64::MAX,
+                    Some(stop) => stop.look_ns,
+                    None => now_ns(),
+                };
+                Some(taking.headway.deadline_ns().min(look_ns))
+            }
+            _ => None,
+        };
+        let silent = (self.is_running() && !self.live.has_agent && !self.waiting.is_empty())
+            .then_some(self.spawned_ns + PATIENCE_NS);
+        [asked, taking, silent].into_iter().flatten().min()
+    }
+
+    /// The answer to the library: what there is.
+    pub(crate) fn listing_for_agent(&self) -> FromSupervisor {
+        let mut ids = [0; LISTED];
+        for (slot, id) in ids.iter_mut().zip(self.ids()) {
+            *slot = id;
+        }
+        FromSupervisor::Done {
+            depth: self.depth(),
+            ids,
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! A frozen copy on its way back to life, and what becomes of the snapshot if it does not
+//! arrive.
+//!
+//! A snapshot that was promised is not lost. So a copy of the copy, the *spare*, sleeps
+//! beside it until the program runs: if the one that wakes dies, whoever has killed it, the
+//! spare takes its place. A revert that keeps its snapshot leaves the same spare there. A
+//! copy that finds no room for its threads goes back to sleep, and is woken again as long as
+//! that lasts, or until a person decides otherwise.
+//!
+//! What ends the woken one counts as the program's own end only once it has said that it
+//! lets the threads go.
+
+use crate::supervisor::under_way::waking::Waking;
+use nix::libc;
+use nix::sys::signal::Signal;
+use nix::unistd::getpid;
+use snapshot_core::sys::now_ns;
+use snapshot_core::terms::{Ended, Running, SnapshotId};
+use snapshot_core::wire::FromAgent;
+
+use crate::processes::{child::Child, family};
+use crate::refusal::obstacles::without_room;
+use crate::supervisor::{
+    state::{Phase, Supervisor},
+    under_way::{
+        reverting::{Reverting, Stage},
+        spare::Spare,
+    },
+};
+use crate::talk::event::Event;
+
+impl Reverting {
+    pub(in crate::supervisor) fn waking(&mut self) -> Option<&mut Waking> {
+        match &mut self.stage {
+            Stage::Waking(waking) => Some(waking),
+            _ => None,
+        }
+    }
+
+    /// Which process the woken copy goes on as, if in another one: then its own end is no
+    /// loss.
+    pub(in crate::supervisor) fn becoming(&self) -> Option<i32> {
+        match &self.stage {
+            Stage::Waking(waking) => waking.becoming,
+            _ => None,
+        }
+    }
+}
+
+impl Supervisor {
+    /// The copy that is woken, or asked, speaks.
+    pub(in crate::supervisor) fn hear_woken(&mut self, message: FromAgent) {
+        // By the time that it is reported it may have ended, and nobody knows it any more.
+        let outer_pid = match message {
+            FromAgent::Opening { .. } => self.woken_pid().map(|pid| self.outside.number_of(pid)),
+            _ => None,
+        };
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        match message {
+            FromAgent::Prepared => {
+                reverting.is_asked = false;
+                self.go_on_prepared();
+                return;
+            }
+            FromAgent::Hindered(obstacle) => {
+                self.hear_of_hindrance(obstacle);
+                return;
+            }
+            FromAgent::Ready => {
+                self.sleeps_again();
+                return;
+            }
+            FromAgent::Running(now) => {
+                self.finish_revert(now);
+                return;
+            }
+            _ => {}
+        }
+        let number = self.timeline.get(reverting.target).map(|of| of.live_pid);
+        let is_another = self.outside.is_another();
+        let Some(waking) = reverting.waking() else {
+            return;
+        };
+        match message {
+            FromAgent::NotRestored { part, count } => waking.add_not_restored(part, count),
+            FromAgent::Becoming if is_another => waking.becoming = number,
+            FromAgent::Stayed { errno } => {
+                waking.becoming = None;
+                waking.stayed = Some(errno);
+            }
+            FromAgent::Opening { renewed } => {
+                waking.opening = Some(renewed);
+                waking.outer_pid = outer_pid;
+            }
+            // No copy of the engine's says that.
+            _ => {
+                self.end_woken();
+            }
+        }
+    }
+
+    /// Whether this is the woken copy, under the number that it has said it would have: it
+    /// speaks for the first time.
+    pub(in crate::supervisor) fn has_become(&mut self, sender: i32) -> bool {
+        let newcomer = self.newcomer(sender);
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return false;
+        };
+        let target = reverting.target;
+        match (reverting.waking(), newcomer, self.timeline.get(target)) {
+            (Some(waking), Ok(child), Some(snapshot))
+                if waking.becoming == Some(sender) && waking.became.is_none() =>
+            {
+                snapshot.link.bind_to(sender);
+                waking.became = Some(child);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The copy sleeps: after an attempt that has failed, or in the place of one that died.
+    pub(in crate::supervisor) fn sleeps_again(&mut self) {
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        if !matches!(reverting.stage, Stage::Settling) {
+            return;
+        }
+        let hindrance = reverting.hindrance.take();
+        let was_spared = reverting.spare.is_some() && !reverting.keep;
+        match hindrance {
+            // It may be the spare that there is no room beside.
+            Some(_) if was_spared => {
+                reverting.may_spare = false;
+                self.end_spare();
+                self.try_again();
+            }
+            Some(obstacle) => {
+                self.end_spare();
+                let (cause, help) = without_room(obstacle);
+                self.hold(&cause, help);
+            }
+            None => self.try_again(),
+        }
+    }
+
+    /// The process that the woken copy goes on as, or is.
+    pub(crate) fn woken_pid(&self) -> Option<i32> {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return None;
+        };
+        let copy = self.timeline.get(reverting.target)?.child.pid();
+        Some(reverting.becoming().unwrap_or(copy))
+    }
+
+    /// Whether a process is the target's copy, or was until it went on as another one.
+    pub(in crate::supervisor) fn is_woken(&self, pid: i32) -> bool {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return false;
+        };
+        let copy = self.timeline.get(reverting.target);
+        self.woken_pid() == Some(pid) || copy.is_some_and(|snapshot| snapshot.child.pid() == pid)
+    }
+
+    /// The target's copy has ended. Where it was the program by then, that has ended: after
+    /// this call it is the live process.
+    pub(in crate::supervisor) fn woken_ended(&mut self, pid: i32, ended: Ended) {
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        match reverting.waking() {
+            // What it was before it became another process.
+            Some(waking) if waking.becoming.is_some_and(|number| number != pid) => {}
+            Some(Waking {
+                opening: Some(renewed),
+                ..
+            }) => {
+                let renewed = *renewed;
+                self.finish_revert(Running {
+                    at_ns: now_ns(),
+                    renewed,
+                });
+            }
+            _ => self.copy_died(Some(ended)),
+        }
+    }
+
+    /// The target's link has ended. While it was becoming another process either of the two
+    /// had it: now there is none, or it is about to be reaped.
+    pub(in crate::supervisor) fn woken_hung_up(&mut self, id: SnapshotId) {
+        if let Phase::Reverting(reverting) = &self.phase
+            && reverting.target == id
+            && let Some(pid) = reverting.becoming()
+            && family::parent_of(pid) != Some(getpid().as_raw())
+        {
+            self.copy_died(None);
+        }
+    }
+
+    /// The copy that was to go on is gone, and has not been the program yet. Its spare takes
+    /// its place, or the next older snapshot.
+    pub(in crate::supervisor) fn copy_died(&mut self, ended: Option<Ended>) {
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        let target = reverting.target;
+        let how = how_it_died(ended);
+        reverting.hindrance = None;
+        self.wait_for_spare();
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return;
+        };
+        let spare = reverting.spare.take_if(|spare| spare.is_asleep());
+        if let Some((link, child)) = spare.and_then(Spare::into_parts)
+            && let Some(snapshot) = self.timeline.get_mut(target)
+        {
+            snapshot.outer_pid = self.outside.number_of(child.pid());
+            snapshot.link = link;
+            snapshot.child = child;
+            self.spare_takes_over(&how);
+            return;
+        }
+        self.end_spare();
+        self.timeline.remove(target);
+        self.event(Event::Dropped {
+            id: target.number(),
+        });
+        self.note(format!("{target} is lost: its copy {how}"));
+        self.go_on_from_another(&how);
+    }
+
+    /// The target is no more. Where the branch lives it goes on, else the next older one
+    /// takes its place.
+    pub(in crate::supervisor) fn go_on_from_another(&mut self, how: &str) {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return;
+        };
+        if matches!(reverting.stage, Stage::Preparing) {
+            self.refuse_revert(
+                &format!("its copy {how}"),
+                "`cargo snapshot list` shows what is left",
+            );
+            return;
+        }
+        let (asked_ns, ended, token) = (reverting.asked_ns, reverting.ended, reverting.token);
+        self.phase = Phase::Running;
+        if !self.begin_revert(None, false, ended, asked_ns, token) {
+            self.broken("no snapshot is left to go on from");
+        }
+    }
+
+    /// Somebody has stopped a copy that a take or a revert needs. It goes on; the stop of one
+    /// that wakes is for the program, as soon as that runs. True if the process was one.
+    pub(in crate::supervisor) fn copy_stopped(&mut self, pid: i32, signal: i32) -> bool {
+        if let Phase::Taking(taking) = &self.phase
+            && taking.is_copy(pid)
+        {
+            taking.let_copy_go_on();
+            return true;
+        }
+        if !self.is_woken(pid) && !self.is_spare(pid) {
+            return false;
+        }
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return false;
+        };
+        if let Some(waking) = reverting.waking() {
+            waking.stopped_by = Signal::try_from(signal).ok();
+            if let Some(renewed) = waking.opening {
+                // It is the program that stands still.
+                let at_ns = now_ns();
+                self.finish_revert(Running { at_ns, renewed });
+                return false;
+            }
+        }
+        self.signal_copies(libc::SIGCONT);
+        true
+    }
+
+    /// Signals the copy that wakes, or is asked, whichever of its two processes it is, and its
+    /// spare where `signal` does no harm. False where the copy is not there any more.
+    fn signal_copies(&self, signal: libc::c_int) -> bool {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return false;
+        };
+        let send = |child: &Child| child.signal(signal);
+        if signal == libc::SIGCONT
+            && let Some(spare) = reverting.spare.as_ref().and_then(Spare::child)
+        {
+            send(spare);
+        }
+        let copy = self.timeline.get(reverting.target);
+        let is_there = copy.is_some_and(|snapshot| send(&snapshot.child));
+        let Stage::Waking(waking) = &reverting.stage else {
+            return is_there;
+        };
+        let has_become = match (&waking.became, waking.becoming) {
+            (Some(child), _) => send(child),
+            // It has not spoken yet.
+            (None, Some(number)) => self.newcomer(number).is_ok_and(|child| send(&child)),
+            (None, None) => false,
+        };
+        is_there || has_become
+    }
+
+    /// Ends the copy that wakes. It will be reaped, and then counts as dead. False where it is
+    /// not there any more.
+    pub(in crate::supervisor) fn end_woken(&self) -> bool {
+        self.signal_copies(libc::SIGKILL)
+    }
+
+    /// The woken copy does nothing any more.
+    pub(in crate::supervisor) fn woken_is_silent(&mut self) {
+        let is_traced = self.woken_pid().is_some_and(family::is_traced);
+        if let Phase::Reverting(reverting) = &mut self.phase
+            && let Some(waking) = reverting.waking()
+        {
+            waking.headway.renew();
+        }
+        if is_traced {
+            self.say_once("is held by a debugger, and comes back when that lets it go");
+            return;
+        }
+        self.say_once("made no headway for ten seconds as it was woken, and was ended");
+        // Whoever still has its link may keep that open.
+        if !self.end_woken() {
+            self.copy_died(None);
+        }
+    }
+}
+
+/// A fragment behind "the copy".
+fn how_it_died(ended: Option<Ended>) -> String {
+    match ended {
+        Some(Ended::Killed(signal)) => {
+            format!("was killed by {}", crate::talk::signals::name_of(signal))
+        }
+        Some(Ended::Exited(code)) => format!("exited with status {code}"),
+        _ => "was killed as it took its number over".to_owned(),
+    }
+}

@@ -1,0 +1,456 @@
+//! The supervisor's loop: wait for whatever comes, and hand it to whom it concerns.
+
+use crate::supervisor::waiting::{Word, may_be_passed, timeout_until};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, poll};
+use snapshot_core::sys::now_ns;
+use snapshot_core::terms::{self, Closed, Ended, SnapshotId};
+use snapshot_core::wire::{FromAgent, FromSupervisor};
+
+use super::{
+    descriptors,
+    interrupts::echoes::Recipient,
+    links::{AgentLink, Heard, MOST_AT_ONCE},
+    refusal::{apart, filters::Filters},
+    stand_in::stand_in_for_launcher,
+    state::{Phase, Supervisor},
+};
+use crate::talk::{
+    channel::ToLauncher,
+    event::{Event, Files, Tier},
+    signals::SI_KERNEL,
+};
+
+/// How long the program has to load the agent before that is worth a note.
+const HELLO_NS: u64 = 3_000_000_000;
+
+/// How many calls are taken before everything else has its turn.
+const CALLS_AT_ONCE: usize = 64;
+
+/// How many calls may be open in which nothing has been said yet.
+const MOST_CALLERS: usize = 1024;
+
+/// Who has something to say.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Signals,
+    Channel,
+    Switchboard,
+    Taker,
+    Copy,
+    Spare,
+    Late,
+    Caller(usize),
+    Unheard(usize),
+    Frozen(SnapshotId),
+}
+
+impl Supervisor {
+    pub(super) fn serve(&mut self) {
+        loop {
+            for source in self.ready() {
+                self.hear(source);
+            }
+            // Only after everything that has come: after a pause of this process, a
+            // press that is held may be long due, with the rest of its burst waiting to
+            // be read.
+            let now = now_ns();
+            self.check_take_deadlines(now);
+            self.check_revert_deadline(now);
+            self.check_held(now);
+            self.keepers.check(now);
+            self.check_closings(now);
+            self.tick(now);
+            if !self.started && now >= self.spawned_ns + HELLO_NS {
+                self.report_started();
+                self.note("the program has not loaded the agent: it can't be snapshotted");
+            }
+            if self.check_ending(now) || (self.launcher_gone && self.is_alone()) {
+                if self.launcher_gone {
+                    stand_in_for_launcher(&self.config);
+                }
+                return;
+            }
+            self.serve_waiting();
+        }
+    }
+
+    /// Waits, and says who is ready: signals first, since a death explains what follows.
+    fn ready(&self) -> Vec<Source> {
+        let mut sources: Vec<(Source, BorrowedFd<'_>)> = vec![
+            (Source::Signals, self.signals.as_fd()),
+            (Source::Channel, self.channel.as_fd()),
+            (Source::Switchboard, self.switchboard.as_fd()),
+        ];
+        // During a revert all calls are the dead branch's, until `wake` has hung up on
+        // them; what the revived one wants can wait until it counts as live.
+        if matches!(self.phase, Phase::Reverting(_)) {
+            sources.pop();
+        }
+        if self.launcher_gone {
+            sources.remove(1);
+        }
+        match &self.phase {
+            Phase::Taking(taking) => {
+                if !taking.link().is_given_up() {
+                    sources.push((Source::Taker, taking.link().as_fd()));
+                }
+                sources.push((Source::Copy, taking.copy().as_fd()));
+            }
+            Phase::Reverting(reverting) => {
+                if let Some(link) = reverting.spare_link() {
+                    sources.push((Source::Spare, link.as_fd()));
+                }
+            }
+            Phase::Running | Phase::Ending { .. } => {}
+        }
+        if let Some(link) = &self.late {
+            sources.push((Source::Late, link.as_fd()));
+        }
+        // The same goes for what it has said already.
+        if !matches!(self.phase, Phase::Reverting(_)) {
+            for (index, caller) in self.callers.iter().enumerate() {
+                sources.push((Source::Caller(index), caller.as_fd()));
+            }
+        }
+        for (index, unheard) in self.unheard.iter().enumerate() {
+            sources.push((Source::Unheard(index), unheard.link.as_fd()));
+        }
+        for (id, snapshot) in self.timeline.iter() {
+            if !snapshot.link.is_given_up() {
+                sources.push((Source::Frozen(id), snapshot.link.as_fd()));
+            }
+        }
+        let mut fds: Vec<PollFd<'_>> = sources
+            .iter()
+            .map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN))
+            .collect();
+        match poll(&mut fds, timeout_until(self.next_deadline())) {
+            Ok(_) => {}
+            Err(_) => return Vec::new(),
+        }
+        let mut ready: Vec<Source> = sources
+            .iter()
+            .zip(&fds)
+            .filter(|(_, fd)| fd.any().unwrap_or(false))
+            .map(|((source, _), _)| *source)
+            .collect();
+        // Those of a list are removed as they are served: from the last one on.
+        ready.reverse();
+        ready.sort_by_key(|source| match source {
+            Source::Signals => 0,
+            // Before the copy, whose link ends too when the live process gives up.
+            Source::Taker | Source::Late => 1,
+            Source::Copy => 2,
+            _ => 3,
+        });
+        ready
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        let revert = match &self.phase {
+            Phase::Reverting(reverting) => reverting.deadline(self.is_all_reaped()),
+            _ => None,
+        };
+        let hello = (!self.started).then_some(self.spawned_ns + HELLO_NS);
+        let tick = self.next_tick_ns.filter(|_| self.is_running());
+        [
+            self.take_deadline(),
+            revert,
+            self.presses.due_at(),
+            self.keepers.deadline(),
+            self.closings.deadline(),
+            self.unheard_until(now_ns()),
+            self.ending_deadline(),
+            hello,
+            tick,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn hear(&mut self, source: Source) {
+        match source {
+            Source::Signals => self.hear_signals(),
+            Source::Channel => self.hear_launcher(),
+            Source::Switchboard => self.take_calls(),
+            Source::Taker => self.hear_taker(),
+            Source::Copy => self.hear_copy(),
+            Source::Spare => self.hear_spare(),
+            Source::Late => self.hear_late(),
+            Source::Caller(index) => self.hear_caller(index),
+            Source::Unheard(index) => {
+                self.hear_unheard(index);
+                self.clear_branch();
+            }
+            Source::Frozen(id) => {
+                if self.hear_frozen(id) == Word::Last {
+                    self.frozen_hung_up(id);
+                }
+            }
+        }
+    }
+
+    /// Takes the calls of the live process, and hangs up on everybody else: anybody on the
+    /// machine can call. Not all at once, so that no flood holds up anything else.
+    fn take_calls(&mut self) {
+        for _ in 0..CALLS_AT_ONCE {
+            let Some((link, pid)) = self.switchboard.accept() else {
+                return;
+            };
+            if !self.live.is_alive || pid != self.live.pid() {
+                continue;
+            }
+            // The agent says at once what it wants: the oldest that has not is no agent's.
+            let is_full = self.callers.len() >= MOST_CALLERS;
+            if (is_full || descriptors::are_nearly_gone(&link.as_fd())) && !self.callers.is_empty()
+            {
+                self.callers.remove(0);
+            }
+            self.callers.push(link);
+            // It speaks as soon as it has called. In a revert, which an earlier call may have
+            // begun, what it says is kept.
+            if self.is_running() {
+                self.hear_caller(self.callers.len() - 1);
+            }
+        }
+    }
+
+    /// A frozen copy speaks, or the one that has been woken.
+    pub(super) fn hear_frozen(&mut self, id: SnapshotId) -> Word {
+        let Some(snapshot) = self.timeline.get(id) else {
+            return Word::None;
+        };
+        let is_target =
+            matches!(&self.phase, Phase::Reverting(reverting) if reverting.target() == id);
+        match snapshot.link.hear() {
+            Heard::Nothing => return Word::None,
+            Heard::Closed => return Word::Last,
+            Heard::Message(FromAgent::Passed { signal, sender }) if may_be_passed(signal) => {
+                self.passed_on(id, signal, sender);
+            }
+            Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(id),
+            Heard::Message(message) if is_target => self.hear_woken(message),
+            // The answer to a question that nobody waits for any more.
+            Heard::Message(FromAgent::Prepared | FromAgent::Hindered(_)) => {}
+            Heard::Other(message, sender) if is_target && self.has_become(sender) => {
+                self.hear_woken(message);
+            }
+            // It was not its turn: no frozen copy of the engine's says that.
+            Heard::Message(_) | Heard::Other(..) => return Word::Last,
+        }
+        Word::One
+    }
+
+    /// All that the copy has said by now that is to come back to life, if there is one.
+    pub(super) fn hear_target(&mut self) {
+        for _ in 0..MOST_AT_ONCE {
+            let Phase::Reverting(reverting) = &self.phase else {
+                return;
+            };
+            let target = reverting.target();
+            if self.hear_frozen(target) != Word::One {
+                return;
+            }
+        }
+    }
+
+    /// A frozen copy's link has ended. It has died, and is reaped in a moment; one that has
+    /// only hung up, or speaks out of turn, could not be woken.
+    fn frozen_hung_up(&mut self, id: SnapshotId) {
+        let pid_of = |of: &Self| Some(of.timeline.get(id)?.child.pid());
+        let pid = pid_of(self);
+        self.reap();
+        self.woken_hung_up(id);
+        let Some(snapshot) = self.timeline.get(id) else {
+            return;
+        };
+        // Another one has taken its place.
+        if pid_of(self) != pid {
+            return;
+        }
+        snapshot.link.give_up();
+        match &self.phase {
+            Phase::Reverting(reverting) if reverting.target() == id => {
+                self.end_woken();
+            }
+            _ => {
+                snapshot.child.signal(libc::SIGKILL);
+            }
+        }
+    }
+
+    /// The live process calls.
+    fn hear_caller(&mut self, index: usize) {
+        let Some(caller) = self.callers.get(index) else {
+            return;
+        };
+        match caller.hear() {
+            Heard::Nothing => {}
+            // It is the live process's own, and nobody else has a word in it.
+            Heard::Closed | Heard::Other(..) => {
+                self.callers.remove(index);
+            }
+            Heard::Message(message) => {
+                let link = self.callers.remove(index);
+                self.serve_caller(link, message);
+            }
+        }
+    }
+
+    fn serve_caller(&mut self, link: AgentLink, message: FromAgent) {
+        match message {
+            FromAgent::Hello => {
+                self.live.has_agent = true;
+                self.live.emulator = apart::emulator_in(self.live.pid());
+                if !self.started {
+                    self.report_started();
+                }
+                let welcome = FromSupervisor::Welcome {
+                    take_at_start: self.start_snapshot_due,
+                    no_files: self.config.no_files,
+                    reseed: self.config.reseed,
+                };
+                link.hand(&welcome, self.children.memory());
+            }
+            FromAgent::Exec => {
+                self.live.has_agent = false;
+                // The memory that it keeps is about to be another.
+                self.keepers.end_live();
+                self.spawned_ns = now_ns();
+                link.hand(&FromSupervisor::Carry, &self.config.agent);
+            }
+            FromAgent::Closed(closed) => self.have_let_go(link, closed),
+            FromAgent::Begin { ask, at_ns, label } => self.begin_take(link, ask, at_ns, label),
+            FromAgent::Interrupted { sender, passed } => {
+                self.interrupt_asked(link, sender, passed);
+            }
+            FromAgent::Revert { id } => {
+                let id = (id != 0).then(|| SnapshotId::new(id));
+                if self.is_running()
+                    && self.begin_revert(id, false, Ended::Reverted, now_ns(), None)
+                {
+                    self.revert_called(link);
+                } else {
+                    link.say(&FromSupervisor::Denied);
+                }
+            }
+            FromAgent::Commit => {
+                self.commit();
+                link.say(&self.listing_for_agent());
+            }
+            FromAgent::Drop { id } => {
+                let answer = match self.drop_snapshot(SnapshotId::new(id)) {
+                    Some(_) => self.listing_for_agent(),
+                    None => FromSupervisor::Denied,
+                };
+                link.say(&answer);
+            }
+            FromAgent::List => link.say(&self.listing_for_agent()),
+            FromAgent::Filtered(filter) => {
+                let is_news = self.live.filters.add(filter);
+                if let Some(text) = Filters::note(filter).filter(|_| is_news) {
+                    self.note(text);
+                }
+                link.say(&FromSupervisor::Denied);
+            }
+            FromAgent::Unfiltered(filter) => {
+                self.live.filters.remove(filter);
+                link.say(&FromSupervisor::Denied);
+            }
+            FromAgent::Uses(own) => self.note_own_use(own),
+            FromAgent::Hindered(_)
+            | FromAgent::Parked(_)
+            | FromAgent::Made
+            | FromAgent::Again
+            | FromAgent::Split
+            | FromAgent::Ready
+            | FromAgent::Spoilt(..)
+            | FromAgent::Remains(_)
+            | FromAgent::LetGo
+            | FromAgent::NotRestored { .. }
+            | FromAgent::Running(_)
+            | FromAgent::Keeper
+            | FromAgent::Becoming
+            | FromAgent::Stayed { .. }
+            | FromAgent::Prepared
+            | FromAgent::Opening { .. }
+            | FromAgent::Passed { .. } => link.say(&FromSupervisor::Denied),
+        }
+    }
+
+    /// The live process closes something, and waits until no snapshot holds it.
+    fn have_let_go(&mut self, link: AgentLink, closed: Closed) {
+        let message = FromSupervisor::LetGo(closed);
+        let mut holders = Vec::new();
+        for (id, snapshot) in self.timeline.iter() {
+            snapshot.link.say(&message);
+            holders.push(id);
+        }
+        // One that is complete, but of which the program has not said so yet.
+        if let Phase::Taking(taking) = &self.phase {
+            taking.copy().say(&message);
+            holders.push(taking.id());
+        }
+        self.closings.begin(link, holders);
+    }
+
+    fn check_closings(&mut self, now: u64) {
+        let (timeline, phase) = (&self.timeline, &self.phase);
+        let are_all_known = self.unheard_until(now).is_none();
+        let dying = are_all_known.then_some(&self.dying);
+        self.closings.check(now, dying, |id| {
+            let is_new = matches!(phase, Phase::Taking(taking) if taking.id() == id);
+            is_new || timeline.get(id).is_some()
+        });
+    }
+
+    fn hear_signals(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let signal = i32::try_from(info.ssi_signo).unwrap_or(0);
+            let from_kernel = info.ssi_code == SI_KERNEL;
+            let sender = terms::sender(info.ssi_code, i32::try_from(info.ssi_pid).unwrap_or(0));
+            if signal == self.config.trigger
+                && sender == self.live.pid()
+                && let Some((request, errno)) = terms::muted(info.ssi_ptr)
+            {
+                self.refuse_mute(request, errno);
+                continue;
+            }
+            match signal {
+                libc::SIGCHLD => self.reap(),
+                libc::SIGINT if from_kernel => self.interrupt_elsewhere(Recipient::Supervisor, 0),
+                // The kernel's other signals have reached whom they concern.
+                _ if from_kernel => {}
+                libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT => {
+                    self.tell(&ToLauncher::AskedToEnd { signal });
+                }
+                libc::SIGCONT | libc::SIGPIPE => {}
+                _ => self.signalled(Recipient::Supervisor, signal, sender, now_ns()),
+            }
+        }
+    }
+
+    pub(crate) fn report_started(&mut self) {
+        self.started = true;
+        self.event(Event::Started {
+            session: self.config.session.clone(),
+            launcher_pid: self.config.launcher_pid,
+            live_pid: self.live.outer_pid,
+            tier: if self.outside.is_another() {
+                Tier::Full
+            } else {
+                Tier::IdsDiffer
+            },
+            files: Files::None,
+        });
+    }
+
+    /// Whether no process of the session is left but this one.
+    fn is_alone(&self) -> bool {
+        crate::processes::family::children(nix::unistd::getpid().as_raw()).is_empty()
+    }
+}

@@ -1,0 +1,214 @@
+//! What a Ctrl+C, or any SIGINT, means: with a snapshot under the program it reverts, at
+//! depth 0 it is the program's own, exactly once. [`super::echoes`] and
+//! [`super::presses`] say which arrivals count.
+
+use crate::supervisor::interrupts::via::{Fate, Via};
+use nix::libc;
+use snapshot_core::process::lineage::{self, Lineage};
+use snapshot_core::sys::now_ns;
+use snapshot_core::terms::{Ended, PASSED_MAGIC, SENDER_OUTSIDE, SnapshotId};
+use snapshot_core::wire::FromSupervisor;
+
+use super::{echoes::Recipient, presses::Press};
+use crate::flags::OnInterrupt;
+use crate::supervisor::{
+    config::Group,
+    links::AgentLink,
+    state::{Phase, Supervisor},
+};
+use crate::talk::channel::ToLauncher;
+
+impl Supervisor {
+    /// A SIGINT was sent to a process of the session that is not the live one.
+    pub(crate) fn interrupt_elsewhere(&mut self, recipient: Recipient, sender: i32) {
+        let via = if sender == 0 {
+            Via::Group
+        } else {
+            Via::Elsewhere
+        };
+        // A live process that waits for an answer has asked by itself.
+        self.interrupt(via, recipient, sender);
+    }
+
+    /// Ctrl+C was typed in the launcher's terminal.
+    pub(crate) fn interrupt_typed(&mut self, at_ns: u64) {
+        let fate = self.decide(Via::Typed, at_ns);
+        self.settle(Via::Typed, fate);
+    }
+
+    /// The live process has a SIGINT and asks whose it is.
+    pub(crate) fn interrupt_asked(&mut self, link: AgentLink, sender: i32, passed: u32) {
+        if passed != 0 {
+            link.say(self.own_once(passed));
+            return;
+        }
+        // In a terminal that the launcher owns every Ctrl+C has been through its hands.
+        if sender == 0 && self.config.streams.is_some() {
+            link.say(&FromSupervisor::Own);
+            return;
+        }
+        let fate = self.interrupt(Via::Live, Recipient::Live, sender);
+        if fate == Fate::Held {
+            // It can't wait in its handler, where no further press would reach it: if the
+            // press was meant, it is sent another one.
+            for waiting in [
+                self.held.as_mut(),
+                self.interrupt_after_take.as_mut().map(|(via, _)| via),
+            ]
+            .into_iter()
+            .flatten()
+            .filter(|via| matches!(via, Via::Live | Via::Group))
+            {
+                *waiting = Via::Elsewhere;
+            }
+        }
+        link.say(match fate {
+            Fate::Own => &FromSupervisor::Own,
+            Fate::Passed(number) => self.own_once(number),
+            Fate::Reverts | Fate::Swallowed | Fate::Held => &FromSupervisor::Denied,
+        });
+    }
+
+    /// The answer to the first who asks for an interrupt of this number, and to the
+    /// others.
+    fn own_once(&mut self, number: u32) -> &'static FromSupervisor {
+        let before = self.owed.len();
+        self.owed.retain(|&owed| owed != number);
+        if self.owed.len() < before {
+            &FromSupervisor::Own
+        } else {
+            &FromSupervisor::Denied
+        }
+    }
+
+    fn interrupt(&mut self, via: Via, recipient: Recipient, sender: i32) -> Fate {
+        let now = now_ns();
+        let echo = self
+            .interrupts
+            .echo_of(libc::SIGINT, sender, recipient, now);
+        if let Some(fate) = echo {
+            return fate;
+        }
+        let fate = self.decide(via, now);
+        self.interrupts
+            .remember(libc::SIGINT, sender, recipient, now, fate);
+        fate
+    }
+
+    /// Decides on a new press, and acts on it.
+    fn decide(&mut self, via: Via, at_ns: u64) -> Fate {
+        match self.presses.press(at_ns) {
+            Press::Swallow => {
+                // The held one turns out to be part of the burst as well.
+                if let Some(held) = self.held.take() {
+                    self.settle(held, Fate::Swallowed);
+                }
+                Fate::Swallowed
+            }
+            Press::Hold => {
+                self.held = Some(via);
+                Fate::Held
+            }
+            Press::Act => self.act_on_interrupt(via, at_ns),
+        }
+    }
+
+    /// Does what an interrupt does now.
+    fn act_on_interrupt(&mut self, via: Via, asked_ns: u64) -> Fate {
+        match self.phase {
+            // Being reverted is what it wants.
+            Phase::Reverting(_) => {
+                self.presses.reverted();
+                if self.is_held() {
+                    self.try_again();
+                }
+                return Fate::Swallowed;
+            }
+            Phase::Ending { .. } => return Fate::Swallowed,
+            // The snapshot is completed first, and then gone back to.
+            Phase::Taking(_) => {
+                if let Some((earlier, _)) = self.interrupt_after_take.replace((via, asked_ns)) {
+                    self.settle(earlier, Fate::Swallowed);
+                }
+                return Fate::Held;
+            }
+            Phase::Running => {}
+        }
+        let reverts = self.config.on_interrupt == OnInterrupt::Revert;
+        if reverts && self.begin_revert(None, false, Ended::Interrupted, asked_ns, None) {
+            self.presses.reverted();
+            return Fate::Reverts;
+        }
+        if via != Via::Elsewhere {
+            return Fate::Own;
+        }
+        let number = self.next_number();
+        self.owed.push(number);
+        let value = PASSED_MAGIC | u64::from(number);
+        // It arrives without the number where no more can be queued.
+        let _ = self.queue_to_live(libc::SIGINT, value);
+        Fate::Passed(number)
+    }
+
+    /// Acts on an interrupt that has waited.
+    pub(crate) fn act_later(&mut self, via: Via, asked_ns: u64) {
+        let fate = self.act_on_interrupt(via, asked_ns);
+        self.settle(via, fate);
+    }
+
+    /// The held press was meant after all, if its time has come.
+    pub(crate) fn check_held(&mut self, now: u64) {
+        if self.presses.due(now)
+            && let Some(via) = self.held.take()
+        {
+            self.act_later(via, now);
+        }
+    }
+
+    /// Tells the launcher, whose keyboard waits, what became of a typed interrupt.
+    fn settle(&mut self, via: Via, fate: Fate) {
+        if via == Via::Typed && fate != Fate::Held {
+            self.tell(&ToLauncher::Typed {
+                is_own: fate == Fate::Own,
+            });
+        }
+    }
+
+    /// A frozen copy was sent a signal that is meant for the live process.
+    pub(crate) fn passed_on(&mut self, id: SnapshotId, signal: i32, sender: i32) {
+        // In a group with the program, a copy gets what that sends to all of it.
+        let is_shared = self.config.group == Group::Launchers;
+        if is_shared && self.live.is_alive && sender == self.live.pid() {
+            return;
+        }
+        self.signalled(Recipient::Frozen(id.number()), signal, sender, now_ns());
+    }
+
+    /// A signal reached a process of the session that is not the live one, at this moment.
+    pub(crate) fn signalled(&mut self, recipient: Recipient, signal: i32, sender: i32, at_ns: u64) {
+        if signal == self.config.trigger {
+            // What the program sends to its whole group, say, is not meant for us.
+            if !self.is_inside(sender) {
+                self.trigger_arrived(at_ns);
+            }
+        } else if signal == libc::SIGINT {
+            self.interrupt_elsewhere(recipient, sender);
+        } else if sender != 0 {
+            self.live.child.signal(signal);
+        }
+    }
+
+    /// Whether a process is one of the session's. In a namespace of its own whatever has a
+    /// number is, even if it has ended meanwhile.
+    fn is_inside(&self, sender: i32) -> bool {
+        match sender {
+            0 => true,
+            SENDER_OUTSIDE => false,
+            _ => match lineage::of(sender, &[std::process::id().cast_signed()]) {
+                Lineage::Below => true,
+                Lineage::Apart => false,
+                Lineage::Gone => self.outside.is_another(),
+            },
+        }
+    }
+}

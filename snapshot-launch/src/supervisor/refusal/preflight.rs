@@ -1,0 +1,336 @@
+//! What refuses a take, and what of threads, children and allowed kinds a revert will not
+//! bring back: looked for at each take, while the program stands still, so that the user
+//! hears of it before relying on it.
+//!
+//! Of ordinary descriptors and of shared memory the copy itself tells, which has recorded
+//! them.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+
+use nix::libc;
+use snapshot_core::kernel::proc_text;
+use snapshot_core::sys;
+use snapshot_core::terms::{Crew, Kind, Origin, Why};
+
+use super::remains::range_of;
+use crate::flags::AllowKind;
+use crate::processes::{
+    family::{numbers_in, tracer_in},
+    files as proc_files,
+};
+use crate::refusal::kinds as verdict;
+use crate::shortage;
+use crate::talk::event::NotRolledBack;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// What stays as the dead branch left it.
+    pub(crate) not_rolled_back: Vec<NotRolledBack>,
+    /// What makes a take impossible: kind, why, help.
+    pub(crate) refusal: Option<(&'static str, String, &'static str)>,
+    /// Resident memory.
+    pub(crate) rss_bytes: u64,
+    /// What is mapped.
+    pub(crate) maps: Vec<u8>,
+}
+
+impl Findings {
+    fn add(&mut self, kind: &str, what: impl Into<String>, why: &str) {
+        self.not_rolled_back.push(NotRolledBack {
+            kind: kind.to_owned(),
+            what: what.into(),
+            why: why.to_owned(),
+        });
+    }
+
+    /// What a look has seen. One that fails refuses, since nobody knows what it would have
+    /// found; what is gone meanwhile was nothing.
+    fn seen<T>(&mut self, look: io::Result<T>) -> Option<T> {
+        let error = match look {
+            Ok(seen) => return Some(seen),
+            Err(error) => error,
+        };
+        let errno = error.raw_os_error();
+        if !matches!(errno, Some(libc::ENOENT | libc::ESRCH)) && self.refusal.is_none() {
+            let why = format!("the supervisor can't see what the program has: {error}");
+            let help = shortage::help_for(&error).unwrap_or("let it look into /proc");
+            self.refusal = Some(("failed", why, help));
+        }
+        None
+    }
+
+    /// Refuses, if this kind does and is not allowed; else names it. Of several refusals
+    /// the first is told.
+    fn refuse(&mut self, kind: Kind, what: String, allowed: &[AllowKind]) {
+        let Some(refusal) = verdict::refusal(kind) else {
+            return;
+        };
+        let why = verdict::why(kind, Why::State);
+        if allowed.contains(&refusal.allow) {
+            self.add(kind.name(), what, why);
+        } else if self.refusal.is_none() {
+            let why = format!("{} ({what}): {why}", refusal.what);
+            self.refusal = Some((kind.name(), why, refusal.help));
+        }
+    }
+}
+
+/// Looks at the live process, whose threads are parked; `proc` is where it is found in
+/// `/proc`.
+pub(crate) fn look(
+    proc: &str,
+    crew: &Crew,
+    children: &[Child],
+    same_ids: bool,
+    allowed: &[AllowKind],
+) -> Findings {
+    let status = proc_files::bytes(format!("{proc}/status"));
+    let mut findings = Findings::default();
+    let maps = proc_files::bytes(format!("{proc}/maps"));
+    let maps = findings.seen(maps).unwrap_or_default();
+    let status = findings.seen(status).unwrap_or_default();
+    findings.rss_bytes = proc_text::resident_bytes(&status);
+    threads(crew, same_ids, allowed, &mut findings);
+    descriptors(proc, allowed, &mut findings);
+    for range in aio_contexts(&maps) {
+        findings.refuse(Kind::Aio, range, allowed);
+    }
+    for child in children {
+        findings.add("child", child.what.as_str(), &child.why());
+    }
+    if let Some(tracer) = tracer_in(&status) {
+        findings.add(
+            "ptrace",
+            format!("{} traces the program", named(tracer)),
+            "after a revert it traces nothing any more: attach it again",
+        );
+    }
+    findings.maps = maps;
+    findings
+}
+
+/// A child of the program.
+#[derive(Debug, Default)]
+pub(crate) struct Child {
+    /// Its name and number.
+    pub(crate) what: String,
+    /// What it shares with the program beside what is inherited.
+    pub(crate) shares: Vec<&'static str>,
+    /// Whether the program traces it.
+    pub(crate) is_traced: bool,
+}
+
+impl Child {
+    /// Looks at a child, whose number outside is `outer`, of the program `live`.
+    pub(crate) fn look(pid: i32, outer: i32, name: &str, live: i32) -> Self {
+        let shares = [
+            (sys::Shared::Memory, "memory"),
+            (sys::Shared::Descriptors, "the table of descriptors"),
+            (sys::Shared::Directory, "the working directory"),
+        ];
+        let is_shared = |what| sys::compare_processes(what, live, pid) == Ok(true);
+        Self {
+            what: format!("{name} ({outer})"),
+            shares: shares
+                .into_iter()
+                .filter(|(what, _)| is_shared(*what))
+                .map(|(_, name)| name)
+                .collect(),
+            is_traced: proc_files::bytes(format!("/proc/{pid}/status"))
+                .is_ok_and(|status| tracer_in(&status) == Some(live)),
+        }
+    }
+
+    /// What a revert means for it.
+    fn why(&self) -> String {
+        let mut why = "a process that the program has started lives on, and after a revert the program can still wait for it, and stop it; but it has another parent then, and those waits that libc makes by itself (`system`, `pclose`) don't find it".to_owned();
+        if !self.shares.is_empty() {
+            why += "; it shares ";
+            why += &self.shares.join(" and ");
+            why += " with the program, and after a revert each has its own";
+        }
+        if self.is_traced {
+            why += "; the program traces it, and after a revert no longer does (ptrace): it runs on or ends as its tracer has asked for";
+        }
+        why
+    }
+}
+
+fn named(pid: i32) -> String {
+    format!("{} ({pid})", crate::processes::family::name_of(pid))
+}
+
+/// What can't be made again of the threads.
+fn threads(crew: &Crew, same_ids: bool, allowed: &[AllowKind], findings: &mut Findings) {
+    if crew.workers > 0 {
+        let plural = if crew.workers == 1 {
+            "thread"
+        } else {
+            "threads"
+        };
+        let what = format!("{} {plural} of the kernel's", crew.workers);
+        if allowed.contains(&AllowKind::IoUring) {
+            findings.add("io-uring", what, "they work for the live process alone");
+        } else {
+            let help = verdict::refusal(Kind::IoUring).map_or("", |refusal| refusal.help);
+            findings.refusal = Some((
+                "io-uring",
+                format!("{what} work for the program: a copy would not have them"),
+                help,
+            ));
+        }
+    }
+    if crew.robust > 0 && !same_ids {
+        findings.add(
+            "robust-mutex",
+            format!("held by {}", threads_are(crew.robust)),
+            "after a revert the thread has a new id: should it end without unlocking, the kernel does not tell the next owner",
+        );
+    }
+    if crew.priority_inheritance && !same_ids {
+        findings.add(
+            "pi-mutex",
+            "mutexes with priority inheritance",
+            "after a revert threads have new ids: the kernel does not find the owner of one that was held at the snapshot, or is contended",
+        );
+    }
+    if crew.other_users > 0 {
+        findings.add(
+            "thread-user",
+            format!("{} of another user", threads_are(crew.other_users)),
+            "after a revert all threads are the user that the first one is",
+        );
+    }
+}
+
+fn threads_are(count: u32) -> String {
+    match count {
+        1 => "one thread".to_owned(),
+        count => format!("{count} threads"),
+    }
+}
+
+/// Descriptors of kinds that refuse a take.
+fn descriptors(proc: &str, allowed: &[AllowKind], findings: &mut Findings) {
+    let numbers = findings.seen(numbers_in(&format!("{proc}/fd")));
+    let mut numbers: Vec<i32> = numbers.into_iter().flatten().collect();
+    numbers.sort_unstable();
+    for fd in numbers {
+        let link = format!("{proc}/fd/{fd}");
+        let Some(target) = findings.seen(fs::read_link(&link)) else {
+            continue;
+        };
+        let target = target.as_os_str().as_bytes();
+        // What has another name is of no such kind. The look at the mode is dear, as there
+        // may be thousands.
+        let mode = if target.starts_with(b"/dev/") {
+            fs::metadata(&link).map_or(0, |metadata| metadata.mode())
+        } else if target.starts_with(b"anon_inode:") {
+            0
+        } else {
+            continue;
+        };
+        let what = format!("fd {fd}: {}", String::from_utf8_lossy(target));
+        findings.refuse(Kind::of(target, mode), what, allowed);
+    }
+}
+
+/// Where contexts of `io_setup` lie, which have no descriptor.
+fn aio_contexts(maps: &[u8]) -> impl Iterator<Item = String> {
+    proc_text::file_mappings(maps)
+        .filter(|mapping| Origin::of(mapping.path) == Some(Origin::Aio))
+        .map(|mapping| range_of(&mapping))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "/proc/thread-self";
+
+    fn crew() -> Crew {
+        Crew {
+            tid: nix::unistd::gettid().as_raw(),
+            threads: 2,
+            workers: 0,
+            robust: 1,
+            other_users: 0,
+            has_children: true,
+            priority_inheritance: true,
+            lost_calls: 0,
+        }
+    }
+
+    fn kinds(findings: &Findings) -> Vec<&str> {
+        findings
+            .not_rolled_back
+            .iter()
+            .map(|item| item.kind.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn tells_of_threads_and_children_and_not_of_what_the_copy_tells() {
+        let _pair = std::os::unix::net::UnixStream::pair().expect("sockets are to be had");
+        let findings = look(OWN, &crew(), &[Child::default()], false, &[]);
+        assert_eq!(kinds(&findings), ["robust-mutex", "pi-mutex", "child"]);
+        assert!(findings.rss_bytes > 0);
+        assert!(findings.refusal.is_none());
+    }
+
+    #[test]
+    fn threads_of_the_kernel_refuse_unless_they_are_allowed() {
+        let crew = Crew {
+            workers: 1,
+            ..crew()
+        };
+        let (kind, _, help) = look(OWN, &crew, &[], true, &[AllowKind::Aio])
+            .refusal
+            .expect("it is not allowed");
+        assert_eq!(kind, "io-uring");
+        assert!(help.contains("--deny io-uring"), "{help}");
+        let findings = look(OWN, &crew, &[], true, &[AllowKind::IoUring]);
+        assert!(findings.refusal.is_none());
+        assert_eq!(kinds(&findings), ["io-uring"]);
+    }
+
+    #[test]
+    fn what_is_refused_is_named_when_it_is_allowed() {
+        for (kind, allow) in [
+            (Kind::IoUring, AllowKind::IoUring),
+            (Kind::Userfaultfd, AllowKind::Userfaultfd),
+            (Kind::Gpu, AllowKind::Gpu),
+            (Kind::Kvm, AllowKind::Kvm),
+            (Kind::Aio, AllowKind::Aio),
+        ] {
+            let mut findings = Findings::default();
+            findings.refuse(kind, "fd 3".to_owned(), &[allow]);
+            assert!(findings.refusal.is_none());
+            assert_eq!(kinds(&findings), [kind.name()]);
+            let mut findings = Findings::default();
+            findings.refuse(kind, "fd 3".to_owned(), &[]);
+            findings.refuse(kind, "fd 4".to_owned(), &[]);
+            let (named, why, _) = findings.refusal.expect("it is not allowed");
+            assert_eq!(named, kind.name());
+            assert!(why.contains("fd 3"), "the first one: {why}");
+            assert!(findings.not_rolled_back.is_empty());
+        }
+        let mut findings = Findings::default();
+        findings.refuse(Kind::Epoll, "fd 3".to_owned(), &[]);
+        assert!(findings.refusal.is_none());
+    }
+
+    #[test]
+    fn contexts_are_found_by_their_name() {
+        // A path may be of any bytes.
+        let maps = b"00001000-00002000 rw-s 00000000 00:11 42    /[aio] (deleted)\n\
+            7f02-7f03 rw-p 00000000 00:00 0 \n7f04-7f05 rw-p 0 0:0 1 /tmp/[aio]\n\
+            7f05-7f06 r--p 0 0:0 2 /tmp/\xff\n7f06\n";
+        let found: Vec<String> = aio_contexts(maps).collect();
+        assert_eq!(found, ["00001000-00002000"]);
+    }
+}

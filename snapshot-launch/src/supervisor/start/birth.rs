@@ -1,0 +1,114 @@
+//! The program's process, made so that it has one number: inside the session's namespace
+//! the same as outside, where that can be had. What the program writes down of itself, in a
+//! log or a pid file, is then true for everybody.
+//!
+//! The outer number is the kernel's to give, in turn, so that none is used again soon after
+//! its last owner's end: somebody may still mean that one. So the inner one is chosen, as a
+//! bet on the next outer one.
+#![expect(unsafe_code, reason = "forks")]
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, getpid, pipe2};
+use snapshot_core::sys::{self, Side};
+
+use super::deny;
+use crate::flags::DenyKind;
+use crate::processes::{child::Child, outside::Outside};
+use crate::talk::unstarted::{StartStep, Unstarted};
+
+/// How often to bet before any number will do.
+const ATTEMPTS: usize = 12;
+
+/// Starts the command in a process of its own, which is denied these.
+///
+/// # Errors
+/// What the fork, the denial or the exec failed with.
+pub(in crate::supervisor) fn start(
+    command: &mut Command,
+    outside: &Outside,
+    denied: &[DenyKind],
+) -> Result<Child, Unstarted> {
+    let mut next = outside.number_of(getpid().as_raw()) + 1;
+    for _ in 0..ATTEMPTS {
+        if !outside.is_another() {
+            break;
+        }
+        match Newborn::make(command, &[next], denied) {
+            Ok(newborn) => {
+                let number = outside.number_of(newborn.child.pid());
+                if number == newborn.child.pid() {
+                    return newborn.go();
+                }
+                newborn.end();
+                next = number + 1;
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => next += 1,
+            Err(_) => break,
+        }
+    }
+    Newborn::make(command, &[], denied)?.go()
+}
+
+/// A process that waits for its exec.
+struct Newborn {
+    child: Child,
+    go: OwnedFd,
+    outcome: OwnedFd,
+}
+
+impl Newborn {
+    fn make(command: &mut Command, ids: &[i32], denied: &[DenyKind]) -> io::Result<Self> {
+        let (may_go, go) = pipe2(OFlag::O_CLOEXEC)?;
+        let (outcome, report) = pipe2(OFlag::O_CLOEXEC)?;
+        // SAFETY: the supervisor has one thread, so the child may do what it likes.
+        let side = unsafe { sys::fork_with_ids(ids) };
+        match side.map_err(|errno| io::Error::from_raw_os_error(errno.0))? {
+            // Where that fails the other one ends, as `go` does.
+            Side::Original(pid) => Ok(Self {
+                child: Child::of(pid)?,
+                go,
+                outcome,
+            }),
+            Side::Copy => {
+                drop((go, outcome));
+                if File::from(may_go).read_exact(&mut [0]).is_err() {
+                    sys::exit_group(0);
+                }
+                // First, while it still has the rights that a session's processes have.
+                let unstarted = match deny::install(denied) {
+                    // Comes back only where it has failed.
+                    Ok(()) => command.exec().into(),
+                    Err(error) => Unstarted::at(StartStep::Deny)(error),
+                };
+                let _ = File::from(report).write_all(&unstarted.to_bytes());
+                sys::exit_group(127)
+            }
+        }
+    }
+
+    fn go(self) -> Result<Child, Unstarted> {
+        File::from(self.go).write_all(&[1])?;
+        let mut unstarted = [0; 5];
+        // The exec closes the other end.
+        match File::from(self.outcome).read_exact(&mut unstarted) {
+            Err(_) => Ok(self.child),
+            Ok(()) => {
+                let _ = waitpid(Pid::from_raw(self.child.pid()), None);
+                Err(Unstarted::from_bytes(unstarted))
+            }
+        }
+    }
+
+    fn end(self) {
+        self.child.signal(libc::SIGKILL);
+        let _ = waitpid(Pid::from_raw(self.child.pid()), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! What is under way, as data: a request, a take, a revert. The acts drive it.
+
+pub(super) mod asked;
+pub(super) mod reverting;
+pub(super) mod spare;
+pub(super) mod taking;
+pub(super) mod unheard;
+pub(super) mod waking;
+pub(super) mod wanted;

@@ -1,0 +1,150 @@
+//! A take under way.
+
+use crate::processes::{
+    child::Child,
+    family::{self, Process},
+    headway::Headway,
+};
+use crate::supervisor::{
+    aspects::{children::Standing, screen::Screen},
+    links::AgentLink,
+    refusal::remains,
+};
+use crate::talk::event::{Moments, NotRolledBack, Trigger};
+use nix::libc;
+use snapshot_core::process::children::Place;
+use snapshot_core::terms::{Glimpse, Remains, SnapshotId};
+use std::collections::{HashMap, HashSet};
+
+/// How long the program may take to answer a request, and a copy to do nothing before it is
+/// frozen: one that has much to record takes its time, but it works.
+pub(in crate::supervisor) const PATIENCE_NS: u64 = 3_000_000_000;
+
+/// How many things may be named that will not be as they were.
+pub(in crate::supervisor) const MOST_REMAINS: usize = 65_536;
+
+/// How long to look at a program that seems to be stopped.
+pub(in crate::supervisor) const LOOK_NS: u64 = 50_000_000;
+
+/// Whether a thread of a process has been stopped, or is held by a debugger.
+pub(in crate::supervisor) fn is_held(pid: i32) -> bool {
+    family::states(pid).any(|state| matches!(state, 'T' | 't'))
+}
+
+/// A take under way.
+pub(crate) struct Taking {
+    pub(in crate::supervisor) id: SnapshotId,
+    pub(in crate::supervisor) link: AgentLink,
+    pub(in crate::supervisor) copy: AgentLink,
+    pub(in crate::supervisor) trigger: Trigger,
+    pub(in crate::supervisor) token: Option<u64>,
+    pub(in crate::supervisor) label: Option<String>,
+    pub(in crate::supervisor) moments: Moments,
+    /// What the first thread was doing when it was signalled.
+    pub(in crate::supervisor) glimpse: Glimpse,
+    /// Where the program is found in `/proc`, and what it has mapped, once it stands still.
+    pub(in crate::supervisor) proc: String,
+    pub(in crate::supervisor) maps: Vec<u8>,
+    /// How many threads stand still, once they do.
+    pub(in crate::supervisor) threads: u32,
+    pub(in crate::supervisor) screen: Option<Screen>,
+    pub(in crate::supervisor) family: HashSet<Process>,
+    pub(in crate::supervisor) children: Vec<Place>,
+    pub(in crate::supervisor) standings: HashMap<Place, Standing>,
+    pub(in crate::supervisor) not_rolled_back: Vec<NotRolledBack>,
+    /// What the copy names.
+    pub(in crate::supervisor) remains: Vec<NotRolledBack>,
+    /// What it names of a program that was killed meanwhile.
+    pub(in crate::supervisor) untold: Vec<Remains>,
+    pub(in crate::supervisor) rss_bytes: u64,
+    /// The live process says that the copy is made.
+    pub(in crate::supervisor) split: bool,
+    /// The copy, once it is made and until it sleeps.
+    pub(in crate::supervisor) made: Option<Child>,
+    /// The copy, once it sleeps.
+    pub(in crate::supervisor) frozen: Option<Child>,
+    /// How many copies have been granted, and how many the live process says it has made.
+    pub(in crate::supervisor) granted: u32,
+    pub(in crate::supervisor) splits: u32,
+    /// The snapshot is in the timeline; only the report is missing.
+    pub(in crate::supervisor) complete: bool,
+    /// The program has still to say that it runs, and its keeper that it is there.
+    pub(in crate::supervisor) is_late: bool,
+    /// With the program until the copy is made, and then with the copy.
+    pub(in crate::supervisor) headway: Headway,
+    /// Since when something else waits for the end of the take, and does in vain as it seems.
+    pub(in crate::supervisor) stopped: Option<Stop>,
+}
+
+/// A take that stands still because somebody has stopped the program.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::supervisor) struct Stop {
+    /// When to look again.
+    pub(in crate::supervisor) look_ns: u64,
+    /// What the program had done.
+    pub(in crate::supervisor) work: Option<family::Work>,
+}
+
+impl Taking {
+    pub(crate) fn link(&self) -> &AgentLink {
+        &self.link
+    }
+
+    pub(crate) const fn id(&self) -> SnapshotId {
+        self.id
+    }
+
+    pub(crate) fn copy(&self) -> &AgentLink {
+        &self.copy
+    }
+
+    /// The copy, once it is there.
+    pub(in crate::supervisor) fn child(&self) -> Option<&Child> {
+        self.frozen.as_ref().or(self.made.as_ref())
+    }
+
+    /// Whether this is the process of the copy.
+    pub(crate) fn is_copy(&self, pid: i32) -> bool {
+        self.child().is_some_and(|copy| copy.pid() == pid)
+    }
+
+    /// Who has something to do for it now.
+    pub(in crate::supervisor) fn worker(&self, live: i32) -> Option<i32> {
+        match self.child() {
+            Some(copy) if !self.complete => Some(copy.pid()),
+            _ => Some(live),
+        }
+    }
+
+    /// The copy goes on, if it has been stopped.
+    pub(in crate::supervisor) fn let_copy_go_on(&self) {
+        if let Some(copy) = self.child() {
+            copy.signal(libc::SIGCONT);
+        }
+    }
+
+    /// Whether the program stands still because somebody has stopped it: at two looks, with
+    /// nothing done in between, since a tracer stops it for a moment again and again.
+    pub(in crate::supervisor) fn is_stopped(&mut self, live: i32, now: u64) -> bool {
+        if self.stopped.is_some_and(|stop| now < stop.look_ns) {
+            return false;
+        }
+        let work = Some(live)
+            .filter(|&live| is_held(live))
+            .and_then(family::work_of);
+        let before = self.stopped.replace(Stop {
+            look_ns: now + LOOK_NS,
+            work,
+        });
+        work.is_some() && before.is_some_and(|stop| stop.work == work)
+    }
+
+    /// The copy names something that will not be as it was. False where it is too much.
+    pub(in crate::supervisor) fn hear_of(&mut self, remains: &Remains) -> bool {
+        match remains::tell(&self.proc, &self.maps, remains) {
+            Some(told) => self.remains.push(told),
+            None => self.untold.push(*remains),
+        }
+        self.remains.len() + self.untold.len() <= MOST_REMAINS
+    }
+}

@@ -1,0 +1,221 @@
+//! What the launcher and its supervisor say to each other: JSON messages in packets.
+//!
+//! The end of the channel is a message too: each side learns at once that the other is
+//! gone, however it went.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, recv, sendmsg, setsockopt, socketpair, sockopt,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::talk::{
+    control::{Answer, Request},
+    doors::Place,
+    event::{Event, Trigger},
+    unstarted::Unstarted,
+};
+
+/// From the launcher.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToSupervisor {
+    /// Everything is set up: start the program. This is the control socket's place, to be
+    /// cleared should the launcher be killed.
+    Begin { door: Option<Place> },
+    /// Somebody wants something; the answer carries the same token.
+    Ask {
+        token: u64,
+        request: Request,
+        trigger: Trigger,
+        /// When, on CLOCK_MONOTONIC.
+        asked_ns: u64,
+    },
+    /// Ctrl+C was typed in a terminal that the launcher owns.
+    Typed {
+        /// When, on CLOCK_MONOTONIC.
+        at_ns: u64,
+    },
+    /// A signal was sent to the launcher that is meant for the program.
+    Signalled {
+        signal: i32,
+        sender: i32,
+        /// It was sent by a process of the session.
+        inside: bool,
+        /// When the launcher had it, on CLOCK_MONOTONIC.
+        at_ns: u64,
+    },
+    /// End the session: tell the program by this signal, then end everything.
+    End { signal: i32 },
+    /// Stop the program, for Ctrl+Z.
+    Stop,
+    /// Let it go on.
+    Continue,
+}
+
+/// From the supervisor.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToLauncher {
+    /// Something happened.
+    Event(Event),
+    /// Something that a person should know and that is no event.
+    Note(String),
+    /// The answer to `Ask`.
+    Answer { token: u64, answer: Answer },
+    /// What became of the typed Ctrl+C: whether the terminal is to see it.
+    Typed { is_own: bool },
+    /// The supervisor was sent a signal that ends the session: as if the launcher had
+    /// been.
+    AskedToEnd { signal: i32 },
+    /// The program's group is to be in front of the terminal, which is the launcher's own.
+    ComeToFront,
+    /// The program's process group, as it is known outside: to be in front of the terminal
+    /// where the launcher's is.
+    Group { outer: i32 },
+    /// The program was stopped by job control.
+    Stopped { signal: i32 },
+    /// The program never ran.
+    NotStarted(Unstarted),
+    /// Everything is over.
+    Finished {
+        code: Option<i32>,
+        signal: Option<i32>,
+    },
+}
+
+/// One end.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    fd: OwnedFd,
+    /// The beginning of a message whose end has not come yet.
+    begun: RefCell<Vec<u8>>,
+}
+
+/// What came.
+#[derive(Debug)]
+pub(crate) enum Received<T> {
+    Message(T),
+    /// Nothing, for now.
+    Nothing,
+    /// The other side is gone.
+    Closed,
+}
+
+/// The longest packet. A message may be of any length, a timeline of thousands of
+/// snapshots say, but the kernel's limit on a packet is the administrator's to choose
+/// (`net.core.wmem_max`): so a long message goes in pieces.
+const PIECE: usize = 32 * 1024;
+
+/// What may wait in the channel while the other side is busy.
+const ROOM: usize = 1 << 20;
+
+/// The first byte of a packet: whether the message goes on in the next one.
+const GOES_ON: u8 = 0;
+const ENDS: u8 = 1;
+
+impl Channel {
+    /// Both ends.
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        let (a, b) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
+        for end in [&a, &b] {
+            // The kernel may give less, and then the sender waits earlier.
+            setsockopt(end, sockopt::SndBuf, &ROOM)?;
+        }
+        let end = |fd| Self {
+            fd,
+            begun: RefCell::default(),
+        };
+        Ok((end(a), end(b)))
+    }
+
+    /// Sends one message, waiting for room if the other side lags behind.
+    pub(crate) fn send(&self, message: &impl Serialize) -> io::Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        let mut pieces = bytes.chunks(PIECE).peekable();
+        while let Some(piece) = pieces.next() {
+            let mark = if pieces.peek().is_some() {
+                GOES_ON
+            } else {
+                ENDS
+            };
+            self.send_packet(mark, piece)?;
+        }
+        Ok(())
+    }
+
+    fn send_packet(&self, mark: u8, piece: &[u8]) -> io::Result<()> {
+        let mark = [mark];
+        let parts = [IoSlice::new(&mark), IoSlice::new(piece)];
+        let fd = self.fd.as_raw_fd();
+        loop {
+            match sendmsg::<()>(fd, &parts, &[], MsgFlags::MSG_NOSIGNAL, None) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// The next message that is there.
+    pub(crate) fn receive<T: DeserializeOwned>(&self) -> io::Result<Received<T>> {
+        let mut begun = self.begun.borrow_mut();
+        let mut packet = [0; 1 + PIECE];
+        loop {
+            let length = match recv(self.fd.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) | Err(Errno::ECONNRESET) => return Ok(Received::Closed),
+                Ok(length) => length,
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
+                Err(errno) => return Err(errno.into()),
+            };
+            begun.extend_from_slice(&packet[1..length]);
+            if packet[0] == ENDS {
+                let message = std::mem::take(&mut *begun);
+                return Ok(Received::Message(serde_json::from_slice(&message)?));
+            }
+        }
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_may_be_larger_than_any_buffer() {
+        let (ours, theirs) = Channel::pair().expect("sockets are to be had");
+        let sent: Vec<u32> = (0..1_000_000).collect();
+        let expected = sent.clone();
+        // It waits for room, more than once.
+        let sender = std::thread::spawn(move || {
+            theirs.send(&sent)?;
+            theirs.send(&"next")
+        });
+        let received = |wanted: usize| loop {
+            match ours.receive::<serde_json::Value>() {
+                Ok(Received::Message(message)) => return message,
+                Ok(Received::Nothing) => std::thread::yield_now(),
+                other => panic!("no message {wanted}: {other:?}"),
+            }
+        };
+        assert_eq!(received(1), serde_json::json!(expected));
+        assert_eq!(received(2), serde_json::json!("next"));
+        let outcome = sender.join().expect("it does not panic");
+        outcome.expect("everything is read");
+        assert!(matches!(ours.receive::<()>(), Ok(Received::Closed)));
+    }
+}

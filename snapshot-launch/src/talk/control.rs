@@ -1,0 +1,222 @@
+//! The session's socket: how a second terminal finds sessions and talks to one.
+//!
+//! A request is one JSON line, an answer is one JSON line, and the connection ends.
+//! The socket lies in a directory that only its owner may enter (`doors`), and both
+//! ends check who the other is (SO_PEERCRED): another user is refused, root excepted.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
+
+use crate::talk::{
+    doors::{self, Door},
+    event::{Event, Trigger},
+};
+
+/// What a second terminal asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// Who are you, and what snapshots are there?
+    List,
+    /// Take a snapshot.
+    Take {
+        /// What to call it.
+        label: Option<String>,
+    },
+    /// Go on from a snapshot.
+    Revert {
+        /// Which; the newest if none is named.
+        id: Option<u32>,
+        /// Leave the snapshot there.
+        keep: bool,
+    },
+    /// Drop every snapshot.
+    Commit,
+    /// Forget one snapshot.
+    Drop {
+        /// Which.
+        id: u32,
+    },
+}
+
+/// What the session answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", content = "with", rename_all = "kebab-case")]
+pub enum Answer {
+    /// It is done, and this is what happened.
+    Done(Event),
+    /// The session and its timeline.
+    List(Listing),
+    /// It can't be done; the program goes on untouched.
+    Refused {
+        /// What could not be done.
+        what: String,
+        /// Why.
+        cause: String,
+        /// The next step.
+        help: String,
+    },
+}
+
+/// A session and its timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// The session's name.
+    pub session: String,
+    /// The launcher.
+    pub launcher_pid: i32,
+    /// The program.
+    pub live_pid: i32,
+    /// How many snapshots lie under it.
+    pub depth: u32,
+    /// The snapshots, oldest first.
+    pub snapshots: Vec<SnapshotInfo>,
+}
+
+/// One snapshot of the timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotInfo {
+    /// `#1`, `#2`, ...
+    pub id: u32,
+    /// What the user called it.
+    pub label: Option<String>,
+    /// How it was asked for.
+    pub trigger: Trigger,
+    /// The frozen copy.
+    pub frozen_pid: i32,
+    /// How long ago it was taken.
+    pub taken_us_ago: u64,
+    /// What taking it cost.
+    pub latency_us: u64,
+    /// Threads in it.
+    pub threads: u32,
+    /// Resident memory of the program when it was taken.
+    pub rss_bytes: u64,
+}
+
+/// Where sessions of this user are looked for, for a person.
+pub fn places() -> String {
+    let all: Vec<String> = doors::directories()
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    all.join(" or ")
+}
+
+/// A session that has said who it is, and where it can be asked again.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// What it said.
+    pub listing: Listing,
+    door: Option<Door>,
+}
+
+impl Session {
+    /// One that nobody can ask again.
+    pub fn of(listing: Listing) -> Self {
+        Self {
+            listing,
+            door: None,
+        }
+    }
+
+    /// Asks it and waits for its answer.
+    ///
+    /// # Errors
+    /// When it is gone, or the answer is no answer; `WouldBlock` when none came in time: what
+    /// was asked for may still happen.
+    pub fn ask(&self, request: &Request) -> io::Result<Answer> {
+        match &self.door {
+            Some(door) => ask(door, request),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// What a look for sessions has found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The sessions that said who they are.
+    pub answering: Vec<Session>,
+    /// The launchers that are there and say nothing: stopped by Ctrl+Z, for instance.
+    pub silent: Vec<i32>,
+}
+
+/// The sessions of this user, each asked who it is; by this launcher alone, if one is named. A
+/// socket that nobody listens on any more is swept away.
+pub fn sessions(launcher: Option<i32>) -> Found {
+    let mut found = Found::default();
+    for door in doors::all() {
+        if launcher.is_some_and(|pid| pid != door.pid) {
+            continue;
+        }
+        match ask(&door, &Request::List) {
+            Ok(Answer::List(listing)) => found.answering.push(Session {
+                listing,
+                door: Some(door),
+            }),
+            // It ended between the look and the question, or was killed long ago.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::UnexpectedEof
+                ) => {}
+            Ok(_) | Err(_) => found.silent.push(door.pid),
+        }
+    }
+    found
+        .answering
+        .sort_by_key(|session| session.listing.launcher_pid);
+    found.silent.sort_unstable();
+    found
+}
+
+/// How long a session may take to let a second terminal in, and to say who it is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it may take for what waits for the program.
+const LONG_PATIENCE: Duration = Duration::from_secs(120);
+
+fn ask(door: &Door, request: &Request) -> io::Result<Answer> {
+    let stream = door.knock(PATIENCE)?;
+    if !peer_is_friend(&stream)? {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the socket belongs to another user",
+        ));
+    }
+    let patience = match request {
+        Request::List => PATIENCE,
+        _ => LONG_PATIENCE,
+    };
+    stream.set_read_timeout(Some(patience))?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    // It may have answered before it had read all, and hung up.
+    let sent = (&stream).write_all(&line);
+    let mut answer = String::new();
+    let read = BufReader::new(&stream).read_line(&mut answer);
+    if answer.is_empty() {
+        sent?;
+        read?;
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the session ended before it answered",
+        ));
+    }
+    Ok(serde_json::from_str(&answer)?)
+}
+
+/// Whether the other end is the same user, or root.
+pub(crate) fn peer_is_friend(stream: &UnixStream) -> io::Result<bool> {
+    let peer = getsockopt(stream, PeerCredentials)?;
+    Ok(peer.uid() == geteuid().as_raw() || peer.uid() == 0)
+}

@@ -1,0 +1,14 @@
+//! Contracts with others: what the launcher and the supervisor say to each other, what scripts and
+//! second terminals read, and the words of both.
+
+pub(crate) mod channel;
+pub mod control;
+pub mod counted;
+pub(crate) mod doors;
+pub mod event;
+pub(crate) mod own_use;
+pub mod problem;
+pub(crate) mod report;
+pub mod signals;
+pub mod timeline_view;
+pub(crate) mod unstarted;
