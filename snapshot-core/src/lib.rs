@@ -59,7 +59,7 @@
     )
 )]
 
-pub use terms::SnapshotId;
+pub use terms::{Ended, SnapshotId};
 #[doc(hidden)]
 pub mod acts;
 mod arch;
@@ -82,8 +82,7 @@ pub mod wire;
 
 #[cfg(feature = "std")]
 pub use library::api::{
-    Arrival, BranchEnd, Phases, Report, Rollback, Snapshot, SnapshotError, commit, depth,
-    drop_snapshot, install_handlers, is_in_snapshot, last_phases, list, revert, revert_to,
-    rollback, snapshot,
+    Arrival, Phases, Report, Rollback, Snapshot, SnapshotError, commit, depth, drop_snapshot,
+    install_handlers, is_in_snapshot, last_phases, list, revert, revert_to, rollback, snapshot,
 };
 pub use threads::restart::restart_interrupted_call;

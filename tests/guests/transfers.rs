@@ -700,6 +700,8 @@ fn alone(kind: Kind) {
     println!("done {}", tally.short.load(Ordering::Relaxed));
     drop(writer);
     other.wait().expect("it is a child");
+    // The session ends it: an exit would be a revert.
+    let _ = std::io::stdin().read_line(&mut String::new());
 }
 
 fn main() {

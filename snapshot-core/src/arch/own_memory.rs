@@ -16,7 +16,7 @@ pub(crate) fn read_own_memory(address: usize, into: &mut [u8]) -> i64 {
         syscall(
             libc::SYS_process_vm_readv,
             [
-                own as usize,
+                usize::try_from(own).unwrap_or(0),
                 local.as_ptr().expose_provenance(),
                 1,
                 remote.as_ptr().expose_provenance(),

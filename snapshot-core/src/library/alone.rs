@@ -162,8 +162,9 @@ pub(crate) fn revert(id: u32, how: Ended) {
     if let Some(board) = board() {
         board.set_asked(sys::now_ns());
         board.target.store(id, Ordering::Relaxed);
-        let how = if how == Ended::Interrupted { 3 } else { 2 };
-        board.how.store(how, Ordering::Release);
+        board
+            .how
+            .store(u32::from(how.to_numbers().0), Ordering::Release);
         // No exit handlers: what they clean up belongs to the snapshot as well.
         sys::exit_group(0);
     }
@@ -326,10 +327,10 @@ fn go_on(
     }
     board.target.store(0, Ordering::Relaxed);
     board.live.store(sys::getpid(), Ordering::Relaxed);
-    let ended = match (board.how.swap(0, Ordering::AcqRel), state.code) {
-        (2, _) => Ended::Reverted,
-        (3, _) => Ended::Interrupted,
-        (_, libc::CLD_EXITED) => Ended::Exited(state.status),
+    let asked = u8::try_from(board.how.swap(0, Ordering::AcqRel)).ok();
+    let ended = match asked.and_then(|how| Ended::from_numbers(how, 0)) {
+        Some(asked @ (Ended::Reverted | Ended::Interrupted)) => asked,
+        _ if state.code == libc::CLD_EXITED => Ended::Exited(state.status),
         _ => Ended::Killed(state.status),
     };
     let asked_ns = match ended {

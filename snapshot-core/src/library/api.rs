@@ -47,38 +47,13 @@ pub struct Report {
     /// The snapshot that this is.
     pub id: SnapshotId,
     /// How the branch ended.
-    pub ended: BranchEnd,
+    pub ended: Ended,
     /// From the branch's end, or the request to end it, to here.
     pub latency: Duration,
     /// How many kernel objects (file offsets, timers) could not be put back.
     pub not_restored: u32,
     /// What was promised.
     pub rollback: Rollback,
-}
-
-/// How a live branch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BranchEnd {
-    /// It exited with this code.
-    Exited(i32),
-    /// This signal killed it.
-    Killed(i32),
-    /// It, or a second terminal, asked to revert.
-    Reverted,
-    /// Ctrl+C.
-    Interrupted,
-}
-
-impl std::fmt::Display for BranchEnd {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exited(code) => write!(f, "exited with status {code}"),
-            Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
-            Self::Reverted => f.write_str("was reverted"),
-            Self::Interrupted => f.write_str("was interrupted"),
-        }
-    }
 }
 
 /// Who keeps the snapshots of this program, and so what a revert brings back.
@@ -387,12 +362,10 @@ fn take_by(agent: Agent, label: &str) -> Result<Arrival, SnapshotError> {
         bridge::ANSWER_LIVE => Ok(Arrival::Live(id)),
         bridge::ANSWER_REVIVED => Ok(Arrival::Reverted(Report {
             id,
-            ended: match answer.ended {
-                0 => BranchEnd::Exited(answer.number),
-                1 => BranchEnd::Killed(answer.number),
-                2 => BranchEnd::Reverted,
-                _ => BranchEnd::Interrupted,
-            },
+            ended: u8::try_from(answer.ended)
+                .ok()
+                .and_then(|how| Ended::from_numbers(how, answer.number))
+                .unwrap_or(Ended::Interrupted),
             latency: Duration::from_nanos(answer.latency_ns),
             not_restored: answer.count,
             rollback: Rollback::Session,
@@ -483,12 +456,7 @@ fn take_alone() -> Result<Arrival, SnapshotError> {
             not_restored,
         } => Ok(Arrival::Reverted(Report {
             id: SnapshotId::new(id),
-            ended: match ended {
-                Ended::Exited(code) => BranchEnd::Exited(code),
-                Ended::Killed(signal) => BranchEnd::Killed(signal),
-                Ended::Reverted => BranchEnd::Reverted,
-                Ended::Interrupted => BranchEnd::Interrupted,
-            },
+            ended,
             latency: Duration::from_nanos(sys::now_ns().saturating_sub(asked_ns)),
             not_restored,
             rollback: Rollback::Alone,

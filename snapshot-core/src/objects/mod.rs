@@ -1,13 +1,13 @@
 //! What a program believes to be its own although a copy of it shares it, or lacks it.
 //!
-//! What the kernel forgets in a copy is [`crate::process`]'s. `Shared` is what both sides have one of: open files and all that descriptors stand
-//! for, shared memory, locks. It is recorded by the frozen side, a kind a file. Both are
-//! put back on revive.
+//! What the kernel forgets in a copy is [`crate::process`]'s. `Shared` is what both sides
+//! have one of: open files and all that descriptors stand for, shared memory, locks. The
+//! frozen side records it, a kind a file, and puts it back on revive.
 //!
-//! Of what can be made anew, or opened again, the frozen side lets go after it has recorded
-//! it: what the program closes then is closed, and whoever reads the other end, or waits for a
-//! lock, learns of it. The rest stays shared, and is put back as it was. What will not be as it was is named, by
-//! [`Remains`].
+//! The frozen side records first. Then it lets go of what it can make anew or open again:
+//! what the program closes then is closed, and whoever reads the other end, or waits for a
+//! lock, learns of it. The rest stays shared, and is put back as it was.
+//! [`crate::terms::Remains`] names what will not be as it was.
 //!
 //! Directory, root and umask, limits and descriptor flags are a copy's own already.
 //!

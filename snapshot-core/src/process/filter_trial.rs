@@ -293,18 +293,25 @@ mod tests {
 
     #[test]
     fn without_a_filter_all_is_as_before_and_nothing_is_left() {
-        let before = std::fs::read_dir("/proc/self/fd").map(Iterator::count).ok();
-        for _ in 0..3 {
-            let open = sys::set_mask(SignalSet::ALL);
-            // SAFETY: all is blocked, and the closure calls nothing.
-            let tried = unsafe { try_filter(&|| true) };
-            // SAFETY: as above.
-            let refused = unsafe { try_filter(&|| false) };
-            sys::set_mask(open);
-            assert_eq!(tried, Some(Filter::Harmless));
-            assert_eq!(refused, None);
-        }
-        let after = std::fs::read_dir("/proc/self/fd").map(Iterator::count).ok();
-        assert_eq!(before, after);
+        // In a thread with a table of descriptors of its own: other tests open some as well.
+        let thread = std::thread::spawn(|| {
+            // SAFETY: takes a flag; what is open stays open.
+            let unshared = unsafe { libc::unshare(libc::CLONE_FILES) };
+            assert_eq!(unshared, 0);
+            let count = || std::fs::read_dir("/proc/thread-self/fd").map(Iterator::count);
+            let before = count().expect("/proc is mounted");
+            for _ in 0..3 {
+                let open = sys::set_mask(SignalSet::ALL);
+                // SAFETY: all is blocked, and the closure calls nothing.
+                let tried = unsafe { try_filter(&|| true) };
+                // SAFETY: as above.
+                let refused = unsafe { try_filter(&|| false) };
+                sys::set_mask(open);
+                assert_eq!(tried, Some(Filter::Harmless));
+                assert_eq!(refused, None);
+            }
+            assert_eq!(count().expect("/proc is mounted"), before);
+        });
+        thread.join().expect("nothing is left");
     }
 }

@@ -386,19 +386,6 @@ pub struct Running {
     pub renewed: u32,
 }
 
-/// How a live branch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// It exited with this code.
-    Exited(i32),
-    /// This signal killed it.
-    Killed(i32),
-    /// A revert was asked for.
-    Reverted,
-    /// Ctrl+C.
-    Interrupted,
-}
-
 /// What the program does with the trigger itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnUse {

@@ -388,12 +388,7 @@ impl FromSupervisor {
                 same_ids,
             } => {
                 writer = Writer::new(69);
-                let (how, number) = match ended {
-                    Ended::Exited(code) => (0, code),
-                    Ended::Killed(signal) => (1, signal),
-                    Ended::Reverted => (2, 0),
-                    Ended::Interrupted => (3, 0),
-                };
+                let (how, number) = ended.to_numbers();
                 writer.u64(asked_ns).put(&[how]).i32(number);
                 writer.put(&[u8::from(same_ids.is_some())]);
                 writer.i32(same_ids.unwrap_or(0));
@@ -441,13 +436,7 @@ impl FromSupervisor {
                 let asked_ns = reader.u64()?;
                 let how = reader.byte()?;
                 let number = reader.i32()?;
-                let ended = match how {
-                    0 => Ended::Exited(number),
-                    1 => Ended::Killed(number),
-                    2 => Ended::Reverted,
-                    3 => Ended::Interrupted,
-                    _ => return None,
-                };
+                let ended = Ended::from_numbers(how, number)?;
                 let takes_over = reader.flag()?;
                 let outer_pid = reader.i32()?;
                 Self::Revive {

@@ -83,12 +83,8 @@ fn take_for(call: &Call, reply: &mut Answer) {
         } => {
             reply.verdict = bridge::ANSWER_REVIVED;
             reply.id = id;
-            (reply.ended, reply.number) = match ended {
-                Ended::Exited(code) => (0, code),
-                Ended::Killed(signal) => (1, signal),
-                Ended::Reverted => (2, 0),
-                Ended::Interrupted => (3, 0),
-            };
+            let (how, number) = ended.to_numbers();
+            (reply.ended, reply.number) = (u32::from(how), number);
             reply.count = not_restored;
             reply.latency_ns = sys::now_ns().saturating_sub(asked_ns);
         }

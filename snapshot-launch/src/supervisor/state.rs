@@ -3,6 +3,7 @@
 use crate::supervisor::{
     config::Config, live::Live, snapshot::Snapshot, under_way::wanted::Wanted,
 };
+use snapshot_core::terms::Ended;
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -43,7 +44,7 @@ pub(crate) enum Phase {
         /// When patience ends.
         deadline_ns: u64,
         /// What the launcher is to be told, once it is known.
-        status: Option<(Option<i32>, Option<i32>)>,
+        status: Option<Ended>,
     },
 }
 

@@ -4,6 +4,7 @@
 //! a major version. Process ids are as seen from where the launcher runs.
 
 use serde::{Deserialize, Serialize};
+use snapshot_core::Ended as HowEnded;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,33 +168,59 @@ pub struct Refused {
     pub help: String,
 }
 
-/// How a live branch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum How {
-    /// It exited.
-    Exit,
-    /// A signal killed it.
-    Signal,
-    /// A revert was asked for.
-    Revert,
-    /// Ctrl+C.
-    Interrupt,
-}
-
 /// A live branch ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// The snapshot the program goes on from.
     pub id_reverted_to: u32,
-    /// How.
-    pub how: How,
-    /// Its exit code.
-    pub code: Option<i32>,
-    /// The signal it died of.
-    pub signal: Option<i32>,
+    /// How: written as `how`, `code` and `signal`.
+    #[serde(flatten, with = "how")]
+    pub ended: HowEnded,
     /// Where it crashed, where that is known.
     pub crash: Option<Crash>,
+}
+
+/// How an end is written.
+mod how {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    use snapshot_core::Ended;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum How {
+        Exit,
+        Signal,
+        Revert,
+        Interrupt,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Written {
+        how: How,
+        code: Option<i32>,
+        signal: Option<i32>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(ended: &Ended, to: S) -> Result<S::Ok, S::Error> {
+        let how = match ended {
+            Ended::Exited(_) => How::Exit,
+            Ended::Killed(_) => How::Signal,
+            Ended::Reverted => How::Revert,
+            Ended::Interrupted => How::Interrupt,
+        };
+        let (code, signal) = (ended.code(), ended.signal());
+        Written { how, code, signal }.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Ended, D::Error> {
+        let Written { how, code, signal } = Written::deserialize(from)?;
+        Ok(match how {
+            How::Exit => Ended::Exited(code.ok_or_else(|| D::Error::missing_field("code"))?),
+            How::Signal => Ended::Killed(signal.ok_or_else(|| D::Error::missing_field("signal"))?),
+            How::Revert => Ended::Reverted,
+            How::Interrupt => Ended::Interrupted,
+        })
+    }
 }
 
 /// Where a branch crashed.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::talk::{
     counted::counted,
-    event::{Ended, Event, How, NotRolledBack},
+    event::{Event, NotRolledBack},
     signals::{SignalName, name_of},
     timeline_view::duration,
 };
@@ -108,7 +108,7 @@ impl Reporter {
                 format!("no snapshot: {}; {}", refused.why, refused.help)
             }
             Event::Ended(ended) => {
-                format!("the branch after #{} {}", ended.id_reverted_to, how(ended))
+                format!("the branch after #{} {}", ended.id_reverted_to, ended.ended)
             }
             Event::Reverted(reverted) => {
                 let kept = if reverted.kept {
@@ -160,16 +160,6 @@ impl Reporter {
                 ..
             } => format!("the program was killed by {}", name_of(*signal)),
         })
-    }
-}
-
-fn how(ended: &Ended) -> String {
-    match (ended.how, ended.code, ended.signal) {
-        (How::Interrupt, ..) => "was interrupted".to_owned(),
-        (How::Revert, ..) => "was given up".to_owned(),
-        (_, Some(code), _) => format!("exited with status {code}"),
-        (_, _, Some(signal)) => format!("was killed by {}", name_of(signal)),
-        _ => "ended".to_owned(),
     }
 }
 

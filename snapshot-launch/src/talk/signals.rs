@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use nix::libc;
 use nix::sys::signal::Signal;
+use snapshot_core::terms::SignalNumber;
 
 /// The kernel's word, as a signal's code, for "from a terminal, or something else of mine".
 pub(crate) const SI_KERNEL: i32 = 0x80;
@@ -124,18 +125,7 @@ fn number(signal: Signal) -> i32 {
 
 /// `SIGSEGV` for 11, `SIGRTMIN+6` for 40; `signal 33` where there is no name.
 pub fn name_of(number: i32) -> String {
-    let (first, last) = (libc::SIGRTMIN(), libc::SIGRTMAX());
-    match Signal::try_from(number) {
-        Ok(signal) => signal.as_str().to_owned(),
-        Err(_) if number == first => "SIGRTMIN".to_owned(),
-        Err(_) if number == last => "SIGRTMAX".to_owned(),
-        // As `kill -l` does: from the nearer end.
-        Err(_) if (first..=first + (last - first) / 2).contains(&number) => {
-            format!("SIGRTMIN+{}", number - first)
-        }
-        Err(_) if (first..last).contains(&number) => format!("SIGRTMAX-{}", last - number),
-        Err(_) => format!("signal {number}"),
-    }
+    SignalNumber(number).to_string()
 }
 
 /// Kept here so that a signal's number is passed on as it came.

@@ -44,7 +44,7 @@ fn there_and_back() {
             "begin PROMISED depth 0 false",
             "live #1 depth 1 true",
             r#"memory ["first", "second"]"#,
-            "back at #1: the branch was reverted",
+            "back at #1: the branch was given up",
             "promised PROMISED",
             r#"memory ["first"]"#,
             "end depth 0 false",
@@ -94,7 +94,7 @@ fn the_innermost_first() {
 fn back_from_any_end() {
     both(
         "crash",
-        &["the branch was killed by signal 6; memory 1", "end depth 0"],
+        &["the branch was killed by SIGABRT; memory 1", "end depth 0"],
     );
     both(
         "exit",

@@ -20,13 +20,8 @@ impl Supervisor {
     pub(crate) fn live_ended(&mut self, ended: Ended) {
         let died_ns = now_ns();
         self.settle_take_of_dead();
-        let status = match ended {
-            Ended::Exited(code) => (Some(code), None),
-            Ended::Killed(signal) => (None, Some(signal)),
-            Ended::Reverted | Ended::Interrupted => (None, None),
-        };
         if let Phase::Ending { status: told, .. } = &mut self.phase {
-            *told = Some(status);
+            *told = Some(ended);
             return;
         }
         if ended == Ended::Exited(0) && self.config.on_exit == OnExit::Commit {
@@ -41,7 +36,7 @@ impl Supervisor {
         if !self.started {
             self.report_started();
         }
-        self.begin_ending(Some(status), GRACE_NS);
+        self.begin_ending(Some(ended), GRACE_NS);
     }
 
     /// Drops every snapshot.
@@ -86,11 +81,11 @@ impl Supervisor {
         self.note(format!("the session broke: {why}"));
         self.end_at_once();
         if let Phase::Ending { status, .. } = &mut self.phase {
-            *status = Some((Some(i32::from(crate::talk::problem::exit::BROKEN)), None));
+            *status = Some(Ended::Exited(i32::from(crate::talk::problem::exit::BROKEN)));
         }
     }
 
-    fn begin_ending(&mut self, status: Option<(Option<i32>, Option<i32>)>, grace_ns: u64) {
+    fn begin_ending(&mut self, status: Option<Ended>, grace_ns: u64) {
         // What the program has started is about to be named, and they are the session's own.
         self.wait_for_unheard();
         for (_, snapshot) in self.timeline.clear() {
@@ -152,7 +147,7 @@ impl Supervisor {
             return false;
         }
         // Neither where the session ended while the program was being made again.
-        let (code, signal) = status.unwrap_or((None, None));
+        let (code, signal) = (status.and_then(Ended::code), status.and_then(Ended::signal));
         self.event(Event::Finished { code, signal });
         self.tell(&ToLauncher::Finished { code, signal });
         true

@@ -27,7 +27,7 @@ use crate::talk::{
     channel::ToLauncher,
     control::Answer,
     counted::counted,
-    event::{Ended, Event, How, Reverted},
+    event::{Ended, Event, Reverted},
 };
 
 /// How long the launcher may take to put its group in front.
@@ -301,17 +301,9 @@ impl Supervisor {
         if let Some(signal) = waking.stopped_by {
             self.signal_live(signal);
         }
-        let (how, code, signal) = match reverting.ended {
-            EndedWord::Exited(code) => (How::Exit, Some(code), None),
-            EndedWord::Killed(signal) => (How::Signal, None, Some(signal)),
-            EndedWord::Reverted => (How::Revert, None, None),
-            EndedWord::Interrupted => (How::Interrupt, None, None),
-        };
         self.event(Event::Ended(Ended {
             id_reverted_to: reverting.target.number(),
-            how,
-            code,
-            signal,
+            ended: reverting.ended,
             crash: None,
         }));
         for id in reverting.dropped {

@@ -335,10 +335,7 @@ impl Supervisor {
 /// A fragment behind "the copy".
 fn how_it_died(ended: Option<Ended>) -> String {
     match ended {
-        Some(Ended::Killed(signal)) => {
-            format!("was killed by {}", crate::talk::signals::name_of(signal))
-        }
-        Some(Ended::Exited(code)) => format!("exited with status {code}"),
+        Some(ended @ (Ended::Killed(_) | Ended::Exited(_))) => ended.to_string(),
         _ => "was killed as it took its number over".to_owned(),
     }
 }
