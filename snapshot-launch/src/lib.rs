@@ -41,4 +41,4 @@ pub mod flags;
 
 pub use ending::Ending;
 pub use launch::{Launch, launch};
-pub use talk::{control, counted, event, problem, signals, timeline_view};
+pub use talk::{control, counted, event, facts, problem, signals, timeline_view};

@@ -49,11 +49,12 @@ impl Take {
 
 /// What was taken, and below it what a revert will not bring back.
 fn line(taken: &Taken) -> String {
-    let mut text = format!("#{}", taken.id);
-    if let Some(label) = &taken.label {
-        text += &format!(" \"{}\"", printable(label));
-    }
-    text += &format!(" taken in {}\n", latency(taken.latency_us));
+    let facts = &taken.facts;
+    let mut text = format!(
+        "{} taken in {}\n",
+        printable(&facts.title()),
+        latency(facts.latency_us)
+    );
     for lost in &taken.not_rolled_back {
         text += &format!(
             "   not rolled back: {} {}: {}\n",
@@ -69,22 +70,25 @@ fn line(taken: &Taken) -> String {
 mod tests {
     use super::*;
     use snapshot_launch::event::{NotRolledBack, Trigger};
+    use snapshot_launch::facts::SnapshotFacts;
 
     #[test]
     fn one_line_and_what_stays() {
         let mut taken = Taken {
-            id: 3,
-            label: None,
+            facts: SnapshotFacts {
+                id: 3,
+                label: None,
+                trigger: Trigger::Command,
+                latency_us: 900,
+                threads: 1,
+                rss_bytes: 10_200_000,
+            },
             depth: 3,
-            trigger: Trigger::Command,
-            latency_us: 900,
             moments_ns: None,
-            threads: 1,
-            rss_bytes: 10_200_000,
             not_rolled_back: Vec::new(),
         };
         assert_eq!(line(&taken), "#3 taken in 0.9 ms\n");
-        taken.label = Some("before merge".to_owned());
+        taken.facts.label = Some("before merge".to_owned());
         taken.not_rolled_back.push(NotRolledBack {
             kind: "socket".to_owned(),
             what: "fd 7".to_owned(),

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use snapshot_core::kernel::proc_text::{self, Lock};
 use snapshot_core::terms::{Kind, is_stateless_device, may_be_message_queue};
 
-use crate::processes::{family::numbers_in, files as proc_files};
+use crate::processes::{family::numbers_in, files};
 
 /// One descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,8 +104,7 @@ fn descriptor(pid: i32, number: i32) -> Option<Descriptor> {
     // of an epoll set, which may be thousands.
     let info = match kind {
         Kind::File | Kind::Directory | Kind::Inotify | Kind::Memfd => {
-            let text =
-                proc_files::bytes(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
+            let text = files::bytes(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
             info(&text)
         }
         _ => Info::default(),

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::processes::{
     family::{name_of as process_name, numbers_in},
-    files as proc_files,
+    files,
 };
 
 /// A descriptor of another process.
@@ -126,7 +126,7 @@ pub(super) fn mapped(except: &HashSet<i32>, wanted: &HashSet<File>) -> HashMap<F
         return found;
     }
     for pid in processes().filter(|pid| !except.contains(pid)) {
-        let text = proc_files::bytes(format!("/proc/{pid}/maps")).unwrap_or_default();
+        let text = files::bytes(format!("/proc/{pid}/maps")).unwrap_or_default();
         for mapping in proc_text::file_mappings(&text) {
             let file = memory::file_of(&mapping);
             if mapping.is_shared && wanted.contains(&file) {

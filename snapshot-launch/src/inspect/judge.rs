@@ -4,7 +4,7 @@
 use snapshot_core::terms::{Kind, Origin, Why};
 
 use super::{descriptors::Descriptor, sockets::Socket};
-use crate::refusal::kinds as verdict;
+use crate::refusal::kinds;
 
 /// What becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) fn descriptor(descriptor: &Descriptor, around: &Surroundings<'_>) -> 
     } else {
         Verdict::Returns
     };
-    if verdict::refusal(descriptor.kind).is_some() {
+    if kinds::refusal(descriptor.kind).is_some() {
         return Verdict::Refuses;
     }
     match descriptor.kind {

@@ -20,7 +20,7 @@ use super::{
 use crate::flags::SnapshotFlags;
 use crate::processes::{
     family::{children as children_of, name_of as process_name},
-    files as proc_files,
+    files,
 };
 use crate::program;
 use crate::talk::{
@@ -35,7 +35,7 @@ use crate::talk::{
 /// No such process, or it may not be looked into: what, cause, help.
 pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     let status =
-        proc_files::bytes(format!("/proc/{pid}/status")).map_err(|error| refused(pid, &error))?;
+        files::bytes(format!("/proc/{pid}/status")).map_err(|error| refused(pid, &error))?;
     // A thread's number means its process.
     let pid = proc_text::number(&status, "Tgid:")
         .and_then(|leader| i32::try_from(leader).ok())
@@ -43,8 +43,7 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     check_it_runs(pid, &status)?;
     let mine = descriptors::of(pid).map_err(|error| refused(pid, &error))?;
     let all_threads = threads::of(pid).map_err(|error| refused(pid, &error))?;
-    let maps =
-        proc_files::bytes(format!("/proc/{pid}/maps")).map_err(|error| refused(pid, &error))?;
+    let maps = files::bytes(format!("/proc/{pid}/maps")).map_err(|error| refused(pid, &error))?;
     let name = process_name(pid);
     let (session, of_session) = session(pid);
     let mut except = of_session;

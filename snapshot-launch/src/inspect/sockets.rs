@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use nix::libc;
 
 use super::unix_peers;
-use crate::processes::files as proc_files;
+use crate::processes::files;
 
 /// What is known of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +129,7 @@ const INET: [&str; 8] = ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "i
 /// The sockets of a process's network namespace, by inode.
 pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
     let table = |name: &str| {
-        let text = proc_files::bytes(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
+        let text = files::bytes(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
         String::from_utf8_lossy(&text).into_owned()
     };
     let mut all = HashMap::new();

@@ -6,7 +6,7 @@ use snapshot_core::kernel::proc_text;
 use snapshot_core::sys::SignalSet;
 use snapshot_core::terms::{Doing, Hindrance};
 
-use crate::processes::{family::numbers_in, files as proc_files};
+use crate::processes::{family::numbers_in, files};
 
 /// One thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) fn of(pid: i32) -> io::Result<Vec<Thread>> {
     Ok(tids
         .into_iter()
         .filter_map(|tid| {
-            let read = |file: &str| proc_files::bytes(format!("/proc/{pid}/task/{tid}/{file}"));
+            let read = |file: &str| files::bytes(format!("/proc/{pid}/task/{tid}/{file}"));
             let call = || proc_text::doing(&read("syscall").ok()?);
             thread(tid, &read("stat").ok()?, &read("status").ok()?, call)
         })

@@ -15,7 +15,7 @@ use super::{
     threads::Thread,
 };
 use crate::processes::family::name_of as process_name;
-use crate::refusal::kinds as verdict;
+use crate::refusal::kinds;
 
 /// What is to be told.
 #[derive(Debug, Default)]
@@ -36,12 +36,12 @@ impl Told {
             Verdict::Returns => self.rolled_back.push(item),
             Verdict::Stays(why) => self.not_rolled_back.push(Lost {
                 item,
-                why: verdict::why(kind, why),
+                why: kinds::why(kind, why),
             }),
             Verdict::Refuses => self.refused.push(Refused {
                 item,
-                why: verdict::why(kind, Why::State),
-                help: verdict::refusal(kind).map_or("", |refusal| refusal.help),
+                why: kinds::why(kind, Why::State),
+                help: kinds::refusal(kind).map_or("", |refusal| refusal.help),
             }),
         }
     }
@@ -177,7 +177,7 @@ impl Told {
             self.add(
                 kind,
                 None,
-                verdict::system_v(kind, id),
+                kinds::system_v(kind, id),
                 Verdict::Stays(Why::State),
             );
         });

@@ -16,7 +16,7 @@ use snapshot_core::kernel::proc_text;
 use snapshot_core::process::lineage::{self, Lineage};
 
 use super::child;
-use crate::processes::files as proc_files;
+use crate::processes::files;
 use crate::talk::counted::counted;
 
 /// A process, told from a later one of the same number by when it started.
@@ -81,7 +81,7 @@ pub(crate) fn work_of(pid: i32) -> Option<Work> {
 
 /// How long a process's first thread has had a processor.
 fn time_run(pid: i32) -> Option<u64> {
-    let text = proc_files::text(format!("/proc/{pid}/schedstat")).ok()?;
+    let text = files::text(format!("/proc/{pid}/schedstat")).ok()?;
     text.split(' ').next()?.parse().ok()
 }
 
@@ -98,14 +98,14 @@ pub(crate) fn states(pid: i32) -> impl Iterator<Item = char> {
         .into_iter()
         .flatten();
     threads.filter_map(move |thread| {
-        let stat = proc_files::text(of_thread(thread, &format!("task/{thread}/stat"))).ok()?;
+        let stat = files::text(of_thread(thread, &format!("task/{thread}/stat"))).ok()?;
         stat.rsplit_once(") ")?.1.chars().next()
     })
 }
 
 /// Whether a debugger has hold of a process.
 pub(crate) fn is_traced(pid: i32) -> bool {
-    let status = proc_files::bytes(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = files::bytes(format!("/proc/{pid}/status")).unwrap_or_default();
     tracer_in(&status).is_some()
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn tracer_in(status: &[u8]) -> Option<i32> {
 
 /// What `/proc/PID/stat` says after the name, which may hold spaces and parentheses.
 fn fields_of(pid: i32) -> Option<String> {
-    let stat = proc_files::text(format!("/proc/{pid}/stat")).ok()?;
+    let stat = files::text(format!("/proc/{pid}/stat")).ok()?;
     Some(stat.rsplit_once(") ")?.1.to_owned())
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn of_thread(thread: i32, file: &str) -> String {
 
 /// What a process is called; empty where there is none.
 pub(crate) fn name_of(pid: i32) -> String {
-    let name = proc_files::text(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let name = files::text(format!("/proc/{pid}/comm")).unwrap_or_default();
     name.trim_end().to_owned()
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
     threads
         .filter_map(|thread| {
             // Only a list of threads has it.
-            proc_files::text(of_thread(thread, &format!("task/{thread}/children"))).ok()
+            files::text(of_thread(thread, &format!("task/{thread}/children"))).ok()
         })
         .flat_map(|list| {
             list.split_ascii_whitespace()

@@ -9,7 +9,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use snapshot_core::kernel::proc_text;
 
-use crate::processes::{child::open as open_process, files as proc_files};
+use crate::processes::{child::open as open_process, files};
 use crate::shortage::patiently;
 
 /// The view from outside; the same as the own one where there is no namespace.
@@ -64,7 +64,7 @@ fn look_for_thread(proc: &OwnedFd, process: i32, thread: i32) -> Option<i32> {
         .find(|number: &i32| {
             let path = format!("{process}/task/{number}/status");
             open_in(proc, &path)
-                .and_then(proc_files::rest_of)
+                .and_then(files::rest_of)
                 .is_ok_and(|status| own_number_in(&status) == Some(thread))
         })
 }
@@ -80,7 +80,7 @@ fn own_number_in(status: &[u8]) -> Option<i32> {
 fn look_up(proc: &OwnedFd, pid: i32) -> Option<i32> {
     let opened = open_process(pid).ok()?;
     let path = format!("self/fdinfo/{}", opened.as_raw_fd());
-    let text = patiently(|| proc_files::rest_of(open_in(proc, &path)?)).ok()?;
+    let text = patiently(|| files::rest_of(open_in(proc, &path)?)).ok()?;
     let number = proc_text::field(&text, "Pid:")?;
     let number: i32 = std::str::from_utf8(number).ok()?.trim().parse().ok()?;
     // One that has been reaped since is -1.

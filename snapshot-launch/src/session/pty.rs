@@ -133,7 +133,8 @@ impl Pty {
     pub(super) fn follow(&mut self, event: &Event) {
         match event {
             Event::Taken(taken) => {
-                self.modes_at.insert(taken.id, self.modes.now().clone());
+                self.modes_at
+                    .insert(taken.facts.id, self.modes.now().clone());
             }
             Event::Reverted(reverted) => {
                 if let Some(set) = self.modes_at.get(&reverted.id) {

@@ -8,7 +8,7 @@ use nix::libc;
 
 use crate::processes::{
     family::{Process, numbers_in},
-    files as proc_files,
+    files,
 };
 use crate::talk::event::NotRolledBack;
 
@@ -26,7 +26,7 @@ struct Place {
 
 impl Place {
     fn of(proc: &str) -> Option<Self> {
-        let stat = proc_files::text(format!("{proc}/stat")).ok()?;
+        let stat = files::text(format!("{proc}/stat")).ok()?;
         let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(2);
         Some(Self {
             group: fields.next()?.parse().ok()?,
@@ -95,7 +95,7 @@ pub(super) fn look(
 }
 
 fn may_choose(proc: &str) -> bool {
-    let status = proc_files::text(format!("{proc}/status")).unwrap_or_default();
+    let status = files::text(format!("{proc}/status")).unwrap_or_default();
     status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))

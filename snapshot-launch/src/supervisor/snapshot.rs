@@ -6,7 +6,7 @@ use crate::supervisor::{
     links::AgentLink,
     refusal::filters::Filters,
 };
-use crate::talk::event::Trigger;
+use crate::talk::facts::SnapshotFacts;
 use snapshot_core::process::children::Place;
 use std::collections::{HashMap, HashSet};
 
@@ -19,14 +19,10 @@ pub(crate) struct Snapshot {
     pub(crate) live_pid: i32,
     pub(crate) live_outer_pid: i32,
     pub(crate) link: AgentLink,
-    pub(crate) label: Option<String>,
-    pub(crate) trigger: Trigger,
+    pub(crate) facts: SnapshotFacts,
     pub(crate) taken_ns: u64,
-    pub(crate) latency_us: u64,
-    pub(crate) threads: u32,
-    /// The numbers of all but the first of them.
+    /// The numbers of all its threads but the first.
     pub(crate) numbers: Vec<i32>,
-    pub(crate) rss_bytes: u64,
     pub(crate) screen: Option<Screen>,
     /// What the program had started by that moment: a revert leaves it alone.
     pub(crate) family: HashSet<Process>,

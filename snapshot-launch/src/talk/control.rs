@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::talk::{
     doors::{self, Door},
-    event::{Event, Trigger},
+    event::Event,
+    facts::SnapshotFacts,
 };
 
 /// What a second terminal asks.
@@ -81,22 +82,13 @@ pub struct Listing {
 /// One snapshot of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotInfo {
-    /// `#1`, `#2`, ...
-    pub id: u32,
-    /// What the user called it.
-    pub label: Option<String>,
-    /// How it was asked for.
-    pub trigger: Trigger,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub facts: SnapshotFacts,
     /// The frozen copy.
     pub frozen_pid: i32,
     /// How long ago it was taken.
     pub taken_us_ago: u64,
-    /// What taking it cost.
-    pub latency_us: u64,
-    /// Threads in it.
-    pub threads: u32,
-    /// Resident memory of the program when it was taken.
-    pub rss_bytes: u64,
 }
 
 /// Where sessions of this user are looked for, for a person.

@@ -3,6 +3,8 @@
 //! The field names are the contract of the tool with scripts: they change only with
 //! a major version. Process ids are as seen from where the launcher runs.
 
+use super::facts::SnapshotFacts;
+pub use super::facts::Trigger;
 use serde::{Deserialize, Serialize};
 use snapshot_core::Ended as HowEnded;
 
@@ -76,44 +78,17 @@ pub enum Files {
     None,
 }
 
-/// How a snapshot was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trigger {
-    /// The trigger signal.
-    Signal,
-    /// The prefix key.
-    Key,
-    /// A second terminal.
-    Command,
-    /// The library.
-    Api,
-    /// `--every`.
-    Timer,
-    /// `--at-start`.
-    Start,
-}
-
 /// A snapshot was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
-    /// `#1`, `#2`, ...
-    pub id: u32,
-    /// What the user called it.
-    pub label: Option<String>,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub facts: SnapshotFacts,
     /// How many snapshots lie under the live process now.
     pub depth: u32,
-    /// How it was asked for.
-    pub trigger: Trigger,
-    /// From the request to the program running again.
-    pub latency_us: u64,
-    /// Where that time went, where somebody wants to know (`--moments`).
+    /// Where the time went, where somebody wants to know (`--moments`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moments_ns: Option<Moments>,
-    /// Threads of the program.
-    pub threads: u32,
-    /// Resident memory of the program.
-    pub rss_bytes: u64,
     /// What a revert will not bring back.
     pub not_rolled_back: Vec<NotRolledBack>,
 }

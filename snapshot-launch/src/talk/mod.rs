@@ -6,6 +6,7 @@ pub mod control;
 pub mod counted;
 pub(crate) mod doors;
 pub mod event;
+pub mod facts;
 pub(crate) mod own_use;
 pub mod problem;
 pub(crate) mod report;

@@ -86,11 +86,6 @@ impl Reporter {
                 )
             }
             Event::Taken(taken) => {
-                let label = taken
-                    .label
-                    .as_ref()
-                    .map(|label| format!(" \"{label}\""))
-                    .unwrap_or_default();
                 let is_new = taken.not_rolled_back != self.last_warning;
                 let told = if taken.not_rolled_back.is_empty() || !is_new {
                     String::new()
@@ -99,9 +94,9 @@ impl Reporter {
                 };
                 self.last_warning.clone_from(&taken.not_rolled_back);
                 format!(
-                    "#{}{label} taken in {}{told}",
-                    taken.id,
-                    microseconds(taken.latency_us)
+                    "{} taken in {}{told}",
+                    taken.facts.title(),
+                    microseconds(taken.facts.latency_us)
                 )
             }
             Event::Refused(refused) => {
@@ -218,17 +213,20 @@ pub(crate) fn key_help(prefix: &str) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::talk::event::{Reverted, Taken, Trigger};
+    use crate::talk::facts::SnapshotFacts;
 
     fn taken(items: &[&str]) -> Event {
         Event::Taken(Taken {
-            id: 1,
-            label: Some("a".to_owned()),
+            facts: SnapshotFacts {
+                id: 1,
+                label: Some("a".to_owned()),
+                trigger: Trigger::Signal,
+                latency_us: 1300,
+                threads: 1,
+                rss_bytes: 0,
+            },
             depth: 1,
-            trigger: Trigger::Signal,
-            latency_us: 1300,
             moments_ns: None,
-            threads: 1,
-            rss_bytes: 0,
             not_rolled_back: items
                 .iter()
                 .map(|kind| NotRolledBack {

@@ -8,7 +8,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::talk::control::{Listing, SnapshotInfo};
+use crate::talk::{
+    control::{Listing, SnapshotInfo},
+    facts::SnapshotFacts,
+};
 
 /// Columns by which a level of the tree is set in.
 const STEP: usize = 3;
@@ -62,19 +65,27 @@ fn branch(level: usize, width: usize) -> String {
 
 /// One snapshot in one line of at most `room` columns, if shortening its label can do it.
 fn describe(snapshot: &SnapshotInfo, room: usize) -> String {
-    let id = format!("#{}", snapshot.id);
+    let SnapshotFacts {
+        id,
+        label,
+        latency_us,
+        threads,
+        rss_bytes,
+        ..
+    } = &snapshot.facts;
+    let id = format!("#{id}");
     let mut facts = format!(
         "  {}  {}",
         age(Duration::from_micros(snapshot.taken_us_ago)),
-        bytes(snapshot.rss_bytes)
+        bytes(*rss_bytes)
     );
-    if snapshot.threads > 1 {
+    if *threads > 1 {
         // Writing to a string doesn't fail.
-        let _ = write!(facts, "  {} threads", snapshot.threads);
+        let _ = write!(facts, "  {threads} threads");
     }
-    let cost = duration(Duration::from_micros(snapshot.latency_us));
+    let cost = duration(Duration::from_micros(*latency_us));
     let _ = write!(facts, "  taken in {cost}");
-    let label = match &snapshot.label {
+    let label = match label {
         None => String::new(),
         Some(label) => {
             // A blank and two quotes go with it.
@@ -182,14 +193,16 @@ mod tests {
 
     fn snapshot(id: u32, label: Option<&str>, taken_us_ago: u64) -> SnapshotInfo {
         SnapshotInfo {
-            id,
-            label: label.map(str::to_owned),
-            trigger: Trigger::Signal,
+            facts: SnapshotFacts {
+                id,
+                label: label.map(str::to_owned),
+                trigger: Trigger::Signal,
+                latency_us: 900,
+                threads: 1,
+                rss_bytes: 10_200_000,
+            },
             frozen_pid: 4200,
             taken_us_ago,
-            latency_us: 900,
-            threads: 1,
-            rss_bytes: 10_200_000,
         }
     }
 
@@ -229,7 +242,7 @@ mod tests {
     #[test]
     fn threads_are_said_where_there_are_several() {
         let mut several = snapshot(1, None, 0);
-        several.threads = 8;
+        several.facts.threads = 8;
         let text = render(&listing(vec![several]), 80);
         assert!(text.contains("10.2 MB  8 threads  taken"), "{text}");
     }

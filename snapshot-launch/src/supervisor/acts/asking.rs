@@ -17,7 +17,7 @@ use snapshot_core::wire::FromAgent;
 
 use crate::processes::{
     family::{numbers_in, of_thread},
-    files as proc_files,
+    files,
 };
 use crate::shortage;
 use crate::supervisor::{
@@ -191,7 +191,7 @@ impl Supervisor {
     }
 
     fn live_status(&self) -> Status {
-        match proc_files::text(format!("/proc/{}/status", self.live.pid())) {
+        match files::text(format!("/proc/{}/status", self.live.pid())) {
             Ok(text) => Status { text, errno: None },
             Err(error) => Status {
                 text: String::new(),
@@ -376,7 +376,7 @@ fn statuses(pid: i32) -> impl Iterator<Item = String> {
     threads
         .into_iter()
         .flatten()
-        .filter_map(|thread| proc_files::text(of_thread(thread, "status")).ok())
+        .filter_map(|thread| files::text(of_thread(thread, "status")).ok())
 }
 
 /// Whether a process whose first thread has ended goes on with others.
@@ -396,7 +396,7 @@ fn every_thread_blocks(pid: i32, signal: i32) -> bool {
 
 /// Whether the agent is in a process: it is mapped there, from the memory that it was in.
 fn has_agent(pid: i32) -> bool {
-    proc_files::bytes(format!("/proc/{pid}/maps")).is_ok_and(|maps| {
+    files::bytes(format!("/proc/{pid}/maps")).is_ok_and(|maps| {
         let name = crate::embed::NAME.to_bytes();
         maps.split(|&byte| byte == b'\n')
             .any(|line| line.windows(name.len()).any(|part| part == name))

@@ -37,7 +37,7 @@ impl Supervisor {
 
     /// Ends the frozen copy of a snapshot that is none any more.
     pub(crate) fn end_snapshot(&mut self, snapshot: Snapshot) {
-        if !aspects::keepers::is_large(snapshot.rss_bytes) {
+        if !aspects::keepers::is_large(snapshot.facts.rss_bytes) {
             self.end_copy(snapshot.child);
             return;
         }

@@ -33,7 +33,7 @@ impl Supervisor {
         }
         // A stop that was sent to the whole group has reached the copy too.
         snapshot.child.signal(libc::SIGCONT);
-        let threads = live_threads.map_or(0, |live| snapshot.threads.saturating_sub(live));
+        let threads = live_threads.map_or(0, |live| snapshot.facts.threads.saturating_sub(live));
         reverting.is_asked = true;
         if wants_spare {
             reverting.ask_for_spare(&snapshot.link, threads);

@@ -197,7 +197,7 @@ impl Supervisor {
         let automatic: Vec<SnapshotId> = self
             .timeline
             .iter()
-            .filter(|(_, snapshot)| snapshot.trigger == Trigger::Timer)
+            .filter(|(_, snapshot)| snapshot.facts.trigger == Trigger::Timer)
             .map(|(id, _)| id)
             .collect();
         let surplus = automatic
@@ -218,15 +218,10 @@ impl Supervisor {
             snapshots: self
                 .timeline
                 .iter()
-                .map(|(id, snapshot)| SnapshotInfo {
-                    id: id.number(),
-                    label: snapshot.label.clone(),
-                    trigger: snapshot.trigger,
+                .map(|(_, snapshot)| SnapshotInfo {
+                    facts: snapshot.facts.clone(),
                     frozen_pid: snapshot.outer_pid,
                     taken_us_ago: now.saturating_sub(snapshot.taken_ns) / 1000,
-                    latency_us: snapshot.latency_us,
-                    threads: snapshot.threads,
-                    rss_bytes: snapshot.rss_bytes,
                 })
                 .collect(),
         }

@@ -43,7 +43,7 @@ impl Supervisor {
             && let Some(snapshot) = self.timeline.get(reverting.target)
             && reverting.may_spare
             && reverting.spare.is_none()
-            && snapshot.rss_bytes < MOST_SPARED_BYTES
+            && snapshot.facts.rss_bytes < MOST_SPARED_BYTES
         {
             reverting.ask_for_spare(&snapshot.link, 0);
         }

@@ -1,7 +1,8 @@
 //! A take, seen from the supervisor; [`snapshot_core::acts::take`] tells the whole story.
 
-use crate::supervisor::under_way::taking::{PATIENCE_NS, Taking, is_held};
-use std::collections::{HashMap, HashSet, VecDeque};
+use crate::supervisor::under_way::taking::{PATIENCE_NS, Seen, Taking, is_held};
+use crate::talk::facts::SnapshotFacts;
+use std::collections::{HashSet, VecDeque};
 
 use nix::libc;
 use snapshot_core::sys::now_ns;
@@ -140,17 +141,10 @@ impl Supervisor {
             label,
             moments,
             glimpse,
-            proc: String::new(),
-            maps: Vec::new(),
-            threads: 1,
+            seen: None,
             screen: self.terminal.as_ref().and_then(Screen::record),
-            family: HashSet::new(),
-            children: Vec::new(),
-            standings: HashMap::new(),
-            not_rolled_back: Vec::new(),
             remains: Vec::new(),
             untold: Vec::new(),
-            rss_bytes: 0,
             split: false,
             made: None,
             frozen: None,
@@ -175,12 +169,12 @@ impl Supervisor {
         };
         match taking.link.hear() {
             Heard::Nothing => {}
-            Heard::Message(FromAgent::Parked(crew)) if taking.proc.is_empty() => {
+            Heard::Message(FromAgent::Parked(crew)) if taking.seen.is_none() => {
                 taking.moments.parked = now_ns();
                 self.look_at_parked(&crew);
             }
             Heard::Message(FromAgent::Split)
-                if !taking.proc.is_empty() && taking.splits < taking.granted =>
+                if taking.seen.is_some() && taking.splits < taking.granted =>
             {
                 // It may come after the copy has asked for another one.
                 taking.splits += 1;
@@ -246,25 +240,23 @@ impl Supervisor {
         };
         // The first thread may have ended, and what it had is not shown under its number
         // then.
-        taking.proc = format!("/proc/{}/task/{}", self.live.pid(), crew.tid);
-        let findings = preflight::look(
-            &taking.proc,
-            crew,
-            &told,
-            self.outside.is_another(),
-            &self.config.allow,
-        );
-        taking.maps = findings.maps;
-        taking.threads = crew.threads;
+        let proc = format!("/proc/{}/task/{}", self.live.pid(), crew.tid);
+        let same_ids = self.outside.is_another();
+        let findings = preflight::look(&proc, crew, &told, same_ids, &self.config.allow);
         self.live.numbers = match crew.threads {
             1 => Vec::new(),
             _ => numbers::of_other_threads(self.live.pid()),
         };
-        taking.family = family;
-        taking.children = children;
-        taking.standings = standings;
-        taking.rss_bytes = findings.rss_bytes;
-        taking.not_rolled_back = findings.not_rolled_back;
+        taking.seen = Some(Seen {
+            proc,
+            maps: findings.maps,
+            threads: crew.threads,
+            rss_bytes: findings.rss_bytes,
+            family,
+            children,
+            standings,
+            not_rolled_back: findings.not_rolled_back,
+        });
         taking.moments.looked = now_ns();
         if let Some((kind, why, help)) = findings.refusal {
             self.abandon_take(kind, &why, help);
@@ -349,7 +341,7 @@ impl Supervisor {
     /// The copy speaks.
     pub(crate) fn hear_copy(&mut self) {
         // What the live process has said before it made the copy comes first.
-        if matches!(&self.phase, Phase::Taking(taking) if taking.proc.is_empty()) {
+        if matches!(&self.phase, Phase::Taking(taking) if taking.seen.is_none()) {
             self.hear_taker();
         }
         let Phase::Taking(taking) = &mut self.phase else {
@@ -419,7 +411,7 @@ impl Supervisor {
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
-        let Some(frozen) = taking.frozen.take() else {
+        let (Some(frozen), Some(seen)) = (taking.frozen.take(), taking.seen.take()) else {
             self.abandon_take_for(OUT_OF_TURN);
             return;
         };
@@ -440,9 +432,21 @@ impl Supervisor {
             self.live.pid(),
             self.outside.is_another(),
             self.home.has_other_users(self.live.pid()),
-            &taking.family,
+            &seen.family,
             frozen.pid(),
         );
+        let facts = SnapshotFacts {
+            id: taking.id.number(),
+            label: taking.label,
+            trigger: taking.trigger,
+            latency_us,
+            threads: seen.threads,
+            // The copy has what the program had.
+            rss_bytes: seen
+                .rss_bytes
+                .or_else(|| preflight::resident_bytes(&format!("/proc/{}", frozen.pid())))
+                .unwrap_or_default(),
+        };
         self.timeline.push(
             taking.id,
             Snapshot {
@@ -451,34 +455,25 @@ impl Supervisor {
                 live_pid: self.live.pid(),
                 live_outer_pid: self.live.outer_pid,
                 link: taking.copy,
-                label: taking.label.clone(),
-                trigger: taking.trigger,
+                facts: facts.clone(),
                 taken_ns: running_ns,
-                latency_us,
-                threads: taking.threads,
-                rss_bytes: taking.rss_bytes,
                 screen: taking.screen,
-                family: taking.family,
-                children: taking.children,
+                family: seen.family,
+                children: seen.children,
                 filters: self.live.filters,
                 numbers: self.live.numbers.clone(),
-                standings: taking.standings,
+                standings: seen.standings,
             },
         );
         let event = Event::Taken(Taken {
-            id: taking.id.number(),
-            label: taking.label,
+            facts,
             depth: self.depth(),
-            trigger: taking.trigger,
-            latency_us,
             moments_ns: self.config.moments.then_some(taking.moments),
-            threads: taking.threads,
-            rss_bytes: taking.rss_bytes,
             not_rolled_back: taking
                 .remains
                 .into_iter()
                 .chain(untold)
-                .chain(taking.not_rolled_back)
+                .chain(seen.not_rolled_back)
                 .chain(of_ids)
                 .collect(),
         });
@@ -540,6 +535,10 @@ impl Supervisor {
         };
         if let (Some(sender), _) = taking.link.hear_of_keeper() {
             self.keeper_has_begun(sender);
+        }
+        // It has said how many threads stood still before it made the copy.
+        if matches!(&self.phase, Phase::Taking(taking) if taking.seen.is_none()) {
+            self.hear_taker();
         }
         if let Phase::Taking(taking) = &mut self.phase {
             taking.let_copy_go_on();

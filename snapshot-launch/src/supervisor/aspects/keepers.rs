@@ -8,7 +8,7 @@ use nix::libc;
 use snapshot_core::kernel::proc_text;
 use snapshot_core::sys::now_ns;
 
-use crate::processes::{child::Child, files as proc_files};
+use crate::processes::{child::Child, files};
 use crate::supervisor::links::AgentLink;
 
 /// From this size on a frozen copy is asked to leave its memory to a keeper, and a branch's
@@ -152,6 +152,6 @@ pub(in crate::supervisor) const fn is_large(rss_bytes: u64) -> bool {
 }
 
 fn is_small(keeper: &Child) -> bool {
-    let status = proc_files::bytes(format!("/proc/{}/status", keeper.pid()));
+    let status = files::bytes(format!("/proc/{}/status", keeper.pid()));
     !is_large(proc_text::resident_bytes(&status.unwrap_or_default()))
 }

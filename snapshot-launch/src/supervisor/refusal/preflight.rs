@@ -19,9 +19,9 @@ use super::remains::range_of;
 use crate::flags::AllowKind;
 use crate::processes::{
     family::{numbers_in, tracer_in},
-    files as proc_files,
+    files,
 };
-use crate::refusal::kinds as verdict;
+use crate::refusal::kinds;
 use crate::shortage;
 use crate::talk::event::NotRolledBack;
 
@@ -32,8 +32,8 @@ pub(crate) struct Findings {
     pub(crate) not_rolled_back: Vec<NotRolledBack>,
     /// What makes a take impossible: kind, why, help.
     pub(crate) refusal: Option<(&'static str, String, &'static str)>,
-    /// Resident memory.
-    pub(crate) rss_bytes: u64,
+    /// Resident memory; unknown where the program has died meanwhile.
+    pub(crate) rss_bytes: Option<u64>,
     /// What is mapped.
     pub(crate) maps: Vec<u8>,
 }
@@ -66,10 +66,10 @@ impl Findings {
     /// Refuses, if this kind does and is not allowed; else names it. Of several refusals
     /// the first is told.
     fn refuse(&mut self, kind: Kind, what: String, allowed: &[AllowKind]) {
-        let Some(refusal) = verdict::refusal(kind) else {
+        let Some(refusal) = kinds::refusal(kind) else {
             return;
         };
-        let why = verdict::why(kind, Why::State);
+        let why = kinds::why(kind, Why::State);
         if allowed.contains(&refusal.allow) {
             self.add(kind.name(), what, why);
         } else if self.refusal.is_none() {
@@ -88,12 +88,13 @@ pub(crate) fn look(
     same_ids: bool,
     allowed: &[AllowKind],
 ) -> Findings {
-    let status = proc_files::bytes(format!("{proc}/status"));
+    let status = files::bytes(format!("{proc}/status"));
     let mut findings = Findings::default();
-    let maps = proc_files::bytes(format!("{proc}/maps"));
+    let maps = files::bytes(format!("{proc}/maps"));
     let maps = findings.seen(maps).unwrap_or_default();
-    let status = findings.seen(status).unwrap_or_default();
-    findings.rss_bytes = proc_text::resident_bytes(&status);
+    let status = findings.seen(status);
+    findings.rss_bytes = status.as_deref().and_then(resident_bytes_in);
+    let status = status.unwrap_or_default();
     threads(crew, same_ids, allowed, &mut findings);
     descriptors(proc, allowed, &mut findings);
     for range in aio_contexts(&maps) {
@@ -111,6 +112,16 @@ pub(crate) fn look(
     }
     findings.maps = maps;
     findings
+}
+
+/// The resident memory of a process; `proc` is where it is found in `/proc`.
+pub(in crate::supervisor) fn resident_bytes(proc: &str) -> Option<u64> {
+    resident_bytes_in(&files::bytes(format!("{proc}/status")).ok()?)
+}
+
+/// None where the status is one of a process that has ended.
+fn resident_bytes_in(status: &[u8]) -> Option<u64> {
+    Some(proc_text::resident_bytes(status)).filter(|&bytes| bytes != 0)
 }
 
 /// A child of the program.
@@ -140,7 +151,7 @@ impl Child {
                 .filter(|(what, _)| is_shared(*what))
                 .map(|(_, name)| name)
                 .collect(),
-            is_traced: proc_files::bytes(format!("/proc/{pid}/status"))
+            is_traced: files::bytes(format!("/proc/{pid}/status"))
                 .is_ok_and(|status| tracer_in(&status) == Some(live)),
         }
     }
@@ -176,7 +187,7 @@ fn threads(crew: &Crew, same_ids: bool, allowed: &[AllowKind], findings: &mut Fi
         if allowed.contains(&AllowKind::IoUring) {
             findings.add("io-uring", what, "they work for the live process alone");
         } else {
-            let help = verdict::refusal(Kind::IoUring).map_or("", |refusal| refusal.help);
+            let help = kinds::refusal(Kind::IoUring).map_or("", |refusal| refusal.help);
             findings.refusal = Some((
                 "io-uring",
                 format!("{what} work for the program: a copy would not have them"),
@@ -278,7 +289,7 @@ mod tests {
         let _pair = std::os::unix::net::UnixStream::pair().expect("sockets are to be had");
         let findings = look(OWN, &crew(), &[Child::default()], false, &[]);
         assert_eq!(kinds(&findings), ["robust-mutex", "pi-mutex", "child"]);
-        assert!(findings.rss_bytes > 0);
+        assert!(findings.rss_bytes.is_some_and(|bytes| bytes > 0));
         assert!(findings.refusal.is_none());
     }
 

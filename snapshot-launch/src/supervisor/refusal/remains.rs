@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use snapshot_core::kernel::proc_text::{self, FileMapping};
 use snapshot_core::terms::{Address, Kind, Remains, Why};
 
-use crate::processes::files as proc_files;
-use crate::refusal::kinds as verdict;
+use crate::processes::files;
+use crate::refusal::kinds;
 use crate::talk::event::NotRolledBack;
 
 /// In words; `proc` is where the process that has it is found in `/proc`, and `maps` what that
@@ -23,7 +23,7 @@ pub(in crate::supervisor) fn tell(
 /// The same of a program that was killed as it was copied: its frozen copy has all of it.
 pub(in crate::supervisor) fn tell_by_copy(copy: i32, remains: &Remains) -> NotRolledBack {
     let proc = format!("/proc/{copy}");
-    let maps = proc_files::bytes(format!("{proc}/maps")).unwrap_or_default();
+    let maps = files::bytes(format!("{proc}/maps")).unwrap_or_default();
     let what = what(&proc, &maps, remains);
     told(
         remains,
@@ -35,7 +35,7 @@ fn told(remains: &Remains, what: String) -> NotRolledBack {
     NotRolledBack {
         kind: remains.kind.name().to_owned(),
         what,
-        why: verdict::why(remains.kind, remains.why).to_owned(),
+        why: kinds::why(remains.kind, remains.why).to_owned(),
     }
 }
 
@@ -44,7 +44,7 @@ fn what(proc: &str, maps: &[u8], remains: &Remains) -> Option<String> {
         Kind::SharedMemory => mapping(maps, remains.number),
         Kind::Lock => Some("locks of the process".to_owned()),
         kind @ (Kind::Semaphores | Kind::MessageQueue) if remains.fd < 0 => {
-            Some(verdict::system_v(kind, remains.number))
+            Some(kinds::system_v(kind, remains.number))
         }
         _ => {
             let target = fs::read_link(format!("{proc}/fd/{}", remains.fd)).ok()?;

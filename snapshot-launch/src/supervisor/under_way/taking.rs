@@ -42,21 +42,13 @@ pub(crate) struct Taking {
     pub(in crate::supervisor) moments: Moments,
     /// What the first thread was doing when it was signalled.
     pub(in crate::supervisor) glimpse: Glimpse,
-    /// Where the program is found in `/proc`, and what it has mapped, once it stands still.
-    pub(in crate::supervisor) proc: String,
-    pub(in crate::supervisor) maps: Vec<u8>,
-    /// How many threads stand still, once they do.
-    pub(in crate::supervisor) threads: u32,
+    /// What has been seen of the program, once it stands still.
+    pub(in crate::supervisor) seen: Option<Seen>,
     pub(in crate::supervisor) screen: Option<Screen>,
-    pub(in crate::supervisor) family: HashSet<Process>,
-    pub(in crate::supervisor) children: Vec<Place>,
-    pub(in crate::supervisor) standings: HashMap<Place, Standing>,
-    pub(in crate::supervisor) not_rolled_back: Vec<NotRolledBack>,
     /// What the copy names.
     pub(in crate::supervisor) remains: Vec<NotRolledBack>,
     /// What it names of a program that was killed meanwhile.
     pub(in crate::supervisor) untold: Vec<Remains>,
-    pub(in crate::supervisor) rss_bytes: u64,
     /// The live process says that the copy is made.
     pub(in crate::supervisor) split: bool,
     /// The copy, once it is made and until it sleeps.
@@ -74,6 +66,21 @@ pub(crate) struct Taking {
     pub(in crate::supervisor) headway: Headway,
     /// Since when something else waits for the end of the take, and does in vain as it seems.
     pub(in crate::supervisor) stopped: Option<Stop>,
+}
+
+/// What has been seen of the program while it stood still.
+#[derive(Debug)]
+pub(in crate::supervisor) struct Seen {
+    /// Where the program is found in `/proc`, and what it has mapped.
+    pub(in crate::supervisor) proc: String,
+    pub(in crate::supervisor) maps: Vec<u8>,
+    pub(in crate::supervisor) threads: u32,
+    /// Resident memory; unknown where the program has died meanwhile.
+    pub(in crate::supervisor) rss_bytes: Option<u64>,
+    pub(in crate::supervisor) family: HashSet<Process>,
+    pub(in crate::supervisor) children: Vec<Place>,
+    pub(in crate::supervisor) standings: HashMap<Place, Standing>,
+    pub(in crate::supervisor) not_rolled_back: Vec<NotRolledBack>,
 }
 
 /// A take that stands still because somebody has stopped the program.
@@ -141,7 +148,8 @@ impl Taking {
 
     /// The copy names something that will not be as it was. False where it is too much.
     pub(in crate::supervisor) fn hear_of(&mut self, remains: &Remains) -> bool {
-        match remains::tell(&self.proc, &self.maps, remains) {
+        let seen = self.seen.as_ref();
+        match seen.and_then(|seen| remains::tell(&seen.proc, &seen.maps, remains)) {
             Some(told) => self.remains.push(told),
             None => self.untold.push(*remains),
         }
