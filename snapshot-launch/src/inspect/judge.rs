@@ -47,7 +47,7 @@ pub(super) fn descriptor(descriptor: &Descriptor, around: &Surroundings<'_>) -> 
     } else {
         Verdict::Returns
     };
-    if kinds::refusal(descriptor.kind).is_some() {
+    if kinds::rule(descriptor.kind).is_some() {
         return Verdict::Refuses;
     }
     match descriptor.kind {

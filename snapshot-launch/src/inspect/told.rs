@@ -41,7 +41,7 @@ impl Told {
             Verdict::Refuses => self.refused.push(Refused {
                 item,
                 why: kinds::why(kind, Why::State),
-                help: kinds::refusal(kind).map_or("", |refusal| refusal.help),
+                help: kinds::rule(kind).map_or("", |rule| rule.help),
             }),
         }
     }

@@ -137,7 +137,7 @@ fn state(kind: Kind) -> &'static str {
 
 /// What refuses a take unless it is allowed by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct Rule {
     /// By which name.
     pub(crate) allow: AllowKind,
     /// What is there, of which a descriptor or a place in memory may be named.
@@ -148,7 +148,7 @@ pub(crate) struct Refusal {
 
 /// Whether things of a kind refuse a take: a program that goes on from a copy without them
 /// would compute with wrong data.
-pub(crate) fn refusal(kind: Kind) -> Option<Refusal> {
+pub(crate) fn rule(kind: Kind) -> Option<Rule> {
     let (allow, what, help) = match kind {
         Kind::IoUring => (
             AllowKind::IoUring,
@@ -177,7 +177,7 @@ pub(crate) fn refusal(kind: Kind) -> Option<Refusal> {
         ),
         _ => return None,
     };
-    Some(Refusal { allow, what, help })
+    Some(Rule { allow, what, help })
 }
 
 #[cfg(test)]
@@ -201,11 +201,11 @@ mod tests {
         let refused: Vec<AllowKind> = Kind::ALL
             .into_iter()
             .filter_map(|kind| {
-                let refusal = refusal(kind)?;
-                let name = refusal.allow.to_possible_value()?.get_name().to_owned();
+                let rule = rule(kind)?;
+                let name = rule.allow.to_possible_value()?.get_name().to_owned();
                 assert_eq!(name, kind.name());
-                assert!(refusal.help.contains(&format!("--allow {name} ")));
-                Some(refusal.allow)
+                assert!(rule.help.contains(&format!("--allow {name} ")));
+                Some(rule.allow)
             })
             .collect();
         for allow in AllowKind::value_variants() {

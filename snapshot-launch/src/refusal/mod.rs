@@ -2,4 +2,7 @@
 //! `show` and `doctor` read them here.
 
 pub(crate) mod kinds;
+mod no;
 pub(crate) mod obstacles;
+
+pub(crate) use no::Refusal;

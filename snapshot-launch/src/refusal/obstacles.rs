@@ -3,13 +3,14 @@
 use nix::libc;
 use snapshot_core::terms::{Disagreement, Hindrance, Obstacle, Part, Step};
 
+use super::Refusal;
 use crate::shortage;
 use crate::talk::counted::counted;
 
-/// What stands in the way of a take: kind, why, help.
-pub(crate) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str) {
+/// What stands in the way of a take.
+pub(crate) fn explain(obstacle: Obstacle) -> Refusal {
     match obstacle {
-        Obstacle::Unparked(thread) => (
+        Obstacle::Unparked(thread) => Refusal::new(
             "thread",
             format!(
                 "thread {} (`{}`) can't be stopped: it {}",
@@ -28,12 +29,12 @@ pub(crate) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str
                 }
             },
         ),
-        Obstacle::TooManyThreads(most) => (
+        Obstacle::TooManyThreads(most) => Refusal::new(
             "threads",
             format!("the program has more than {most} threads"),
             "take the snapshot while there are fewer",
         ),
-        Obstacle::Libc(disagreement) => (
+        Obstacle::Libc(disagreement) => Refusal::new(
             "libc",
             format!(
                 "threads could not be made again on a revert: {}",
@@ -46,13 +47,13 @@ pub(crate) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str
                 _ => "take the snapshot while a single thread runs",
             },
         ),
-        Obstacle::Failed(Step::Park, nix::libc::ENOENT) => (
+        Obstacle::Failed(Step::Park, nix::libc::ENOENT) => Refusal::new(
             "proc",
             "the program sees no /proc: it has changed its root directory, or its mounts"
                 .to_owned(),
             "mount /proc there, or take snapshots before that",
         ),
-        Obstacle::Failed(step, errno) => (
+        Obstacle::Failed(step, errno) => Refusal::new(
             "failed",
             format!(
                 "the program could not be copied while {}: {}",
@@ -64,18 +65,17 @@ pub(crate) fn explain(obstacle: Obstacle) -> (&'static str, String, &'static str
     }
 }
 
-/// Why a copy can't come back now: a cause, and what to do.
-pub(crate) fn without_room(obstacle: Obstacle) -> (String, &'static str) {
+/// Why a copy can't come back now.
+pub(crate) fn without_room(obstacle: Obstacle) -> Refusal {
     let Obstacle::Failed(step, errno) = obstacle else {
-        let (_, why, help) = explain(obstacle);
-        return (why, help);
+        return explain(obstacle);
     };
     let what = match step {
         Step::Split => "there is no room for another copy of it",
         _ => "there is no room for its threads",
     };
     let error = std::io::Error::from_raw_os_error(errno);
-    (format!("{what}: {error}"), help_of(step, errno))
+    Refusal::failed(format!("{what}: {error}"), help_of(step, errno))
 }
 
 /// What to do about a step that failed with an errno.
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn trying_again_is_advised_only_where_it_can_help() {
         for errno in 1..133 {
-            let (_, _, help) = explain(Obstacle::Failed(Step::Record, errno));
+            let Refusal { help, .. } = explain(Obstacle::Failed(Step::Record, errno));
             assert!(!help.contains("try again"), "{errno}: {help}");
         }
     }

@@ -7,6 +7,7 @@
 //! as the trigger, if a thread lets that through: none may stay behind for the program to find.
 
 use crate::processes::ends::waits_to_be_reaped;
+use crate::refusal::Refusal;
 use crate::supervisor::under_way::asked::{Asked, Status, Trouble};
 use nix::errno::Errno;
 use nix::libc;
@@ -22,7 +23,7 @@ use crate::processes::{
 use crate::shortage;
 use crate::supervisor::{
     links::{AgentLink, Heard},
-    refusal::apart::{self, Reason},
+    refusal::apart,
     state::Supervisor,
     under_way::{taking::PATIENCE_NS, wanted::Wanted},
 };
@@ -247,9 +248,12 @@ impl Supervisor {
             self.waiting.push_back(wanted);
             return;
         }
-        let why = format!("{MOST_WAITING} requests wait already");
-        let help = "wait until they have been served";
-        self.refuse_take(wanted.token, wanted.trigger, "busy", &why, help);
+        let refusal = Refusal::new(
+            "busy",
+            format!("{MOST_WAITING} requests wait already"),
+            "wait until they have been served",
+        );
+        self.refuse_take(wanted.token, wanted.trigger, refusal);
     }
 
     /// Says once what the program does with the trigger itself.
@@ -283,11 +287,11 @@ impl Supervisor {
     }
 
     /// Why the live process is not to be asked at all, by its `/proc/PID/status`.
-    fn why_not(&self, status: &str) -> Option<Reason> {
+    fn why_not(&self, status: &str) -> Option<Refusal> {
         let pid = self.live.pid();
         let filters = self.live.filters.forbid(status);
         filters
-            .map(|forbidden| ("seccomp", forbidden.why, forbidden.help))
+            .map(|forbidden| Refusal::new("seccomp", forbidden.why, forbidden.help))
             .or_else(|| self.live.emulator.map(apart::under))
             .or_else(|| self.home.is_left(pid))
     }
@@ -307,65 +311,55 @@ impl Supervisor {
         let why = format!("the program can't call the session: {error}");
         let help = shortage::help(errno)
             .unwrap_or("a policy of the machine's, or of the program's, may forbid it");
-        self.refuse_take(token, trigger, "failed", &why, help);
+        self.refuse_take(token, trigger, Refusal::failed(why, help));
     }
 
     /// Why the live process has not answered.
-    pub(in crate::supervisor) fn why_silent(&self) -> (&'static str, String, String) {
+    pub(in crate::supervisor) fn why_silent(&self) -> Refusal {
         let status = self.live_status();
         let trouble = self.asked.as_ref().and_then(|asked| asked.trouble);
         if let Some(trouble) = trouble.or_else(|| status.trouble()) {
             return trouble.explain(&status);
         }
-        if let Some((kind, why, help)) = self.why_not(&status.text) {
-            return (kind, why, help.to_owned());
+        if let Some(refusal) = self.why_not(&status.text) {
+            return refusal;
         }
         if !self.live.has_agent {
             if let Some(emulator) = apart::emulator_in(self.live.pid()) {
-                let (kind, why, help) = apart::under(emulator);
-                return (kind, why, help.to_owned());
+                return apart::under(emulator);
             }
             if has_agent(self.live.pid()) {
-                return (
+                return Refusal::new(
                     "no-agent",
-                    "the agent is in the program, but could not reach the session as that began: the program had no descriptor left for it, or a policy forbids the connection"
-                        .to_owned(),
-                    "raise the program's limit on descriptors, `ulimit -n`, and start it again"
-                        .to_owned(),
+                    "the agent is in the program, but could not reach the session as that began: the program had no descriptor left for it, or a policy forbids the connection",
+                    "raise the program's limit on descriptors, `ulimit -n`, and start it again",
                 );
             }
-            return (
+            return Refusal::new(
                 "no-agent",
-                "the agent is not in the program: it has become one that is static or set-uid, or its loader refused, or it has become it by a system call that goes around libc"
-                    .to_owned(),
+                "the agent is not in the program: it has become one that is static or set-uid, or its loader refused, or it has become it by a system call that goes around libc",
                 self.help_without_agent(),
             );
         }
         if every_thread_blocks(self.live.pid(), REQUEST_SIGNAL) {
-            return (
+            return Refusal::new(
                 "blocked",
-                "the program blocks every signal in every thread, those too that libc needs itself"
-                    .to_owned(),
-                "it does so by calls that go around libc: take at a moment when it doesn't"
-                    .to_owned(),
+                "the program blocks every signal in every thread, those too that libc needs itself",
+                "it does so by calls that go around libc: take at a moment when it doesn't",
             );
         }
         match status.field("State:").chars().next() {
-            Some('T' | 't') => (
+            Some('T' | 't') => Refusal::new(
                 "stopped",
-                "the program is stopped".to_owned(),
-                "let it go on: `kill -CONT`, or detach the debugger".to_owned(),
+                "the program is stopped",
+                "let it go on: `kill -CONT`, or detach the debugger",
             ),
-            Some('D') => (
+            Some('D') => Refusal::new(
                 "stuck",
-                "the program waits inside the kernel and can't be interrupted".to_owned(),
-                "try again when the device or the file system answers".to_owned(),
+                "the program waits inside the kernel and can't be interrupted",
+                "try again when the device or the file system answers",
             ),
-            _ => (
-                "silent",
-                "the program did not answer".to_owned(),
-                "try again".to_owned(),
-            ),
+            _ => Refusal::new("silent", "the program did not answer", "try again"),
         }
     }
 }

@@ -89,8 +89,8 @@ impl Supervisor {
         }
         reverting.is_asked = false;
         self.end_spare();
-        let (cause, help) = without_room(obstacle);
-        self.hold(&cause, help);
+        let refusal = without_room(obstacle);
+        self.hold(&refusal.why, &refusal.help);
     }
 
     /// The copy that was asked, or goes back to sleep, does nothing.

@@ -15,7 +15,7 @@ use crate::processes::{
     headway::Headway,
     numbers,
 };
-use crate::refusal::obstacles::explain;
+use crate::refusal::{Refusal, obstacles::explain};
 use crate::supervisor::{
     aspects::screen::Screen,
     descriptors, ids,
@@ -34,23 +34,31 @@ use crate::talk::{
 /// How many copies one take may need: the live process gives up after three that lack memory.
 const MOST_COPIES: u32 = 4;
 
-/// Why there is no snapshot, and what helps.
-type Reason = (&'static str, &'static str);
+fn no_descriptor() -> Refusal {
+    Refusal::failed(
+        "the supervisor has no descriptor left for another frozen copy",
+        "drop a snapshot, or raise the limit, `ulimit -Hn`",
+    )
+}
 
-const NO_DESCRIPTOR: Reason = (
-    "the supervisor has no descriptor left for another frozen copy",
-    "drop a snapshot, or raise the limit, `ulimit -Hn`",
-);
+fn no_descriptor_for(error: &std::io::Error) -> Refusal {
+    let Refusal { why, help, .. } = no_descriptor();
+    Refusal::failed(format!("{why}: {error}"), help)
+}
 
-const TOO_MUCH_REMAINS: Reason = (
-    "the program has more than 65,536 things that a revert can't bring back",
-    "close what it does not need",
-);
+fn too_much_remains() -> Refusal {
+    Refusal::failed(
+        "the program has more than 65,536 things that a revert can't bring back",
+        "close what it does not need",
+    )
+}
 
-const OUT_OF_TURN: Reason = (
-    "what was said in the agent's name was not its turn to say, or came from another process: the agent is of another version, or other code of the program speaks to the session",
-    "install cargo-snapshot again, or find out what the program does there",
-);
+fn out_of_turn() -> Refusal {
+    Refusal::failed(
+        "what was said in the agent's name was not its turn to say, or came from another process: the agent is of another version, or other code of the program speaks to the session",
+        "install cargo-snapshot again, or find out what the program does there",
+    )
+}
 
 impl Supervisor {
     /// The live process calls: it is in its handler, or in the library.
@@ -95,16 +103,16 @@ impl Supervisor {
         moments.entered = at_ns;
         moments.called = now_ns();
         // Where the supervisor has asked it has looked before.
-        let reason = if ask_was_ours {
+        let refusal = if ask_was_ours {
             None
         } else {
             let pid = self.live.pid();
             let emulator = self.live.emulator.map(apart::under);
             emulator.or_else(|| self.home.is_left_by_children(pid))
         };
-        if let Some((kind, why, help)) = reason {
+        if let Some(refusal) = refusal {
             link.say(&FromSupervisor::Denied);
-            self.refuse_take(token, trigger, kind, &why, help);
+            self.refuse_take(token, trigger, refusal);
             return;
         }
         let pair = AgentLink::pair().and_then(|pair| {
@@ -119,9 +127,7 @@ impl Supervisor {
             Ok(pair) => pair,
             Err(error) => {
                 link.say(&FromSupervisor::Denied);
-                let (why, help) = NO_DESCRIPTOR;
-                let why = format!("{why}: {error}");
-                self.refuse_take(token, trigger, "failed", &why, help);
+                self.refuse_take(token, trigger, no_descriptor_for(&error));
                 return;
             }
         };
@@ -197,14 +203,13 @@ impl Supervisor {
                     let outer_pid = self.live.outer_pid;
                     thread.tid = self.outside.number_of_thread(outer_pid, thread.tid);
                 }
-                let (kind, why, help) = explain(obstacle);
-                self.abandon_take(kind, &why, help);
+                self.abandon_take(explain(obstacle));
             }
             // The snapshot stands, whatever is said.
             Heard::Closed | Heard::Message(_) | Heard::Other(..) if taking.complete => {
                 self.report_take(now_ns());
             }
-            Heard::Message(_) | Heard::Other(..) => self.abandon_take_for(OUT_OF_TURN),
+            Heard::Message(_) | Heard::Other(..) => self.abandon_take(out_of_turn()),
             // The live process has died. If the copy was made it will still freeze; its
             // own end of the link tells whether.
             Heard::Closed => {
@@ -258,8 +263,8 @@ impl Supervisor {
             not_rolled_back: findings.not_rolled_back,
         });
         taking.moments.looked = now_ns();
-        if let Some((kind, why, help)) = findings.refusal {
-            self.abandon_take(kind, &why, help);
+        if let Some(refusal) = findings.refusal {
+            self.abandon_take(refusal);
         }
     }
 
@@ -280,7 +285,7 @@ impl Supervisor {
             return;
         };
         if taking.granted == MOST_COPIES {
-            self.abandon_take_for(OUT_OF_TURN);
+            self.abandon_take(out_of_turn());
             return;
         }
         if let Some(spoilt) = taking.made.take() {
@@ -302,7 +307,7 @@ impl Supervisor {
                 };
                 taking.link.hand(&granted, &for_copy);
             }
-            Err(_) => self.abandon_take_for(NO_DESCRIPTOR),
+            Err(_) => self.abandon_take(no_descriptor()),
         }
     }
 
@@ -312,12 +317,11 @@ impl Supervisor {
         let child = match self.first_heard(sender) {
             Ok(child) => child,
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
-                self.abandon_take_for(OUT_OF_TURN);
+                self.abandon_take(out_of_turn());
                 return;
             }
             Err(error) => {
-                let (why, help) = NO_DESCRIPTOR;
-                self.abandon_take("failed", &format!("{why}: {error}"), help);
+                self.abandon_take(no_descriptor_for(&error));
                 return;
             }
         };
@@ -362,19 +366,18 @@ impl Supervisor {
             }
             Heard::Message(FromAgent::Remains(remains)) if taking.frozen.is_none() => {
                 if !taking.hear_of(&remains) {
-                    self.abandon_take_for(TOO_MUCH_REMAINS);
+                    self.abandon_take(too_much_remains());
                 }
             }
             Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(taking.id),
             Heard::Message(FromAgent::Spoilt(step, errno)) if taking.frozen.is_none() => {
-                let (kind, why, help) = explain(Obstacle::Failed(step, errno));
-                self.abandon_take(kind, &why, help);
+                self.abandon_take(explain(Obstacle::Failed(step, errno)));
             }
             Heard::Message(FromAgent::Passed { signal, sender }) if may_be_passed(signal) => {
                 let id = taking.id;
                 self.passed_on(id, signal, sender);
             }
-            Heard::Message(_) | Heard::Other(..) => self.abandon_take_for(OUT_OF_TURN),
+            Heard::Message(_) | Heard::Other(..) => self.abandon_take(out_of_turn()),
             Heard::Closed => self.copy_has_ended(),
         }
     }
@@ -383,11 +386,11 @@ impl Supervisor {
     fn copy_has_ended(&mut self) {
         self.hear_taker();
         if matches!(&self.phase, Phase::Taking(_)) {
-            self.abandon_take(
+            self.abandon_take(Refusal::new(
                 "failed",
                 "the frozen copy was killed before it was complete",
                 "a person has done so, or the kernel for want of memory (`dmesg` tells): try again when that is over",
-            );
+            ));
         }
     }
 
@@ -412,7 +415,7 @@ impl Supervisor {
             return;
         };
         let (Some(frozen), Some(seen)) = (taking.frozen.take(), taking.seen.take()) else {
-            self.abandon_take_for(OUT_OF_TURN);
+            self.abandon_take(out_of_turn());
             return;
         };
         let Phase::Taking(mut taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
@@ -500,12 +503,8 @@ impl Supervisor {
         }
     }
 
-    fn abandon_take_for(&mut self, (why, help): Reason) {
-        self.abandon_take("failed", why, help);
-    }
-
     /// There will be no snapshot; the program goes on.
-    fn abandon_take(&mut self, kind: &str, why: &str, help: &str) {
+    fn abandon_take(&mut self, refusal: Refusal) {
         let Phase::Taking(taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
             return;
         };
@@ -518,7 +517,7 @@ impl Supervisor {
             Some(copy) => self.end_copy(copy),
             None => self.end_when_heard(taking.copy),
         }
-        self.refuse_take(taking.token, taking.trigger, kind, why, help);
+        self.refuse_take(taking.token, taking.trigger, refusal);
         self.signal_request();
         if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
             self.act_later(via, asked_ns);
@@ -577,11 +576,11 @@ impl Supervisor {
         if taking.frozen.is_some() {
             self.report_take(now_ns());
         } else {
-            self.abandon_take(
+            self.abandon_take(Refusal::new(
                 "failed",
                 "the program died before the snapshot was complete",
                 "take the next one earlier",
-            );
+            ));
         }
     }
 
@@ -590,30 +589,24 @@ impl Supervisor {
         &mut self,
         token: Option<u64>,
         trigger: Trigger,
-        kind: &str,
-        why: &str,
-        help: &str,
+        refusal: Refusal,
     ) {
+        let what = format!("cannot snapshot `{}`", self.config.session);
+        self.refuse(token, &what, &refusal.why, &refusal.help);
         self.event(Event::Refused(Refused {
             trigger,
-            kind: kind.to_owned(),
-            why: why.to_owned(),
-            help: help.to_owned(),
+            kind: refusal.kind.to_owned(),
+            why: refusal.why,
+            help: refusal.help,
         }));
-        self.refuse(
-            token,
-            &format!("cannot snapshot `{}`", self.config.session),
-            why,
-            help,
-        );
     }
 
     /// Gives up on what has waited too long.
     pub(crate) fn check_take_deadlines(&mut self, now: u64) {
         self.check_asked(now);
         if let Some(asked) = self.asked.take_if(|asked| now >= asked.deadline_ns) {
-            let (kind, why, help) = self.why_silent();
-            self.refuse_take(asked.wanted.token, asked.wanted.trigger, kind, &why, &help);
+            let refusal = self.why_silent();
+            self.refuse_take(asked.wanted.token, asked.wanted.trigger, refusal);
         }
         self.check_taking(now);
         if self.is_running() && !self.live.has_agent && now >= self.spawned_ns + PATIENCE_NS {
@@ -625,8 +618,8 @@ impl Supervisor {
                 takes
             };
             for wanted in takes {
-                let (kind, why, help) = self.why_silent();
-                self.refuse_take(wanted.token, wanted.trigger, kind, &why, &help);
+                let refusal = self.why_silent();
+                self.refuse_take(wanted.token, wanted.trigger, refusal);
             }
         }
     }
@@ -661,17 +654,17 @@ impl Supervisor {
             taking.is_late = true;
             self.report_take(now_ns());
         } else if is_held(self.live.pid()) {
-            self.abandon_take(
+            self.abandon_take(Refusal::new(
                 "stopped",
                 "the program was stopped in the middle of the take (SIGSTOP, or a debugger)",
                 "let it go on, `kill -CONT`, and try again",
-            );
+            ));
         } else {
-            self.abandon_take(
+            self.abandon_take(Refusal::new(
                 "failed",
                 "the frozen copy made no headway for three seconds",
                 "something has stopped it, or the machine has no time for it: try again when that is over",
-            );
+            ));
         }
     }
 

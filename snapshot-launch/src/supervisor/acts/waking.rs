@@ -140,8 +140,8 @@ impl Supervisor {
             }
             Some(obstacle) => {
                 self.end_spare();
-                let (cause, help) = without_room(obstacle);
-                self.hold(&cause, help);
+                let refusal = without_room(obstacle);
+                self.hold(&refusal.why, &refusal.help);
             }
             None => self.try_again(),
         }

@@ -1,13 +1,11 @@
 //! Where the program has gone beyond the session's reach: into namespaces of its own, or under
 //! an emulator. Looked at before anything is sent to it.
 
+use crate::refusal::Refusal;
 use std::os::unix::fs::MetadataExt;
 use std::{fs, io};
 
 use crate::program::emulator;
-
-/// Why nothing can be taken: kind, why, help.
-pub(in crate::supervisor) type Reason = (&'static str, String, &'static str);
 
 /// The session's own namespaces, by their inodes.
 #[derive(Debug, Default)]
@@ -54,18 +52,18 @@ impl Home {
 
     /// Why nothing can be taken of this process where it is: it can't call the supervisor, or
     /// a copy of it would be in another namespace than it.
-    pub(in crate::supervisor) fn is_left(&self, pid: i32) -> Option<Reason> {
+    pub(in crate::supervisor) fn is_left(&self, pid: i32) -> Option<Refusal> {
         let (thread, network) = living(pid)?;
         self.is_out_of_reach(network)
             .or_else(|| self.thread_is_left_by_children(pid, &thread))
     }
 
     /// Whether a copy of this process would be in another namespace than it.
-    pub(in crate::supervisor) fn is_left_by_children(&self, pid: i32) -> Option<Reason> {
+    pub(in crate::supervisor) fn is_left_by_children(&self, pid: i32) -> Option<Refusal> {
         self.thread_is_left_by_children(pid, &living(pid)?.0)
     }
 
-    fn thread_is_left_by_children(&self, pid: i32, thread: &str) -> Option<Reason> {
+    fn thread_is_left_by_children(&self, pid: i32, thread: &str) -> Option<Refusal> {
         let theirs = match fs::metadata(format!("/proc/{thread}/ns/pid_for_children")) {
             Ok(metadata) => Some(metadata.ino()),
             // It is another one, in which nobody has been yet.
@@ -75,20 +73,20 @@ impl Home {
             Err(_) => None,
         };
         differ(self.processes, theirs).then(|| {
-            (
+            Refusal::new(
                 "namespace",
-                "the program has its children in another process namespace (`unshare`, `setns`): a copy would be in there, and with its end, if it is the first, no other could begin".to_owned(),
+                "the program has its children in another process namespace (`unshare`, `setns`): a copy would be in there, and with its end, if it is the first, no other could begin",
                 "take snapshots before that, or have a child of the program do it",
             )
         })
     }
 
     /// Whether a process with this network can't call the supervisor.
-    fn is_out_of_reach(&self, network: u64) -> Option<Reason> {
+    fn is_out_of_reach(&self, network: u64) -> Option<Refusal> {
         differ(self.network, Some(network)).then(|| {
-            (
+            Refusal::new(
                 "namespace",
-                "the program is in another network namespace (`unshare`, `setns`), from where its agent does not reach the session".to_owned(),
+                "the program is in another network namespace (`unshare`, `setns`), from where its agent does not reach the session",
                 "take snapshots before that, or launch the tool in that namespace: `ip netns exec NAME cargo snapshot exec ...`",
             )
         })
@@ -106,8 +104,8 @@ pub(in crate::supervisor) fn emulator_in(pid: i32) -> Option<&'static str> {
 }
 
 /// Why nothing can be taken of a program under that one.
-pub(in crate::supervisor) fn under(emulator: &str) -> Reason {
-    (
+pub(in crate::supervisor) fn under(emulator: &str) -> Refusal {
+    Refusal::new(
         "emulator",
         format!(
             "the program has become one that runs under {emulator}, which simulates its threads and system calls: a copy could not go on with them"

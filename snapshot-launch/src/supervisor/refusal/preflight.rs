@@ -21,7 +21,7 @@ use crate::processes::{
     family::{numbers_in, tracer_in},
     files,
 };
-use crate::refusal::kinds;
+use crate::refusal::{Refusal, kinds};
 use crate::shortage;
 use crate::talk::event::NotRolledBack;
 
@@ -30,8 +30,8 @@ use crate::talk::event::NotRolledBack;
 pub(crate) struct Findings {
     /// What stays as the dead branch left it.
     pub(crate) not_rolled_back: Vec<NotRolledBack>,
-    /// What makes a take impossible: kind, why, help.
-    pub(crate) refusal: Option<(&'static str, String, &'static str)>,
+    /// What makes a take impossible.
+    pub(crate) refusal: Option<Refusal>,
     /// Resident memory; unknown where the program has died meanwhile.
     pub(crate) rss_bytes: Option<u64>,
     /// What is mapped.
@@ -58,7 +58,7 @@ impl Findings {
         if !matches!(errno, Some(libc::ENOENT | libc::ESRCH)) && self.refusal.is_none() {
             let why = format!("the supervisor can't see what the program has: {error}");
             let help = shortage::help_for(&error).unwrap_or("let it look into /proc");
-            self.refusal = Some(("failed", why, help));
+            self.refusal = Some(Refusal::failed(why, help));
         }
         None
     }
@@ -66,15 +66,15 @@ impl Findings {
     /// Refuses, if this kind does and is not allowed; else names it. Of several refusals
     /// the first is told.
     fn refuse(&mut self, kind: Kind, what: String, allowed: &[AllowKind]) {
-        let Some(refusal) = kinds::refusal(kind) else {
+        let Some(rule) = kinds::rule(kind) else {
             return;
         };
         let why = kinds::why(kind, Why::State);
-        if allowed.contains(&refusal.allow) {
+        if allowed.contains(&rule.allow) {
             self.add(kind.name(), what, why);
         } else if self.refusal.is_none() {
-            let why = format!("{} ({what}): {why}", refusal.what);
-            self.refusal = Some((kind.name(), why, refusal.help));
+            let why = format!("{} ({what}): {why}", rule.what);
+            self.refusal = Some(Refusal::new(kind.name(), why, rule.help));
         }
     }
 }
@@ -187,8 +187,8 @@ fn threads(crew: &Crew, same_ids: bool, allowed: &[AllowKind], findings: &mut Fi
         if allowed.contains(&AllowKind::IoUring) {
             findings.add("io-uring", what, "they work for the live process alone");
         } else {
-            let help = kinds::refusal(Kind::IoUring).map_or("", |refusal| refusal.help);
-            findings.refusal = Some((
+            let help = kinds::rule(Kind::IoUring).map_or("", |rule| rule.help);
+            findings.refusal = Some(Refusal::new(
                 "io-uring",
                 format!("{what} work for the program: a copy would not have them"),
                 help,
@@ -299,7 +299,7 @@ mod tests {
             workers: 1,
             ..crew()
         };
-        let (kind, _, help) = look(OWN, &crew, &[], true, &[AllowKind::Aio])
+        let Refusal { kind, help, .. } = look(OWN, &crew, &[], true, &[AllowKind::Aio])
             .refusal
             .expect("it is not allowed");
         assert_eq!(kind, "io-uring");
@@ -325,9 +325,9 @@ mod tests {
             let mut findings = Findings::default();
             findings.refuse(kind, "fd 3".to_owned(), &[]);
             findings.refuse(kind, "fd 4".to_owned(), &[]);
-            let (named, why, _) = findings.refusal.expect("it is not allowed");
-            assert_eq!(named, kind.name());
-            assert!(why.contains("fd 3"), "the first one: {why}");
+            let refusal = findings.refusal.expect("it is not allowed");
+            assert_eq!(refusal.kind, kind.name());
+            assert!(refusal.why.contains("fd 3"), "the first one: {refusal:?}");
             assert!(findings.not_rolled_back.is_empty());
         }
         let mut findings = Findings::default();

@@ -1,5 +1,6 @@
 //! The one take that the live process has been signalled for.
 
+use crate::refusal::Refusal;
 use crate::shortage;
 use crate::supervisor::under_way::wanted::Wanted;
 use crate::talk::event::Moments;
@@ -40,24 +41,24 @@ impl Asked {
 }
 
 impl Trouble {
-    /// Kind, why, help.
-    pub(in crate::supervisor) fn explain(self, status: &Status) -> (&'static str, String, String) {
+    /// What it is, and what to do.
+    pub(in crate::supervisor) fn explain(self, status: &Status) -> Refusal {
         match self {
-            Self::NoRoom => (
+            Self::NoRoom => Refusal::new(
                 "limits",
                 format!(
                     "no more signals can be queued for the program's user: {} wait",
                     status.field("SigQ:")
                 ),
-                shortage::HELP_WITH_SIGNALS.to_owned(),
+                shortage::HELP_WITH_SIGNALS,
             ),
-            Self::Unreadable(errno) => (
+            Self::Unreadable(errno) => Refusal::new(
                 "failed",
                 format!(
                     "the supervisor can't see how the program is: {}",
                     std::io::Error::from_raw_os_error(errno)
                 ),
-                shortage::help(errno).unwrap_or("try again").to_owned(),
+                shortage::help(errno).unwrap_or("try again"),
             ),
         }
     }
