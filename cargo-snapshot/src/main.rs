@@ -4,19 +4,10 @@
 //! Parses the command line, runs the verb, prints what went wrong and exits. No thread is
 //! started on the way to `run` and `exec`: the launcher forks.
 
-mod answer;
-mod artifact;
-mod cargo_flags;
-mod cargo_program;
+mod cargo;
 mod cli;
 mod commands;
-mod config_env;
-mod package_spec;
-mod program_env;
-mod project;
-mod request;
-mod session_choice;
-mod target_choice;
+mod second_terminal;
 
 use std::io::Write as _;
 use std::process::ExitCode;

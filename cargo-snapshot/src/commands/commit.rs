@@ -3,8 +3,8 @@
 use clap::Args;
 use snapshot_launch::{control::Request, event::Event, problem::Problem};
 
-use crate::answer::JsonFlag;
-use crate::request::{self, SessionFlag};
+use crate::second_terminal::answer::JsonFlag;
+use crate::second_terminal::request::{self, SessionFlag};
 
 /// Make the live branch the truth: drop every snapshot
 #[derive(Debug, Args)]

@@ -12,7 +12,7 @@ use snapshot_launch::{
 };
 
 use super::inspection;
-use crate::answer::JsonFlag;
+use crate::second_terminal::answer::JsonFlag;
 
 /// Say what a session can promise on this machine, for a program, or for a process
 #[derive(Debug, Args)]

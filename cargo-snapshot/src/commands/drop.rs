@@ -3,9 +3,9 @@
 use clap::Args;
 use snapshot_launch::{control::Request, event::Event, problem::Problem};
 
-use super::snapshot_id;
-use crate::answer::JsonFlag;
-use crate::request::{self, SessionFlag};
+use crate::second_terminal::answer::JsonFlag;
+use crate::second_terminal::request::{self, SessionFlag};
+use crate::second_terminal::snapshot_id;
 
 /// Forget one snapshot
 #[derive(Debug, Args)]

@@ -9,5 +9,4 @@ pub mod list;
 pub mod revert;
 pub mod run;
 pub mod sessions;
-mod snapshot_id;
 pub mod take;

@@ -7,9 +7,9 @@ use snapshot_launch::{
     problem::Problem,
 };
 
-use super::snapshot_id;
-use crate::answer::{JsonFlag, latency};
-use crate::request::{self, SessionFlag};
+use crate::second_terminal::answer::{JsonFlag, latency};
+use crate::second_terminal::request::{self, SessionFlag};
+use crate::second_terminal::snapshot_id;
 
 /// End the live branch and go on from a snapshot
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use snapshot_launch::{
     timeline_view::printable,
 };
 
-use crate::answer::JsonFlag;
+use crate::second_terminal::answer::JsonFlag;
 
 /// List the sessions that run
 #[derive(Debug, Args)]

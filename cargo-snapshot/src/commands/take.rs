@@ -8,8 +8,8 @@ use snapshot_launch::{
     timeline_view::printable,
 };
 
-use crate::answer::{JsonFlag, latency};
-use crate::request::{self, SessionFlag};
+use crate::second_terminal::answer::{JsonFlag, latency};
+use crate::second_terminal::request::{self, SessionFlag};
 
 /// Take a snapshot of the live process
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use snapshot_launch::{
     timeline_view::printable,
 };
 
-use crate::session_choice;
+use super::session_choice;
 
 /// The status of a command that Ctrl+C ended: 128 and the signal's number.
 const INTERRUPTED: i32 = 130;
