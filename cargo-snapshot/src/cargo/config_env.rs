@@ -5,8 +5,8 @@
 //! from the current directory upwards, then cargo's home; the nearest entry wins. It skips what
 //! it can't parse, since cargo has refused that before. Called by `surroundings`.
 //!
-//! Limits: it follows neither `include` nor `--config`. The nearest entry wins as a whole, where
-//! cargo takes a `force` or `relative` that only a farther table of the same name has.
+//! Limits: it follows neither `include` nor `--config`. It takes an entry whole from the nearest
+//! file; cargo merges tables of the same name, so a `force` in a farther file holds as well.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -106,8 +106,8 @@ pub fn directory(project: &Project, built: &Built, kind: Kind) -> Option<PathBuf
     }
 }
 
-/// The executable by the name that `cargo run` gives it, which the program sees as its first
-/// argument: relative if it lies under the current directory, and never a bare name.
+/// The executable by the name that `cargo run` gives it; the program sees it as its first argument.
+/// It is relative if it lies under the current directory, and never a bare name.
 pub fn program(built: &Built, kind: Kind, current: Option<&Path>) -> PathBuf {
     let executable = &built.executable;
     let relative = match (kind, current) {
@@ -122,8 +122,8 @@ pub fn program(built: &Built, kind: Kind, current: Option<&Path>) -> PathBuf {
     }
 }
 
-/// The program's arguments: those of the command line, and `--bench` for a bench, which would
-/// run as a test without it.
+/// The program's arguments: those of the command line, and `--bench` for a bench. Without it a
+/// bench runs as a test.
 pub fn arguments(mut given: Vec<OsString>, kind: Kind) -> Vec<OsString> {
     if kind == Kind::Bench {
         given.push("--bench".into());

@@ -13,14 +13,14 @@ use snapshot_launch::problem::{Problem, exit};
 use super::flags::CargoFlags;
 use super::toolchain::Toolchain;
 
-/// The workspace around the current directory.
+/// The workspace of the current directory, or of `--manifest-path`.
 #[derive(Debug)]
 pub struct Project {
     metadata: Metadata,
     rust_versions: BTreeMap<PackageId, String>,
 }
 
-/// The `rust-version` of each package as the manifest has it: `Metadata` turns `1.88` into `1.88.0`.
+/// The `rust-version` of each package as the manifest has it. `Metadata` makes `1.88.0` of `1.88`.
 #[derive(Deserialize)]
 struct AsWritten {
     packages: Vec<PackageAsWritten>,
@@ -105,7 +105,7 @@ impl Project {
         }
     }
 
-    /// Where the workspace lies.
+    /// The directory of the workspace.
     pub fn root(&self) -> &Utf8Path {
         &self.metadata.workspace_root
     }

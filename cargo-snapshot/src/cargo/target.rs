@@ -51,7 +51,7 @@ impl fmt::Display for Kind {
 /// One target by its name. Several packages may have one of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetChoice {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Its name in the manifest.
     pub name: String,

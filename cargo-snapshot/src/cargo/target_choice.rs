@@ -14,7 +14,7 @@ use super::target::{Kind, TargetChoice};
 /// The target that the flags mean.
 ///
 /// # Errors
-/// A usage error where the flags mean no target, or more than one.
+/// A usage error, if the flags mean no target or several.
 pub fn choose(project: &Project, flags: &CargoFlags) -> Result<TargetChoice, Problem> {
     let packages = selected(project, flags.package.as_deref())?;
     match flags.target_choice() {
@@ -45,10 +45,10 @@ fn selected<'p>(project: &'p Project, spec: Option<&str>) -> Result<Vec<&'p Pack
     Ok(packages)
 }
 
-/// The target where the flags name none: the default one, else the only binary.
+/// The target if the flags name none: the default one, else the only binary.
 ///
 /// # Errors
-/// A usage error where there is no binary, or several and no default.
+/// A usage error, if there is no binary, or several and no default.
 fn unnamed(packages: &[&Package]) -> Result<TargetChoice, Problem> {
     let chosen = |name: &str| TargetChoice {
         kind: Kind::Bin,
@@ -92,7 +92,7 @@ fn unnamed(packages: &[&Package]) -> Result<TargetChoice, Problem> {
 /// The target that the flags name.
 ///
 /// # Errors
-/// A usage error where it doesn't exist or can't be executed.
+/// A usage error, if it doesn't exist or can't be executed.
 fn named(packages: &[&Package], choice: TargetChoice) -> Result<TargetChoice, Problem> {
     let mut found = packages
         .iter()

@@ -1,4 +1,4 @@
-//! `cargo snapshot drop`: forgets one snapshot of a session.
+//! `cargo snapshot drop`: forgets one snapshot of a session. Called by `cli`.
 
 use clap::Args;
 use snapshot_launch::{control::Request, event::Event, problem::Problem};
@@ -26,10 +26,10 @@ pub struct Drop {
 }
 
 impl Drop {
-    /// Asks for it and prints that it went.
+    /// Asks for the drop and prints that it is done.
     ///
     /// # Errors
-    /// Where no session is meant, or there is no such snapshot.
+    /// If no session is meant, or it has no such snapshot.
     pub fn run(self) -> Result<(), Problem> {
         let event = request::ask(&self.session, &Request::Drop { id: self.id })?;
         let Event::Dropped { id } = &event else {

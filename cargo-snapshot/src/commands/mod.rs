@@ -1,4 +1,4 @@
-//! The verbs, one file each: its arguments, what it does, what it answers.
+//! The verbs, one file each: its arguments, what it does, what it answers. `cli` calls them.
 
 pub mod commit;
 pub mod doctor;

@@ -1,10 +1,10 @@
-//! `cargo snapshot run`: builds a target as `cargo run` does, and runs it in a session.
+//! `cargo snapshot run`: builds a target as `cargo run` does, and runs it in a session. Called by
+//! `cli`.
 
 use std::ffi::OsString;
 
 use clap::Args;
-use snapshot_launch::{Launch, launch};
-use snapshot_launch::{flags::SnapshotFlags, problem::Problem};
+use snapshot_launch::{Launch, flags::SnapshotFlags, launch, problem::Problem};
 
 use crate::cargo::flags::CargoFlags;
 use crate::cargo::project::Project;
@@ -43,10 +43,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// Builds, launches, and ends as the program ends.
+    /// Builds the program, launches it, and ends as it ends.
     ///
     /// # Errors
-    /// Where the program can't be found, built or launched, or the session broke.
+    /// If the program can't be found, built or launched, or the session breaks.
     pub fn run(self) -> Result<(), Problem> {
         let toolchain = Toolchain::find();
         let project = Project::read(&toolchain, &self.cargo)?;
@@ -56,7 +56,7 @@ impl Run {
         let current = std::env::current_dir().ok();
         let program = program_env::program(&built, choice.kind, current.as_deref());
         let mut flags = self.snapshot;
-        // The file of a test has a hash in its name; a person knows it by the target's.
+        // A test's file has a hash in its name, so the target's name serves better.
         flags.name.get_or_insert(choice.name);
         launch(Launch {
             args: program_env::arguments(self.args, choice.kind),

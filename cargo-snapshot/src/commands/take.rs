@@ -1,4 +1,4 @@
-//! `cargo snapshot take`: takes a snapshot of a session's live process.
+//! `cargo snapshot take`: takes a snapshot of a session's live process. Called by `cli`.
 
 use clap::Args;
 use snapshot_launch::{
@@ -31,10 +31,10 @@ pub struct Take {
 }
 
 impl Take {
-    /// Asks for the snapshot and prints which it is.
+    /// Asks for the snapshot and prints its number.
     ///
     /// # Errors
-    /// Where no session is meant, or the snapshot is refused.
+    /// If no session is meant, or it refuses the take.
     pub fn run(self) -> Result<(), Problem> {
         let request = Request::Take {
             label: self.message,
@@ -47,7 +47,7 @@ impl Take {
     }
 }
 
-/// What was taken, and below it what a revert will not bring back.
+/// The snapshot, and below it what a revert will not bring back.
 fn line(taken: &Taken) -> String {
     let mut text = format!("#{}", taken.id);
     if let Some(label) = &taken.label {
