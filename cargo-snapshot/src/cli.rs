@@ -1,9 +1,8 @@
-//! The command line: which verbs there are, and how they are found in the arguments.
+//! The command line: the verbs, and how the arguments become one of them.
 //!
-//! Cargo starts `cargo-snapshot snapshot run ...` when a person types
-//! `cargo snapshot run ...`, and the same binary can be started by its own name; both
-//! come out as one. Called by `main`. The arguments of a verb stand beside its code, in
-//! `commands/`.
+//! When a person types `cargo snapshot run ...`, cargo starts `cargo-snapshot snapshot run ...`.
+//! A person may also type `cargo-snapshot run ...`. Both mean the same here. Called by `main`.
+//! The arguments of each verb stand beside its code, in `commands/`.
 
 use std::ffi::OsString;
 
@@ -57,8 +56,8 @@ enum Verb {
 }
 
 impl Cli {
-    /// Does what was asked. For `run` and `exec` it doesn't return if the program ran:
-    /// the process ends as the program did.
+    /// Runs the verb. After `run` and `exec` of a program it doesn't return: this process ends as
+    /// the program ended.
     ///
     /// # Errors
     /// What went wrong, with the exit code that says so.
@@ -77,8 +76,8 @@ impl Cli {
     }
 }
 
-/// The command line, understood; else the process ends here: with the help, or with a
-/// usage error and status 2.
+/// Parses the command line. It doesn't return if the arguments ask for help, or if they are wrong:
+/// then it prints the help, or the error, and exits with 0 or 2.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Cli {
     try_parse(args).unwrap_or_else(|error| error.exit())
 }
@@ -89,14 +88,14 @@ fn try_parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
-/// Drops the word `snapshot` by which cargo found this program.
+/// Drops the word `snapshot`, which cargo puts before the arguments.
 fn without_cargo_word(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     args.enumerate()
         .filter(|(index, arg)| !(*index == 1 && arg == "snapshot"))
         .map(|(_, arg)| arg)
 }
 
-/// What cargo was told about colours holds here as well; clap knows `NO_COLOR` itself.
+/// Cargo's setting for colours holds here too. Clap itself reads `NO_COLOR`.
 fn color() -> ColorChoice {
     match std::env::var("CARGO_TERM_COLOR").as_deref() {
         Ok("always") => ColorChoice::Always,
@@ -185,7 +184,7 @@ mod tests {
         assert_eq!(run.cargo.package.as_deref(), Some("a"));
         assert!(run.snapshot.at_start);
         assert_eq!(run.args, ["--port", "1", "--", "-p"]);
-        // As with `cargo run`, the dashes may be left out before a plain word.
+        // As with `cargo run`, a plain word needs no dashes before it.
         let Verb::Run(run) = parse_words("cargo-snapshot run --release input.txt --fast")
             .expect("a run")
             .verb

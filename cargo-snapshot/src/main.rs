@@ -1,22 +1,16 @@
 //! `cargo snapshot`: launches programs in a session, and talks to sessions from a second
 //! terminal.
 //!
-//! Parses the command line, runs the verb, prints what went wrong and exits. No thread is
-//! started on the way to `run` and `exec`: the launcher forks.
+//! It parses the command line, runs the verb, prints what went wrong and exits. Nothing on the way
+//! to `run` and `exec` starts a thread, since the launcher forks.
+//!
+//! Rooms, from the top: `cli` finds the verb; `commands` has a file a verb; `cargo` goes from
+//! cargo's flags to what is launched; `second_terminal` talks to a session.
 
-mod answer;
-mod artifact;
-mod cargo_flags;
-mod cargo_program;
+mod cargo;
 mod cli;
 mod commands;
-mod config_env;
-mod package_spec;
-mod program_env;
-mod project;
-mod request;
-mod session_choice;
-mod target_choice;
+mod second_terminal;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -25,7 +19,7 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os()).run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            // Where stderr is gone, the exit code still says that it failed.
+            // If stderr is gone, the exit code still says that it failed.
             let _ = writeln!(std::io::stderr(), "{problem}");
             ExitCode::from(problem.code)
         }

@@ -1,10 +1,10 @@
-//! `cargo snapshot commit`: makes the live branch of a session the truth.
+//! `cargo snapshot commit`: makes the live branch of a session the truth. Called by `cli`.
 
 use clap::Args;
 use snapshot_launch::{control::Request, event::Event, problem::Problem};
 
-use crate::answer::JsonFlag;
-use crate::request::{self, SessionFlag};
+use crate::second_terminal::answer::JsonFlag;
+use crate::second_terminal::request::{self, SessionFlag};
 
 /// Make the live branch the truth: drop every snapshot
 #[derive(Debug, Args)]
@@ -21,10 +21,10 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// Asks for the commit and prints what went.
+    /// Asks for the commit and prints which snapshots it dropped.
     ///
     /// # Errors
-    /// Where no session is meant, or it refuses.
+    /// If no session is meant, or the session refuses.
     pub fn run(self) -> Result<(), Problem> {
         let event = request::ask(&self.session, &Request::Commit)?;
         let Event::Committed { dropped, files } = &event else {

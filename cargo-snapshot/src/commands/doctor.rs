@@ -1,5 +1,5 @@
-//! `cargo snapshot doctor`: what a session can promise on this machine, and why not more;
-//! whether a program can be launched in one; what would come back of a process.
+//! `cargo snapshot doctor`: what a session can promise on this machine, and why not more; whether
+//! it can launch a program; what of a process a revert would bring back. Called by `cli`.
 
 use std::ffi::{OsStr, OsString};
 
@@ -12,7 +12,7 @@ use snapshot_launch::{
 };
 
 use super::inspection;
-use crate::answer::JsonFlag;
+use crate::second_terminal::answer::JsonFlag;
 
 /// Say what a session can promise on this machine, for a program, or for a process
 #[derive(Debug, Args)]
@@ -36,11 +36,11 @@ pub struct Doctor {
 }
 
 impl Doctor {
-    /// Tries what a session would do, and prints what came of it.
+    /// Tries what a session would do, and prints the result.
     ///
     /// # Errors
-    /// Where it can't be tried; no such process, or one that may not be looked into; a program
-    /// that can't be launched.
+    /// If the machine can't be examined, the process doesn't exist or may not be looked into, or
+    /// the program can't be launched.
     pub fn run(self) -> Result<(), Problem> {
         let machine = examine(match (self.pid, &self.program) {
             (Some(pid), _) => Subject::Process(pid),
@@ -55,7 +55,7 @@ impl Doctor {
     }
 }
 
-/// The program can't be launched, which the exit status says as well.
+/// The program can't be launched, and the exit status says so too.
 fn refused(called: &OsStr, found: &Launchable) -> Problem {
     Problem {
         cause: found.cause.clone(),
@@ -87,7 +87,7 @@ fn describe(machine: &Machine) -> String {
         line("help:  ", help);
     }
     line("kernel ", &machine.kernel);
-    // They are of no interest to whoever asks about one process.
+    // A person who asks about one process doesn't need the changes.
     if !machine.changes.is_empty() && machine.process.is_none() {
         text.push_str("what a session changes for the program (--isolate never does without)\n");
         for change in &machine.changes {

@@ -1,11 +1,11 @@
-//! `cargo snapshot drop`: forgets one snapshot of a session.
+//! `cargo snapshot drop`: forgets one snapshot of a session. Called by `cli`.
 
 use clap::Args;
 use snapshot_launch::{control::Request, event::Event, problem::Problem};
 
-use super::snapshot_id;
-use crate::answer::JsonFlag;
-use crate::request::{self, SessionFlag};
+use crate::second_terminal::answer::JsonFlag;
+use crate::second_terminal::request::{self, SessionFlag};
+use crate::second_terminal::snapshot_id;
 
 /// Forget one snapshot
 #[derive(Debug, Args)]
@@ -26,10 +26,10 @@ pub struct Drop {
 }
 
 impl Drop {
-    /// Asks for it and prints that it went.
+    /// Asks for the drop and prints that it is done.
     ///
     /// # Errors
-    /// Where no session is meant, or there is no such snapshot.
+    /// If no session is meant, or it has no such snapshot.
     pub fn run(self) -> Result<(), Problem> {
         let event = request::ask(&self.session, &Request::Drop { id: self.id })?;
         let Event::Dropped { id } = &event else {

@@ -1,10 +1,9 @@
-//! `cargo snapshot exec`: runs a program that is already there in a session.
+//! `cargo snapshot exec`: runs any program in a session, without a build. Called by `cli`.
 
 use std::ffi::OsString;
 
 use clap::Args;
-use snapshot_launch::{Launch, launch};
-use snapshot_launch::{flags::SnapshotFlags, problem::Problem};
+use snapshot_launch::{Launch, flags::SnapshotFlags, launch, problem::Problem};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,7 +21,7 @@ The program's own exit status is passed on. 2: usage. 96: the session couldn't b
 )]
 pub struct Exec {
     /// Program to run, a path or a name on the PATH, followed by its arguments
-    // One list, so that what follows the program is never taken for a flag of ours.
+    // One list, so that clap never takes an argument of the program for a flag of ours.
     #[arg(value_name = "PROGRAM", trailing_var_arg = true, required = true)]
     pub command: Vec<OsString>,
 
@@ -32,10 +31,10 @@ pub struct Exec {
 }
 
 impl Exec {
-    /// Launches, and ends as the program ends.
+    /// Launches the program, and ends as it ends.
     ///
     /// # Errors
-    /// Where the program can't be launched, or the session broke.
+    /// If the program can't be launched, or the session breaks.
     pub fn run(self) -> Result<(), Problem> {
         let mut command = self.command.into_iter();
         launch(Launch {

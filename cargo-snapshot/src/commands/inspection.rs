@@ -1,7 +1,7 @@
-//! What `cargo snapshot doctor --pid` says of a process, for a person.
+//! What `cargo snapshot doctor --pid` says about a process, for a person. Called by `doctor`.
 //!
-//! What would refuse a take comes first, then what would be lost, both one by one; what
-//! comes back is only counted.
+//! First each thing that would refuse a take, then each thing that a revert would lose, then a
+//! summary of what comes back.
 
 use snapshot_launch::{
     counted::counted,
@@ -9,7 +9,7 @@ use snapshot_launch::{
     timeline_view::{bytes, printable},
 };
 
-/// All that is to be said, in lines.
+/// The whole text, in lines.
 pub fn describe(found: &Inspection) -> String {
     let mut text = format!(
         "process {} ({}): {}, {}\n",
@@ -89,7 +89,7 @@ fn of_kind(item: &Item) -> String {
     format!("  {}: {}", item.kind, printable(&item.what))
 }
 
-/// `fd 3, 4, 7`, or how many where they have no descriptors.
+/// `fd 3, 4, 7`, or their number if they have no descriptors.
 fn which(items: &[&Item]) -> String {
     let numbers: Vec<String> = items
         .iter()

@@ -1,4 +1,4 @@
-//! `cargo snapshot list`: the timeline of a session, as a tree.
+//! `cargo snapshot list`: the timeline of a session, as a tree. Called by `cli`.
 
 use std::io::stdout;
 
@@ -6,9 +6,9 @@ use clap::Args;
 use snapshot_launch::problem::Problem;
 use snapshot_launch::timeline_view;
 
-use crate::answer::JsonFlag;
-use crate::request::SessionFlag;
-use crate::session_choice;
+use crate::second_terminal::answer::JsonFlag;
+use crate::second_terminal::request::SessionFlag;
+use crate::second_terminal::session_choice;
 
 /// Show the timeline of a session, as a tree
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ impl List {
     /// Asks the session and prints its timeline.
     ///
     /// # Errors
-    /// Where no session is meant.
+    /// If no session is meant.
     pub fn run(self) -> Result<(), Problem> {
         let listing = session_choice::find(self.session.session.as_deref())?.listing;
         self.json
@@ -36,7 +36,7 @@ impl List {
     }
 }
 
-/// How wide a line may be: as the terminal, and without a terminal as it comes.
+/// How wide a line may be: as wide as the terminal, or without limit if stdout is none.
 fn columns() -> usize {
     terminal_size::terminal_size_of(stdout())
         .map_or(usize::MAX, |(terminal_size::Width(columns), _)| {

@@ -1,4 +1,4 @@
-//! The verbs, one file each: its arguments, what it does, what it answers.
+//! The verbs, one file each: its arguments, what it does, what it answers. `cli` calls them.
 
 pub mod commit;
 pub mod doctor;
@@ -9,5 +9,4 @@ pub mod list;
 pub mod revert;
 pub mod run;
 pub mod sessions;
-mod snapshot_id;
 pub mod take;

@@ -1,4 +1,5 @@
 //! `cargo snapshot revert`: ends the live branch of a session and goes on from a snapshot.
+//! Called by `cli`.
 
 use clap::Args;
 use snapshot_launch::{
@@ -7,9 +8,9 @@ use snapshot_launch::{
     problem::Problem,
 };
 
-use super::snapshot_id;
-use crate::answer::{JsonFlag, latency};
-use crate::request::{self, SessionFlag};
+use crate::second_terminal::answer::{JsonFlag, latency};
+use crate::second_terminal::request::{self, SessionFlag};
+use crate::second_terminal::snapshot_id;
 
 /// End the live branch and go on from a snapshot
 #[derive(Debug, Args)]
@@ -35,10 +36,10 @@ pub struct Revert {
 }
 
 impl Revert {
-    /// Asks for the revert and prints where the program goes on.
+    /// Asks for the revert and prints from which snapshot the program goes on.
     ///
     /// # Errors
-    /// Where no session is meant, or there is no such snapshot.
+    /// If no session is meant, or it has no such snapshot.
     pub fn run(self) -> Result<(), Problem> {
         let request = Request::Revert {
             id: self.id,

@@ -1,16 +1,16 @@
-//! `cargo snapshot run`: builds a target as `cargo run` does, and runs it in a session.
+//! `cargo snapshot run`: builds a target as `cargo run` does, and runs it in a session. Called by
+//! `cli`.
 
 use std::ffi::OsString;
 
 use clap::Args;
-use snapshot_launch::{Launch, launch};
-use snapshot_launch::{flags::SnapshotFlags, problem::Problem};
+use snapshot_launch::{Launch, flags::SnapshotFlags, launch, problem::Problem};
 
-use crate::artifact;
-use crate::cargo_flags::CargoFlags;
-use crate::cargo_program::CargoProgram;
-use crate::program_env::{self, Surroundings};
-use crate::project::Project;
+use crate::cargo::flags::CargoFlags;
+use crate::cargo::project::Project;
+use crate::cargo::surroundings::Surroundings;
+use crate::cargo::toolchain::Toolchain;
+use crate::cargo::{artifact, program_env, target_choice};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,20 +43,20 @@ pub struct Run {
 }
 
 impl Run {
-    /// Builds, launches, and ends as the program ends.
+    /// Builds the program, launches it, and ends as it ends.
     ///
     /// # Errors
-    /// Where the program can't be found, built or launched, or the session broke.
+    /// If the program can't be found, built or launched, or the session breaks.
     pub fn run(self) -> Result<(), Problem> {
-        let cargo = CargoProgram::find();
-        let project = Project::read(&cargo, &self.cargo)?;
-        let choice = project.choose(&self.cargo)?;
-        let built = artifact::build(&cargo, &self.cargo, &choice)?;
-        let surroundings = Surroundings::look(&cargo, &self.cargo);
+        let toolchain = Toolchain::find();
+        let project = Project::read(&toolchain, &self.cargo)?;
+        let choice = target_choice::choose(&project, &self.cargo)?;
+        let built = artifact::build(&toolchain, &self.cargo, &choice)?;
+        let surroundings = Surroundings::look(&toolchain, &self.cargo);
         let current = std::env::current_dir().ok();
         let program = program_env::program(&built, choice.kind, current.as_deref());
         let mut flags = self.snapshot;
-        // The file of a test has a hash in its name; a person knows it by the target's.
+        // A test's file has a hash in its name, so the target's name serves better.
         flags.name.get_or_insert(choice.name);
         launch(Launch {
             args: program_env::arguments(self.args, choice.kind),

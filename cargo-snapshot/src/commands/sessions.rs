@@ -1,16 +1,15 @@
-//! `cargo snapshot sessions`: which sessions run.
+//! `cargo snapshot sessions`: which sessions run. Called by `cli`.
 
 use std::io::Write as _;
 
 use clap::Args;
-use snapshot_launch::control;
 use snapshot_launch::{
-    control::{Found, Listing},
+    control::{self, Found, Listing},
     problem::Problem,
     timeline_view::printable,
 };
 
-use crate::answer::JsonFlag;
+use crate::second_terminal::answer::JsonFlag;
 
 /// List the sessions that run
 #[derive(Debug, Args)]
@@ -24,10 +23,10 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Asks every session, and prints a line for each.
+    /// Asks every session and prints a line for each.
     ///
     /// # Errors
-    /// Where the sessions can't be looked for.
+    /// If stdout can't be written to.
     pub fn run(self) -> Result<(), Problem> {
         let Found { answering, silent } = control::sessions(None);
         let sessions: Vec<Listing> = answering
@@ -41,14 +40,14 @@ impl Sessions {
             );
         }
         if sessions.is_empty() && silent.is_empty() && !self.json.json {
-            // Not an answer, so not on stdout; where stderr is gone nobody reads it.
+            // This is no answer, so it doesn't go to stdout. If stderr is gone, nobody reads it.
             let _ = writeln!(std::io::stderr(), "[snapshot] no session is running");
         }
         self.json.print(&sessions, || table(&sessions))
     }
 }
 
-/// The sessions in columns, under a head; nothing where there is none.
+/// The sessions in columns under a head; empty if there is no session.
 fn table(sessions: &[Listing]) -> String {
     if sessions.is_empty() {
         return String::new();

@@ -1,4 +1,4 @@
-//! `cargo snapshot take`: takes a snapshot of a session's live process.
+//! `cargo snapshot take`: takes a snapshot of a session's live process. Called by `cli`.
 
 use clap::Args;
 use snapshot_launch::{
@@ -8,8 +8,8 @@ use snapshot_launch::{
     timeline_view::printable,
 };
 
-use crate::answer::{JsonFlag, latency};
-use crate::request::{self, SessionFlag};
+use crate::second_terminal::answer::{JsonFlag, latency};
+use crate::second_terminal::request::{self, SessionFlag};
 
 /// Take a snapshot of the live process
 #[derive(Debug, Args)]
@@ -31,10 +31,10 @@ pub struct Take {
 }
 
 impl Take {
-    /// Asks for the snapshot and prints which it is.
+    /// Asks for the snapshot and prints its number.
     ///
     /// # Errors
-    /// Where no session is meant, or the snapshot is refused.
+    /// If no session is meant, or it refuses the take.
     pub fn run(self) -> Result<(), Problem> {
         let request = Request::Take {
             label: self.message,
@@ -47,7 +47,7 @@ impl Take {
     }
 }
 
-/// What was taken, and below it what a revert will not bring back.
+/// The snapshot, and below it what a revert will not bring back.
 fn line(taken: &Taken) -> String {
     let facts = &taken.facts;
     let mut text = format!(

@@ -2,9 +2,9 @@
 //! file; and who is meant is meant by name, by version and by URL.
 #![no_main]
 
-#[path = "../../../cargo-snapshot/src/config_env.rs"]
+#[path = "../../../cargo-snapshot/src/cargo/config_env.rs"]
 mod config_env;
-#[path = "../../../cargo-snapshot/src/package_spec.rs"]
+#[path = "../../../cargo-snapshot/src/cargo/package_spec.rs"]
 mod package_spec;
 
 use std::fs;

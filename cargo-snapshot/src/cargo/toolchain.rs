@@ -1,7 +1,7 @@
-//! Cargo itself: which one is asked, and how a failure to start it is told.
+//! Which cargo and which rustc are called, and what to say if cargo doesn't start.
 //!
-//! Cargo sets `CARGO` for the subcommands it starts, so that they call the same cargo of
-//! the same toolchain; started by its own name, this program takes the one on the PATH.
+//! Cargo sets `CARGO` for its subcommands, so that they call the cargo of the same toolchain. A
+//! person who starts `cargo-snapshot` by its own name gets the cargo on the PATH.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,11 +10,11 @@ use std::process::Command;
 
 use snapshot_launch::problem::{Problem, exit};
 
-/// The cargo to ask.
+/// The toolchain, known by its cargo.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CargoProgram(OsString);
+pub struct Toolchain(OsString);
 
-impl CargoProgram {
+impl Toolchain {
     /// `$CARGO`, else `cargo`.
     pub fn find() -> Self {
         Self::from_variable(std::env::var_os("CARGO"))
@@ -28,17 +28,17 @@ impl CargoProgram {
         )
     }
 
-    /// A command that runs it.
-    pub fn command(&self) -> Command {
+    /// A command that runs cargo.
+    pub fn cargo(&self) -> Command {
         Command::new(&self.0)
     }
 
-    /// Where it lies, as the program that is built may want to call it.
-    pub fn path(&self) -> PathBuf {
-        self.path_in(std::env::var_os("PATH").as_deref())
+    /// The path of cargo, for the `CARGO` of the program.
+    pub fn cargo_path(&self) -> PathBuf {
+        self.cargo_path_in(std::env::var_os("PATH").as_deref())
     }
 
-    fn path_in(&self, search: Option<&OsStr>) -> PathBuf {
+    fn cargo_path_in(&self, search: Option<&OsStr>) -> PathBuf {
         let name = Path::new(&self.0);
         if name.components().count() > 1 {
             return name.to_owned();
@@ -51,12 +51,12 @@ impl CargoProgram {
             .unwrap_or_else(|| name.to_owned())
     }
 
-    /// The rustc that goes with it: `$RUSTC`, else the one beside it, else the PATH's.
+    /// Its rustc: `$RUSTC`, else the one beside cargo, else the one on the PATH.
     pub fn rustc(&self) -> OsString {
         if let Some(rustc) = std::env::var_os("RUSTC").filter(|rustc| !rustc.is_empty()) {
             return rustc;
         }
-        let beside = self.path().with_file_name("rustc");
+        let beside = self.cargo_path().with_file_name("rustc");
         if beside.components().count() > 1 && beside.is_file() {
             beside.into()
         } else {
@@ -64,7 +64,7 @@ impl CargoProgram {
         }
     }
 
-    /// Why it couldn't be started.
+    /// What to say if cargo doesn't start.
     pub fn not_started(&self, error: &io::Error) -> Problem {
         Problem::new(
             exit::SETUP,
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_variable_wins() {
         let cargo =
-            |variable: Option<&str>| CargoProgram::from_variable(variable.map(OsString::from)).0;
+            |variable: Option<&str>| Toolchain::from_variable(variable.map(OsString::from)).0;
         assert_eq!(cargo(Some("/opt/cargo")), "/opt/cargo");
         assert_eq!(cargo(Some("")), "cargo");
         assert_eq!(cargo(None), "cargo");
@@ -95,24 +95,24 @@ mod tests {
         std::fs::write(&file, "").expect("a file in it");
         let search = std::env::join_paths([Path::new("/nonexistent"), directory.path()])
             .expect("no colon in a temporary directory");
-        assert_eq!(CargoProgram("cargo".into()).path_in(Some(&search)), file);
+        assert_eq!(Toolchain("cargo".into()).cargo_path_in(Some(&search)), file);
         assert_eq!(
-            CargoProgram("/opt/cargo".into()).path_in(Some(&search)),
+            Toolchain("/opt/cargo".into()).cargo_path_in(Some(&search)),
             Path::new("/opt/cargo")
         );
         assert_eq!(
-            CargoProgram("cargo".into()).path_in(None),
+            Toolchain("cargo".into()).cargo_path_in(None),
             Path::new("cargo")
         );
     }
 
     #[test]
     fn a_missing_cargo_is_a_setup_failure_with_help() {
-        let error = CargoProgram("/nonexistent/cargo".into())
-            .command()
+        let error = Toolchain("/nonexistent/cargo".into())
+            .cargo()
             .spawn()
             .expect_err("there is no such program");
-        let problem = CargoProgram("/nonexistent/cargo".into()).not_started(&error);
+        let problem = Toolchain("/nonexistent/cargo".into()).not_started(&error);
         assert_eq!(problem.code, exit::SETUP);
         assert_eq!(problem.what, "cannot run `/nonexistent/cargo`");
         assert!(problem.help.is_some());

@@ -1,12 +1,12 @@
-//! The `[env]` tables of cargo's configuration files: variables that `cargo run` gives to
-//! the program.
+//! The `[env]` tables of cargo's configuration files: variables that `cargo run` gives to the
+//! program.
 //!
-//! Cargo has no stable command that prints them, so the files are read here by cargo's
-//! rules: from the current directory upwards, then cargo's home, the nearest entry wins.
-//! What can't be parsed is skipped, because cargo itself has refused it by then. Called by
-//! `program_env`.
+//! No stable cargo command prints them, so this file reads the configuration by cargo's rules:
+//! from the current directory upwards, then cargo's home; the nearest entry wins. It skips what
+//! it can't parse, since cargo has refused that before. Called by `surroundings`.
 //!
-//! Limits: `include` and `--config` are not followed.
+//! Limits: it follows neither `include` nor `--config`. It takes an entry whole from the nearest
+//! file; cargo merges tables of the same name, so a `force` in a farther file holds as well.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,13 +17,13 @@ use toml::{Table, Value};
 /// One entry of an `[env]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigVariable {
-    /// What to set it to.
+    /// Its value.
     pub value: String,
-    /// Whether it wins over what the environment has.
+    /// Whether it wins over the environment.
     pub force: bool,
 }
 
-/// The variables in force for a cargo that is started in `directory`.
+/// The variables that a cargo started in `directory` would set.
 pub fn read(directory: &Path, cargo_home: Option<&Path>) -> BTreeMap<String, ConfigVariable> {
     let mut found = BTreeMap::new();
     for file in files(directory, cargo_home) {
@@ -54,7 +54,7 @@ fn files(directory: &Path, cargo_home: Option<&Path>) -> Vec<PathBuf> {
         .map(|ancestor| ancestor.join(".cargo"))
         .chain(cargo_home.map(Path::to_owned));
     for directory in directories {
-        // The name without an extension is old; where both are there, cargo reads the old.
+        // The name without an extension is the old one. If both exist, cargo reads the old one.
         let file = ["config", "config.toml"]
             .into_iter()
             .map(|name| directory.join(name))
@@ -79,7 +79,7 @@ fn variable(entry: &Value, file: &Path) -> Option<ConfigVariable> {
         Value::Table(table) => {
             let value = table.get("value")?.as_str()?;
             let value = if flag("relative") {
-                // Relative to the directory that holds `.cargo`.
+                // Relative to the parent of the `.cargo` directory.
                 let root = file.parent()?.parent()?;
                 root.join(value).to_str()?.to_owned()
             } else {

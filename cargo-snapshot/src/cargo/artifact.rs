@@ -1,8 +1,7 @@
-//! From a chosen target to exactly one executable: `cargo build`, and what its JSON
-//! messages say.
+//! From a chosen target to exactly one executable: `cargo build`, and what its JSON messages say.
 //!
-//! Cargo's stderr is left alone, so progress and compile errors look as they always do.
-//! Called by `commands::run` after `project` has settled the target.
+//! Cargo keeps its stderr, so progress and compile errors look as always. `commands::run` builds
+//! after `target_choice` has settled the target.
 
 use std::io::BufReader;
 use std::os::unix::process::ExitStatusExt as _;
@@ -12,38 +11,38 @@ use std::process::{ExitStatus, Stdio};
 use cargo_metadata::{Artifact, BuildScript, Message, PackageId};
 use snapshot_launch::problem::{Problem, exit};
 
-use crate::cargo_flags::CargoFlags;
-use crate::cargo_program::CargoProgram;
-use crate::target_choice::TargetChoice;
+use super::flags::CargoFlags;
+use super::target::TargetChoice;
+use super::toolchain::Toolchain;
 
-/// The executable, and what the build told of its surroundings.
+/// The executable, and what cargo's messages say about its surroundings.
 #[derive(Debug)]
 pub struct Built {
-    /// Where it is.
+    /// Its path.
     pub executable: PathBuf,
     /// The package it belongs to.
     pub package: PackageId,
-    /// What build scripts asked for, in the order in which they ran.
+    /// What the build scripts said, in the order in which they ran.
     pub scripts: Vec<BuildScript>,
-    /// Where shared libraries were put that the executable may need.
+    /// The directories of shared libraries that the executable may need.
     pub loader_directories: Vec<PathBuf>,
 }
 
 /// Builds the target.
 ///
 /// # Errors
-/// When cargo can't be started, the build fails, or what it built is not one executable.
+/// If cargo doesn't start, the build fails, or it gives no executable or several.
 pub fn build(
-    cargo: &CargoProgram,
+    toolchain: &Toolchain,
     flags: &CargoFlags,
     choice: &TargetChoice,
 ) -> Result<Built, Problem> {
-    let mut child = cargo
-        .command()
+    let mut child = toolchain
+        .cargo()
         .args(flags.build_args(choice))
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|error| cargo.not_started(&error))?;
+        .map_err(|error| toolchain.not_started(&error))?;
     let mut messages = Vec::new();
     let mut unreadable = None;
     if let Some(stdout) = child.stdout.take() {
@@ -71,7 +70,7 @@ fn failed() -> Problem {
     Problem::new(exit::BUILD, "the build failed")
 }
 
-/// Cargo has said why, unless something killed it.
+/// Cargo itself says why, unless a signal killed it.
 fn why_failed(status: ExitStatus) -> Problem {
     match status.signal() {
         None => failed(),
@@ -82,8 +81,8 @@ fn why_failed(status: ExitStatus) -> Problem {
     }
 }
 
-/// The one executable among the messages that is the chosen target.
-fn pick(messages: Vec<Message>, choice: &TargetChoice) -> Result<Built, Problem> {
+/// The one executable of the chosen target among the messages.
+pub fn pick(messages: Vec<Message>, choice: &TargetChoice) -> Result<Built, Problem> {
     let mut candidates = Vec::new();
     let mut scripts = Vec::new();
     let mut loader_directories = Vec::new();
@@ -151,7 +150,7 @@ fn several(choice: &TargetChoice, candidates: &[(PathBuf, PackageId)]) -> Proble
 }
 
 impl Built {
-    /// Cargo's output directory of the profile, where libraries lie beside binaries.
+    /// The output directory of the profile, where libraries lie beside binaries.
     pub fn root(&self) -> &Path {
         let directory = self.executable.parent().unwrap_or(Path::new(""));
         if directory.ends_with("deps") || directory.ends_with("examples") {
@@ -161,9 +160,9 @@ impl Built {
         }
     }
 
-    /// What the package's own build script asked for.
+    /// What the build script of the executable's own package said.
     pub fn own_script(&self) -> Option<&BuildScript> {
-        // Where it ran for the host and the target, the target's run is the later one.
+        // If it ran for the host and for the target, the target's run is the later one.
         self.scripts
             .iter()
             .rfind(|script| script.package_id == self.package)
@@ -171,70 +170,14 @@ impl Built {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-    use crate::target_choice::Kind;
-    use serde_json::{Value, json};
-
-    fn artifact(package: &str, kind: &str, name: &str, executable: Option<&str>) -> Value {
-        json!({
-            "reason": "compiler-artifact",
-            "package_id": format!("path+file:///w/{package}#1.2.3-rc.1"),
-            "manifest_path": format!("/w/{package}/Cargo.toml"),
-            "target": {
-                "kind": [kind], "crate_types": ["bin"], "name": name,
-                "src_path": "/w/a/src/main.rs", "edition": "2024"
-            },
-            "profile": {
-                "opt_level": "0", "debuginfo": 2, "debug_assertions": true,
-                "overflow_checks": true, "test": kind == "test"
-            },
-            "features": [],
-            "filenames": [executable.unwrap_or("/w/target/debug/libd.so")],
-            "executable": executable,
-            "fresh": false
-        })
-    }
-
-    fn script(package: &str, paths: &[&str]) -> Value {
-        json!({
-            "reason": "build-script-executed",
-            "package_id": format!("path+file:///w/{package}#1.2.3-rc.1"),
-            "linked_libs": [], "linked_paths": paths, "cfgs": [],
-            "env": [["FROM_SCRIPT", package]],
-            "out_dir": format!("/w/target/debug/build/{package}-1/out")
-        })
-    }
-
-    fn messages(values: &[Value]) -> Vec<Message> {
-        let lines: Vec<_> = values.iter().map(Value::to_string).collect();
-        Message::parse_stream(lines.join("\n").as_bytes())
-            .collect::<Result<_, _>>()
-            .expect("this is what cargo prints")
-    }
-
-    fn choice(kind: Kind, name: &str) -> TargetChoice {
-        TargetChoice {
-            kind,
-            name: name.to_owned(),
-        }
-    }
-
-    /// What a build of the binary `one` of package `a` gives, which links to `d`.
-    pub fn sample() -> Built {
-        let messages = messages(&[
-            script("d", &["native=/w/target/debug/build/d-1/out", "/usr/lib"]),
-            script("a", &["native=/w/target/debug/build/a-1/out"]),
-            artifact("d", "dylib", "d", None),
-            artifact("a", "bin", "one", Some("/w/target/debug/one")),
-            json!({"reason": "build-finished", "success": true}),
-        ]);
-        pick(messages, &choice(Kind::Bin, "one")).expect("one candidate")
-    }
+    use crate::cargo::samples::{self, artifact, choice, messages};
+    use crate::cargo::target::Kind;
 
     #[test]
     fn the_chosen_one_is_picked() {
-        let built = sample();
+        let built = samples::built();
         assert_eq!(built.executable, Path::new("/w/target/debug/one"));
         assert_eq!(built.package.repr, "path+file:///w/a#1.2.3-rc.1");
         assert_eq!(built.loader_directories, [Path::new("/w/target/debug")]);
@@ -277,7 +220,7 @@ pub mod tests {
 
     #[test]
     fn the_root_is_above_examples_and_tests() {
-        let mut built = sample();
+        let mut built = samples::built();
         for executable in [
             "/w/target/debug/one",
             "/w/target/debug/examples/ex",

@@ -1,8 +1,8 @@
-//! One request to a session: choose it, ask, wait for what happened.
+//! One request to a session: choose the session, ask, wait for the answer.
 //!
-//! Called by the verbs that change something. Ctrl+C while the answer is awaited ends the
-//! wait and not what was asked for, and says so. That takes a thread, so it stays out of
-//! the way to `run` and `exec`, whose launcher forks.
+//! Called by the verbs that change something. Ctrl+C during the wait ends the command but not the
+//! request, and says so. That needs a thread, so `run` and `exec` never come here: their launcher
+//! forks.
 
 use std::io::{self, Write as _};
 
@@ -14,12 +14,12 @@ use snapshot_launch::{
     timeline_view::printable,
 };
 
-use crate::session_choice;
+use super::session_choice;
 
-/// The status of a command that Ctrl+C ended: 128 and the signal's number.
+/// The status of a command that Ctrl+C ended: 128 plus the number of the signal.
 const INTERRUPTED: i32 = 130;
 
-/// Which session is meant.
+/// The flag that names a session.
 #[derive(Debug, Clone, Args)]
 pub struct SessionFlag {
     /// Session to talk to: its name or its launcher's pid [default: the only one]
@@ -27,10 +27,10 @@ pub struct SessionFlag {
     pub session: Option<String>,
 }
 
-/// Asks the session and hands back what happened.
+/// Asks the session and returns what happened.
 ///
 /// # Errors
-/// Where no session is meant, or it refuses, or it doesn't answer.
+/// If no session is meant, or the session refuses or doesn't answer.
 pub fn ask(session: &SessionFlag, request: &Request) -> Result<Event, Problem> {
     let session = session_choice::find(session.session.as_deref())?;
     let name = &session.listing.session;
@@ -41,7 +41,7 @@ pub fn ask(session: &SessionFlag, request: &Request) -> Result<Event, Problem> {
     happened(answer)
 }
 
-/// What an answer says has happened. Names in a refusal are the program's to choose.
+/// The event in an answer. The program may choose names in a refusal, so they are made printable.
 fn happened(answer: Answer) -> Result<Event, Problem> {
     match answer {
         Answer::Done(Event::Refused(refused)) => {
@@ -60,7 +60,7 @@ fn happened(answer: Answer) -> Result<Event, Problem> {
     }
 }
 
-/// The session said something that is no answer to what was asked.
+/// The session answered, but not to this request.
 pub fn unexpected() -> Problem {
     Problem::new(
         exit::REFUSED,
@@ -74,7 +74,7 @@ fn explain_interrupts(session: &str) {
         "[snapshot] the request goes on in session `{}`\n",
         printable(session)
     );
-    // Without a handler Ctrl+C ends the command as well, only without a word.
+    // Without the handler, Ctrl+C ends the command too, but says nothing.
     let _ = ctrlc::set_handler(move || {
         let _ = io::stderr().write_all(message.as_bytes());
         std::process::exit(INTERRUPTED);

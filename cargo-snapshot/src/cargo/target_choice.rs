@@ -1,76 +1,55 @@
-//! Which target is run: the kinds there are, and the rules of `cargo run` for finding the
-//! one that is meant.
+//! Which target is meant, by the rules of `cargo run`.
 //!
-//! Pure: `project` calls it with the packages among which cargo would look.
+//! `commands::run` settles it before anything is built: so only that target is built, and a wrong
+//! choice costs no build.
 
-use std::fmt;
-
-use cargo_metadata::{CrateType, Package, Target, TargetKind};
+use cargo_metadata::{CrateType, Package, Target};
 use snapshot_launch::problem::{Problem, exit};
 
-/// A kind of target that can be run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `--bin`
-    Bin,
-    /// `--example`
-    Example,
-    /// `--test`
-    Test,
-    /// `--bench`
-    Bench,
-}
+use super::flags::CargoFlags;
+use super::package_spec;
+use super::project::Project;
+use super::target::{Kind, TargetChoice};
 
-impl Kind {
-    /// The flag that chooses one.
-    pub fn flag(self) -> &'static str {
-        match self {
-            Self::Bin => "--bin",
-            Self::Example => "--example",
-            Self::Test => "--test",
-            Self::Bench => "--bench",
-        }
-    }
-
-    /// The kind of a target, if it is of a kind that can be chosen.
-    pub fn of(target: &Target) -> Option<Self> {
-        target.kind.iter().find_map(|kind| match kind {
-            TargetKind::Bin => Some(Self::Bin),
-            TargetKind::Example => Some(Self::Example),
-            TargetKind::Test => Some(Self::Test),
-            TargetKind::Bench => Some(Self::Bench),
-            _ => None,
-        })
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.flag().trim_start_matches('-'))
-    }
-}
-
-/// One target by its name, which may still be in several packages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TargetChoice {
-    /// What it is.
-    pub kind: Kind,
-    /// Its name in the manifest.
-    pub name: String,
-}
-
-impl TargetChoice {
-    /// Whether this is the target that was chosen.
-    pub fn is(&self, target: &Target) -> bool {
-        Kind::of(target) == Some(self.kind) && target.name == self.name
-    }
-}
-
-/// The target that is meant where none is named, by the rules of `cargo run`.
+/// The target that the flags mean.
 ///
 /// # Errors
-/// A usage error where there is no binary, or more than one and no default.
-pub fn unnamed(packages: &[&Package]) -> Result<TargetChoice, Problem> {
+/// A usage error, if the flags mean no target or several.
+pub fn choose(project: &Project, flags: &CargoFlags) -> Result<TargetChoice, Problem> {
+    let packages = selected(project, flags.package.as_deref())?;
+    match flags.target_choice() {
+        Some(choice) => named(&packages, choice),
+        None => unnamed(&packages),
+    }
+}
+
+/// The packages to search: the one of `-p`, else the default ones.
+fn selected<'p>(project: &'p Project, spec: Option<&str>) -> Result<Vec<&'p Package>, Problem> {
+    let Some(spec) = spec else {
+        return Ok(project.default_packages());
+    };
+    let members = project.packages();
+    let packages: Vec<_> = members
+        .iter()
+        .copied()
+        .filter(|package| package_spec::is_meant_by(package, spec))
+        .collect();
+    if packages.is_empty() {
+        let names = names(members.iter().map(|package| package.name.as_str()));
+        return Err(Problem::new(
+            exit::USAGE,
+            format!("no package `{spec}` in the workspace `{}`", project.root()),
+        )
+        .help(format!("available packages: {names}")));
+    }
+    Ok(packages)
+}
+
+/// The target if the flags name none: the default one, else the only binary.
+///
+/// # Errors
+/// A usage error, if there is no binary, or several and no default.
+fn unnamed(packages: &[&Package]) -> Result<TargetChoice, Problem> {
     let chosen = |name: &str| TargetChoice {
         kind: Kind::Bin,
         name: name.to_owned(),
@@ -110,11 +89,11 @@ pub fn unnamed(packages: &[&Package]) -> Result<TargetChoice, Problem> {
     }
 }
 
-/// The target that was named.
+/// The target that the flags name.
 ///
 /// # Errors
-/// A usage error where there is no such one, or it can't be executed.
-pub fn named(packages: &[&Package], choice: TargetChoice) -> Result<TargetChoice, Problem> {
+/// A usage error, if it doesn't exist or can't be executed.
+fn named(packages: &[&Package], choice: TargetChoice) -> Result<TargetChoice, Problem> {
     let mut found = packages
         .iter()
         .flat_map(|package| &package.targets)
@@ -158,8 +137,8 @@ fn of_kind(packages: &[&Package], kind: Kind) -> String {
     )
 }
 
-/// Names in a row, sorted, each once.
-pub fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+/// The names as a sorted list, each once.
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
     names.dedup();
@@ -169,9 +148,7 @@ pub fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cargo_flags::CargoFlags;
-    use crate::project::Project;
-    use crate::project::tests::{package, sample, target, workspace};
+    use crate::cargo::samples::{self, package, target, workspace};
     use serde_json::json;
 
     fn flags(package: Option<&str>) -> CargoFlags {
@@ -182,10 +159,19 @@ mod tests {
     }
 
     fn chosen(project: &Project, package: Option<&str>) -> Result<String, Problem> {
-        project.choose(&flags(package)).map(|choice| {
+        choose(project, &flags(package)).map(|choice| {
             assert_eq!(choice.kind, Kind::Bin);
             choice.name
         })
+    }
+
+    #[test]
+    fn an_unknown_package_is_a_usage_error() {
+        let project = samples::project();
+        assert!(selected(&project, Some("a@1.2")).is_ok());
+        let problem = selected(&project, Some("b")).expect_err("not there");
+        assert_eq!(problem.code, exit::USAGE);
+        assert_eq!(problem.help.as_deref(), Some("available packages: a"));
     }
 
     #[test]
@@ -204,7 +190,7 @@ mod tests {
 
     #[test]
     fn several_binaries_are_listed() {
-        let problem = chosen(&sample(), None).expect_err("two");
+        let problem = chosen(&samples::project(), None).expect_err("two");
         assert_eq!(problem.code, exit::USAGE);
         assert_eq!(
             problem.cause.as_deref(),
@@ -241,15 +227,17 @@ mod tests {
 
     #[test]
     fn a_named_target_must_be_there() {
-        let project = sample();
+        let project = samples::project();
         let mut flags = flags(None);
         flags.bin = Some("two".to_owned());
         assert_eq!(
-            project.choose(&flags).map(|choice| choice.name).as_deref(),
+            choose(&project, &flags)
+                .map(|choice| choice.name)
+                .as_deref(),
             Ok("two")
         );
         flags.bin = Some("twoo".to_owned());
-        let problem = project.choose(&flags).expect_err("not there");
+        let problem = choose(&project, &flags).expect_err("not there");
         assert_eq!(problem.code, exit::USAGE);
         assert_eq!(
             problem.help.as_deref(),
@@ -257,7 +245,7 @@ mod tests {
         );
         flags.bin = None;
         flags.example = Some("one".to_owned());
-        let problem = project.choose(&flags).expect_err("not an example");
+        let problem = choose(&project, &flags).expect_err("not an example");
         assert_eq!(
             problem.cause.as_deref(),
             Some("there is no example target here")
@@ -271,7 +259,7 @@ mod tests {
         let project = workspace(vec![package("a", None, vec![library])]);
         let mut flags = flags(None);
         flags.example = Some("lib".to_owned());
-        let problem = project.choose(&flags).expect_err("a library");
+        let problem = choose(&project, &flags).expect_err("a library");
         assert_eq!(problem.cause.as_deref(), Some("it is a library"));
     }
 }

@@ -1,6 +1,11 @@
 //! A snapshot's number on the command line: `2`, or `#2` as the tool itself writes it.
+//!
+//! Called by clap, for the arguments of `revert` and `drop`.
 
-/// Parses a number that can be a snapshot's; they count from 1.
+/// Parses the number of a snapshot. They count from 1.
+///
+/// # Errors
+/// A message for a person, if `text` is no such number.
 pub fn parse(text: &str) -> Result<u32, String> {
     match text.strip_prefix('#').unwrap_or(text).parse() {
         Ok(id) if id > 0 => Ok(id),

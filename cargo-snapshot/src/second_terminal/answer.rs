@@ -1,17 +1,16 @@
 //! Answers on stdout: what a query found, or what a verb did, for a person or as JSON.
 //!
-//! A reader that has seen enough (`| head`) is no error. Called by the verbs of the second
-//! terminal.
+//! It is no error if the reader closes the pipe early (`| head`). Called by the verbs of the
+//! second terminal and by `doctor`.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use snapshot_launch::timeline_view;
 use snapshot_launch::{
     problem::{Problem, exit},
-    timeline_view::printable_json,
+    timeline_view::{self, printable_json},
 };
 
 /// The form of an answer.
@@ -23,10 +22,10 @@ pub struct JsonFlag {
 }
 
 impl JsonFlag {
-    /// Prints `value` as JSON if that was asked for, else as `text`.
+    /// Prints `value` as JSON with `--json`, else `text`.
     ///
     /// # Errors
-    /// Where stdout can't be written to.
+    /// If stdout can't be written to.
     pub fn print(
         self,
         value: &impl Serialize,
@@ -56,7 +55,7 @@ fn cannot_write(error: &io::Error) -> Problem {
     Problem::new(exit::REFUSED, "cannot write the answer").cause(error)
 }
 
-/// A time that an event gives in microseconds, as a person reads it.
+/// The microseconds of an event, as a person reads them.
 pub fn latency(latency_us: u64) -> String {
     timeline_view::duration(Duration::from_micros(latency_us))
 }

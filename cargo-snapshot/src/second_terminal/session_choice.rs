@@ -1,24 +1,23 @@
-//! Which session a second-terminal command means: by name, by the launcher's pid, or the
-//! only one there is.
+//! Which session a command of the second terminal means: the one of that name or launcher's pid,
+//! or the only one.
 //!
-//! Never the likeliest of several: a revert in the wrong session can't be taken back.
-//! Called by `request` and `commands::list`.
+//! It never guesses among several: a wrong revert can't be taken back. Called by `request` and
+//! `commands::list`.
 
 use std::io::{self, ErrorKind};
 
-use snapshot_launch::control;
 use snapshot_launch::{
-    control::{Found, Listing, Session},
+    control::{self, Found, Listing, Session},
     problem::{Problem, exit},
     timeline_view::printable,
 };
 
-/// The session that is meant, which has just said that it is there.
+/// The session that is meant. It has just answered.
 ///
 /// # Errors
-/// Where there is none of that name, or more than one could be meant.
+/// If no session has that name, or several could be meant.
 pub fn find(wanted: Option<&str>) -> Result<Session, Problem> {
-    // A pid names its socket, so the other sessions need not be asked.
+    // The pid is in the name of the socket, so there is no need to ask the other sessions.
     if let Some(wanted) = wanted
         && let Ok(pid) = wanted.parse()
     {
@@ -33,14 +32,14 @@ pub fn find(wanted: Option<&str>) -> Result<Session, Problem> {
     choose(control::sessions(None), wanted)
 }
 
-/// A session is there and doesn't answer.
+/// What to say of a session that exists but doesn't answer.
 pub fn no_answer(session: &str, error: &io::Error) -> Problem {
     let problem = Problem::new(
         exit::REFUSED,
         format!("session `{}` doesn't answer", printable(session)),
     );
     match error.kind() {
-        // What a read with a time limit says when the time is over.
+        // A read with a time limit ends so when the time is over.
         ErrorKind::WouldBlock | ErrorKind::TimedOut => problem
             .cause("it took too long; what was asked for may still happen")
             .help("see `cargo snapshot list`; a stopped session answers after `fg`"),
@@ -56,7 +55,7 @@ fn choose(found: Found, wanted: Option<&str>) -> Result<Session, Problem> {
         silent,
     } = found;
     let Some(wanted) = wanted else {
-        // One that says nothing may be the one that is meant.
+        // The silent one may be the one that is meant.
         if let (true, [pid]) = (sessions.is_empty(), silent.as_slice()) {
             return Err(no_answer(&pid.to_string(), &ErrorKind::WouldBlock.into()));
         }
@@ -70,7 +69,7 @@ fn choose(found: Found, wanted: Option<&str>) -> Result<Session, Problem> {
         };
     };
     let pid = wanted.parse::<i32>().ok();
-    // Two launchers of one number are in two containers.
+    // Two launchers may have the same pid, in two containers.
     let is_launcher = |session: &Session| Some(session.listing.launcher_pid) == pid;
     let by_pid = sessions.iter().any(is_launcher);
     let (mut meant, others): (Vec<_>, Vec<_>) = sessions.into_iter().partition(|session| {
@@ -123,7 +122,7 @@ fn nothing_runs(what: &str) -> Problem {
         .help("start one with `cargo snapshot run` or `cargo snapshot exec PROGRAM`")
 }
 
-/// One session a line, set in to stand under `cause:`.
+/// One session a line, indented to stand under `cause:`.
 fn lines(sessions: &[Session]) -> String {
     let lines: Vec<_> = sessions
         .iter()
@@ -221,7 +220,7 @@ mod tests {
                 .expect("the others")
                 .contains("server  launcher 20")
         );
-        // Neither the beginning of a name nor the live process will do.
+        // Neither the beginning of a name nor the pid of the live process is enough.
         assert!(chosen(&sessions, Some("serv")).is_err());
         assert!(chosen(&sessions, Some("22")).is_err());
         assert!(chosen(&[], Some("tour")).is_err());

@@ -1,11 +1,11 @@
 //! What `-p` may say: `name`, `name@1.2`, or a package's URL.
 //!
-//! The source is the cargo book, "Package ID specifications". Called by `project`.
+//! The source is the cargo book, "Package ID specifications". Called by `target_choice`.
 
 use cargo_metadata::Package;
 
-/// Whether a package is what a person calls `spec`: `name`, `name@1.2`, or its URL with
-/// or without what stands after `#`.
+/// Whether `spec` means this package: its name, `name@1.2`, or its URL with or without the part
+/// after `#`.
 pub fn is_meant_by(package: &Package, spec: &str) -> bool {
     let name = package.name.as_str();
     if spec == name || spec == package.id.repr {
@@ -31,7 +31,7 @@ pub fn is_meant_by(package: &Package, spec: &str) -> bool {
             Some((_, version)) => Some(version),
         }
     };
-    // A version may be given in part.
+    // The spec may give only the first parts of the version.
     wanted_version.is_some_and(|wanted| {
         version
             .strip_prefix(wanted)
@@ -42,7 +42,7 @@ pub fn is_meant_by(package: &Package, spec: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::tests::package;
+    use crate::cargo::samples::package;
 
     #[test]
     fn packages_are_meant_by_name_version_or_url() {

@@ -1,15 +1,16 @@
 //! The flags of `cargo run` and `cargo test` that `cargo snapshot run` takes too, and how
-//! they are handed to cargo.
+//! cargo gets them.
 //!
-//! They are handed on as they are, so that cargo builds what `cargo run` would have built
-//! and finds it fresh the next time. Used by `commands::run`, `project` and `artifact`.
+//! Cargo gets them unchanged. So it builds what `cargo run` would have built, and finds it fresh
+//! the next time. Used by `commands::run`, `project`, `target_choice`, `artifact` and
+//! `surroundings`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use crate::target_choice::{Kind, TargetChoice};
+use super::target::{Kind, TargetChoice};
 
 /// What is built, and how.
 #[derive(Debug, Clone, Default, Args)]
@@ -132,7 +133,7 @@ pub struct CargoFlags {
 }
 
 impl CargoFlags {
-    /// The target that was named, if one was; the flags exclude each other.
+    /// The target that the flags name, if they name one. They exclude each other.
     pub fn target_choice(&self) -> Option<TargetChoice> {
         [
             (Kind::Bin, &self.bin),
@@ -144,7 +145,7 @@ impl CargoFlags {
         .find_map(|(kind, name)| name.clone().map(|name| TargetChoice { kind, name }))
     }
 
-    /// Arguments of the `cargo metadata` that describes the project.
+    /// The arguments of the `cargo metadata` that describes the project.
     pub fn metadata_args(&self) -> Vec<OsString> {
         let mut args = Vec::new();
         push(&mut args, ["metadata", "--format-version=1", "--no-deps"]);
@@ -152,7 +153,7 @@ impl CargoFlags {
         args
     }
 
-    /// Arguments of the `cargo build` that builds `choice` and says in JSON where it is.
+    /// The arguments of the `cargo build` that builds `choice` and says in JSON where it is.
     pub fn build_args(&self, choice: &TargetChoice) -> Vec<OsString> {
         let mut args = Vec::new();
         push(
@@ -179,7 +180,7 @@ impl CargoFlags {
             args.extend(["--target-dir".into(), target_dir.into()]);
         }
         if let Some(jobs) = &self.jobs {
-            // One word, because the number may be negative.
+            // One word, since the number may be negative.
             args.push(format!("--jobs={jobs}").into());
         }
         self.push_manifest_options(&mut args);

@@ -1,0 +1,7 @@
+//! What the verbs of the second terminal share: which session and which snapshot are meant, one
+//! request to the session, and the answer on stdout.
+
+pub mod answer;
+pub mod request;
+pub mod session_choice;
+pub mod snapshot_id;
