@@ -1,7 +1,7 @@
-//! libc's `errno` of the calling thread: what a function that stands before libc's
-//! reports failure by.
+//! libc's `errno` of the calling thread: how a function that stands before libc's reports
+//! failure.
 //!
-//! Context: AS-SAFE.
+//! Context: AS-SAFE. Signal handlers never call it.
 
 use core::ffi::c_int;
 

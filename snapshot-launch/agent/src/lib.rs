@@ -1,19 +1,25 @@
-//! The agent: what is loaded into the program so that it can be snapshotted.
+//! The agent: the library that is loaded into the program so that it can be snapshotted.
 //!
-//! The launcher preloads it from memory. Its constructor takes every trace of that out of
-//! the environment, installs the handlers for the trigger signal and SIGINT, and says
-//! hello to the supervisor; then the program's `main` runs and the agent sleeps until a
-//! signal comes. It costs nothing between takes: no thread, no descriptor, nothing on a
-//! hot path.
+//! # Theory of operation
+//! The launcher preloads the agent from memory. Its constructor takes every trace of that out
+//! of the environment, installs the handlers for the trigger signal and SIGINT, and says
+//! hello to the supervisor. Then the program's `main` runs, and the agent does nothing until a
+//! signal or a call of the program comes. It costs nothing between takes: no thread, no
+//! descriptor, nothing on a hot path.
 //!
-//! Rooms: [`environment`] (what the launcher left there), [`session`] (what the agent
-//! knows), [`dispositions`] (the program's own handlers for our signals), [`handlers`]
-//! (ours), [`senders`] (who has sent a signal), [`signal_waits`] (who waits for
-//! one), [`exec`] (following the program into another one), [`waits`] and [`adopted`]
-//! (children from before a revert), [`watches`] (paths of watched files), [`closes`] (ends
-//! that others wait for), [`first_thread`] (libc's handler and ours), [`filters`] (of system
-//! calls, which the program sets), [`wiped`] (memory that copies lack), [`locked`] (memory that is
-//! never swapped), [`exports`] (what the library calls).
+//! # Limits
+//! It sees the program's calls to libc. A direct system call goes around it; each file says
+//! what is lost then.
+//!
+//! # Rooms
+//! A room names what is below it, never above:
+//!
+//! - [`interpose`]: the functions that stand before libc's;
+//! - [`requests`]: the signal handlers, the library's calls, and the takes that both lead to;
+//! - [`children`]: the program's children after a revert;
+//! - [`signals`]: what the program wants on our signals, what the kernel has, who has sent one;
+//! - [`session`]: what the agent knows, the environment message, speaking with the supervisor;
+//! - [`real`] and [`errno`]: libc's own functions, and how they fail.
 //!
 //! Depends on libc alone: no std, no allocation.
 #![no_std]
@@ -29,33 +35,23 @@
     reason = "the agent lives among C functions and signal handlers"
 )]
 
-mod adopted;
-mod closes;
-mod cpu_clocks;
-mod dispositions;
-mod environment;
+mod children;
 mod errno;
-mod exec;
-mod exports;
-mod filters;
-mod first_thread;
-mod handlers;
-mod locked;
-mod senders;
+mod interpose;
+mod real;
+mod requests;
 mod session;
-mod signal_waits;
-mod syscall;
-mod thread_ids;
-mod user_ids;
-mod waits;
-mod watches;
-mod wiped;
+mod signals;
 
 use snapshot_core::kernel::reserve;
 use snapshot_core::terms::OwnUse;
 use snapshot_core::threads::layout;
 use snapshot_core::wire::{FromAgent, FromSupervisor, link::Link};
 use snapshot_core::{objects, sys};
+
+use crate::children::reaping;
+use crate::interpose::{closes, syscall};
+use crate::requests::{answering, handlers};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -73,14 +69,14 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 static CONSTRUCTOR: extern "C" fn() = construct;
 
 extern "C" fn construct() {
-    let Some(letter) = environment::take_letter() else {
-        // Loaded by something else than the launcher.
+    let Some(message) = session::take_message() else {
+        // Something else than the launcher has loaded the agent.
         return;
     };
-    sys::close(letter.preload_fd);
+    sys::close(message.preload_fd);
     reserve::begin();
-    match letter.inherited() {
-        // An exec has opened nothing from outside.
+    match message.inherited() {
+        // After an exec more is open, and the program has opened that itself.
         Some(inherited) => {
             for &one in inherited {
                 objects::note_one_inherited(one);
@@ -92,9 +88,9 @@ extern "C" fn construct() {
     closes::begin();
     layout::discover();
     syscall::tell_return_address();
-    session::begin(&letter);
+    session::begin(&message);
     let welcome = Link::connect(session::name()).and_then(|link| {
-        dispositions::begin();
+        handlers::begin();
         let answer = link.say(FromAgent::Hello).and_then(|()| link.hear());
         link.close();
         answer
@@ -114,15 +110,15 @@ extern "C" fn construct() {
         }
         session::set_reseed(reseed);
         if let Some(table) = table {
-            waits::begin(table);
+            reaping::begin(table);
         }
         takes_at_start = take_at_start;
     }
-    sys::set_mask(letter.mask);
-    if letter.mask.meets(session::trigger_set()) {
-        handlers::tell_of_use(OwnUse::Blocks);
+    sys::set_mask(message.mask);
+    if message.mask.meets(session::trigger_set()) {
+        session::report_use(OwnUse::Blocks);
     }
     if takes_at_start {
-        handlers::take_at_start();
+        answering::take_at_start();
     }
 }

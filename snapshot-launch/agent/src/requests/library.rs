@@ -9,12 +9,14 @@ use snapshot_core::acts::{
 };
 use snapshot_core::library::bridge::{self, Answer, Call};
 use snapshot_core::sys::{self, Errno, SignalSet};
-use snapshot_core::terms::{Ask, Ended, Obstacle, Step, Text};
+use snapshot_core::terms::{Ask, Obstacle, Step, Text};
 use snapshot_core::threads::timing;
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
-use crate::handlers::{self, Asked};
-use crate::{filters, session};
+use super::answering::answer_pending;
+use super::context::of_take;
+use super::pending;
+use crate::session::{self, Reply};
 
 /// Does what the library asks.
 ///
@@ -25,11 +27,11 @@ pub unsafe extern "C" fn cargo_snapshot_agent_v2(call: *const Call, answer: *mut
     // SAFETY: the caller's promise.
     let call = unsafe { call.read() };
     let mut reply = Answer::EMPTY;
-    if filters::forbid_snapshots() {
+    if session::forbids_snapshots() {
         reply.verdict = bridge::ANSWER_FAILED;
         reply.number = libc::EPERM;
     } else if session::is_live() {
-        // Not libc's own two: whoever waits here must be able to park.
+        // Not libc's own two: a thread that waits here must be able to park.
         let open = sys::block(SignalSet::PROGRAM);
         match call.verb {
             bridge::CALL_TAKE => take_for(&call, &mut reply),
@@ -37,7 +39,7 @@ pub unsafe extern "C" fn cargo_snapshot_agent_v2(call: *const Call, answer: *mut
             bridge::CALL_COMMIT => ask(FromAgent::Commit, &mut reply),
             bridge::CALL_DROP => ask(FromAgent::Drop { id: call.id }, &mut reply),
             bridge::CALL_LIST => ask(FromAgent::List, &mut reply),
-            bridge::CALL_PHASES => tell_phases(&mut reply),
+            bridge::CALL_PHASES => give_phases(&mut reply),
             _ => {}
         }
         sys::set_mask(open);
@@ -64,11 +66,11 @@ fn take_for(call: &Call, reply: &mut Answer) {
         },
         outcome: Outcome::Refused(None),
     };
-    // SAFETY: this thread does not have the turn; what is called takes locks of nobody.
+    // SAFETY: this thread does not have the turn; what is called takes no locks.
     if let Err(errno) = unsafe { in_turn(&mut job) } {
         job.hindered(Obstacle::Failed(Step::Park, errno.0));
     }
-    handlers::answer_left();
+    answer_pending();
     let outcome = job.outcome;
     match outcome {
         Outcome::Live { id } => {
@@ -93,6 +95,7 @@ fn take_for(call: &Call, reply: &mut Answer) {
     }
 }
 
+/// A take that the library asks for.
 struct Job {
     wish: Wish,
     outcome: Outcome,
@@ -100,33 +103,33 @@ struct Job {
 
 impl Work for Job {
     fn in_first_thread(&mut self) {
-        let closed = handlers::begin_to_count();
+        let closed = pending::open_trigger();
         // SAFETY: in the first thread, in its turn; both copies leave through here.
-        let (outcome, _) = unsafe { take::take(&session::of_take(), self.wish) };
+        let (outcome, _) = unsafe { take::take(&of_take(), self.wish) };
         self.outcome = outcome;
-        handlers::end_counting(closed);
+        pending::close_trigger(closed);
     }
 
     fn hindered(&mut self, obstacle: Obstacle) {
-        take::report_hindrance(&session::of_take(), self.wish, obstacle);
+        take::report_hindrance(&of_take(), self.wish, obstacle);
         self.outcome = Outcome::Refused(Some(obstacle));
     }
 }
 
 fn ask(message: FromAgent, reply: &mut Answer) {
-    match handlers::ask(message) {
-        Asked::Answered(FromSupervisor::Done { depth, ids }) => {
+    match session::ask(message) {
+        Reply::Answer(FromSupervisor::Done { depth, ids }) => {
             reply.verdict = bridge::ANSWER_LIST;
             reply.count = depth;
             reply.ids = ids;
         }
-        // What a dead branch was about to do is denied to its snapshot.
-        Asked::Answered(_) | Asked::InAnotherLife => {}
-        Asked::Unreachable(errno) => failed(errno, reply),
+        // A revived copy doesn't do what its dead branch was about to do.
+        Reply::Answer(_) | Reply::Revived => {}
+        Reply::Unreachable(errno) => failed(errno, reply),
     }
 }
 
-fn tell_phases(reply: &mut Answer) {
+fn give_phases(reply: &mut Answer) {
     reply.verdict = bridge::ANSWER_LIST;
     for (slot, ns) in reply.ids.iter_mut().zip(timing::phases_ns()) {
         *slot = u32::try_from(ns / 1000).unwrap_or(u32::MAX);

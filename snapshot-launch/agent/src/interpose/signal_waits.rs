@@ -1,9 +1,9 @@
 //! The functions by which a program waits for a signal instead of handling it. A trigger that
-//! comes from outside is a request, although no handler sees it: the snapshot is taken, and the
-//! wait goes on.
+//! comes from outside is a request, although no handler sees it: the agent takes the snapshot,
+//! and the wait goes on.
 //!
-//! What is read of a `signalfd`, or waited for by calls that go around libc, is not seen here:
-//! that program is told of a trigger from outside as of its own.
+//! Limits: reads of a `signalfd`, and waits by calls that go around libc, are not seen here. Such
+//! a program gets a trigger from outside as if it were its own.
 //!
 //! Context: AS-SAFE, as far as libc's own are. Points of cancellation, as libc's are.
 
@@ -15,9 +15,11 @@ use libc::{siginfo_t, sigset_t, timespec};
 use snapshot_core::sys::{self, SignalInfo, SignalSet};
 use snapshot_core::terms::OwnUse;
 
-use crate::dispositions::{Real, real};
-use crate::senders::Sender;
-use crate::{errno, handlers, session};
+use crate::errno;
+use crate::real::{Real, real};
+use crate::requests::answering;
+use crate::session;
+use crate::signals::senders::Sender;
 
 static SIGTIMEDWAIT: Real = Real::new(c"sigtimedwait");
 static SIGWAITINFO: Real = Real::new(c"sigwaitinfo");
@@ -25,8 +27,8 @@ static SIGWAIT: Real = Real::new(c"sigwait");
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// Whether the trigger is among the signals that are waited for, in the live process. That is
-/// said once.
+/// Whether the trigger is among the signals that the wait is for, in the live process. The
+/// supervisor hears of that once.
 ///
 /// # Safety
 /// `set` must be readable or null.
@@ -38,27 +40,27 @@ unsafe fn waits_for_trigger(set: *const sigset_t, how: OwnUse) -> bool {
     let set = SignalSet(unsafe { set.cast::<u64>().read() });
     let waits = set.meets(session::trigger_set());
     if waits {
-        handlers::tell_of_use(how);
+        session::report_use(how);
     }
     waits
 }
 
-/// Takes what was asked for by this signal, if it is a request. False if it is the program's.
+/// Takes the snapshot that this signal asks for. False if the signal is the program's.
 fn served(signal: c_int, info: &siginfo_t) -> bool {
     if signal != session::trigger() {
         return false;
     }
     // SAFETY: libc has filled it in, as a handler would find it.
-    let told = unsafe { SignalInfo::of_handler(info) };
-    if Sender::of(&told).is_inside(true) {
+    let info = unsafe { SignalInfo::of_handler(info) };
+    if Sender::of(&info).is_inside(true) {
         return false;
     }
-    handlers::serve_waited_for();
+    answering::answer_waited_for();
     true
 }
 
-/// sigtimedwait(2), until it is a signal of the program's own. The time that is left is less
-/// after each request.
+/// sigtimedwait(2), until a signal of the program's own comes. After a request the wait goes on
+/// for the time that is left.
 ///
 /// # Safety
 /// As libc's.
@@ -87,16 +89,16 @@ pub unsafe extern "C" fn sigtimedwait(
     let mut left = whole;
     loop {
         // SAFETY: all-zero is a valid siginfo.
-        let mut told: siginfo_t = unsafe { mem::zeroed() };
+        let mut received: siginfo_t = unsafe { mem::zeroed() };
         let answer = real!(
             SIGTIMEDWAIT: fn(*const sigset_t, *mut siginfo_t, *const timespec),
             set,
-            &raw mut told,
+            &raw mut received,
             &raw const left
         );
-        if answer < 0 || !served(answer, &told) {
+        if answer < 0 || !served(answer, &received) {
             // SAFETY: the caller's promise.
-            unsafe { hand_on(answer, &told, info) };
+            unsafe { hand_on(answer, &received, info) };
             return answer;
         }
         left = less(whole, sys::now_ns().saturating_sub(begun_ns));
@@ -117,16 +119,18 @@ fn less(whole: timespec, elapsed_ns: u64) -> timespec {
     }
 }
 
+/// Gives the program the signal that has come, if it wants to see it.
+///
 /// # Safety
 /// `info` must be writable or null.
-unsafe fn hand_on(answer: c_int, told: &siginfo_t, info: *mut siginfo_t) {
+unsafe fn hand_on(answer: c_int, received: &siginfo_t, info: *mut siginfo_t) {
     if answer >= 0 && !info.is_null() {
         // SAFETY: the caller's promise.
-        unsafe { info.write(*told) };
+        unsafe { info.write(*received) };
     }
 }
 
-/// sigwaitinfo(2), until it is a signal of the program's own.
+/// sigwaitinfo(2), until a signal of the program's own comes.
 ///
 /// # Safety
 /// As libc's.
@@ -138,22 +142,22 @@ pub unsafe extern "C" fn sigwaitinfo(set: *const sigset_t, info: *mut siginfo_t)
     }
     loop {
         // SAFETY: all-zero is a valid siginfo.
-        let mut told: siginfo_t = unsafe { mem::zeroed() };
+        let mut received: siginfo_t = unsafe { mem::zeroed() };
         let answer = real!(
             SIGWAITINFO: fn(*const sigset_t, *mut siginfo_t),
             set,
-            &raw mut told
+            &raw mut received
         );
-        if answer < 0 || !served(answer, &told) {
+        if answer < 0 || !served(answer, &received) {
             // SAFETY: the caller's promise.
-            unsafe { hand_on(answer, &told, info) };
+            unsafe { hand_on(answer, &received, info) };
             return answer;
         }
     }
 }
 
-/// sigwait(3), until it is a signal of the program's own. It goes on where a handler
-/// interrupts it, as libc's does.
+/// sigwait(3), until a signal of the program's own comes. It goes on after a handler has
+/// interrupted it, as libc's does.
 ///
 /// # Safety
 /// As libc's.
@@ -165,7 +169,7 @@ pub unsafe extern "C" fn sigwait(set: *const sigset_t, signal: *mut c_int) -> c_
     }
     let before = errno::get();
     loop {
-        // SAFETY: the caller's promise; nobody wants to know more.
+        // SAFETY: the caller's promise; null, since the number alone is wanted.
         let answer = unsafe { sigwaitinfo(set, ptr::null_mut()) };
         let failure = errno::get();
         if answer < 0 && failure == libc::EINTR {
@@ -181,8 +185,8 @@ pub unsafe extern "C" fn sigwait(set: *const sigset_t, signal: *mut c_int) -> c_
     }
 }
 
-/// signalfd(2). What is read of it is as without the tool; that a trigger from outside is read
-/// there as well is said.
+/// signalfd(2). The program reads from it what it would read without the tool, a trigger from
+/// outside as well: the supervisor hears of that.
 ///
 /// # Safety
 /// As libc's.

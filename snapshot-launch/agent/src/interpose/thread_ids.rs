@@ -16,7 +16,7 @@ use libc::{clockid_t, cpu_set_t, pthread_attr_t, pthread_mutexattr_t, pthread_t,
 use snapshot_core::sys::{self, Errno, SignalInfo, SignalSet};
 use snapshot_core::threads::{mutexes, stale};
 
-use crate::dispositions::Real;
+use crate::real::Real;
 
 /// The real id of a thread whose cached one is stale.
 fn real_tid(thread: pthread_t) -> Option<c_int> {

@@ -1,16 +1,16 @@
 //! Who has sent a signal, and whether that makes it the program's own.
 //!
-//! The trigger has two masters. What comes from outside the session asks for a snapshot. What
-//! the program sends itself, its children and theirs, a timer, a message queue, the kernel:
-//! that is the program's own, as without the tool. The kernel tells the sender's number:
+//! The trigger serves two. What comes from outside the session asks for a snapshot. What the
+//! program sends itself, its children and theirs, a timer, a message queue or the kernel is the
+//! program's own, as without the tool. The kernel says which process has sent it:
 //!
-//! - 0: a process outside of the namespace;
-//! - the program's own, or one below it or below the supervisor, whose child a process becomes
-//!   that has lost its parent: inside;
-//! - of a process that has ended meanwhile nothing is known any more. In a session's own
-//!   namespace whatever has a number is the session's. Without one it is taken for the program's
-//!   own where the program wants the signal, since a signal lost is worse than a request to be
-//!   repeated; else for a request, since the default would end the program.
+//! - 0 is a process outside the session's namespace;
+//! - the program, a process below it, or one below the supervisor (which adopts a process that
+//!   has lost its parent) is inside;
+//! - nothing is known of a process that has ended meanwhile. In a session's own namespace every
+//!   sender with a number belongs to the session. Without such a namespace the signal goes to
+//!   the program where the program handles it, since a lost signal is worse than a request that
+//!   must be repeated; otherwise it is a request, since the default would end the program.
 //!
 //! Context: AS-SAFE.
 
@@ -20,7 +20,8 @@ use snapshot_core::process::lineage::{self, Lineage};
 use snapshot_core::sys::{self, SignalInfo};
 use snapshot_core::terms::{self, REQUEST_MAGIC, SENDER_OUTSIDE};
 
-use crate::{dispositions, session};
+use super::dispositions;
+use crate::session;
 
 /// Who sent a signal, and what it carries.
 pub(crate) struct Sender {
@@ -44,13 +45,13 @@ impl Sender {
             .then_some((self.value & 0xffff_ffff) as u32)
     }
 
-    /// Which process, as the supervisor is told.
+    /// The process, as messages to the supervisor name it.
     pub(crate) fn process(&self) -> i32 {
         terms::sender(self.code, self.pid)
     }
 
-    /// Whether some process meant to send it: not the kernel, nor a timer or the like
-    /// that the program has set up itself.
+    /// Whether a process sent it on purpose: not the kernel, nor a timer or the like that the
+    /// program has set up itself.
     fn is_sent(&self) -> bool {
         self.process() != 0
     }
@@ -60,9 +61,9 @@ impl Sender {
         self.is_sent() && self.pid == sys::getpid()
     }
 
-    /// Whether it comes from inside the session, the supervisor excepted. `is_wanted` says
-    /// whether the program has a use for the signal.
-    pub(crate) fn is_inside(&self, is_wanted: bool) -> bool {
+    /// Whether it comes from inside the session, the supervisor excepted. `is_handled` says
+    /// whether the program does something with the signal.
+    pub(crate) fn is_inside(&self, is_handled: bool) -> bool {
         let supervisor = sys::getppid();
         match self.process() {
             0 => true,
@@ -71,18 +72,18 @@ impl Sender {
             pid => match lineage::of(pid, &[sys::getpid(), supervisor]) {
                 Lineage::Below => true,
                 Lineage::Apart => false,
-                Lineage::Gone => is_wanted || lineage::is_in_own_namespace(),
+                Lineage::Gone => is_handled || lineage::is_in_own_namespace(),
             },
         }
     }
 }
 
-/// Whether a signal that waits is the session's business alone, and in no snapshot.
-pub(crate) fn is_sessions(info: &SignalInfo) -> bool {
+/// Whether a pending signal concerns the session alone, so that no snapshot contains it.
+pub(crate) fn is_for_session(info: &SignalInfo) -> bool {
     info.signal() != session::trigger() || !Sender::of(info).is_inside(true)
 }
 
-/// Whether the program has a use for the trigger: a handler of its own.
+/// Whether the program has a handler of its own for the trigger.
 pub(crate) fn handles_trigger() -> bool {
     dispositions::wanted(session::trigger()).is_handler()
 }

@@ -16,8 +16,9 @@ use libc::{clock_t, clockid_t, rusage, timespec, timeval, tms};
 use snapshot_core::process::cpu_times;
 use snapshot_core::sys;
 
-use crate::dispositions::{Real, real};
-use crate::{errno, session};
+use crate::errno;
+use crate::real::{Real, real};
+use crate::session;
 
 static CLOCK_GETTIME: Real = Real::new(c"clock_gettime");
 static GETRUSAGE: Real = Real::new(c"getrusage");

@@ -10,8 +10,8 @@ use core::ffi::c_int;
 use libc::{gid_t, uid_t};
 use snapshot_core::threads::stale;
 
-use crate::dispositions::{Real, real};
 use crate::errno;
+use crate::real::{Real, real};
 
 /// Whether some other thread could not be reached.
 fn must_refuse() -> bool {

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use libc::{pthread_attr_t, pthread_t};
 use snapshot_core::threads::takeover;
 
-use crate::dispositions::{Real, real};
+use crate::real::{Real, real};
 use crate::session;
 
 /// Whether there has been one.

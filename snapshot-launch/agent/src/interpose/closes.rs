@@ -1,10 +1,12 @@
-//! Functions by which a program closes descriptors. What a snapshot holds too, and another
-//! process waits for the end of, is let go of by the snapshots first: a peer sees the end
-//! of a connection, and a child that of its input, as without them. An exec closes what it
-//! does not pass on.
+//! The functions by which a program closes descriptors.
 //!
-//! Without a snapshot that holds it, this costs a look at one word. What is closed by a raw
-//! system call is not seen.
+//! Another process may wait for the end of what is closed: a peer for the end of a connection, a
+//! child for the end of its input. The snapshots hold it too, so they let go of it first, and
+//! the other process sees the end as without them. An exec closes what it does not pass on.
+//!
+//! Where no snapshot holds the descriptor this costs a look at one word.
+//!
+//! Limits: a close by a raw system call is not seen.
 //!
 //! Context: AS-SAFE, as far as libc's own are.
 
@@ -14,13 +16,14 @@ use libc::FILE;
 use snapshot_core::objects;
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::threads::turn::Conversation;
-use snapshot_core::wire::{FromAgent, link::Link};
+use snapshot_core::wire::FromAgent;
 
-use crate::dispositions::{Real, real};
-use crate::{filters, session};
+use crate::real::{Real, real};
+use crate::session;
 
-/// A close, from before it until it is done. If snapshots hold what is closed, none is taken
-/// meanwhile: it would hold that again. Only for a close that waits for its peer nobody waits.
+/// A close, from before it until it is done. If snapshots hold what is closed, no snapshot is
+/// taken meanwhile: it would hold that again. A close that waits for its peer (SO_LINGER) is the
+/// exception: takes don't wait for it.
 struct Closing {
     /// The conversation with the supervisor, once there is a reason for one, and the signals
     /// that were blocked before it.
@@ -28,13 +31,14 @@ struct Closing {
 }
 
 impl Closing {
+    /// Of this descriptor.
     fn of(fd: c_int) -> Self {
         let mut closing = Self::of_none();
-        closing.has(fd);
+        closing.add(fd);
         closing
     }
 
-    /// Of a descriptor that is to become another one's duplicate, if it will.
+    /// Of the descriptor `number`, which becomes a duplicate of `fd`, if `fd` is open.
     fn of_replaced(fd: c_int, number: c_int) -> Self {
         // In this order: a look is cheaper than a system call.
         if fd != number && objects::is_marked(number) && sys::status_flags(fd).is_ok() {
@@ -48,7 +52,7 @@ impl Closing {
         let mut closing = Self::of_none();
         // A child that the program has forked closes what is its own.
         if session::is_live() {
-            objects::for_each_marked(first..=last, |fd| closing.has(fd));
+            objects::for_each_marked(first..=last, |fd| closing.add(fd));
         }
         closing
     }
@@ -57,24 +61,19 @@ impl Closing {
         Self { begun: None }
     }
 
-    /// This one too is about to be closed: has the snapshots let go.
-    fn has(&mut self, fd: c_int) {
-        if !objects::is_marked(fd) || filters::forbid_snapshots() || !session::is_live() {
+    /// This one too is about to be closed: lets the snapshots let go of it.
+    fn add(&mut self, fd: c_int) {
+        if !objects::is_marked(fd) || session::forbids_snapshots() || !session::is_live() {
             return;
         }
         if self.begun.is_none() {
-            // A handler that takes a snapshot would wait for this conversation's end.
+            // A handler that takes a snapshot would wait for the end of this conversation.
             let open = sys::block(SignalSet::PROGRAM);
             self.begun = Some((Conversation::begin(), open));
         }
-        if let Some(closed) = objects::closing(fd)
-            && let Ok(link) = Link::connect(session::name())
-        {
-            // Where nobody hears it, or answers, there are no snapshots any more.
-            let _ = link
-                .say(FromAgent::Closed(closed))
-                .and_then(|()| link.hear());
-            link.close();
+        if let Some(closed) = objects::closing(fd) {
+            // Without a supervisor that answers there are no snapshots any more.
+            let _ = session::exchange(FromAgent::Closed(closed));
         }
         if sys::lingers(fd) {
             self.end();
@@ -95,12 +94,13 @@ impl Drop for Closing {
     }
 }
 
-/// Before the live process becomes another program: closes what that one does not get.
+/// Before the live process becomes another program: the snapshots let go of what that one does
+/// not get.
 pub(crate) fn before_exec() {
     let mut closing = Closing::of_none();
     objects::for_each_marked(0..=c_uint::MAX, |fd| {
         if sys::is_closed_on_exec(fd) {
-            closing.has(fd);
+            closing.add(fd);
         }
     });
 }
@@ -111,7 +111,7 @@ static DUP3: Real = Real::new(c"dup3");
 static FCLOSE: Real = Real::new(c"fclose");
 static CLOSE_RANGE: Real = Real::new(c"close_range");
 
-/// Looks libc's own up: a handler may call them.
+/// Looks libc's functions up: a signal handler may call them.
 pub(crate) fn begin() {
     for real in [&CLOSE, &DUP2, &DUP3, &FCLOSE, &CLOSE_RANGE] {
         real.address();
@@ -159,10 +159,10 @@ pub unsafe extern "C" fn fclose(stream: *mut FILE) -> c_int {
         // SAFETY: the caller's promise.
         let fd = unsafe { libc::fileno(stream) };
         if objects::is_marked(fd) {
-            // What is still to be written goes before the end.
+            // The buffer is written before the end.
             // SAFETY: the caller's promise.
             unsafe { libc::fflush(stream) };
-            closing.has(fd);
+            closing.add(fd);
         }
     }
     real!(FCLOSE: fn(*mut FILE), stream)

@@ -1,14 +1,15 @@
-//! Filters of system calls that the program sets for itself (seccomp).
+//! The functions by which a program sets filters of system calls for itself (seccomp): `prctl`
+//! and, by number, `syscall`.
 //!
-//! Under one the agent may not be able to speak to the supervisor, to stop a thread, or to
-//! do anything at all: in strict mode any call but four ends the process. So a filter is
-//! tried before it is set ([`snapshot_core::process::filter_trial`]), and the supervisor told. Where
-//! it forbids what a snapshot needs, the agent steps aside before: the program has its own
-//! handlers in the kernel, as without the tool, and ignores a trigger that it has no handler
-//! for.
+//! Under a filter the agent may not be able to speak to the supervisor, to stop a thread, or to
+//! do anything at all: in strict mode any call but four ends the process. So the agent tries a
+//! filter before it is set ([`snapshot_core::process::filter_trial`]), and reports it to the
+//! supervisor. Where the filter forbids what a snapshot needs, the agent withdraws its handlers
+//! before: the kernel has the program's own, as without the tool, and ignores a trigger that
+//! the program has no handler for.
 //!
-//! Filters are set by `prctl` or, by number, with libc's `syscall`. One that is set by a
-//! direct system call is not seen here: the supervisor counts those.
+//! Limits: a filter that is set by a direct system call is not seen here. The supervisor counts
+//! those.
 //!
 //! Context: AS-SAFE.
 #![expect(
@@ -17,35 +18,27 @@
 )]
 
 use core::ffi::{c_int, c_long, c_ulong};
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use snapshot_core::process::filter_trial::try_filter;
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::terms::Filter;
 use snapshot_core::wire::FromAgent;
 
-use crate::{dispositions, errno, handlers, session};
+use crate::errno;
+use crate::session;
+use crate::signals::installed;
 
-/// Set while a filter forbids what a snapshot needs. In a copy it is what it was at the
-/// snapshot, as the filters are.
-static FORBIDDEN: AtomicBool = AtomicBool::new(false);
-
-/// Whether the agent must keep still.
-pub(crate) fn forbid_snapshots() -> bool {
-    FORBIDDEN.load(Ordering::Acquire)
-}
-
-/// What the program asks for.
+/// The mode that the program sets.
 #[derive(Clone, Copy)]
-enum Wish {
+enum Mode {
     Strict,
-    /// `may_ask`: it may have another process decide.
+    /// `may_ask`: the filter may let another process decide.
     Filter {
         may_ask: bool,
     },
 }
 
-impl Wish {
+impl Mode {
     fn of_prctl(arguments: [usize; 5]) -> Option<Self> {
         if arguments[0] != libc::PR_SET_SECCOMP as usize {
             return None;
@@ -71,41 +64,41 @@ impl Wish {
 const STRICT_MODE: c_ulong = libc::SECCOMP_MODE_STRICT as c_ulong;
 const FILTER_MODE: c_ulong = libc::SECCOMP_MODE_FILTER as c_ulong;
 
-/// Makes the call, once it is known what it means. The answer is the kernel's.
-fn set(wish: Wish, call: &dyn Fn() -> i64) -> i64 {
-    // Another process's filters are its own, and after a forbidding one nothing is left to
-    // be told.
-    if !session::is_live() || forbid_snapshots() {
+/// Makes the call, once its consequences are known. The answer is the kernel's.
+fn set(mode: Mode, call: &dyn Fn() -> i64) -> i64 {
+    // A child's filters are its own, and after one that forbids snapshots there is nothing more
+    // to report.
+    if !session::is_live() || session::forbids_snapshots() {
         return call();
     }
     let open = sys::block(SignalSet::ALL);
-    let filter = match wish {
-        Wish::Strict => Some(Filter::Strict),
-        Wish::Filter { may_ask: true } => Some(Filter::Asks),
+    let filter = match mode {
+        Mode::Strict => Some(Filter::Strict),
+        Mode::Filter { may_ask: true } => Some(Filter::Asks),
         // SAFETY: all is blocked, and the call is the kernel's alone.
-        Wish::Filter { may_ask: false } => unsafe { try_filter(&|| call() >= 0) },
+        Mode::Filter { may_ask: false } => unsafe { try_filter(&|| call() >= 0) },
     };
     let Some(filter) = filter else {
         let answer = call();
         sys::set_mask(open);
         return answer;
     };
-    let _ = handlers::ask(FromAgent::Filtered(filter));
+    let _ = session::ask(FromAgent::Filtered(filter));
     let forbids = filter != Filter::Harmless;
     if forbids {
-        // In strict mode no call is left for it afterwards, not even this one.
-        FORBIDDEN.store(true, Ordering::Release);
-        dispositions::step_aside();
+        // Before the filter: in strict mode it would forbid even the calls that this makes.
+        session::forbid_snapshots(true);
+        installed::withdraw();
         sys::set_mask(open);
     }
     let answer = call();
     if answer < 0 {
-        FORBIDDEN.store(false, Ordering::Release);
+        session::forbid_snapshots(false);
         if forbids {
-            dispositions::after_failed_exec();
+            installed::reinstall();
         }
         let open = sys::block(SignalSet::ALL);
-        let _ = handlers::ask(FromAgent::Unfiltered(filter));
+        let _ = session::ask(FromAgent::Unfiltered(filter));
         sys::set_mask(open);
     }
     if !forbids {
@@ -117,8 +110,8 @@ fn set(wish: Wish, call: &dyn Fn() -> i64) -> i64 {
 fn by_prctl(arguments: [usize; 5]) -> i64 {
     // SAFETY: the program's own arguments.
     let call = || unsafe { sys::prctl_of_program(arguments) };
-    match Wish::of_prctl(arguments) {
-        Some(wish) => set(wish, &call),
+    match Mode::of_prctl(arguments) {
+        Some(mode) => set(mode, &call),
         None => call(),
     }
 }
@@ -126,13 +119,13 @@ fn by_prctl(arguments: [usize; 5]) -> i64 {
 fn by_seccomp(arguments: [usize; 3]) -> i64 {
     // SAFETY: the program's own arguments.
     let call = || unsafe { sys::seccomp_of_program(arguments) };
-    match Wish::of_seccomp(arguments) {
-        Some(wish) => set(wish, &call),
+    match Mode::of_seccomp(arguments) {
+        Some(mode) => set(mode, &call),
         None => call(),
     }
 }
 
-/// As libc's functions answer.
+/// The kernel's answer, as libc's functions give it.
 fn answer(answer: i64) -> c_long {
     if answer < 0 {
         errno::set((-answer) as c_int);
@@ -156,7 +149,7 @@ pub unsafe extern "C" fn prctl(
     answer(by_prctl([option as usize, second, third, fourth, fifth])) as c_int
 }
 
-/// One of the two by number, from libc's `syscall`.
+/// One of the two by number, from `syscall`.
 pub(crate) extern "C" fn by_number(
     number: c_long,
     first: usize,

@@ -11,7 +11,7 @@ use core::arch::naked_asm;
 
 use snapshot_core::threads::restart;
 
-use crate::{exec, filters};
+use super::{exec, filters};
 
 unsafe extern "C" {
     /// The instruction behind the kernel's, in the function below.

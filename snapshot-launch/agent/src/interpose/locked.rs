@@ -6,7 +6,7 @@
 
 use core::ffi::c_int;
 
-use crate::dispositions::{Real, real};
+use crate::real::{Real, real};
 use crate::session;
 
 static MLOCKALL: Real = Real::new(c"mlockall");
@@ -24,7 +24,7 @@ const TOP_PAD: c_int = 128 << 10;
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlockall(flags: c_int) -> c_int {
-    if session::huge_pages() {
+    if session::asks_for_huge_pages() {
         real!(MALLOPT: fn(c_int, c_int), M_TOP_PAD, TOP_PAD);
         real!(MALLOC_TRIM: fn(usize), 0);
     }

@@ -1,0 +1,226 @@
+//! Waiting for the children that a revived process has adopted.
+//!
+//! They were the program's at the snapshot. To the kernel they are the supervisor's now. It
+//! reaps them and writes into the family table how they have ended, or that they have stopped
+//! or go on. A wait answers from there, and sleeps there.
+//!
+//! Context: AS-SAFE.
+
+use core::ffi::{c_char, c_int};
+use core::ptr;
+
+use snapshot_core::process::children::{Place, State, Table, Usage};
+use snapshot_core::sys::{self, Errno};
+use snapshot_core::threads::restart;
+
+use super::sigchld::ignores_children;
+use super::table::{changes, table};
+use super::target::Target;
+use crate::signals::dispositions;
+
+/// A change of an adopted child: it has ended, has stopped or goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Change {
+    pub(crate) pid: c_int,
+    pub(crate) user: u32,
+    pub(crate) status: c_int,
+    pub(crate) usage: Usage,
+}
+
+/// What there is among the adopted children that a wait is for.
+enum Found {
+    /// No such child.
+    NoChild,
+    /// Some, and none has changed in a way that the wait is for.
+    Running(&'static Table, Place),
+    Ended(&'static Table, Place, Change),
+    /// One has stopped, or goes on, and the wait is for that.
+    StoppedOrContinued(&'static Table, Place, Change),
+}
+
+impl Found {
+    /// Whether the wait is over.
+    fn is_answer(&self) -> bool {
+        matches!(self, Self::Ended(..) | Self::StoppedOrContinued(..))
+    }
+}
+
+/// What a wait may be for beside those that have ended.
+const STOPPED_OR_CONTINUED: c_int = libc::WSTOPPED | libc::WCONTINUED;
+
+/// Looks for adopted children in the table. Looks for the table itself each time: a call may
+/// begin before the first snapshot, and end in a revived process that has adopted the child.
+fn find(target: Target, options: c_int) -> Found {
+    let Some(table) = table() else {
+        return Found::NoChild;
+    };
+    let named = target.named();
+    let mut found = Found::NoChild;
+    for place in table.adopted() {
+        if !target.includes(table, place, named) {
+            continue;
+        }
+        match table.state(place) {
+            State::Alive => {
+                let news = table
+                    .news(place)
+                    .filter(|&status| is_wanted(status, options));
+                if let Some(status) = news {
+                    let change = change(table, place, status, Usage::default());
+                    return Found::StoppedOrContinued(table, place, change);
+                }
+                found = Found::Running(table, place);
+            }
+            // A wait that is only for stopped children ignores those that have ended.
+            State::Ended(_) if options & libc::WEXITED == 0 => {}
+            // No wait answers for the children of a program that ignores them.
+            State::Ended(_) if ignores_children() => {
+                table.release(place);
+            }
+            State::Ended(status) => {
+                let change = change(table, place, status, table.usage(place));
+                return Found::Ended(table, place, change);
+            }
+            State::Free | State::Lost => {}
+        }
+    }
+    found
+}
+
+fn change(table: &Table, place: Place, status: c_int, usage: Usage) -> Change {
+    let child = table.child(place);
+    Change {
+        pid: child.pid,
+        user: child.user,
+        status,
+        usage,
+    }
+}
+
+fn is_wanted(status: c_int, options: c_int) -> bool {
+    if libc::WIFSTOPPED(status) {
+        options & libc::WSTOPPED != 0
+    } else {
+        options & libc::WCONTINUED != 0
+    }
+}
+
+/// Does what a wait with these options does; WEXITED must be among them if the wait is for
+/// children that have ended. `real` asks the kernel, with these options added; it gives `None`
+/// where there are children and none has changed. `own` makes an answer of an adopted child's
+/// change. The answer is `None` where the caller did not want to block.
+pub(crate) fn wait<T>(
+    target: Target,
+    options: c_int,
+    real: &mut dyn FnMut(c_int) -> Result<Option<T>, c_int>,
+    own: impl Fn(&Change) -> T,
+) -> Result<Option<T>, c_int> {
+    let is_nonblocking = options & libc::WNOHANG != 0;
+    let mut nap_ns = SHORTEST_NAP_NS;
+    loop {
+        // Before the look at the table: a change after it wakes a thread that sleeps below.
+        let seen = changes();
+        let (table, running) = match find(target, options) {
+            Found::Ended(table, place, change) => {
+                // Of two threads one gets it.
+                if options & libc::WNOWAIT != 0 || table.release(place) {
+                    return Ok(Some(own(&change)));
+                }
+                continue;
+            }
+            Found::StoppedOrContinued(table, place, change) => {
+                if options & libc::WNOWAIT != 0 || table.take_news(place, change.status) {
+                    return Ok(Some(own(&change)));
+                }
+                continue;
+            }
+            Found::Running(table, place) => (table, place),
+            Found::NoChild => match real(0) {
+                // It has slept in the kernel since before a snapshot, and has woken in a
+                // process without children: they are adopted now.
+                Err(libc::ECHILD) if !matches!(find(target, options), Found::NoChild) => continue,
+                // The signal is the SIGCHLD of the child that the wait is for. The kernel
+                // would have looked at the child first.
+                Err(libc::EINTR) if find(target, options).is_answer() => continue,
+                answer => return answer,
+            },
+        };
+        let slept = if target.is_one() {
+            if !is_nonblocking && options & STOPPED_OR_CONTINUED != 0 {
+                asleep(|| table.sleep_until_changed(seen, None))
+            } else if !is_nonblocking {
+                asleep(|| table.sleep_until_ended(running))
+            } else if target.has_ended() {
+                // For the moment until it is reaped, in a call that no signal interrupts.
+                let _ = table.sleep_until_ended(running);
+                Ok(())
+            } else {
+                return Ok(None);
+            }
+        } else {
+            let has_real = match real(libc::WNOHANG) {
+                Ok(Some(answer)) => return Ok(Some(answer)),
+                Ok(None) => true,
+                Err(libc::ECHILD) => false,
+                Err(errno) => return Err(errno),
+            };
+            if is_nonblocking {
+                return Ok(None);
+            }
+            // The end of a child that is this process's to the kernel too does not wake a
+            // thread that sleeps here, so it looks again now and then. Without another thread
+            // no such child can appear.
+            let limit_ns = (has_real || !is_single_threaded()).then_some(nap_ns);
+            nap_ns = (nap_ns * 2).min(LONGEST_NAP_NS);
+            asleep(|| table.sleep_until_changed(seen, limit_ns)).or_else(|errno| {
+                // A sleep with a time limit is never restarted by the kernel.
+                let is_genuine = limit_ns.is_none() || interrupts_calls();
+                if is_genuine { Err(errno) } else { Ok(()) }
+            })
+        };
+        if slept == Err(Errno(libc::EINTR)) && !find(target, options).is_answer() {
+            return Err(libc::EINTR);
+        }
+    }
+}
+
+/// How long to sleep between looks at the kernel's children and at the adopted ones, where
+/// there may be both. A signal that comes in the microseconds of a look interrupts nothing,
+/// as one that comes just before a wait.
+const SHORTEST_NAP_NS: u64 = 1_000_000;
+const LONGEST_NAP_NS: u64 = 20_000_000;
+
+fn interrupts_calls() -> bool {
+    restart::has_interrupting_handler() || dispositions::interrupt_calls()
+}
+
+unsafe extern "C" {
+    /// libc's own: 0 as soon as there has been a second thread.
+    #[link_name = "__libc_single_threaded"]
+    static SINGLE_THREADED: c_char;
+
+    fn pthread_setcanceltype(kind: c_int, old: *mut c_int) -> c_int;
+}
+
+/// `PTHREAD_CANCEL_ASYNCHRONOUS`
+const AT_ONCE: c_int = 1;
+
+fn is_single_threaded() -> bool {
+    // SAFETY: a byte that libc changes when a thread is made, by the only thread there is.
+    unsafe { (&raw const SINGLE_THREADED).read_volatile() != 0 }
+}
+
+/// Sleeps in a place where the thread can be cancelled, as in libc's own waits. After an
+/// error other than EINTR the caller looks again.
+fn asleep(sleep: impl FnOnce() -> sys::Result<()>) -> sys::Result<()> {
+    let mut before = 0;
+    // SAFETY: writes one number. Should the thread be cancelled, nothing is held here.
+    unsafe { pthread_setcanceltype(AT_ONCE, &raw mut before) };
+    let slept = sleep();
+    // SAFETY: as above.
+    unsafe { pthread_setcanceltype(before, ptr::null_mut()) };
+    slept.or_else(|errno| match errno {
+        Errno(libc::EINTR) => Err(errno),
+        _ => Ok(()),
+    })
+}

@@ -1,0 +1,145 @@
+//! Answers the requests that have come by signal: a take each.
+//!
+//! Context: AS-SAFE.
+
+use core::ffi::c_int;
+
+use libc::ucontext_t;
+use snapshot_core::acts::{
+    opening::{Work, if_free},
+    session::{Outcome, Wish},
+    take,
+};
+use snapshot_core::sys::{self, Errno, SignalSet};
+use snapshot_core::terms::{Ask, Glimpse, Obstacle, Step, Text};
+use snapshot_core::threads::restart::Interrupted;
+
+use super::context::of_take;
+use super::pending;
+use crate::session;
+
+/// The work of answering, and the signal that has brought this thread here with its handler's
+/// context.
+pub(super) struct Answering {
+    at_ns: u64,
+    context: Option<(c_int, *mut ucontext_t)>,
+    interrupted: Option<Interrupted>,
+    glimpse: Glimpse,
+}
+
+impl Answering {
+    pub(super) fn new(at_ns: u64, context: Option<(c_int, *mut ucontext_t)>) -> Self {
+        Self {
+            at_ns,
+            context,
+            interrupted: None,
+            glimpse: Glimpse::default(),
+        }
+    }
+
+    fn wish(&self, ask: Ask) -> Wish {
+        Wish {
+            ask,
+            at_ns: self.at_ns,
+            label: Text::EMPTY,
+        }
+    }
+
+    fn take(&mut self, ask: Ask) {
+        // SAFETY: in the first thread, in its turn; what the program was in the middle of
+        // stays in the middle in both copies.
+        let taken = unsafe { take::take(&of_take(), self.wish(ask)) };
+        let (outcome, glimpse) = taken;
+        if let Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno))) = outcome {
+            let request = match ask {
+                Ask::Request(request) => request,
+                Ask::Signal | Ask::Api => 0,
+            };
+            session::report_unreachable(request, Errno(errno));
+        }
+        if glimpse.call.is_some() {
+            self.glimpse = glimpse;
+        }
+        self.at_ns = sys::now_ns();
+    }
+}
+
+impl Work for Answering {
+    fn begin(&mut self) {
+        // SAFETY: the running handler's own argument, used in `end`, before it returns.
+        self.interrupted = self
+            .context
+            .take()
+            .map(|(signal, context)| unsafe { Interrupted::note(signal, context) });
+        self.glimpse = Glimpse::default();
+    }
+
+    fn in_first_thread(&mut self) {
+        let closed = pending::open_trigger();
+        while let Some(ask) = pending::next() {
+            self.take(ask);
+        }
+        pending::close_trigger(closed);
+    }
+
+    fn hindered(&mut self, obstacle: Obstacle) {
+        while let Some(ask) = pending::next() {
+            take::report_hindrance(&of_take(), self.wish(ask), obstacle);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(interrupted) = self.interrupted.take() {
+            // SAFETY: the handler is still running.
+            unsafe { interrupted.go_on(&self.glimpse) };
+        }
+    }
+}
+
+/// Takes as many snapshots as have been asked for, those that are asked for meanwhile too.
+/// False where another thread is at it: that one does the work. All signals are blocked.
+pub(super) fn answer(answering: &mut Answering) -> bool {
+    let mut has_answered = false;
+    // SAFETY: this thread does not have the turn, and in a handler of ours everything is
+    // blocked.
+    while let Some(done) = unsafe { if_free(answering) } {
+        has_answered = true;
+        if done.is_err() {
+            // Without memory for a stack there is neither a take nor a report. Nor would there
+            // be at the next attempt, or the one after that.
+            pending::forget();
+        }
+        // One may have come between the last look and the end of the turn. Sequentially
+        // consistent with the counting: either this thread sees it, or the thread that has
+        // counted it finds the turn free.
+        // In a revived copy too: what is counted there has come since, while the turn was
+        // still taken, and the thread that has counted it has left it to this one.
+        if !pending::is_any() {
+            break;
+        }
+    }
+    has_answered
+}
+
+/// Answers what has come by signal meanwhile, outside of any handler.
+pub(super) fn answer_pending() {
+    if pending::is_any() {
+        answer(&mut Answering::new(sys::now_ns(), None));
+    }
+}
+
+/// Takes a snapshot for a trigger that the program has waited for, and got.
+pub(crate) fn answer_waited_for() {
+    let open = sys::block(SignalSet::PROGRAM);
+    pending::count_signal();
+    answer_pending();
+    sys::set_mask(open);
+}
+
+/// Takes a snapshot for `--at-start`, in the constructor.
+pub(crate) fn take_at_start() {
+    let open = sys::block(SignalSet::PROGRAM);
+    pending::count_signal();
+    answer(&mut Answering::new(sys::now_ns(), None));
+    sys::set_mask(open);
+}

@@ -1,0 +1,90 @@
+//! What the agent says to the supervisor: one connection each time, closed right after.
+//!
+//! No snapshot is taken meanwhile ([`Conversation`]). A copy made in the middle would say
+//! everything again when it is revived.
+//!
+//! Context: AS-SAFE. The program's signals are blocked meanwhile: a handler that takes a
+//! snapshot would wait for the end of the conversation that it interrupts.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use snapshot_core::sys::{self, Errno, SignalInfo, SignalSet};
+use snapshot_core::terms::{self, OwnUse};
+use snapshot_core::threads::turn::{self, Conversation};
+use snapshot_core::wire::{FromAgent, FromSupervisor, link::Link};
+
+use super::state::{forbids_snapshots, is_live, name, supervisor, trigger};
+
+/// How a question to the supervisor went.
+pub(crate) enum Reply {
+    /// The supervisor answers this.
+    Answer(FromSupervisor),
+    /// The supervisor can't be reached.
+    Unreachable(Errno),
+    /// The question was never asked: while the thread waited to speak it was copied, and
+    /// this is the revived copy.
+    Revived,
+}
+
+/// Asks the supervisor something. The caller has blocked the program's signals.
+pub(crate) fn ask(question: FromAgent) -> Reply {
+    if forbids_snapshots() {
+        return Reply::Unreachable(Errno(libc::EPERM));
+    }
+    let life = turn::life();
+    let _conversation = Conversation::begin();
+    if life != turn::life() {
+        return Reply::Revived;
+    }
+    match exchange(question) {
+        Ok((answer, descriptor)) => {
+            // A second Hello gets the family table again, which is mapped already.
+            if let Some(descriptor) = descriptor {
+                sys::close(descriptor);
+            }
+            Reply::Answer(answer)
+        }
+        Err(errno) => Reply::Unreachable(errno),
+    }
+}
+
+/// One message and its answer, with the descriptor that may come with it. The caller is in a
+/// [`Conversation`].
+///
+/// # Errors
+/// Where the supervisor can't be reached, or hangs up.
+pub(crate) fn exchange(message: FromAgent) -> sys::Result<(FromSupervisor, Option<i32>)> {
+    let link = Link::connect(name())?;
+    let answer = link.say(message).and_then(|()| link.hear());
+    link.close();
+    answer
+}
+
+/// Tells the supervisor, once, that the program uses the trigger itself.
+pub(crate) fn report_use(own: OwnUse) {
+    static REPORTED: AtomicBool = AtomicBool::new(false);
+    // Relaxed: of several threads one reports it, and nothing else depends on it.
+    if REPORTED.swap(true, Ordering::Relaxed) || !is_live() {
+        return;
+    }
+    let open = sys::block(SignalSet::PROGRAM);
+    {
+        let _conversation = Conversation::begin();
+        // A supervisor that can't be reached has no use for the report.
+        if let Ok(link) = Link::connect(name()) {
+            let _ = link.say(FromAgent::Uses(own));
+            link.close();
+        }
+    }
+    sys::set_mask(open);
+}
+
+/// Tells the supervisor by signal that this process can't connect to it: a request has come
+/// (its number), or a trigger (0). Nothing is sent where the supervisor is gone.
+pub(crate) fn report_unreachable(request: u32, errno: Errno) {
+    let supervisor = supervisor();
+    if supervisor == sys::getppid() {
+        let value = terms::mute(request, errno.0);
+        let _ = sys::queue_to_process(supervisor, &SignalInfo::queued(trigger(), value));
+    }
+}
