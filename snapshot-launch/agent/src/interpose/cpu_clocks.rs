@@ -1,8 +1,8 @@
-//! The functions that tell how much processor time has been used. They stand before libc's.
+//! The functions that give the processor time that has been used.
 //!
-//! The kernel begins to count anew with a revert; so what had been used at the snapshot is
-//! added here, and time never goes back. Before the first revert they add nothing, and a
-//! clock that is no processor time's costs a comparison.
+//! The kernel counts anew from a revert on. So these functions add what had been used at the
+//! snapshot, and the time never goes back. Before the first revert they add nothing. A clock of
+//! another kind costs a comparison.
 //!
 //! Limits: a direct system call, `/proc`, absolute times of timers on such clocks and the
 //! limit RLIMIT_CPU count from the revert on.
@@ -26,19 +26,20 @@ static TIMES: Real = Real::new(c"times");
 
 const SECOND: i64 = 1_000_000_000;
 
-/// Whether anything is to be added: not in a child, which counts for itself.
+/// Whether these functions add anything. In a child they don't: it counts for itself.
 fn is_added() -> bool {
     cpu_times::is_any_added() && session::is_live()
 }
 
-/// What to add to a clock; `None` for one of another process, or of none.
+/// What to add to a clock; `None` for another process's, and for one that doesn't count
+/// processor time.
 fn added(clock: clockid_t) -> Option<i64> {
     let (used, which) = match clock {
         libc::CLOCK_PROCESS_CPUTIME_ID => (cpu_times::of_process(), 2),
         libc::CLOCK_THREAD_CPUTIME_ID => (cpu_times::of_thread(sys::gettid()), 2),
         clock if clock < 0 => {
-            // The complement of an id, above three bits: whether it is a thread's, and which
-            // of its times. Three of those are a device's.
+            // The complement of an id, above three bits. They say whether it is a thread's, and
+            // which of its times; 3 is the clock of a device.
             let id = !(clock >> 3);
             let used = match (clock & 4 != 0, id) {
                 (true, 0) => cpu_times::of_thread(sys::gettid()),
@@ -67,7 +68,7 @@ fn is_of_processor(clock: clockid_t) -> bool {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
-    // Programs ask for the time of day millions of times: for that this is a jump.
+    // Programs ask for the time of day millions of times: that must cost a jump only.
     if !is_of_processor(clock) {
         return real!(CLOCK_GETTIME: fn(clockid_t, *mut timespec), clock, time);
     }
@@ -91,7 +92,7 @@ unsafe fn processor_time(clock: clockid_t, time: *mut timespec) -> c_int {
     answer
 }
 
-/// clock(3): libc's own does not ask by the function above.
+/// clock(3): libc's own does not call the function above.
 #[unsafe(no_mangle)]
 pub extern "C" fn clock() -> clock_t {
     let mut time = timespec {
@@ -111,7 +112,7 @@ fn add_to(time: &mut timeval, added: i64) {
     time.tv_usec = all.rem_euclid(SECOND) / 1000;
 }
 
-/// getrusage(2): of it the times.
+/// getrusage(2): adds to the times in it.
 ///
 /// # Safety
 /// As libc's.
@@ -133,8 +134,8 @@ pub unsafe extern "C" fn getrusage(who: c_int, usage: *mut rusage) -> c_int {
     answer
 }
 
-/// The program's own and the kernel's time, in hundredths of a second, which the kernel's
-/// ticks are to programs.
+/// The program's own time and the kernel's, in ticks. To programs a tick is a hundredth of a
+/// second.
 fn used_ticks(who: c_int) -> (clock_t, clock_t) {
     // SAFETY: all-zero is a valid `struct rusage`.
     let mut usage: rusage = unsafe { mem::zeroed() };
@@ -162,7 +163,7 @@ pub unsafe extern "C" fn times(buffer: *mut tms) -> clock_t {
     if answer != -1 && is_added() {
         // SAFETY: null, or written by the kernel.
         if let Some(buffer) = unsafe { buffer.as_mut() } {
-            // From the exact times: a sum of two that are cut to ticks may go back by one.
+            // From the exact times: a sum of two that are rounded to ticks may go back by one.
             (buffer.tms_utime, buffer.tms_stime) = used_ticks(libc::RUSAGE_SELF);
             (buffer.tms_cutime, buffer.tms_cstime) = used_ticks(libc::RUSAGE_CHILDREN);
         }

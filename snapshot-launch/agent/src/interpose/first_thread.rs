@@ -1,9 +1,10 @@
-//! The program's first thread of its own. With it libc installs its handler of the signal by
-//! which requests come and threads are parked, and ours goes there again.
+//! `pthread_create`: with the program's first thread libc installs its own handler for the
+//! signal by which requests come and threads are parked. The agent then installs its handler
+//! again.
 //!
-//! Threads that libc makes by itself, for timers or C11's `thrd_create`, are not seen here. A
-//! request then reaches libc's handler, which takes no notice of it, and the supervisor asks by
-//! the trigger.
+//! Limits: threads that libc makes by itself, for timers or C11's `thrd_create`, are not seen
+//! here. A request then reaches libc's handler, which ignores it, and the supervisor asks by the
+//! trigger.
 //!
 //! Context: AS-SAFE, as far as libc's own is.
 
@@ -16,7 +17,7 @@ use snapshot_core::threads::takeover;
 use crate::real::{Real, real};
 use crate::session;
 
-/// Whether there has been one.
+/// Whether there has been a first thread.
 static SEEN: AtomicBool = AtomicBool::new(false);
 
 static PTHREAD_CREATE: Real = Real::new(c"pthread_create");

@@ -1,9 +1,9 @@
-//! The program's `syscall` function, as libc's, with one difference: while the kernel has
-//! the call, its number lies on the stack. A call that a snapshot has interrupted can then
-//! be issued again; in libc's own function the number is lost once the call is made. It
-//! costs a push, and two comparisons for [`filters`].
+//! The `syscall` function, as libc's, with one difference: while the kernel has the call, its
+//! number lies on the stack. A call that a snapshot has interrupted can then be issued again; in
+//! libc's own function the number is lost once the call is made. It costs a push, and four
+//! comparisons for filters and exec.
 //!
-//! Rust's own mutexes, condition variables and parked threads wait in it.
+//! The mutexes, condition variables and parked threads of Rust's standard library wait in it.
 //!
 //! Context: AS-SAFE.
 
@@ -14,7 +14,7 @@ use snapshot_core::threads::restart;
 use super::{exec, filters};
 
 unsafe extern "C" {
-    /// The instruction behind the kernel's, in the function below.
+    /// The instruction after the system call, in the function below.
     #[link_name = "cargo_snapshot_syscall_return"]
     static RETURN: u8;
 }
@@ -32,12 +32,12 @@ pub(crate) fn tell_return_address() {
 #[unsafe(naked)]
 pub unsafe extern "C" fn syscall() {
     naked_asm!(
-        // Filters are looked at before they are set.
+        // The agent looks at filters before they are set.
         "cmp rdi, {seccomp}",
         "je 3f",
         "cmp rdi, {prctl}",
         "je 3f",
-        // An exec carries the agent along, whichever way it is called.
+        // An exec carries the agent along, however the program calls it.
         "cmp rdi, {execve_number}",
         "je 4f",
         "cmp rdi, {execveat_number}",

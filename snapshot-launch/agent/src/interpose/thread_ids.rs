@@ -1,10 +1,11 @@
-//! Functions of libc that ask the kernel about a thread by its id, where the id that libc
-//! has cached is stale: in a revived copy, for the threads that were there at the
-//! snapshot. Those are asked about by the id they have got; for all others libc's own
-//! function is called.
+//! The functions that ask the kernel about a thread by its id.
 //!
-//! The cached id itself stays as it is: mutexes that were held at the snapshot are owned
-//! by it; see [`snapshot_core::threads::stale`].
+//! libc caches the id of each thread. In a revived copy it is stale for the threads that were
+//! there at the snapshot. For those the functions here use the id that the thread has now; for
+//! all others they call libc's.
+//!
+//! The cached id itself stays as it is, since it owns the mutexes that were held at the
+//! snapshot; see [`snapshot_core::threads::stale`].
 //!
 //! Context: AS-SAFE, as far as libc's own are.
 
@@ -65,7 +66,7 @@ macro_rules! thread_function {
     };
 }
 
-/// The two signals that libc keeps to itself can't be sent by a program.
+/// Whether it is one of the two signals that libc keeps to itself: a program can't send them.
 fn is_of_libc(signal: c_int) -> bool {
     !SignalSet::only(signal)
         .without(SignalSet::PROGRAM)
@@ -97,7 +98,7 @@ thread_function!(
     /// pthread_getcpuclockid(3)
     pthread_getcpuclockid(thread, clock: *mut clockid_t), c"pthread_getcpuclockid",
     |tid| {
-        // The id's complement above three bits: a thread's, its time on the processor.
+        // The id's complement above three bits, which say: a thread's time on the processor.
         // SAFETY: the caller's promise.
         unsafe { clock.write((!tid << 3) | 0b110) };
         0
@@ -215,10 +216,9 @@ pub unsafe extern "C" fn pthread_cancel(thread: pthread_t) -> c_int {
 
 type Attributes = unsafe extern "C" fn(pthread_t, *mut pthread_attr_t) -> c_int;
 
-/// pthread_getattr_np(3): asks the kernel in passing for the thread's processors, by the
-/// cached id, and fails where there is no such thread. By then it has filled in all the
-/// rest; so what is missing is added. Should it have left nothing behind, the failure
-/// stands.
+/// pthread_getattr_np(3): libc's own asks the kernel, by the cached id, for the thread's
+/// processors, and fails where there is no such thread. By then it has filled in all the rest,
+/// so this adds what is missing. If libc has filled in nothing, the failure stands.
 ///
 /// # Safety
 /// As libc's.
@@ -248,8 +248,8 @@ fn has_stack(attributes: *const pthread_attr_t) -> bool {
     let mut start = core::ptr::null_mut();
     let mut length = 0;
     // SAFETY: the attributes were initialised by libc; two locals are written.
-    let told = unsafe { libc::pthread_attr_getstack(attributes, &raw mut start, &raw mut length) };
-    told == 0 && !start.is_null() && length != 0
+    let got = unsafe { libc::pthread_attr_getstack(attributes, &raw mut start, &raw mut length) };
+    got == 0 && !start.is_null() && length != 0
 }
 
 unsafe extern "C" {
@@ -274,8 +274,8 @@ fn add_processors(tid: c_int, attributes: *mut pthread_attr_t) -> c_int {
 
 type SetProtocol = unsafe extern "C" fn(*mut pthread_mutexattr_t, c_int) -> c_int;
 
-/// pthread_mutexattr_setprotocol(3): the program is about to make mutexes whose owner the
-/// kernel knows by its id.
+/// pthread_mutexattr_setprotocol(3): notes that the program makes mutexes with priority
+/// inheritance. The kernel knows the owner of such a mutex by its id.
 ///
 /// # Safety
 /// As libc's.

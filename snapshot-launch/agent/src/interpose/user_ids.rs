@@ -1,7 +1,8 @@
-//! Functions by which a program becomes another user. libc has every thread make the call,
-//! and signals each by the id that it has cached; where those are stale, in a revived
-//! copy, some threads would silently stay what they are. So there the call is refused, and
-//! nothing is changed.
+//! The functions by which a program becomes another user.
+//!
+//! libc makes every thread change, and signals each by the id that it has cached. In a revived
+//! copy those may be stale, and some threads would silently keep their rights. There the
+//! functions refuse, and change nothing.
 //!
 //! Context: IN-PROCESS.
 
@@ -13,7 +14,7 @@ use snapshot_core::threads::stale;
 use crate::errno;
 use crate::real::{Real, real};
 
-/// Whether some other thread could not be reached.
+/// Whether libc could not reach some other thread.
 fn must_refuse() -> bool {
     stale::any_of_others()
 }

@@ -1,5 +1,5 @@
-//! `inotify_add_watch`: the kernel does not tell later by which path something is watched,
-//! and a revived copy has to watch it again.
+//! `inotify_add_watch`: a revived copy must watch the same paths again, and the kernel gives no
+//! access to them later. So they are noted here.
 //!
 //! Context: IN-PROCESS.
 

@@ -1,5 +1,5 @@
-//! Functions by which a program asks for memory that is wiped in copies: the kernel tells
-//! later at a high price which memory that is.
+//! The functions by which a program asks for memory that is wiped in copies. The engine must
+//! know that memory, and to ask the kernel for it later is slow. So it is noted here.
 //!
 //! Context: AS-SAFE, as libc's own are.
 
@@ -10,7 +10,7 @@ use snapshot_core::sys;
 
 use crate::errno;
 
-/// From the kernel's headers: the kernel may take such a page at any time.
+/// From the kernel's headers: the kernel may drop such a page at any time.
 const MAP_DROPPABLE: c_int = 0x08;
 const MAP_TYPE: c_int = 0x0f;
 
@@ -20,7 +20,7 @@ const MAP_TYPE: c_int = 0x0f;
 /// As libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn madvise(start: *mut c_void, length: usize, advice: c_int) -> c_int {
-    // Before: a snapshot may be taken right behind the call.
+    // Before the call: a snapshot may be taken right after it.
     if advice == libc::MADV_WIPEONFORK {
         wiped_memory::note_wiped(start.addr(), length);
     }
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn mmap(
     let mapped = unsafe { sys::map_for_program(start, length, protection, flags, fd, offset) };
     match mapped {
         Ok(mapped) => {
-            // In a snapshot that is taken before this it is empty, as it should be.
+            // A snapshot that is taken before this has it empty, as it should be.
             if flags & MAP_TYPE == MAP_DROPPABLE {
                 wiped_memory::note_wiped(mapped.addr(), length);
             }
