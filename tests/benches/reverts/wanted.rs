@@ -25,7 +25,7 @@ pub struct Wanted {
     pub rounds: usize,
     pub threads: Vec<usize>,
     pub machines: Vec<Machine>,
-    /// How branches end; in every way in turn where that is not said.
+    /// How branches end: each way in turn, unless one is chosen.
     pub by: Option<End>,
 }
 

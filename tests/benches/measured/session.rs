@@ -28,7 +28,7 @@ use crate::itself;
 /// Long enough for a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Whether this launcher can be told about huge pages.
+/// Whether this launcher has a flag for huge pages.
 pub fn knows_huge_pages() -> bool {
     format!("{:?}", SnapshotFlags::from_environment()).contains("huge_pages")
 }
@@ -88,7 +88,7 @@ impl Session {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        // SAFETY: takes a number; the launcher ends the session when it is told to end.
+        // SAFETY: takes numbers; SIGTERM has the launcher end its session.
         let end_with_us = || match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } {
             0 => Ok(()),
             _ => Err(std::io::Error::last_os_error()),
@@ -250,7 +250,7 @@ impl Session {
         latency_ns(&event)
     }
 
-    /// The timeline, and the nanoseconds that it took to be told.
+    /// The timeline, and how many nanoseconds the answer took.
     pub fn list(&mut self) -> (Listing, u64) {
         let begin = Instant::now();
         let Answer::List(listing) = self.ask(&Request::List) else {
@@ -284,7 +284,7 @@ fn signal(pid: i32, number: i32) {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // It ends by this everything that it has started.
+        // The launcher then ends everything that it has started.
         let launcher = self.launcher.id();
         if let Ok(pid) = i32::try_from(launcher) {
             // SAFETY: our own child, which has not been waited for.
@@ -318,7 +318,7 @@ pub fn frozen(snapshot: &snapshot_launch::control::SnapshotInfo) -> u32 {
     u32::try_from(snapshot.frozen_pid).expect("a pid is positive")
 }
 
-/// The directory in which the kernel tells of a process.
+/// The kernel's directory of a process.
 pub fn proc_of(pid: u32) -> PathBuf {
     Path::new("/proc").join(pid.to_string())
 }

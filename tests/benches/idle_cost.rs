@@ -1,9 +1,10 @@
-//! What a program costs more under the launcher while no snapshot is taken: nothing, or
-//! this shows it. `cargo bench -p snapshot-core --bench idle_cost`.
+//! Whether a program is slower under the launcher while no snapshot is taken:
+//! `cargo bench -p snapshot-tests --bench idle_cost`.
 //!
 //! Each piece of work runs under the launcher and without it in turn, so that a noisy
 //! moment of the machine meets both.
 
+#[path = "measured/itself.rs"]
 mod itself;
 
 use std::hint::black_box;

@@ -15,7 +15,7 @@ pub enum Load {
 }
 
 impl Load {
-    /// The one that is meant, if one is.
+    /// The load of this name, if there is one.
     pub fn parse(case: &str) -> Option<Self> {
         match case {
             "computes" => Some(Self::Computes),
@@ -41,7 +41,7 @@ impl Load {
                 }
             }
         });
-        // It ends with who has started it.
+        // It ends when the bench does.
         let _ = std::io::stdin().read_line(&mut String::new());
     }
 }

@@ -1,4 +1,4 @@
-//! The rows: what is measured, what it is measured by, and what it is to be.
+//! The rows: each a figure, what it is compared with, and its target.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ const LARGE: usize = 4096;
 /// Megabytes that others on the machine are left with.
 const MARGIN: usize = 1024;
 
-/// A program with so many threads and so much memory, all of which is written to before
-/// every fork and take, and after every take.
+/// What takes and reverts of one program cost, by its threads and its memory. The program
+/// writes to all its memory before every fork and take, and after every take.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
     pub threads: usize,

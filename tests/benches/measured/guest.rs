@@ -94,7 +94,7 @@ impl Guest {
                     let (_, kill) = raw_fork(|| memory.touch(1));
                     println!("ok {kill}");
                 }
-                // The first word after a revert is when it was said.
+                // After a revert the guest says at once when it came back.
                 ["take"] => match snapshot().expect("a program like this can be taken") {
                     Arrival::Live(_) => println!("ok"),
                     Arrival::Reverted(_) => println!("ok {}", now_ns()),

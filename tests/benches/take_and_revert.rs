@@ -1,18 +1,21 @@
 //! What a take and a revert cost, beside a raw `fork()`, `kill` and `waitpid` of the same
-//! process in the same run: `cargo bench -p snapshot-core --bench take_and_revert`.
+//! process in the same run: `cargo bench -p snapshot-tests --bench take_and_revert`.
 //!
 //! The bench runs itself as a program in a session, with so many threads and megabytes of
 //! touched memory, and measures from inside: what it was about to do is rolled back with
 //! everything else, so the figures go to a file.
 #![expect(unsafe_code, reason = "measures raw system calls")]
 
+#[path = "measured/figures.rs"]
+mod figures;
+#[path = "measured/itself.rs"]
 mod itself;
 
 use std::sync::Barrier;
 use std::time::Duration;
 
+use figures::Figures;
 use itself::Part;
-use itself::figures::Figures;
 use snapshot_core::sys::now_ns;
 use snapshot_core::{Arrival, Phases, last_phases, revert, snapshot};
 

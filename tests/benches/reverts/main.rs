@@ -2,15 +2,15 @@
 //! reverts with 1 to 512 threads, on the machine as it is and on one with too much to do,
 //! beside a raw `kill` and `wait` of the same program in the same rounds.
 //!
-//! `cargo bench -p snapshot-core --bench reverts` prints the table. Behind `--`: `--rounds N`
+//! `cargo bench -p snapshot-tests --bench reverts` prints the table. Behind `--`: `--rounds N`
 //! (1,000), `--threads N,N,..`, `--only idle` or `--only loaded`, `--by kill`, `revert` or
 //! `interrupt` (else each in turn).
 
-#[path = "../table/guest.rs"]
+#[path = "../measured/guest.rs"]
 mod guest;
-#[path = "../itself/mod.rs"]
+#[path = "../measured/itself.rs"]
 mod itself;
-#[path = "../table/session.rs"]
+#[path = "../measured/session.rs"]
 mod session;
 
 mod load;

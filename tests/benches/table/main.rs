@@ -1,20 +1,22 @@
 //! The table of `docs/performance.md`: what a take and a revert cost, each row beside a raw
 //! `fork()` or `kill` and `waitpid` of the same program in the same run.
 //!
-//! `cargo bench -p snapshot-core --bench table` prints it. Behind `--`:
+//! `cargo bench -p snapshot-tests --bench table` prints it. Behind `--`:
 //! `--plots DIRECTORY` draws takes and reverts against memory and against threads,
 //! `--json FILE` writes one object a row. `--moments` prints another table: where the time of
 //! a take goes.
 
-#[path = "../itself/mod.rs"]
+#[path = "../measured/guest.rs"]
+mod guest;
+#[path = "../measured/itself.rs"]
 mod itself;
+#[path = "../measured/session.rs"]
+mod session;
 
 mod deep;
-mod guest;
 mod moments;
 mod plot;
 mod rows;
-mod session;
 mod spread;
 
 use std::path::{Path, PathBuf};

@@ -35,7 +35,7 @@ impl Figures {
 
     pub fn get(&self, index: usize) -> u64 {
         let mut bytes = [0; BYTES];
-        // What was never set is behind the end.
+        // A figure that was never set lies behind the file's end.
         match self.0.read_exact_at(&mut bytes, Self::offset(index)) {
             Ok(()) => u64::from_ne_bytes(bytes),
             Err(_) => 0,

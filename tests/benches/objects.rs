@@ -1,17 +1,20 @@
-//! What open descriptors cost at a take and at a revert, a kind:
-//! `cargo bench -p snapshot-core --bench objects`.
+//! What open descriptors cost at a take and at a revert, by kind:
+//! `cargo bench -p snapshot-tests --bench objects`.
 //!
 //! The bench runs itself as a program in a session, with so many of a kind, and measures
 //! from inside, as `take_and_revert` does. What the same program costs without them is
 //! taken off.
 #![expect(unsafe_code, reason = "makes descriptors of every kind")]
 
+#[path = "measured/figures.rs"]
+mod figures;
+#[path = "measured/itself.rs"]
 mod itself;
 
 use std::ffi::c_int;
 
+use figures::Figures;
 use itself::Part;
-use itself::figures::Figures;
 use snapshot_core::sys::now_ns;
 use snapshot_core::{Arrival, revert, snapshot};
 
@@ -260,7 +263,7 @@ fn make(kind: &str) {
     assert_done(kind, made);
 }
 
-/// A call of this kind's has not failed.
+/// Ends the bench, and names the kind, where its call has failed.
 fn assert_done(kind: &str, answer: c_int) {
     assert!(answer >= 0, "{kind}: {}", std::io::Error::last_os_error());
 }

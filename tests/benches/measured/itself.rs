@@ -1,19 +1,17 @@
 //! A bench that runs itself as the program to be measured, under the launcher or without.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
-pub mod figures;
-
 use std::env;
 use std::process::{Command, Stdio};
 
 use snapshot_launch::flags::SnapshotFlags;
 use snapshot_launch::{Launch, launch};
 
-/// Set in the process that is to launch, and in the one that is to be measured.
+/// Set in the process that launches, and in the process that is measured.
 const LAUNCH: &str = "BENCH_LAUNCH";
 const MEASURE: &str = "BENCH_MEASURE";
 
-/// What this process is to do.
+/// What this process does.
 pub enum Part {
     /// Be measured, in this case.
     Measured(String),
@@ -57,7 +55,7 @@ pub fn command(case: &str, with_launcher: bool) -> Command {
 pub fn run(case: &str, with_launcher: bool) -> String {
     let mut command = command(case, with_launcher);
     command.stdin(Stdio::null());
-    // The launcher's own words are not wanted, a failure's are.
+    // The launcher's messages are not wanted, those of a failure are.
     command.stderr(if with_launcher {
         Stdio::null()
     } else {

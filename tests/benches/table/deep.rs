@@ -7,7 +7,7 @@ use crate::spread::Spread;
 
 pub const LEVELS: u32 = 1000;
 
-/// Where the time is looked at.
+/// The depths at which times are measured.
 const AT: [u32; 4] = [1, 10, 100, LEVELS];
 
 pub struct Deep {
@@ -74,7 +74,7 @@ impl Deep {
         )
     }
 
-    /// What depends on the depth, and whether no faster than it.
+    /// What depends on the depth, and whether it grows no faster than the depth.
     pub fn by_depth(&self) -> [(&'static str, String, Option<bool>); 3] {
         let at = |pick: fn(&(u32, Spread, Spread)) -> Spread| {
             let texts: Vec<String> = self
