@@ -23,7 +23,7 @@ pub enum Ending {
 }
 
 impl PipedSession {
-    /// Takes a snapshot, lets `change` do what is to be undone, ends the branch, and
+    /// Takes a snapshot, lets `change` do what the revert undoes, ends the branch, and
     /// waits until as many threads run as before, under the same names. Returns the
     /// event of the snapshot.
     ///
@@ -95,8 +95,8 @@ impl PipedSession {
         }
     }
 
-    /// Closes stdin, which ends a guest by itself: its last line begins with `end`. It
-    /// must leave with this status, and leave nothing behind.
+    /// Closes stdin, so that the guest ends by itself. Its last line begins with `end`. It
+    /// must exit with this status and leave nothing behind. Returns the rest of that line.
     pub fn end_by_itself(&mut self, code: i32) -> String {
         self.close_stdin();
         let end = self.next_line("its last line", |line| line.starts_with("end "));

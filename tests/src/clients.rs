@@ -1,5 +1,5 @@
-//! Clients of a server that sends back what it gets: one whose answer is due, and a crowd in
-//! the background that comes and goes, and takes it as it comes when a revert cuts it off.
+//! Clients of a server that sends back what it gets. A [`Client`] expects each answer. A
+//! [`Crowd`] connects and leaves in the background, and goes on when a revert cuts it off.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::deadline::{self, PATIENCE};
 
-/// How long a client of the crowd waits for an answer: a branch that has read its request and
-/// is gone will never send one.
+/// How long a client of the crowd waits for an answer. A branch may have read the request and
+/// ended; then no answer comes.
 const CUT_OFF: Duration = Duration::from_millis(100);
 
 /// Between two connections of one client.

@@ -3,7 +3,9 @@
 //! Three nets. Each wait of the harness gives up after [`PATIENCE`] and fails the test
 //! with what came out so far. Each launched program carries an alarm, which the kernel
 //! keeps across `exec`, and a parent-death signal. And the test process has an alarm of
-//! its own, a little after a watchdog has named the tests that were running.
+//! its own, a little after a watchdog has named the tests that were running: the last
+//! resort, for a test that neither ends nor starts anything. Each new session renews it, so
+//! it never ends a run that gets on, however long that takes.
 #![expect(unsafe_code, reason = "sets an alarm between fork and exec")]
 
 use std::collections::BTreeSet;
@@ -19,7 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// The life of one launched program, where the test says nothing else.
 pub(crate) const SESSION_SECONDS: u32 = 120;
 
-/// The life of a test process, its builds included.
+/// How long a test process may go without a new session, a build of the tool included. Longer
+/// than the life of any session but those that a test gives a longer one.
 const PROCESS_SECONDS: u32 = 900;
 
 /// Between two looks at a condition.
@@ -135,11 +138,11 @@ fn limit_life(seconds: u32) -> std::io::Result<()> {
     if done != 0 {
         return Err(std::io::Error::last_os_error());
     }
-    // What the tests were started with beyond stdio is none of the program's business.
+    // The program gets no descriptor that the tests were started with, but for stdio.
     // SAFETY: takes numbers only; the descriptors stay open until exec.
     unsafe { libc::close_range(3, u32::MAX, CLOEXEC) };
-    // A shell's background job is born with SIGINT and SIGQUIT ignored, and so would its
-    // programs be. Two can't be set, and refuse.
+    // A shell starts background jobs with SIGINT and SIGQUIT ignored, and their programs
+    // would inherit that. SIGKILL and SIGSTOP can't be set: the call refuses them.
     for signal in 1..32 {
         // SAFETY: a default action runs no code.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
@@ -153,8 +156,10 @@ fn limit_life(seconds: u32) -> std::io::Result<()> {
 /// The tests that have a session now.
 static RUNNING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Names the calling test for the watchdog.
+/// A session begins: renews the last resort, and names the calling test for the watchdog.
 pub(crate) fn note_test() {
+    guard_this_process();
+    renew();
     if let Some(name) = std::thread::current().name() {
         RUNNING
             .lock()
@@ -173,26 +178,36 @@ pub(crate) fn forget_test() {
     }
 }
 
+/// So long before its end the watchdog speaks.
+const NEAR: Duration = Duration::from_secs(5);
+
 /// When the test process will be ended.
 static PROCESS_END: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// Gives the test process its last resort, once.
+/// Gives the test process its last resort and the watchdog, once.
 pub fn guard_this_process() {
     static GUARD: Once = Once::new();
     GUARD.call_once(|| {
         renew();
         std::thread::spawn(|| {
-            while let Some(left) = time_left() {
-                std::thread::sleep(left);
+            loop {
+                while let Some(left) = time_left() {
+                    std::thread::sleep(left);
+                }
+                let running = RUNNING
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone();
+                eprintln!("the deadline of the test process is near; still running: {running:?}");
+                // A session that begins now renews it once more.
+                std::thread::sleep(NEAR);
             }
-            let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-            eprintln!("the deadline of the test process is near; still running: {running:?}");
         });
     });
 }
 
-/// Gives the test process its whole time again: for a test of many sessions, each of which
-/// has its own, shorter one.
+/// Gives the test process its whole time again. A new session does so; a test calls it whose
+/// sessions live longer than this.
 pub fn renew() {
     let life = Duration::from_secs(u64::from(PROCESS_SECONDS));
     *PROCESS_END.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + life);
@@ -202,6 +217,6 @@ pub fn renew() {
 /// How long it is until the deadline is near; none when it is.
 fn time_left() -> Option<Duration> {
     let end = (*PROCESS_END.lock().unwrap_or_else(PoisonError::into_inner))?;
-    let near = end.checked_sub(Duration::from_secs(5))?;
+    let near = end.checked_sub(NEAR)?;
     near.checked_duration_since(Instant::now())
 }

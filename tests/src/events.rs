@@ -66,8 +66,8 @@ impl Event {
             .unwrap_or_else(|| panic!("`{field}` is neither true nor false in {self}"))
     }
 
-    /// What a take names, but for what every take of a piped session names: the pipes that the
-    /// program was started with, and that ids will differ where there are no namespaces.
+    /// What a take names, without what every take of a piped session names: the pipes that the
+    /// program was started with, and, where there are no namespaces, that ids will differ.
     pub fn named(&self) -> Vec<Self> {
         let is_of_every_take = |item: &Self| {
             let is_stream = ["fd 0: pipe:", "fd 1: pipe:", "fd 2: pipe:"]

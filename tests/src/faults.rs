@@ -1,12 +1,13 @@
-//! Faults: the kernel says no to one call of a session, whichever the test chooses, or is slow.
+//! Faults: one call of a session fails, whichever the test chooses, or a process is slow.
 //!
-//! The session is started under a filter (seccomp) that asks this process about each call
-//! that can fail for want of something: descriptors, processes, memory. All go on, until the
-//! test has one fail, but for the dynamic loader's; the program, its copies, the supervisor and
-//! the launcher alike. So a test can go through all calls of a take or a revert, one by one.
+//! The session is started under a filter (seccomp). The kernel asks this process about each
+//! call that can fail for want of descriptors, processes or memory, be it of the program, its
+//! copies, the supervisor or the launcher. All calls go on until the test makes one fail; the
+//! dynamic loader's never fail. So a test can go through all calls of a take or a revert, one
+//! by one.
 //!
-//! And about what it sends: a new process can be held up before its first word, as it is on a
-//! machine that has no time for it.
+//! The kernel also asks about messages, so that a test can hold up a new process before its
+//! first one, as a busy machine does.
 #![expect(unsafe_code, reason = "sets a filter and answers its questions")]
 
 use std::collections::HashSet;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
-/// The calls that may fail, each with the error that tells what has run out.
+/// The calls that may fail, each with the error that says what has run out.
 const CALLS: &[(i64, &str, i32)] = &[
     (libc::SYS_clone, "clone", libc::EAGAIN),
     (libc::SYS_clone3, "clone3", libc::EAGAIN),
@@ -94,7 +95,7 @@ impl Faults {
         };
     }
 
-    /// From now on every new process is held up so long before its first word.
+    /// From now on every new process is held up so long before its first message.
     pub fn hold_up_newcomers(&self, pause: Duration) {
         self.state().pause = Some(pause);
     }
@@ -257,7 +258,8 @@ fn filter() -> Vec<libc::sock_filter> {
     filter
 }
 
-/// Sets the filter, and gives who is to answer. Between fork and exec: no allocation.
+/// Sets the filter, and returns the descriptor by which its questions come. Runs between fork
+/// and exec: no allocation.
 fn set_filter(filter: &mut [libc::sock_filter]) -> io::Result<RawFd> {
     // SAFETY: takes numbers. Only root may filter without it.
     if unsafe { libc::geteuid() } != 0 {
@@ -283,7 +285,7 @@ fn set_filter(filter: &mut [libc::sock_filter]) -> io::Result<RawFd> {
     Ok(RawFd::try_from(listener).unwrap_or(-1))
 }
 
-/// Sends a descriptor. Between fork and exec: no allocation.
+/// Sends a descriptor. Runs between fork and exec: no allocation.
 fn send(socket: RawFd, fd: RawFd) -> io::Result<()> {
     #[repr(C)]
     struct Control {

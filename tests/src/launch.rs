@@ -11,6 +11,7 @@ use crate::faults::Faults;
 use crate::leaks::MARK;
 use crate::piped::PipedSession;
 use crate::place::Place;
+use crate::prepared::Prepared;
 use crate::terminal::TerminalSession;
 use crate::user::{self, Isolation};
 use crate::{binaries, deadline};
@@ -165,15 +166,15 @@ impl Launch {
 
     /// Starts it with pipes for stdin, stdout and stderr, and no terminal anywhere.
     pub fn piped(self) -> PipedSession {
-        PipedSession::start(self)
+        PipedSession::start(self.prepare())
     }
 
     /// Starts it as the leader of a session on a new terminal of 24 lines of 100.
     pub fn terminal(self) -> TerminalSession {
-        TerminalSession::start(self)
+        TerminalSession::start(self.prepare())
     }
 
-    pub(crate) fn prepare(mut self) -> Prepared {
+    fn prepare(mut self) -> Prepared {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         // Only ever compared for being unequal.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -181,7 +182,9 @@ impl Launch {
         let events = self.place.path(&format!("events-{number}.jsonl"));
         if self.user.is_some() {
             let program = PathBuf::from(self.program.first().expect("a program is launched"));
-            let [front, program] = user::give(&self.place, [Path::new(&self.front[0]), &program]);
+            let [front, program] = self
+                .place
+                .give_to_user([Path::new(&self.front[0]), &program]);
             self.front[0] = front.into();
             self.program[0] = program.into();
         }
@@ -224,14 +227,4 @@ impl Launch {
             life_seconds: self.life_seconds,
         }
     }
-}
-
-/// A launch with everything decided.
-pub(crate) struct Prepared {
-    pub(crate) command: Command,
-    pub(crate) mark: String,
-    pub(crate) events: Events,
-    pub(crate) tool: bool,
-    pub(crate) place: Arc<Place>,
-    pub(crate) life_seconds: u32,
 }

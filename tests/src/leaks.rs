@@ -105,8 +105,8 @@ pub fn check(mark: &str, launcher: i32, runtime: &Path) -> Result<(), String> {
         left
     };
     let mut left = Vec::new();
-    // A process that is just becoming another program has no environment for a moment,
-    // and nothing to be known by: so one clean look is none.
+    // A process in the middle of an exec has no environment for a moment, and so no mark:
+    // one clean look proves nothing.
     let mut clean_looks = 0;
     let mut is_clean = || {
         left = look();
@@ -116,8 +116,8 @@ pub fn check(mark: &str, launcher: i32, runtime: &Path) -> Result<(), String> {
     if deadline::wait_for(PROMISED, || is_clean().then_some(())).is_some() {
         return Ok(());
     }
-    // On a machine with much to do a look takes long, and the time may have been over before
-    // there were enough of them.
+    // On a busy machine a look takes long, so the time may be over before there were enough
+    // looks.
     for _ in 0..CLEAN_LOOKS {
         if is_clean() {
             return Ok(());

@@ -8,18 +8,26 @@
 //! ([`deadline`]), and when a session ends nothing of it may be left ([`leaks`]).
 //!
 //! The tests know the tool by its command line, its events and what a terminal shows;
-//! they use none of its code. The guests are the programs under snapshot, one small
-//! program a behaviour; most tests drive `commander`, which answers each command with
-//! one line.
+//! they use none of its code. (The benches do: each launches itself.) The guests are the
+//! programs under snapshot, one small program a behaviour; most tests drive `commander`,
+//! which answers each command with one line.
 //!
 //! # Rooms
-//! `binaries` builds the tool and finds the guests; `place` is the private directory of
-//! a test; `launch` says what to start, `session` is it running, `piped` and `terminal`
-//! its two forms; `branch` ends what it tries; `transcript` and `events` are what came
-//! out of it; `process` reads `/proc`; `deadline`, `leaks` and `seed` keep tests honest;
-//! `outside` stands for programs that may be absent, `user` for an ordinary user, `faults` for a
-//! kernel that has run out of something, `clients`
-//! and `redis` for those who talk to a server under snapshot.
+//! Each names those below it, and none above.
+//!
+//! - `redis`, `outside`: a server, and programs, that may not be installed.
+//! - `launch`: what to start.
+//! - `branch`: a live branch from its snapshot to its end.
+//! - `piped`, `terminal`: the two forms of a session, with pipes or in a terminal.
+//! - `session`: a launched session; `prepared` is what it starts from.
+//! - `transcript`, `events`: what came out of it.
+//! - `faults`: a kernel that runs out of something.
+//! - `place`: the private directory of a test; `user`: an ordinary user who owns it.
+//! - `binaries`: builds the tool and finds the guests.
+//! - `clients`: those who talk to a server under snapshot.
+//! - `leaks`, `seed`: keep tests honest.
+//! - `process`: reads `/proc`.
+//! - `deadline`: no test can hang.
 
 pub mod binaries;
 pub mod branch;
@@ -32,6 +40,7 @@ pub mod leaks;
 pub mod outside;
 pub mod piped;
 pub mod place;
+mod prepared;
 pub mod process;
 pub mod redis;
 pub mod seed;

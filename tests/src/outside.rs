@@ -1,5 +1,6 @@
-//! Programs from outside the workspace. A test whose program is absent says that it is
-//! skipped; in CI nothing may be skipped. And what the user or the kernel may not allow.
+//! What a test needs from outside the workspace: installed programs, root's rights, the
+//! kernel's rings. A test that lacks it says that it is skipped. In CI (`CI=true`) an absent
+//! program fails the test instead.
 
 use std::path::PathBuf;
 

@@ -8,7 +8,7 @@ use std::process::{ChildStdin, Stdio};
 use std::sync::Arc;
 
 use crate::deadline;
-use crate::launch::Launch;
+use crate::prepared::Prepared;
 use crate::session::Session;
 use crate::transcript::{Reader, Transcript};
 
@@ -24,8 +24,7 @@ pub struct PipedSession {
 }
 
 impl PipedSession {
-    pub(crate) fn start(launch: Launch) -> Self {
-        let mut prepared = launch.prepare();
+    pub(crate) fn start(mut prepared: Prepared) -> Self {
         prepared
             .command
             .stdin(Stdio::piped())

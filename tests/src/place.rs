@@ -46,9 +46,10 @@ impl Place {
         Arc::new(place)
     }
 
-    /// It belongs to an ordinary user from now on.
-    pub(crate) fn is_given_away(&self) {
+    /// Gives it to an ordinary user, with copies of these programs in it. Returns the copies.
+    pub(crate) fn give_to_user<const N: usize>(&self, programs: [&Path; N]) -> [PathBuf; N] {
         self.is_users.store(true, Ordering::Release);
+        user::give(self.root(), programs)
     }
 
     /// The whole of it.
@@ -109,10 +110,10 @@ impl Place {
             .current_dir(self.work());
     }
 
-    /// Runs `cargo snapshot ARGUMENTS` to its end, as an ordinary user who may isolate or
-    /// not.
+    /// Runs `cargo snapshot ARGUMENTS` to its end, as an ordinary user who may do so much to be
+    /// isolated.
     pub fn cargo_snapshot_as_user(&self, arguments: &[&str], isolation: Isolation) -> Output {
-        let [tool] = user::give(self, [&binaries::tools().cargo_snapshot]);
+        let [tool] = self.give_to_user([&binaries::tools().cargo_snapshot]);
         let mut command = Command::new(tool);
         command.arg("snapshot").args(arguments);
         self.furnish(&mut command);
@@ -125,7 +126,7 @@ impl Place {
         let mut tool = binaries::tools().cargo_snapshot.clone();
         let is_users = self.is_users.load(Ordering::Acquire);
         if is_users {
-            [tool] = user::give(self, [&tool]);
+            [tool] = self.give_to_user([&tool]);
         }
         let mut command = Command::new(tool);
         command.arg("snapshot").args(arguments);

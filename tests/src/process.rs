@@ -74,7 +74,7 @@ pub fn status(pid: i32, field: &str) -> Option<String> {
         .map(|value| value.trim().to_owned())
 }
 
-/// By which number a process, or a thread, knows itself, in whatever namespace it is.
+/// The number by which a process or thread knows itself, in its own namespace.
 pub fn inside(pid: i32) -> Option<i32> {
     status(pid, "NSpid")?
         .split_whitespace()
@@ -119,7 +119,7 @@ pub fn thread_ids(pid: i32) -> Vec<i32> {
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
-    // Numbers wrap around, so the order of making is not told by them.
+    // Numbers wrap around, so they do not say which thread is older.
     threads.sort_unstable_by_key(|&thread| (thread != pid, thread));
     threads
 }

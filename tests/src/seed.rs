@@ -1,5 +1,5 @@
-//! Random moments that can be had again: the seed is printed, and
-//! `SNAPSHOT_TEST_SEED=N` brings it back.
+//! Random moments that can be repeated: the test prints its seed, and
+//! `SNAPSHOT_TEST_SEED=N` sets it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -10,9 +10,9 @@ use nix::sys::signal::Signal;
 
 use crate::deadline::{self, Output};
 use crate::events::{Event, Events};
-use crate::launch::Prepared;
 use crate::leaks;
 use crate::place::Place;
+use crate::prepared::Prepared;
 use crate::process::{self, Process};
 use crate::transcript::Transcript;
 

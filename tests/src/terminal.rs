@@ -17,7 +17,7 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{Termios, tcgetattr};
 
 use crate::deadline;
-use crate::launch::Launch;
+use crate::prepared::Prepared;
 use crate::session::Session;
 use crate::transcript::{Reader, Transcript};
 
@@ -43,7 +43,7 @@ pub struct TerminalSession {
 }
 
 impl TerminalSession {
-    pub(crate) fn start(launch: Launch) -> Self {
+    pub(crate) fn start(mut prepared: Prepared) -> Self {
         let size = window(24, 100);
         let (far, near) = {
             // Until both are marked, no child may be made that would inherit them.
@@ -56,7 +56,6 @@ impl TerminalSession {
         };
         let before = tcgetattr(&near).expect("a pty has settings");
 
-        let mut prepared = launch.prepare();
         let stdio = || Stdio::from(near.try_clone().expect("there is an fd left"));
         prepared
             .command

@@ -18,7 +18,7 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Reads `source` to its end in a thread; `hear` is told of each piece.
+    /// Reads `source` to its end in a thread, and passes each piece to `hear`.
     pub fn of(source: OwnedFd, mut hear: impl FnMut(&[u8]) + Send + 'static) -> Reader {
         let transcript = Arc::new(Self::default());
         let writer = Arc::clone(&transcript);

@@ -1,5 +1,5 @@
-//! An ordinary user for a test to be: one that no file names and that owns nothing but the
-//! test's place. Who runs the tests without being root is one already.
+//! An ordinary user who runs what a test launches: no file names this user, who owns nothing
+//! but the test's place. Where root doesn't run the tests, it is whoever runs them.
 #![expect(unsafe_code, reason = "changes ids between fork and exec")]
 
 use std::ffi::CString;
@@ -12,24 +12,22 @@ use std::{fs, io};
 use nix::unistd::{Gid, Uid, chown, geteuid};
 
 use crate::deadline;
-use crate::place::Place;
 
 /// The ids of the user, and of a group beside its own.
 const USER: u32 = 23_456;
 const OTHER_GROUP: u32 = 23_457;
 
-/// Gives the place to the user, with copies of these programs in it, since nothing says
-/// that it may read where they were built. The answer are the copies.
-pub(crate) fn give<const N: usize>(place: &Place, programs: [&Path; N]) -> [PathBuf; N] {
-    place.is_given_away();
-    let directory = place.path("programs");
+/// Gives a test's place to the user, with copies of these programs in it, since the user may
+/// not be able to read the directory where they were built. Returns the copies.
+pub(crate) fn give<const N: usize>(place: &Path, programs: [&Path; N]) -> [PathBuf; N] {
+    let directory = place.join("programs");
     fs::create_dir_all(&directory).expect("the place is ours");
     let copies = programs.map(|program| {
         let name = program.file_name().expect("a program has a name");
         let copy = directory.join(name);
         if !copy.exists() {
-            // A child that is made meanwhile would have it open for writing, and then it
-            // can't be run.
+            // A child that starts meanwhile would inherit the file open for writing, and the
+            // kernel runs no such file.
             let _no_child = deadline::spawning();
             fs::copy(program, &copy).expect("the place is ours");
             fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -37,7 +35,7 @@ pub(crate) fn give<const N: usize>(place: &Place, programs: [&Path; N]) -> [Path
         copy
     });
     if geteuid().is_root() {
-        give_all(place.root());
+        give_all(place);
     }
     copies
 }
@@ -54,7 +52,7 @@ fn give_all(path: &Path) {
 pub enum Isolation {
     /// All that it takes.
     Allowed,
-    /// It is in a user namespace in which no further one is allowed.
+    /// It is in a user namespace that allows no further one.
     NoUserNamespaces,
     /// A part of `/proc` is hidden, as in containers: then it can't be mounted anew. Only
     /// root can hide it.
@@ -83,10 +81,10 @@ pub(crate) fn become_user(command: &mut Command, isolation: Isolation) {
             check(unsafe { libc::setresgid(group, group, group) })?;
             // SAFETY: takes numbers.
             check(unsafe { libc::setresuid(user, user, user) })?;
-            // It clears what would end the program with the test.
+            // The change of ids has cleared the signal that ends the program with the test.
             // SAFETY: takes numbers.
             check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
-            // Its own files in `/proc` are its own again.
+            // The change of ids has given its files in `/proc` to root.
             // SAFETY: takes numbers.
             check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) })?;
         }
@@ -98,7 +96,7 @@ pub(crate) fn become_user(command: &mut Command, isolation: Isolation) {
         write(c"/proc/self/setgroups", b"deny")?;
         write(c"/proc/self/uid_map", users.as_bytes())?;
         write(c"/proc/self/gid_map", groups.as_bytes())?;
-        // Of the namespace that this process is in.
+        // This is the limit of the namespace that the process is in now.
         write(c"/proc/sys/user/max_user_namespaces", b"0")
     };
     // SAFETY: the closure makes system calls only, on memory that is there already.

@@ -209,8 +209,6 @@ fn selectors_of_python() {
 fn every_loop_a_thousand_times() {
     for name in LOOPS {
         for _ in 0..SESSIONS {
-            // Each session has a deadline of its own, which is shorter.
-            deadline::renew();
             println!("{name}");
             a_hundred_times(name);
         }

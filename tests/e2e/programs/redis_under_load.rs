@@ -197,8 +197,6 @@ fn rounds(count: u64) {
     let mut seed = Seed::new();
     let mut left = count;
     while left > 0 {
-        // Each session has a deadline of its own, which is shorter.
-        deadline::renew();
         let Some(mut server) = Server::new() else {
             return;
         };

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use snapshot_tests::{Event, Launch, PipedSession, Seed, Signal, deadline, process};
+use snapshot_tests::{Event, Launch, PipedSession, Seed, Signal, process};
 
 /// The cycles of one session: a launched program has two minutes to live.
 const CYCLES: usize = 100;
@@ -256,8 +256,6 @@ fn every_thread_comes_back_a_thousand_times() {
 fn every_thread_comes_back_ten_thousand_times() {
     let mut seed = Seed::new();
     for number in 0..MANY_SESSIONS {
-        // Each session has a deadline of its own, which is shorter.
-        deadline::renew();
         weather(&mut seed, number % 2 == 0);
     }
 }
