@@ -132,7 +132,7 @@ fn assert_all_are_judged(found: &Event, numbers: &HashMap<String, i64>) {
 
 #[test]
 fn every_kind_that_a_process_has() {
-    let mut session = Launch::bare_guest_in_c("holds").piped();
+    let mut session = Launch::bare_guest_in_c("descriptors").piped();
     let numbers = numbers(&mut session, "hold");
     let place = Place::new();
     let found = look(&place, session.pid());
@@ -150,7 +150,7 @@ fn every_kind_that_a_process_has() {
 
 #[test]
 fn what_others_have_too_is_named_with_them() {
-    let mut session = Launch::bare_guest_in_c("holds").piped();
+    let mut session = Launch::bare_guest_in_c("descriptors").piped();
     let alone = numbers(&mut session, "hold");
     let shared = numbers(&mut session, "share");
     let child = shared["child"];
@@ -179,7 +179,7 @@ fn what_others_have_too_is_named_with_them() {
 #[test]
 fn a_program_in_a_session_and_its_snapshots_are_one() {
     for user in [None, Some(Isolation::Allowed)] {
-        let launch = Launch::guest_in_c("holds");
+        let launch = Launch::guest_in_c("descriptors");
         let launch = match user {
             None => launch,
             Some(isolation) => launch.as_user(isolation),
@@ -246,7 +246,7 @@ fn what_would_refuse_a_take() {
 
 #[test]
 fn a_person_reads_it() {
-    let mut session = Launch::bare_guest_in_c("holds").piped();
+    let mut session = Launch::bare_guest_in_c("descriptors").piped();
     let numbers = numbers(&mut session, "hold");
     let pid = session.pid();
     let output = Place::new().cargo_snapshot(&["doctor", "--pid", &pid.to_string()]);

@@ -12,7 +12,7 @@ use crate::watched::tool_of;
 /// Launches one, makes it busy, kills one of its processes, and sees that nothing is left.
 pub fn doom(seed: &mut Seed) {
     let isolate = *seed.pick(&["auto", "never"]);
-    let mut session = Launch::guest("invariants")
+    let mut session = Launch::guest("endurance")
         .flag("--isolate")
         .flag(isolate)
         .piped();

@@ -1,5 +1,5 @@
 //! Endurance: for an hour everything that can happen to a session happens to two of them, one
-//! in namespaces and one without, at random moments, while the guest `invariants` checks
+//! in namespaces and one without, at random moments, while the guest `endurance` checks
 //! itself; beside them other sessions are ended by force.
 //!
 //! After each action the events must make sense (`model`), the list must agree with them, and

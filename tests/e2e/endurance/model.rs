@@ -1,5 +1,5 @@
 //! What the timeline must be, by the events alone: each must be possible after those before
-//! it. And which number the guest must remember, since its memory goes back with it.
+//! it. And which number the guest must remember, since a revert takes its memory back.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -63,7 +63,7 @@ impl Model {
         self.due.is_some()
     }
 
-    /// The guest is told this number, and may remember it from now on or not.
+    /// The guest gets this number, and may remember it from now on or not.
     pub fn told(&mut self, mark: u64) {
         self.marks.insert(mark);
         self.possible.insert(mark);

@@ -40,7 +40,7 @@ pub struct Watched {
 impl Watched {
     pub fn launch(isolate: &str, life: Duration) -> Self {
         let seconds = u32::try_from(life.as_secs()).expect("a run is shorter than ages");
-        let mut session = Launch::guest("invariants")
+        let mut session = Launch::guest("endurance")
             .flag("--isolate")
             .flag(isolate)
             .life_seconds(seconds + 600)

@@ -1,6 +1,6 @@
 //! A call that moves a lot at once moves all of it although snapshots are taken meanwhile:
 //! the kernel ends it with what it has moved so far, and the rest follows. What the program's
-//! own signals end stays ended. The calls are the guest's, `guests/transfers.rs`.
+//! own signals end stays ended. The calls are the guest's, `guests/transfers/`.
 
 use std::time::Duration;
 

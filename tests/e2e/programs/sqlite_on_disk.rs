@@ -3,10 +3,10 @@
 //! its transaction as if nothing had happened.
 //!
 //! Why that holds although contents of files are not rolled back: a branch only *appends* to
-//! the log. Where the log ends is said by its index, which is shared memory and comes back,
-//! and by the program's own memory; so what the branch has appended is beyond the end, and is
-//! overwritten by what comes next. The locks come back too, so that nobody else takes the
-//! program for gone.
+//! the log. Two places say where the log ends: its index, which is shared memory and comes
+//! back, and the program's own memory. So what the branch has appended lies beyond the end, and
+//! the program overwrites it. The locks come back too, so that nobody else takes the program
+//! for gone.
 //!
 //! Where it ends, and why a take names the database and its log:
 //! - A branch that moves the log into the database (a checkpoint: by itself after a thousand
@@ -50,7 +50,7 @@ impl Bank {
     /// None where SQLite or Python is absent.
     fn new(launch: fn(PathBuf) -> Launch, arguments: &[&str]) -> Option<Self> {
         let (python, sqlite) = (outside::find("python3")?, outside::find("sqlite3")?);
-        let launch = launch(python).arg(binaries::source("wal_bank.py"));
+        let launch = launch(python).arg(binaries::source("sqlite_on_disk.py"));
         let mut session = launch.args(arguments).piped();
         session.next_line("ready", |line| line == "ready");
         let database = session.place().work().join("bank.db");

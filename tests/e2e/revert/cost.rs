@@ -1,4 +1,4 @@
-//! What a take of many things costs: ten times as many cost some ten times as much, and not
+//! What a take of many things costs: ten times as many things cost about ten times as much, not
 //! a hundred times.
 #![expect(unsafe_code, reason = "traces a process, to hold it up")]
 
@@ -8,7 +8,7 @@ use snapshot_tests::process::Process;
 use snapshot_tests::{Launch, PipedSession, Signal};
 
 fn guest() -> PipedSession {
-    Launch::guest_in_c("many").piped()
+    Launch::guest_in_c("cost").piped()
 }
 
 /// The shortest of some takes, in microseconds: a busy machine makes each of them longer.
@@ -34,7 +34,7 @@ fn costs_what_it_is(what: &str) -> PipedSession {
     session
 }
 
-/// All that is on the list is there after a revert, and tells of what it told before.
+/// Every registration is there after a revert, and reports what it reported before.
 fn all_are_registered(session: &mut PipedSession) {
     let before = session.ask("check");
     session.take();

@@ -89,7 +89,7 @@ fn threads_that_come_and_go_are_no_obstacle() {
 
 #[test]
 fn children_that_come_and_go_are_no_obstacle() {
-    let mut session = Launch::guest_in_c("children").piped();
+    let mut session = Launch::guest_in_c("spawners").piped();
     session.ask("advance");
     for count in 1..=TAKES {
         session.take();
@@ -106,7 +106,7 @@ fn children_that_come_and_go_are_no_obstacle() {
 /// its end.
 #[test]
 fn children_that_come_and_go_are_waited_for_after_a_revert() {
-    let mut session = Launch::guest_in_c("children").piped();
+    let mut session = Launch::guest_in_c("spawners").piped();
     session.ask("advance");
     for count in 1..=TAKES {
         session.take();

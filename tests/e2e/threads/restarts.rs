@@ -1,6 +1,6 @@
 //! No blocking call notices a take or a revert: a call with a time limit comes back when it
 //! would have, one without stays until its event, and none is interrupted but by the
-//! program's own signals. The table of calls is the guest's, `guests/restarts.rs`.
+//! program's own signals. The table of calls is the guest's, `guests/restarts/table.rs`.
 #![expect(unsafe_code, reason = "nix knows no objects of System V")]
 
 use std::fmt::Write as _;
@@ -293,9 +293,9 @@ const SLEPT: Duration = Duration::from_millis(2000);
 
 #[test]
 fn a_thread_that_was_moved_as_it_fell_asleep_is_not_given_its_whole_time_again() {
-    // Of such a thread the kernel no longer knows when it last ran, since 6.12 and where there
-    // is more than one processor. When it was last part of a processor's load is some time
-    // later, so it may sleep longer by that, but not for its whole time again.
+    // Since 6.12, and with more than one processor, the kernel no longer knows when such a
+    // thread last ran. It knows when the thread was last part of a processor's load, some time
+    // later. So the thread may sleep longer by that time, but not for its whole time again.
     let mut session = Launch::guest("sleepers").piped();
     let asleep = session.next_line("all sleep", |line| line.starts_with("asleep "));
     let begin = Instant::now();

@@ -1,6 +1,6 @@
 /* Guest: has many of something, to see what a take of it costs. Each command makes more:
  * `children N`, each with a pair of pipes to it, and all pipes that were there before, but
- * not an eventfd that the program has for itself;
+ * not the program's own eventfd;
  * `stale N` registrations in an epoll whose first number is closed, `fresh N` others;
  * `mixed N` of all sorts; `locks N` files with a lock each; `counters N`, `sockets N` pairs, `memory N` shared
  * mappings, `watches N`. `check` tells whether every registration of the epoll is there. */

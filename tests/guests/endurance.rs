@@ -169,7 +169,7 @@ fn handle_signals() {
     }
 }
 
-/// Pages of which each knows what is in it.
+/// Pages. Each knows what is in it.
 fn memory(workers: &mut Workers) {
     const PAGE: usize = 512;
     const PAGES: usize = 1024;

@@ -1,0 +1,24 @@
+//! The bytes that are transferred: a pattern, so that one that is lost or comes twice shows.
+
+use std::sync::OnceLock;
+
+/// How much one call moves.
+pub const LENGTH: usize = 1 << 20;
+
+/// What the other end reads or writes at once.
+pub const PART: usize = 12_000;
+
+/// The byte at a place: no two neighbours of the usual sizes are alike.
+fn pattern(position: usize) -> u8 {
+    (position % 251) as u8
+}
+
+pub fn megabyte() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| (0..LENGTH).map(pattern).collect())
+}
+
+pub fn wrong_bytes(bytes: &[u8], position: usize) -> usize {
+    let is_wrong = |(index, byte): &(usize, &u8)| **byte != pattern((position + index) % LENGTH);
+    bytes.iter().enumerate().filter(is_wrong).count()
+}
