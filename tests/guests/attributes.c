@@ -1,5 +1,5 @@
-/* Guest: threads, each with attributes of its own that the kernel keeps for it. `attributes`
- * has every thread say what its own are. */
+/* Guest: threads, each with attributes of its own that the kernel keeps for it. At the command
+ * `attributes` every thread prints its own. */
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>

@@ -1,5 +1,5 @@
-/* Guest: children of several kinds, each of which has a page of shared memory, a counter
- * and a pipe that the program has too, and that is theirs alone.
+/* Guest: children of several kinds. Each has a page of shared memory, a counter and a pipe in
+ * common with the program, and with nobody else.
  *
  * `child`, `child NAME` (it calls itself so) and `leaderless` (its first thread has ended)
  * start one more; `trace` one that the program traces, `share` one that shares descriptors

@@ -49,7 +49,7 @@ static inline void nap_ms(long milliseconds)
 		;
 }
 
-/* Waits for a condition, in looks and not in time: a while spent frozen is none. */
+/* Waits for a condition. Counts looks and not time, so that time spent frozen does not count. */
 #define LOOK(condition)                                  \
 	({                                               \
 		int looks_ = 0;                          \

@@ -1,5 +1,5 @@
 /* What the kinds of kernel objects in the guest `objects` have in common: how a kind is
- * described, how a difference is told, and the table of descriptors, which is to be the same
+ * described, how a difference is reported, and the table of descriptors, which must be the same
  * for all of them. */
 #include <dirent.h>
 #include <fcntl.h>

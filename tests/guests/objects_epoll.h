@@ -154,7 +154,7 @@ static void add_targets(void)
 
 static void fire_targets(void)
 {
-	/* What has fired is told again, and all shots are fired. */
+	/* What has fired is reported again, and all shots are fired. */
 	enrol(poller.outer, EPOLL_CTL_MOD, poller.target[FIRED], EPOLLIN, FIRED);
 	reported(poller.outer, 0);
 }

@@ -1,5 +1,5 @@
-/* Locks on files: flock, of a process, of an open file description. What is locked, and by whom,
- * is told by another process. */
+/* Locks on files: flock, of a process, of an open file description. Another process says what is
+ * locked, and by whom. */
 #include <sys/file.h>
 
 #define LOCKED 60

@@ -1,4 +1,4 @@
-"""Guest: a program that has a child which has all that it has: a counter, both ends of a
+"""Guest: a program with a child that has all that the program has: a counter, both ends of a
 pipe, shared memory; a descriptor of itself; and a file for its stderr.
 
 `change` changes each of them, and `look` says how they are; `note WORD` writes to stderr.

@@ -1,5 +1,5 @@
-//! Guest: threads that go to sleep on a busy machine, for a while. The scheduler moves some of
-//! them to another processor in the moment in which they do, and forgets when they last ran.
+//! Guest: threads that go to sleep on a busy machine. The scheduler moves some of them to
+//! another processor just as they fall asleep, and forgets when they last ran.
 //!
 //! It starts such threads until one has been moved so, for some seconds at most. Then it
 //! says `asleep MOVED`, and answers a line on stdin with a line `MOVED MILLISECONDS` for each,

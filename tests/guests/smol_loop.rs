@@ -1,4 +1,4 @@
-//! Guest: smol, whose reactor is one for the whole program, in a thread of its own, and
+//! Guest: smol. It has one reactor for the whole program, in a thread of its own, and
 //! sleeps in epoll with a timerfd. Two threads run an executor with timers, an echo server, a
 //! channel and a pair of sockets; a third waits for a channel by itself.
 

@@ -188,7 +188,7 @@ def vouched():
 
 
 def owned(mark):
-    """Who is told of what happens to a pipe and a pair, and by which signal."""
+    """Who gets a signal when something happens to a pipe and a pair, and which."""
     reader, _writer = os.pipe()
     one, other = socket.socketpair()
     held["owned"] = [reader, one.detach()]
@@ -301,7 +301,7 @@ def connect(port):
 
 
 def linger(port):
-    """A connection whose peer reads nothing of what it sends: a close waits for that."""
+    """A connection. Its peer reads nothing, and a close waits until it does."""
     connect(port)
     one = held["connection"]
     one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))

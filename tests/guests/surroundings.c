@@ -1,6 +1,6 @@
-/* Guest: says what it has from whoever started it, a line a thing: `say` on stdin. Called with
- * `start THINGS... -- PROGRAM ARGUMENTS...` it is the one who starts: it gives these things to
- * itself, and becomes the program. */
+/* Guest: at `say` on stdin it prints what it has inherited from its starter, a line a thing.
+ * Called as `start THINGS... -- PROGRAM ARGUMENTS...` it is the starter itself: it gives itself
+ * these things, and becomes the program. */
 #include <fcntl.h>
 #include <linux/ioprio.h>
 #include <sched.h>

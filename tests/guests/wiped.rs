@@ -81,7 +81,7 @@ struct Parts {
     /// Not to be written to.
     locked: usize,
     droppable: Option<usize>,
-    /// Three pages, of which nobody may touch the second one.
+    /// Three pages. Nobody may touch the second one.
     guarded: Option<usize>,
 }
 

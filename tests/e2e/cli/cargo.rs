@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use snapshot_tests::deadline::Output;
 use snapshot_tests::{Launch, Place, Signal, binaries, deadline};
 
-/// A binary that says who it is and what it was given, and ends as it is told.
+/// A binary that says who it is and what it was given, and ends as its argument says.
 const MAIN: &str = r#"
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

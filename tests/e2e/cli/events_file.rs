@@ -133,7 +133,7 @@ fn a_reader_that_stops_reading_holds_nothing_up_and_hears_what_it_missed() {
     }
     assert_eq!(session.ask("ping"), "pong");
     session.wait_until_stderr("is slow");
-    // The last of them had no room. The place is told where it had some again.
+    // The last of them had no room. `missed` stands where there was room again.
     let first = read_until(&slow, "taken");
     assert_eq!(first[0].name(), "started");
     let most = deadline::wait(|| {

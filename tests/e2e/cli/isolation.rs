@@ -35,7 +35,7 @@ fn commander(who: Who, isolate: &str) -> PipedSession {
     .piped()
 }
 
-/// Takes a snapshot, goes on, and comes back; how that is told.
+/// Takes a snapshot, lets `change` happen, and comes back. Returns the event `reverted`.
 fn come_back(
     session: &mut PipedSession,
     ending: Ending,

@@ -2,7 +2,7 @@
 
 use snapshot_tests::{Launch, PipedSession};
 
-/// What the guest is told, in its order.
+/// The kernel's answers to the guest, in its order.
 const NAMES: [&str; 12] = [
     "clock",
     "CLOCK_PROCESS_CPUTIME_ID",

@@ -1,5 +1,5 @@
-//! Who else has what the program has: another process is found whatever its number, its
-//! name and its state, and the session's own copies are never taken for one.
+//! Who else has what the program has. The tool finds every such process, whatever its number,
+//! name and state, and never takes the session's own copies for one.
 
 use snapshot_tests::{Event, Launch, PipedSession};
 

@@ -1,5 +1,5 @@
-//! What another process has too, or what is somebody else's by its nature: it stays as the
-//! dead branch left it, and the take has said so.
+//! What another process has too, or what belongs to somebody else by its nature, stays as the
+//! dead branch left it. The take has said so.
 
 use snapshot_tests::{Event, Launch, PipedSession, binaries, outside};
 

@@ -144,8 +144,8 @@ fn a_listener_ends_and_listens_again_without_namespaces() {
     }
 }
 
-/// One whose address the kernel would not give again is held, which the take says, and let go
-/// of when the program closes it by libc.
+/// Where the kernel would not give an address again, the snapshot holds it, and the take says so.
+/// When the program closes the listener by libc, the snapshot lets it go.
 #[test]
 fn a_listener_that_is_held_is_named_and_let_go_of() {
     let Some(mut session) = guest() else { return };

@@ -1,5 +1,5 @@
-//! Memory that asks to be wiped in copies has its bytes after a revert, which is no fork to
-//! the program; with `--reseed` it is wiped. Its guard pages are guards again.
+//! Memory that asks to be wiped in copies keeps its bytes over a revert: to the program a revert
+//! is no fork. With `--reseed` it is wiped. Its guard pages are guards again.
 
 use snapshot_tests::{Launch, PipedSession, binaries};
 

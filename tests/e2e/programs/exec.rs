@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use snapshot_tests::{Launch, PipedSession, Place, Seed, Signal, binaries};
 
-/// Answers `ok ...` a line, and execs by the way and the program that it is told.
+/// Answers each line with `ok ...`, or execs: the line names the way and the program.
 const EXEC: &str = r#"
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,7 +1,7 @@
 //! Huge pages: glibc's heap gets them, nobody sees how, and whoever wants none has none.
 //!
-//! How fast a take is then is nothing that a test on a shared machine can say; how much
-//! of the heap is in huge pages is.
+//! A test on a shared machine can't say how fast a take is then. It can say how much of the
+//! heap is in huge pages.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! The kernel runs out of something in the middle of a take or a revert: of processes, of
-//! descriptors, of memory. Call by call, in each process of the session: the program goes on
-//! as if nothing had been asked, or with its snapshot; what is told is what was missing; and
+//! The kernel runs out of something in the middle of a take or a revert: processes,
+//! descriptors, memory. Each call of each process of the session fails once. The program goes
+//! on as if nothing had been asked, or with its snapshot; the message says what was missing;
 //! the next attempt succeeds.
 
 use snapshot_tests::deadline;
@@ -83,15 +83,15 @@ impl Place {
     }
 }
 
-/// Whether it says what was missing. The agent has nobody to tell it to if its first call has
-/// failed, and then the supervisor says what that can be.
+/// Whether it says what was missing. An agent whose first call has failed can tell nobody;
+/// then the supervisor says what that can be.
 fn is_told(faults: &[Fault], why: &str) -> bool {
     faults.iter().any(|fault| why.contains(&fault.words()))
         || why.contains("no descriptor left for it")
 }
 
-/// Goes through all calls that an attempt makes, and says where what was told was not what
-/// was missing.
+/// Goes through all calls that an attempt makes, and lists those whose message did not say
+/// what was missing.
 fn every_call(step: usize, mut attempt: impl FnMut(u64) -> (Vec<Fault>, Came)) {
     let mut wrong = String::new();
     for spared in (0..MOST).step_by(step) {

@@ -25,8 +25,8 @@ const KEEPER: &str = "19";
 const CLOSED: &str = "21";
 const LET_GO: &str = "22";
 const MADE: &str = "24";
-/// What a copy of the engine's does from the question on: it answers, is told to leave a spare,
-/// and to wake.
+/// What a copy of the engine's does from the question on: it answers, leaves a spare when asked,
+/// and wakes when asked.
 const WOKEN: &str = "own 33;hear;hear;";
 
 // The verbs of the supervisor's.
@@ -358,7 +358,7 @@ fn a_frozen_copy_that_hangs_up_is_named() {
     session.take();
     snapshot_that(&mut session, "close");
     session.ask("hang up");
-    // Every frozen copy is told of what the program closes.
+    // The program tells every frozen copy what it closes.
     session.ask("call");
     session.ask(&format!("link {CLOSED}"));
     let dropped = session.next("dropped");

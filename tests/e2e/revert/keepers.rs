@@ -1,5 +1,5 @@
-//! The task that keeps a dead branch's memory until the program runs again: it must be
-//! nobody's business but the tool's, and must not outlive what it is for.
+//! The task that keeps a dead branch's memory until the program runs again: nobody but the tool
+//! must notice it, and it must not outlive its purpose.
 
 use std::fs;
 

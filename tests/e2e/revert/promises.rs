@@ -166,8 +166,8 @@ fn a_kill_that_is_meant_for_the_branch_ends_no_snapshot() {
     }
 }
 
-/// How many processes its user may have for one of them to make another; as many as it may
-/// raise that to where there is no number.
+/// Lets the process make another one only while its user has fewer than so many. Without a
+/// number: sets the limit as high as it may be.
 fn set_room(session: &PipedSession, pid: i32, room: Option<u32>) {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("it is there");
     let of_processes = limits
@@ -184,8 +184,8 @@ fn set_room(session: &PipedSession, pid: i32, room: Option<u32>) {
     assert!(set.success(), "{set:?}");
 }
 
-/// One of an ordinary user, on whom such a limit has an effect, with two threads and two
-/// snapshots of which the newer one has no room to come back.
+/// A session of an ordinary user, on whom such a limit has an effect, with two threads and two
+/// snapshots. The newer snapshot has no room to come back.
 fn without_room(isolate: &str) -> PipedSession {
     let launch = Launch::commander().as_user(Isolation::Allowed);
     let mut session = promised(launch.flag("--isolate").flag(isolate));

@@ -1,6 +1,6 @@
-//! The end of a branch with many threads. The kernel keeps what has been looked at in `/proc`
-//! until the process is reaped, and a supervisor that reaps it while a thread still clears
-//! its own part spins there, for as long as that one waits for a processor.
+//! The end of a branch with many threads. The kernel keeps what somebody has looked at in
+//! `/proc` until the process is reaped. A supervisor that reaps the process while one of its
+//! threads still clears its own part spins, for as long as that thread waits for a processor.
 #![expect(unsafe_code, reason = "asks the kernel what it has cached")]
 
 use std::ffi::CString;
@@ -53,8 +53,8 @@ impl Drop for Load {
     }
 }
 
-/// Whether the kernel can open a path without a look at what it has not cached. `None` where
-/// it can't be asked that (before 5.12).
+/// Whether the kernel can open a path from its cache alone. `None` where it can't be asked that
+/// (before 5.12).
 fn is_cached(path: &str) -> Option<bool> {
     const RESOLVE_CACHED: u64 = 0x20;
     let path = CString::new(path).expect("no NUL in it");

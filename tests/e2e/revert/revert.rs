@@ -18,7 +18,7 @@ fn one_snapshot(isolate: &str) -> PipedSession {
     session
 }
 
-/// Ends the branch by `end` and checks what is told and what is left.
+/// Ends the branch by `end`, and checks what is said and what is left.
 fn comes_back(
     end: impl Fn(&mut PipedSession),
     how: &str,

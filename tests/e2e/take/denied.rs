@@ -1,5 +1,5 @@
-//! `--deny`: what the program is not to have, the kernel has not; and where that can't be
-//! had, nothing is launched.
+//! `--deny`: for the program it is as if the kernel lacked what is denied. Where that can't be
+//! done, nothing is launched.
 #![expect(
     unsafe_code,
     reason = "forbids filters to a launcher, between fork and exec"

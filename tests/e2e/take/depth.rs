@@ -1,5 +1,5 @@
 //! Deep timelines: what a thousand snapshots ask of the session itself. The guest is as
-//! small as can be, since it is not its memory that is tried.
+//! small as can be: its memory is not what is tested.
 
 use snapshot_tests::{Event, Launch, PipedSession, binaries, process};
 

@@ -1,5 +1,5 @@
-//! A take maps nothing that stays where the program has nothing: a hole that it has made, and
-//! counts on, is one after takes and reverts too.
+//! A program may count on a hole in its memory. A take maps nothing there that stays, and the
+//! hole is there after takes and reverts.
 
 use std::fs;
 

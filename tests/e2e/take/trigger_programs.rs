@@ -110,7 +110,7 @@ echo end";
             session.next_line("its trap", |line| line == "trapped");
             session.revert();
             if way == "auto" {
-                // Without namespaces it has a new number, of which the shell knows nothing.
+                // Without namespaces it has a new number, and the shell does not know it.
                 session.send("kill");
                 session.next_line("its trap", |line| line == "trapped");
             }
@@ -129,7 +129,7 @@ fn dd_prints_its_statistics() {
     let (Some(bash), Some(_)) = (outside::find("bash"), outside::find("dd")) else {
         return;
     };
-    // The shell becomes dd, and its child is dd's then. It is told to send by its stdin.
+    // The shell becomes dd, and its child is dd's then. A line on stdin has the child send.
     let script = "
 (read -r line <&3; kill -USR1 $$; read -r line <&3; kill -TERM $$) 3<&0 </dev/null &
 exec dd if=/dev/zero of=/dev/null bs=4k";
@@ -225,7 +225,7 @@ fn nginx_opens_its_logs_again() {
         );
         fs::write(file("conf"), settings).expect("the place is ours");
         let nginx = format!("{} -e {at}/error.log -c {at}/conf", nginx.display());
-        // The shell becomes the master, and has a child that reopens whenever it is told to.
+        // The shell becomes the master. Its child runs `nginx -s LINE` for each line of its input.
         let script = format!(
             "(while read -r line <&3; do {nginx} -s $line; echo did $line; done) 3<&0 </dev/null &
              exec {nginx}"

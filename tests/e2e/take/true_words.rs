@@ -146,7 +146,7 @@ fn what_is_promised_is_promised() {
     assert!(!help.stdout.contains("file rollback"), "{help:?}");
 }
 
-/// Every kind that a take names is told in a sentence that says what it means.
+/// For every kind that a take names, one sentence says what it means.
 #[test]
 fn each_thing_that_stays_says_what_that_means() {
     let Some(python) = outside::find("python3") else {

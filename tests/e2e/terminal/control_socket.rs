@@ -1,5 +1,5 @@
-//! Where the control socket lies: in any directory that serves, under a name of its own, and it
-//! goes when its session goes, however that ends, and no other does.
+//! Where the control socket lies: in any directory that serves, under a name of its own. It goes
+//! when its session ends, in whatever way, and no other socket goes with it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -172,7 +172,7 @@ fn a_session_removes_no_socket_but_its_own() {
     session.wait_gone();
 }
 
-/// A session of which launcher and supervisor are killed at one moment: its socket.
+/// The socket of a session whose launcher and supervisor are killed at one moment.
 fn killed(place: &Arc<Place>) -> (PipedSession, PathBuf) {
     let mut session = launch(place, &[]);
     session.next("started");

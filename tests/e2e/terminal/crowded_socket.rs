@@ -1,5 +1,5 @@
-//! Second terminals in crowds, slow ones, silent ones and strange ones: none of them is in the way
-//! of takes, reverts and signals, or of the next one.
+//! Many second terminals at once, slow ones, silent ones and strange ones: none of them stands in
+//! the way of takes, reverts and signals, or of the next terminal.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;

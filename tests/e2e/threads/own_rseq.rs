@@ -1,5 +1,6 @@
-//! An area of restartable sequences that the program has registered itself can't be found
-//! again: takes say so and are refused, since it would go on with a wrong processor's number.
+//! The kernel does not say where an area of restartable sequences lies that the program has
+//! registered itself. Takes are refused and say so, since the program would go on with a wrong
+//! processor's number.
 
 use snapshot_tests::{Launch, Signal};
 
