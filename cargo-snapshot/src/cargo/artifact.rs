@@ -11,9 +11,7 @@ use std::process::{ExitStatus, Stdio};
 use cargo_metadata::{Artifact, BuildScript, Message, PackageId};
 use snapshot_launch::problem::{Problem, exit};
 
-use super::flags::CargoFlags;
-use super::target::TargetChoice;
-use super::toolchain::Toolchain;
+use super::{flags::CargoFlags, target::TargetChoice, toolchain::Toolchain};
 
 /// The executable, and what cargo's messages say about its surroundings.
 #[derive(Debug)]

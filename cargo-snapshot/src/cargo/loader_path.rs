@@ -5,9 +5,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::artifact::Built;
-use super::project::Project;
-use super::surroundings::Surroundings;
+use super::{artifact::Built, project::Project, surroundings::Surroundings};
 
 /// The search path in its order: link paths of build scripts inside cargo's own directories, the
 /// output directories, rustc's libraries, then what the variable held before. `None` if one of

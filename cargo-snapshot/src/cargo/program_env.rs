@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::Package;
 
-use super::artifact::Built;
-use super::loader_path;
-use super::project::Project;
-use super::surroundings::{LIBRARY_PATH, Surroundings};
-use super::target::Kind;
+use super::{
+    artifact::Built,
+    loader_path,
+    project::Project,
+    surroundings::{LIBRARY_PATH, Surroundings},
+    target::Kind,
+};
 
 /// The variables that the program gets in addition to the environment of this process.
 pub fn variables(

@@ -10,8 +10,7 @@ use cargo_metadata::{Metadata, Package, PackageId};
 use serde::Deserialize;
 use snapshot_launch::problem::{Problem, exit};
 
-use super::flags::CargoFlags;
-use super::toolchain::Toolchain;
+use super::{flags::CargoFlags, toolchain::Toolchain};
 
 /// The workspace of the current directory, or of `--manifest-path`.
 #[derive(Debug)]

@@ -6,11 +6,13 @@ use std::ffi::OsString;
 use cargo_metadata::Message;
 use serde_json::{Value, json};
 
-use super::artifact::{self, Built};
-use super::config_env::ConfigVariable;
-use super::project::Project;
-use super::surroundings::Surroundings;
-use super::target::{Kind, TargetChoice};
+use super::{
+    artifact::{self, Built},
+    config_env::ConfigVariable,
+    project::Project,
+    surroundings::Surroundings,
+    target::{Kind, TargetChoice},
+};
 
 /// A target as `cargo metadata` prints it.
 pub fn target(kind: &str, name: &str) -> Value {

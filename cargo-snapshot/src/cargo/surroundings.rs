@@ -9,9 +9,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::config_env::{self, ConfigVariable};
-use super::flags::CargoFlags;
-use super::toolchain::Toolchain;
+use super::{
+    config_env::{self, ConfigVariable},
+    flags::CargoFlags,
+    toolchain::Toolchain,
+};
 
 /// The variable that says where the dynamic linker looks first.
 pub const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";

@@ -6,10 +6,12 @@
 use cargo_metadata::{CrateType, Package, Target};
 use snapshot_launch::problem::{Problem, exit};
 
-use super::flags::CargoFlags;
-use super::package_spec;
-use super::project::Project;
-use super::target::{Kind, TargetChoice};
+use super::{
+    flags::CargoFlags,
+    package_spec,
+    project::Project,
+    target::{Kind, TargetChoice},
+};
 
 /// The target that the flags mean.
 ///

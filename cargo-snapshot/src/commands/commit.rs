@@ -3,8 +3,10 @@
 use clap::Args;
 use snapshot_launch::{control::Request, event::Event, problem::Problem};
 
-use crate::second_terminal::answer::JsonFlag;
-use crate::second_terminal::request::{self, SessionFlag};
+use crate::second_terminal::{
+    answer::JsonFlag,
+    request::{self, SessionFlag},
+};
 
 /// Make the live branch the truth: drop every snapshot
 #[derive(Debug, Args)]

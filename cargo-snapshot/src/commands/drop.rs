@@ -3,9 +3,11 @@
 use clap::Args;
 use snapshot_launch::{control::Request, event::Event, problem::Problem};
 
-use crate::second_terminal::answer::JsonFlag;
-use crate::second_terminal::request::{self, SessionFlag};
-use crate::second_terminal::snapshot_id;
+use crate::second_terminal::{
+    answer::JsonFlag,
+    request::{self, SessionFlag},
+    snapshot_id,
+};
 
 /// Forget one snapshot
 #[derive(Debug, Args)]

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use snapshot_launch::{Launch, flags::SnapshotFlags, launch, problem::Problem};
+use snapshot_launch::{Launch, launch};
+use snapshot_launch::{flags::SnapshotFlags, problem::Problem};
 
 const EXAMPLES: &str = "\
 Examples:

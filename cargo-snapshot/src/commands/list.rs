@@ -6,9 +6,7 @@ use clap::Args;
 use snapshot_launch::problem::Problem;
 use snapshot_launch::timeline_view;
 
-use crate::second_terminal::answer::JsonFlag;
-use crate::second_terminal::request::SessionFlag;
-use crate::second_terminal::session_choice;
+use crate::second_terminal::{answer::JsonFlag, request::SessionFlag, session_choice};
 
 /// Show the timeline of a session, as a tree
 #[derive(Debug, Args)]

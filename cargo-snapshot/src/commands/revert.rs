@@ -8,9 +8,11 @@ use snapshot_launch::{
     problem::Problem,
 };
 
-use crate::second_terminal::answer::{JsonFlag, latency};
-use crate::second_terminal::request::{self, SessionFlag};
-use crate::second_terminal::snapshot_id;
+use crate::second_terminal::{
+    answer::{JsonFlag, latency},
+    request::{self, SessionFlag},
+    snapshot_id,
+};
 
 /// End the live branch and go on from a snapshot
 #[derive(Debug, Args)]

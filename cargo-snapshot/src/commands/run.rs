@@ -4,13 +4,13 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use snapshot_launch::{Launch, flags::SnapshotFlags, launch, problem::Problem};
+use snapshot_launch::{Launch, launch};
+use snapshot_launch::{flags::SnapshotFlags, problem::Problem};
 
-use crate::cargo::flags::CargoFlags;
-use crate::cargo::project::Project;
-use crate::cargo::surroundings::Surroundings;
-use crate::cargo::toolchain::Toolchain;
-use crate::cargo::{artifact, program_env, target_choice};
+use crate::cargo::{
+    artifact, flags::CargoFlags, program_env, project::Project, surroundings::Surroundings,
+    target_choice, toolchain::Toolchain,
+};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -3,8 +3,9 @@
 use std::io::Write as _;
 
 use clap::Args;
+use snapshot_launch::control;
 use snapshot_launch::{
-    control::{self, Found, Listing},
+    control::{Found, Listing},
     problem::Problem,
     timeline_view::printable,
 };

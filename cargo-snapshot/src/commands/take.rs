@@ -8,8 +8,10 @@ use snapshot_launch::{
     timeline_view::printable,
 };
 
-use crate::second_terminal::answer::{JsonFlag, latency};
-use crate::second_terminal::request::{self, SessionFlag};
+use crate::second_terminal::{
+    answer::{JsonFlag, latency},
+    request::{self, SessionFlag},
+};
 
 /// Take a snapshot of the live process
 #[derive(Debug, Args)]

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use snapshot_launch::timeline_view;
 use snapshot_launch::{
     problem::{Problem, exit},
-    timeline_view::{self, printable_json},
+    timeline_view::printable_json,
 };
 
 /// The form of an answer.

@@ -6,8 +6,9 @@
 
 use std::io::{self, ErrorKind};
 
+use snapshot_launch::control;
 use snapshot_launch::{
-    control::{self, Found, Listing, Session},
+    control::{Found, Listing, Session},
     problem::{Problem, exit},
     timeline_view::printable,
 };

@@ -40,8 +40,8 @@ fn a_request_is_refused_once_where_no_signal_can_be_queued() {
 
 #[test]
 fn a_thread_that_can_not_be_signalled_is_named_with_the_reason() {
-    let mut session = limited("--sigpending=0", &["sleepers"]);
-    session.next_line("all sleep", |line| line.starts_with("asleep "));
+    let mut session = limited("--sigpending=0", &["commander"]);
+    session.ask("thread");
     session.signal_live(Signal::SIGUSR1);
     let refused = session.next_answer();
     assert_eq!(refused.name(), "refused", "{refused}");

@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 
 use libfuzzer_sys::fuzz_target;
-use snapshot_core::unix_diag;
 use snapshot_core::proc_text::{self, Call, Doing, FileMapping};
+use snapshot_core::unix_diag;
 
 fuzz_target!(|bytes: &[u8]| {
     whole(bytes);

@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 
 use nix::unistd::gettid;
 
-use crate::calls::polls::{epoll, poll_readable};
-use crate::calls::reads::read;
+use crate::calls::{
+    polls::{epoll, poll_readable},
+    reads::read,
+};
 use crate::note::Note;
 use crate::outcome::{Outcome, call};
 use crate::pipes::pipe;

@@ -13,9 +13,11 @@ use snapshot_core::process::children::{Place, State, Table, Usage};
 use snapshot_core::sys::{self, Errno};
 use snapshot_core::threads::restart;
 
-use super::sigchld::ignores_children;
-use super::table::{changes, table};
-use super::target::Target;
+use super::{
+    sigchld::ignores_children,
+    table::{changes, table},
+    target::Target,
+};
 use crate::signals::dispositions;
 
 /// A change of an adopted child: it has ended, has stopped or goes on.

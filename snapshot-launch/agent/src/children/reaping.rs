@@ -13,11 +13,12 @@ use libc::{id_t, idtype_t, pid_t, rusage, siginfo_t};
 use snapshot_core::process::children::{self, Place, Table, Usage};
 use snapshot_core::sys;
 
-use super::adopted::Change;
-use super::table::{self, table};
-use crate::errno;
+use super::{
+    adopted::Change,
+    table::{self, table},
+};
 use crate::real::{Real, real};
-use crate::session;
+use crate::{errno, session};
 
 /// libc's other functions of the older kind call it themselves.
 static WAIT4: Real = Real::new(c"wait4");

@@ -16,9 +16,8 @@ use libc::{clock_t, clockid_t, rusage, timespec, timeval, tms};
 use snapshot_core::process::cpu_times;
 use snapshot_core::sys;
 
-use crate::errno;
 use crate::real::{Real, real};
-use crate::session;
+use crate::{errno, session};
 
 static CLOCK_GETTIME: Real = Real::new(c"clock_gettime");
 static GETRUSAGE: Real = Real::new(c"getrusage");

@@ -17,8 +17,7 @@ use core::ffi::{c_char, c_int, c_long};
 
 use snapshot_core::sys;
 
-use super::closes;
-use super::exec_environment::Carried;
+use super::{closes, exec_environment::Carried};
 use crate::errno;
 use crate::real::{Real, real};
 use crate::session::{self, Strings, environ};

@@ -24,9 +24,8 @@ use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::terms::Filter;
 use snapshot_core::wire::FromAgent;
 
-use crate::errno;
-use crate::session;
 use crate::signals::installed;
+use crate::{errno, session};
 
 /// The mode that the program sets.
 #[derive(Clone, Copy)]

@@ -15,11 +15,12 @@ use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::terms::OwnUse;
 
 use crate::children::sigchld;
-use crate::errno;
 use crate::real::Real;
-use crate::session;
-use crate::signals::dispositions::{Disposition, wanted};
-use crate::signals::installed::{exchange, is_our_handler, is_ours, real_sigaction};
+use crate::signals::{
+    dispositions::{Disposition, wanted},
+    installed::{exchange, is_our_handler, is_ours, real_sigaction},
+};
+use crate::{errno, session};
 
 /// sigaction(3) of the program.
 ///

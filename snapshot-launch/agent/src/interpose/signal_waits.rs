@@ -15,11 +15,10 @@ use libc::{siginfo_t, sigset_t, timespec};
 use snapshot_core::sys::{self, SignalInfo, SignalSet};
 use snapshot_core::terms::OwnUse;
 
-use crate::errno;
 use crate::real::{Real, real};
 use crate::requests::answering;
-use crate::session;
 use crate::signals::senders::Sender;
+use crate::{errno, session};
 
 static SIGTIMEDWAIT: Real = Real::new(c"sigtimedwait");
 static SIGWAITINFO: Real = Real::new(c"sigwaitinfo");

@@ -15,10 +15,12 @@ use core::ptr;
 use libc::{id_t, idtype_t, pid_t, rusage, siginfo_t};
 use snapshot_core::process::{children::Usage, pidfd};
 
-use crate::children::adopted;
-use crate::children::reaping::{self, ChildInfo, OPTIONS_OF_WAIT4, Reaped, ids_of_wait4};
-use crate::children::table::table;
-use crate::children::target::Target;
+use crate::children::{
+    adopted,
+    reaping::{self, ChildInfo, OPTIONS_OF_WAIT4, Reaped, ids_of_wait4},
+    table::table,
+    target::Target,
+};
 use crate::errno;
 
 /// Whether the wait is only for children that send no SIGCHLD: no such child is adopted.

@@ -14,8 +14,7 @@ use snapshot_core::sys::{self, Errno, SignalSet};
 use snapshot_core::terms::{Ask, Glimpse, Obstacle, Step, Text};
 use snapshot_core::threads::restart::Interrupted;
 
-use super::context::of_take;
-use super::pending;
+use super::{context::of_take, pending};
 use crate::session;
 
 /// The work of answering, and the signal that has brought this thread here with its handler's

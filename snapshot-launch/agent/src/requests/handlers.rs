@@ -11,12 +11,16 @@ use snapshot_core::sys::{self, SignalInfo, SignalSet};
 use snapshot_core::terms::{PASSED_MAGIC, REQUEST_MAGIC, REQUEST_SIGNAL};
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
-use super::answering::{Answering, answer};
-use super::pending;
+use super::{
+    answering::{Answering, answer},
+    pending,
+};
 use crate::session::{self, Reply};
-use crate::signals::installed::{self, REQUESTS};
-use crate::signals::own_action;
-use crate::signals::senders::{self, Sender};
+use crate::signals::{
+    installed::{self, REQUESTS},
+    own_action,
+    senders::{self, Sender},
+};
 
 /// Installs them, before `main`.
 pub(crate) fn begin() {

@@ -13,9 +13,7 @@ use snapshot_core::terms::{Ask, Obstacle, Step, Text};
 use snapshot_core::threads::timing;
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
-use super::answering::answer_pending;
-use super::context::of_take;
-use super::pending;
+use super::{answering::answer_pending, context::of_take, pending};
 use crate::session::{self, Reply};
 
 /// Does what the library asks.

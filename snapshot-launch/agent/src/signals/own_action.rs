@@ -10,8 +10,10 @@ use libc::{siginfo_t, ucontext_t};
 use snapshot_core::restart_interrupted_call;
 use snapshot_core::sys::{self, SignalSet};
 
-use super::dispositions::{Disposition, set_wanted, wanted};
-use super::installed::{exchange, install, set_real};
+use super::{
+    dispositions::{Disposition, set_wanted, wanted},
+    installed::{exchange, install, set_real},
+};
 use crate::session;
 
 /// Does what the program wants, where our handler was entered with a mask of ours: the

@@ -4,9 +4,7 @@ use nix::errno::Errno;
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicU32;
 
-use super::locks::futex;
-use super::polls::poll_readable;
-use super::reads::read;
+use super::{locks::futex, polls::poll_readable, reads::read};
 use crate::act::{Act, Given, endless};
 use crate::note::Note;
 use crate::outcome::{Outcome, call};
