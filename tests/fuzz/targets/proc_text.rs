@@ -5,8 +5,9 @@
 use std::fmt::Write as _;
 
 use libfuzzer_sys::fuzz_target;
-use snapshot_core::proc_text::{self, Call, Doing, FileMapping};
-use snapshot_core::unix_diag;
+use snapshot_core::kernel::proc_text::{self, FileMapping};
+use snapshot_core::kernel::unix_diag;
+use snapshot_core::terms::{Call, Doing};
 
 fuzz_target!(|bytes: &[u8]| {
     whole(bytes);

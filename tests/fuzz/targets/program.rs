@@ -7,7 +7,10 @@
 mod program;
 #[path = "../../../snapshot-launch/src/shortage.rs"]
 mod shortage;
-use snapshot_launch::problem;
+/// Where the launcher has its problems.
+mod talk {
+    pub(crate) use snapshot_launch::problem;
+}
 
 use std::fs;
 use std::path::PathBuf;

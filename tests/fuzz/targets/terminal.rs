@@ -5,7 +5,7 @@
 
 #[path = "../../../snapshot-launch/src/terminal/modes.rs"]
 mod modes;
-#[path = "../../../snapshot-launch/src/supervisor/presses.rs"]
+#[path = "../../../snapshot-launch/src/supervisor/interrupts/presses.rs"]
 mod presses;
 
 use libfuzzer_sys::fuzz_target;
