@@ -2,8 +2,8 @@
 //!
 //! A take copies page tables: some 10 ms a gigabyte with pages of 4 KB, and half a
 //! millisecond with huge ones. No call gives another program huge pages, but glibc's
-//! `malloc` asks for them if its tunables say so. What they cost is in the README, and why
-//! they are these in [`snapshot_core::kernel::tunables`].
+//! `malloc` asks for them if its tunables say so. What they cost is in
+//! `docs/limits.md`, and why they are these in [`snapshot_core::kernel::tunables`].
 //!
 //! Context: TOOL.
 #![expect(unsafe_code, reason = "asks libc for its version")]

@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "the launcher uses more of it")]
 #[path = "../../../snapshot-launch/src/program.rs"]
 mod program;
+#[expect(dead_code, reason = "the launcher uses more of it")]
 #[path = "../../../snapshot-launch/src/shortage.rs"]
 mod shortage;
 /// Where the launcher has its problems.
