@@ -82,7 +82,11 @@ pub mod wire;
 
 #[cfg(feature = "std")]
 pub use library::api::{
-    Arrival, Phases, Report, Rollback, Snapshot, SnapshotError, commit, depth, drop_snapshot,
-    install_handlers, is_in_snapshot, last_phases, list, revert, revert_to, rollback, snapshot,
+    Snapshot, commit, depth, drop_snapshot, install_handlers, is_in_snapshot, last_phases, list,
+    revert, revert_to, rollback, snapshot,
 };
+#[cfg(feature = "std")]
+pub use library::error::SnapshotError;
+#[cfg(feature = "std")]
+pub use library::report::{Arrival, Phases, Report, Rollback};
 pub use threads::restart::restart_interrupted_call;

@@ -21,111 +21,17 @@ use std::io::Write;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::acts::session::Outcome;
-use crate::library::{
-    alone as classic,
+use super::{
+    alone,
     bridge::{self, Answer, Call, Entry},
-    handlers,
+    error::SnapshotError,
+    report::{Arrival, Phases, Report, Rollback},
 };
+use crate::acts::session::Outcome;
 use crate::sys;
 use crate::terms::{Ended, Obstacle, SnapshotId, Text};
 use crate::threads::timing;
 use crate::wire::LISTED;
-
-/// Where execution has arrived after a snapshot was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arrival {
-    /// In the live process: the snapshot is there.
-    Live(SnapshotId),
-    /// In the snapshot, come back to life: the branch that followed it has ended.
-    Reverted(Report),
-}
-
-/// What a revived snapshot knows of the branch before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// The snapshot that this is.
-    pub id: SnapshotId,
-    /// How the branch ended.
-    pub ended: Ended,
-    /// From the branch's end, or the request to end it, to here.
-    pub latency: Duration,
-    /// How many kernel objects (file offsets, timers) could not be put back.
-    pub not_restored: u32,
-    /// What was promised.
-    pub rollback: Rollback,
-}
-
-/// Who keeps the snapshots of this program, and so what a revert brings back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Rollback {
-    /// A launcher: the live process keeps its pid on take, its children and its timers,
-    /// and Ctrl+C, a crash or a kill of it never reaches a snapshot.
-    Session,
-    /// The library alone: memory, threads, file offsets, timers and the terminal's
-    /// settings. The live process gets a new pid, and its threads new ids, with every
-    /// snapshot.
-    Alone,
-}
-
-/// Why there is no snapshot, or no revert. The program is as it was before the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SnapshotError {
-    /// A thread could not be stopped.
-    Thread {
-        /// Its id.
-        tid: i32,
-        /// What it is doing, a fragment after "it".
-        doing: &'static str,
-    },
-    /// There are more threads than this many.
-    TooManyThreads(u32),
-    /// This libc keeps what it knows of a thread where the engine does not find it, so that
-    /// threads can't be made again.
-    Libc {
-        /// What is not as it should be.
-        what: &'static str,
-    },
-    /// A step of the engine failed with an errno.
-    Failed {
-        /// What was being done, a fragment after "while".
-        doing: &'static str,
-        /// Why.
-        errno: i32,
-    },
-    /// There is no snapshot of that number, or none at all.
-    NoSuchSnapshot,
-    /// The launcher refused; it has said why on stderr and in its events.
-    Refused,
-    /// This process was forked by the program, and is not the one that is snapshotted.
-    NotTheLiveProcess,
-}
-
-impl std::fmt::Display for SnapshotError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Thread { tid, doing } => {
-                write!(f, "thread {tid} could not be stopped: it {doing}")
-            }
-            Self::TooManyThreads(most) => write!(f, "there are more than {most} threads"),
-            Self::Libc { what } => write!(f, "threads can't be made again: {what}"),
-            Self::Failed { doing, errno } => write!(
-                f,
-                "the program could not be copied while {doing}: {}",
-                std::io::Error::from_raw_os_error(*errno)
-            ),
-            Self::NoSuchSnapshot => f.write_str("there is no such snapshot"),
-            Self::Refused => f.write_str("the launcher refused the snapshot"),
-            Self::NotTheLiveProcess => {
-                f.write_str("this process is a child of the one that is snapshotted")
-            }
-        }
-    }
-}
-
-impl std::error::Error for SnapshotError {}
 
 /// Takes a snapshot and returns twice, so to speak: as [`Arrival::Live`] now, and as
 /// [`Arrival::Reverted`] when the branch that begins now has ended.
@@ -204,7 +110,7 @@ pub fn commit() -> Result<(), SnapshotError> {
         Some(agent) => done(&agent.call(bridge::CALL_COMMIT, 0, "")).map(drop),
         None => {
             live_alone()?;
-            classic::forget(None);
+            alone::forget(None);
             Ok(())
         }
     }
@@ -219,7 +125,7 @@ pub fn drop_snapshot(id: SnapshotId) -> Result<(), SnapshotError> {
         Some(agent) => done(&agent.call(bridge::CALL_DROP, id.number(), "")).map(drop),
         None => {
             live_alone()?;
-            if classic::forget(Some(id.number())) {
+            if alone::forget(Some(id.number())) {
                 Ok(())
             } else {
                 Err(SnapshotError::NoSuchSnapshot)
@@ -250,28 +156,6 @@ pub fn depth() -> u32 {
 /// Whether what happens now may be undone.
 pub fn is_in_snapshot() -> bool {
     depth() > 0
-}
-
-/// Where the time of the last snapshot went.
-///
-/// Between asking and [`Phases::park`] lies the way to the program's first thread and to
-/// the supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Phases {
-    /// Every thread was stopped.
-    pub park: Duration,
-    /// What a copy lacks was recorded: timers, pending signals.
-    pub record: Duration,
-    /// The process was copied, as `fork()` does.
-    pub split: Duration,
-    /// The copy recorded what it shares, the supervisor looked for what won't roll back.
-    /// In a program alone: the threads were made again.
-    pub complete: Duration,
-    /// The threads were told to go on.
-    pub release: Duration,
-    /// From then until the last of them ran the program's code again.
-    pub leave: Duration,
 }
 
 /// Where the time of the last snapshot of this program went; zeros where there was none.
@@ -313,7 +197,7 @@ pub fn install_handlers() -> Result<(), SnapshotError> {
     if agent().is_some() {
         return Ok(());
     }
-    handlers::install().map_err(|errno| SnapshotError::Failed {
+    alone::install_handlers().map_err(|errno| SnapshotError::Failed {
         doing: "installing its signal handlers",
         errno: errno.0,
     })
@@ -415,12 +299,12 @@ fn done(answer: &Answer) -> Result<(u32, [u32; LISTED]), SnapshotError> {
 fn listing() -> Result<(u32, [u32; LISTED]), SnapshotError> {
     match agent() {
         Some(agent) => done(&agent.call(bridge::CALL_LIST, 0, "")),
-        None => live_alone().map(|()| classic::list()),
+        None => live_alone().map(|()| alone::list()),
     }
 }
 
 fn live_alone() -> Result<(), SnapshotError> {
-    if classic::is_live() {
+    if alone::is_live() {
         Ok(())
     } else {
         Err(SnapshotError::NotTheLiveProcess)
@@ -435,7 +319,7 @@ fn revert_by_number(number: u32) -> SnapshotError {
         ),
         None => match live_alone() {
             Ok(()) => {
-                classic::revert(number, Ended::Reverted);
+                alone::revert(number, Ended::Reverted);
                 SnapshotError::NoSuchSnapshot
             }
             Err(error) => error,
@@ -447,7 +331,7 @@ fn take_alone() -> Result<Arrival, SnapshotError> {
     live_alone()?;
     // SAFETY: this is ordinary context. Locks that other threads hold are held in both
     // processes, by threads that are in both and let go of them.
-    match unsafe { classic::take() } {
+    match unsafe { alone::take() } {
         Outcome::Live { id } => Ok(Arrival::Live(SnapshotId::new(id))),
         Outcome::Revived {
             id,

@@ -8,4 +8,6 @@ mod alone;
 pub(crate) mod api;
 pub mod bridge;
 #[cfg(feature = "std")]
-mod handlers;
+pub(crate) mod error;
+#[cfg(feature = "std")]
+pub(crate) mod report;

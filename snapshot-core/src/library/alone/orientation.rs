@@ -16,7 +16,7 @@
 //! children; nothing guards against `kill -9` of the first process, which takes all the
 //! others along.
 //!
-//! Context: AS-SAFE. Called by [`crate::library::api`] and [`crate::library::handlers`].
+//! Context: AS-SAFE. Called by [`crate::library::api`] and [`super::handlers`].
 #![expect(unsafe_code, reason = "splits the process and shares a page")]
 
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
@@ -44,7 +44,7 @@ use crate::threads::{
 use crate::wire::LISTED;
 
 /// The deepest stack of snapshots.
-pub const DEEPEST: usize = LISTED;
+const DEEPEST: usize = LISTED;
 
 /// A snapshot's place in the stack and its number.
 #[repr(C)]

@@ -9,7 +9,7 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::library::alone as classic;
+use super::orientation;
 use crate::restart_interrupted_call;
 use crate::sys::Errno;
 use crate::terms::Ended;
@@ -61,19 +61,19 @@ pub(crate) fn install() -> Result<(), Errno> {
 }
 
 extern "C" fn on_trigger(signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
-    if !classic::is_live() {
+    if !orientation::is_live() {
         return;
     }
     // SAFETY: the handler's mask is full, so it has interrupted no take of this thread.
-    let _ = unsafe { classic::take() };
+    let _ = unsafe { orientation::take() };
     // SAFETY: the context is this handler's own.
     unsafe { restart_interrupted_call(signal, context.cast()) };
 }
 
 extern "C" fn on_interrupt(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    if classic::is_live() {
+    if orientation::is_live() {
         // Comes back only at depth 0.
-        classic::revert(0, Ended::Interrupted);
+        orientation::revert(0, Ended::Interrupted);
     }
     // SAFETY: the slot is null or was leaked by `install`.
     let Some(former) = (unsafe { FORMER_INTERRUPT.load(Ordering::Acquire).as_ref() }) else {

@@ -1,0 +1,69 @@
+//! Why there is no snapshot, or no revert.
+//!
+//! Context: IN-PROCESS.
+#![cfg_attr(
+    not(test),
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        reason = "called by the program, as any function of a library"
+    )
+)]
+
+/// Why there is no snapshot, or no revert. The program is as it was before the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// A thread could not be stopped.
+    Thread {
+        /// Its id.
+        tid: i32,
+        /// What it is doing, a fragment after "it".
+        doing: &'static str,
+    },
+    /// There are more threads than this many.
+    TooManyThreads(u32),
+    /// This libc keeps what it knows of a thread where the engine does not find it, so that
+    /// threads can't be made again.
+    Libc {
+        /// What is not as it should be.
+        what: &'static str,
+    },
+    /// A step of the engine failed with an errno.
+    Failed {
+        /// What was being done, a fragment after "while".
+        doing: &'static str,
+        /// Why.
+        errno: i32,
+    },
+    /// There is no snapshot of that number, or none at all.
+    NoSuchSnapshot,
+    /// The launcher refused; it has said why on stderr and in its events.
+    Refused,
+    /// This process was forked by the program, and is not the one that is snapshotted.
+    NotTheLiveProcess,
+}
+
+impl std::fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Thread { tid, doing } => {
+                write!(f, "thread {tid} could not be stopped: it {doing}")
+            }
+            Self::TooManyThreads(most) => write!(f, "there are more than {most} threads"),
+            Self::Libc { what } => write!(f, "threads can't be made again: {what}"),
+            Self::Failed { doing, errno } => write!(
+                f,
+                "the program could not be copied while {doing}: {}",
+                std::io::Error::from_raw_os_error(*errno)
+            ),
+            Self::NoSuchSnapshot => f.write_str("there is no such snapshot"),
+            Self::Refused => f.write_str("the launcher refused the snapshot"),
+            Self::NotTheLiveProcess => {
+                f.write_str("this process is a child of the one that is snapshotted")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SnapshotError {}
