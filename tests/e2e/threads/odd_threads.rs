@@ -237,7 +237,7 @@ fn the_guests_are_right_without_the_tool() {
         session.ask("bottom");
         session.ask("climb");
     }
-    for name in ["vfork", "children", "leaderless", "registers", "attributes"] {
+    for name in ["vfork", "spawners", "leaderless", "registers", "attributes"] {
         let mut session = Launch::bare_guest_in_c(name).piped();
         session.ask("advance");
         if name == "vfork" {
