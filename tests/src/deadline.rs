@@ -9,7 +9,7 @@
 #![expect(unsafe_code, reason = "sets an alarm between fork and exec")]
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -198,7 +198,11 @@ pub fn guard_this_process() {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .clone();
-                eprintln!("the deadline of the test process is near; still running: {running:?}");
+                // Not by `eprintln`: the test's captured output dies with the process.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "the deadline of the test process is near; still running: {running:?}"
+                );
                 // A session that begins now renews it once more.
                 std::thread::sleep(NEAR);
             }
