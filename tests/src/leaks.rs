@@ -15,9 +15,6 @@ use crate::process::{self, Process};
 /// The environment variable that carries the mark.
 pub const MARK: &str = "SNAPSHOT_TEST_MARK";
 
-/// How long the tool has to clear up after the launcher's end: its own promise.
-pub const PROMISED: Duration = Duration::from_secs(1);
-
 /// How many looks in a row must find nothing.
 const CLEAN_LOOKS: u32 = 3;
 
@@ -76,8 +73,8 @@ pub fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Waits until nothing of a session is left; says what is left when the promised time
-/// is over, and ends it, so that one failure does not become many.
+/// Waits until nothing of a session is left; says what is left when patience is over, and
+/// ends it, so that one failure does not become many.
 ///
 /// # Errors
 /// What is left, a line each.
@@ -113,7 +110,7 @@ pub fn check(mark: &str, launcher: i32, runtime: &Path) -> Result<(), String> {
         clean_looks = if left.is_empty() { clean_looks + 1 } else { 0 };
         clean_looks == CLEAN_LOOKS
     };
-    if deadline::wait_for(PROMISED, || is_clean().then_some(())).is_some() {
+    if deadline::wait(|| is_clean().then_some(())).is_some() {
         return Ok(());
     }
     // On a busy machine a look takes long, so the time may be over before there were enough

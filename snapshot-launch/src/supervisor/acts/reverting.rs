@@ -6,7 +6,6 @@
 //! the branch has ended by itself both happen at once.
 
 use crate::supervisor::under_way::reverting::{Reverting, Stage};
-use std::time::Duration;
 
 use nix::libc;
 use nix::sys::signal::Signal;
@@ -151,10 +150,39 @@ impl Supervisor {
             }
             return;
         }
+        if self.waits_for_the_front() {
+            return;
+        }
         if let Some(text) = family::name_out_of_reach(&out_of_reach) {
             self.note(text);
         }
         self.wake();
+    }
+
+    /// Whether the launcher has still to put its own group in front of the terminal. It is
+    /// asked for that once; the next look is soon.
+    fn waits_for_the_front(&mut self) -> bool {
+        let Phase::Reverting(reverting) = &mut self.phase else {
+            return false;
+        };
+        let screen = self
+            .timeline
+            .get(reverting.target)
+            .and_then(|snapshot| snapshot.screen.as_ref());
+        let is_to_come = self.config.group == Group::Launchers
+            && screen
+                .zip(self.terminal.as_ref())
+                .is_some_and(|(screen, terminal)| screen.is_the_launchers(terminal));
+        if !is_to_come {
+            return false;
+        }
+        let asked = reverting.front_until_ns;
+        let until_ns = asked.unwrap_or_else(|| now_ns() + FRONT_NS);
+        reverting.front_until_ns = Some(until_ns);
+        if asked.is_none() {
+            self.tell(&ToLauncher::ComeToFront);
+        }
+        now_ns() < until_ns
     }
 
     /// Whether the branch is gone, and every copy that has been told to end.
@@ -237,13 +265,6 @@ impl Supervisor {
         let (Some(terminal), Some(screen)) = (&self.terminal, screen) else {
             return;
         };
-        if self.config.group == Group::Launchers && screen.is_the_launchers(terminal) {
-            self.tell(&ToLauncher::ComeToFront);
-            let deadline = now_ns() + FRONT_NS;
-            while screen.is_the_launchers(terminal) && now_ns() < deadline {
-                std::thread::sleep(Duration::from_micros(100));
-            }
-        }
         screen.restore(terminal, reverting.ended == EndedWord::Interrupted);
     }
 

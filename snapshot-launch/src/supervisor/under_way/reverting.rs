@@ -41,6 +41,8 @@ pub(crate) struct Reverting {
     pub(in crate::supervisor) spare: Option<Spare>,
     /// Whether there may be a spare that nobody has asked for.
     pub(in crate::supervisor) may_spare: bool,
+    /// Until when the launcher may put its group in front, once it has been asked to.
+    pub(in crate::supervisor) front_until_ns: Option<u64>,
     /// Why the woken copy goes back to sleep.
     pub(in crate::supervisor) hindrance: Option<Obstacle>,
     /// How often it had to be woken again.
@@ -71,6 +73,7 @@ impl Reverting {
             patience: Headway::begin(PATIENCE_NS),
             spare: None,
             may_spare: true,
+            front_until_ns: None,
             hindrance: None,
             tries: 0,
             told: None,
