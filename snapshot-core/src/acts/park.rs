@@ -17,7 +17,7 @@ use crate::kernel::{
     procfs::{self, TaskFile},
 };
 use crate::sys::{self, Errno};
-use crate::terms::{Glimpse, Obstacle, Step};
+use crate::terms::{InterruptedCall, Obstacle, Step};
 pub(crate) use crate::threads::parked::release;
 use crate::threads::{
     layout, parked,
@@ -186,7 +186,7 @@ fn call(tasks: i32, slot: &'static Slot, tid: i32) -> Result<bool, Obstacle> {
     takeover::install().map_err(|errno| Obstacle::Failed(Step::Park, errno.0))?;
     // SAFETY: the slot is FREE, so it is ours.
     let known = unsafe { slot.known() };
-    known.glimpse = Glimpse::of(tasks, tid);
+    known.interrupted_call = InterruptedCall::of(tasks, tid);
     known.elapsed_ns = None;
     parked::expect_release(slot);
     slot.state.store(CALLED, Ordering::Release);

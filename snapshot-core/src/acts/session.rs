@@ -3,7 +3,7 @@
 //! Context: AS-SAFE.
 
 use crate::sys::{SignalInfo, SignalSet};
-use crate::terms::{Ask, Ended, Glimpse, Obstacle, Text};
+use crate::terms::{Ask, Ended, InterruptedCall, Obstacle, Text};
 
 /// A snapshot that somebody wants.
 #[derive(Debug, Clone, Copy)]
@@ -61,4 +61,4 @@ pub enum Outcome {
 
 /// An outcome, and what is known of the interrupted first thread: the supervisor has
 /// looked at it before it sent its signal.
-pub type Taken = (Outcome, Glimpse);
+pub type Taken = (Outcome, InterruptedCall);

@@ -33,7 +33,7 @@ use crate::acts::{
 };
 use crate::process::{cpu_times, dontfork, identity::Identity, keeper, own_processes};
 use crate::sys::{self, Errno, Side};
-use crate::terms::{Crew, Disagreement, Glimpse, Obstacle, Running, Step};
+use crate::terms::{Crew, Disagreement, InterruptedCall, Obstacle, Running, Step};
 use crate::threads::{
     mutexes, restart,
     roll::{self, PARKED},
@@ -47,21 +47,21 @@ use crate::wire::{FromAgent, FromSupervisor, link::Link};
 /// It must be the caller's turn, and the calling thread the one that [`super::opening`]
 /// has chosen. It must be able to leave from here in two processes, one after the other.
 pub unsafe fn take(session: &Session, wish: Wish) -> Taken {
-    let mut glimpse = Glimpse::default();
+    let mut interrupted_call = InterruptedCall::default();
     let failed = |step, errno: Errno| Outcome::Refused(Some(Obstacle::Failed(step, errno.0)));
     let link = match Link::connect(session.name) {
         Ok(link) => link,
-        Err(errno) => return (failed(Step::Link, errno), glimpse),
+        Err(errno) => return (failed(Step::Link, errno), interrupted_call),
     };
     // SAFETY: passed on to the caller.
-    let outcome = unsafe { converse(link, session, wish, &mut glimpse) };
+    let outcome = unsafe { converse(link, session, wish, &mut interrupted_call) };
     // In a revived copy this descriptor has been closed long since, and its number may be
     // the program's own again.
     if !matches!(outcome, Ok(Outcome::Revived { .. })) {
         link.close();
     }
     let outcome = outcome.unwrap_or_else(|errno| failed(Step::Talk, errno));
-    (outcome, glimpse)
+    (outcome, interrupted_call)
 }
 
 /// Tells the supervisor that a snapshot is wanted and can't be: the first thread did not
@@ -86,7 +86,7 @@ unsafe fn converse(
     link: Link,
     session: &Session,
     wish: Wish,
-    glimpse: &mut Glimpse,
+    interrupted_call: &mut InterruptedCall,
 ) -> sys::Result<Outcome> {
     begin(link, wish)?;
     timing::mark(Moment::Begun);
@@ -94,7 +94,7 @@ unsafe fn converse(
         Ok(parked) => {
             timing::mark(Moment::Parked);
             // SAFETY: passed on to the caller, whose other threads are parked now.
-            let outcome = unsafe { converse_parked(link, session, parked, glimpse) };
+            let outcome = unsafe { converse_parked(link, session, parked, interrupted_call) };
             // In a revived copy they have been made again, and let go.
             if !matches!(outcome, Ok(Outcome::Live { .. } | Outcome::Revived { .. })) {
                 park::release();
@@ -114,7 +114,7 @@ unsafe fn converse_parked(
     link: Link,
     session: &Session,
     parked: Parked,
-    glimpse: &mut Glimpse,
+    interrupted_call: &mut InterruptedCall,
 ) -> sys::Result<Outcome> {
     let mut recorded = match Recorded::record(session) {
         Ok(recorded) => recorded,
@@ -135,12 +135,12 @@ unsafe fn converse_parked(
             Ok((
                 FromSupervisor::Granted {
                     id,
-                    glimpse: looked,
+                    interrupted_call: looked,
                     keeper,
                 },
                 Some(fd),
             )) => {
-                *glimpse = looked;
+                *interrupted_call = looked;
                 (Wanted { id, keeper }, Link::from_fd(fd))
             }
             answer => {

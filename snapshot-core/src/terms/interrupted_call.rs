@@ -26,9 +26,9 @@ pub struct Call {
     pub program: u64,
 }
 
-/// What a thread was doing.
+/// The call that a thread was blocked in, as it was seen just before the interruption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Glimpse {
+pub struct InterruptedCall {
     /// Whether anybody has looked at all.
     pub looked: bool,
     /// The call it was blocked in, if it was.

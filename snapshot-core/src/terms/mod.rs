@@ -17,7 +17,7 @@ mod words;
 pub use closed::Closed;
 pub use disagreement::Disagreement;
 pub use ended::Ended;
-pub use interrupted_call::{Asleep, Call, Clock, Doing, Glimpse};
+pub use interrupted_call::{Asleep, Call, Clock, Doing, InterruptedCall};
 pub use kinds::{Kind, Origin, Why, is_stateless_device, may_be_message_queue};
 pub use session_signals::{
     PASSED_MAGIC, REQUEST_MAGIC, REQUEST_SIGNAL, SENDER_OUTSIDE, mute, muted, sender,

@@ -24,7 +24,7 @@ use crate::kernel::{
     procfs::{self, TaskFile},
 };
 use crate::sys::{self, Errno};
-use crate::terms::{Asleep, Glimpse, Obstacle, Step};
+use crate::terms::{Asleep, InterruptedCall, Obstacle, Step};
 
 /// Nothing is wanted of the leader.
 const IDLE: u32 = 0;
@@ -42,7 +42,7 @@ static STATE: AtomicU32 = AtomicU32::new(IDLE);
 struct Work {
     function: unsafe fn(*mut c_void),
     argument: *mut c_void,
-    glimpse: Glimpse,
+    interrupted_call: InterruptedCall,
 }
 
 struct Place(UnsafeCell<Option<Work>>);
@@ -102,8 +102,8 @@ pub(crate) unsafe fn run(
         unsafe { function(argument) };
         return Ok(());
     }
-    let glimpse = Glimpse::of(tasks, leader);
-    let called = call(leader, function, argument, glimpse).map_err(|errno| match errno {
+    let interrupted_call = InterruptedCall::of(tasks, leader);
+    let called = call(leader, function, argument, interrupted_call).map_err(|errno| match errno {
         Errno(libc::EAGAIN) => not_signalled(tasks, leader),
         errno => failed(errno),
     });
@@ -116,14 +116,14 @@ fn call(
     leader: i32,
     function: unsafe fn(*mut c_void),
     argument: *mut c_void,
-    glimpse: Glimpse,
+    interrupted_call: InterruptedCall,
 ) -> sys::Result<()> {
     // SAFETY: see `Place`: it is this thread's turn, and nothing has been called.
     unsafe {
         WORK.0.get().write(Some(Work {
             function,
             argument,
-            glimpse,
+            interrupted_call,
         }));
     }
     takeover::install()?;
@@ -166,7 +166,7 @@ pub(crate) unsafe fn answer(context: *mut ucontext_t) {
     if at_it.is_err() {
         // It has come too late.
         // SAFETY: the caller's promise.
-        unsafe { restart::restart(context, takeover::SIGNAL, &Glimpse::default(), None) };
+        unsafe { restart::restart(context, takeover::SIGNAL, &InterruptedCall::default(), None) };
         return;
     }
     // SAFETY: see `Place`: CALLED was seen.
@@ -174,7 +174,7 @@ pub(crate) unsafe fn answer(context: *mut ucontext_t) {
         return;
     };
     // SAFETY: the caller's promise.
-    let elapsed_ns = unsafe { restart::elapsed_ns(context, &work.glimpse, Asleep::now) };
+    let elapsed_ns = unsafe { restart::elapsed_ns(context, &work.interrupted_call, Asleep::now) };
     // SAFETY: as the thread that has called has promised `run`.
     let state = match unsafe { own_stack::run(Stack::Leader, work.function, work.argument) } {
         Ok(()) => DONE,
@@ -183,5 +183,12 @@ pub(crate) unsafe fn answer(context: *mut ucontext_t) {
     STATE.store(state, Ordering::Release);
     sys::futex_wake(&STATE, i32::MAX);
     // SAFETY: the caller's promise.
-    unsafe { restart::restart(context, takeover::SIGNAL, &work.glimpse, elapsed_ns) };
+    unsafe {
+        restart::restart(
+            context,
+            takeover::SIGNAL,
+            &work.interrupted_call,
+            elapsed_ns,
+        )
+    };
 }

@@ -3,7 +3,7 @@
 //!
 //! Context: AS-SAFE.
 
-pub mod glimpse;
+pub mod interrupted_call;
 pub mod layout;
 pub(crate) mod leader;
 pub mod limits;

@@ -15,7 +15,7 @@ use super::{
     roll::{self, ARRIVING, CALLED, FREE, PARKED, Slot},
     takeover,
 };
-use crate::terms::{Asleep, Glimpse};
+use crate::terms::{Asleep, InterruptedCall};
 use crate::threads::{
     time_used,
     timing::{self, Moment},
@@ -166,16 +166,24 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
     if !is_awaited {
         // It has come too late, and nobody waits for it any more.
         // SAFETY: the caller's promise.
-        unsafe { restart::restart(context, takeover::SIGNAL, &Glimpse::default(), None) };
+        unsafe { restart::restart(context, takeover::SIGNAL, &InterruptedCall::default(), None) };
         return;
     }
     // SAFETY: the slot is ARRIVING, so it is this thread's.
     let known = unsafe { slot.known() };
     // SAFETY: the caller's promise.
-    known.elapsed_ns = unsafe { restart::elapsed_ns(context, &known.glimpse, Asleep::now) };
+    known.elapsed_ns =
+        unsafe { restart::elapsed_ns(context, &known.interrupted_call, Asleep::now) };
     if known.state.record_here().is_err() {
         // SAFETY: as above.
-        unsafe { restart::restart(context, takeover::SIGNAL, &known.glimpse, known.elapsed_ns) };
+        unsafe {
+            restart::restart(
+                context,
+                takeover::SIGNAL,
+                &known.interrupted_call,
+                known.elapsed_ns,
+            )
+        };
         // The kernel can't tell what is needed. It is called again, and if that goes on
         // the take names this thread.
         slot.state.store(FREE, Ordering::Release);
@@ -194,7 +202,14 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
     let parked_ns = if is_original { parked_ns } else { 0 };
     let elapsed_ns = known.elapsed_ns.map(|elapsed_ns| elapsed_ns + parked_ns);
     // SAFETY: the caller's promise.
-    unsafe { restart::restart(context, takeover::SIGNAL, &known.glimpse, elapsed_ns) };
+    unsafe {
+        restart::restart(
+            context,
+            takeover::SIGNAL,
+            &known.interrupted_call,
+            elapsed_ns,
+        )
+    };
     if LEAVING.fetch_sub(1, Ordering::AcqRel) == 1 {
         timing::mark(Moment::Out);
     }

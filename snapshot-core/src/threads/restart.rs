@@ -4,7 +4,7 @@
 //! return EINTR, and a program that never expected a signal takes that for an error. So
 //! the call is issued again, with the time that was left.
 //!
-//! Its number is not in a signal frame. It is known from a glimpse of the thread before
+//! Its number is not in a signal frame. It is known from a look at the thread before
 //! the signal; or from the agent's own `syscall` function, which leaves it on the stack;
 //! or from the code before the return address, as libc's wrappers are written.
 //!
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::arch::{self, SyscallFrame};
 use crate::sys::{self, KernelAction, SignalSet};
-use crate::terms::{Asleep, Clock, Glimpse};
+use crate::terms::{Asleep, Clock, InterruptedCall};
 
 /// Where a function `syscall` that leaves the number on the stack returns from the
 /// kernel; 0 where there is none.
@@ -46,19 +46,19 @@ pub(crate) fn take_lost() -> u32 {
 /// `context` must be the third argument of the running handler.
 pub unsafe fn restart_interrupted_call(signal: i32, context: *mut libc::ucontext_t) {
     // SAFETY: the caller's promise.
-    unsafe { restart(context, signal, &Glimpse::default(), None) }
+    unsafe { restart(context, signal, &InterruptedCall::default(), None) }
 }
 
 /// A thread that our trigger's handler has interrupted, of which nothing was known before.
 ///
-/// If the supervisor has sent the signal it had a glimpse of the thread first, and tells
-/// of it in the course of the take; by then it is too late to look at the clock.
+/// If the supervisor has sent the signal, it looked at the thread first, and says what it
+/// saw in the course of the take; by then it is too late to look at the clock.
 #[derive(Debug)]
 pub struct Interrupted {
     signal: i32,
     context: *mut libc::ucontext_t,
     /// When it was woken, on which processor, by each of its clocks: which one counts only
-    /// the glimpse tells.
+    /// the [`InterruptedCall`] tells.
     woken: [Option<Asleep>; 2],
 }
 
@@ -86,30 +86,33 @@ impl Interrupted {
     ///
     /// # Safety
     /// The handler must still be running.
-    pub unsafe fn go_on(self, glimpse: &Glimpse) {
+    pub unsafe fn go_on(self, interrupted_call: &InterruptedCall) {
         // SAFETY: the caller's promise.
-        let elapsed_ns =
-            unsafe { elapsed_ns(self.context, glimpse, |clock| self.woken[clock as usize]) };
+        let elapsed_ns = unsafe {
+            elapsed_ns(self.context, interrupted_call, |clock| {
+                self.woken[clock as usize]
+            })
+        };
         // SAFETY: as above.
-        unsafe { restart(self.context, self.signal, glimpse, elapsed_ns) };
+        unsafe { restart(self.context, self.signal, interrupted_call, elapsed_ns) };
     }
 }
 
-/// How long the thread that was interrupted in `context` had been in the call of which
-/// there is a glimpse, where that matters. `woken` says when and where it was woken.
+/// How long the thread that was interrupted in `context` had been in the call
+/// that was seen before, where that matters. `woken` says when and where it was woken.
 ///
 /// # Safety
 /// As above.
 pub(crate) unsafe fn elapsed_ns(
     context: *mut libc::ucontext_t,
-    glimpse: &Glimpse,
+    interrupted_call: &InterruptedCall,
     woken: impl FnOnce(Clock) -> Option<Asleep>,
 ) -> Option<u64> {
-    let asleep = glimpse.asleep?;
+    let asleep = interrupted_call.asleep?;
     // SAFETY: the caller's promise.
     let mut frame = unsafe { SyscallFrame::new(context) };
     let first = [*frame.argument(0), *frame.argument(1)];
-    if !may_be_cut_short(&mut frame) || !glimpse.is_of(frame.position(), first) {
+    if !may_be_cut_short(&mut frame) || !interrupted_call.is_of(frame.position(), first) {
         return None;
     }
     asleep.until(woken(asleep.clock)?)
@@ -142,7 +145,7 @@ fn limit_ns(limit: Limit, arguments: &[u64; 6]) -> Option<u64> {
 pub(crate) unsafe fn restart(
     context: *mut libc::ucontext_t,
     by: i32,
-    glimpse: &Glimpse,
+    interrupted_call: &InterruptedCall,
     elapsed_ns: Option<u64>,
 ) {
     // SAFETY: the caller's promise.
@@ -164,11 +167,11 @@ pub(crate) unsafe fn restart(
         return;
     }
     if let Some(moved) = frame.result_if_in_syscall().filter(|&result| result > 0) {
-        if let Some(number) = number_of(&mut frame, glimpse)
+        if let Some(number) = number_of(&mut frame, interrupted_call)
             && transfers::may_be_short(number)
             && !interrupts(due, None)
         {
-            move_the_rest(&mut frame, number, moved, glimpse, elapsed_ns);
+            move_the_rest(&mut frame, number, moved, interrupted_call, elapsed_ns);
         }
         return;
     }
@@ -184,7 +187,7 @@ pub(crate) unsafe fn restart(
     if interrupts(due, None) {
         return;
     }
-    let Some(number) = number_of(&mut frame, glimpse) else {
+    let Some(number) = number_of(&mut frame, interrupted_call) else {
         LOST.fetch_add(1, Ordering::AcqRel);
         return;
     };
@@ -201,9 +204,9 @@ pub(crate) unsafe fn restart(
     // signals one that is missed can hang the program.
     let (program, stack) = frame.position();
     let first = [*frame.argument(0), *frame.argument(1)];
-    if !glimpse.is_of((program, stack), first)
-        && (glimpse.looked || meanwhile.is_some())
-        && if glimpse.looked && meanwhile.is_some() {
+    if !interrupted_call.is_of((program, stack), first)
+        && (interrupted_call.looked || meanwhile.is_some())
+        && if interrupted_call.looked && meanwhile.is_some() {
             interrupts(handled_by_program(), None)
         } else {
             keeps_waiting(by)
@@ -246,7 +249,7 @@ fn move_the_rest(
     frame: &mut SyscallFrame<'_>,
     number: i64,
     moved: i64,
-    glimpse: &Glimpse,
+    interrupted_call: &InterruptedCall,
     elapsed_ns: Option<u64>,
 ) {
     let arguments = core::array::from_fn(|index| frame.argument(index).cast_unsigned());
@@ -259,9 +262,9 @@ fn move_the_rest(
         return;
     }
     let first = [*frame.argument(0), *frame.argument(1)];
-    let control_length = glimpse
+    let control_length = interrupted_call
         .control_length
-        .filter(|_| glimpse.is_of(frame.position(), first));
+        .filter(|_| interrupted_call.is_of(frame.position(), first));
     if transfers::go_on(frame, number, moved, left_ns, control_length) == Course::Lost {
         LOST.fetch_add(1, Ordering::AcqRel);
     }
@@ -353,11 +356,11 @@ pub fn has_interrupting_handler() -> bool {
 }
 
 /// The number of the interrupted call.
-fn number_of(frame: &mut SyscallFrame<'_>, glimpse: &Glimpse) -> Option<i64> {
+fn number_of(frame: &mut SyscallFrame<'_>, interrupted_call: &InterruptedCall) -> Option<i64> {
     let (program, stack) = frame.position();
     let first = [*frame.argument(0), *frame.argument(1)];
-    if let Some(call) = glimpse.call
-        && glimpse.is_of((program, stack), first)
+    if let Some(call) = interrupted_call.call
+        && interrupted_call.is_of((program, stack), first)
         // The number of the call that it had restarted is what is wanted.
         && call.number != libc::SYS_restart_syscall
     {

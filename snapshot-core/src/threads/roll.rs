@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 
 use super::{state::ThreadState, time_used::Used};
 use crate::kernel::reserve;
-use crate::terms::Glimpse;
+use crate::terms::InterruptedCall;
 
 /// A thread that has not been called, or whose signal could not be queued.
 pub(crate) const FREE: u32 = 0;
@@ -37,7 +37,7 @@ pub(crate) const ZOMBIE: u32 = 6;
 /// What is known of one thread.
 pub(crate) struct Known {
     /// What it was doing when it was called.
-    pub(crate) glimpse: Glimpse,
+    pub(crate) interrupted_call: InterruptedCall,
     /// How long it had been in that call when it arrived, where that matters.
     pub(crate) elapsed_ns: Option<u64>,
     /// The processor time that it had used when it arrived.

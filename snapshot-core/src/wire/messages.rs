@@ -132,7 +132,7 @@ pub enum FromSupervisor {
         id: u32,
         /// What the first thread was doing when it was signalled, if it was by the
         /// supervisor.
-        glimpse: Glimpse,
+        interrupted_call: InterruptedCall,
         /// Whether the memory is to have a keeper: it has none yet.
         keeper: bool,
     },
@@ -371,11 +371,14 @@ impl FromSupervisor {
             }
             Self::Granted {
                 id,
-                ref glimpse,
+                ref interrupted_call,
                 keeper,
             } => {
                 writer = Writer::new(66);
-                writer.u32(id).glimpse(glimpse).put(&[u8::from(keeper)]);
+                writer
+                    .u32(id)
+                    .interrupted_call(interrupted_call)
+                    .put(&[u8::from(keeper)]);
             }
             Self::Denied => writer = Writer::new(67),
             Self::Go { id } => {
@@ -427,7 +430,7 @@ impl FromSupervisor {
             },
             66 => Self::Granted {
                 id: reader.u32()?,
-                glimpse: reader.glimpse()?,
+                interrupted_call: reader.interrupted_call()?,
                 keeper: reader.flag()?,
             },
             67 => Self::Denied,

@@ -84,18 +84,18 @@ impl Writer {
         .u32(crew.lost_calls)
     }
 
-    pub(super) fn glimpse(&mut self, glimpse: &Glimpse) -> &mut Self {
+    pub(super) fn interrupted_call(&mut self, interrupted_call: &InterruptedCall) -> &mut Self {
         self.put(&[
-            u8::from(glimpse.call.is_some()),
-            u8::from(glimpse.asleep.is_some()),
+            u8::from(interrupted_call.call.is_some()),
+            u8::from(interrupted_call.asleep.is_some()),
         ]);
-        let call = glimpse.call.unwrap_or(Call {
+        let call = interrupted_call.call.unwrap_or(Call {
             number: 0,
             arguments: [0; 6],
             stack: 0,
             program: 0,
         });
-        let asleep = glimpse.asleep.unwrap_or(Asleep {
+        let asleep = interrupted_call.asleep.unwrap_or(Asleep {
             since_ns: 0,
             processor: 0,
             clock: Clock::Ran,
@@ -202,7 +202,7 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn glimpse(&mut self) -> Option<Glimpse> {
+    pub(super) fn interrupted_call(&mut self) -> Option<InterruptedCall> {
         let in_call = self.flag()?;
         let is_asleep = self.flag()?;
         let call = Call {
@@ -229,7 +229,7 @@ impl Reader<'_> {
             sleeps: self.u64()?,
         };
         // It may have been of another thread than the one that got the signal.
-        Some(Glimpse {
+        Some(InterruptedCall {
             looked: false,
             call: in_call.then_some(call),
             asleep: is_asleep.then_some(asleep),

@@ -23,7 +23,7 @@ fn obstacle() -> impl Strategy<Value = Obstacle> {
     ]
 }
 
-fn glimpse() -> impl Strategy<Value = Glimpse> {
+fn interrupted_call() -> impl Strategy<Value = InterruptedCall> {
     let call = (any::<i64>(), any::<[u64; 6]>(), any::<u64>(), any::<u64>()).prop_map(
         |(number, arguments, stack, program)| Call {
             number,
@@ -41,7 +41,7 @@ fn glimpse() -> impl Strategy<Value = Glimpse> {
             sleeps,
         },
     );
-    (prop::option::of(call), prop::option::of(asleep)).prop_map(|(call, asleep)| Glimpse {
+    (prop::option::of(call), prop::option::of(asleep)).prop_map(|(call, asleep)| InterruptedCall {
         looked: false,
         call,
         asleep,
@@ -153,13 +153,15 @@ fn from_supervisor() -> impl Strategy<Value = FromSupervisor> {
             }
         ),
         closed().prop_map(FromSupervisor::LetGo),
-        (any::<u32>(), glimpse(), any::<bool>()).prop_map(|(id, glimpse, keeper)| {
-            FromSupervisor::Granted {
-                id,
-                glimpse,
-                keeper,
+        (any::<u32>(), interrupted_call(), any::<bool>()).prop_map(
+            |(id, interrupted_call, keeper)| {
+                FromSupervisor::Granted {
+                    id,
+                    interrupted_call,
+                    keeper,
+                }
             }
-        }),
+        ),
         any::<u32>().prop_map(|id| FromSupervisor::Go { id }),
         Just(FromSupervisor::Denied),
         (

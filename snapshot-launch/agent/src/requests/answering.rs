@@ -11,7 +11,7 @@ use snapshot_core::acts::{
     take,
 };
 use snapshot_core::sys::{self, Errno, SignalSet};
-use snapshot_core::terms::{Ask, Glimpse, Obstacle, Step, Text};
+use snapshot_core::terms::{Ask, InterruptedCall, Obstacle, Step, Text};
 use snapshot_core::threads::restart::Interrupted;
 
 use super::{context::of_take, pending};
@@ -23,7 +23,7 @@ pub(super) struct Answering {
     at_ns: u64,
     context: Option<(c_int, *mut ucontext_t)>,
     interrupted: Option<Interrupted>,
-    glimpse: Glimpse,
+    interrupted_call: InterruptedCall,
 }
 
 impl Answering {
@@ -32,7 +32,7 @@ impl Answering {
             at_ns,
             context,
             interrupted: None,
-            glimpse: Glimpse::default(),
+            interrupted_call: InterruptedCall::default(),
         }
     }
 
@@ -48,7 +48,7 @@ impl Answering {
         // SAFETY: in the first thread, in its turn; what the program was in the middle of
         // stays in the middle in both copies.
         let taken = unsafe { take::take(&of_take(), self.wish(ask)) };
-        let (outcome, glimpse) = taken;
+        let (outcome, interrupted_call) = taken;
         if let Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno))) = outcome {
             let request = match ask {
                 Ask::Request(request) => request,
@@ -56,8 +56,8 @@ impl Answering {
             };
             session::report_unreachable(request, Errno(errno));
         }
-        if glimpse.call.is_some() {
-            self.glimpse = glimpse;
+        if interrupted_call.call.is_some() {
+            self.interrupted_call = interrupted_call;
         }
         self.at_ns = sys::now_ns();
     }
@@ -70,7 +70,7 @@ impl Work for Answering {
             .context
             .take()
             .map(|(signal, context)| unsafe { Interrupted::note(signal, context) });
-        self.glimpse = Glimpse::default();
+        self.interrupted_call = InterruptedCall::default();
     }
 
     fn in_first_thread(&mut self) {
@@ -90,7 +90,7 @@ impl Work for Answering {
     fn end(&mut self) {
         if let Some(interrupted) = self.interrupted.take() {
             // SAFETY: the handler is still running.
-            unsafe { interrupted.go_on(&self.glimpse) };
+            unsafe { interrupted.go_on(&self.interrupted_call) };
         }
     }
 }

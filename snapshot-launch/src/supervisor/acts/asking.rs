@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::getuid;
 use snapshot_core::sys::{SignalInfo, now_ns};
-use snapshot_core::terms::{Ask, Glimpse, OwnUse, REQUEST_MAGIC, REQUEST_SIGNAL};
+use snapshot_core::terms::{Ask, InterruptedCall, OwnUse, REQUEST_MAGIC, REQUEST_SIGNAL};
 use snapshot_core::wire::FromAgent;
 
 use crate::processes::{
@@ -55,7 +55,7 @@ impl Supervisor {
             deadline_ns: moments.heard + PATIENCE_NS,
             look_ns: u64::MAX,
             by_trigger: false,
-            glimpse: Glimpse::default(),
+            interrupted_call: InterruptedCall::default(),
             trouble: None,
         });
         self.signal_request();
@@ -126,7 +126,8 @@ impl Supervisor {
     /// The kernel gives it to the first thread, if that one doesn't block it.
     fn signal_live_by(&mut self, signal: i32) {
         if let Some(asked) = &mut self.asked {
-            asked.glimpse = Glimpse::from_outside(self.live.pid(), self.live.pid());
+            asked.interrupted_call =
+                InterruptedCall::from_outside(self.live.pid(), self.live.pid());
             let value = REQUEST_MAGIC | u64::from(asked.number);
             asked.moments.signalled = now_ns();
             let is_full = self.queue_to_live(signal, value) == Err(Errno::EAGAIN);

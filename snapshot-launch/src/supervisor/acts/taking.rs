@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 
 use nix::libc;
 use snapshot_core::sys::now_ns;
-use snapshot_core::terms::{Ask, Crew, Glimpse, Obstacle, Text};
+use snapshot_core::terms::{Ask, Crew, InterruptedCall, Obstacle, Text};
 use snapshot_core::wire::{FromAgent, FromSupervisor, LISTED};
 
 use crate::processes::{
@@ -69,7 +69,7 @@ impl Supervisor {
         }
         let at_ns = self.possible_time(at_ns);
         let label = Some(label.as_str().to_owned()).filter(|label| !label.is_empty());
-        let mut glimpse = Glimpse::default();
+        let mut interrupted_call = InterruptedCall::default();
         let ask_was_ours = matches!(ask, Ask::Request(_));
         let mut moments = Moments {
             asked: at_ns,
@@ -84,7 +84,7 @@ impl Supervisor {
             Ask::Api => (Trigger::Api, None, label),
             Ask::Request(number) => match self.asked.take_if(|asked| asked.number == number) {
                 Some(asked) => {
-                    glimpse = asked.glimpse;
+                    interrupted_call = asked.interrupted_call;
                     moments = asked.moments;
                     let wanted = asked.into_wanted();
                     let label = match wanted.request {
@@ -134,7 +134,7 @@ impl Supervisor {
         let id = self.timeline.next_id();
         let granted = FromSupervisor::Granted {
             id: id.number(),
-            glimpse,
+            interrupted_call,
             keeper: !self.keepers.has_live(),
         };
         link.hand(&granted, &for_copy);
@@ -146,7 +146,7 @@ impl Supervisor {
             token,
             label,
             moments,
-            glimpse,
+            interrupted_call,
             seen: None,
             screen: self.terminal.as_ref().and_then(Screen::record),
             remains: Vec::new(),
@@ -301,7 +301,7 @@ impl Supervisor {
                 taking.split = false;
                 let granted = FromSupervisor::Granted {
                     id: taking.id.number(),
-                    glimpse: taking.glimpse,
+                    interrupted_call: taking.interrupted_call,
                     // It has been asked for with the first one.
                     keeper: false,
                 };

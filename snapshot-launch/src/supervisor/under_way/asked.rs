@@ -5,7 +5,7 @@ use crate::shortage;
 use crate::supervisor::under_way::wanted::Wanted;
 use crate::talk::event::Moments;
 use nix::libc;
-use snapshot_core::terms::Glimpse;
+use snapshot_core::terms::InterruptedCall;
 
 /// The live process has been signalled, and has not called yet.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Asked {
     /// It was signalled as the trigger too.
     pub(in crate::supervisor) by_trigger: bool,
     /// What the program's first thread was doing just before it was last signalled.
-    pub(in crate::supervisor) glimpse: Glimpse,
+    pub(in crate::supervisor) interrupted_call: InterruptedCall,
     /// Why it could not be signalled the last time.
     pub(in crate::supervisor) trouble: Option<Trouble>,
 }

@@ -13,7 +13,7 @@ use crate::supervisor::{
 use crate::talk::event::{Moments, NotRolledBack, Trigger};
 use nix::libc;
 use snapshot_core::process::children::Place;
-use snapshot_core::terms::{Glimpse, Remains, SnapshotId};
+use snapshot_core::terms::{InterruptedCall, Remains, SnapshotId};
 use std::collections::{HashMap, HashSet};
 
 /// How long the program may take to answer a request, and a copy to do nothing before it is
@@ -41,7 +41,7 @@ pub(crate) struct Taking {
     pub(in crate::supervisor) label: Option<String>,
     pub(in crate::supervisor) moments: Moments,
     /// What the first thread was doing when it was signalled.
-    pub(in crate::supervisor) glimpse: Glimpse,
+    pub(in crate::supervisor) interrupted_call: InterruptedCall,
     /// What has been seen of the program, once it stands still.
     pub(in crate::supervisor) seen: Option<Seen>,
     pub(in crate::supervisor) screen: Option<Screen>,

@@ -1,9 +1,9 @@
-//! A glimpse of a thread before it is interrupted: which call it is blocked in, and since
-//! when, since afterwards the kernel tells neither.
+//! Looks at a thread just before it is interrupted: which call it is blocked in, and since
+//! when. After the interruption the kernel tells neither.
 //!
 //! Context: AS-SAFE.
 
-use crate::terms::{Asleep, Clock, Glimpse};
+use crate::terms::{Asleep, Clock, InterruptedCall};
 use core::ffi::CStr;
 
 use super::{limits, transfers};
@@ -14,14 +14,14 @@ use crate::kernel::{
 use crate::sys;
 use crate::terms::{Call, Doing};
 
-impl Glimpse {
+impl InterruptedCall {
     /// Looks at a thread of this process, by way of `/proc/self/task`.
     pub(crate) fn of(tasks: i32, tid: i32) -> Self {
-        let mut glimpse = Self::look(tasks, tid, limits::has_relative);
-        glimpse.control_length = glimpse
+        let mut interrupted_call = Self::look(tasks, tid, limits::has_relative);
+        interrupted_call.control_length = interrupted_call
             .call
             .and_then(|call| transfers::control_length(call.number, &call.arguments));
-        glimpse
+        interrupted_call
     }
 
     /// Looks at a thread of another process. Nothing where that can't be seen.
@@ -31,11 +31,11 @@ impl Glimpse {
             return Self::default();
         };
         // Whether a socket has a limit only its own process can tell.
-        let glimpse = Self::look(tasks, tid, |call| {
+        let interrupted_call = Self::look(tasks, tid, |call| {
             limits::of_call(call.number, &call.arguments).is_some()
         });
         sys::close(tasks);
-        glimpse
+        interrupted_call
     }
 
     fn look(tasks: i32, tid: i32, has_limit: impl Fn(&Call) -> bool) -> Self {
