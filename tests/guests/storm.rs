@@ -69,11 +69,11 @@ impl Worker {
 
 /// The workers' names, and their threads.
 #[derive(Default)]
-struct Crew {
+struct Workers {
     names: Vec<&'static str>,
 }
 
-impl Crew {
+impl Workers {
     fn start(
         &mut self,
         name: &'static str,
@@ -103,15 +103,15 @@ fn main() {
             unsafe { libc::_exit(BROKEN) };
         }
     }));
-    let mut crew = Crew::default();
-    bank(&mut crew);
-    record(&mut crew);
-    queue(&mut crew);
-    turns(&mut crew);
-    pipeline(&mut crew);
-    memory(&mut crew);
-    passers_by(&mut crew);
-    let names = crew.names;
+    let mut workers = Workers::default();
+    bank(&mut workers);
+    record(&mut workers);
+    queue(&mut workers);
+    turns(&mut workers);
+    pipeline(&mut workers);
+    memory(&mut workers);
+    passers_by(&mut workers);
+    let names = workers.names;
     let workers = names.len();
     thread::spawn(move || live(&names));
     let mut former = "none".to_owned();
@@ -159,12 +159,12 @@ fn calm_down(workers: usize) {
 }
 
 /// Accounts, each under a mutex of its own: none is overdrawn, and no money is lost.
-fn bank(crew: &mut Crew) {
+fn bank(workers: &mut Workers) {
     const START: i64 = 1000;
     const COUNT: usize = 16;
     static ACCOUNTS: [Mutex<i64>; COUNT] = [const { Mutex::new(START) }; COUNT];
     for _ in 0..2 {
-        crew.start("transfer", |worker| {
+        workers.start("transfer", |worker| {
             let (from, to) = (worker.index(COUNT), worker.index(COUNT));
             if from == to {
                 return;
@@ -182,7 +182,7 @@ fn bank(crew: &mut Crew) {
             *payee += sum;
         });
     }
-    crew.start("audit", |_| {
+    workers.start("audit", |_| {
         let all: Vec<_> = ACCOUNTS
             .iter()
             .map(|account| account.lock().expect("nobody panics here"))
@@ -193,9 +193,9 @@ fn bank(crew: &mut Crew) {
 }
 
 /// A record whose two halves always agree.
-fn record(crew: &mut Crew) {
+fn record(workers: &mut Workers) {
     static RECORD: RwLock<(u64, u64)> = RwLock::new((0, !0));
-    crew.start("write", |worker| {
+    workers.start("write", |worker| {
         let mut record = RECORD.write().expect("nobody panics here");
         let number = record.0.wrapping_add(worker.below(1000));
         record.0 = number;
@@ -203,7 +203,7 @@ fn record(crew: &mut Crew) {
         record.1 = !number;
     });
     for _ in 0..2 {
-        crew.start("read", |_| {
+        workers.start("read", |_| {
             let record = RECORD.read().expect("nobody panics here");
             assert_eq!(record.0, !record.1, "half a record");
         });
@@ -211,13 +211,13 @@ fn record(crew: &mut Crew) {
 }
 
 /// A bounded queue with two conditions: nothing is lost, doubled or out of order.
-fn queue(crew: &mut Crew) {
+fn queue(workers: &mut Workers) {
     const ROOM: usize = 4;
     static QUEUE: Mutex<VecDeque<u64>> = Mutex::new(VecDeque::new());
     static NOT_FULL: Condvar = Condvar::new();
     static NOT_EMPTY: Condvar = Condvar::new();
     let mut next = 0;
-    crew.start("produce", move |_| {
+    workers.start("produce", move |_| {
         let mut queue = QUEUE.lock().expect("nobody panics here");
         while queue.len() == ROOM {
             queue = NOT_FULL.wait(queue).expect("nobody panics here");
@@ -227,7 +227,7 @@ fn queue(crew: &mut Crew) {
         NOT_EMPTY.notify_one();
     });
     let mut wanted = 0;
-    crew.start("consume", move |worker| {
+    workers.start("consume", move |worker| {
         let mut queue = QUEUE.lock().expect("nobody panics here");
         while queue.is_empty() {
             // Half the time with a limit that is never meant to be reached.
@@ -247,11 +247,11 @@ fn queue(crew: &mut Crew) {
 }
 
 /// Two threads that park until it is their turn.
-fn turns(crew: &mut Crew) {
+fn turns(workers: &mut Workers) {
     static TURN: AtomicUsize = AtomicUsize::new(0);
     static PLAYERS: Mutex<Vec<Thread>> = Mutex::new(Vec::new());
     for player in 0..2 {
-        let thread = crew.start("turn", move |_| {
+        let thread = workers.start("turn", move |_| {
             while TURN.load(Ordering::SeqCst) & 1 != player {
                 thread::park();
             }
@@ -270,20 +270,20 @@ fn turns(crew: &mut Crew) {
 }
 
 /// Numbers through two channels, doubled in between.
-fn pipeline(crew: &mut Crew) {
+fn pipeline(workers: &mut Workers) {
     let (source, doubler) = mpsc::sync_channel::<u64>(3);
     let (doubled, sink) = mpsc::sync_channel::<u64>(0);
     let mut next = 0;
-    crew.start("source", move |_| {
+    workers.start("source", move |_| {
         source.send(next).expect("the doubler lives");
         next += 1;
     });
-    crew.start("double", move |_| {
+    workers.start("double", move |_| {
         let number = doubler.recv().expect("the source lives");
         doubled.send(number * 2).expect("the sink lives");
     });
     let mut wanted = 0;
-    crew.start("sink", move |_| {
+    workers.start("sink", move |_| {
         let number = sink.recv().expect("the doubler lives");
         assert_eq!(number, wanted, "a channel is out of order");
         wanted += 2;
@@ -321,11 +321,11 @@ fn sum(bytes: &[u8]) -> u64 {
 }
 
 /// Blocks that are made in one thread, kept for a while, and freed in another.
-fn memory(crew: &mut Crew) {
+fn memory(workers: &mut Workers) {
     let (giver, taker) = mpsc::channel::<Block>();
     let held = &*Box::leak(Box::new(AtomicI64::new(0)));
     let mut kept: Vec<Block> = Vec::new();
-    crew.start("allocate", move |worker| {
+    workers.start("allocate", move |worker| {
         kept.push(Block::new(worker));
         if kept.len() > 50 && held.load(Ordering::SeqCst) < 50 {
             let block = kept.swap_remove(worker.index(kept.len()));
@@ -336,7 +336,7 @@ fn memory(crew: &mut Crew) {
             kept.swap_remove(0).check();
         }
     });
-    crew.start("free", move |_| {
+    workers.start("free", move |_| {
         taker.recv().expect("the giver lives").check();
         held.fetch_sub(1, Ordering::SeqCst);
     });
@@ -385,8 +385,8 @@ fn pass_by(number: u64, panics: bool) -> u64 {
 }
 
 /// Threads that come and go.
-fn passers_by(crew: &mut Crew) {
-    crew.start("spawn", |worker| {
+fn passers_by(workers: &mut Workers) {
+    workers.start("spawn", |worker| {
         if CALM.load(Ordering::SeqCst) {
             return;
         }
@@ -410,7 +410,7 @@ fn passers_by(crew: &mut Crew) {
         }
     });
     let mut numbers: Vec<u64> = (0..300).collect();
-    crew.start("scope", move |worker| {
+    workers.start("scope", move |worker| {
         if CALM.load(Ordering::SeqCst) {
             return;
         }
@@ -425,7 +425,7 @@ fn passers_by(crew: &mut Crew) {
         });
         assert_eq!(total, 299 * 150, "numbers are lost");
     });
-    crew.start("catch", |worker| {
+    workers.start("catch", |worker| {
         let deep = worker.below(20);
         let caught = catch_unwind(|| descend(deep)).expect_err("it panics");
         assert!(caught.is::<Meant>(), "another panic");
@@ -434,7 +434,7 @@ fn passers_by(crew: &mut Crew) {
     // a thread that it has just detached, and if that has ended meanwhile, at the next one
     // in its place, whose join then fails. Seen without the tool.
     static DETACHED: AtomicI64 = AtomicI64::new(0);
-    crew.start("detach", |_| {
+    workers.start("detach", |_| {
         if DETACHED.load(Ordering::SeqCst) < 4 && !CALM.load(Ordering::SeqCst) {
             DETACHED.fetch_add(1, Ordering::SeqCst);
             let (let_go, until) = mpsc::channel::<()>();

@@ -33,7 +33,7 @@ use crate::acts::{
 };
 use crate::process::{cpu_times, dontfork, identity::Identity, keeper, own_processes};
 use crate::sys::{self, Errno, Side};
-use crate::terms::{Crew, Disagreement, InterruptedCall, Obstacle, Running, Step};
+use crate::terms::{Disagreement, InterruptedCall, Obstacle, Running, Step, ThreadCounts};
 use crate::threads::{
     mutexes, restart,
     roll::{self, PARKED},
@@ -126,7 +126,7 @@ unsafe fn converse_parked(
     }
     cpu_times::record();
     timing::mark(Moment::Recorded);
-    link.say(FromAgent::Parked(crew(parked, &recorded.identity)))?;
+    link.say(FromAgent::Parked(count_threads(parked, &recorded.identity)))?;
     // A second copy is needed where the first lacks memory, and a third where another
     // thread of another process has kept more from it meanwhile, which there is none of.
     let mut word = link.hear();
@@ -174,8 +174,8 @@ fn has_own_rseq(identity: &Identity) -> bool {
         })
 }
 
-/// What is told of the threads.
-fn crew(parked: Parked, identity: &Identity) -> Crew {
+/// Counts the parked threads, and those of them that need care.
+fn count_threads(parked: Parked, identity: &Identity) -> ThreadCounts {
     let own = identity.thread;
     let mut robust = u32::from(own.holds_robust_mutex());
     let mut other_users = 0;
@@ -185,7 +185,7 @@ fn crew(parked: Parked, identity: &Identity) -> Crew {
         robust += u32::from(state.holds_robust_mutex());
         other_users += u32::from(!state.has_credentials_of(&own));
     }
-    Crew {
+    ThreadCounts {
         tid: sys::gettid(),
         threads: parked.threads,
         workers: parked.workers,

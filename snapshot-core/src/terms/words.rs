@@ -199,7 +199,7 @@ impl Hindrance {
 
 /// What has been found of the program's threads while they are parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Crew {
+pub struct ThreadCounts {
     /// The thread that makes the copy.
     pub tid: i32,
     /// How many threads the program has.

@@ -28,7 +28,7 @@ pub enum FromAgent {
     /// It can't be: the program goes on.
     Hindered(Obstacle),
     /// Every thread stands still.
-    Parked(Crew),
+    Parked(ThreadCounts),
     /// The copy lacks memory that is kept from copies, and has done nothing yet; the next
     /// one will have it.
     Again,
@@ -201,9 +201,9 @@ impl FromAgent {
                 writer = Writer::new(3);
                 writer.obstacle(obstacle);
             }
-            Self::Parked(crew) => {
+            Self::Parked(counts) => {
                 writer = Writer::new(4);
-                writer.crew(&crew);
+                writer.thread_counts(&counts);
             }
             Self::Again => writer = Writer::new(16),
             Self::Split => writer = Writer::new(5),
@@ -299,7 +299,7 @@ impl FromAgent {
                 }
             }
             3 => Self::Hindered(reader.obstacle()?),
-            4 => Self::Parked(reader.crew()?),
+            4 => Self::Parked(reader.thread_counts()?),
             5 => Self::Split,
             6 => Self::Ready,
             7 => Self::Spoilt(reader.step()?, reader.i32()?),

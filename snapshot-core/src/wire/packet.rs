@@ -74,14 +74,14 @@ impl Writer {
         self.i32(closed.pid).i32(closed.fd)
     }
 
-    pub(super) fn crew(&mut self, crew: &Crew) -> &mut Self {
-        self.i32(crew.tid).u32(crew.threads).u32(crew.workers);
-        self.u32(crew.robust).u32(crew.other_users);
+    pub(super) fn thread_counts(&mut self, counts: &ThreadCounts) -> &mut Self {
+        self.i32(counts.tid).u32(counts.threads).u32(counts.workers);
+        self.u32(counts.robust).u32(counts.other_users);
         self.put(&[
-            u8::from(crew.has_children),
-            u8::from(crew.priority_inheritance),
+            u8::from(counts.has_children),
+            u8::from(counts.priority_inheritance),
         ])
-        .u32(crew.lost_calls)
+        .u32(counts.lost_calls)
     }
 
     pub(super) fn interrupted_call(&mut self, interrupted_call: &InterruptedCall) -> &mut Self {
@@ -189,8 +189,8 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn crew(&mut self) -> Option<Crew> {
-        Some(Crew {
+    pub(super) fn thread_counts(&mut self) -> Option<ThreadCounts> {
+        Some(ThreadCounts {
             tid: self.i32()?,
             threads: self.u32()?,
             workers: self.u32()?,

@@ -61,7 +61,7 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
         ),
         obstacle().prop_map(FromAgent::Hindered),
         (any::<[u32; 6]>(), any::<[bool; 2]>()).prop_map(|(numbers, flags)| {
-            FromAgent::Parked(Crew {
+            FromAgent::Parked(ThreadCounts {
                 tid: numbers[0].cast_signed(),
                 threads: numbers[1],
                 workers: numbers[2],

@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 
 use nix::libc;
 use snapshot_core::sys::now_ns;
-use snapshot_core::terms::{Ask, Crew, InterruptedCall, Obstacle, Text};
+use snapshot_core::terms::{Ask, InterruptedCall, Obstacle, Text, ThreadCounts};
 use snapshot_core::wire::{FromAgent, FromSupervisor, LISTED};
 
 use crate::processes::{
@@ -175,9 +175,9 @@ impl Supervisor {
         };
         match taking.link.hear() {
             Heard::Nothing => {}
-            Heard::Message(FromAgent::Parked(crew)) if taking.seen.is_none() => {
+            Heard::Message(FromAgent::Parked(counts)) if taking.seen.is_none() => {
                 taking.moments.parked = now_ns();
-                self.look_at_parked(&crew);
+                self.look_at_parked(&counts);
             }
             Heard::Message(FromAgent::Split)
                 if taking.seen.is_some() && taking.splits < taking.granted =>
@@ -221,18 +221,18 @@ impl Supervisor {
 
     /// Every thread of the program stands still: what won't roll back is looked for, while
     /// the copy is being made.
-    fn look_at_parked(&mut self, crew: &Crew) {
-        if crew.lost_calls > 0 {
+    fn look_at_parked(&mut self, counts: &ThreadCounts) {
+        if counts.lost_calls > 0 {
             self.note(format!(
                 "{} ended early by the snapshot before, with EINTR or with a part of the bytes, since nothing tells how to go on with it",
-                match crew.lost_calls {
+                match counts.lost_calls {
                     1 => "one call was".to_owned(),
                     calls => format!("{calls} calls were"),
                 }
             ));
         }
         // Each thread has a list of its own.
-        let own = if crew.has_children {
+        let own = if counts.has_children {
             family::children(self.live.pid())
         } else {
             Vec::new()
@@ -245,17 +245,17 @@ impl Supervisor {
         };
         // The first thread may have ended, and what it had is not shown under its number
         // then.
-        let proc = format!("/proc/{}/task/{}", self.live.pid(), crew.tid);
+        let proc = format!("/proc/{}/task/{}", self.live.pid(), counts.tid);
         let same_ids = self.outside.is_another();
-        let findings = preflight::look(&proc, crew, &told, same_ids, &self.config.allow);
-        self.live.numbers = match crew.threads {
+        let findings = preflight::look(&proc, counts, &told, same_ids, &self.config.allow);
+        self.live.numbers = match counts.threads {
             1 => Vec::new(),
             _ => numbers::of_other_threads(self.live.pid()),
         };
         taking.seen = Some(Seen {
             proc,
             maps: findings.maps,
-            threads: crew.threads,
+            threads: counts.threads,
             rss_bytes: findings.rss_bytes,
             family,
             children,

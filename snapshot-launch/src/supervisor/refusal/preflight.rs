@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use nix::libc;
 use snapshot_core::kernel::proc_text;
 use snapshot_core::sys;
-use snapshot_core::terms::{Crew, Kind, Origin, Why};
+use snapshot_core::terms::{Kind, Origin, ThreadCounts, Why};
 
 use super::remains::range_of;
 use crate::flags::AllowKind;
@@ -83,7 +83,7 @@ impl Findings {
 /// `/proc`.
 pub(crate) fn look(
     proc: &str,
-    crew: &Crew,
+    counts: &ThreadCounts,
     children: &[Child],
     same_ids: bool,
     allowed: &[AllowKind],
@@ -95,7 +95,7 @@ pub(crate) fn look(
     let status = findings.seen(status);
     findings.rss_bytes = status.as_deref().and_then(resident_bytes_in);
     let status = status.unwrap_or_default();
-    threads(crew, same_ids, allowed, &mut findings);
+    threads(counts, same_ids, allowed, &mut findings);
     descriptors(proc, allowed, &mut findings);
     for range in aio_contexts(&maps) {
         findings.refuse(Kind::Aio, range, allowed);
@@ -176,14 +176,14 @@ fn named(pid: i32) -> String {
 }
 
 /// What can't be made again of the threads.
-fn threads(crew: &Crew, same_ids: bool, allowed: &[AllowKind], findings: &mut Findings) {
-    if crew.workers > 0 {
-        let plural = if crew.workers == 1 {
+fn threads(counts: &ThreadCounts, same_ids: bool, allowed: &[AllowKind], findings: &mut Findings) {
+    if counts.workers > 0 {
+        let plural = if counts.workers == 1 {
             "thread"
         } else {
             "threads"
         };
-        let what = format!("{} {plural} of the kernel's", crew.workers);
+        let what = format!("{} {plural} of the kernel's", counts.workers);
         if allowed.contains(&AllowKind::IoUring) {
             findings.add("io-uring", what, "they work for the live process alone");
         } else {
@@ -195,24 +195,24 @@ fn threads(crew: &Crew, same_ids: bool, allowed: &[AllowKind], findings: &mut Fi
             ));
         }
     }
-    if crew.robust > 0 && !same_ids {
+    if counts.robust > 0 && !same_ids {
         findings.add(
             "robust-mutex",
-            format!("held by {}", threads_are(crew.robust)),
+            format!("held by {}", threads_are(counts.robust)),
             "after a revert the thread has a new id: should it end without unlocking, the kernel does not tell the next owner",
         );
     }
-    if crew.priority_inheritance && !same_ids {
+    if counts.priority_inheritance && !same_ids {
         findings.add(
             "pi-mutex",
             "mutexes with priority inheritance",
             "after a revert threads have new ids: the kernel does not find the owner of one that was held at the snapshot, or is contended",
         );
     }
-    if crew.other_users > 0 {
+    if counts.other_users > 0 {
         findings.add(
             "thread-user",
-            format!("{} of another user", threads_are(crew.other_users)),
+            format!("{} of another user", threads_are(counts.other_users)),
             "after a revert all threads are the user that the first one is",
         );
     }
@@ -263,8 +263,8 @@ mod tests {
 
     const OWN: &str = "/proc/thread-self";
 
-    fn crew() -> Crew {
-        Crew {
+    fn counts() -> ThreadCounts {
+        ThreadCounts {
             tid: nix::unistd::gettid().as_raw(),
             threads: 2,
             workers: 0,
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn tells_of_threads_and_children_and_not_of_what_the_copy_tells() {
         let _pair = std::os::unix::net::UnixStream::pair().expect("sockets are to be had");
-        let findings = look(OWN, &crew(), &[Child::default()], false, &[]);
+        let findings = look(OWN, &counts(), &[Child::default()], false, &[]);
         assert_eq!(kinds(&findings), ["robust-mutex", "pi-mutex", "child"]);
         assert!(findings.rss_bytes.is_some_and(|bytes| bytes > 0));
         assert!(findings.refusal.is_none());
@@ -295,16 +295,16 @@ mod tests {
 
     #[test]
     fn threads_of_the_kernel_refuse_unless_they_are_allowed() {
-        let crew = Crew {
+        let counts = ThreadCounts {
             workers: 1,
-            ..crew()
+            ..counts()
         };
-        let Refusal { kind, help, .. } = look(OWN, &crew, &[], true, &[AllowKind::Aio])
+        let Refusal { kind, help, .. } = look(OWN, &counts, &[], true, &[AllowKind::Aio])
             .refusal
             .expect("it is not allowed");
         assert_eq!(kind, "io-uring");
         assert!(help.contains("--deny io-uring"), "{help}");
-        let findings = look(OWN, &crew, &[], true, &[AllowKind::IoUring]);
+        let findings = look(OWN, &counts, &[], true, &[AllowKind::IoUring]);
         assert!(findings.refusal.is_none());
         assert_eq!(kinds(&findings), ["io-uring"]);
     }
