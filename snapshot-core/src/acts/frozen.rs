@@ -18,7 +18,7 @@ use crate::process::{cpu_times, dontfork, identity::Identity, ids, own_processes
 use crate::sys::{self, Errno, Side};
 use crate::terms::{Obstacle, Part, Running, Step};
 use crate::threads::{
-    roll::{self, PARKED},
+    slots::{self, PARKED},
     turn,
 };
 use crate::wire::{FromAgent, link::Link};
@@ -54,7 +54,7 @@ fn prepare(threads: u32, spare: Option<Link>, identity: &Identity) -> Result<Sid
 fn split_aside(identity: &Identity) -> Result<Side, Errno> {
     let is_wanted = |pid| {
         pid == identity.pid
-            || roll::in_state(PARKED).any(|slot| slot.tid.load(Ordering::Relaxed) == pid)
+            || slots::in_state(PARKED).any(|slot| slot.tid.load(Ordering::Relaxed) == pid)
     };
     loop {
         // SAFETY: a frozen copy has one thread, and the others were parked.

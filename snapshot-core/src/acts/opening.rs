@@ -15,7 +15,7 @@ use libc::ucontext_t;
 
 use crate::sys::{self, Errno, SignalSet};
 use crate::terms::Obstacle;
-use crate::threads::{leader, own_stack, parked, roll, takeover, turn};
+use crate::threads::{leader, own_stack, parked, slots, takeover, turn};
 
 /// What is done in a turn. It may come back twice, in two processes.
 pub trait Work {
@@ -111,7 +111,7 @@ unsafe fn answer(value: usize, context: *mut ucontext_t) -> bool {
         // SAFETY: the caller's promise.
         unsafe { leader::answer(context) };
         true
-    } else if let Some(slot) = roll::by_address(value) {
+    } else if let Some(slot) = slots::by_address(value) {
         takeover::forget_one();
         // SAFETY: the caller's promise.
         unsafe { parked::answer(slot, context) };

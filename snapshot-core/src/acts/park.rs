@@ -21,7 +21,7 @@ use crate::terms::{InterruptedCall, Obstacle, Step};
 pub(crate) use crate::threads::parked::release;
 use crate::threads::{
     layout, parked,
-    roll::{self, ARRIVING, CALLED, FREE, GONE, PARKED, Slot, WORKER, Walk, ZOMBIE},
+    slots::{self, ARRIVING, CALLED, FREE, GONE, PARKED, Slot, WORKER, Walk, ZOMBIE},
     takeover,
 };
 
@@ -88,7 +88,7 @@ fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
     }
     let mut deadline_ns = sys::now_ns() + ATTEMPT_NS;
     NO_ROOM.store(false, Ordering::Relaxed);
-    roll::clear();
+    slots::clear();
     parked::expect_arrivals();
     let mut look_closer_ns = sys::now_ns() + LOOK_CLOSER_NS;
     let mut scan = 0;
@@ -110,7 +110,7 @@ fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
             deadline_ns = now + ATTEMPT_NS;
         }
         if now >= deadline_ns {
-            let missing = roll::in_state(CALLED).chain(roll::in_state(FREE)).next();
+            let missing = slots::in_state(CALLED).chain(slots::in_state(FREE)).next();
             return Err(match missing {
                 Some(slot) if slot.is(FREE) && NO_ROOM.load(Ordering::Relaxed) => {
                     not_signalled(tasks, slot.tid.load(Ordering::Relaxed))
@@ -130,7 +130,7 @@ fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
 
 /// Those that the last scan has not seen have ended.
 fn forget_ended(scan: u32) {
-    for slot in roll::all().filter(|slot| slot.scan.load(Ordering::Relaxed) != scan) {
+    for slot in slots::all().filter(|slot| slot.scan.load(Ordering::Relaxed) != scan) {
         let called = slot
             .state
             .compare_exchange(CALLED, GONE, Ordering::AcqRel, Ordering::Acquire);
@@ -144,7 +144,7 @@ fn forget_ended(scan: u32) {
 }
 
 fn count(state: u32) -> u32 {
-    u32::try_from(roll::in_state(state).count()).unwrap_or(u32::MAX)
+    u32::try_from(slots::in_state(state).count()).unwrap_or(u32::MAX)
 }
 
 /// Sends the signal to every thread on the list that has not got it. Gives how many.
@@ -157,7 +157,7 @@ fn call_everybody(tasks: i32, own: i32, scan: u32) -> Result<u32, Obstacle> {
             return;
         }
         let Some(slot) = walk.find_or_add(tid) else {
-            outcome = Err(Obstacle::TooManyThreads(roll::MOST));
+            outcome = Err(Obstacle::TooManyThreads(slots::MOST));
             return;
         };
         slot.scan.store(scan, Ordering::Relaxed);
@@ -210,7 +210,7 @@ fn call(tasks: i32, slot: &'static Slot, tid: i32) -> Result<bool, Obstacle> {
 /// Looks at those that have not come: some never can, and need not.
 fn look_closer(tasks: i32) {
     let mut buffer = [0; 320];
-    for slot in roll::in_state(CALLED) {
+    for slot in slots::in_state(CALLED) {
         let tid = slot.tid.load(Ordering::Relaxed);
         let Some(stat) = procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer)
             .ok()
@@ -239,7 +239,7 @@ fn look_closer(tasks: i32) {
 /// Whether all that have not come only wait for a processor.
 fn all_are_on_their_way(tasks: i32) -> bool {
     let mut buffer = [0; 320];
-    let mut missing = roll::in_state(CALLED).chain(roll::in_state(FREE));
+    let mut missing = slots::in_state(CALLED).chain(slots::in_state(FREE));
     missing.all(|slot| {
         let tid = slot.tid.load(Ordering::Relaxed);
         procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer)
@@ -250,7 +250,7 @@ fn all_are_on_their_way(tasks: i32) -> bool {
 }
 
 fn slowest_to_leave(own: i32) -> i32 {
-    roll::in_state(PARKED)
+    slots::in_state(PARKED)
         .next()
         .map_or(own, |slot| slot.tid.load(Ordering::Relaxed))
 }

@@ -22,7 +22,7 @@ use crate::process::ids;
 use crate::sys::{self, CloneArguments, Errno};
 use crate::threads::{
     parked,
-    roll::{self, PARKED, Slot},
+    slots::{self, PARKED, Slot},
     stale,
     state::{self, ThreadState},
     takeover,
@@ -87,7 +87,7 @@ pub(crate) unsafe fn recreate(first: &ThreadState) -> Result<Recreated, Errno> {
     unsafe { INHERITED.0.get().write(Some(own)) };
     let deadline_ns = sys::now_ns() + PATIENCE_NS;
     let mut made = 0;
-    for slot in roll::in_state(PARKED) {
+    for slot in slots::in_state(PARKED) {
         if let Err(errno) = make(slot, deadline_ns) {
             call_off(made);
             return Err(errno);
@@ -105,7 +105,7 @@ pub(crate) unsafe fn recreate(first: &ThreadState) -> Result<Recreated, Errno> {
         unsafe { stale::note(thread, sys::gettid()) };
     }
     let mut renewed = 0;
-    for slot in roll::in_state(PARKED) {
+    for slot in slots::in_state(PARKED) {
         let new_tid = slot.new_tid.load(Ordering::Acquire);
         renewed += u32::from(new_tid != slot.tid.load(Ordering::Relaxed));
         // SAFETY: the thread waits at the gate, and only reads.
@@ -135,7 +135,7 @@ pub(crate) unsafe fn rehearse(threads: u32) -> Result<(), Errno> {
     WAITING.store(0, Ordering::Relaxed);
     let mut made = 0;
     let mut answer = Ok(());
-    for slot in roll::in_state(PARKED).take(threads as usize) {
+    for slot in slots::in_state(PARKED).take(threads as usize) {
         answer = make_when_there_is_room(slot, &[], 0);
         if answer.is_err() {
             break;
@@ -241,7 +241,7 @@ fn call_off(made: u32) {
     GATE.store(CALLED_OFF, Ordering::Release);
     sys::futex_wake(&GATE, i32::MAX);
     // A later attempt must not find them still here.
-    for slot in roll::in_state(PARKED) {
+    for slot in slots::in_state(PARKED) {
         let tid = slot.new_tid.swap(0, Ordering::AcqRel);
         while tid != 0 && sys::has_thread(tid) {
             sys::pause_ns(100_000);
@@ -259,7 +259,7 @@ fn wake_others() {
 
 /// The first code of a new thread, on the parked one's stack, all signals blocked.
 unsafe extern "C" fn begin(place: *mut c_void) {
-    let Some(slot) = roll::by_address(place.addr()) else {
+    let Some(slot) = slots::by_address(place.addr()) else {
         sys::exit_thread();
     };
     // SAFETY: written before this thread was made, and only read since.

@@ -36,7 +36,7 @@ use crate::sys::{self, Errno, Side};
 use crate::terms::{Disagreement, InterruptedCall, Obstacle, Running, Step, ThreadCounts};
 use crate::threads::{
     mutexes, restart,
-    roll::{self, PARKED},
+    slots::{self, PARKED},
     timing::{self, Moment},
 };
 use crate::wire::{FromAgent, FromSupervisor, link::Link};
@@ -168,7 +168,7 @@ unsafe fn converse_parked(
 /// Whether any thread has an area of restartable sequences that can't be found again.
 fn has_own_rseq(identity: &Identity) -> bool {
     identity.thread.has_own_rseq
-        || roll::in_state(PARKED).any(|slot| {
+        || slots::in_state(PARKED).any(|slot| {
             // SAFETY: the slot is PARKED, and this is the thread that has parked it.
             unsafe { slot.known() }.state.has_own_rseq
         })
@@ -179,7 +179,7 @@ fn count_threads(parked: Parked, identity: &Identity) -> ThreadCounts {
     let own = identity.thread;
     let mut robust = u32::from(own.holds_robust_mutex());
     let mut other_users = 0;
-    for slot in roll::in_state(PARKED) {
+    for slot in slots::in_state(PARKED) {
         // SAFETY: the slot is PARKED, and this is the thread that has parked it.
         let state = &unsafe { slot.known() }.state;
         robust += u32::from(state.holds_robust_mutex());

@@ -30,7 +30,7 @@ use super::{
 use crate::kernel::procfs;
 use crate::sys::{self, Errno};
 use crate::terms::{Kind, Why};
-use crate::threads::roll;
+use crate::threads::slots;
 
 /// The path of a file below `/proc/self`, from there on, with its NUL.
 type Name = [u8; 64];
@@ -167,7 +167,7 @@ impl Reopened {
         put(procfs::decimal(sys::getpid().unsigned_abs(), &mut digits));
         match task_in(name.to_bytes()) {
             Some((tid, rest)) => {
-                let now = match roll::new_tid_of(tid) {
+                let now = match slots::new_tid_of(tid) {
                     Some(now) if now != 0 => now,
                     _ if tid == self.pid => sys::getpid(),
                     _ => tid,

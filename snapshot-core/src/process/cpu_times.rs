@@ -18,7 +18,7 @@ use crate::threads::time_used::clock;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering::Relaxed};
 
 use crate::sys;
-use crate::threads::roll::{self, PARKED};
+use crate::threads::slots::{self, PARKED};
 
 /// Threads of which it is known.
 const MOST: usize = 1024;
@@ -145,7 +145,7 @@ pub(crate) fn record() {
     RECORDED_OWN[0].set(0, sum(process_now(), of_process()));
     RECORDED_OWN[1].set(0, sum(children_now(), of_children()));
     let own = (sys::gettid(), own_thread_now());
-    let others = roll::in_state(PARKED).map(|slot| {
+    let others = slots::in_state(PARKED).map(|slot| {
         // SAFETY: the slot is PARKED, and this is the thread that has parked it.
         let known = unsafe { slot.known() };
         (slot.tid.load(Relaxed), known.used)
@@ -171,7 +171,7 @@ pub(crate) fn revive(own: i32) {
     }
     let recorded = RECORDED.get(..COUNT.load(Relaxed)).unwrap_or(&[]);
     // They were recorded in this order.
-    let mut others = roll::in_state(PARKED);
+    let mut others = slots::in_state(PARKED);
     for cell in recorded {
         let tid = cell.tid.load(Relaxed);
         let (now, used) = if tid == own {

@@ -20,7 +20,7 @@ use crate::kernel::{
 use crate::sys::{self, Errno, SignalInfo, SignalSet};
 use crate::threads::{
     parked,
-    roll::{self, PARKED, Slot},
+    slots::{self, PARKED, Slot},
     takeover,
 };
 
@@ -129,7 +129,7 @@ fn sets(tasks: i32, tid: i32) -> Result<Sets, Errno> {
 fn all_are_of_one_user() -> bool {
     let own = sys::credentials();
     // SAFETY: the slots are PARKED, and this is the thread that has parked them.
-    roll::in_state(PARKED).all(|slot| unsafe { slot.known() }.state.has_credentials(&own))
+    slots::in_state(PARKED).all(|slot| unsafe { slot.known() }.state.has_credentials(&own))
 }
 
 impl Pending {
@@ -142,7 +142,7 @@ impl Pending {
             is_kept,
             outcome: Ok(()),
         };
-        let has_others = roll::in_state(PARKED).next().is_some();
+        let has_others = slots::in_state(PARKED).next().is_some();
         if has_others || !sys::pending().without(PARKING).is_empty() {
             let tasks = procfs::open_tasks()?;
             let outcome = look_at_all(tasks, &mut desk);
@@ -204,7 +204,7 @@ fn look_at_all(tasks: i32, desk: &mut Desk) -> Result<(), Errno> {
     if first.queued == 0 && all_are_of_one_user() {
         return Ok(());
     }
-    for slot in roll::in_state(PARKED) {
+    for slot in slots::in_state(PARKED) {
         let tid = slot.tid.load(Ordering::Relaxed);
         if sets_of(tid)?.private.without(PARKING).is_empty() {
             continue;

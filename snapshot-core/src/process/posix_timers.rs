@@ -5,7 +5,7 @@
 
 use crate::kernel::{proc_text, procfs, records::Records};
 use crate::sys::{self, Errno, TimerEvent, TimerValue};
-use crate::threads::roll;
+use crate::threads::slots;
 
 /// The most that one process may have: the text that lists them is read whole.
 const MOST: usize = 4096;
@@ -95,7 +95,7 @@ fn clock_now(clock: i32) -> i32 {
     // The id's complement above three bits that say which time of it.
     match !(clock >> 3) {
         0 => clock,
-        id => roll::new_tid_of(id).map_or(clock, |id| (!id << 3) | (clock & 7)),
+        id => slots::new_tid_of(id).map_or(clock, |id| (!id << 3) | (clock & 7)),
     }
 }
 
@@ -104,7 +104,7 @@ fn make(timer: &proc_text::Timer, by_id: bool) -> Result<(), Errno> {
         0
     } else {
         // One that has ended cannot be told anything, and could not before.
-        roll::new_tid_of(timer.target).unwrap_or_else(sys::gettid)
+        slots::new_tid_of(timer.target).unwrap_or_else(sys::gettid)
     };
     let event = TimerEvent::new(timer.value, timer.signal, timer.notify, target);
     let clock = clock_now(timer.clock);

@@ -11,7 +11,7 @@ pub mod mutexes;
 pub(crate) mod own_stack;
 pub(crate) mod parked;
 pub mod restart;
-pub(crate) mod roll;
+pub(crate) mod slots;
 pub mod stale;
 pub(crate) mod state;
 pub mod takeover;

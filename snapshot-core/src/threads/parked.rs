@@ -12,7 +12,7 @@ use libc::ucontext_t;
 
 use super::{
     restart,
-    roll::{self, ARRIVING, CALLED, FREE, PARKED, Slot},
+    slots::{self, ARRIVING, CALLED, FREE, PARKED, Slot},
     takeover,
 };
 use crate::terms::{Asleep, InterruptedCall};
@@ -85,7 +85,7 @@ pub(crate) fn wait_for(awaited: u32, scan: u32) {
 /// Lets every parked thread go on, and puts libc's handler back.
 pub(crate) fn release() {
     let mut leaving = 0;
-    for slot in roll::all() {
+    for slot in slots::all() {
         // Whoever was called and has not come finds that nobody waits for it.
         let called = slot
             .state
@@ -118,7 +118,7 @@ pub(crate) fn waking() -> i32 {
 /// Whether threads can be left to wake each other: not where one of them might get no
 /// processor for long, and those after it with it.
 fn wake_each_other() -> bool {
-    roll::in_state(PARKED).all(|slot| {
+    slots::in_state(PARKED).all(|slot| {
         // SAFETY: the slot is PARKED, and this is the thread that has parked it.
         unsafe { slot.known() }.state.is_scheduled_as_usual()
     })
@@ -217,7 +217,7 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
 
 /// Where a parked thread waits.
 unsafe extern "C" fn wait(place: *mut c_void) {
-    let Some(slot) = roll::by_address(place.addr()) else {
+    let Some(slot) = slots::by_address(place.addr()) else {
         return;
     };
     let release = slot.release.load(Ordering::Acquire);

@@ -1,5 +1,5 @@
-//! The roll: a slot for every thread that a take has found, by which it is called, parks,
-//! and is made again in a copy.
+//! The slots: one for every thread that a take has found. By its slot a thread is called and
+//! parks, and it is made again in a copy from what the slot holds.
 //!
 //! Slots lie in mappings of their own that are never given back, so a signal that arrives
 //! late still finds its slot. They are filled anew at each take, once every thread has
@@ -69,7 +69,7 @@ pub(crate) struct Slot {
 
 // SAFETY: `stack` and `known` belong to the slot's own thread while the state is ARRIVING,
 // and again once it has been released; at all other times to the thread that parks the
-// others, which clears the roll only when all have left. The state is stored with release
+// others, which clears the slots only when all have left. The state is stored with release
 // and loaded with acquire ordering.
 unsafe impl Sync for Slot {}
 
@@ -132,7 +132,7 @@ fn make_slot(index: usize) -> Option<&'static Slot> {
     slot(index)
 }
 
-/// Begins a new roll. Every thread must have left the last one.
+/// Begins anew with no slot in use. Every thread must have left those of the last take.
 pub(crate) fn clear() {
     USED.store(0, Ordering::Relaxed);
 }
@@ -147,7 +147,7 @@ pub(crate) fn in_state(state: u32) -> impl Iterator<Item = &'static Slot> {
     all().filter(move |slot| slot.is(state))
 }
 
-/// A walk through the roll beside a walk through the list of threads, which names them
+/// A walk through the slots beside a walk through the list of threads, which names them
 /// in the same order each time.
 pub(crate) struct Walk {
     next: usize,
