@@ -110,7 +110,7 @@ static void start_grandchild(void)
 	known++;
 }
 
-struct wish {
+struct request {
 	char kind[16];
 	int number;
 	int options;
@@ -120,60 +120,60 @@ struct wish {
 	pthread_t thread;
 };
 
-static void tell_status(struct wish *wish, pid_t pid, int status)
+static void tell_status(struct request *request, pid_t pid, int status)
 {
 	int number = number_of(pid);
 	if (WIFEXITED(status))
-		snprintf(wish->told, sizeof wish->told, "%d exit %d", number, WEXITSTATUS(status));
+		snprintf(request->told, sizeof request->told, "%d exit %d", number, WEXITSTATUS(status));
 	else if (WIFSIGNALED(status))
-		snprintf(wish->told, sizeof wish->told, "%d signal %d", number, WTERMSIG(status));
+		snprintf(request->told, sizeof request->told, "%d signal %d", number, WTERMSIG(status));
 	else
-		snprintf(wish->told, sizeof wish->told, "%d status %x", number, status);
+		snprintf(request->told, sizeof request->told, "%d status %x", number, status);
 }
 
 /* One wait of the kind wanted, and what it tells. */
-static void wait_once(struct wish *wish)
+static void wait_once(struct request *request)
 {
-	int status = -1, number = wish->number, options = wish->options;
+	int status = -1, number = request->number, options = request->options;
 	pid_t child = number >= 0 ? children[number].pid : 0;
 	struct rusage usage = { 0 };
 	siginfo_t info = { 0 };
 	pid_t pid;
 	int by_id = -1;
 
-	if (is(wish->kind, "wait"))
+	if (is(request->kind, "wait"))
 		pid = wait3(&status, options, NULL);
-	else if (is(wish->kind, "plain"))
+	else if (is(request->kind, "plain"))
 		pid = wait(&status);
-	else if (is(wish->kind, "waitpid"))
+	else if (is(request->kind, "waitpid"))
 		pid = waitpid(child, &status, options);
-	else if (is(wish->kind, "any"))
+	else if (is(request->kind, "any"))
 		pid = waitpid(-1, &status, options);
-	else if (is(wish->kind, "group"))
+	else if (is(request->kind, "group"))
 		pid = waitpid(-child, &status, options);
-	else if (is(wish->kind, "own"))
+	else if (is(request->kind, "own"))
 		pid = waitpid(0, &status, options);
-	else if (is(wish->kind, "wait4"))
+	else if (is(request->kind, "wait4"))
 		pid = wait4(child, &status, options, &usage);
-	else if (is(wish->kind, "suspend")) {
+	else if (is(request->kind, "suspend")) {
 		/* Not a wait for a child, but for the signal of any child's end. */
 		sigset_t none;
 		sigemptyset(&none);
 		pid = sigsuspend(&none);
-	} else if (is(wish->kind, "raw"))
+	} else if (is(request->kind, "raw"))
 		pid = syscall(SYS_wait4, child, &status, options, NULL);
 	else {
 		pid = 0;
-		if (is(wish->kind, "waitid"))
+		if (is(request->kind, "waitid"))
 			by_id = waitid(P_PID, child, &info, options | WEXITED);
-		else if (is(wish->kind, "all"))
+		else if (is(request->kind, "all"))
 			by_id = waitid(P_ALL, 0, &info, options | WEXITED);
-		else if (is(wish->kind, "pgid"))
+		else if (is(request->kind, "pgid"))
 			by_id = waitid(P_PGID, child, &info, options | WEXITED);
-		else if (is(wish->kind, "pidfd"))
+		else if (is(request->kind, "pidfd"))
 			by_id = waitid(P_PIDFD, children[number].handle, &info, options | WEXITED);
 		else
-			BROKEN("no wait `%s`", wish->kind);
+			BROKEN("no wait `%s`", request->kind);
 		if (by_id == 0 && info.si_pid) {
 			pid = info.si_pid;
 			status = info.si_code == CLD_EXITED ? info.si_status << 8 : info.si_status;
@@ -185,45 +185,45 @@ static void wait_once(struct wish *wish)
 		}
 	}
 	if (pid < 0)
-		strcpy(wish->told, errno == ECHILD ? "ECHILD" : errno == EINTR ? "EINTR" : "error");
+		strcpy(request->told, errno == ECHILD ? "ECHILD" : errno == EINTR ? "EINTR" : "error");
 	else if (pid == 0)
-		strcpy(wish->told, "none");
+		strcpy(request->told, "none");
 	else
-		tell_status(wish, pid, status);
-	if (pid > 0 && is(wish->kind, "wait4") && usage.ru_maxrss == 0)
-		strcat(wish->told, " without usage");
+		tell_status(request, pid, status);
+	if (pid > 0 && is(request->kind, "wait4") && usage.ru_maxrss == 0)
+		strcat(request->told, " without usage");
 }
 
-static struct wish parsed(const char *line)
+static struct request parsed(const char *line)
 {
-	struct wish wish = { .number = -1 };
+	struct request request = { .number = -1 };
 	char flag[16] = "";
-	if (sscanf(line, "%*s %15s %d %15s", wish.kind, &wish.number, flag) < 1)
+	if (sscanf(line, "%*s %15s %d %15s", request.kind, &request.number, flag) < 1)
 		BROKEN("what wait? %s", line);
 	if (is(flag, "nohang"))
-		wish.options = WNOHANG;
+		request.options = WNOHANG;
 	else if (is(flag, "nowait"))
-		wish.options = WNOWAIT;
-	return wish;
+		request.options = WNOWAIT;
+	return request;
 }
 
-static struct wish blocked[MOST];
+static struct request blocked[MOST];
 static int blocks;
 
 static void *block(void *argument)
 {
-	struct wish *wish = argument;
-	atomic_store(&wish->tid, gettid());
-	wait_once(wish);
-	atomic_store(&wish->done, 1);
+	struct request *request = argument;
+	atomic_store(&request->tid, gettid());
+	wait_once(request);
+	atomic_store(&request->done, 1);
 	return NULL;
 }
 
 /* Whether a thread has got to where it waits, in the kernel. */
-static int sleeps(struct wish *wish)
+static int sleeps(struct request *request)
 {
 	char path[64], text[64] = "";
-	snprintf(path, sizeof path, "/proc/self/task/%d/syscall", atomic_load(&wish->tid));
+	snprintf(path, sizeof path, "/proc/self/task/%d/syscall", atomic_load(&request->tid));
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
@@ -236,10 +236,10 @@ static int sleeps(struct wish *wish)
 
 static void start_blocked(const char *line)
 {
-	struct wish *wish = &blocked[blocks];
-	*wish = parsed(line);
-	wish->thread = start(block, wish);
-	if (!LOOK(sleeps(wish)))
+	struct request *request = &blocked[blocks];
+	*request = parsed(line);
+	request->thread = start(block, request);
+	if (!LOOK(sleeps(request)))
 		answer("err it does not begin");
 	else
 		answer("ok %d", blocks++);
@@ -307,9 +307,9 @@ int main(int count, char **arguments)
 			else
 				answer("ok");
 		} else if (strncmp(line, "wait ", 5) == 0) {
-			struct wish wish = parsed(line);
-			wait_once(&wish);
-			answer("ok %s", wish.told);
+			struct request request = parsed(line);
+			wait_once(&request);
+			answer("ok %s", request.told);
 		} else if (strncmp(line, "block ", 6) == 0)
 			start_blocked(line);
 		else if (is(line, "blocks"))
@@ -361,12 +361,12 @@ int main(int count, char **arguments)
 		} else if (sscanf(line, "ready %d", &number) == 1) {
 			/* What a runtime does: once the descriptor says so, it must be so. */
 			struct pollfd poll_it = { children[number].handle, POLLIN, 0 };
-			struct wish wish = { "waitpid", number, WNOHANG, "", 0, 0, 0 };
+			struct request request = { "waitpid", number, WNOHANG, "", 0, 0, 0 };
 			if (poll(&poll_it, 1, 20000) != 1)
 				answer("err not ready");
 			answer("polled");
-			wait_once(&wish);
-			answer("ok %s", wish.told);
+			wait_once(&request);
+			answer("ok %s", request.told);
 		} else if (is(line, "exec"))
 			exec_self();
 		else if (sscanf(line, "exit %d", &value) == 1)

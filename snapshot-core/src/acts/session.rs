@@ -1,13 +1,13 @@
-//! The session that snapshots are taken in, what is wanted of a take, and how it went.
+//! The session that snapshots are taken in, the request for a take, and how the take went.
 //!
 //! Context: AS-SAFE.
 
 use crate::sys::{SignalInfo, SignalSet};
 use crate::terms::{Ask, Ended, InterruptedCall, Obstacle, Text};
 
-/// A snapshot that somebody wants.
+/// What somebody asks of a take.
 #[derive(Debug, Clone, Copy)]
-pub struct Wish {
+pub struct TakeRequest {
     /// Who asks.
     pub ask: Ask,
     /// Since when, on CLOCK_MONOTONIC.

@@ -24,7 +24,7 @@
 use super::{
     frozen::{end_unrecorded, live_as_frozen},
     recorded::Recorded,
-    session::{Outcome, Session, Taken, Wish},
+    session::{Outcome, Session, TakeRequest, Taken},
 };
 
 use crate::acts::{
@@ -46,7 +46,7 @@ use crate::wire::{FromAgent, FromSupervisor, link::Link};
 /// # Safety
 /// It must be the caller's turn, and the calling thread the one that [`super::opening`]
 /// has chosen. It must be able to leave from here in two processes, one after the other.
-pub unsafe fn take(session: &Session, wish: Wish) -> Taken {
+pub unsafe fn take(session: &Session, request: TakeRequest) -> Taken {
     let mut interrupted_call = InterruptedCall::default();
     let failed = |step, errno: Errno| Outcome::Refused(Some(Obstacle::Failed(step, errno.0)));
     let link = match Link::connect(session.name) {
@@ -54,7 +54,7 @@ pub unsafe fn take(session: &Session, wish: Wish) -> Taken {
         Err(errno) => return (failed(Step::Link, errno), interrupted_call),
     };
     // SAFETY: passed on to the caller.
-    let outcome = unsafe { converse(link, session, wish, &mut interrupted_call) };
+    let outcome = unsafe { converse(link, session, request, &mut interrupted_call) };
     // In a revived copy this descriptor has been closed long since, and its number may be
     // the program's own again.
     if !matches!(outcome, Ok(Outcome::Revived { .. })) {
@@ -66,18 +66,18 @@ pub unsafe fn take(session: &Session, wish: Wish) -> Taken {
 
 /// Tells the supervisor that a snapshot is wanted and can't be: the first thread did not
 /// come to take it.
-pub fn report_hindrance(session: &Session, wish: Wish, obstacle: Obstacle) {
+pub fn report_hindrance(session: &Session, request: TakeRequest, obstacle: Obstacle) {
     let Ok(link) = Link::connect(session.name) else {
         // With nobody to tell there is nobody who waits.
         return;
     };
-    let _ = begin(link, wish).and_then(|()| link.say(FromAgent::Hindered(obstacle)));
+    let _ = begin(link, request).and_then(|()| link.say(FromAgent::Hindered(obstacle)));
     // The answer to the first says that it has been understood.
     let _ = link.hear();
     link.close();
 }
 
-fn begin(link: Link, Wish { ask, at_ns, label }: Wish) -> sys::Result<()> {
+fn begin(link: Link, TakeRequest { ask, at_ns, label }: TakeRequest) -> sys::Result<()> {
     link.say(FromAgent::Begin { ask, at_ns, label })
 }
 
@@ -85,10 +85,10 @@ fn begin(link: Link, Wish { ask, at_ns, label }: Wish) -> sys::Result<()> {
 unsafe fn converse(
     link: Link,
     session: &Session,
-    wish: Wish,
+    request: TakeRequest,
     interrupted_call: &mut InterruptedCall,
 ) -> sys::Result<Outcome> {
-    begin(link, wish)?;
+    begin(link, request)?;
     timing::mark(Moment::Begun);
     match park::park() {
         Ok(parked) => {

@@ -7,7 +7,7 @@ use core::ffi::c_int;
 use libc::ucontext_t;
 use snapshot_core::acts::{
     opening::{Work, if_free},
-    session::{Outcome, Wish},
+    session::{Outcome, TakeRequest},
     take,
 };
 use snapshot_core::sys::{self, Errno, SignalSet};
@@ -36,8 +36,8 @@ impl Answering {
         }
     }
 
-    fn wish(&self, ask: Ask) -> Wish {
-        Wish {
+    fn request(&self, ask: Ask) -> TakeRequest {
+        TakeRequest {
             ask,
             at_ns: self.at_ns,
             label: Text::EMPTY,
@@ -47,7 +47,7 @@ impl Answering {
     fn take(&mut self, ask: Ask) {
         // SAFETY: in the first thread, in its turn; what the program was in the middle of
         // stays in the middle in both copies.
-        let taken = unsafe { take::take(&of_take(), self.wish(ask)) };
+        let taken = unsafe { take::take(&of_take(), self.request(ask)) };
         let (outcome, interrupted_call) = taken;
         if let Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno))) = outcome {
             let request = match ask {
@@ -83,7 +83,7 @@ impl Work for Answering {
 
     fn hindered(&mut self, obstacle: Obstacle) {
         while let Some(ask) = pending::next() {
-            take::report_hindrance(&of_take(), self.wish(ask), obstacle);
+            take::report_hindrance(&of_take(), self.request(ask), obstacle);
         }
     }
 

@@ -4,7 +4,7 @@
 
 use snapshot_core::acts::{
     opening::{Work, in_turn},
-    session::{Outcome, Wish},
+    session::{Outcome, TakeRequest},
     take,
 };
 use snapshot_core::library::bridge::{self, Answer, Call};
@@ -57,7 +57,7 @@ fn take_for(call: &Call, reply: &mut Answer) {
         Text::new(core::str::from_utf8(bytes).unwrap_or(""))
     };
     let mut job = Job {
-        wish: Wish {
+        request: TakeRequest {
             ask: Ask::Api,
             at_ns: sys::now_ns(),
             label,
@@ -95,7 +95,7 @@ fn take_for(call: &Call, reply: &mut Answer) {
 
 /// A take that the library asks for.
 struct Job {
-    wish: Wish,
+    request: TakeRequest,
     outcome: Outcome,
 }
 
@@ -103,13 +103,13 @@ impl Work for Job {
     fn in_first_thread(&mut self) {
         let closed = pending::open_trigger();
         // SAFETY: in the first thread, in its turn; both copies leave through here.
-        let (outcome, _) = unsafe { take::take(&of_take(), self.wish) };
+        let (outcome, _) = unsafe { take::take(&of_take(), self.request) };
         self.outcome = outcome;
         pending::close_trigger(closed);
     }
 
     fn hindered(&mut self, obstacle: Obstacle) {
-        take::report_hindrance(&of_take(), self.wish, obstacle);
+        take::report_hindrance(&of_take(), self.request, obstacle);
         self.outcome = Outcome::Refused(Some(obstacle));
     }
 }
