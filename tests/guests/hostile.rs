@@ -207,11 +207,11 @@ fn own_pid() -> String {
 /// Where the supervisor listens: everybody may read that of a program.
 fn address() -> Option<String> {
     let environment = std::fs::read("/proc/self/environ").ok()?;
-    let letter = environment
+    let message = environment
         .split(|&byte| byte == 0)
         .find_map(|entry| entry.strip_prefix(b"CARGO_SNAPSHOT_AGENT="))?;
-    let letter = String::from_utf8(letter.to_owned()).ok()?;
-    Some(letter.rsplit(',').next()?.to_owned())
+    let message = String::from_utf8(message.to_owned()).ok()?;
+    Some(message.rsplit(',').next()?.to_owned())
 }
 
 /// Becomes nobody, for good.

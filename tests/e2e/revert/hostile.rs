@@ -260,13 +260,13 @@ fn nobody_but_the_live_process_is_heard() {
         // The address is no secret.
         let environment = std::fs::read(format!("/proc/{}/environ", session.live_pid()))
             .expect("it is ours to read");
-        let letter = environment
+        let message = environment
             .split(|&byte| byte == 0)
             .find_map(|entry| entry.strip_prefix(b"CARGO_SNAPSHOT_AGENT="))
             .expect("the program has been given one");
         for rights in ["ping", "drop"] {
             let mut other = Launch::bare(binaries::guest("hostile"))
-                .env("CARGO_SNAPSHOT_AGENT", OsStr::from_bytes(letter))
+                .env("CARGO_SNAPSHOT_AGENT", OsStr::from_bytes(message))
                 .piped();
             other.ask(rights);
             other.ask("call");

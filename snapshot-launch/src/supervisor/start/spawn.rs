@@ -73,11 +73,11 @@ pub(in crate::supervisor) fn program(
         command.env("GLIBC_TUNABLES", &settings.value);
         settings.ours
     });
-    let letter = format!(
+    let message = format!(
         "{agent_fd},{trigger},{:x},{tunables},,{address}",
         program.ways.mask.0
     );
-    command.env("CARGO_SNAPSHOT_AGENT", letter);
+    command.env("CARGO_SNAPSHOT_AGENT", message);
     if let Some(streams) = streams {
         command.stdin(Stdio::from(streams.terminal.try_clone()?));
         command.stdout(Stdio::from(streams.terminal.try_clone()?));
