@@ -11,7 +11,7 @@ use snapshot_core::wire::{FromAgent, FromSupervisor};
 
 use super::{
     descriptors,
-    interrupts::echoes::Recipient,
+    interrupts::arrivals::Recipient,
     links::{AgentLink, Heard, MOST_AT_ONCE},
     refusal::{apart, filters::Filters},
     stand_in::stand_in_for_launcher,

@@ -18,7 +18,7 @@ use snapshot_core::terms::{SnapshotId, timeline::Timeline};
 use super::{
     anchor::Anchor,
     aspects::{children::Children, closings::Closings, keepers::Keepers},
-    interrupts::{echoes::Echoes, presses::Presses, via::Fate},
+    interrupts::{arrivals::Arrivals, presses::Presses, via::Fate},
     links::{AgentLink, Switchboard},
     refusal::apart::Home,
     under_way::{asked::Asked, reverting::Reverting, taking::Taking, unheard::Unheard},
@@ -81,7 +81,7 @@ pub(crate) struct Supervisor {
     pub(crate) presses: Presses,
     /// How a press that is being held came.
     pub(crate) held: Option<super::interrupts::via::Via>,
-    pub(crate) interrupts: Echoes<Fate>,
+    pub(crate) interrupts: Arrivals<Fate>,
     /// The interrupts that the program has been sent and has not asked for.
     pub(crate) owed: Vec<u32>,
     /// An interrupt that came during a take, acted on after it.

@@ -6,7 +6,7 @@ use snapshot_core::terms::{Ended, SENDER_OUTSIDE, SnapshotId};
 
 use crate::supervisor::{
     anchor::Anchor,
-    interrupts::echoes::Recipient,
+    interrupts::arrivals::Recipient,
     state::{Phase, Supervisor},
     under_way::wanted::Wanted,
 };

@@ -1,6 +1,6 @@
 //! Ctrl+C: whose it is, and what a burst of presses means.
 
-pub(super) mod echoes;
+pub(super) mod arrivals;
 pub(super) mod presses;
 pub(super) mod serve;
 pub(super) mod via;

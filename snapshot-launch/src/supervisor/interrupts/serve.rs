@@ -1,5 +1,5 @@
 //! What a Ctrl+C, or any SIGINT, means: with a snapshot under the program it reverts, at
-//! depth 0 it is the program's own, exactly once. [`super::echoes`] and
+//! depth 0 it is the program's own, exactly once. [`super::arrivals`] and
 //! [`super::presses`] say which arrivals count.
 
 use crate::supervisor::interrupts::via::{Fate, Via};
@@ -9,7 +9,7 @@ use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ended, PASSED_MAGIC, SENDER_OUTSIDE, SnapshotId};
 use snapshot_core::wire::FromSupervisor;
 
-use super::{echoes::Recipient, presses::Press};
+use super::{arrivals::Recipient, presses::Press};
 use crate::flags::OnInterrupt;
 use crate::supervisor::{
     config::Group,
@@ -83,10 +83,10 @@ impl Supervisor {
 
     fn interrupt(&mut self, via: Via, recipient: Recipient, sender: i32) -> Fate {
         let now = now_ns();
-        let echo = self
+        let known = self
             .interrupts
-            .echo_of(libc::SIGINT, sender, recipient, now);
-        if let Some(fate) = echo {
+            .outcome_of(libc::SIGINT, sender, recipient, now);
+        if let Some(fate) = known {
             return fate;
         }
         let fate = self.decide(via, now);

@@ -38,20 +38,20 @@ struct Heard<T> {
 
 /// The events of the last moments, each with what became of it.
 #[derive(Debug)]
-pub(crate) struct Echoes<T> {
+pub(crate) struct Arrivals<T> {
     heard: Vec<Heard<T>>,
 }
 
-impl<T> Default for Echoes<T> {
+impl<T> Default for Arrivals<T> {
     fn default() -> Self {
         Self { heard: Vec::new() }
     }
 }
 
-impl<T: Copy> Echoes<T> {
+impl<T: Copy> Arrivals<T> {
     /// What became of the event that this arrival belongs to, if it is not a new one.
     /// `sender` is 0 for the kernel, and may be [`SENDER_OUTSIDE`].
-    pub(crate) fn echo_of(
+    pub(crate) fn outcome_of(
         &mut self,
         signal: i32,
         sender: i32,
@@ -103,40 +103,55 @@ mod tests {
 
     #[test]
     fn one_signal_to_a_group_is_one_event() {
-        let mut echoes = Echoes::default();
-        assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, 0), None);
-        echoes.remember(2, 7, Recipient::Launcher, 0, 'a');
-        assert_eq!(echoes.echo_of(2, 7, Recipient::Live, 1000), Some('a'));
-        assert_eq!(echoes.echo_of(2, 7, Recipient::Frozen(1), 1000), Some('a'));
-        assert_eq!(echoes.echo_of(2, 7, Recipient::Frozen(2), 1000), Some('a'));
+        let mut arrivals = Arrivals::default();
+        assert_eq!(arrivals.outcome_of(2, 7, Recipient::Launcher, 0), None);
+        arrivals.remember(2, 7, Recipient::Launcher, 0, 'a');
+        assert_eq!(arrivals.outcome_of(2, 7, Recipient::Live, 1000), Some('a'));
+        assert_eq!(
+            arrivals.outcome_of(2, 7, Recipient::Frozen(1), 1000),
+            Some('a')
+        );
+        assert_eq!(
+            arrivals.outcome_of(2, 7, Recipient::Frozen(2), 1000),
+            Some('a')
+        );
     }
 
     #[test]
     fn two_signals_to_one_recipient_are_two() {
-        let mut echoes = Echoes::default();
-        echoes.remember(2, 7, Recipient::Live, 0, 'a');
-        assert_eq!(echoes.echo_of(2, 7, Recipient::Live, 1000), None);
-        echoes.remember(2, 7, Recipient::Live, 1000, 'b');
+        let mut arrivals = Arrivals::default();
+        arrivals.remember(2, 7, Recipient::Live, 0, 'a');
+        assert_eq!(arrivals.outcome_of(2, 7, Recipient::Live, 1000), None);
+        arrivals.remember(2, 7, Recipient::Live, 1000, 'b');
         // The others' arrivals pair up with them one by one.
-        assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, 2000), Some('a'));
-        assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, 2000), Some('b'));
-        assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, 2000), None);
+        assert_eq!(
+            arrivals.outcome_of(2, 7, Recipient::Launcher, 2000),
+            Some('a')
+        );
+        assert_eq!(
+            arrivals.outcome_of(2, 7, Recipient::Launcher, 2000),
+            Some('b')
+        );
+        assert_eq!(arrivals.outcome_of(2, 7, Recipient::Launcher, 2000), None);
     }
 
     #[test]
     fn a_sender_outside_may_be_any_process_but_not_the_kernel() {
-        let mut echoes = Echoes::default();
-        echoes.remember(2, SENDER_OUTSIDE, Recipient::Launcher, 0, 'a');
-        assert_eq!(echoes.echo_of(2, 0, Recipient::Live, 0), None);
-        assert_eq!(echoes.echo_of(2, 7, Recipient::Live, 0), Some('a'));
+        let mut arrivals = Arrivals::default();
+        arrivals.remember(2, SENDER_OUTSIDE, Recipient::Launcher, 0, 'a');
+        assert_eq!(arrivals.outcome_of(2, 0, Recipient::Live, 0), None);
+        assert_eq!(arrivals.outcome_of(2, 7, Recipient::Live, 0), Some('a'));
     }
 
     #[test]
     fn another_sender_signal_or_time_is_another_event() {
-        let mut echoes = Echoes::default();
-        echoes.remember(2, 7, Recipient::Live, 0, 'a');
-        assert_eq!(echoes.echo_of(2, 8, Recipient::Launcher, 0), None);
-        assert_eq!(echoes.echo_of(10, 7, Recipient::Launcher, 0), None);
-        assert_eq!(echoes.echo_of(2, 7, Recipient::Launcher, APART_NS), None);
+        let mut arrivals = Arrivals::default();
+        arrivals.remember(2, 7, Recipient::Live, 0, 'a');
+        assert_eq!(arrivals.outcome_of(2, 8, Recipient::Launcher, 0), None);
+        assert_eq!(arrivals.outcome_of(10, 7, Recipient::Launcher, 0), None);
+        assert_eq!(
+            arrivals.outcome_of(2, 7, Recipient::Launcher, APART_NS),
+            None
+        );
     }
 }
