@@ -82,8 +82,8 @@ pub(crate) struct Supervisor {
     /// How a press that is being held came.
     pub(crate) held: Option<super::interrupts::via::Via>,
     pub(crate) interrupts: Arrivals<Fate>,
-    /// The interrupts that the program has been sent and has not asked for.
-    pub(crate) owed: Vec<u32>,
+    /// The interrupts that the program has been sent, and has not asked about yet.
+    pub(crate) sent_interrupts: Vec<u32>,
     /// An interrupt that came during a take, acted on after it.
     pub(crate) interrupt_after_take: Option<(super::interrupts::via::Via, u64)>,
     pub(crate) started: bool,

@@ -79,7 +79,7 @@ impl Supervisor {
         }
         self.hear_late();
         self.keepers.branch_ends();
-        self.owed.clear();
+        self.sent_interrupts.clear();
         // What the supervisor has asked of the branch is asked again of what follows.
         if let Some(asked) = self.asked.take() {
             self.live.trigger_is_kept = asked.by_trigger;

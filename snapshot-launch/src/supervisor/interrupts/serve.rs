@@ -72,9 +72,9 @@ impl Supervisor {
     /// The answer to the first who asks for an interrupt of this number, and to the
     /// others.
     fn own_once(&mut self, number: u32) -> &'static FromSupervisor {
-        let before = self.owed.len();
-        self.owed.retain(|&owed| owed != number);
-        if self.owed.len() < before {
+        let before = self.sent_interrupts.len();
+        self.sent_interrupts.retain(|&sent| sent != number);
+        if self.sent_interrupts.len() < before {
             &FromSupervisor::Own
         } else {
             &FromSupervisor::Denied
@@ -143,7 +143,7 @@ impl Supervisor {
             return Fate::Own;
         }
         let number = self.next_number();
-        self.owed.push(number);
+        self.sent_interrupts.push(number);
         let value = PASSED_MAGIC | u64::from(number);
         // It arrives without the number where no more can be queued.
         let _ = self.queue_to_live(libc::SIGINT, value);

@@ -205,7 +205,7 @@ fn begin(
         presses: Presses::default(),
         held: None,
         interrupts: Arrivals::default(),
-        owed: Vec::new(),
+        sent_interrupts: Vec::new(),
         interrupt_after_take: None,
         started: false,
         spawned_ns: now,
