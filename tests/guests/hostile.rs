@@ -81,7 +81,7 @@ impl Hostile {
             ["hear"] => self.hear(),
             ["sibling", ..] => self.sibling(&words[1..].join(" ")),
             ["child", ref numbers @ ..] => self.child(address, numbers),
-            ["stray", name] => stray(name),
+            ["leftover", name] => leftover(name),
             _ => Err(format!("no such command: {words:?}").into()),
         }
     }
@@ -186,7 +186,7 @@ fn sleep_for_ever() -> ! {
 }
 
 /// Leaves a child that calls itself so, with ESC for each `%`.
-fn stray(name: &str) -> Answer {
+fn leftover(name: &str) -> Answer {
     match fork(libc::SIGCHLD)? {
         0 => {
             let name = CString::new(name.replace('%', "\x1b"))?;

@@ -185,29 +185,29 @@ pub(crate) fn from(mut left: Vec<i32>) -> HashSet<Process> {
 }
 
 /// What a person should know of those that can't be ended.
-pub(crate) fn name_out_of_reach(strays: &[Stray]) -> Option<String> {
-    if strays.is_empty() {
+pub(crate) fn name_out_of_reach(leftovers: &[Leftover]) -> Option<String> {
+    if leftovers.is_empty() {
         return None;
     }
-    let count = counted(strays.len(), "process");
+    let count = counted(leftovers.len(), "process");
     Some(format!(
         "could not end {count} that the program had started, with other rights than yours (set-uid): {}",
-        names_of(strays)
+        names_of(leftovers)
     ))
 }
 
 /// `sleep (71), cat (72)`
-pub(crate) fn names_of(strays: &[Stray]) -> String {
-    let names: Vec<String> = strays
+pub(crate) fn names_of(leftovers: &[Leftover]) -> String {
+    let names: Vec<String> = leftovers
         .iter()
-        .map(|stray| format!("{} ({})", stray.name, stray.outer_pid))
+        .map(|leftover| format!("{} ({})", leftover.name, leftover.outer_pid))
         .collect();
     names.join(", ")
 }
 
-/// A process that was ended because its branch has ended.
+/// A process that the ended branch had started, and that is ended after it.
 #[derive(Debug)]
-pub(crate) struct Stray {
+pub(crate) struct Leftover {
     pub(crate) pid: i32,
     /// The same as everybody outside sees it.
     pub(crate) outer_pid: i32,
@@ -227,9 +227,9 @@ fn open_below(pid: i32, parent: i32, root: i32) -> Option<(OwnedFd, Process)> {
 /// Whom a signal was sent to.
 #[derive(Debug, Default)]
 pub(crate) struct Signalled {
-    pub(crate) got: Vec<Stray>,
+    pub(crate) got: Vec<Leftover>,
     /// They run with other rights, by a set-uid program: this user may not signal them.
-    pub(crate) out_of_reach: Vec<Stray>,
+    pub(crate) out_of_reach: Vec<Leftover>,
 }
 
 /// Sends a signal to everything below `root` except the processes that are `spared`, or
@@ -259,14 +259,14 @@ pub(crate) fn signal_below(
             continue;
         }
         left.extend(below(pid));
-        let stray = Stray {
+        let leftover = Leftover {
             pid,
             outer_pid: pid,
             name: name_of(pid),
         };
         match child::send(&handle, signal as libc::c_int, std::ptr::null()) {
-            Ok(()) => found.got.push(stray),
-            Err(Errno::EPERM) => found.out_of_reach.push(stray),
+            Ok(()) => found.got.push(leftover),
+            Err(Errno::EPERM) => found.out_of_reach.push(leftover),
             Err(_) => {}
         }
     }

@@ -420,7 +420,7 @@ fn kill_and_exit(pid: i32) -> Vec<u8> {
 fn no_name_commands_the_terminal() {
     let mut session = isolated("auto");
     session.take();
-    session.ask("stray %[2Jgone");
+    session.ask("leftover %[2Jgone");
     session.ask("call");
     session.ask("label a%[2J|[snapshot] #9 taken");
     assert_eq!(session.ask("hear"), GRANTED);

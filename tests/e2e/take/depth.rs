@@ -82,12 +82,12 @@ fn where_no_descriptor_is_left_a_take_is_refused_and_a_revert_is_whole() {
     };
     assert!(depth > 16, "only {depth} snapshots");
     assert!(refused.stderr.contains("no descriptor left"), "{refused:?}");
-    let stray = spawn(&mut session);
+    let leftover = spawn(&mut session);
     let output = session.command("revert", &["--keep", "--json"]);
     let reverted = Event::parse(output.stdout.trim());
     assert_eq!(reverted.0["kept"], true, "{reverted}");
     session.wait_until("what the branch has started ends with it", || {
-        !process::is_alive(stray)
+        !process::is_alive(leftover)
     });
     assert!(process::is_alive(older), "it was there at the snapshot");
     assert_eq!(session.ask("ping"), "pong");

@@ -5,7 +5,7 @@ use nix::unistd::getpid;
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::Ended;
 
-use super::reverting::name_strays;
+use super::reverting::name_leftovers;
 use crate::flags::OnExit;
 use crate::processes::family::{self, Signalled};
 use crate::supervisor::state::{Phase, Supervisor};
@@ -105,7 +105,7 @@ impl Supervisor {
         self.see_from_outside(&mut told.got);
         family::signal_below(own, Signal::SIGCONT, &spared, &|_| false);
         if status.is_some()
-            && let Some(text) = name_strays(&told.got)
+            && let Some(text) = name_leftovers(&told.got)
         {
             self.note(text);
         }
@@ -131,7 +131,7 @@ impl Supervisor {
             let spared = anchor.into_iter().collect();
             let Signalled { out_of_reach, .. } =
                 family::signal_below(own, Signal::SIGKILL, &spared, &|_| false);
-            let is_beyond = |pid: &i32| out_of_reach.iter().any(|stray| stray.pid == *pid);
+            let is_beyond = |pid: &i32| out_of_reach.iter().any(|leftover| leftover.pid == *pid);
             if !left.iter().all(is_beyond) {
                 return false;
             }

@@ -14,7 +14,7 @@ use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ended as EndedWord, Running, SnapshotId};
 use snapshot_core::wire::FromSupervisor;
 
-use crate::processes::family::{self, Stray};
+use crate::processes::family::{self, Leftover};
 use crate::refusal::obstacles::not_restored;
 use crate::supervisor::{
     config::Group,
@@ -124,8 +124,8 @@ impl Supervisor {
         }
     }
 
-    /// Goes on with the clearing: once all that was killed is reaped, no stray is left and the
-    /// copy has answered, the target is woken.
+    /// Goes on with the clearing: once all that was killed is reaped, the branch has no process
+    /// any more and the copy has answered, the target is woken.
     pub(crate) fn clear_branch(&mut self) {
         let is_left = !self.is_all_reaped();
         let Phase::Reverting(reverting) = &mut self.phase else {
@@ -136,16 +136,20 @@ impl Supervisor {
         }
         let target = reverting.target;
         let family::Signalled {
-            got: strays,
+            got: leftovers,
             out_of_reach,
-        } = self.end_strays(Some(target));
+        } = self.end_leftovers(Some(target));
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
-        if !strays.is_empty() {
-            for stray in strays {
-                if !reverting.strays.iter().any(|known| known.pid == stray.pid) {
-                    reverting.strays.push(stray);
+        if !leftovers.is_empty() {
+            for leftover in leftovers {
+                if !reverting
+                    .leftovers
+                    .iter()
+                    .any(|known| known.pid == leftover.pid)
+                {
+                    reverting.leftovers.push(leftover);
                 }
             }
             return;
@@ -191,24 +195,24 @@ impl Supervisor {
     }
 
     /// Kills what the program has started since a snapshot, or all that it has started.
-    pub(crate) fn end_strays(&self, since: Option<SnapshotId>) -> family::Signalled {
+    pub(crate) fn end_leftovers(&self, since: Option<SnapshotId>) -> family::Signalled {
         let family = since
             .and_then(|id| self.timeline.get(id))
             .map(|snapshot| &snapshot.family);
         let keep =
             |process: family::Process| family.is_some_and(|family| family.contains(&process));
         let own = getpid().as_raw();
-        let mut strays = family::signal_below(own, Signal::SIGKILL, &self.own_pids(), &keep);
-        self.see_from_outside(&mut strays.got);
-        strays
+        let mut leftovers = family::signal_below(own, Signal::SIGKILL, &self.own_pids(), &keep);
+        self.see_from_outside(&mut leftovers.got);
+        leftovers
     }
 
     /// Fills in by which numbers they are known outside, while they still are.
-    pub(in crate::supervisor) fn see_from_outside(&self, strays: &mut [Stray]) {
-        for stray in strays {
-            match self.outside.number_of(stray.pid) {
+    pub(in crate::supervisor) fn see_from_outside(&self, leftovers: &mut [Leftover]) {
+        for leftover in leftovers {
+            match self.outside.number_of(leftover.pid) {
                 0 => {}
-                number => stray.outer_pid = number,
+                number => leftover.outer_pid = number,
             }
         }
     }
@@ -349,7 +353,7 @@ impl Supervisor {
         for text in of_children {
             self.note(text);
         }
-        if let Some(text) = name_strays(&reverting.strays) {
+        if let Some(text) = name_leftovers(&reverting.leftovers) {
             self.note(text);
         }
         if running.renewed > 0 && self.outside.is_another() {
@@ -418,13 +422,13 @@ fn renewed(count: u32, stayed: Option<i32>) -> String {
 }
 
 /// `ended 2 processes the branch had started: sleep (123), make (124)`
-pub(crate) fn name_strays(strays: &[Stray]) -> Option<String> {
-    if strays.is_empty() {
+pub(crate) fn name_leftovers(leftovers: &[Leftover]) -> Option<String> {
+    if leftovers.is_empty() {
         return None;
     }
-    let count = counted(strays.len(), "process");
+    let count = counted(leftovers.len(), "process");
     Some(format!(
         "ended {count} that the program had started: {}",
-        family::names_of(strays)
+        family::names_of(leftovers)
     ))
 }

@@ -1,6 +1,6 @@
 //! A revert under way.
 
-use crate::processes::{family::Stray, headway::Headway};
+use crate::processes::{family::Leftover, headway::Headway};
 use crate::supervisor::{
     links::AgentLink,
     under_way::{spare::Spare, taking::PATIENCE_NS, waking::Waking},
@@ -32,7 +32,7 @@ pub(crate) struct Reverting {
     /// Where the program waits that asks for it itself: its own end is the answer.
     pub(in crate::supervisor) caller: Option<AgentLink>,
     pub(in crate::supervisor) dropped: Vec<u32>,
-    pub(in crate::supervisor) strays: Vec<Stray>,
+    pub(in crate::supervisor) leftovers: Vec<Leftover>,
     pub(in crate::supervisor) stage: Stage,
     /// The copy has been asked whether it can come back, and has not answered.
     pub(in crate::supervisor) is_asked: bool,
@@ -67,7 +67,7 @@ impl Reverting {
             token,
             caller: None,
             dropped: Vec::new(),
-            strays: Vec::new(),
+            leftovers: Vec::new(),
             stage: Stage::Preparing,
             is_asked: false,
             patience: Headway::begin(PATIENCE_NS),
@@ -109,12 +109,12 @@ impl Reverting {
         became.into_iter().chain(spare).any(|it| it.pid() == pid)
     }
 
-    /// When to look again. `reaped`: all that was killed is gone, strays apart.
+    /// When to look again. `reaped`: all that was killed is gone, leftovers apart.
     pub(crate) fn deadline(&self, reaped: bool) -> Option<u64> {
         match &self.stage {
             Stage::Preparing | Stage::Settling => Some(self.patience.deadline_ns()),
             Stage::Clearing if !self.is_settled() => Some(self.patience.deadline_ns()),
-            // Strays are looked for again until there are none.
+            // Leftovers are looked for again until there are none.
             Stage::Clearing => reaped.then(|| now_ns() + 1_000_000),
             Stage::Waking(waking) => Some(waking.deadline_ns()),
             Stage::Held { until_ns } => Some(*until_ns),
