@@ -10,7 +10,7 @@
 use super::{
     by_group::ByGroup,
     descriptors::{Descriptors, Fate, Group, open_again},
-    held, reopened,
+    open_marks, reopened,
 };
 use crate::sys::{self, Errno};
 use crate::terms::{Closed, Kind};
@@ -42,7 +42,7 @@ impl Losses {
         for group in open.groups() {
             if is_held(group) {
                 for fd in open.members(group) {
-                    held::mark(fd);
+                    open_marks::mark(fd);
                 }
             }
         }

@@ -8,7 +8,7 @@
 //! flags; offsets, locks and owners are put back by those who have recorded them.
 //!
 //! What can't be opened that way is held, as connections are, and the copies let go of it when
-//! the live process closes it by a function of libc ([`super::held`]): what another process
+//! the live process closes it by a function of libc ([`super::open_marks`]): what another process
 //! has too, what was inherited, what the file's mode forbids by now, and what is on a file
 //! system where an open file has a state with a server. A lock is held too where its file is
 //! mapped: the dead branch's memory ends after the revert, and with it that lock.

@@ -84,7 +84,7 @@ extern "C" fn construct() {
         }
         None => objects::note_inherited(),
     }
-    objects::begin_to_hold();
+    objects::begin_to_mark();
     closes::begin();
     layout::discover();
     syscall::tell_return_address();

@@ -1,8 +1,8 @@
-//! What snapshots hold open that others wait for the end of: connections, pipes whose
-//! other end another process has, terminals, and files that can't be opened a second time. As
-//! long as a frozen copy has such a thing too, its end
-//! does not come when the program closes it; so the agent looks here whenever the program
-//! closes a descriptor, and has the copies let go.
+//! Marks descriptors that snapshots hold open too, where others wait for the end: connections,
+//! pipes with another process at the other end, terminals, and files that can't be opened a
+//! second time. As long as a frozen copy has such a thing, its end does not come when the
+//! program closes it. So the agent looks here whenever the program closes a descriptor, and
+//! has the copies let go.
 //!
 //! A bit a descriptor, in memory that all copies share. A bit too many costs a look.
 //!
