@@ -59,7 +59,7 @@ impl Supervisor {
             let now = now_ns();
             self.check_take_deadlines(now);
             self.check_revert_deadline(now);
-            self.check_held(now);
+            self.check_held_press(now);
             self.keepers.check(now);
             self.check_closings(now);
             self.tick(now);

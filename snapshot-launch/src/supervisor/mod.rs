@@ -7,8 +7,9 @@
 //!
 //! In the order in which things happen: `begin` and `spawn` start the program, `run` waits
 //! for whatever comes (`requests`, `interrupts`, calls of the agent, and deaths, which are
-//! `reaping`'s), `asking`, `taking`, `reverting` (with `preparing`, `waking`, `spare` and `held`) and `ending` are the acts. `children` are
-//! those of the program that outlive a branch.
+//! `reaping`'s), `asking`, `taking`, `reverting` (with `preparing`, `waking`, `spare` and
+//! `waiting_revert`) and `ending` are the acts. `children` are those of the program that
+//! outlive a branch.
 
 mod acts;
 mod anchor;

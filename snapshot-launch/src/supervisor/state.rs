@@ -80,7 +80,7 @@ pub(crate) struct Supervisor {
     pub(crate) callers: Vec<AgentLink>,
     pub(crate) presses: Presses,
     /// How a press that is being held came.
-    pub(crate) held: Option<super::interrupts::via::Via>,
+    pub(crate) held_press: Option<super::interrupts::via::Via>,
     pub(crate) interrupts: Arrivals<Fate>,
     /// The interrupts that the program has been sent, and has not asked about yet.
     pub(crate) sent_interrupts: Vec<u32>,

@@ -3,7 +3,6 @@
 pub(super) mod asking;
 mod children;
 mod ending;
-mod held;
 mod keepers;
 mod preparing;
 mod requests;
@@ -11,4 +10,5 @@ pub(super) mod reverting;
 pub(super) mod spare;
 pub(super) mod taking;
 pub(super) mod unheard;
+mod waiting_revert;
 mod waking;

@@ -57,7 +57,7 @@ impl Supervisor {
         match reverting.stage {
             Stage::Preparing => self.end_branch(),
             Stage::Clearing => self.clear_branch(),
-            Stage::Waking(_) | Stage::Settling | Stage::Held { .. } => {}
+            Stage::Waking(_) | Stage::Settling | Stage::Waiting { .. } => {}
         }
     }
 
@@ -90,7 +90,7 @@ impl Supervisor {
         reverting.is_asked = false;
         self.end_spare();
         let refusal = without_room(obstacle);
-        self.hold(&refusal.why, &refusal.help);
+        self.let_revert_wait(&refusal.why, &refusal.help);
     }
 
     /// The copy that was asked, or goes back to sleep, does nothing.
@@ -113,6 +113,6 @@ impl Supervisor {
         };
         reverting.is_asked = false;
         self.end_spare();
-        self.hold(cause, help);
+        self.let_revert_wait(cause, help);
     }
 }

@@ -95,8 +95,8 @@ impl Supervisor {
             );
             return;
         }
-        if self.is_held() {
-            self.serve_held(wanted);
+        if self.revert_waits() {
+            self.serve_without_program(wanted);
             return;
         }
         if !self.is_running() {

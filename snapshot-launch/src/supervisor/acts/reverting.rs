@@ -45,7 +45,7 @@ impl Supervisor {
         let Some(plan) = self.timeline.plan_revert(id) else {
             return false;
         };
-        // Of one that was held.
+        // Of a revert that waited.
         self.end_spare();
         let reverting = Reverting::begin(plan.target, keep, ended, asked_ns, token);
         self.phase = Phase::Reverting(Box::new(reverting));
@@ -392,7 +392,7 @@ impl Supervisor {
                     self.woken_is_silent();
                 }
             }
-            Stage::Held { until_ns } => {
+            Stage::Waiting { until_ns } => {
                 if now >= *until_ns {
                     self.try_again();
                 }

@@ -109,7 +109,7 @@ impl Supervisor {
 
     /// The snapshot that was to be kept would not be.
     pub(in crate::supervisor) fn spare_is_lost(&mut self) {
-        self.hold(
+        self.let_revert_wait(
             "the copy that was to stay was killed",
             "a person has done so, or the kernel for want of memory (`dmesg` tells)",
         );
@@ -165,7 +165,7 @@ impl Supervisor {
         };
         let is_once_too_often = reverting.tries >= AT_ONCE;
         if matches!(reverting.stage, Stage::Preparing) || is_once_too_often {
-            self.hold(
+            self.let_revert_wait(
                 &format!("its copy {how}"),
                 "if no person does that, the kernel may for want of memory (`dmesg` tells)",
             );

@@ -1,6 +1,6 @@
 //! A take, seen from the supervisor; [`snapshot_core::acts::take`] tells the whole story.
 
-use crate::supervisor::under_way::taking::{PATIENCE_NS, Seen, Taking, is_held};
+use crate::supervisor::under_way::taking::{PATIENCE_NS, Seen, Taking, is_traced_or_stopped};
 use crate::talk::facts::SnapshotFacts;
 use std::collections::{HashSet, VecDeque};
 
@@ -653,7 +653,7 @@ impl Supervisor {
         if taking.complete {
             taking.is_late = true;
             self.report_take(now_ns());
-        } else if is_held(self.live.pid()) {
+        } else if is_traced_or_stopped(self.live.pid()) {
             self.abandon_take(Refusal::new(
                 "stopped",
                 "the program was stopped in the middle of the take (SIGSTOP, or a debugger)",

@@ -141,7 +141,7 @@ impl Supervisor {
             Some(obstacle) => {
                 self.end_spare();
                 let refusal = without_room(obstacle);
-                self.hold(&refusal.why, &refusal.help);
+                self.let_revert_wait(&refusal.why, &refusal.help);
             }
             None => self.try_again(),
         }

@@ -52,7 +52,7 @@ impl Supervisor {
             // It can't wait in its handler, where no further press would reach it: if the
             // press was meant, it is sent another one.
             for waiting in [
-                self.held.as_mut(),
+                self.held_press.as_mut(),
                 self.interrupt_after_take.as_mut().map(|(via, _)| via),
             ]
             .into_iter()
@@ -100,13 +100,13 @@ impl Supervisor {
         match self.presses.press(at_ns) {
             Press::Swallow => {
                 // The held one turns out to be part of the burst as well.
-                if let Some(held) = self.held.take() {
+                if let Some(held) = self.held_press.take() {
                     self.settle(held, Fate::Swallowed);
                 }
                 Fate::Swallowed
             }
             Press::Hold => {
-                self.held = Some(via);
+                self.held_press = Some(via);
                 Fate::Held
             }
             Press::Act => self.act_on_interrupt(via, at_ns),
@@ -119,7 +119,7 @@ impl Supervisor {
             // Being reverted is what it wants.
             Phase::Reverting(_) => {
                 self.presses.reverted();
-                if self.is_held() {
+                if self.revert_waits() {
                     self.try_again();
                 }
                 return Fate::Swallowed;
@@ -157,9 +157,9 @@ impl Supervisor {
     }
 
     /// The held press was meant after all, if its time has come.
-    pub(crate) fn check_held(&mut self, now: u64) {
+    pub(crate) fn check_held_press(&mut self, now: u64) {
         if self.presses.due(now)
-            && let Some(via) = self.held.take()
+            && let Some(via) = self.held_press.take()
         {
             self.act_later(via, now);
         }

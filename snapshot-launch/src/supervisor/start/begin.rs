@@ -203,7 +203,7 @@ fn begin(
         late: None,
         callers: Vec::new(),
         presses: Presses::default(),
-        held: None,
+        held_press: None,
         interrupts: Arrivals::default(),
         sent_interrupts: Vec::new(),
         interrupt_after_take: None,

@@ -19,7 +19,7 @@ pub(in crate::supervisor) enum Stage {
     /// It could not come back, and goes to sleep again.
     Settling,
     /// It is woken again at this moment.
-    Held { until_ns: u64 },
+    Waiting { until_ns: u64 },
 }
 
 /// A revert under way.
@@ -90,8 +90,8 @@ impl Reverting {
     }
 
     /// Whether nothing lives, and nothing happens before a person or time wants it.
-    pub(crate) fn is_held(&self) -> bool {
-        matches!(self.stage, Stage::Held { .. })
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self.stage, Stage::Waiting { .. })
     }
 
     /// Whether the copy has answered, and its spare sleeps if there is one.
@@ -117,7 +117,7 @@ impl Reverting {
             // Leftovers are looked for again until there are none.
             Stage::Clearing => reaped.then(|| now_ns() + 1_000_000),
             Stage::Waking(waking) => Some(waking.deadline_ns()),
-            Stage::Held { until_ns } => Some(*until_ns),
+            Stage::Waiting { until_ns } => Some(*until_ns),
         }
     }
 }

@@ -27,7 +27,7 @@ pub(in crate::supervisor) const MOST_REMAINS: usize = 65_536;
 pub(in crate::supervisor) const LOOK_NS: u64 = 50_000_000;
 
 /// Whether a thread of a process has been stopped, or is held by a debugger.
-pub(in crate::supervisor) fn is_held(pid: i32) -> bool {
+pub(in crate::supervisor) fn is_traced_or_stopped(pid: i32) -> bool {
     family::states(pid).any(|state| matches!(state, 'T' | 't'))
 }
 
@@ -137,7 +137,7 @@ impl Taking {
             return false;
         }
         let work = Some(live)
-            .filter(|&live| is_held(live))
+            .filter(|&live| is_traced_or_stopped(live))
             .and_then(family::work_of);
         let before = self.stopped.replace(Stop {
             look_ns: now + LOOK_NS,

@@ -18,7 +18,7 @@ const LONGEST_PAUSE_NS: u64 = 2_000_000_000;
 impl Supervisor {
     /// The copy is not to be woken now: where the branch lives it goes on, else the copy is
     /// asked again later.
-    pub(in crate::supervisor) fn hold(&mut self, cause: &str, help: &str) {
+    pub(in crate::supervisor) fn let_revert_wait(&mut self, cause: &str, help: &str) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
@@ -28,7 +28,7 @@ impl Supervisor {
         }
         let pause_ns = PAUSE_NS << reverting.tries.min(5);
         reverting.tries += 1;
-        reverting.stage = Stage::Held {
+        reverting.stage = Stage::Waiting {
             until_ns: now_ns() + pause_ns.min(LONGEST_PAUSE_NS),
         };
         let (target, token) = (reverting.target, reverting.token.take());
@@ -70,12 +70,12 @@ impl Supervisor {
     }
 
     /// Whether nothing lives, and only a person or time can change that.
-    pub(in crate::supervisor) fn is_held(&self) -> bool {
-        matches!(&self.phase, Phase::Reverting(reverting) if reverting.is_held())
+    pub(in crate::supervisor) fn revert_waits(&self) -> bool {
+        matches!(&self.phase, Phase::Reverting(reverting) if reverting.waits())
     }
 
     /// What a person wants while nothing lives. What needs the program waits for it.
-    pub(in crate::supervisor) fn serve_held(&mut self, wanted: Wanted) {
+    pub(in crate::supervisor) fn serve_without_program(&mut self, wanted: Wanted) {
         let Phase::Reverting(reverting) = &self.phase else {
             return;
         };
