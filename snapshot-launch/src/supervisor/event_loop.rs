@@ -43,7 +43,7 @@ enum Source {
     Spare,
     Late,
     Caller(usize),
-    Unheard(usize),
+    SilentCopy(usize),
     Frozen(SnapshotId),
 }
 
@@ -115,8 +115,8 @@ impl Supervisor {
                 sources.push((Source::Caller(index), caller.as_fd()));
             }
         }
-        for (index, unheard) in self.unheard.iter().enumerate() {
-            sources.push((Source::Unheard(index), unheard.link.as_fd()));
+        for (index, copy) in self.silent_copies.iter().enumerate() {
+            sources.push((Source::SilentCopy(index), copy.link.as_fd()));
         }
         for (id, snapshot) in self.timeline.iter() {
             if !snapshot.link.is_given_up() {
@@ -162,7 +162,7 @@ impl Supervisor {
             self.presses.due_at(),
             self.keepers.deadline(),
             self.closings.deadline(),
-            self.unheard_until(now_ns()),
+            self.silent_copies_until(now_ns()),
             self.ending_deadline(),
             hello,
             tick,
@@ -182,8 +182,8 @@ impl Supervisor {
             Source::Spare => self.hear_spare(),
             Source::Late => self.hear_late(),
             Source::Caller(index) => self.hear_caller(index),
-            Source::Unheard(index) => {
-                self.hear_unheard(index);
+            Source::SilentCopy(index) => {
+                self.hear_silent_copy(index);
                 self.clear_branch();
             }
             Source::Frozen(id) => {
@@ -400,7 +400,7 @@ impl Supervisor {
 
     fn check_closings(&mut self, now: u64) {
         let (timeline, phase) = (&self.timeline, &self.phase);
-        let are_all_known = self.unheard_until(now).is_none();
+        let are_all_known = self.silent_copies_until(now).is_none();
         let dying = are_all_known.then_some(&self.dying);
         self.closings.check(now, dying, |id| {
             let is_new = matches!(phase, Phase::Taking(taking) if taking.id() == id);

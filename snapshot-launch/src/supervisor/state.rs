@@ -21,7 +21,7 @@ use super::{
     interrupts::{arrivals::Arrivals, presses::Presses, via::Fate},
     links::{AgentLink, Switchboard},
     refusal::apart::Home,
-    under_way::{asked::Asked, reverting::Reverting, taking::Taking, unheard::Unheard},
+    under_way::{asked::Asked, reverting::Reverting, silent_copy::SilentCopy, taking::Taking},
 };
 use crate::processes::{
     child::{self, Child},
@@ -65,7 +65,7 @@ pub(crate) struct Supervisor {
     pub(crate) children: Children,
     /// Frozen copies that have been killed and are to be reaped.
     pub(crate) dying: HashSet<i32>,
-    pub(crate) unheard: Vec<Unheard>,
+    pub(crate) silent_copies: Vec<SilentCopy>,
     pub(crate) keepers: Keepers,
     pub(crate) closings: Closings,
     pub(crate) phase: Phase,

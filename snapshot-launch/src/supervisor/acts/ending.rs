@@ -87,7 +87,7 @@ impl Supervisor {
 
     fn begin_ending(&mut self, status: Option<Ended>, grace_ns: u64) {
         // What the program has started is about to be named, and they are the session's own.
-        self.wait_for_unheard();
+        self.wait_for_silent_copies();
         for (_, snapshot) in self.timeline.clear() {
             self.end_copy(snapshot.child);
         }

@@ -191,7 +191,7 @@ impl Supervisor {
 
     /// Whether the branch is gone, and every copy that has been told to end.
     pub(in crate::supervisor) fn is_all_reaped(&self) -> bool {
-        !self.live.is_alive && self.dying.is_empty() && self.unheard_until(now_ns()).is_none()
+        !self.live.is_alive && self.dying.is_empty() && self.silent_copies_until(now_ns()).is_none()
     }
 
     /// Kills what the program has started since a snapshot, or all that it has started.

@@ -193,7 +193,7 @@ fn begin(
         timeline: snapshot_core::terms::timeline::Timeline::default(),
         children,
         dying: std::collections::HashSet::new(),
-        unheard: Vec::new(),
+        silent_copies: Vec::new(),
         keepers: Keepers::default(),
         closings: Closings::default(),
         phase: Phase::Running,

@@ -2,8 +2,8 @@
 
 pub(super) mod asked;
 pub(super) mod reverting;
+pub(super) mod silent_copy;
 pub(super) mod spare;
 pub(super) mod taking;
-pub(super) mod unheard;
 pub(super) mod waking;
 pub(super) mod wanted;

@@ -3,7 +3,7 @@
 use crate::supervisor::links::AgentLink;
 
 #[derive(Debug)]
-pub(crate) struct Unheard {
+pub(crate) struct SilentCopy {
     pub(in crate::supervisor) link: AgentLink,
     pub(in crate::supervisor) awaited_until_ns: u64,
 }

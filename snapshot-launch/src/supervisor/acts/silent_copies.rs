@@ -2,7 +2,7 @@
 //! spare of a revert that is done, the copy of a take that is given up. Each has what the
 //! program had open until it ends, and its first word tells whom to end.
 
-use crate::supervisor::under_way::unheard::Unheard;
+use crate::supervisor::under_way::silent_copy::SilentCopy;
 use snapshot_core::sys::now_ns;
 use snapshot_core::wire::FromAgent;
 
@@ -19,18 +19,18 @@ const PATIENCE_NS: u64 = 1_000_000_000;
 impl Supervisor {
     /// Ends whoever speaks on this link for the first time.
     pub(in crate::supervisor) fn end_when_heard(&mut self, link: AgentLink) {
-        self.unheard.push(Unheard {
+        self.silent_copies.push(SilentCopy {
             link,
             awaited_until_ns: now_ns() + PATIENCE_NS,
         });
     }
 
     /// One of them speaks, or has ended.
-    pub(in crate::supervisor) fn hear_unheard(&mut self, index: usize) {
-        let Some(unheard) = self.unheard.get(index) else {
+    pub(in crate::supervisor) fn hear_silent_copy(&mut self, index: usize) {
+        let Some(copy) = self.silent_copies.get(index) else {
             return;
         };
-        match unheard.link.hear() {
+        match copy.link.hear() {
             Heard::Nothing => return,
             Heard::Other(FromAgent::Made, sender) => {
                 if let Ok(child) = self.first_heard(sender) {
@@ -39,26 +39,26 @@ impl Supervisor {
             }
             Heard::Message(_) | Heard::Other(..) | Heard::Closed => {}
         }
-        self.unheard.remove(index);
+        self.silent_copies.remove(index);
     }
 
     /// Until when to wait for one of them, if there is any reason to.
-    pub(in crate::supervisor) fn unheard_until(&self, now: u64) -> Option<u64> {
-        let all = self.unheard.iter().map(|unheard| unheard.awaited_until_ns);
+    pub(in crate::supervisor) fn silent_copies_until(&self, now: u64) -> Option<u64> {
+        let all = self.silent_copies.iter().map(|copy| copy.awaited_until_ns);
         all.filter(|until_ns| *until_ns > now).max()
     }
 
     /// Waits until each has spoken, which they do in a moment.
-    pub(in crate::supervisor) fn wait_for_unheard(&mut self) {
-        while self.unheard_until(now_ns()).is_some()
-            && let Some(Unheard {
+    pub(in crate::supervisor) fn wait_for_silent_copies(&mut self) {
+        while self.silent_copies_until(now_ns()).is_some()
+            && let Some(SilentCopy {
                 link,
                 awaited_until_ns,
-            }) = self.unheard.last()
+            }) = self.silent_copies.last()
         {
             wait_readable(link, *awaited_until_ns);
             let is_over = now_ns() >= *awaited_until_ns;
-            self.hear_unheard(self.unheard.len() - 1);
+            self.hear_silent_copy(self.silent_copies.len() - 1);
             if is_over {
                 return;
             }
