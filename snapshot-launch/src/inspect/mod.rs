@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! /proc/PID ─▶ descriptors ┐
-//!              sockets     ├─▶ judge ─▶ told ─▶ Inspection
+//!              sockets     ├─▶ judge ─▶ account ─▶ Inspection
 //! /proc/*   ─▶ elsewhere   │   (pure)
 //!              memory      │
 //!              threads     ┘
@@ -11,6 +11,7 @@
 //!
 //! A take knows more: it can ask each descriptor itself. Called by [`crate::doctor`].
 
+mod account;
 mod descriptors;
 mod elsewhere;
 mod inspection;
@@ -19,7 +20,6 @@ mod memory;
 mod process;
 mod sockets;
 mod threads;
-mod told;
 mod unix_peers;
 
 pub use inspection::{InSession, Inspection, Item, Launchable, Lost, Refused, Role};

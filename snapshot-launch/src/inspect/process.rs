@@ -12,10 +12,10 @@ use snapshot_core::sys::SignalSet;
 use snapshot_core::terms::OwnUse;
 
 use super::{
+    account::Account,
     descriptors, elsewhere,
     inspection::{InSession, Inspection, Launchable, Role},
     threads,
-    told::Told,
 };
 use crate::flags::SnapshotFlags;
 use crate::processes::{
@@ -49,13 +49,13 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     let mut except = of_session;
     except.extend([pid, nix::unistd::getpid().as_raw()]);
 
-    let mut told = Told::default();
-    told.threads(&all_threads);
-    let unseen_processes = told.descriptors(pid, &mine, &except);
-    told.memory(&maps, &except);
-    told.system_v(pid);
+    let mut account = Account::default();
+    account.threads(&all_threads);
+    let unseen_processes = account.descriptors(pid, &mine, &except);
+    account.memory(&maps, &except);
+    account.system_v(pid);
     let children = children_of(pid).len();
-    told.children(children);
+    account.children(children);
     // In a session the handlers are the agent's.
     let trigger = match session {
         None => own_use(&all_threads, &status),
@@ -71,9 +71,9 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
         threads: all_threads.iter().filter(|one| !one.is_worker).count(),
         children,
         rss_bytes: proc_text::resident_bytes(&status),
-        refused: told.refused,
-        not_rolled_back: told.not_rolled_back,
-        rolled_back: told.rolled_back,
+        refused: account.refused,
+        not_rolled_back: account.not_rolled_back,
+        rolled_back: account.rolled_back,
         unseen_processes,
     })
 }

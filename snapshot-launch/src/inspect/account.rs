@@ -1,4 +1,4 @@
-//! Judges all that a process has, and puts it into words.
+//! The account of a process: judges all that it has, and puts that into words.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,15 +17,15 @@ use super::{
 use crate::processes::family::name_of as process_name;
 use crate::refusal::kinds;
 
-/// What is to be told.
+/// What a take refuses, what a revert loses, and what it brings back.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Account {
     pub(super) refused: Vec<Refused>,
     pub(super) not_rolled_back: Vec<Lost>,
     pub(super) rolled_back: Vec<Item>,
 }
 
-impl Told {
+impl Account {
     fn add(&mut self, kind: Kind, fd: Option<i32>, what: String, judged: Verdict) {
         let item = Item {
             kind: kind.name(),
