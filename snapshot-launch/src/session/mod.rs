@@ -8,12 +8,12 @@ mod events_file;
 mod front;
 mod job;
 mod keyboard;
+mod messages;
 mod outlets;
 mod pty;
 mod run;
 mod socket;
 mod state;
-mod words;
 
 pub(crate) use events_file::EventsFile;
 pub(crate) use pty::Inner;

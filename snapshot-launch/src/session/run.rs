@@ -20,7 +20,7 @@ use nix::unistd::{Pid, getpid};
 use snapshot_core::process::lineage::{self, Lineage};
 use snapshot_core::sys::now_ns;
 
-use super::{pty::read_stdin, words::LAST_WORDS};
+use super::{messages::LAST_MESSAGES, pty::read_stdin};
 use crate::ending::Ending;
 use crate::processes::{
     child::Child,
@@ -68,7 +68,7 @@ impl Session {
         }
         loop {
             if let Some(ending) = self.ending.take() {
-                self.last_words();
+                self.last_messages();
                 if let Some(front) = &self.front {
                     front.come_back(&ending);
                 }
@@ -317,7 +317,7 @@ impl Session {
                 Ok(WaitStatus::StillAlive) => return,
                 Ok(status) => {
                     if status.pid() == Some(self.supervisor) {
-                        // Its last words are still in the channel.
+                        // Its last messages are still in the channel.
                         self.hear_supervisor();
                         if self.ending.is_none() {
                             self.supervisor_is_gone();
@@ -341,7 +341,7 @@ impl Session {
             supervisor.signal(libc::SIGKILL);
         }
         let own = getpid().as_raw();
-        let until = Instant::now() + LAST_WORDS;
+        let until = Instant::now() + LAST_MESSAGES;
         while Instant::now() < until {
             let left = signal_below(own, Signal::SIGKILL, &HashSet::new(), &|_| false);
             match waitpid(

@@ -1,4 +1,4 @@
-//! What the launcher says to the person, and its last words.
+//! The launcher's messages to the person, and how the last ones are written at the end.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use super::state::{Session, timeout};
 use crate::talk::timeline_view::printable;
 use crate::terminal::modes::Set;
 
-/// How long the last words may take.
-pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the last messages may take.
+pub(super) const LAST_MESSAGES: Duration = Duration::from_secs(1);
 
 impl Session {
     /// Says something to the person. Names in it are the program's to choose, and labels a
@@ -41,7 +41,7 @@ impl Session {
 
     /// Whoever is slow to read the events gets what time there is.
     fn last_events(&mut self) {
-        let until = Instant::now() + LAST_WORDS;
+        let until = Instant::now() + LAST_MESSAGES;
         while let Some(events) = self.log.awaits_room() {
             let left = until.saturating_duration_since(Instant::now());
             let mut fds = [PollFd::new(events, PollFlags::POLLOUT)];
@@ -59,14 +59,14 @@ impl Session {
 
     /// Everything that still waits is written, as far as anybody reads it, and the
     /// terminal is as it was.
-    pub(super) fn last_words(&mut self) {
+    pub(super) fn last_messages(&mut self) {
         if let Some(pty) = &mut self.pty {
             pty.drain();
             let bytes = pty.modes.go_to(&Set::default());
             pty.to_screen.push(&bytes);
         }
         self.last_events();
-        let until = Instant::now() + LAST_WORDS;
+        let until = Instant::now() + LAST_MESSAGES;
         loop {
             let outlets = [
                 Some(&mut self.stderr),
