@@ -7,21 +7,21 @@ mod disagreement;
 mod ended;
 mod interrupted_call;
 mod kinds;
+mod message_parts;
 mod session_signals;
 mod signal_name;
 mod snapshot_id;
 #[cfg(feature = "std")]
 pub mod timeline;
-mod words;
 
 pub use closed::Closed;
 pub use disagreement::Disagreement;
 pub use ended::Ended;
 pub use interrupted_call::{Asleep, Call, Clock, Doing, InterruptedCall};
 pub use kinds::{Kind, Origin, Why, is_stateless_device, may_be_message_queue};
+pub use message_parts::*;
 pub use session_signals::{
     PASSED_MAGIC, REQUEST_MAGIC, REQUEST_SIGNAL, SENDER_OUTSIDE, mute, muted, sender,
 };
 pub use signal_name::SignalNumber;
 pub use snapshot_id::SnapshotId;
-pub use words::*;
