@@ -6,7 +6,10 @@
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use snapshot_launch::timeline_view;
-use snapshot_launch::{control::{Answer, Request}, event::Event};
+use snapshot_launch::{
+    control::{Answer, Request},
+    event::Event,
+};
 
 const COMMANDS: [&str; 5] = ["list", "take", "revert", "commit", "drop"];
 

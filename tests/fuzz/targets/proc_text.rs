@@ -5,7 +5,10 @@
 use std::fmt::Write as _;
 
 use libfuzzer_sys::fuzz_target;
-use snapshot_core::kernel::{proc_text::{self, FileMapping}, unix_diag};
+use snapshot_core::kernel::{
+    proc_text::{self, FileMapping},
+    unix_diag,
+};
 use snapshot_core::terms::{Call, Doing};
 
 fuzz_target!(|bytes: &[u8]| {
