@@ -264,7 +264,7 @@ impl Session {
         let socket = UnixStream::connect(&self.socket).expect("the session listens");
         let request = serde_json::to_string(request).expect("it is data");
         writeln!(&socket, "{request}").expect("the session reads");
-        let answer = serde_json::from_reader(&socket).expect("the session answers");
+        let answer = serde_json::from_reader(BufReader::new(&socket)).expect("the session answers");
         if let Answer::Refused { what, cause, .. } = &answer {
             panic!("{what}: {cause}");
         }
