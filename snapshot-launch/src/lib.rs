@@ -12,12 +12,17 @@
 //! See `docs/design.md`.
 //!
 //! # Rooms
-//! `program` (which one, and can it be snapshotted), `namespaces` and `outside` (the
-//! session's own ids, and how others see them), `doctor` (what this machine allows),
-//! `inspect` (what would come back of a process) and `verdict` (the words for it),
-//! `counted` (counts in words), `huge_pages`, `inherited` (what the program gets of the caller's), `session` (the launcher's part),
-//! `supervisor` (the other one's), `terminal`, `report` (what a person reads), `event`
-//! and `control` (what scripts and second terminals read), `doors` (where these find a session), `embed` (the agent).
+//! A room names what is below it, never above:
+//!
+//! - `launch`: from the command line to a session that runs;
+//! - `session`: the launcher's part, the terminal, keys, clients and events;
+//! - `supervisor`: the other process, the only one that decides who lives;
+//! - [`doctor`] and [`inspect`]: what this machine allows, what would come back of a process;
+//! - `namespaces`, `program`, `inherited`, `huge_pages`: what a program is started in and with;
+//! - `processes`: the reader of `/proc/PID`, other processes and their ends;
+//! - `refusal`: why something was not done, or does not come back, in words;
+//! - [`flags`], [`terminal`];
+//! - `talk`: contracts with others: events, the control socket, the facts of a snapshot.
 
 mod embed;
 mod ending;

@@ -5,11 +5,12 @@
 //! nobody, and it holds the timeline, so that the decision and the kill are made in one
 //! place and no message can cross another.
 //!
-//! In the order in which things happen: `begin` and `spawn` start the program, `run` waits
-//! for whatever comes (`requests`, `interrupts`, calls of the agent, and deaths, which are
-//! `reaping`'s), `asking`, `taking`, `reverting` (with `preparing`, `waking`, `spare` and
-//! `waiting_revert`) and `ending` are the acts. `children` are those of the program that
-//! outlive a branch.
+//! In the order in which things happen: `start` brings up the supervisor and the program;
+//! `event_loop` waits for whatever comes and hands it on, `reaping` says who has ended;
+//! `acts` are take, revert, commit, drop and the end, and `interrupts` says whose Ctrl+C it
+//! is. They work on `state`, with what is `under_way`, the `snapshot`s and the `live`
+//! process. Below lie `aspects`, one thing to keep track of each, and `refusal`, what
+//! refuses a take.
 
 mod acts;
 mod anchor;
