@@ -85,3 +85,11 @@ pub(crate) struct Streams {
     /// Whether stderr goes to the terminal too.
     pub(crate) stderr: bool,
 }
+
+impl Config {
+    /// Between two automatic snapshots, in nanoseconds.
+    pub(in crate::supervisor) fn every_ns(&self) -> Option<u64> {
+        self.every
+            .map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX))
+    }
+}

@@ -6,7 +6,7 @@
 use super::facts::SnapshotFacts;
 pub use super::facts::Trigger;
 use serde::{Deserialize, Serialize};
-use snapshot_core::Ended as HowEnded;
+use snapshot_core::Ended;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub enum Event {
     /// A request for a snapshot was refused; the program goes on untouched.
     Refused(Refused),
     /// A live branch ended.
-    Ended(Ended),
+    Ended(BranchEnded),
     /// The program goes on from a snapshot.
     Reverted(Reverted),
     /// The live branch is the truth.
@@ -145,12 +145,12 @@ pub struct Refused {
 
 /// A live branch ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct BranchEnded {
     /// The snapshot the program goes on from.
     pub id_reverted_to: u32,
     /// How: written as `how`, `code` and `signal`.
     #[serde(flatten, with = "how")]
-    pub ended: HowEnded,
+    pub ended: Ended,
     /// Where it crashed, where that is known.
     pub crash: Option<Crash>,
 }

@@ -84,6 +84,9 @@ fn a_program_that_is_killed_in_a_take_hides_nothing() {
             item.text("kind") == "lock" && item.text("why").starts_with("the program ended ")
         };
         assert!(taken.named().iter().all(is_known), "{taken}");
+        // What is known of a snapshot is not what its dead program has left.
+        assert_eq!(taken.number("threads"), 1, "{taken}");
+        assert!(taken.number("rss_bytes") > 0, "{taken}");
     }
 }
 

@@ -176,11 +176,11 @@ impl Supervisor {
 
     /// Takes an automatic snapshot when it is time.
     pub(in crate::supervisor) fn tick(&mut self, now: u64) {
-        let Some(every) = self.config.every else {
+        let Some(every_ns) = self.config.every_ns() else {
             return;
         };
         if self.is_running() && self.next_tick_ns.is_some_and(|at| now >= at) {
-            self.next_tick_ns = Some(now + nanoseconds(every));
+            self.next_tick_ns = Some(now + every_ns);
             if self.live.has_agent && self.asked.is_none() {
                 self.want_take(Wanted {
                     token: None,
@@ -226,8 +226,4 @@ impl Supervisor {
                 .collect(),
         }
     }
-}
-
-pub(in crate::supervisor) fn nanoseconds(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

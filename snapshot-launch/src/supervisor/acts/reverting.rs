@@ -5,13 +5,17 @@
 //! Where a person asks for it the live branch is not ended before the copy has answered. Where
 //! the branch has ended by itself both happen at once.
 
-use crate::supervisor::under_way::reverting::{Reverting, Stage};
+use crate::supervisor::{
+    aspects::screen::Screen,
+    under_way::reverting::{Reverting, Stage},
+};
+use std::os::fd::OwnedFd;
 
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::unistd::{geteuid, getpid};
 use snapshot_core::sys::now_ns;
-use snapshot_core::terms::{Ended as EndedWord, Running, SnapshotId};
+use snapshot_core::terms::{Ended, Running, SnapshotId};
 use snapshot_core::wire::FromSupervisor;
 
 use crate::processes::family::{self, Leftover};
@@ -26,7 +30,7 @@ use crate::talk::{
     channel::ToLauncher,
     control::Answer,
     counted::counted,
-    event::{Ended, Event, Reverted},
+    event::{BranchEnded, Event, Reverted},
 };
 
 /// How long the launcher may take to put its group in front.
@@ -38,7 +42,7 @@ impl Supervisor {
         &mut self,
         id: Option<SnapshotId>,
         keep: bool,
-        ended: EndedWord,
+        ended: Ended,
         asked_ns: u64,
         token: Option<u64>,
     ) -> bool {
@@ -166,17 +170,17 @@ impl Supervisor {
     /// Whether the launcher has still to put its own group in front of the terminal. It is
     /// asked for that once; the next look is soon.
     fn waits_for_the_front(&mut self) -> bool {
+        let Phase::Reverting(reverting) = &self.phase else {
+            return false;
+        };
+        let target = reverting.target;
+        let is_to_come = self.config.group == Group::Launchers
+            && self
+                .screen_of(target)
+                .is_some_and(|(screen, terminal)| screen.is_the_launchers(terminal));
         let Phase::Reverting(reverting) = &mut self.phase else {
             return false;
         };
-        let screen = self
-            .timeline
-            .get(reverting.target)
-            .and_then(|snapshot| snapshot.screen.as_ref());
-        let is_to_come = self.config.group == Group::Launchers
-            && screen
-                .zip(self.terminal.as_ref())
-                .is_some_and(|(screen, terminal)| screen.is_the_launchers(terminal));
         if !is_to_come {
             return false;
         }
@@ -257,19 +261,19 @@ impl Supervisor {
         self.keepers.end_small_ones_of_dead();
     }
 
+    /// The terminal as it was at a snapshot, and the terminal, where both are there.
+    fn screen_of(&self, id: SnapshotId) -> Option<(&Screen, &OwnedFd)> {
+        let screen = self.timeline.get(id)?.screen.as_ref();
+        screen.zip(self.terminal.as_ref())
+    }
+
     /// Puts the terminal back, before the revived program looks at it.
     fn restore_screen(&self) {
-        let Phase::Reverting(reverting) = &self.phase else {
-            return;
-        };
-        let screen = self
-            .timeline
-            .get(reverting.target)
-            .and_then(|snapshot| snapshot.screen.as_ref());
-        let (Some(terminal), Some(screen)) = (&self.terminal, screen) else {
-            return;
-        };
-        screen.restore(terminal, reverting.ended == EndedWord::Interrupted);
+        if let Phase::Reverting(reverting) = &self.phase
+            && let Some((screen, terminal)) = self.screen_of(reverting.target)
+        {
+            screen.restore(terminal, reverting.ended == Ended::Interrupted);
+        }
     }
 
     /// The program runs again: reports, and goes on with what has waited.
@@ -287,10 +291,7 @@ impl Supervisor {
             return;
         };
         let size_differs = self
-            .timeline
-            .get(reverting.target)
-            .and_then(|snapshot| snapshot.screen.as_ref())
-            .zip(self.terminal.as_ref())
+            .screen_of(reverting.target)
             .is_some_and(|(screen, terminal)| screen.size_differs(terminal));
         let kept = kept.and_then(Spare::into_parts);
         let was_kept = kept.is_some();
@@ -326,7 +327,7 @@ impl Supervisor {
         if let Some(signal) = waking.stopped_by {
             self.signal_live(signal);
         }
-        self.event(Event::Ended(Ended {
+        self.event(Event::Ended(BranchEnded {
             id_reverted_to: reverting.target.number(),
             ended: reverting.ended,
             crash: None,

@@ -535,10 +535,6 @@ impl Supervisor {
         if let (Some(sender), _) = taking.link.hear_of_keeper() {
             self.keeper_has_begun(sender);
         }
-        // It has said how many threads stood still before it made the copy.
-        if matches!(&self.phase, Phase::Taking(taking) if taking.seen.is_none()) {
-            self.hear_taker();
-        }
         if let Phase::Taking(taking) = &mut self.phase {
             taking.let_copy_go_on();
             taking.headway = Headway::begin(PATIENCE_NS);

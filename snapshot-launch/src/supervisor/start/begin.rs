@@ -168,9 +168,7 @@ fn begin(
     let outer_pid = outside.number_of(live.pid());
     let now = now_ns();
     Ok(Supervisor {
-        next_tick_ns: config
-            .every
-            .map(|every| now + u64::try_from(every.as_nanos()).unwrap_or(u64::MAX)),
+        next_tick_ns: config.every_ns().map(|every_ns| now + every_ns),
         start_snapshot_due: config.at_start,
         config,
         outside,

@@ -6,7 +6,7 @@ use crate::supervisor::{
     under_way::{spare::Spare, taking::PATIENCE_NS, waking::Waking},
 };
 use snapshot_core::sys::now_ns;
-use snapshot_core::terms::{Ended as EndedWord, Obstacle, SnapshotId};
+use snapshot_core::terms::{Ended, Obstacle, SnapshotId};
 
 /// Where a revert stands.
 pub(in crate::supervisor) enum Stage {
@@ -27,7 +27,7 @@ pub(crate) struct Reverting {
     pub(in crate::supervisor) target: SnapshotId,
     pub(in crate::supervisor) keep: bool,
     pub(in crate::supervisor) asked_ns: u64,
-    pub(in crate::supervisor) ended: EndedWord,
+    pub(in crate::supervisor) ended: Ended,
     pub(in crate::supervisor) token: Option<u64>,
     /// Where the program waits that asks for it itself: its own end is the answer.
     pub(in crate::supervisor) caller: Option<AgentLink>,
@@ -55,7 +55,7 @@ impl Reverting {
     pub(in crate::supervisor) fn begin(
         target: SnapshotId,
         keep: bool,
-        ended: EndedWord,
+        ended: Ended,
         asked_ns: u64,
         token: Option<u64>,
     ) -> Self {
