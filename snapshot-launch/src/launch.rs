@@ -20,13 +20,13 @@ use crate::processes::outside::Outside;
 use crate::session::{self, ControlSocket, EventsFile, Inner, Session};
 use crate::supervisor::{
     self,
-    aspects::screen::size_of,
     config::{Config, Group, OuterTerminal, Program, Streams},
 };
 use crate::talk::{
     channel::Channel,
     problem::{Problem, exit},
 };
+use crate::terminal::size::size_of;
 use crate::{huge_pages, program, shortage};
 
 /// A program to launch.

@@ -223,6 +223,14 @@ impl Session {
         self.next_taken()
     }
 
+    /// Takes a snapshot by SIGUSR1 to the launched process. Sent straight to a program that gets
+    /// that signal from its own processes, one may merge with another that still waits there.
+    pub fn take_through_launcher(&mut self) -> Event {
+        self.events.skip_all();
+        self.signal(Signal::SIGUSR1);
+        self.next_taken()
+    }
+
     /// Waits for what comes of the next snapshot that is wanted: `taken` or `refused`.
     pub fn next_answer(&mut self) -> Event {
         let is_answer = |event: &Event| matches!(event.name(), "taken" | "refused");

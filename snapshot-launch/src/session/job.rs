@@ -17,9 +17,9 @@ use snapshot_core::process::lineage::{self, Lineage};
 
 use super::state::Session;
 use crate::processes::family::parent_of;
-use crate::supervisor::aspects::screen::size_of;
 use crate::talk::channel::ToSupervisor;
 use crate::terminal::raw::Raw;
+use crate::terminal::size::size_of;
 
 nix::ioctl_write_ptr_bad!(set_size, libc::TIOCSWINSZ, libc::winsize);
 

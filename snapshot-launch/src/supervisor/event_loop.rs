@@ -60,7 +60,7 @@ impl Supervisor {
             self.check_take_deadlines(now);
             self.check_revert_deadline(now);
             self.check_held_press(now);
-            self.keepers.check(now);
+            self.aspects.keepers.check(now);
             self.check_closings(now);
             self.tick(now);
             if !self.started && now >= self.spawned_ns + HELLO_NS {
@@ -160,8 +160,8 @@ impl Supervisor {
             self.take_deadline(),
             revert,
             self.presses.due_at(),
-            self.keepers.deadline(),
-            self.closings.deadline(),
+            self.aspects.keepers.deadline(),
+            self.aspects.closings.deadline(),
             self.silent_copies_until(now_ns()),
             self.ending_deadline(),
             hello,
@@ -201,7 +201,7 @@ impl Supervisor {
             let Some((link, pid)) = self.switchboard.accept() else {
                 return;
             };
-            if !self.live.is_alive || pid != self.live.pid() {
+            if !self.live.is(pid) {
                 continue;
             }
             // The agent says at once what it wants: the oldest that has not is no agent's.
@@ -232,7 +232,7 @@ impl Supervisor {
             Heard::Message(FromAgent::Passed { signal, sender }) if may_be_passed(signal) => {
                 self.passed_on(id, signal, sender);
             }
-            Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(id),
+            Heard::Message(FromAgent::LetGo) => self.aspects.closings.has_let_go(id),
             Heard::Message(message) if is_target => self.hear_woken(message),
             // The answer to a question that nobody waits for any more.
             Heard::Message(FromAgent::Prepared | FromAgent::Hindered(_)) => {}
@@ -304,8 +304,8 @@ impl Supervisor {
     fn serve_caller(&mut self, link: AgentLink, message: FromAgent) {
         match message {
             FromAgent::Hello => {
-                self.live.has_agent = true;
-                self.live.emulator = apart::emulator_in(self.live.pid());
+                let emulator = apart::emulator_in(self.live.pid());
+                self.live.has_loaded_agent(emulator);
                 if !self.started {
                     self.report_started();
                 }
@@ -314,12 +314,12 @@ impl Supervisor {
                     no_files: self.config.no_files,
                     reseed: self.config.reseed,
                 };
-                link.hand(&welcome, self.children.memory());
+                link.hand(&welcome, self.aspects.children.memory());
             }
             FromAgent::Exec => {
-                self.live.has_agent = false;
+                self.live.has_lost_agent();
                 // The memory that it keeps is about to be another.
-                self.keepers.end_live();
+                self.aspects.keepers.end_live();
                 self.spawned_ns = now_ns();
                 link.hand(&FromSupervisor::Carry, &self.config.agent);
             }
@@ -351,14 +351,14 @@ impl Supervisor {
             }
             FromAgent::List => link.say(&self.listing_for_agent()),
             FromAgent::Filtered(filter) => {
-                let is_news = self.live.filters.add(filter);
+                let is_news = self.live.filters_mut().add(filter);
                 if let Some(text) = Filters::note(filter).filter(|_| is_news) {
                     self.note(text);
                 }
                 link.say(&FromSupervisor::Denied);
             }
             FromAgent::Unfiltered(filter) => {
-                self.live.filters.remove(filter);
+                self.live.filters_mut().remove(filter);
                 link.say(&FromSupervisor::Denied);
             }
             FromAgent::Uses(own) => self.note_own_use(own),
@@ -395,17 +395,13 @@ impl Supervisor {
             taking.copy().say(&message);
             holders.push(taking.id());
         }
-        self.closings.begin(link, holders);
+        self.aspects.closings.begin(link, holders);
     }
 
     fn check_closings(&mut self, now: u64) {
-        let (timeline, phase) = (&self.timeline, &self.phase);
         let are_all_known = self.silent_copies_until(now).is_none();
         let dying = are_all_known.then_some(&self.dying);
-        self.closings.check(now, dying, |id| {
-            let is_new = matches!(phase, Phase::Taking(taking) if taking.id() == id);
-            is_new || timeline.get(id).is_some()
-        });
+        self.aspects.closings.check(now, dying);
     }
 
     fn hear_signals(&mut self) {
@@ -439,7 +435,7 @@ impl Supervisor {
         self.event(Event::Started {
             session: self.config.session.clone(),
             launcher_pid: self.config.launcher_pid,
-            live_pid: self.live.outer_pid,
+            live_pid: self.live.outer_pid(),
             tier: if self.outside.is_another() {
                 Tier::Full
             } else {

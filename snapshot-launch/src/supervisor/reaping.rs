@@ -20,8 +20,8 @@ impl Supervisor {
             if !matches!(code, libc::CLD_STOPPED | libc::CLD_CONTINUED) {
                 // Its number may be another's from then on.
                 own_processes::remove(pid);
-                if self.live.is_alive && pid == self.live.pid() {
-                    numbers::wait_until_free(&self.live.numbers);
+                if self.live.is(pid) {
+                    numbers::wait_until_free(self.live.thread_numbers());
                 }
             }
             let Some((status, usage)) = ends::reap(pid) else {
@@ -32,7 +32,8 @@ impl Supervisor {
                     continue;
                 }
                 if pid != self.live.pid() {
-                    self.child_has_news(pid, status);
+                    let live = self.live.child();
+                    self.aspects.children.has_news(pid, status, live);
                 } else if libc::WIFSTOPPED(status) {
                     let signal = libc::WSTOPSIG(status);
                     self.tell(&ToLauncher::Stopped { signal });
@@ -44,7 +45,8 @@ impl Supervisor {
             } else {
                 Ended::Killed(libc::WTERMSIG(status))
             };
-            self.child_ended(pid, status, &usage);
+            let live = self.live.child();
+            self.aspects.children.ended(pid, status, &usage, live);
             self.ended(pid, ended);
         }
     }
@@ -60,8 +62,8 @@ impl Supervisor {
         if was_woken {
             self.woken_ended(pid, ended);
         }
-        if self.live.is_alive && pid == self.live.pid() {
-            self.live.is_alive = false;
+        if self.live.is(pid) {
+            self.live.has_ended();
             if matches!(self.phase, Phase::Reverting(_)) {
                 self.branch_has_ended();
             } else {
@@ -72,7 +74,7 @@ impl Supervisor {
         } else if self.is_spare(pid) {
             self.hear_spare();
         } else if let Some(id) = self.snapshot_of(pid) {
-            let outer_pid = self.timeline.remove(id).map_or(0, |lost| lost.outer_pid);
+            let outer_pid = self.forget(id).map_or(0, |lost| lost.outer_pid);
             if !matches!(self.phase, Phase::Ending { .. }) {
                 self.event(Event::Dropped { id: id.number() });
                 let how = match ended {
@@ -82,12 +84,11 @@ impl Supervisor {
                 self.note(format!(
                     "{id} is lost: its frozen copy (pid {outer_pid}) ended by {how}"
                 ));
-                self.end_needless_keeper();
             }
         } else {
             self.dying.remove(&pid);
             if !matches!(self.phase, Phase::Reverting(_)) {
-                self.keepers.end_those_of_dead();
+                self.aspects.keepers.end_those_of_dead();
             }
             self.clear_branch();
         }

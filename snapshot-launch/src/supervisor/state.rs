@@ -6,7 +6,6 @@ use crate::supervisor::{
 use snapshot_core::terms::Ended;
 use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use nix::errno::Errno;
@@ -17,7 +16,7 @@ use snapshot_core::terms::{SnapshotId, timeline::Timeline};
 
 use super::{
     anchor::Anchor,
-    aspects::{children::Children, closings::Closings, keepers::Keepers},
+    aspects::list::Aspects,
     interrupts::{arrivals::Arrivals, presses::Presses, via::Fate},
     links::{AgentLink, Switchboard},
     refusal::apart::Home,
@@ -55,19 +54,15 @@ pub(crate) struct Supervisor {
     pub(crate) channel: Rc<Channel>,
     pub(crate) signals: SignalFd,
     pub(crate) switchboard: Switchboard,
-    /// A terminal to record and restore.
-    pub(crate) terminal: Option<OwnedFd>,
     pub(crate) anchor: Option<Anchor>,
     pub(crate) live: Live,
     /// The namespaces that the program was started in.
     pub(crate) home: Home,
     pub(crate) timeline: Timeline<Snapshot>,
-    pub(crate) children: Children,
+    pub(in crate::supervisor) aspects: Aspects,
     /// Frozen copies that have been killed and are to be reaped.
     pub(crate) dying: HashSet<i32>,
     pub(crate) silent_copies: Vec<SilentCopy>,
-    pub(crate) keepers: Keepers,
-    pub(crate) closings: Closings,
     pub(crate) phase: Phase,
     /// Requests that wait until the program runs again.
     pub(crate) waiting: VecDeque<Wanted>,
@@ -136,9 +131,7 @@ impl Supervisor {
 
     /// Sends the live process a signal, if there is one.
     pub(crate) fn signal_live(&self, signal: Signal) {
-        if self.live.is_alive {
-            self.live.child.signal(signal as i32);
-        }
+        self.live.signal(signal as i32);
     }
 
     /// Ends a frozen copy that is no snapshot any more.
@@ -182,13 +175,13 @@ impl Supervisor {
             Phase::Running | Phase::Ending { .. } => false,
         };
         is_awaited
-            || (self.live.is_alive && pid == self.live.pid())
+            || self.live.is(pid)
             || self
                 .anchor
                 .as_ref()
                 .is_some_and(|anchor| anchor.pid().as_raw() == pid)
             || self.dying.contains(&pid)
-            || self.keepers.pids().any(|keeper| keeper == pid)
+            || self.aspects.keepers.pids().any(|keeper| keeper == pid)
             || self.snapshot_of(pid).is_some()
     }
 
@@ -211,7 +204,7 @@ impl Supervisor {
         frozen
             .chain(anchor)
             .chain(self.dying.iter().copied())
-            .chain(self.keepers.pids())
+            .chain(self.aspects.keepers.pids())
             .chain(self.spare_pid())
             .chain(self.woken_pid())
             .collect()

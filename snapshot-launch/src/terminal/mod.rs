@@ -4,3 +4,4 @@
 pub mod keys;
 pub(crate) mod modes;
 pub(crate) mod raw;
+pub(crate) mod size;

@@ -449,7 +449,7 @@ fn postgresql_vacuums_and_queries_in_parallel() {
             "{way}, in {:?}",
             begun.elapsed()
         );
-        session.take();
+        session.take_through_launcher();
         let before = database.vacuums();
         database.client(
             "pgbench",

@@ -38,7 +38,7 @@ const MOST_WAITING: usize = 1024;
 impl Supervisor {
     /// Asks the live process for a snapshot, as soon as it can be asked.
     pub(crate) fn want_take(&mut self, wanted: Wanted) {
-        if !self.is_running() || self.asked.is_some() || !self.live.has_agent {
+        if !self.is_running() || self.asked.is_some() || !self.live.has_agent() {
             self.keep(wanted);
             return;
         }
@@ -140,7 +140,7 @@ impl Supervisor {
     /// Sends the live process a signal that carries a value.
     pub(in crate::supervisor) fn queue_to_live(&self, signal: i32, value: u64) -> nix::Result<()> {
         let info = SignalInfo::queued(signal, value).by_user(getuid().as_raw());
-        self.live.child.queue(&info)
+        self.live.queue(&info)
     }
 
     /// The signal of requests is of no use. The trigger is, where the agent is in the program
@@ -149,7 +149,7 @@ impl Supervisor {
         let trigger = self.config.trigger;
         if !has_agent(self.live.pid()) {
             // It has become another program without our knowing.
-            self.live.has_agent = false;
+            self.live.has_lost_agent();
             if let Some(asked) = &mut self.asked {
                 asked.deadline_ns = 0;
             }
@@ -213,12 +213,12 @@ impl Supervisor {
     /// request to what comes after it. To be called before it is reaped: then it can't
     /// see it any more, and the kernel still knows.
     pub(crate) fn keep_pending_trigger(&mut self) {
-        if self.live.is_alive
+        if self.live.is_alive()
             && self.asked.as_ref().is_none_or(|asked| !asked.by_trigger)
-            && self.live.has_agent
+            && self.live.has_agent()
             // What waits may be the program's own.
             && !self.has_own_use
-            && !self.live.trigger_is_kept
+            && !self.live.trigger_is_kept()
             && waits_to_be_reaped(self.live.pid())
             && self.trigger_is_pending()
         {
@@ -281,7 +281,7 @@ impl Supervisor {
         }
         let name = crate::talk::signals::name_of(trigger);
         let name = name.trim_start_matches("SIG");
-        let (live, launcher) = (self.live.outer_pid, self.config.launcher_pid);
+        let (live, launcher) = (self.live.outer_pid(), self.config.launcher_pid);
         format!(
             "{help}; `kill -{name} {live}` would end it now, `kill -{name} {launcher}` does not"
         )
@@ -290,10 +290,10 @@ impl Supervisor {
     /// Why the live process is not to be asked at all, by its `/proc/PID/status`.
     fn why_not(&self, status: &str) -> Option<Refusal> {
         let pid = self.live.pid();
-        let filters = self.live.filters.forbid(status);
+        let filters = self.live.filters().forbid(status);
         filters
             .map(|forbidden| Refusal::new("seccomp", forbidden.why, forbidden.help))
-            .or_else(|| self.live.emulator.map(apart::under))
+            .or_else(|| self.live.emulator().map(apart::under))
             .or_else(|| self.home.is_left(pid))
     }
 
@@ -325,7 +325,7 @@ impl Supervisor {
         if let Some(refusal) = self.why_not(&status.text) {
             return refusal;
         }
-        if !self.live.has_agent {
+        if !self.live.has_agent() {
             if let Some(emulator) = apart::emulator_in(self.live.pid()) {
                 return apart::under(emulator);
             }

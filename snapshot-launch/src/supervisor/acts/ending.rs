@@ -39,25 +39,6 @@ impl Supervisor {
         self.begin_ending(Some(ended), GRACE_NS);
     }
 
-    /// Drops every snapshot.
-    pub(crate) fn commit(&mut self) -> Option<Event> {
-        let dropped = self.timeline.clear();
-        if dropped.is_empty() {
-            return None;
-        }
-        let ids = dropped.iter().map(|(id, _)| id.number()).collect();
-        for (_, snapshot) in dropped {
-            self.end_snapshot(snapshot);
-        }
-        self.keepers.end_live();
-        let event = Event::Committed {
-            dropped: ids,
-            files: 0,
-        };
-        self.event(event.clone());
-        Some(event)
-    }
-
     /// The launcher asks for the end: the program hears of it by the same signal.
     pub(crate) fn end_by(&mut self, signal: i32) {
         if matches!(self.phase, Phase::Ending { .. }) {
@@ -91,8 +72,7 @@ impl Supervisor {
         for (_, snapshot) in self.timeline.clear() {
             self.end_copy(snapshot.child);
         }
-        self.keepers.end_live();
-        self.keepers.end_those_of_dead();
+        self.aspects.session_ends();
         self.phase = Phase::Ending {
             deadline_ns: now_ns() + grace_ns,
             status,

@@ -1,9 +1,8 @@
 //! What the supervisor does: take, revert, commit and drop, and the end of a session.
 
 pub(super) mod asking;
-mod children;
 mod ending;
-mod keepers;
+mod forgetting;
 mod preparing;
 mod requests;
 pub(super) mod reverting;

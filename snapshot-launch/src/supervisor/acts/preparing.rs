@@ -18,7 +18,7 @@ impl Supervisor {
     pub(in crate::supervisor) fn prepare(&mut self) {
         let live_threads = self
             .live
-            .is_alive
+            .is_alive()
             .then(|| family::threads_of(self.live.pid()));
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;

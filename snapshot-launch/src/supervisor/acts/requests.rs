@@ -13,7 +13,7 @@ use crate::supervisor::{
 use crate::talk::{
     channel::{Received, ToSupervisor},
     control::{Answer, Listing, Request, SnapshotInfo},
-    event::{Event, Trigger},
+    event::Trigger,
 };
 
 impl Supervisor {
@@ -154,7 +154,7 @@ impl Supervisor {
     pub(in crate::supervisor) fn serve_waiting(&mut self) {
         while self.is_running() && self.asked.is_none() {
             let Some(at) = self.waiting.iter().position(|wanted| {
-                self.live.has_agent || !matches!(wanted.request, Request::Take { .. })
+                self.live.has_agent() || !matches!(wanted.request, Request::Take { .. })
             }) else {
                 return;
             };
@@ -164,16 +164,6 @@ impl Supervisor {
         }
     }
 
-    /// Forgets one snapshot.
-    pub(crate) fn drop_snapshot(&mut self, id: SnapshotId) -> Option<Event> {
-        let snapshot = self.timeline.remove(id)?;
-        self.end_snapshot(snapshot);
-        self.end_needless_keeper();
-        let event = Event::Dropped { id: id.number() };
-        self.event(event.clone());
-        Some(event)
-    }
-
     /// Takes an automatic snapshot when it is time.
     pub(in crate::supervisor) fn tick(&mut self, now: u64) {
         let Some(every_ns) = self.config.every_ns() else {
@@ -181,7 +171,7 @@ impl Supervisor {
         };
         if self.is_running() && self.next_tick_ns.is_some_and(|at| now >= at) {
             self.next_tick_ns = Some(now + every_ns);
-            if self.live.has_agent && self.asked.is_none() {
+            if self.live.has_agent() && self.asked.is_none() {
                 self.want_take(Wanted {
                     token: None,
                     request: Request::Take { label: None },
@@ -192,28 +182,12 @@ impl Supervisor {
         }
     }
 
-    /// Keeps as many automatic snapshots as are wanted.
-    pub(crate) fn drop_oldest_automatic(&mut self) {
-        let automatic: Vec<SnapshotId> = self
-            .timeline
-            .iter()
-            .filter(|(_, snapshot)| snapshot.facts.trigger == Trigger::Timer)
-            .map(|(id, _)| id)
-            .collect();
-        let surplus = automatic
-            .len()
-            .saturating_sub(usize::try_from(self.config.keep_last).unwrap_or(usize::MAX));
-        for id in automatic.into_iter().take(surplus) {
-            self.drop_snapshot(id);
-        }
-    }
-
     fn listing(&self) -> Listing {
         let now = now_ns();
         Listing {
             session: self.config.session.clone(),
             launcher_pid: self.config.launcher_pid,
-            live_pid: self.live.outer_pid,
+            live_pid: self.live.outer_pid(),
             depth: self.depth(),
             snapshots: self
                 .timeline

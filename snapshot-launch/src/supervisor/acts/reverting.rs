@@ -6,10 +6,10 @@
 //! the branch has ended by itself both happen at once.
 
 use crate::supervisor::{
-    aspects::screen::Screen,
+    aspects::{aspect::Resumed, list::Kept},
+    live::Origin,
     under_way::reverting::{Reverting, Stage},
 };
-use std::os::fd::OwnedFd;
 
 use nix::libc;
 use nix::sys::signal::Signal;
@@ -18,7 +18,10 @@ use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ended, Running, SnapshotId};
 use snapshot_core::wire::FromSupervisor;
 
-use crate::processes::family::{self, Leftover};
+use crate::processes::{
+    child::Child,
+    family::{self, Leftover},
+};
 use crate::refusal::obstacles::not_restored;
 use crate::supervisor::{
     config::Group,
@@ -54,7 +57,7 @@ impl Supervisor {
         let reverting = Reverting::begin(plan.target, keep, ended, asked_ns, token);
         self.phase = Phase::Reverting(Box::new(reverting));
         self.prepare();
-        if !self.live.is_alive {
+        if !self.live.is_alive() {
             self.end_branch();
         }
         true
@@ -82,15 +85,15 @@ impl Supervisor {
             anchor.join();
         }
         self.hear_late();
-        self.keepers.branch_ends();
+        self.aspects.branch_ends();
         self.sent_interrupts.clear();
         // What the supervisor has asked of the branch is asked again of what follows.
         if let Some(asked) = self.asked.take() {
-            self.live.trigger_is_kept = asked.by_trigger;
+            self.live.keep_trigger(asked.by_trigger);
             self.waiting.push_front(asked.into_wanted());
         }
         for id in dropped {
-            if let Some(snapshot) = self.timeline.remove(id) {
+            if let Some(snapshot) = self.forget(id) {
                 self.end_snapshot(snapshot);
             }
         }
@@ -175,9 +178,10 @@ impl Supervisor {
         };
         let target = reverting.target;
         let is_to_come = self.config.group == Group::Launchers
-            && self
-                .screen_of(target)
-                .is_some_and(|(screen, terminal)| screen.is_the_launchers(terminal));
+            && self.timeline.get(target).is_some_and(|snapshot| {
+                let screen = &snapshot.kept.screens;
+                self.aspects.screens.wants_the_launcher(screen)
+            });
         let Phase::Reverting(reverting) = &mut self.phase else {
             return false;
         };
@@ -195,14 +199,16 @@ impl Supervisor {
 
     /// Whether the branch is gone, and every copy that has been told to end.
     pub(in crate::supervisor) fn is_all_reaped(&self) -> bool {
-        !self.live.is_alive && self.dying.is_empty() && self.silent_copies_until(now_ns()).is_none()
+        !self.live.is_alive()
+            && self.dying.is_empty()
+            && self.silent_copies_until(now_ns()).is_none()
     }
 
     /// Kills what the program has started since a snapshot, or all that it has started.
     pub(crate) fn end_leftovers(&self, since: Option<SnapshotId>) -> family::Signalled {
         let family = since
             .and_then(|id| self.timeline.get(id))
-            .map(|snapshot| &snapshot.family);
+            .map(|snapshot| &snapshot.kept.children.processes);
         let keep =
             |process: family::Process| family.is_some_and(|family| family.contains(&process));
         let own = getpid().as_raw();
@@ -226,12 +232,13 @@ impl Supervisor {
         while let Some((caller, _)) = self.switchboard.accept() {
             self.salvage(&caller);
         }
-        self.restore_screen();
-        let Phase::Reverting(reverting) = &mut self.phase else {
+        let Phase::Reverting(reverting) = &self.phase else {
             return;
         };
-        let target = reverting.target;
-        self.adopt_children(target);
+        let (target, ended) = (reverting.target, reverting.ended);
+        if let Some(snapshot) = self.timeline.get(target) {
+            self.aspects.revert(&snapshot.kept, ended);
+        }
         self.make_spare();
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
@@ -247,7 +254,7 @@ impl Supervisor {
             same_ids: self.outside.is_another().then(|| {
                 // Root may choose that one too.
                 if geteuid().is_root() {
-                    snapshot.live_outer_pid
+                    snapshot.origin.outer_pid()
                 } else {
                     0
                 }
@@ -258,22 +265,7 @@ impl Supervisor {
         }
         snapshot.link.say(&word);
         reverting.stage = Stage::Waking(Waking::begin());
-        self.keepers.end_small_ones_of_dead();
-    }
-
-    /// The terminal as it was at a snapshot, and the terminal, where both are there.
-    fn screen_of(&self, id: SnapshotId) -> Option<(&Screen, &OwnedFd)> {
-        let screen = self.timeline.get(id)?.screen.as_ref();
-        screen.zip(self.terminal.as_ref())
-    }
-
-    /// Puts the terminal back, before the revived program looks at it.
-    fn restore_screen(&self) {
-        if let Phase::Reverting(reverting) = &self.phase
-            && let Some((screen, terminal)) = self.screen_of(reverting.target)
-        {
-            screen.restore(terminal, reverting.ended == Ended::Interrupted);
-        }
+        self.aspects.waking();
     }
 
     /// The program runs again: reports, and goes on with what has waited.
@@ -285,73 +277,58 @@ impl Supervisor {
         let Stage::Waking(waking) = std::mem::replace(&mut reverting.stage, Stage::Clearing) else {
             return;
         };
-        let kept = reverting.spare.take_if(|_| reverting.keep);
+        let spare = reverting.spare.take_if(|_| reverting.keep);
         self.end_spare();
         let Phase::Reverting(reverting) = std::mem::replace(&mut self.phase, Phase::Running) else {
             return;
         };
-        let size_differs = self
-            .screen_of(reverting.target)
-            .is_some_and(|(screen, terminal)| screen.size_differs(terminal));
-        let kept = kept.and_then(Spare::into_parts);
-        let was_kept = kept.is_some();
-        if let Some(snapshot) = self.timeline.get(reverting.target) {
-            self.live.filters = snapshot.filters;
-            self.live.numbers.clone_from(&snapshot.numbers);
-        }
-        let woken = match (kept, self.timeline.get_mut(reverting.target)) {
-            (Some((link, child)), Some(snapshot)) => {
-                snapshot.link = link;
-                snapshot.outer_pid = self.outside.number_of(child.pid());
-                Some(std::mem::replace(&mut snapshot.child, child))
-            }
-            _ => {
-                let gone = self.timeline.remove(reverting.target);
-                gone.map(|snapshot| snapshot.child)
-            }
+        let target = reverting.target;
+        let spare = spare.and_then(Spare::into_parts);
+        let was_kept = spare.is_some();
+        let Some((child, used_up)) = self.leave_behind(target, spare) else {
+            self.broken("the snapshot that came back is not in the timeline");
+            return;
         };
-        if let Some(live) = waking.became.or(woken) {
-            self.live.child = live;
-        }
-        let outer_pid = waking.outer_pid;
-        self.live.outer_pid = outer_pid.unwrap_or_else(|| self.outside.number_of(self.live.pid()));
-        self.live.is_alive = true;
-        self.live.has_agent = true;
-        self.live.trigger_is_kept = false;
+        let snapshot = self.timeline.get(target);
+        let records = snapshot.map(|snapshot| (&snapshot.origin, &snapshot.kept));
+        let Some((origin, kept)) = used_up.as_ref().map(|(of, kept)| (of, kept)).or(records) else {
+            return;
+        };
+        let child = waking.became.unwrap_or(child);
+        self.live
+            .goes_on_as(child, waking.outer_pid, origin, &self.outside);
         if let Some(anchor) = &self.anchor {
             anchor.leave();
         }
-        if size_differs {
-            self.signal_live(Signal::SIGWINCH);
-        }
+        let mut news = Resumed::of(target, self.live.child());
+        self.aspects.resumed(kept, &mut news);
         if let Some(signal) = waking.stopped_by {
             self.signal_live(signal);
         }
         self.event(Event::Ended(BranchEnded {
-            id_reverted_to: reverting.target.number(),
+            id_reverted_to: target.number(),
             ended: reverting.ended,
             crash: None,
         }));
         for id in reverting.dropped {
             self.event(Event::Dropped { id });
         }
-        let (children_kept, children_ended, of_children) = self.report_children(reverting.target);
         let event = Event::Reverted(Reverted {
-            id: reverting.target.number(),
+            id: target.number(),
             depth: self.depth(),
             kept: was_kept,
-            live_pid: self.live.outer_pid,
+            live_pid: self.live.outer_pid(),
             latency_us: running
                 .at_ns
                 .min(now_ns())
                 .saturating_sub(reverting.asked_ns)
                 / 1000,
             same_ids: running.renewed == 0,
-            children_kept,
-            children_ended,
+            children_kept: news.children_kept,
+            children_ended: news.children_ended,
         });
         self.event(event.clone());
-        for text in of_children {
+        for text in news.notes {
             self.note(text);
         }
         if let Some(text) = name_leftovers(&reverting.leftovers) {
@@ -364,8 +341,24 @@ impl Supervisor {
             self.note(not_restored(part, count));
         }
         self.answer(reverting.token, Answer::Done(event));
-        // Last: to give memory back keeps a processor busy.
-        self.keepers.end_those_of_dead();
+        self.aspects.settled();
+    }
+
+    /// The copy of this snapshot, which is the program now. Its spare takes its place; without one
+    /// the snapshot is used up, and what was kept with it comes along.
+    fn leave_behind(
+        &mut self,
+        target: SnapshotId,
+        spare: Option<(AgentLink, Child)>,
+    ) -> Option<(Child, Option<(Origin, Kept)>)> {
+        let Some((link, child)) = spare else {
+            let snapshot = self.forget(target)?;
+            return Some((snapshot.child, Some((snapshot.origin, snapshot.kept))));
+        };
+        let snapshot = self.timeline.get_mut(target)?;
+        snapshot.link = link;
+        snapshot.outer_pid = self.outside.number_of(child.pid());
+        Some((std::mem::replace(&mut snapshot.child, child), None))
     }
 
     /// Goes on with what was to happen by now.

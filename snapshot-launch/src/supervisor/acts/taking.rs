@@ -2,22 +2,17 @@
 
 use crate::supervisor::under_way::taking::{PATIENCE_NS, Seen, Taking, is_traced_or_stopped};
 use crate::talk::facts::SnapshotFacts;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use nix::libc;
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ask, InterruptedCall, Obstacle, Text, ThreadCounts};
 use snapshot_core::wire::{FromAgent, FromSupervisor, LISTED};
 
-use crate::processes::{
-    child::Child,
-    family::{self, Process},
-    headway::Headway,
-    numbers,
-};
+use crate::processes::{child::Child, headway::Headway};
 use crate::refusal::{Refusal, obstacles::explain};
 use crate::supervisor::{
-    aspects::screen::Screen,
+    aspects::{aspect::Standstill, list::Kept},
     descriptors, ids,
     links::{AgentLink, Heard},
     refusal::{apart, preflight, remains},
@@ -107,7 +102,7 @@ impl Supervisor {
             None
         } else {
             let pid = self.live.pid();
-            let emulator = self.live.emulator.map(apart::under);
+            let emulator = self.live.emulator().map(apart::under);
             emulator.or_else(|| self.home.is_left_by_children(pid))
         };
         if let Some(refusal) = refusal {
@@ -135,7 +130,7 @@ impl Supervisor {
         let granted = FromSupervisor::Granted {
             id: id.number(),
             interrupted_call,
-            keeper: !self.keepers.has_live(),
+            keeper: !self.aspects.keepers.has_live(),
         };
         link.hand(&granted, &for_copy);
         self.phase = Phase::Taking(Box::new(Taking {
@@ -148,7 +143,6 @@ impl Supervisor {
             moments,
             interrupted_call,
             seen: None,
-            screen: self.terminal.as_ref().and_then(Screen::record),
             remains: Vec::new(),
             untold: Vec::new(),
             split: false,
@@ -192,7 +186,7 @@ impl Supervisor {
             Heard::Other(FromAgent::Keeper, sender) => self.keeper_has_begun(sender),
             Heard::Message(FromAgent::Running(running)) if taking.complete => {
                 // The report may begin a revert, and then the keeper is the dead branch's.
-                let has_keeper = self.keepers.has_live();
+                let has_keeper = self.aspects.keepers.has_live();
                 self.report_take(running.at_ns);
                 if !has_keeper {
                     self.note("there was no room for a task that keeps the program's memory: a revert takes as long as the kernel needs to give it back");
@@ -200,7 +194,7 @@ impl Supervisor {
             }
             Heard::Message(FromAgent::Hindered(mut obstacle)) if !taking.complete => {
                 if let Obstacle::Unparked(thread) = &mut obstacle {
-                    let outer_pid = self.live.outer_pid;
+                    let outer_pid = self.live.outer_pid();
                     thread.tid = self.outside.number_of_thread(outer_pid, thread.tid);
                 }
                 self.abandon_take(explain(obstacle));
@@ -231,52 +225,54 @@ impl Supervisor {
                 }
             ));
         }
-        // Each thread has a list of its own.
-        let own = if counts.has_children {
-            family::children(self.live.pid())
-        } else {
-            Vec::new()
+        let Phase::Taking(taking) = &self.phase else {
+            return;
         };
-        let (children, standings) = self.record_children(&own);
-        let told = self.tell_children(&children);
-        let family = self.family(own);
+        let mut still = Standstill {
+            id: taking.id,
+            pid: self.live.pid(),
+            has_children: counts.has_children,
+            own_pids: self.own_pids(),
+            outside: &self.outside,
+            notes: Vec::new(),
+            not_rolled_back: Vec::new(),
+        };
+        let earlier: Vec<&Kept> = self.timeline.iter().map(|(_, of)| &of.kept).collect();
+        let taken = self.aspects.take(&mut still, &earlier);
+        let (notes, of_aspects) = (still.notes, still.not_rolled_back);
+        for text in notes {
+            self.note(text);
+        }
+        let kept = match taken {
+            Ok(kept) => kept,
+            Err(refusal) => {
+                self.abandon_take(refusal);
+                return;
+            }
+        };
+        self.live.stands_still(counts.threads);
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
-        // The first thread may have ended, and what it had is not shown under its number
-        // then.
+        // The first thread may have ended, and `/proc` shows nothing of the program under its
+        // number then.
         let proc = format!("/proc/{}/task/{}", self.live.pid(), counts.tid);
         let same_ids = self.outside.is_another();
-        let findings = preflight::look(&proc, counts, &told, same_ids, &self.config.allow);
-        self.live.numbers = match counts.threads {
-            1 => Vec::new(),
-            _ => numbers::of_other_threads(self.live.pid()),
-        };
+        let findings = preflight::look(&proc, counts, same_ids, &self.config.allow);
+        let mut not_rolled_back = findings.not_rolled_back;
+        not_rolled_back.extend(of_aspects);
         taking.seen = Some(Seen {
             proc,
             maps: findings.maps,
             threads: counts.threads,
             rss_bytes: findings.rss_bytes,
-            family,
-            children,
-            standings,
-            not_rolled_back: findings.not_rolled_back,
+            kept,
+            not_rolled_back,
         });
         taking.moments.looked = now_ns();
         if let Some(refusal) = findings.refusal {
             self.abandon_take(refusal);
         }
-    }
-
-    /// All that the program has ever started: what was there before an earlier revert is
-    /// not below it any more, but beside it.
-    fn family(&self, own: Vec<i32>) -> HashSet<Process> {
-        let known = self.own_pids();
-        let beside = family::children(nix::unistd::getpid().as_raw())
-            .into_iter()
-            .filter(|pid| *pid != self.live.pid() && !known.contains(pid))
-            .collect();
-        &family::from(own) | &family::from(beside)
     }
 
     /// The copy lacks memory that is kept from copies. The next one will have it.
@@ -369,7 +365,7 @@ impl Supervisor {
                     self.abandon_take(too_much_remains());
                 }
             }
-            Heard::Message(FromAgent::LetGo) => self.closings.has_let_go(taking.id),
+            Heard::Message(FromAgent::LetGo) => self.aspects.closings.has_let_go(taking.id),
             Heard::Message(FromAgent::Spoilt(step, errno)) if taking.frozen.is_none() => {
                 self.abandon_take(explain(Obstacle::Failed(step, errno)));
             }
@@ -435,7 +431,7 @@ impl Supervisor {
             self.live.pid(),
             self.outside.is_another(),
             self.home.has_other_users(self.live.pid()),
-            &seen.family,
+            &seen.kept.children.processes,
             frozen.pid(),
         );
         let facts = SnapshotFacts {
@@ -455,17 +451,11 @@ impl Supervisor {
             Snapshot {
                 outer_pid: self.outside.number_of(frozen.pid()),
                 child: frozen,
-                live_pid: self.live.pid(),
-                live_outer_pid: self.live.outer_pid,
                 link: taking.copy,
                 facts: facts.clone(),
                 taken_ns: running_ns,
-                screen: taking.screen,
-                family: seen.family,
-                children: seen.children,
-                filters: self.live.filters,
-                numbers: self.live.numbers.clone(),
-                standings: seen.standings,
+                origin: self.live.origin(),
+                kept: seen.kept,
             },
         );
         let event = Event::Taken(Taken {
@@ -511,7 +501,8 @@ impl Supervisor {
         taking.link.say(&FromSupervisor::Denied);
         // It may be about to make a keeper.
         self.late = (!taking.link.is_given_up()).then_some(taking.link);
-        self.end_needless_keeper();
+        let kept = taking.seen.map(|seen| seen.kept);
+        self.undo_take(kept.as_ref());
         // It may be held up by somebody, and would not see that it is not wanted.
         match taking.frozen.or(taking.made) {
             Some(copy) => self.end_copy(copy),
@@ -605,7 +596,7 @@ impl Supervisor {
             self.refuse_take(asked.wanted.token, asked.wanted.trigger, refusal);
         }
         self.check_taking(now);
-        if self.is_running() && !self.live.has_agent && now >= self.spawned_ns + PATIENCE_NS {
+        if self.is_running() && !self.live.has_agent() && now >= self.spawned_ns + PATIENCE_NS {
             let takes: VecDeque<Wanted> = {
                 let (takes, others) = std::mem::take(&mut self.waiting)
                     .into_iter()
@@ -684,7 +675,7 @@ impl Supervisor {
             }
             _ => None,
         };
-        let silent = (self.is_running() && !self.live.has_agent && !self.waiting.is_empty())
+        let silent = (self.is_running() && !self.live.has_agent() && !self.waiting.is_empty())
             .then_some(self.spawned_ns + PATIENCE_NS);
         [asked, taking, silent].into_iter().flatten().min()
     }

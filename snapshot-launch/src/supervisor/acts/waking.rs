@@ -78,7 +78,10 @@ impl Supervisor {
             }
             _ => {}
         }
-        let number = self.timeline.get(reverting.target).map(|of| of.live_pid);
+        let number = self
+            .timeline
+            .get(reverting.target)
+            .map(|of| of.origin.pid());
         let is_another = self.outside.is_another();
         let Some(waking) = reverting.waking() else {
             return;
@@ -224,7 +227,7 @@ impl Supervisor {
             return;
         }
         self.end_spare();
-        self.timeline.remove(target);
+        self.forget(target);
         self.event(Event::Dropped {
             id: target.number(),
         });

@@ -8,6 +8,8 @@ use snapshot_core::sys::now_ns;
 use snapshot_core::terms::SnapshotId;
 use snapshot_core::wire::FromSupervisor;
 
+use super::aspect::{Aspect, Standstill};
+use crate::refusal::Refusal;
 use crate::supervisor::links::AgentLink;
 
 /// How long a snapshot may take. One that is stopped lets go when it goes on.
@@ -51,17 +53,10 @@ impl Closings {
         }
     }
 
-    /// Lets those go on that nobody holds anything of any more. A snapshot that is there no
-    /// more holds nothing. `dying`: the copies that have been told to end, once all of those
-    /// are known.
-    pub(crate) fn check(
-        &mut self,
-        now_ns: u64,
-        dying: Option<&HashSet<i32>>,
-        is_there: impl Fn(SnapshotId) -> bool,
-    ) {
+    /// Lets those go on whose objects no process of the session holds any more. `dying`: the
+    /// copies that have been told to end, once all of those are known.
+    pub(crate) fn check(&mut self, now_ns: u64, dying: Option<&HashSet<i32>>) {
         self.0.retain_mut(|closing| {
-            closing.holders.retain(|holder| is_there(*holder));
             if let Some(dying) = dying {
                 let held = closing.dying.get_or_insert_with(|| dying.clone());
                 held.retain(|copy| dying.contains(copy));
@@ -79,6 +74,26 @@ impl Closings {
     /// When the next one goes on whatever has happened.
     pub(crate) fn deadline(&self) -> Option<u64> {
         self.0.first().map(|closing| closing.deadline_ns)
+    }
+}
+
+impl Aspect for Closings {
+    /// Whose snapshot it is.
+    type Kept = SnapshotId;
+
+    fn take(
+        &mut self,
+        still: &mut Standstill<'_>,
+        _earlier: &[&SnapshotId],
+    ) -> Result<SnapshotId, Refusal> {
+        Ok(still.id)
+    }
+
+    /// A snapshot that is gone holds nothing.
+    fn forget(&mut self, kept: &SnapshotId, _left: usize) {
+        for closing in &mut self.0 {
+            closing.holders.retain(|holder| holder != kept);
+        }
     }
 }
 
@@ -110,12 +125,11 @@ mod tests {
         closings.has_let_go(SnapshotId::new(2));
         closings.has_let_go(SnapshotId::new(2));
         closings.has_let_go(SnapshotId::new(1));
-        closings.check(now_ns(), Some(&HashSet::new()), |_| true);
+        closings.check(now_ns(), Some(&HashSet::new()));
         assert!(goes_on(&first), "both have let go");
         assert!(!goes_on(&second), "one holds it");
-        closings.check(now_ns(), Some(&HashSet::new()), |id| {
-            id != SnapshotId::new(1)
-        });
+        closings.forget(&SnapshotId::new(1), 1);
+        closings.check(now_ns(), Some(&HashSet::new()));
         assert!(goes_on(&second), "that one is there no more");
         assert_eq!(closings.deadline(), None);
     }
@@ -125,18 +139,18 @@ mod tests {
         let mut closings = Closings::default();
         let free = begin(&mut closings, &[]);
         let held = begin(&mut closings, &[1]);
-        closings.check(now_ns(), None, |_| true);
+        closings.check(now_ns(), None);
         assert!(
             !goes_on(&free),
             "a copy may hold it that nobody has heard of"
         );
-        closings.check(now_ns(), Some(&HashSet::from([7])), |_| true);
+        closings.check(now_ns(), Some(&HashSet::from([7])));
         assert!(!goes_on(&free), "a dying copy holds it");
-        closings.check(now_ns(), Some(&HashSet::new()), |_| true);
+        closings.check(now_ns(), Some(&HashSet::new()));
         assert!(goes_on(&free));
         assert!(!goes_on(&held));
         let deadline_ns = closings.deadline().expect("one waits");
-        closings.check(deadline_ns, Some(&HashSet::new()), |_| true);
+        closings.check(deadline_ns, Some(&HashSet::new()));
         assert!(goes_on(&held));
     }
 }

@@ -8,7 +8,9 @@ use nix::libc;
 use snapshot_core::kernel::proc_text;
 use snapshot_core::sys::now_ns;
 
+use super::aspect::{Aspect, Standstill};
 use crate::processes::{child::Child, files};
+use crate::refusal::Refusal;
 use crate::supervisor::links::AgentLink;
 
 /// From this size on a frozen copy is asked to leave its memory to a keeper, and a branch's
@@ -44,9 +46,17 @@ impl Keepers {
         self.live.is_some()
     }
 
-    /// The live process has one now.
-    pub(crate) fn begun(&mut self, keeper: Child) {
+    /// The live process has one now, for `left` snapshots, or one to come.
+    pub(crate) fn begun(&mut self, keeper: Child, left: usize) {
         self.live = Some(keeper);
+        self.end_needless(left);
+    }
+
+    /// Without a snapshot to go back to nobody will ever wait for the live process's memory.
+    pub(in crate::supervisor) fn end_needless(&mut self, left: usize) {
+        if left == 0 {
+            self.end_live();
+        }
     }
 
     /// All of them: no business of the program's.
@@ -56,11 +66,6 @@ impl Keepers {
             .chain(&self.of_dead)
             .map(Child::pid)
             .chain(self.leaving.iter().copied())
-    }
-
-    /// The live process is being ended.
-    pub(crate) fn branch_ends(&mut self) {
-        self.of_dead.extend(self.live.take());
     }
 
     /// Ends the live process's keeper, which holds no memory that would be given back.
@@ -75,18 +80,6 @@ impl Keepers {
         for keeper in std::mem::take(&mut self.of_dead) {
             // To give memory back is nothing that anybody waits for.
             keeper.lower_priority();
-            self.end(&keeper);
-        }
-    }
-
-    /// The program is about to run again. With its memory a branch has its mappings, and what
-    /// is locked or sealed by them is so until its keeper has ended: one that has little memory
-    /// ends while the copy wakes.
-    pub(in crate::supervisor) fn end_small_ones_of_dead(&mut self) {
-        let dead = std::mem::take(&mut self.of_dead);
-        let (small, large) = dead.into_iter().partition(is_small);
-        self.of_dead = large;
-        for keeper in small {
             self.end(&keeper);
         }
     }
@@ -143,6 +136,42 @@ impl Keepers {
                 copy.deadline_ns = u64::MAX;
             }
         }
+    }
+}
+
+impl Aspect for Keepers {
+    type Kept = ();
+
+    fn take(&mut self, _still: &mut Standstill<'_>, _earlier: &[&()]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn branch_ends(&mut self) {
+        self.of_dead.extend(self.live.take());
+    }
+
+    /// With its memory a branch has its mappings, and what is locked or sealed by them is so
+    /// until its keeper has ended. A keeper with little memory ends while the copy wakes.
+    fn waking(&mut self) {
+        let dead = std::mem::take(&mut self.of_dead);
+        let (small, large) = dead.into_iter().partition(is_small);
+        self.of_dead = large;
+        for keeper in small {
+            self.end(&keeper);
+        }
+    }
+
+    fn settled(&mut self) {
+        self.end_those_of_dead();
+    }
+
+    fn forget(&mut self, (): &(), left: usize) {
+        self.end_needless(left);
+    }
+
+    fn session_ends(&mut self) {
+        self.end_live();
+        self.end_those_of_dead();
     }
 }
 

@@ -1,6 +1,8 @@
-//! What a session keeps track of at each step: an aspect a file.
+//! What a session keeps track of at each step: an aspect a file, and [`list`] names them all.
 
+pub(super) mod aspect;
 pub(super) mod children;
 pub(super) mod closings;
 pub(super) mod keepers;
-pub(crate) mod screen;
+pub(super) mod list;
+pub(super) mod screen;

@@ -1,37 +1,71 @@
-//! The terminal's settings, foreground group and size: recorded at take, put back on
-//! revert, so that a branch that went raw and crashed leaves no trace.
+//! The terminal's settings, foreground group and size: a take records them and a revert puts
+//! them back, so that a branch that went raw and crashed leaves no trace.
 //!
 //! The supervisor has SIGTTOU blocked, which is what lets a process that is not in front
 //! change a terminal.
 
-#![expect(unsafe_code, reason = "asks a terminal for its size")]
+use std::os::fd::{AsFd, OwnedFd};
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-
-use nix::libc;
+use nix::sys::signal::Signal;
 use nix::sys::termios::{FlushArg, SetArg, Termios, tcflush, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, tcgetpgrp, tcsetpgrp};
 
-nix::ioctl_read_bad!(get_size, libc::TIOCGWINSZ, libc::winsize);
+use super::aspect::{Aspect, Resumed, Standstill};
+use crate::refusal::Refusal;
+use crate::terminal::size::size_of;
+use snapshot_core::terms::Ended;
+
+/// The terminal that takes record, if the program has one.
+#[derive(Debug)]
+pub(in crate::supervisor) struct Screens {
+    terminal: Option<OwnedFd>,
+}
+
+impl Screens {
+    pub(in crate::supervisor) const fn of(terminal: Option<OwnedFd>) -> Self {
+        Self { terminal }
+    }
+
+    /// Whether the launcher has to put its own group in front, as it was at this moment.
+    pub(in crate::supervisor) fn wants_the_launcher(&self, kept: &Option<Screen>) -> bool {
+        let recorded = kept.as_ref().zip(self.terminal.as_ref());
+        recorded.is_some_and(|(screen, terminal)| screen.is_the_launchers(terminal))
+    }
+}
+
+impl Aspect for Screens {
+    /// `None` where there is no terminal to record.
+    type Kept = Option<Screen>;
+
+    fn take(
+        &mut self,
+        _still: &mut Standstill<'_>,
+        _earlier: &[&Option<Screen>],
+    ) -> Result<Option<Screen>, Refusal> {
+        Ok(self.terminal.as_ref().and_then(Screen::record))
+    }
+
+    fn revert(&mut self, kept: &Option<Screen>, ended: Ended) {
+        if let Some((screen, terminal)) = kept.as_ref().zip(self.terminal.as_ref()) {
+            screen.restore(terminal, ended == Ended::Interrupted);
+        }
+    }
+
+    fn resumed(&mut self, kept: &Option<Screen>, news: &mut Resumed<'_>) {
+        if let Some((screen, terminal)) = kept.as_ref().zip(self.terminal.as_ref())
+            && screen.size != dimensions(terminal)
+            && let Some(live) = news.live
+        {
+            live.signal(Signal::SIGWINCH as i32);
+        }
+    }
+}
 
 /// A terminal at one moment.
-pub(crate) struct Screen {
+pub(in crate::supervisor) struct Screen {
     settings: Termios,
     foreground: Option<Pid>,
     size: Option<(u16, u16)>,
-}
-
-/// Rows and columns.
-pub(crate) fn size_of(terminal: &impl AsRawFd) -> Option<libc::winsize> {
-    let mut size = libc::winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    // SAFETY: the request writes one winsize, a live local.
-    unsafe { get_size(terminal.as_raw_fd(), &raw mut size) }.ok()?;
-    Some(size)
 }
 
 fn dimensions(terminal: &OwnedFd) -> Option<(u16, u16)> {
@@ -40,7 +74,7 @@ fn dimensions(terminal: &OwnedFd) -> Option<(u16, u16)> {
 
 impl Screen {
     /// The terminal as it is now; `None` where that can't be read.
-    pub(crate) fn record(terminal: &OwnedFd) -> Option<Self> {
+    fn record(terminal: &OwnedFd) -> Option<Self> {
         Some(Self {
             settings: tcgetattr(terminal.as_fd()).ok()?,
             foreground: tcgetpgrp(terminal.as_fd()).ok(),
@@ -50,14 +84,14 @@ impl Screen {
 
     /// Whether the launcher's own group was in front and another one is now: it has no
     /// number in a namespace, so only the launcher can put it back.
-    pub(crate) fn is_the_launchers(&self, terminal: &OwnedFd) -> bool {
+    fn is_the_launchers(&self, terminal: &OwnedFd) -> bool {
         let outside = Some(Pid::from_raw(0));
         self.foreground == outside && tcgetpgrp(terminal.as_fd()).ok() != outside
     }
 
     /// Puts settings and foreground group back. `flush` drops what was typed and not
     /// read, as a terminal does on Ctrl+C.
-    pub(crate) fn restore(&self, terminal: &OwnedFd, flush: bool) {
+    fn restore(&self, terminal: &OwnedFd, flush: bool) {
         if let Some(group) = self.foreground {
             // Fails where the group is gone: then its leader was of the dead branch.
             let _ = tcsetpgrp(terminal.as_fd(), group);
@@ -66,10 +100,5 @@ impl Screen {
         if flush {
             let _ = tcflush(terminal.as_fd(), FlushArg::TCIFLUSH);
         }
-    }
-
-    /// Whether the window has another size than it had.
-    pub(crate) fn size_differs(&self, terminal: &OwnedFd) -> bool {
-        self.size != dimensions(terminal)
     }
 }

@@ -178,7 +178,7 @@ impl Supervisor {
     pub(crate) fn passed_on(&mut self, id: SnapshotId, signal: i32, sender: i32) {
         // In a group with the program, a copy gets what that sends to all of it.
         let is_shared = self.config.group == Group::Launchers;
-        if is_shared && self.live.is_alive && sender == self.live.pid() {
+        if is_shared && self.live.is(sender) {
             return;
         }
         self.signalled(Recipient::Frozen(id.number()), signal, sender, now_ns());
@@ -194,7 +194,7 @@ impl Supervisor {
         } else if signal == libc::SIGINT {
             self.interrupt_elsewhere(recipient, sender);
         } else if sender != 0 {
-            self.live.child.signal(signal);
+            self.live.signal(signal);
         }
     }
 

@@ -84,7 +84,6 @@ impl Findings {
 pub(crate) fn look(
     proc: &str,
     counts: &ThreadCounts,
-    children: &[Child],
     same_ids: bool,
     allowed: &[AllowKind],
 ) -> Findings {
@@ -99,9 +98,6 @@ pub(crate) fn look(
     descriptors(proc, allowed, &mut findings);
     for range in aio_contexts(&maps) {
         findings.refuse(Kind::Aio, range, allowed);
-    }
-    for child in children {
-        findings.add("child", child.what.as_str(), &child.why());
     }
     if let Some(tracer) = tracer_in(&status) {
         findings.add(
@@ -153,6 +149,15 @@ impl Child {
                 .collect(),
             is_traced: files::bytes(format!("/proc/{pid}/status"))
                 .is_ok_and(|status| tracer_in(&status) == Some(live)),
+        }
+    }
+
+    /// What a take says of it.
+    pub(in crate::supervisor) fn named(&self) -> NotRolledBack {
+        NotRolledBack {
+            kind: "child".to_owned(),
+            what: self.what.clone(),
+            why: self.why(),
         }
     }
 
@@ -285,10 +290,10 @@ mod tests {
     }
 
     #[test]
-    fn tells_of_threads_and_children_and_not_of_what_the_copy_tells() {
+    fn tells_of_threads_and_not_of_what_the_copy_tells() {
         let _pair = std::os::unix::net::UnixStream::pair().expect("sockets are to be had");
-        let findings = look(OWN, &counts(), &[Child::default()], false, &[]);
-        assert_eq!(kinds(&findings), ["robust-mutex", "pi-mutex", "child"]);
+        let findings = look(OWN, &counts(), false, &[]);
+        assert_eq!(kinds(&findings), ["robust-mutex", "pi-mutex"]);
         assert!(findings.rss_bytes.is_some_and(|bytes| bytes > 0));
         assert!(findings.refusal.is_none());
     }
@@ -299,12 +304,12 @@ mod tests {
             workers: 1,
             ..counts()
         };
-        let Refusal { kind, help, .. } = look(OWN, &counts, &[], true, &[AllowKind::Aio])
+        let Refusal { kind, help, .. } = look(OWN, &counts, true, &[AllowKind::Aio])
             .refusal
             .expect("it is not allowed");
         assert_eq!(kind, "io-uring");
         assert!(help.contains("--deny io-uring"), "{help}");
-        let findings = look(OWN, &counts, &[], true, &[AllowKind::IoUring]);
+        let findings = look(OWN, &counts, true, &[AllowKind::IoUring]);
         assert!(findings.refusal.is_none());
         assert_eq!(kinds(&findings), ["io-uring"]);
     }

@@ -28,7 +28,10 @@ use crate::inherited;
 use crate::processes::outside::Outside;
 use crate::supervisor::{
     anchor::Anchor,
-    aspects::{children::Children, closings::Closings, keepers::Keepers},
+    aspects::{
+        children::tracked::Children, closings::Closings, keepers::Keepers, list::Aspects,
+        screen::Screens,
+    },
     config::{Config, Group},
     descriptors::Limits,
     interrupts::{arrivals::Arrivals, presses::Presses},
@@ -165,35 +168,27 @@ fn begin(
     dup2_stderr(&nothing)?;
     inherited::close(&config.inherited);
     config.program.env.clear();
-    let outer_pid = outside.number_of(live.pid());
     let now = now_ns();
     Ok(Supervisor {
         next_tick_ns: config.every_ns().map(|every_ns| now + every_ns),
         start_snapshot_due: config.at_start,
         config,
-        outside,
         channel,
         signals,
         switchboard,
-        terminal,
         anchor: Some(anchor),
-        live: Live {
-            child: live,
-            outer_pid,
-            is_alive: true,
-            has_agent: false,
-            trigger_is_kept: false,
-            filters,
-            numbers: Vec::new(),
-            emulator: None,
-        },
+        live: Live::started(live, &outside, filters),
+        outside,
         home: Home::own(),
         timeline: snapshot_core::terms::timeline::Timeline::default(),
-        children,
+        aspects: Aspects {
+            screens: Screens::of(terminal),
+            children,
+            keepers: Keepers::default(),
+            closings: Closings::default(),
+        },
         dying: std::collections::HashSet::new(),
         silent_copies: Vec::new(),
-        keepers: Keepers::default(),
-        closings: Closings::default(),
         phase: Phase::Running,
         waiting: std::collections::VecDeque::new(),
         asked: None,

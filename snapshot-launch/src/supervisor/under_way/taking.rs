@@ -1,20 +1,10 @@
 //! A take under way.
 
-use crate::processes::{
-    child::Child,
-    family::{self, Process},
-    headway::Headway,
-};
-use crate::supervisor::{
-    aspects::{children::Standing, screen::Screen},
-    links::AgentLink,
-    refusal::remains,
-};
+use crate::processes::{child::Child, family, headway::Headway};
+use crate::supervisor::{aspects::list::Kept, links::AgentLink, refusal::remains};
 use crate::talk::event::{Moments, NotRolledBack, Trigger};
 use nix::libc;
-use snapshot_core::process::children::Place;
 use snapshot_core::terms::{InterruptedCall, Remains, SnapshotId};
-use std::collections::{HashMap, HashSet};
 
 /// How long the program may take to answer a request, and a copy to do nothing before it is
 /// frozen: one that has much to record takes its time, but it works.
@@ -44,7 +34,6 @@ pub(crate) struct Taking {
     pub(in crate::supervisor) interrupted_call: InterruptedCall,
     /// What has been seen of the program, once it stands still.
     pub(in crate::supervisor) seen: Option<Seen>,
-    pub(in crate::supervisor) screen: Option<Screen>,
     /// What the copy names.
     pub(in crate::supervisor) remains: Vec<NotRolledBack>,
     /// What it names of a program that was killed meanwhile.
@@ -69,7 +58,6 @@ pub(crate) struct Taking {
 }
 
 /// What has been seen of the program while it stood still.
-#[derive(Debug)]
 pub(in crate::supervisor) struct Seen {
     /// Where the program is found in `/proc`, and what it has mapped.
     pub(in crate::supervisor) proc: String,
@@ -77,9 +65,8 @@ pub(in crate::supervisor) struct Seen {
     pub(in crate::supervisor) threads: u32,
     /// Resident memory; unknown where the program has died meanwhile.
     pub(in crate::supervisor) rss_bytes: Option<u64>,
-    pub(in crate::supervisor) family: HashSet<Process>,
-    pub(in crate::supervisor) children: Vec<Place>,
-    pub(in crate::supervisor) standings: HashMap<Place, Standing>,
+    /// What the aspects keep.
+    pub(in crate::supervisor) kept: Kept,
     pub(in crate::supervisor) not_rolled_back: Vec<NotRolledBack>,
 }
 

@@ -31,21 +31,21 @@ use crate::processes::{
 use crate::talk::event::{EndedChild, KeptChild};
 
 /// What the supervisor knows of the children that snapshots have seen.
-pub(crate) struct Children {
-    pub(in crate::supervisor) table: &'static Table,
-    pub(in crate::supervisor) memory: OwnedFd,
-    pub(in crate::supervisor) known: Vec<Known>,
+pub(in crate::supervisor) struct Children {
+    pub(super) table: &'static Table,
+    pub(super) memory: OwnedFd,
+    pub(super) known: Vec<Known>,
     /// Those of the snapshot that was last reverted to.
-    pub(in crate::supervisor) reverted: Vec<Place>,
+    pub(super) reverted: Vec<Place>,
 }
 
 /// A child in the table.
-pub(in crate::supervisor) struct Known {
-    pub(in crate::supervisor) place: Place,
-    pub(in crate::supervisor) process: Process,
+pub(super) struct Known {
+    pub(super) place: Place,
+    pub(super) process: Process,
     /// Its number as everybody outside sees it.
-    pub(in crate::supervisor) outer_pid: i32,
-    pub(in crate::supervisor) name: String,
+    pub(super) outer_pid: i32,
+    pub(super) name: String,
 }
 
 impl Children {
@@ -53,7 +53,7 @@ impl Children {
     ///
     /// # Errors
     /// Where there is no memory or no descriptor for it.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(in crate::supervisor) fn new() -> io::Result<Self> {
         let memory = memfd_create(
             c"cargo-snapshot-children",
             MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING,
@@ -75,12 +75,12 @@ impl Children {
     }
 
     /// The memory that the table lies in, for the agent.
-    pub(crate) fn memory(&self) -> &OwnedFd {
+    pub(in crate::supervisor) fn memory(&self) -> &OwnedFd {
         &self.memory
     }
 
     /// Forgets those that nobody can wait for any more.
-    pub(in crate::supervisor) fn forget_all_but(&mut self, named: &HashSet<Place>) {
+    pub(super) fn forget_all_but(&mut self, named: &HashSet<Place>) {
         let table = self.table;
         self.known.retain(|known| {
             let stays = named.contains(&known.place) || table.is_adopted(known.place);
@@ -93,7 +93,7 @@ impl Children {
     }
 
     /// Which of them have been stopped by now, or have news that nobody has waited for.
-    pub(in crate::supervisor) fn standings(&self, places: &[Place]) -> HashMap<Place, Standing> {
+    pub(super) fn standings(&self, places: &[Place]) -> HashMap<Place, Standing> {
         let table = self.table;
         let standing = |&place: &Place| {
             let (is_stopped, untold) = family::stop_of(self.known(place)?.process.pid)?;
@@ -110,7 +110,7 @@ impl Children {
     }
 
     /// What there is to tell the life that adopts a child, which knows it as it stood then.
-    pub(in crate::supervisor) fn news_of(&self, place: Place, then: Standing) -> Option<i32> {
+    pub(super) fn news_of(&self, place: Place, then: Standing) -> Option<i32> {
         let table = self.table;
         if table.state(place) != State::Alive {
             return None;
@@ -127,7 +127,7 @@ impl Children {
 
     /// The place of a child of the live process. `None` where there is no room, or it is
     /// gone already.
-    pub(in crate::supervisor) fn enter(&mut self, pid: i32, outside: &Outside) -> Option<Place> {
+    pub(super) fn enter(&mut self, pid: i32, outside: &Outside) -> Option<Place> {
         let process = Process::of(pid)?;
         // Ended ones too: the program may be about to reap it.
         if let Some(known) = self.known.iter().find(|known| known.process.is(process)) {
@@ -152,12 +152,17 @@ impl Children {
         Some(place)
     }
 
-    pub(in crate::supervisor) fn known(&self, place: Place) -> Option<&Known> {
+    /// What is known of the children at these places.
+    pub(super) fn known_of(&self, places: &[Place]) -> impl Iterator<Item = &Known> {
+        places.iter().filter_map(|&place| self.known(place))
+    }
+
+    fn known(&self, place: Place) -> Option<&Known> {
         self.known.iter().find(|known| known.place == place)
     }
 
     /// Gives up those that have been reaped by a dead branch without a word.
-    pub(in crate::supervisor) fn lose_missing(&self, places: &[Place]) {
+    pub(super) fn lose_missing(&self, places: &[Place]) {
         for known in &self.known {
             if places.contains(&known.place)
                 && self.table.state(known.place) == State::Alive
@@ -170,10 +175,10 @@ impl Children {
 
     /// Which of the children that were there at the snapshot there still are, and how the
     /// others have ended.
-    pub(in crate::supervisor) fn account(&self) -> (Vec<KeptChild>, Vec<EndedChild>) {
+    pub(super) fn account(&self) -> (Vec<KeptChild>, Vec<EndedChild>) {
         let mut kept = Vec::new();
         let mut ended = Vec::new();
-        for known in self.reverted.iter().filter_map(|&place| self.known(place)) {
+        for known in self.known_of(&self.reverted) {
             let pid = known.process.pid;
             let (code, signal) = match self.table.state(known.place) {
                 State::Alive => {
@@ -204,8 +209,8 @@ impl Children {
 
 /// How a child stands, in the eyes of the program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(in crate::supervisor) struct Standing {
     is_stopped: bool,
     /// What a wait for stopped children would tell it next.
-    pub(in crate::supervisor) untold: Option<i32>,
+    pub(super) untold: Option<i32>,
 }

@@ -1,0 +1,120 @@
+//! Commit, drop, and every other way in which a snapshot leaves the timeline.
+
+use nix::libc;
+use snapshot_core::terms::SnapshotId;
+use snapshot_core::wire::FromSupervisor;
+
+use crate::supervisor::{
+    aspects::{keepers, list::Kept},
+    snapshot::Snapshot,
+    state::{Phase, Supervisor},
+};
+use crate::talk::event::{Event, Trigger};
+
+impl Supervisor {
+    /// How many snapshots there are, the one that is being taken included.
+    fn snapshots_left(&self) -> usize {
+        self.timeline.depth() + usize::from(matches!(self.phase, Phase::Taking(_)))
+    }
+
+    /// Removes a snapshot from the timeline. Every removal comes through here, so that no aspect
+    /// keeps anything for it; its copy is the caller's to end.
+    pub(in crate::supervisor) fn forget(&mut self, id: SnapshotId) -> Option<Snapshot> {
+        let snapshot = self.timeline.remove(id)?;
+        let left = self.snapshots_left();
+        self.aspects.forget(&snapshot.kept, left);
+        Some(snapshot)
+    }
+
+    /// A take has failed. Where the program had been recorded, that is undone.
+    pub(in crate::supervisor) fn undo_take(&mut self, kept: Option<&Kept>) {
+        let left = self.snapshots_left();
+        match kept {
+            Some(kept) => self.aspects.undo(kept, left),
+            // The keeper may be there already.
+            None => self.aspects.keepers.end_needless(left),
+        }
+    }
+
+    /// Forgets one snapshot that a person or the program needs no more.
+    pub(crate) fn drop_snapshot(&mut self, id: SnapshotId) -> Option<Event> {
+        let snapshot = self.forget(id)?;
+        self.end_snapshot(snapshot);
+        let event = Event::Dropped { id: id.number() };
+        self.event(event.clone());
+        Some(event)
+    }
+
+    /// Drops every snapshot. `None` where there is none.
+    pub(crate) fn commit(&mut self) -> Option<Event> {
+        let dropped = self.ids();
+        if dropped.is_empty() {
+            return None;
+        }
+        for id in &dropped {
+            if let Some(snapshot) = self.forget(SnapshotId::new(*id)) {
+                self.end_snapshot(snapshot);
+            }
+        }
+        let event = Event::Committed { dropped, files: 0 };
+        self.event(event.clone());
+        Some(event)
+    }
+
+    /// Keeps as many automatic snapshots as are wanted.
+    pub(crate) fn drop_oldest_automatic(&mut self) {
+        let automatic: Vec<SnapshotId> = self
+            .timeline
+            .iter()
+            .filter(|(_, snapshot)| snapshot.facts.trigger == Trigger::Timer)
+            .map(|(id, _)| id)
+            .collect();
+        let wanted = usize::try_from(self.config.keep_last).unwrap_or(usize::MAX);
+        let surplus = automatic.len().saturating_sub(wanted);
+        for id in automatic.into_iter().take(surplus) {
+            self.drop_snapshot(id);
+        }
+    }
+
+    /// Ends the frozen copy of a snapshot that has been forgotten.
+    pub(crate) fn end_snapshot(&mut self, snapshot: Snapshot) {
+        if !keepers::is_large(snapshot.facts.rss_bytes) {
+            self.end_copy(snapshot.child);
+            return;
+        }
+        snapshot.link.say(&FromSupervisor::Retire);
+        // A copy that was stopped would not hear that.
+        if snapshot.child.signal(libc::SIGCONT) {
+            self.dying.insert(snapshot.child.pid());
+            self.aspects
+                .keepers
+                .wait_for_retiring(snapshot.child, snapshot.link);
+        }
+    }
+
+    /// A process has been reaped. True if it was a keeper.
+    pub(in crate::supervisor) fn keeper_ended(&mut self, pid: i32) -> bool {
+        let Some(link) = self.aspects.keepers.has_retired(pid) else {
+            return self.aspects.keepers.has_ended(pid);
+        };
+        if let (Some(sender), _) = link.hear_of_keeper() {
+            let keeper = self.first_heard(sender);
+            self.aspects.keepers.begun_by_dead(keeper.ok());
+        }
+        false
+    }
+
+    /// The live process's keeper says that it is there; there was none.
+    pub(in crate::supervisor) fn keeper_has_begun(&mut self, sender: i32) {
+        if !self.aspects.keepers.has_live()
+            && let Ok(keeper) = self.first_heard(sender)
+        {
+            let left = match self.phase {
+                Phase::Running => self.snapshots_left(),
+                // The revert, or the end, decides.
+                _ => usize::MAX,
+            };
+            self.aspects.keepers.begun(keeper, left);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The children across takes and reverts: a take records them, a revert makes them those of the
+//! revived process.
+
+use std::collections::{HashMap, HashSet};
+
+use snapshot_core::process::children::{CAPACITY, Place, State};
+use snapshot_core::terms::Ended;
+
+use super::{
+    tracked::{Children, Standing},
+    words::{name_ended, name_kept},
+};
+use crate::processes::family::{self, Process};
+use crate::refusal::Refusal;
+use crate::supervisor::{
+    aspects::aspect::{Aspect, Resumed, Standstill},
+    refusal::preflight::Child,
+};
+
+/// The program's processes at one moment.
+pub(in crate::supervisor) struct Family {
+    /// Its children: by birth, and adopted and not waited for.
+    children: Vec<Place>,
+    /// The state of those that were stopped.
+    standings: HashMap<Place, Standing>,
+    /// Everything that it had started: a revert leaves that alone.
+    pub(in crate::supervisor) processes: HashSet<Process>,
+}
+
+impl Aspect for Children {
+    type Kept = Family;
+
+    fn take(&mut self, still: &mut Standstill<'_>, earlier: &[&Family]) -> Result<Family, Refusal> {
+        // Each thread has a list of its own.
+        let own = match still.has_children {
+            true => family::children(still.pid),
+            false => Vec::new(),
+        };
+        let children = self.record(&own, still, earlier);
+        still
+            .not_rolled_back
+            .extend(self.known_of(&children).map(|known| {
+                // It may have become another program since.
+                let pid = known.process.pid;
+                Child::look(pid, known.outer_pid, &family::name_of(pid), still.pid).named()
+            }));
+        Ok(Family {
+            standings: self.standings(&children),
+            children,
+            processes: all_started(own, still),
+        })
+    }
+
+    fn revert(&mut self, kept: &Family, _ended: Ended) {
+        self.lose_missing(&kept.children);
+        for &place in &kept.children {
+            let then = kept.standings.get(&place).copied().unwrap_or_default();
+            let news = self.news_of(place, then);
+            self.table.set_news(place, news);
+        }
+        let table = self.table;
+        let to_adopt = |place: &Place| table.state(*place) != State::Lost;
+        table.adopt(kept.children.iter().copied().filter(to_adopt));
+        self.reverted.clone_from(&kept.children);
+    }
+
+    /// Sends the program the SIGCHLDs of children that changed while it woke.
+    fn resumed(&mut self, _kept: &Family, news: &mut Resumed<'_>) {
+        for &place in &self.reverted {
+            self.tell_of_end(place, news.live);
+            if self.table.is_adopted(place) {
+                self.tell_news(place, news.live);
+            }
+        }
+        let (kept, ended) = self.account();
+        let notes = [
+            name_kept(&kept, news.target),
+            name_ended(&ended, news.target),
+        ];
+        news.notes.extend(notes.into_iter().flatten());
+        news.children_kept = kept;
+        news.children_ended = ended;
+    }
+}
+
+impl Children {
+    /// Enters the children that the live process has by birth (`own`), and gives the places of
+    /// those and of the adopted ones.
+    fn record(
+        &mut self,
+        own: &[i32],
+        still: &mut Standstill<'_>,
+        earlier: &[&Family],
+    ) -> Vec<Place> {
+        let named = earlier
+            .iter()
+            .flat_map(|family| family.children.iter().copied())
+            .collect();
+        self.forget_all_but(&named);
+        let mut places: Vec<Place> = self.table.adopted().collect();
+        let adopted = places.len();
+        places.extend(own.iter().filter_map(|&pid| self.enter(pid, still.outside)));
+        // The program stands still, so it has reaped none of them meanwhile: there is no room.
+        if places.len() - adopted < own.len() {
+            still.notes.push(format!(
+                "the program and its snapshots have more than {CAPACITY} children: after a revert it can't wait for the rest of them"
+            ));
+        }
+        places
+    }
+}
+
+/// All that the program has ever started, `own` and below. What it started before an earlier
+/// revert is beside it now, below the supervisor.
+fn all_started(own: Vec<i32>, still: &Standstill<'_>) -> HashSet<Process> {
+    let beside = family::children(nix::unistd::getpid().as_raw())
+        .into_iter()
+        .filter(|pid| *pid != still.pid && !still.own_pids.contains(pid))
+        .collect();
+    &family::from(own) | &family::from(beside)
+}
