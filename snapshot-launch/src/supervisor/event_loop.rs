@@ -104,7 +104,7 @@ impl Supervisor {
                     sources.push((Source::Spare, link.as_fd()));
                 }
             }
-            Phase::Running | Phase::Ending { .. } => {}
+            Phase::Running | Phase::Ending(_) => {}
         }
         if let Some(link) = &self.late {
             sources.push((Source::Late, link.as_fd()));

@@ -75,7 +75,7 @@ impl Supervisor {
             self.hear_spare();
         } else if let Some(id) = self.snapshot_of(pid) {
             let outer_pid = self.forget(id).map_or(0, |lost| lost.outer_pid);
-            if !matches!(self.phase, Phase::Ending { .. }) {
+            if !matches!(self.phase, Phase::Ending(_)) {
                 self.event(Event::Dropped { id: id.number() });
                 let how = match ended {
                     Ended::Killed(signal) => crate::talk::signals::name_of(signal),

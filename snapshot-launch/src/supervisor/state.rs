@@ -3,7 +3,6 @@
 use crate::supervisor::{
     config::Config, live::Live, snapshot::Snapshot, under_way::wanted::Wanted,
 };
-use snapshot_core::terms::Ended;
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::rc::Rc;
@@ -20,7 +19,9 @@ use super::{
     interrupts::{arrivals::Arrivals, presses::Presses, via::Fate},
     links::{AgentLink, Switchboard},
     refusal::apart::Home,
-    under_way::{asked::Asked, reverting::Reverting, silent_copy::SilentCopy, taking::Taking},
+    under_way::{
+        asked::Asked, ending::Ending, reverting::Reverting, silent_copy::SilentCopy, taking::Taking,
+    },
 };
 use crate::processes::{
     child::{self, Child},
@@ -39,12 +40,7 @@ pub(crate) enum Phase {
     Taking(Box<Taking>),
     Reverting(Box<Reverting>),
     /// The session is ending.
-    Ending {
-        /// When patience ends.
-        deadline_ns: u64,
-        /// What the launcher is to be told, once it is known.
-        status: Option<Ended>,
-    },
+    Ending(Ending),
 }
 
 /// The supervisor itself.
@@ -172,7 +168,7 @@ impl Supervisor {
         let is_awaited = match &self.phase {
             Phase::Taking(taking) => taking.is_copy(pid),
             Phase::Reverting(reverting) => reverting.has_a_part(pid),
-            Phase::Running | Phase::Ending { .. } => false,
+            Phase::Running | Phase::Ending(_) => false,
         };
         is_awaited
             || self.live.is(pid)

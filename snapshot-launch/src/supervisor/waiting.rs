@@ -1,16 +1,8 @@
 //! Waiting for a word, and what has been heard.
 
-use crate::supervisor::links::AgentLink;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollTimeout;
 use snapshot_core::sys::now_ns;
-use std::os::fd::AsFd;
-
-/// Waits until a link has something to say, or the deadline has passed.
-pub(super) fn wait_readable(link: &AgentLink, deadline_ns: u64) {
-    let mut fds = [PollFd::new(link.as_fd(), PollFlags::POLLIN)];
-    let _ = poll(&mut fds, timeout_until(Some(deadline_ns)));
-}
 
 pub(super) fn timeout_until(deadline_ns: Option<u64>) -> PollTimeout {
     match deadline_ns {

@@ -8,7 +8,10 @@ use snapshot_core::terms::Ended;
 use super::reverting::name_leftovers;
 use crate::flags::OnExit;
 use crate::processes::family::{self, Signalled};
-use crate::supervisor::state::{Phase, Supervisor};
+use crate::supervisor::{
+    state::{Phase, Supervisor},
+    under_way::{ending::Ending, taking::Death},
+};
 use crate::talk::{channel::ToLauncher, event::Event};
 
 /// How long the program has after TERM, HUP or QUIT, and what it has started has after
@@ -18,18 +21,25 @@ const GRACE_NS: u64 = 500_000_000;
 impl Supervisor {
     /// The live process has ended by itself.
     pub(crate) fn live_ended(&mut self, ended: Ended) {
-        let died_ns = now_ns();
-        self.settle_take_of_dead();
-        if let Phase::Ending { status: told, .. } = &mut self.phase {
-            *told = Some(ended);
-            return;
+        let death = Death {
+            ended,
+            at_ns: now_ns(),
+        };
+        match &mut self.phase {
+            Phase::Ending(ending) => ending.status = Some(ended),
+            Phase::Taking(_) => self.taker_died(death),
+            Phase::Running | Phase::Reverting(_) => self.branch_died(death),
         }
+    }
+
+    /// The live process has ended and no take waits for it: goes back, or ends the session.
+    pub(in crate::supervisor) fn branch_died(&mut self, Death { ended, at_ns }: Death) {
         if ended == Ended::Exited(0) && self.config.on_exit == OnExit::Commit {
             self.commit();
         }
-        // A revert may have begun already, by an interrupt that waited for a take.
+        // An interrupt that waited for a take may have begun a revert already.
         if matches!(self.phase, Phase::Reverting(_))
-            || self.begin_revert(None, false, ended, died_ns, None)
+            || self.begin_revert(None, false, ended, at_ns, None)
         {
             return;
         }
@@ -41,7 +51,7 @@ impl Supervisor {
 
     /// The launcher asks for the end: the program hears of it by the same signal.
     pub(crate) fn end_by(&mut self, signal: i32) {
-        if matches!(self.phase, Phase::Ending { .. }) {
+        if matches!(self.phase, Phase::Ending(_)) {
             return;
         }
         if let Ok(signal) = Signal::try_from(signal) {
@@ -61,43 +71,62 @@ impl Supervisor {
     pub(crate) fn broken(&mut self, why: &str) {
         self.note(format!("the session broke: {why}"));
         self.end_at_once();
-        if let Phase::Ending { status, .. } = &mut self.phase {
-            *status = Some(Ended::Exited(i32::from(crate::talk::problem::exit::BROKEN)));
+        if let Phase::Ending(ending) = &mut self.phase {
+            ending.status = Some(Ended::Exited(i32::from(crate::talk::problem::exit::BROKEN)));
         }
     }
 
     fn begin_ending(&mut self, status: Option<Ended>, grace_ns: u64) {
-        // What the program has started is about to be named, and they are the session's own.
-        self.wait_for_silent_copies();
         for (_, snapshot) in self.timeline.clear() {
             self.end_copy(snapshot.child);
         }
         self.aspects.session_ends();
-        self.phase = Phase::Ending {
-            deadline_ns: now_ns() + grace_ns,
-            status,
+        let of_take = match &self.phase {
+            Phase::Taking(taking) => taking.death.map(|death| death.ended),
+            _ => None,
         };
-        // What the program has started is told that its terminal is gone, so to speak.
+        self.phase = Phase::Ending(Ending {
+            grace_ns,
+            deadline_ns: None,
+            status: status.or(of_take),
+            names_leftovers: status.is_some(),
+        });
+    }
+
+    /// Tells what the program has started that its terminal is gone, so to speak. Gives when
+    /// their time is over; `None` as long as one of the session's own may be among them.
+    fn end_the_rest(&mut self, now: u64) -> Option<u64> {
+        let Phase::Ending(Ending {
+            grace_ns,
+            deadline_ns,
+            names_leftovers,
+            ..
+        }) = self.phase
+        else {
+            return None;
+        };
+        if deadline_ns.is_some() || self.silent_copies_until(now).is_some() {
+            return deadline_ns;
+        }
+        let deadline_ns = now + grace_ns;
+        if let Phase::Ending(ending) = &mut self.phase {
+            ending.deadline_ns = Some(deadline_ns);
+        }
         let mut spared = self.own_pids();
         spared.insert(self.live.pid());
         let own = getpid().as_raw();
-        let mut told = family::signal_below(own, Signal::SIGHUP, &spared, &|_| false);
-        self.see_from_outside(&mut told.got);
+        let mut leftovers = family::signal_below(own, Signal::SIGHUP, &spared, &|_| false);
+        self.see_from_outside(&mut leftovers.got);
         family::signal_below(own, Signal::SIGCONT, &spared, &|_| false);
-        if status.is_some()
-            && let Some(text) = name_leftovers(&told.got)
-        {
+        if names_leftovers && let Some(text) = name_leftovers(&leftovers.got) {
             self.note(text);
         }
+        Some(deadline_ns)
     }
 
     /// Whether the session is over; kills what is left when patience has ended.
     pub(crate) fn check_ending(&mut self, now: u64) -> bool {
-        let Phase::Ending {
-            deadline_ns,
-            status,
-        } = self.phase
-        else {
+        let Some(deadline_ns) = self.end_the_rest(now) else {
             return false;
         };
         let anchor = self.anchor.as_ref().map(|anchor| anchor.pid().as_raw());
@@ -126,6 +155,9 @@ impl Supervisor {
             anchor.end();
             return false;
         }
+        let Phase::Ending(Ending { status, .. }) = self.phase else {
+            return false;
+        };
         // Neither where the session ended while the program was being made again.
         let (code, signal) = (status.and_then(Ended::code), status.and_then(Ended::signal));
         self.event(Event::Finished { code, signal });
@@ -134,9 +166,16 @@ impl Supervisor {
     }
 
     pub(crate) fn ending_deadline(&self) -> Option<u64> {
-        match self.phase {
+        match &self.phase {
             // Looked at again and again: what is killed takes its time.
-            Phase::Ending { deadline_ns, .. } => Some(deadline_ns.max(now_ns() + 5_000_000)),
+            Phase::Ending(ending) => {
+                let soon_ns = now_ns() + 5_000_000;
+                Some(
+                    ending
+                        .deadline_ns
+                        .map_or(soon_ns, |at_ns| at_ns.max(soon_ns)),
+                )
+            }
             _ => None,
         }
     }

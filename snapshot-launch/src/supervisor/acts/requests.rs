@@ -86,7 +86,7 @@ impl Supervisor {
             self.answer(wanted.token, Answer::List(self.listing()));
             return;
         }
-        if matches!(self.phase, Phase::Ending { .. }) {
+        if matches!(self.phase, Phase::Ending(_)) {
             self.refuse(
                 wanted.token,
                 "cannot do that any more",

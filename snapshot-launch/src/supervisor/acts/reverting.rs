@@ -367,6 +367,13 @@ impl Supervisor {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
+        if let Some(lost) = reverting.lost_copy.take_if(|lost| now >= lost.until_ns) {
+            self.replace_copy(&lost.how);
+            return;
+        }
+        if reverting.lost_copy.is_some() {
+            return;
+        }
         let is_settled = reverting.is_settled();
         match &mut reverting.stage {
             Stage::Preparing | Stage::Settling => {

@@ -9,7 +9,6 @@ use snapshot_core::wire::FromAgent;
 use crate::supervisor::{
     links::{AgentLink, Heard},
     state::Supervisor,
-    waiting::wait_readable,
 };
 
 /// How long others wait for one. It may have been stopped before it could speak; or it was
@@ -46,22 +45,5 @@ impl Supervisor {
     pub(in crate::supervisor) fn silent_copies_until(&self, now: u64) -> Option<u64> {
         let all = self.silent_copies.iter().map(|copy| copy.awaited_until_ns);
         all.filter(|until_ns| *until_ns > now).max()
-    }
-
-    /// Waits until each has spoken, which they do in a moment.
-    pub(in crate::supervisor) fn wait_for_silent_copies(&mut self) {
-        while self.silent_copies_until(now_ns()).is_some()
-            && let Some(SilentCopy {
-                link,
-                awaited_until_ns,
-            }) = self.silent_copies.last()
-        {
-            wait_readable(link, *awaited_until_ns);
-            let is_over = now_ns() >= *awaited_until_ns;
-            self.hear_silent_copy(self.silent_copies.len() - 1);
-            if is_over {
-                return;
-            }
-        }
     }
 }

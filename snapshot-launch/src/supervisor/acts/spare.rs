@@ -2,22 +2,18 @@
 //! dies before that, it is the snapshot. A revert that keeps its snapshot leaves it there.
 
 use crate::supervisor::under_way::spare::Spare;
-use snapshot_core::sys::now_ns;
 use snapshot_core::wire::{FromAgent, FromSupervisor};
 
 use crate::supervisor::{
     links::{AgentLink, Heard, MOST_AT_ONCE},
     state::{Phase, Supervisor},
     under_way::reverting::{Reverting, Stage},
-    waiting::{may_be_passed, wait_readable},
+    waiting::may_be_passed,
 };
 
 /// From this size on a spare would cost more time than it is worth: the kernel copies page
 /// tables for it, some 10 ms a gigabyte.
 const MOST_SPARED_BYTES: u64 = 64 << 20;
-
-/// How long a copy that has just been made may take to fall asleep.
-const SETTLE_NS: u64 = 1_000_000_000;
 
 /// How often a copy that dies as it wakes is woken at once.
 const AT_ONCE: u32 = 3;
@@ -65,7 +61,7 @@ impl Supervisor {
                 }
                 Heard::Message(FromAgent::Ready) => {
                     spare.is_asleep = true;
-                    self.go_on_prepared();
+                    self.spare_is_settled();
                 }
                 Heard::Message(FromAgent::Passed { signal, sender }) if may_be_passed(signal) => {
                     self.passed_on(target, signal, sender);
@@ -73,7 +69,7 @@ impl Supervisor {
                 Heard::Nothing => return,
                 Heard::Message(_) | Heard::Other(..) | Heard::Closed => {
                     self.end_spare();
-                    self.go_on_without_spare();
+                    self.spare_is_settled();
                 }
             }
         }
@@ -91,10 +87,19 @@ impl Supervisor {
         }
     }
 
-    pub(in crate::supervisor) fn go_on_without_spare(&mut self) {
+    /// The spare sleeps, or there is none any more.
+    fn spare_is_settled(&mut self) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
+        if let Some(lost) = reverting.lost_copy.take() {
+            self.replace_copy(&lost.how);
+            return;
+        }
+        if reverting.spare.is_some() {
+            self.go_on_prepared();
+            return;
+        }
         if matches!(reverting.stage, Stage::Waking(_)) && reverting.keep {
             reverting.keep = false;
             let target = reverting.target;
@@ -136,25 +141,6 @@ impl Supervisor {
         match &self.phase {
             Phase::Reverting(reverting) => Some(reverting.spare.as_ref()?.child.as_ref()?.pid()),
             _ => None,
-        }
-    }
-
-    /// The one that has made the spare is gone; if the spare was made, it falls asleep in a
-    /// moment.
-    pub(in crate::supervisor) fn wait_for_spare(&mut self) {
-        let deadline_ns = now_ns() + SETTLE_NS;
-        while let Phase::Reverting(reverting) = &mut self.phase
-            && let Some(spare) = &reverting.spare
-            && !spare.is_asleep
-            && now_ns() < deadline_ns
-        {
-            wait_readable(&spare.link, deadline_ns);
-            // Who has died answers no more, and nobody goes on meanwhile.
-            reverting.is_asked = true;
-            self.hear_spare();
-        }
-        if let Phase::Reverting(reverting) = &mut self.phase {
-            reverting.is_asked = false;
         }
     }
 

@@ -1,6 +1,8 @@
 //! A take, seen from the supervisor; [`snapshot_core::acts::take`] tells the whole story.
 
-use crate::supervisor::under_way::taking::{PATIENCE_NS, Seen, Taking, is_traced_or_stopped};
+use crate::supervisor::under_way::taking::{
+    Death, PATIENCE_NS, Seen, Taking, is_traced_or_stopped,
+};
 use crate::talk::facts::SnapshotFacts;
 use std::collections::VecDeque;
 
@@ -9,7 +11,7 @@ use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ask, InterruptedCall, Obstacle, Text, ThreadCounts};
 use snapshot_core::wire::{FromAgent, FromSupervisor, LISTED};
 
-use crate::processes::{child::Child, headway::Headway};
+use crate::processes::headway::Headway;
 use crate::refusal::{Refusal, obstacles::explain};
 use crate::supervisor::{
     aspects::{aspect::Standstill, list::Kept},
@@ -45,6 +47,13 @@ fn too_much_remains() -> Refusal {
     Refusal::failed(
         "the program has more than 65,536 things that a revert can't bring back",
         "close what it does not need",
+    )
+}
+
+fn died_too_early() -> Refusal {
+    Refusal::failed(
+        "the program died before the snapshot was complete",
+        "take the next one earlier",
     )
 }
 
@@ -150,6 +159,7 @@ impl Supervisor {
             frozen: None,
             granted: 1,
             splits: 0,
+            death: None,
             complete: false,
             is_late: false,
             headway: Headway::begin(PATIENCE_NS),
@@ -341,7 +351,8 @@ impl Supervisor {
     /// The copy speaks.
     pub(crate) fn hear_copy(&mut self) {
         // What the live process has said before it made the copy comes first.
-        if matches!(&self.phase, Phase::Taking(taking) if taking.seen.is_none()) {
+        let is_behind = |taking: &Taking| taking.seen.is_none() && !taking.link.is_given_up();
+        if matches!(&self.phase, Phase::Taking(taking) if is_behind(taking)) {
             self.hear_taker();
         }
         let Phase::Taking(taking) = &mut self.phase else {
@@ -380,7 +391,9 @@ impl Supervisor {
 
     /// The copy was killed; or it was never made, and then the program has said why.
     fn copy_has_ended(&mut self) {
-        self.hear_taker();
+        if matches!(&self.phase, Phase::Taking(taking) if !taking.link.is_given_up()) {
+            self.hear_taker();
+        }
         if matches!(&self.phase, Phase::Taking(_)) {
             self.abandon_take(Refusal::new(
                 "failed",
@@ -402,6 +415,9 @@ impl Supervisor {
             taking.link.say(&FromSupervisor::Go {
                 id: taking.id.number(),
             });
+            if taking.death.is_some() {
+                self.report_take(now_ns());
+            }
         }
     }
 
@@ -473,10 +489,7 @@ impl Supervisor {
         self.event(event.clone());
         self.answer(taking.token, Answer::Done(event));
         self.drop_oldest_automatic();
-        self.signal_request();
-        if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
-            self.act_later(via, asked_ns);
-        }
+        self.after_take(taking.death);
     }
 
     /// The program says what it had to say of a take that is over.
@@ -498,6 +511,10 @@ impl Supervisor {
         let Phase::Taking(taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
             return;
         };
+        let refusal = match taking.death {
+            Some(_) => died_too_early(),
+            None => refusal,
+        };
         taking.link.say(&FromSupervisor::Denied);
         // It may be about to make a keeper.
         self.late = (!taking.link.is_given_up()).then_some(taking.link);
@@ -509,65 +526,38 @@ impl Supervisor {
             None => self.end_when_heard(taking.copy),
         }
         self.refuse_take(taking.token, taking.trigger, refusal);
+        self.after_take(taking.death);
+    }
+
+    /// The live process has died in the middle of a take. Its copy will say whether there is a
+    /// snapshot, or hang up: it has the only other end of its link.
+    pub(in crate::supervisor) fn taker_died(&mut self, death: Death) {
+        let Phase::Taking(taking) = &mut self.phase else {
+            return;
+        };
+        taking.death = Some(death);
+        let (keeper, _) = taking.link.hear_of_keeper();
+        taking.link.give_up();
+        taking.split = true;
+        taking.let_copy_go_on();
+        taking.headway = Headway::begin(PATIENCE_NS);
+        let is_complete = taking.frozen.is_some();
+        if let Some(sender) = keeper {
+            self.keeper_has_begun(sender);
+        }
+        if is_complete {
+            self.report_take(now_ns());
+        }
+    }
+
+    /// A take is over, with or without a snapshot: goes on with what has waited for that.
+    fn after_take(&mut self, death: Option<Death>) {
         self.signal_request();
         if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
             self.act_later(via, asked_ns);
         }
-    }
-
-    /// The live process died in the middle of a take. True if it leaves a snapshot, now
-    /// or as soon as its copy says so.
-    pub(crate) fn settle_take_of_dead(&mut self) {
-        // What the dead one has still said, and the copy's word, which comes at once or
-        // never: it holds the only other end of its link.
-        let Phase::Taking(taking) = &self.phase else {
-            return;
-        };
-        if let (Some(sender), _) = taking.link.hear_of_keeper() {
-            self.keeper_has_begun(sender);
-        }
-        if let Phase::Taking(taking) = &mut self.phase {
-            taking.let_copy_go_on();
-            taking.headway = Headway::begin(PATIENCE_NS);
-        }
-        while let Phase::Taking(taking) = &mut self.phase
-            && taking.frozen.is_none()
-            && let copy = taking.child().map(Child::pid)
-            && !taking.headway.is_over(copy, now_ns())
-        {
-            match taking.copy.hear() {
-                Heard::Other(FromAgent::Made, sender) if taking.child().is_none() => {
-                    self.copy_is_made(sender);
-                }
-                Heard::Message(FromAgent::Ready) => taking.frozen = taking.made.take(),
-                Heard::Message(FromAgent::Remains(remains)) => {
-                    if !taking.hear_of(&remains) {
-                        break;
-                    }
-                }
-                Heard::Message(FromAgent::Spoilt(..) | FromAgent::Again)
-                | Heard::Other(..)
-                | Heard::Closed => break,
-                Heard::Message(_) => {}
-                Heard::Nothing => {
-                    crate::supervisor::waiting::wait_readable(
-                        &taking.copy,
-                        taking.headway.deadline_ns(),
-                    );
-                }
-            }
-        }
-        let Phase::Taking(taking) = &self.phase else {
-            return;
-        };
-        if taking.frozen.is_some() {
-            self.report_take(now_ns());
-        } else {
-            self.abandon_take(Refusal::new(
-                "failed",
-                "the program died before the snapshot was complete",
-                "take the next one earlier",
-            ));
+        if let Some(death) = death {
+            self.branch_died(death);
         }
     }
 
@@ -667,7 +657,7 @@ impl Supervisor {
         let taking = match &self.phase {
             Phase::Taking(taking) => {
                 let look_ns = match taking.stopped {
-                    _ if !self.is_take_awaited() => u64::MAX,
+                    _ if taking.death.is_some() || !self.is_take_awaited() => u64::MAX,
                     Some(stop) => stop.look_ns,
                     None => now_ns(),
                 };

@@ -23,7 +23,7 @@ use crate::refusal::obstacles::without_room;
 use crate::supervisor::{
     state::{Phase, Supervisor},
     under_way::{
-        reverting::{Reverting, Stage},
+        reverting::{LostCopy, Reverting, Stage},
         spare::Spare,
     },
 };
@@ -209,13 +209,30 @@ impl Supervisor {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
-        let target = reverting.target;
+        // Both of its processes may be seen to end.
+        if reverting.lost_copy.is_some() {
+            return;
+        }
         let how = how_it_died(ended);
         reverting.hindrance = None;
-        self.wait_for_spare();
+        reverting.is_asked = false;
+        if reverting
+            .spare
+            .as_ref()
+            .is_some_and(|spare| !spare.is_asleep())
+        {
+            reverting.lost_copy = Some(LostCopy::begin(how));
+            return;
+        }
+        self.replace_copy(&how);
+    }
+
+    /// The target's copy is gone, and its spare sleeps or will not.
+    pub(in crate::supervisor) fn replace_copy(&mut self, how: &str) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
+        let target = reverting.target;
         let spare = reverting.spare.take_if(|spare| spare.is_asleep());
         if let Some((link, child)) = spare.and_then(Spare::into_parts)
             && let Some(snapshot) = self.timeline.get_mut(target)
@@ -223,7 +240,7 @@ impl Supervisor {
             snapshot.outer_pid = self.outside.number_of(child.pid());
             snapshot.link = link;
             snapshot.child = child;
-            self.spare_takes_over(&how);
+            self.spare_takes_over(how);
             return;
         }
         self.end_spare();
@@ -232,7 +249,7 @@ impl Supervisor {
             id: target.number(),
         });
         self.note(format!("{target} is lost: its copy {how}"));
-        self.go_on_from_another(&how);
+        self.go_on_from_another(how);
     }
 
     /// The target is no more. Where the branch lives it goes on, else the next older one

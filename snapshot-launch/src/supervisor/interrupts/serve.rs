@@ -124,7 +124,7 @@ impl Supervisor {
                 }
                 return Fate::Swallowed;
             }
-            Phase::Ending { .. } => return Fate::Swallowed,
+            Phase::Ending(_) => return Fate::Swallowed,
             // The snapshot is completed first, and then gone back to.
             Phase::Taking(_) => {
                 if let Some((earlier, _)) = self.interrupt_after_take.replace((via, asked_ns)) {

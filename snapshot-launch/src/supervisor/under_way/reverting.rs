@@ -22,6 +22,24 @@ pub(in crate::supervisor) enum Stage {
     Waiting { until_ns: u64 },
 }
 
+/// How long a copy that has just been made may take to fall asleep.
+const SETTLE_NS: u64 = 1_000_000_000;
+
+/// The target's copy has died, and its spare has still to fall asleep.
+pub(in crate::supervisor) struct LostCopy {
+    /// A fragment behind "the copy".
+    pub(in crate::supervisor) how: String,
+    /// Until when the spare may do so.
+    pub(in crate::supervisor) until_ns: u64,
+}
+
+impl LostCopy {
+    pub(in crate::supervisor) fn begin(how: String) -> Self {
+        let until_ns = now_ns() + SETTLE_NS;
+        Self { how, until_ns }
+    }
+}
+
 /// A revert under way.
 pub(crate) struct Reverting {
     pub(in crate::supervisor) target: SnapshotId,
@@ -39,6 +57,8 @@ pub(crate) struct Reverting {
     /// With what is being waited for before the copy is woken.
     pub(in crate::supervisor) patience: Headway,
     pub(in crate::supervisor) spare: Option<Spare>,
+    /// The target's copy has died, and the spare is to take its place.
+    pub(in crate::supervisor) lost_copy: Option<LostCopy>,
     /// Whether there may be a spare that nobody has asked for.
     pub(in crate::supervisor) may_spare: bool,
     /// Until when the launcher may put its group in front, once it has been asked to.
@@ -72,6 +92,7 @@ impl Reverting {
             is_asked: false,
             patience: Headway::begin(PATIENCE_NS),
             spare: None,
+            lost_copy: None,
             may_spare: true,
             front_until_ns: None,
             hindrance: None,
@@ -96,7 +117,9 @@ impl Reverting {
 
     /// Whether the copy has answered, and its spare sleeps if there is one.
     pub(in crate::supervisor) fn is_settled(&self) -> bool {
-        !self.is_asked && self.spare.as_ref().is_none_or(Spare::is_asleep)
+        !self.is_asked
+            && self.lost_copy.is_none()
+            && self.spare.as_ref().is_none_or(Spare::is_asleep)
     }
 
     /// Whether this is the process of the spare, or of the woken copy under its new number.
@@ -111,6 +134,9 @@ impl Reverting {
 
     /// When to look again. `reaped`: all that was killed is gone, leftovers apart.
     pub(crate) fn deadline(&self, reaped: bool) -> Option<u64> {
+        if let Some(lost) = &self.lost_copy {
+            return Some(lost.until_ns);
+        }
         match &self.stage {
             Stage::Preparing | Stage::Settling => Some(self.patience.deadline_ns()),
             Stage::Clearing if !self.is_settled() => Some(self.patience.deadline_ns()),

@@ -4,7 +4,7 @@ use crate::processes::{child::Child, family, headway::Headway};
 use crate::supervisor::{aspects::list::Kept, links::AgentLink, refusal::remains};
 use crate::talk::event::{Moments, NotRolledBack, Trigger};
 use nix::libc;
-use snapshot_core::terms::{InterruptedCall, Remains, SnapshotId};
+use snapshot_core::terms::{Ended, InterruptedCall, Remains, SnapshotId};
 
 /// How long the program may take to answer a request, and a copy to do nothing before it is
 /// frozen: one that has much to record takes its time, but it works.
@@ -47,6 +47,8 @@ pub(crate) struct Taking {
     /// How many copies have been granted, and how many the live process says it has made.
     pub(in crate::supervisor) granted: u32,
     pub(in crate::supervisor) splits: u32,
+    /// The live process has died meanwhile.
+    pub(in crate::supervisor) death: Option<Death>,
     /// The snapshot is in the timeline; only the report is missing.
     pub(in crate::supervisor) complete: bool,
     /// The program has still to say that it runs, and its keeper that it is there.
@@ -68,6 +70,13 @@ pub(in crate::supervisor) struct Seen {
     /// What the aspects keep.
     pub(in crate::supervisor) kept: Kept,
     pub(in crate::supervisor) not_rolled_back: Vec<NotRolledBack>,
+}
+
+/// The end of the live process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Death {
+    pub(crate) ended: Ended,
+    pub(crate) at_ns: u64,
 }
 
 /// A take that stands still because somebody has stopped the program.
@@ -106,6 +115,7 @@ impl Taking {
     pub(in crate::supervisor) fn worker(&self, live: i32) -> Option<i32> {
         match self.child() {
             Some(copy) if !self.complete => Some(copy.pid()),
+            None if self.death.is_some() => None,
             _ => Some(live),
         }
     }
@@ -120,7 +130,7 @@ impl Taking {
     /// Whether the program stands still because somebody has stopped it: at two looks, with
     /// nothing done in between, since a tracer stops it for a moment again and again.
     pub(in crate::supervisor) fn is_stopped(&mut self, live: i32, now: u64) -> bool {
-        if self.stopped.is_some_and(|stop| now < stop.look_ns) {
+        if self.death.is_some() || self.stopped.is_some_and(|stop| now < stop.look_ns) {
             return false;
         }
         let work = Some(live)
