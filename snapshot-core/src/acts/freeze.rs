@@ -13,7 +13,7 @@
 use crate::process::keeper;
 use crate::sys::{self, Errno, SignalSet};
 use crate::terms::{self, Closed, Ended};
-use crate::wire::{FromAgent, FromSupervisor, link::Link};
+use crate::wire::{FromFrozen, Frozen, ToFrozen, link::Link};
 
 /// The word that a frozen copy stirs at.
 pub(crate) enum Word {
@@ -22,7 +22,7 @@ pub(crate) enum Word {
         /// How many threads there must be room for.
         threads: u32,
         /// Where the frozen copy that stays behind is to report, if one is to.
-        spare: Option<Link>,
+        spare: Option<Link<Frozen>>,
     },
     /// It is to wake.
     Revive(Woken),
@@ -39,7 +39,7 @@ pub(crate) struct Woken {
 /// Sleeps until the supervisor has a word for this copy. Never returns if the supervisor is gone.
 ///
 /// All signals must be blocked. `let_go` lets go of what the live branch has closed.
-pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Word {
+pub(crate) fn freeze(link: &Link<Frozen>, mut let_go: impl FnMut(Closed)) -> Word {
     // Without one the copy is as safe, but passes nothing on.
     let signals = sys::signalfd(SignalSet::ALL).unwrap_or(-1);
     let heard = loop {
@@ -57,7 +57,7 @@ pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Word {
         }
         match link.hear() {
             Ok((
-                FromSupervisor::Revive {
+                ToFrozen::Revive {
                     asked_ns,
                     ended,
                     same_ids,
@@ -70,19 +70,18 @@ pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Word {
                     same_ids,
                 });
             }
-            Ok((FromSupervisor::Prepare { threads }, passed)) => {
+            Ok((ToFrozen::Prepare { threads }, passed)) => {
                 break Word::Prepare {
                     threads,
                     spare: passed.map(Link::from_fd),
                 };
             }
-            Ok((FromSupervisor::Retire, _)) => retire(link),
-            Ok((FromSupervisor::LetGo(closed), _)) => {
+            Ok((ToFrozen::Retire, _)) => retire(link),
+            Ok((ToFrozen::LetGo(closed), _)) => {
                 let_go(closed);
                 // Where nobody hears it there is nobody to wait for it.
-                let _ = link.say(FromAgent::LetGo);
+                let _ = link.say(FromFrozen::LetGo);
             }
-            Ok(_) => {}
             // The supervisor is gone, and with it all reason to be.
             Err(_) => sys::exit_group(0),
         }
@@ -95,7 +94,7 @@ pub(crate) fn freeze(link: Link, mut let_go: impl FnMut(Closed)) -> Word {
 }
 
 /// Ends, and leaves the memory to a keeper, whom the supervisor ends in its time.
-fn retire(link: Link) -> ! {
+fn retire(link: &Link<Frozen>) -> ! {
     // The keeper shares them for a moment, in which it is not known for one.
     sys::close_all_descriptors_but(link.fd());
     // Without one the memory is given back at once.
@@ -106,14 +105,14 @@ fn retire(link: Link) -> ! {
     sys::exit_group(0)
 }
 
-fn pass_on(link: Link, signals: i32) {
+fn pass_on(link: &Link<Frozen>, signals: i32) {
     while let Some(arrived) = sys::read_signalfd(signals) {
         let sender = terms::sender(arrived.code, arrived.sender);
         // The supervisor's own CONT only makes sure that this copy is not stopped. Anybody
         // else's is passed on like the stop before it, or the program would stay stopped.
         let is_supervisors = arrived.signal == libc::SIGCONT && sender == sys::getppid();
         if sender != 0 && !is_supervisors {
-            let _ = link.say(FromAgent::Passed {
+            let _ = link.say(FromFrozen::Passed {
                 signal: arrived.signal,
                 sender,
             });

@@ -21,32 +21,35 @@ use crate::threads::{
     slots::{self, PARKED},
     turn,
 };
-use crate::wire::{FromAgent, link::Link};
+use crate::wire::{FromFrozen, Frozen, link::Link};
 
 /// In a frozen copy: whether it could come back to life, as far as that can be told while
-/// the branch lives. If somebody is to hear of it, a copy of this copy stays behind.
-fn prepare(threads: u32, spare: Option<Link>, identity: &Identity) -> Result<Side, Obstacle> {
+/// the branch lives. If somebody is to hear of it, a copy of this copy stays behind: there it
+/// gives the link to report by.
+fn prepare(
+    threads: u32,
+    spare: Option<Link<Frozen>>,
+    identity: &Identity,
+) -> Result<Option<Link<Frozen>>, Obstacle> {
     // SAFETY: a frozen copy has one thread, and the others were parked.
     let rehearsed = unsafe { revive::rehearse(threads) };
-    let side = match (rehearsed, spare) {
-        (Err(errno), _) => Err(Obstacle::Failed(Step::Revive, errno.0)),
-        (Ok(()), None) => Ok(Side::Original(0)),
-        (Ok(()), Some(_)) => {
-            let split = split_aside(identity);
-            split.map_err(|errno| Obstacle::Failed(Step::Split, errno.0))
-        }
+    let rehearsed = rehearsed.map_err(|errno| Obstacle::Failed(Step::Revive, errno.0));
+    let Some(spare) = spare else {
+        return rehearsed.map(|()| None);
     };
+    let side = rehearsed.and_then(|()| {
+        split_aside(identity).map_err(|errno| Obstacle::Failed(Step::Split, errno.0))
+    });
     match side {
-        Ok(Side::Copy) => own_processes::add(sys::getpid()),
-        Ok(Side::Original(pid)) if spare.is_some() => own_processes::add(pid),
-        _ => {}
+        Ok(Side::Copy) => {
+            own_processes::add(sys::getpid());
+            return Ok(Some(spare));
+        }
+        Ok(Side::Original(pid)) => own_processes::add(pid),
+        Err(_) => {}
     }
-    if !matches!(side, Ok(Side::Copy))
-        && let Some(spare) = spare
-    {
-        spare.close();
-    }
-    side
+    spare.close();
+    side.map(|_| None)
 }
 
 /// In a frozen copy: makes a copy under a number that the program does not want back. The
@@ -76,7 +79,7 @@ fn split_aside(identity: &Identity) -> Result<Side, Errno> {
 /// # Safety
 /// As [`revive::recreate`].
 unsafe fn make_again(
-    link: Link,
+    link: &Link<Frozen>,
     identity: &Identity,
     same_ids: Option<i32>,
 ) -> Result<revive::Recreated, Errno> {
@@ -84,17 +87,17 @@ unsafe fn make_again(
     if let Some(outer_pid) = same_ids
         && sys::getpid() != identity.pid
     {
-        let _ = link.say(FromAgent::Becoming);
+        let _ = link.say(FromFrozen::Becoming);
         // SAFETY: a frozen copy has one thread, the copy of the recorded one.
         match unsafe { identity.take_over_id(outer_pid) } {
             Ok(()) => {}
             // There is room for none, or soon there will be.
             Err(errno @ Errno(libc::EAGAIN | libc::ENOMEM)) => {
-                let _ = link.say(FromAgent::Stayed { errno: errno.0 });
+                let _ = link.say(FromFrozen::Stayed { errno: errno.0 });
                 return Err(errno);
             }
             Err(errno) => {
-                let _ = link.say(FromAgent::Stayed { errno: errno.0 });
+                let _ = link.say(FromFrozen::Stayed { errno: errno.0 });
             }
         }
     }
@@ -106,47 +109,46 @@ unsafe fn make_again(
 pub(super) fn live_as_frozen(
     session: &Session,
     id: u32,
-    link: Link,
+    mut link: Link<Frozen>,
     recorded: &mut Recorded,
 ) -> Outcome {
-    let mut link = link;
     let Recorded { identity, lacking } = recorded;
     let identity = &*identity;
     ids::forget_choice();
     let room = Room::make();
     let mut tell = |remains| {
         // Where nobody hears it the supervisor is gone, which Ready finds out.
-        let _ = link.say(FromAgent::Remains(remains));
+        let _ = link.say(FromFrozen::Remains(remains));
     };
     let shared = Shared::record(&[link.fd()], identity.pid, identity.tid, &mut tell)
         .and_then(|shared| shared.let_go().map(|()| shared));
     let mut shared = match shared {
         Ok(shared) => shared,
-        Err(errno) => end_unrecorded(link, Step::Record, errno),
+        Err(errno) => end_unrecorded(&link, Step::Record, errno),
     };
     let mut is_ready = false;
     loop {
-        if !is_ready && link.say(FromAgent::Ready).is_err() {
+        if !is_ready && link.say(FromFrozen::Ready).is_err() {
             sys::exit_group(0);
         }
         is_ready = true;
-        let woken = match freeze(link, |closed| shared.let_go_of(closed)) {
+        let woken = match freeze(&link, |closed| shared.let_go_of(closed)) {
             Word::Revive(woken) => woken,
             Word::Prepare { threads, spare } => {
                 match prepare(threads, spare, identity) {
-                    Ok(Side::Copy) => {
+                    Ok(Some(spare)) => {
                         // The snapshot stays, in this copy of the copy.
                         link.close();
-                        link = spare.unwrap_or(link);
-                        let _ = link.say(FromAgent::Made);
+                        link = spare;
+                        let _ = link.say(FromFrozen::Made);
                         identity.settle(id);
                         is_ready = false;
                     }
-                    Ok(Side::Original(_)) => {
-                        let _ = link.say(FromAgent::Prepared);
+                    Ok(None) => {
+                        let _ = link.say(FromFrozen::Prepared);
                     }
                     Err(obstacle) => {
-                        let _ = link.say(FromAgent::Hindered(obstacle));
+                        let _ = link.say(FromFrozen::Hindered(obstacle));
                     }
                 }
                 continue;
@@ -161,7 +163,7 @@ pub(super) fn live_as_frozen(
         let mut count = |part, count| {
             if count > 0 {
                 not_restored += count;
-                let _ = link.say(FromAgent::NotRestored { part, count });
+                let _ = link.say(FromFrozen::NotRestored { part, count });
             }
         };
         // First: what is mapped of a file may be a thread's stack.
@@ -170,11 +172,11 @@ pub(super) fn live_as_frozen(
             lacking.prepare();
         }
         // SAFETY: this is the copy's only thread, and the others were parked.
-        let revived = match unsafe { make_again(link, identity, same_ids) } {
+        let revived = match unsafe { make_again(&link, identity, same_ids) } {
             Ok(revived) => revived,
             Err(errno) => {
                 let obstacle = Obstacle::Failed(Step::Revive, errno.0);
-                let _ = link.say(FromAgent::Hindered(obstacle));
+                let _ = link.say(FromFrozen::Hindered(obstacle));
                 // Where that fails, what it has ends with the snapshot.
                 let _ = shared.let_go();
                 // By whichever number: it sleeps again, as the snapshot that it was.
@@ -199,11 +201,11 @@ pub(super) fn live_as_frozen(
         (session.revived)(sys::getpid());
         let renewed = revived.renewed + identity.renewed();
         // Whoever ends this process from here on ends the program.
-        let _ = link.say(FromAgent::Opening { renewed });
+        let _ = link.say(FromFrozen::Opening { renewed });
         // From here on the program runs. Whoever says so may get no processor before the last
         // of its threads has had one.
         let open_ns = revive::open_gate();
-        let _ = link.say(FromAgent::Running(Running {
+        let _ = link.say(FromFrozen::Running(Running {
             at_ns: open_ns,
             renewed,
         }));
@@ -218,8 +220,11 @@ pub(super) fn live_as_frozen(
 }
 
 /// A copy that can't be one says why, and ends.
-pub(super) fn end_unrecorded(link: Link, step: Step, errno: Errno) -> ! {
+pub(super) fn end_unrecorded(link: &Link<Frozen>, step: Step, errno: Errno) -> ! {
     // Where nobody hears it there is nobody to tell.
-    let _ = link.say(FromAgent::Spoilt(step, errno.0));
+    let _ = link.say(FromFrozen::Spoilt {
+        step,
+        errno: errno.0,
+    });
     sys::exit_group(0);
 }

@@ -39,7 +39,7 @@ use crate::threads::{
     slots::{self, PARKED},
     timing::{self, Moment},
 };
-use crate::wire::{FromAgent, FromSupervisor, link::Link};
+use crate::wire::{FromFrozen, FromTaker, Frozen, Taker, ToTaker, link::Link};
 
 /// Takes a snapshot of the calling process by way of the session's supervisor.
 ///
@@ -53,8 +53,13 @@ pub unsafe fn take(session: &Session, request: TakeRequest) -> Taken {
         Ok(link) => link,
         Err(errno) => return (failed(Step::Link, errno), interrupted_call),
     };
+    let TakeRequest { ask, at_ns, label } = request;
+    let link = match link.begin(ask, at_ns, label) {
+        Ok(link) => link,
+        Err(errno) => return (failed(Step::Talk, errno), interrupted_call),
+    };
     // SAFETY: passed on to the caller.
-    let outcome = unsafe { converse(link, session, request, &mut interrupted_call) };
+    let outcome = unsafe { converse(&link, session, &mut interrupted_call) };
     // In a revived copy this descriptor has been closed long since, and its number may be
     // the program's own again.
     if !matches!(outcome, Ok(Outcome::Revived { .. })) {
@@ -71,24 +76,22 @@ pub fn report_hindrance(session: &Session, request: TakeRequest, obstacle: Obsta
         // With nobody to tell there is nobody who waits.
         return;
     };
-    let _ = begin(link, request).and_then(|()| link.say(FromAgent::Hindered(obstacle)));
+    let TakeRequest { ask, at_ns, label } = request;
+    let Ok(link) = link.begin(ask, at_ns, label) else {
+        return;
+    };
+    let _ = link.say(FromTaker::Hindered(obstacle));
     // The answer to the first says that it has been understood.
     let _ = link.hear();
     link.close();
 }
 
-fn begin(link: Link, TakeRequest { ask, at_ns, label }: TakeRequest) -> sys::Result<()> {
-    link.say(FromAgent::Begin { ask, at_ns, label })
-}
-
 /// The conversation of one take; an error is one of the link.
 unsafe fn converse(
-    link: Link,
+    link: &Link<Taker>,
     session: &Session,
-    request: TakeRequest,
     interrupted_call: &mut InterruptedCall,
 ) -> sys::Result<Outcome> {
-    begin(link, request)?;
     timing::mark(Moment::Begun);
     match park::park() {
         Ok(parked) => {
@@ -105,13 +108,13 @@ unsafe fn converse(
     }
 }
 
-fn hindered(link: Link, obstacle: Obstacle) -> sys::Result<Outcome> {
-    link.say(FromAgent::Hindered(obstacle))?;
+fn hindered(link: &Link<Taker>, obstacle: Obstacle) -> sys::Result<Outcome> {
+    link.say(FromTaker::Hindered(obstacle))?;
     Ok(Outcome::Refused(Some(obstacle)))
 }
 
 unsafe fn converse_parked(
-    link: Link,
+    link: &Link<Taker>,
     session: &Session,
     parked: Parked,
     interrupted_call: &mut InterruptedCall,
@@ -126,14 +129,14 @@ unsafe fn converse_parked(
     }
     cpu_times::record();
     timing::mark(Moment::Recorded);
-    link.say(FromAgent::Parked(count_threads(parked, &recorded.identity)))?;
+    link.say(FromTaker::Parked(count_threads(parked, &recorded.identity)))?;
     // A second copy is needed where the first lacks memory, and a third where another
     // thread of another process has kept more from it meanwhile, which there is none of.
     let mut word = link.hear();
     for _ in 0..3 {
         let (wanted, copy_link) = match word {
             Ok((
-                FromSupervisor::Granted {
+                ToTaker::Granted {
                     id,
                     interrupted_call: looked,
                     keeper,
@@ -215,14 +218,14 @@ enum Made {
 }
 
 /// A message of the supervisor's, and the descriptor that came with it.
-type Heard = (FromSupervisor, Option<i32>);
+type Heard = (ToTaker, Option<i32>);
 
 /// Makes a copy and waits for the supervisor's word.
 unsafe fn split(
-    link: Link,
+    link: &Link<Taker>,
     session: &Session,
     wanted: Wanted,
-    copy_link: Link,
+    copy_link: Link<Frozen>,
     recorded: &mut Recorded,
 ) -> Result<Made, Obstacle> {
     let failed = |errno: Errno| Obstacle::Failed(Step::Split, errno.0);
@@ -242,15 +245,15 @@ unsafe fn split(
         Ok((Side::Copy, pages)) => {
             // Its maker says so too; but it may die before that.
             own_processes::add(sys::getpid());
-            link.close();
+            link.leave();
             // First: from then on the supervisor knows which process this is. Where it is
             // gone, Ready finds that out.
-            let _ = copy_link.say(FromAgent::Made);
+            let _ = copy_link.say(FromFrozen::Made);
             recorded.identity.settle(wanted.id);
             match dontfork::is_whole(pages) {
                 Ok(true) => {}
-                Ok(false) => end_as_spoilt(copy_link),
-                Err(errno) => end_unrecorded(copy_link, Step::Split, errno),
+                Ok(false) => end_as_spoilt(&copy_link),
+                Err(errno) => end_unrecorded(&copy_link, Step::Split, errno),
             }
             let outcome = live_as_frozen(session, wanted.id, copy_link, recorded);
             sys::set_mask(open);
@@ -263,7 +266,7 @@ unsafe fn split(
             sys::set_mask(open);
             copy_link.close();
             // A refusal may have come already, and then nobody hears this.
-            let _ = link.say(FromAgent::Split);
+            let _ = link.say(FromTaker::Split);
             if let Some(keeper) = keeper {
                 keeper.settle();
             }
@@ -286,20 +289,20 @@ unsafe fn split(
 
 /// A copy that lacks memory has recorded nothing and says so; it stays until its original
 /// has heard of it, so that its number is no other's, and ends with its link.
-fn end_as_spoilt(link: Link) -> ! {
-    if link.say(FromAgent::Again).is_ok() {
+fn end_as_spoilt(link: &Link<Frozen>) -> ! {
+    if link.say(FromFrozen::Again).is_ok() {
         while link.hear().is_ok() {}
     }
     sys::exit_group(0);
 }
 
 fn wait_for_word(
-    link: Link,
+    link: &Link<Taker>,
     recorded: &mut Recorded,
     failed: impl FnOnce(Errno) -> Obstacle,
 ) -> Result<Made, Obstacle> {
     match link.hear() {
-        Ok(word @ (FromSupervisor::Granted { .. }, _)) => match dontfork::look() {
+        Ok(word @ (ToTaker::Granted { .. }, _)) => match dontfork::look() {
             Ok(()) => Ok(Made::Spoilt(word)),
             Err(errno) => {
                 if let Some(fd) = word.1 {
@@ -313,20 +316,20 @@ fn wait_for_word(
     }
 }
 
-fn go_on(link: Link, recorded: &mut Recorded, word: FromSupervisor) -> Outcome {
+fn go_on(link: &Link<Taker>, recorded: &mut Recorded, word: ToTaker) -> Outcome {
     match word {
-        FromSupervisor::Go { id } => {
+        ToTaker::Go { id } => {
             timing::mark(Moment::Complete);
             recorded.give_back();
             park::release();
             timing::mark(Moment::Released);
             // The snapshot stands, whether or not anybody hears this.
-            let _ = link.say(FromAgent::Running(Running {
+            let _ = link.say(FromTaker::Running(Running {
                 at_ns: sys::now_ns(),
                 renewed: 0,
             }));
             Outcome::Live { id }
         }
-        _ => Outcome::Refused(None),
+        ToTaker::Granted { .. } | ToTaker::Denied => Outcome::Refused(None),
     }
 }

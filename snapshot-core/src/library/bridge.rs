@@ -9,7 +9,7 @@
 use core::ffi::CStr;
 
 use crate::terms::Obstacle;
-use crate::wire::{FromAgent, LISTED, MESSAGE_BYTES};
+use crate::wire::{FromTaker, LISTED, MESSAGE_BYTES, Message};
 
 /// The symbol to look for: an `extern "C" fn(*const Call, *mut Answer)`.
 pub const SYMBOL: &CStr = c"cargo_snapshot_agent_v2";
@@ -86,15 +86,15 @@ impl Answer {
     pub fn hindered(obstacle: Obstacle) -> Self {
         Self {
             verdict: ANSWER_OBSTACLE,
-            hindrance: FromAgent::Hindered(obstacle).encode(),
+            hindrance: FromTaker::Hindered(obstacle).encode(),
             ..Self::EMPTY
         }
     }
 
     /// What stands in the way; `None` where the agent is of a build that knows more.
     pub fn obstacle(&self) -> Option<Obstacle> {
-        match FromAgent::decode(&self.hindrance) {
-            Some(FromAgent::Hindered(obstacle)) => Some(obstacle),
+        match FromTaker::decode(&self.hindrance) {
+            Some(FromTaker::Hindered(obstacle)) => Some(obstacle),
             _ => None,
         }
     }

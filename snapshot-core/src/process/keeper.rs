@@ -23,7 +23,7 @@ use crate::arch;
 use crate::kernel::reserve;
 use crate::process::own_processes;
 use crate::sys::{self, CloneArguments, Errno, SignalSet};
-use crate::wire::{FromAgent, link::Link};
+use crate::wire::{WithKeeper, link::Link};
 
 const STACK_BYTES: usize = 16 * 1024;
 
@@ -79,7 +79,7 @@ pub(crate) struct Keeper(());
 /// # Safety
 /// The process must have no other keeper, and the calling thread must be the only one that
 /// makes one.
-pub(crate) unsafe fn begin(link: Link, parent: i32) -> Result<Keeper, Errno> {
+pub(crate) unsafe fn begin<C: WithKeeper>(link: &Link<C>, parent: i32) -> Result<Keeper, Errno> {
     let stack = stack()?;
     // Its descriptors are shared for the moment until it has none: that copies none.
     const CLEAR_SIGHAND: u64 = 1 << 32;
@@ -100,7 +100,7 @@ pub(crate) unsafe fn begin(link: Link, parent: i32) -> Result<Keeper, Errno> {
             (&raw const arguments).cast(),
             size_of::<CloneArguments>(),
             ptr::without_provenance_mut(usize::try_from(parent).unwrap_or(0)),
-            sleep,
+            sleep::<C>,
         )
     };
     sys::set_mask(open);
@@ -140,9 +140,9 @@ fn give_up() -> ! {
 
 /// The keeper's life. It must not touch what it shares with the program, but for the word
 /// that says that it has settled.
-unsafe extern "C" fn sleep(parent: *mut c_void) -> ! {
+unsafe extern "C" fn sleep<C: WithKeeper>(parent: *mut c_void) -> ! {
     // One that the supervisor does not know would be a stranger.
-    let said = Link::from_fd(LINK.load(Ordering::Relaxed)).say(FromAgent::Keeper);
+    let said = Link::<C>::from_fd(LINK.load(Ordering::Relaxed)).say(C::KEEPER);
     if said.is_err() {
         give_up();
     }

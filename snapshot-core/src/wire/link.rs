@@ -1,4 +1,4 @@
-//! The agent's connection to the supervisor.
+//! The agent's connection to the supervisor, in one of the conversations.
 //!
 //! It is made anew for each conversation and closed after it, so that the program never
 //! holds a descriptor of ours between takes: it may close every descriptor it knows,
@@ -6,16 +6,25 @@
 //!
 //! Context: AS-SAFE.
 
-use crate::sys::{self, Errno};
-use crate::wire::{FromAgent, FromSupervisor, MESSAGE_BYTES};
+use core::marker::PhantomData;
 
-/// One end of a conversation. Not closed on drop: after a split two processes have it.
-#[derive(Debug, Clone, Copy)]
-pub struct Link {
+use super::{
+    caller::{Caller, FromCaller},
+    conversation::{Conversation, Message},
+    packet::MESSAGE_BYTES,
+    taker::Taker,
+};
+use crate::sys::{self, Errno};
+use crate::terms::{Ask, Text};
+
+/// One end of the conversation `C`. Not closed on drop: after a split two processes have it.
+#[derive(Debug)]
+pub struct Link<C> {
     fd: i32,
+    conversation: PhantomData<C>,
 }
 
-impl Link {
+impl Link<Caller> {
     /// Calls the supervisor that listens on this abstract name.
     ///
     /// # Errors
@@ -31,16 +40,35 @@ impl Link {
         } else {
             fd
         };
-        Ok(Self { fd })
+        Ok(Self::from_fd(fd))
     }
 
+    /// Asks for a take, which this call is from then on. After an error it has hung up.
+    ///
+    /// # Errors
+    /// As [`Link::say`].
+    pub(crate) fn begin(self, ask: Ask, at_ns: u64, label: Text) -> sys::Result<Link<Taker>> {
+        match self.say(FromCaller::Begin { ask, at_ns, label }) {
+            Ok(()) => Ok(Link::from_fd(self.fd)),
+            Err(errno) => {
+                self.close();
+                Err(errno)
+            }
+        }
+    }
+}
+
+impl<C: Conversation> Link<C> {
     /// An end that came over another link.
-    pub(crate) fn from_fd(fd: i32) -> Self {
-        Self { fd }
+    pub(crate) const fn from_fd(fd: i32) -> Self {
+        Self {
+            fd,
+            conversation: PhantomData,
+        }
     }
 
     /// The descriptor, to wait on.
-    pub(crate) fn fd(self) -> i32 {
+    pub(crate) const fn fd(&self) -> i32 {
         self.fd
     }
 
@@ -48,21 +76,22 @@ impl Link {
     ///
     /// # Errors
     /// EPIPE when the supervisor is gone or has hung up.
-    pub fn say(self, message: FromAgent) -> sys::Result<()> {
+    pub fn say(&self, message: C::FromAgent) -> sys::Result<()> {
         sys::send(self.fd, &message.encode())
     }
 
     /// Waits for an answer and the descriptor that may come with it.
     ///
     /// # Errors
-    /// EPIPE when the supervisor is gone, EPROTO when it speaks another version.
-    pub fn hear(self) -> sys::Result<(FromSupervisor, Option<i32>)> {
+    /// EPIPE when the supervisor is gone, EPROTO when it speaks another version, or another
+    /// conversation.
+    pub fn hear(&self) -> sys::Result<(C::ToAgent, Option<i32>)> {
         let mut packet = [0; MESSAGE_BYTES];
         loop {
             match sys::receive(self.fd, &mut packet) {
                 Ok((0, _)) => return Err(Errno(libc::EPIPE)),
                 Ok((MESSAGE_BYTES, passed)) => {
-                    return match FromSupervisor::decode(&packet) {
+                    return match C::ToAgent::decode(&packet) {
                         Some(message) => Ok((message, passed)),
                         None => Err(Errno(libc::EPROTO)),
                     };
@@ -76,6 +105,12 @@ impl Link {
 
     /// Hangs up.
     pub fn close(self) {
+        sys::close(self.fd);
+    }
+
+    /// In a copy of the process: closes its own descriptor of this end, by which the original
+    /// goes on.
+    pub(crate) fn leave(&self) {
         sys::close(self.fd);
     }
 }

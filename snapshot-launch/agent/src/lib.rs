@@ -46,7 +46,7 @@ mod signals;
 use snapshot_core::kernel::reserve;
 use snapshot_core::terms::OwnUse;
 use snapshot_core::threads::layout;
-use snapshot_core::wire::{FromAgent, FromSupervisor, link::Link};
+use snapshot_core::wire::{FromCaller, ToCaller, link::Link};
 use snapshot_core::{objects, sys};
 
 use crate::children::reaping;
@@ -91,13 +91,13 @@ extern "C" fn construct() {
     session::begin(&message);
     let welcome = Link::connect(session::name()).and_then(|link| {
         handlers::begin();
-        let answer = link.say(FromAgent::Hello).and_then(|()| link.hear());
+        let answer = link.say(FromCaller::Hello).and_then(|()| link.hear());
         link.close();
         answer
     });
     let mut takes_at_start = false;
     if let Ok((
-        FromSupervisor::Welcome {
+        ToCaller::Welcome {
             take_at_start,
             no_files,
             reseed,

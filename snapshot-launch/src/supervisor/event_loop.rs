@@ -7,7 +7,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, poll};
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{self, Closed, Ended, SnapshotId};
-use snapshot_core::wire::{FromAgent, FromSupervisor};
+use snapshot_core::wire::{Caller, FromCaller, FromFrozen, ToCaller, ToFrozen};
 
 use super::{
     descriptors,
@@ -229,18 +229,23 @@ impl Supervisor {
         match snapshot.link.hear() {
             Heard::Nothing => return Word::None,
             Heard::Closed => return Word::Last,
-            Heard::Message(FromAgent::Passed { signal, sender }) if may_be_passed(signal) => {
+            Heard::Message(FromFrozen::Passed { signal, sender }) if may_be_passed(signal) => {
                 self.passed_on(id, signal, sender);
             }
-            Heard::Message(FromAgent::LetGo) => self.aspects.closings.has_let_go(id),
+            Heard::Message(FromFrozen::LetGo) => self.aspects.closings.has_let_go(id),
             Heard::Message(message) if is_target => self.hear_woken(message),
             // The answer to a question that nobody waits for any more.
-            Heard::Message(FromAgent::Prepared | FromAgent::Hindered(_)) => {}
+            Heard::Message(FromFrozen::Prepared | FromFrozen::Hindered(_)) => {}
             Heard::Other(message, sender) if is_target && self.has_become(sender) => {
                 self.hear_woken(message);
             }
+            Heard::OutOfTurn { other }
+                if is_target && other.is_none_or(|sender| self.has_become(sender)) =>
+            {
+                self.woken_out_of_turn();
+            }
             // It was not its turn: no frozen copy of the engine's says that.
-            Heard::Message(_) | Heard::Other(..) => return Word::Last,
+            Heard::Message(_) | Heard::Other(..) | Heard::OutOfTurn { .. } => return Word::Last,
         }
         Word::One
     }
@@ -291,8 +296,11 @@ impl Supervisor {
         match caller.hear() {
             Heard::Nothing => {}
             // It is the live process's own, and nobody else has a word in it.
-            Heard::Closed | Heard::Other(..) => {
+            Heard::Closed | Heard::Other(..) | Heard::OutOfTurn { other: Some(_) } => {
                 self.callers.remove(index);
+            }
+            Heard::OutOfTurn { other: None } => {
+                self.callers.remove(index).say(&ToCaller::Denied);
             }
             Heard::Message(message) => {
                 let link = self.callers.remove(index);
@@ -301,90 +309,73 @@ impl Supervisor {
         }
     }
 
-    fn serve_caller(&mut self, link: AgentLink, message: FromAgent) {
+    fn serve_caller(&mut self, link: AgentLink<Caller>, message: FromCaller) {
         match message {
-            FromAgent::Hello => {
+            FromCaller::Hello => {
                 let emulator = apart::emulator_in(self.live.pid());
                 self.live.has_loaded_agent(emulator);
                 if !self.started {
                     self.report_started();
                 }
-                let welcome = FromSupervisor::Welcome {
+                let welcome = ToCaller::Welcome {
                     take_at_start: self.start_snapshot_due,
                     no_files: self.config.no_files,
                     reseed: self.config.reseed,
                 };
                 link.hand(&welcome, self.aspects.children.memory());
             }
-            FromAgent::Exec => {
+            FromCaller::Exec => {
                 self.live.has_lost_agent();
                 // The memory that it keeps is about to be another.
                 self.aspects.keepers.end_live();
                 self.spawned_ns = now_ns();
-                link.hand(&FromSupervisor::Carry, &self.config.agent);
+                link.hand(&ToCaller::Carry, &self.config.agent);
             }
-            FromAgent::Closed(closed) => self.have_let_go(link, closed),
-            FromAgent::Begin { ask, at_ns, label } => self.begin_take(link, ask, at_ns, label),
-            FromAgent::Interrupted { sender, passed } => {
+            FromCaller::Closed(closed) => self.have_let_go(link, closed),
+            FromCaller::Begin { ask, at_ns, label } => self.begin_take(link, ask, at_ns, label),
+            FromCaller::Interrupted { sender, passed } => {
                 self.interrupt_asked(link, sender, passed);
             }
-            FromAgent::Revert { id } => {
+            FromCaller::Revert { id } => {
                 let id = (id != 0).then(|| SnapshotId::new(id));
                 if self.is_running()
                     && self.begin_revert(id, false, Ended::Reverted, now_ns(), None)
                 {
                     self.revert_called(link);
                 } else {
-                    link.say(&FromSupervisor::Denied);
+                    link.say(&ToCaller::Denied);
                 }
             }
-            FromAgent::Commit => {
+            FromCaller::Commit => {
                 self.commit();
                 link.say(&self.listing_for_agent());
             }
-            FromAgent::Drop { id } => {
+            FromCaller::Drop { id } => {
                 let answer = match self.drop_snapshot(SnapshotId::new(id)) {
                     Some(_) => self.listing_for_agent(),
-                    None => FromSupervisor::Denied,
+                    None => ToCaller::Denied,
                 };
                 link.say(&answer);
             }
-            FromAgent::List => link.say(&self.listing_for_agent()),
-            FromAgent::Filtered(filter) => {
+            FromCaller::List => link.say(&self.listing_for_agent()),
+            FromCaller::Filtered(filter) => {
                 let is_news = self.live.filters_mut().add(filter);
                 if let Some(text) = Filters::note(filter).filter(|_| is_news) {
                     self.note(text);
                 }
-                link.say(&FromSupervisor::Denied);
+                link.say(&ToCaller::Denied);
             }
-            FromAgent::Unfiltered(filter) => {
+            FromCaller::Unfiltered(filter) => {
                 self.live.filters_mut().remove(filter);
-                link.say(&FromSupervisor::Denied);
+                link.say(&ToCaller::Denied);
             }
-            FromAgent::Uses(own) => self.note_own_use(own),
-            FromAgent::Hindered(_)
-            | FromAgent::Parked(_)
-            | FromAgent::Made
-            | FromAgent::Again
-            | FromAgent::Split
-            | FromAgent::Ready
-            | FromAgent::Spoilt(..)
-            | FromAgent::Remains(_)
-            | FromAgent::LetGo
-            | FromAgent::NotRestored { .. }
-            | FromAgent::Running(_)
-            | FromAgent::Keeper
-            | FromAgent::Becoming
-            | FromAgent::Stayed { .. }
-            | FromAgent::Prepared
-            | FromAgent::Opening { .. }
-            | FromAgent::Passed { .. } => link.say(&FromSupervisor::Denied),
+            FromCaller::Uses(own) => self.note_own_use(own),
         }
     }
 
     /// The live process closes something, and waits until no snapshot holds it.
-    fn have_let_go(&mut self, link: AgentLink, closed: Closed) {
-        let message = FromSupervisor::LetGo(closed);
+    fn have_let_go(&mut self, link: AgentLink<Caller>, closed: Closed) {
+        let message = ToFrozen::LetGo(closed);
         let mut holders = Vec::new();
         for (id, snapshot) in self.timeline.iter() {
             snapshot.link.say(&message);

@@ -3,11 +3,15 @@
 //! A conversation is with one process. The kernel writes the sender's number into each packet
 //! (SCM_CREDENTIALS), so whoever else has got hold of the other end, or has been handed it,
 //! is told from that process. What a packet itself says of numbers nobody reads.
+//!
+//! A link belongs to one of the conversations of [`snapshot_core::wire`]. What belongs to
+//! another is heard as out of turn, whatever it is.
 
 #![expect(unsafe_code, reason = "takes ownership of accepted descriptors")]
 
 use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -17,7 +21,9 @@ use nix::sys::socket::{
     setsockopt, socket, socketpair,
     sockopt::{PassCred, PeerCredentials},
 };
-use snapshot_core::wire::{FromAgent, FromSupervisor, MESSAGE_BYTES};
+use snapshot_core::wire::{
+    Caller, Conversation, Frozen, MESSAGE_BYTES, Message, Taker, WithKeeper, is_out_of_turn,
+};
 
 /// How many messages of one conversation are heard at once where all that has been said is
 /// wanted: more than wait in a socket, so that who says more does not hold anybody up.
@@ -25,12 +31,17 @@ pub(crate) const MOST_AT_ONCE: usize = 1024;
 
 /// What an agent said.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Heard<M> {
     /// From the process that the conversation is with.
-    Message(FromAgent),
+    Message(M),
     /// From another process, of this number: to be believed only where a new one is expected
     /// to speak for the first time.
-    Other(FromAgent, i32),
+    Other(M, i32),
+    /// A message of another conversation.
+    OutOfTurn {
+        /// The number of the process that says it, if it is another one.
+        other: Option<i32>,
+    },
     Nothing,
     /// The agent is gone, or speaks another language.
     Closed,
@@ -38,25 +49,46 @@ pub(crate) enum Heard {
 
 /// One conversation.
 #[derive(Debug)]
-pub(crate) struct AgentLink {
+pub(crate) struct AgentLink<C> {
     fd: OwnedFd,
     /// Which process it is with, once one has spoken.
     speaker: Cell<Option<i32>>,
     is_given_up: Cell<bool>,
+    conversation: PhantomData<C>,
 }
 
-impl AgentLink {
+impl AgentLink<Caller> {
+    /// The call has asked for a take, and is that from then on.
+    pub(crate) fn into_take(self) -> AgentLink<Taker> {
+        AgentLink {
+            fd: self.fd,
+            speaker: self.speaker,
+            is_given_up: self.is_given_up,
+            conversation: PhantomData,
+        }
+    }
+}
+
+impl AgentLink<Frozen> {
+    /// A link for a frozen copy: our end, and the one to hand over.
+    pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
+        Self::pair_of()
+    }
+}
+
+impl<C: Conversation> AgentLink<C> {
     fn with(fd: OwnedFd, speaker: Option<i32>) -> io::Result<Self> {
         setsockopt(&fd, PassCred, &true)?;
         Ok(Self {
             fd,
             speaker: Cell::new(speaker),
             is_given_up: Cell::new(false),
+            conversation: PhantomData,
         })
     }
 
-    /// A link for a frozen copy: our end, and the one to hand over.
-    pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
+    /// Our end, and the other one.
+    pub(in crate::supervisor) fn pair_of() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = socketpair(
             AddressFamily::Unix,
             SockType::SeqPacket,
@@ -81,7 +113,7 @@ impl AgentLink {
     }
 
     /// Says something. An agent that is gone is noticed when it is next listened to.
-    pub(crate) fn say(&self, message: &FromSupervisor) {
+    pub(crate) fn say(&self, message: &C::ToAgent) {
         let _ = send(
             self.fd.as_raw_fd(),
             &message.encode(),
@@ -90,7 +122,7 @@ impl AgentLink {
     }
 
     /// Says something and hands a descriptor over.
-    pub(crate) fn hand(&self, message: &FromSupervisor, descriptor: &impl AsRawFd) {
+    pub(crate) fn hand(&self, message: &C::ToAgent, descriptor: &impl AsRawFd) {
         let packet = message.encode();
         let rights = [descriptor.as_raw_fd()];
         let _ = sendmsg::<UnixAddr>(
@@ -102,23 +134,8 @@ impl AgentLink {
         );
     }
 
-    /// All that has been said by now, where only that a keeper is there matters: which process
-    /// that is, and whether nothing more will come.
-    pub(crate) fn hear_of_keeper(&self) -> (Option<i32>, bool) {
-        let mut keeper = None;
-        for _ in 0..MOST_AT_ONCE {
-            match self.hear() {
-                Heard::Other(FromAgent::Keeper, sender) => keeper = keeper.or(Some(sender)),
-                Heard::Message(_) | Heard::Other(..) => {}
-                Heard::Nothing => return (keeper, false),
-                Heard::Closed => return (keeper, true),
-            }
-        }
-        (keeper, false)
-    }
-
     /// The next message that is there.
-    pub(crate) fn hear(&self) -> Heard {
+    pub(crate) fn hear(&self) -> Heard<C::FromAgent> {
         let mut packet = [0; MESSAGE_BYTES];
         let heard = match receive(&self.fd, &mut packet) {
             // It has hung up before it heard all that was said to it. The kernel reports
@@ -127,14 +144,37 @@ impl AgentLink {
             heard => heard,
         };
         match heard {
-            Ok((MESSAGE_BYTES, Some(sender))) => match FromAgent::decode(&packet) {
-                Some(message) if self.speaker.get() == Some(sender) => Heard::Message(message),
-                Some(message) => Heard::Other(message, sender),
-                None => Heard::Closed,
-            },
+            Ok((MESSAGE_BYTES, Some(sender))) => {
+                let other = Some(sender).filter(|_| self.speaker.get() != Some(sender));
+                match (C::FromAgent::decode(&packet), other) {
+                    (Some(message), None) => Heard::Message(message),
+                    (Some(message), Some(sender)) => Heard::Other(message, sender),
+                    (None, other) if is_out_of_turn::<C>(&packet) => Heard::OutOfTurn { other },
+                    (None, _) => Heard::Closed,
+                }
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => Heard::Nothing,
             Ok(_) | Err(_) => Heard::Closed,
         }
+    }
+}
+
+impl<C: WithKeeper> AgentLink<C> {
+    /// All that has been said by now, where only that a keeper is there matters: which process
+    /// that is, and whether nothing more will come.
+    pub(crate) fn hear_of_keeper(&self) -> (Option<i32>, bool) {
+        let mut keeper = None;
+        for _ in 0..MOST_AT_ONCE {
+            match self.hear() {
+                Heard::Other(said, sender) if said == C::KEEPER => {
+                    keeper = keeper.or(Some(sender));
+                }
+                Heard::Message(_) | Heard::Other(..) | Heard::OutOfTurn { .. } => {}
+                Heard::Nothing => return (keeper, false),
+                Heard::Closed => return (keeper, true),
+            }
+        }
+        (keeper, false)
     }
 }
 
@@ -152,7 +192,7 @@ fn receive(fd: &OwnedFd, packet: &mut [u8]) -> nix::Result<(usize, Option<i32>)>
     Ok((received.bytes, sender))
 }
 
-impl AsFd for AgentLink {
+impl<C> AsFd for AgentLink<C> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -181,7 +221,7 @@ impl Switchboard {
     }
 
     /// The next caller that waits, with its pid.
-    pub(crate) fn accept(&self) -> Option<(AgentLink, i32)> {
+    pub(crate) fn accept(&self) -> Option<(AgentLink<Caller>, i32)> {
         for _ in 0..MOST_AT_ONCE {
             match accept4(
                 self.fd.as_raw_fd(),
@@ -214,37 +254,53 @@ impl AsFd for Switchboard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use snapshot_core::wire::{FromCaller, FromFrozen, ToFrozen};
 
-    fn packet_to(theirs: &OwnedFd, message: &FromAgent) {
+    fn packet_to(theirs: &OwnedFd, message: &impl Message) {
         let sent = send(theirs.as_raw_fd(), &message.encode(), MsgFlags::empty());
         assert_eq!(sent, Ok(MESSAGE_BYTES));
     }
 
     #[test]
     fn a_message_has_the_sender_that_the_kernel_tells() {
-        let (ours, theirs) = AgentLink::pair().expect("sockets are to be had");
+        let (ours, theirs) = AgentLink::<Frozen>::pair().expect("sockets are to be had");
         let own = std::process::id().cast_signed();
-        packet_to(&theirs, &FromAgent::Made);
-        assert!(matches!(ours.hear(), Heard::Other(FromAgent::Made, sender) if sender == own));
+        packet_to(&theirs, &FromFrozen::Made);
+        assert!(matches!(ours.hear(), Heard::Other(FromFrozen::Made, sender) if sender == own));
         ours.bind_to(own);
-        packet_to(&theirs, &FromAgent::Ready);
-        assert!(matches!(ours.hear(), Heard::Message(FromAgent::Ready)));
+        packet_to(&theirs, &FromFrozen::Ready);
+        assert!(matches!(ours.hear(), Heard::Message(FromFrozen::Ready)));
         ours.bind_to(1);
-        packet_to(&theirs, &FromAgent::Ready);
-        assert!(matches!(ours.hear(), Heard::Other(FromAgent::Ready, sender) if sender == own));
+        packet_to(&theirs, &FromFrozen::Ready);
+        assert!(matches!(ours.hear(), Heard::Other(FromFrozen::Ready, sender) if sender == own));
         assert!(matches!(ours.hear(), Heard::Nothing));
     }
 
     #[test]
+    fn what_belongs_to_another_conversation_is_out_of_turn() {
+        let (ours, theirs) = AgentLink::<Frozen>::pair().expect("sockets are to be had");
+        let own = std::process::id().cast_signed();
+        packet_to(&theirs, &FromCaller::Commit);
+        let heard = ours.hear();
+        assert!(matches!(heard, Heard::OutOfTurn { other } if other == Some(own)));
+        ours.bind_to(own);
+        packet_to(&theirs, &FromCaller::Commit);
+        assert!(matches!(ours.hear(), Heard::OutOfTurn { other: None }));
+        // The supervisor says that itself.
+        packet_to(&theirs, &ToFrozen::Retire);
+        assert!(matches!(ours.hear(), Heard::Closed));
+    }
+
+    #[test]
     fn what_is_no_message_ends_the_conversation() {
-        let (ours, theirs) = AgentLink::pair().expect("sockets are to be had");
+        let (ours, theirs) = AgentLink::<Frozen>::pair().expect("sockets are to be had");
         ours.bind_to(std::process::id().cast_signed());
         for noise in [&[0xa5; MESSAGE_BYTES][..], &[0; MESSAGE_BYTES], b"x"] {
             send(theirs.as_raw_fd(), noise, MsgFlags::empty()).expect("there is room");
             assert!(matches!(ours.hear(), Heard::Closed));
         }
         // Descriptors are handed over, never taken.
-        let packet = FromAgent::Ready.encode();
+        let packet = FromFrozen::Ready.encode();
         let rights = [theirs.as_raw_fd()];
         sendmsg::<UnixAddr>(
             theirs.as_raw_fd(),

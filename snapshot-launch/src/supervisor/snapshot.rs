@@ -3,6 +3,7 @@
 use crate::processes::child::Child;
 use crate::supervisor::{aspects::list::Kept, links::AgentLink, live::Origin};
 use crate::talk::facts::SnapshotFacts;
+use snapshot_core::wire::Frozen;
 
 /// A snapshot of the timeline.
 pub(crate) struct Snapshot {
@@ -10,7 +11,7 @@ pub(crate) struct Snapshot {
     pub(crate) child: Child,
     /// The same as everybody outside sees it.
     pub(crate) outer_pid: i32,
-    pub(crate) link: AgentLink,
+    pub(crate) link: AgentLink<Frozen>,
     pub(crate) facts: SnapshotFacts,
     pub(crate) taken_ns: u64,
     /// The process that it was made of.

@@ -12,6 +12,7 @@ use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use snapshot_core::terms::{SnapshotId, timeline::Timeline};
+use snapshot_core::wire::{Caller, Taker};
 
 use super::{
     anchor::Anchor,
@@ -66,9 +67,9 @@ pub(crate) struct Supervisor {
     pub(crate) asked: Option<Asked>,
     pub(crate) next_request: u32,
     /// Where the live process ends the conversation of a take that is over.
-    pub(crate) late: Option<AgentLink>,
+    pub(crate) late: Option<AgentLink<Taker>>,
     /// Conversations that the live process has begun, and has said nothing in yet.
-    pub(crate) callers: Vec<AgentLink>,
+    pub(crate) callers: Vec<AgentLink<Caller>>,
     pub(crate) presses: Presses,
     /// How a press that is being held came.
     pub(crate) held_press: Option<super::interrupts::via::Via>,

@@ -12,27 +12,28 @@ use std::time::{Duration, Instant};
 use snapshot_tests::process::{self, Process};
 use snapshot_tests::{Launch, PipedSession, Signal, binaries, deadline};
 
-// The verbs of the agent's messages.
+// The verbs of the agent's messages, as a caller, in a take, and as a copy.
 const HELLO: &str = "1";
 const BEGIN: &str = "2";
-const PARKED: &str = "4";
-const SPLIT: &str = "5";
-const READY: &str = "6";
-const RUNNING: &str = "8";
-const AGAIN: &str = "16";
-const BECOMING: &str = "17";
-const KEEPER: &str = "19";
-const CLOSED: &str = "21";
-const LET_GO: &str = "22";
-const MADE: &str = "24";
+const CLOSED: &str = "4";
+const PARKED: &str = "21";
+const SPLIT: &str = "22";
+const RUNNING: &str = "24";
+const KEEPER: &str = "25";
+const MADE: &str = "31";
+const AGAIN: &str = "32";
+const READY: &str = "34";
+const LET_GO: &str = "37";
+const BECOMING: &str = "41";
+const COPY_RUNS: &str = "44";
 /// What a copy of the engine's does from the question on: it answers, leaves a spare when asked,
 /// and wakes when asked.
-const WOKEN: &str = "own 33;hear;hear;";
+const WOKEN: &str = "own 38;hear;hear;";
 
-// The verbs of the supervisor's.
-const GRANTED: &str = "66";
-const DENIED: &str = "67";
-const GO: &str = "68";
+// The verbs of the supervisor's, in a take.
+const GRANTED: &str = "75";
+const DENIED: &str = "76";
+const GO: &str = "77";
 
 /// A process of root's that has nothing to do with the session.
 struct Victim(Child);
@@ -162,7 +163,10 @@ fn a_woken_copy_goes_on_as_nobody_else() {
     let mut session = dropped();
     session.take();
     let pid = victim.pid();
-    snapshot_that(&mut session, &format!("{WOKEN}copy {RUNNING} 0 0 {pid} 0"));
+    snapshot_that(
+        &mut session,
+        &format!("{WOKEN}copy {COPY_RUNS} 0 0 {pid} 0"),
+    );
     session.revert();
     // The next revert would end the one that is live.
     let reverted = session.revert();
@@ -202,7 +206,7 @@ fn no_number_is_anybody() {
             (false, AGAIN),
             (false, READY),
             (true, KEEPER),
-            (true, "7 0"),
+            (true, "35 0"),
         ] {
             begin(&mut session);
             if made {
@@ -251,7 +255,7 @@ fn who_may_forge_the_sender_is_nobody_else_either() {
 
 #[test]
 fn nobody_but_the_live_process_is_heard() {
-    const REVERT: &str = "12 1";
+    const REVERT: &str = "6 1";
     for isolate in ["always", "never"] {
         let mut session = isolated(isolate);
         session.take();

@@ -16,7 +16,7 @@ use libc::FILE;
 use snapshot_core::objects;
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::threads::turn::Conversation;
-use snapshot_core::wire::FromAgent;
+use snapshot_core::wire::FromCaller;
 
 use crate::real::{Real, real};
 use crate::session;
@@ -73,7 +73,7 @@ impl Closing {
         }
         if let Some(closed) = objects::closing(fd) {
             // Without a supervisor that answers there are no snapshots any more.
-            let _ = session::exchange(FromAgent::Closed(closed));
+            let _ = session::exchange(FromCaller::Closed(closed));
         }
         if sys::lingers(fd) {
             self.end();

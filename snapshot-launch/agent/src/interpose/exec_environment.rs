@@ -12,7 +12,7 @@ use core::ptr;
 use snapshot_core::kernel::tunables;
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::threads::turn::Conversation;
-use snapshot_core::wire::{FromAgent, FromSupervisor};
+use snapshot_core::wire::{FromCaller, ToCaller};
 
 use crate::session::{self, Bump, Outgoing, PRELOAD, Strings, for_each, text_of, texts_of};
 
@@ -63,7 +63,7 @@ impl Carried {
         self.bump.free();
         // The supervisor waits for the next program's hello.
         let open = sys::block(SignalSet::PROGRAM);
-        let _ = session::ask(FromAgent::Hello);
+        let _ = session::ask(FromCaller::Hello);
         sys::set_mask(open);
     }
 }
@@ -71,8 +71,8 @@ impl Carried {
 /// The agent's descriptor, from the supervisor. No snapshot is taken meanwhile.
 fn fetch() -> Option<c_int> {
     let _conversation = Conversation::begin();
-    match session::exchange(FromAgent::Exec) {
-        Ok((FromSupervisor::Carry, Some(fd))) => Some(fd),
+    match session::exchange(FromCaller::Exec) {
+        Ok((ToCaller::Carry, Some(fd))) => Some(fd),
         _ => None,
     }
 }

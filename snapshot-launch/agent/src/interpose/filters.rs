@@ -22,7 +22,7 @@ use core::ffi::{c_int, c_long, c_ulong};
 use snapshot_core::process::filter_trial::try_filter;
 use snapshot_core::sys::{self, SignalSet};
 use snapshot_core::terms::Filter;
-use snapshot_core::wire::FromAgent;
+use snapshot_core::wire::FromCaller;
 
 use crate::signals::installed;
 use crate::{errno, session};
@@ -82,7 +82,7 @@ fn set(mode: Mode, call: &dyn Fn() -> i64) -> i64 {
         sys::set_mask(open);
         return answer;
     };
-    let _ = session::ask(FromAgent::Filtered(filter));
+    let _ = session::ask(FromCaller::Filtered(filter));
     let forbids = filter != Filter::Harmless;
     if forbids {
         // Before the filter: in strict mode it would forbid even the calls that this makes.
@@ -97,7 +97,7 @@ fn set(mode: Mode, call: &dyn Fn() -> i64) -> i64 {
             installed::reinstall();
         }
         let open = sys::block(SignalSet::ALL);
-        let _ = session::ask(FromAgent::Unfiltered(filter));
+        let _ = session::ask(FromCaller::Unfiltered(filter));
         sys::set_mask(open);
     }
     if !forbids {

@@ -9,7 +9,7 @@ use libc::{siginfo_t, ucontext_t};
 use snapshot_core::restart_interrupted_call;
 use snapshot_core::sys::{self, SignalInfo, SignalSet};
 use snapshot_core::terms::{PASSED_MAGIC, REQUEST_MAGIC, REQUEST_SIGNAL};
-use snapshot_core::wire::{FromAgent, FromSupervisor};
+use snapshot_core::wire::{FromCaller, ToCaller};
 
 use super::{
     answering::{Answering, answer},
@@ -114,12 +114,12 @@ extern "C" fn on_interrupt(signal: c_int, info: *mut siginfo_t, context: *mut uc
 /// Asks the supervisor whether the signal is the program's own. If it means a revert, the
 /// supervisor ends this process before it answers.
 fn is_for_program(sender: &Sender) -> bool {
-    let question = FromAgent::Interrupted {
+    let question = FromCaller::Interrupted {
         sender: sender.process(),
         passed: sender.carries(PASSED_MAGIC).unwrap_or(0),
     };
     match session::ask(question) {
-        Reply::Answer(answer) => !matches!(answer, FromSupervisor::Denied),
+        Reply::Answer(answer) => !matches!(answer, ToCaller::Denied),
         // Without a supervisor it can be for nobody else.
         Reply::Unreachable(_) => true,
         // It came in the dead branch.

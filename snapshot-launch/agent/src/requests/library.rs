@@ -11,7 +11,7 @@ use snapshot_core::library::bridge::{self, Answer, Call};
 use snapshot_core::sys::{self, Errno, SignalSet};
 use snapshot_core::terms::{Ask, Obstacle, Step, Text};
 use snapshot_core::threads::timing;
-use snapshot_core::wire::{FromAgent, FromSupervisor};
+use snapshot_core::wire::{FromCaller, ToCaller};
 
 use super::{answering::answer_pending, context::of_take, pending};
 use crate::session::{self, Reply};
@@ -33,10 +33,10 @@ pub unsafe extern "C" fn cargo_snapshot_agent_v2(call: *const Call, answer: *mut
         let open = sys::block(SignalSet::PROGRAM);
         match call.verb {
             bridge::CALL_TAKE => take_for(&call, &mut reply),
-            bridge::CALL_REVERT => ask(FromAgent::Revert { id: call.id }, &mut reply),
-            bridge::CALL_COMMIT => ask(FromAgent::Commit, &mut reply),
-            bridge::CALL_DROP => ask(FromAgent::Drop { id: call.id }, &mut reply),
-            bridge::CALL_LIST => ask(FromAgent::List, &mut reply),
+            bridge::CALL_REVERT => ask(FromCaller::Revert { id: call.id }, &mut reply),
+            bridge::CALL_COMMIT => ask(FromCaller::Commit, &mut reply),
+            bridge::CALL_DROP => ask(FromCaller::Drop { id: call.id }, &mut reply),
+            bridge::CALL_LIST => ask(FromCaller::List, &mut reply),
             bridge::CALL_PHASES => give_phases(&mut reply),
             _ => {}
         }
@@ -114,9 +114,9 @@ impl Work for Job {
     }
 }
 
-fn ask(message: FromAgent, reply: &mut Answer) {
+fn ask(message: FromCaller, reply: &mut Answer) {
     match session::ask(message) {
-        Reply::Answer(FromSupervisor::Done { depth, ids }) => {
+        Reply::Answer(ToCaller::Done { depth, ids }) => {
             reply.verdict = bridge::ANSWER_LIST;
             reply.count = depth;
             reply.ids = ids;

@@ -11,14 +11,14 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use snapshot_core::sys::{self, Errno, SignalInfo, SignalSet};
 use snapshot_core::terms::{self, OwnUse};
 use snapshot_core::threads::turn::{self, Conversation};
-use snapshot_core::wire::{FromAgent, FromSupervisor, link::Link};
+use snapshot_core::wire::{FromCaller, ToCaller, link::Link};
 
 use super::state::{forbids_snapshots, is_live, name, supervisor, trigger};
 
 /// How a question to the supervisor went.
 pub(crate) enum Reply {
     /// The supervisor answers this.
-    Answer(FromSupervisor),
+    Answer(ToCaller),
     /// The supervisor can't be reached.
     Unreachable(Errno),
     /// The question was never asked: while the thread waited to speak it was copied, and
@@ -27,7 +27,7 @@ pub(crate) enum Reply {
 }
 
 /// Asks the supervisor something. The caller has blocked the program's signals.
-pub(crate) fn ask(question: FromAgent) -> Reply {
+pub(crate) fn ask(question: FromCaller) -> Reply {
     if forbids_snapshots() {
         return Reply::Unreachable(Errno(libc::EPERM));
     }
@@ -53,7 +53,7 @@ pub(crate) fn ask(question: FromAgent) -> Reply {
 ///
 /// # Errors
 /// Where the supervisor can't be reached, or hangs up.
-pub(crate) fn exchange(message: FromAgent) -> sys::Result<(FromSupervisor, Option<i32>)> {
+pub(crate) fn exchange(message: FromCaller) -> sys::Result<(ToCaller, Option<i32>)> {
     let link = Link::connect(name())?;
     let answer = link.say(message).and_then(|()| link.hear());
     link.close();
@@ -72,7 +72,7 @@ pub(crate) fn report_use(own: OwnUse) {
         let _conversation = Conversation::begin();
         // A supervisor that can't be reached has no use for the report.
         if let Ok(link) = Link::connect(name()) {
-            let _ = link.say(FromAgent::Uses(own));
+            let _ = link.say(FromCaller::Uses(own));
             link.close();
         }
     }

@@ -14,7 +14,7 @@ use nix::libc;
 use nix::unistd::getuid;
 use snapshot_core::sys::{SignalInfo, now_ns};
 use snapshot_core::terms::{Ask, InterruptedCall, OwnUse, REQUEST_MAGIC, REQUEST_SIGNAL};
-use snapshot_core::wire::FromAgent;
+use snapshot_core::wire::{Caller, FromCaller};
 
 use crate::processes::{
     family::{numbers_in, of_thread},
@@ -228,8 +228,8 @@ impl Supervisor {
 
     /// The live process has called, and is being ended: if it was about to take what a
     /// signal has asked for, that request is not lost.
-    pub(crate) fn salvage(&mut self, link: &AgentLink) {
-        if let Heard::Message(FromAgent::Begin {
+    pub(crate) fn salvage(&mut self, link: &AgentLink<Caller>) {
+        if let Heard::Message(FromCaller::Begin {
             ask: Ask::Signal,
             at_ns,
             ..

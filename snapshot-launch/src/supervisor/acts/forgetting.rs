@@ -2,7 +2,7 @@
 
 use nix::libc;
 use snapshot_core::terms::SnapshotId;
-use snapshot_core::wire::FromSupervisor;
+use snapshot_core::wire::ToFrozen;
 
 use crate::supervisor::{
     aspects::{keepers, list::Kept},
@@ -82,7 +82,7 @@ impl Supervisor {
             self.end_copy(snapshot.child);
             return;
         }
-        snapshot.link.say(&FromSupervisor::Retire);
+        snapshot.link.say(&ToFrozen::Retire);
         // A copy that was stopped would not hear that.
         if snapshot.child.signal(libc::SIGCONT) {
             self.dying.insert(snapshot.child.pid());

@@ -3,7 +3,7 @@
 
 use nix::libc;
 use snapshot_core::terms::{Obstacle, Step};
-use snapshot_core::wire::FromSupervisor;
+use snapshot_core::wire::ToFrozen;
 
 use crate::processes::{family, headway::Headway};
 use crate::refusal::obstacles::without_room;
@@ -38,7 +38,7 @@ impl Supervisor {
         if wants_spare {
             reverting.ask_for_spare(&snapshot.link, threads);
         } else {
-            snapshot.link.say(&FromSupervisor::Prepare { threads });
+            snapshot.link.say(&ToFrozen::Prepare { threads });
         }
     }
 

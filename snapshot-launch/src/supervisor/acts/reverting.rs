@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{geteuid, getpid};
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ended, Running, SnapshotId};
-use snapshot_core::wire::FromSupervisor;
+use snapshot_core::wire::{Caller, Frozen, ToCaller, ToFrozen};
 
 use crate::processes::{
     child::Child,
@@ -64,7 +64,7 @@ impl Supervisor {
     }
 
     /// The program waits for the revert that it has asked for itself.
-    pub(crate) fn revert_called(&mut self, link: AgentLink) {
+    pub(crate) fn revert_called(&mut self, link: AgentLink<Caller>) {
         if let Phase::Reverting(reverting) = &mut self.phase {
             reverting.caller = Some(link);
         }
@@ -110,7 +110,7 @@ impl Supervisor {
             return;
         };
         if let Some(caller) = reverting.caller {
-            caller.say(&FromSupervisor::Denied);
+            caller.say(&ToCaller::Denied);
         }
         let target = reverting.target;
         let what = match reverting.keep {
@@ -248,7 +248,7 @@ impl Supervisor {
         };
         // A stop that was sent to the whole group has reached the copy too.
         snapshot.child.signal(libc::SIGCONT);
-        let word = FromSupervisor::Revive {
+        let word = ToFrozen::Revive {
             asked_ns: reverting.asked_ns,
             ended: reverting.ended,
             same_ids: self.outside.is_another().then(|| {
@@ -349,7 +349,7 @@ impl Supervisor {
     fn leave_behind(
         &mut self,
         target: SnapshotId,
-        spare: Option<(AgentLink, Child)>,
+        spare: Option<(AgentLink<Frozen>, Child)>,
     ) -> Option<(Child, Option<(Origin, Kept)>)> {
         let Some((link, child)) = spare else {
             let snapshot = self.forget(target)?;

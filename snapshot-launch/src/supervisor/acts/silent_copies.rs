@@ -4,7 +4,7 @@
 
 use crate::supervisor::under_way::silent_copy::SilentCopy;
 use snapshot_core::sys::now_ns;
-use snapshot_core::wire::FromAgent;
+use snapshot_core::wire::{FromFrozen, Frozen};
 
 use crate::supervisor::{
     links::{AgentLink, Heard},
@@ -17,7 +17,7 @@ const PATIENCE_NS: u64 = 1_000_000_000;
 
 impl Supervisor {
     /// Ends whoever speaks on this link for the first time.
-    pub(in crate::supervisor) fn end_when_heard(&mut self, link: AgentLink) {
+    pub(in crate::supervisor) fn end_when_heard(&mut self, link: AgentLink<Frozen>) {
         self.silent_copies.push(SilentCopy {
             link,
             awaited_until_ns: now_ns() + PATIENCE_NS,
@@ -31,12 +31,12 @@ impl Supervisor {
         };
         match copy.link.hear() {
             Heard::Nothing => return,
-            Heard::Other(FromAgent::Made, sender) => {
+            Heard::Other(FromFrozen::Made, sender) => {
                 if let Ok(child) = self.first_heard(sender) {
                     self.end_copy(child);
                 }
             }
-            Heard::Message(_) | Heard::Other(..) | Heard::Closed => {}
+            Heard::Message(_) | Heard::Other(..) | Heard::OutOfTurn { .. } | Heard::Closed => {}
         }
         self.silent_copies.remove(index);
     }

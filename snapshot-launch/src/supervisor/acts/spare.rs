@@ -2,7 +2,7 @@
 //! dies before that, it is the snapshot. A revert that keeps its snapshot leaves it there.
 
 use crate::supervisor::under_way::spare::Spare;
-use snapshot_core::wire::{FromAgent, FromSupervisor};
+use snapshot_core::wire::{FromFrozen, Frozen, ToFrozen};
 
 use crate::supervisor::{
     links::{AgentLink, Heard, MOST_AT_ONCE},
@@ -20,13 +20,13 @@ const AT_ONCE: u32 = 3;
 
 impl Reverting {
     /// Asks the copy for one, and for room for so many threads.
-    pub(in crate::supervisor) fn ask_for_spare(&mut self, copy: &AgentLink, threads: u32) {
+    pub(in crate::supervisor) fn ask_for_spare(&mut self, copy: &AgentLink<Frozen>, threads: u32) {
         // Where there is no descriptor for it there is none, as where it is killed.
-        if let Ok((link, theirs)) = AgentLink::pair() {
-            copy.hand(&FromSupervisor::Prepare { threads }, &theirs);
+        if let Ok((link, theirs)) = AgentLink::<Frozen>::pair() {
+            copy.hand(&ToFrozen::Prepare { threads }, &theirs);
             self.spare = Some(Spare::on(link));
         } else {
-            copy.say(&FromSupervisor::Prepare { threads });
+            copy.say(&ToFrozen::Prepare { threads });
         }
     }
 }
@@ -56,18 +56,18 @@ impl Supervisor {
             };
             let target = reverting.target;
             match spare.link.hear() {
-                Heard::Other(FromAgent::Made, sender) if spare.child.is_none() => {
+                Heard::Other(FromFrozen::Made, sender) if spare.child.is_none() => {
                     self.spare_is_made(sender);
                 }
-                Heard::Message(FromAgent::Ready) => {
+                Heard::Message(FromFrozen::Ready) => {
                     spare.is_asleep = true;
                     self.spare_is_settled();
                 }
-                Heard::Message(FromAgent::Passed { signal, sender }) if may_be_passed(signal) => {
+                Heard::Message(FromFrozen::Passed { signal, sender }) if may_be_passed(signal) => {
                     self.passed_on(target, signal, sender);
                 }
                 Heard::Nothing => return,
-                Heard::Message(_) | Heard::Other(..) | Heard::Closed => {
+                Heard::Message(_) | Heard::Other(..) | Heard::OutOfTurn { .. } | Heard::Closed => {
                     self.end_spare();
                     self.spare_is_settled();
                 }

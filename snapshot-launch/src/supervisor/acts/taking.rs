@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use nix::libc;
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ask, InterruptedCall, Obstacle, Text, ThreadCounts};
-use snapshot_core::wire::{FromAgent, FromSupervisor, LISTED};
+use snapshot_core::wire::{Caller, FromFrozen, FromTaker, Frozen, LISTED, ToCaller, ToTaker};
 
 use crate::processes::headway::Headway;
 use crate::refusal::{Refusal, obstacles::explain};
@@ -66,9 +66,16 @@ fn out_of_turn() -> Refusal {
 
 impl Supervisor {
     /// The live process calls: it is in its handler, or in the library.
-    pub(crate) fn begin_take(&mut self, link: AgentLink, ask: Ask, at_ns: u64, label: Text) {
+    pub(crate) fn begin_take(
+        &mut self,
+        link: AgentLink<Caller>,
+        ask: Ask,
+        at_ns: u64,
+        label: Text,
+    ) {
+        let link = link.into_take();
         if !self.is_running() {
-            link.say(&FromSupervisor::Denied);
+            link.say(&ToTaker::Denied);
             return;
         }
         let at_ns = self.possible_time(at_ns);
@@ -99,7 +106,7 @@ impl Supervisor {
                 }
                 // It was refused meanwhile, since the program did not answer.
                 None => {
-                    link.say(&FromSupervisor::Denied);
+                    link.say(&ToTaker::Denied);
                     return;
                 }
             },
@@ -115,11 +122,11 @@ impl Supervisor {
             emulator.or_else(|| self.home.is_left_by_children(pid))
         };
         if let Some(refusal) = refusal {
-            link.say(&FromSupervisor::Denied);
+            link.say(&ToTaker::Denied);
             self.refuse_take(token, trigger, refusal);
             return;
         }
-        let pair = AgentLink::pair().and_then(|pair| {
+        let pair = AgentLink::<Frozen>::pair().and_then(|pair| {
             let scarce = || std::io::Error::from_raw_os_error(libc::EMFILE);
             if descriptors::are_scarce(&pair.1) {
                 Err(scarce())
@@ -130,13 +137,13 @@ impl Supervisor {
         let (copy, for_copy) = match pair {
             Ok(pair) => pair,
             Err(error) => {
-                link.say(&FromSupervisor::Denied);
+                link.say(&ToTaker::Denied);
                 self.refuse_take(token, trigger, no_descriptor_for(&error));
                 return;
             }
         };
         let id = self.timeline.next_id();
-        let granted = FromSupervisor::Granted {
+        let granted = ToTaker::Granted {
             id: id.number(),
             interrupted_call,
             keeper: !self.aspects.keepers.has_live(),
@@ -179,11 +186,11 @@ impl Supervisor {
         };
         match taking.link.hear() {
             Heard::Nothing => {}
-            Heard::Message(FromAgent::Parked(counts)) if taking.seen.is_none() => {
+            Heard::Message(FromTaker::Parked(counts)) if taking.seen.is_none() => {
                 taking.moments.parked = now_ns();
                 self.look_at_parked(&counts);
             }
-            Heard::Message(FromAgent::Split)
+            Heard::Message(FromTaker::Split)
                 if taking.seen.is_some() && taking.splits < taking.granted =>
             {
                 // It may come after the copy has asked for another one.
@@ -193,8 +200,8 @@ impl Supervisor {
                 taking.headway = Headway::begin(PATIENCE_NS);
                 self.complete_take();
             }
-            Heard::Other(FromAgent::Keeper, sender) => self.keeper_has_begun(sender),
-            Heard::Message(FromAgent::Running(running)) if taking.complete => {
+            Heard::Other(FromTaker::Keeper, sender) => self.keeper_has_begun(sender),
+            Heard::Message(FromTaker::Running(running)) if taking.complete => {
                 // The report may begin a revert, and then the keeper is the dead branch's.
                 let has_keeper = self.aspects.keepers.has_live();
                 self.report_take(running.at_ns);
@@ -202,7 +209,7 @@ impl Supervisor {
                     self.note("there was no room for a task that keeps the program's memory: a revert takes as long as the kernel needs to give it back");
                 }
             }
-            Heard::Message(FromAgent::Hindered(mut obstacle)) if !taking.complete => {
+            Heard::Message(FromTaker::Hindered(mut obstacle)) if !taking.complete => {
                 if let Obstacle::Unparked(thread) = &mut obstacle {
                     let outer_pid = self.live.outer_pid();
                     thread.tid = self.outside.number_of_thread(outer_pid, thread.tid);
@@ -210,10 +217,14 @@ impl Supervisor {
                 self.abandon_take(explain(obstacle));
             }
             // The snapshot stands, whatever is said.
-            Heard::Closed | Heard::Message(_) | Heard::Other(..) if taking.complete => {
+            Heard::Closed | Heard::Message(_) | Heard::Other(..) | Heard::OutOfTurn { .. }
+                if taking.complete =>
+            {
                 self.report_take(now_ns());
             }
-            Heard::Message(_) | Heard::Other(..) => self.abandon_take(out_of_turn()),
+            Heard::Message(_) | Heard::Other(..) | Heard::OutOfTurn { .. } => {
+                self.abandon_take(out_of_turn());
+            }
             // The live process has died. If the copy was made it will still freeze; its
             // own end of the link tells whether.
             Heard::Closed => {
@@ -300,12 +311,12 @@ impl Supervisor {
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
-        match AgentLink::pair() {
+        match AgentLink::<Frozen>::pair() {
             Ok((copy, for_copy)) => {
                 taking.copy = copy;
                 taking.granted += 1;
                 taking.split = false;
-                let granted = FromSupervisor::Granted {
+                let granted = ToTaker::Granted {
                     id: taking.id.number(),
                     interrupted_call: taking.interrupted_call,
                     // It has been asked for with the first one.
@@ -360,31 +371,33 @@ impl Supervisor {
         };
         match taking.copy.hear() {
             Heard::Nothing => {}
-            Heard::Other(FromAgent::Made, sender) if taking.child().is_none() => {
+            Heard::Other(FromFrozen::Made, sender) if taking.child().is_none() => {
                 self.copy_is_made(sender);
             }
-            Heard::Message(FromAgent::Ready) if taking.frozen.is_none() => {
+            Heard::Message(FromFrozen::Ready) if taking.frozen.is_none() => {
                 taking.moments.frozen = now_ns();
                 taking.frozen = taking.made.take();
                 self.complete_take();
             }
-            Heard::Message(FromAgent::Again) if taking.frozen.is_none() => {
+            Heard::Message(FromFrozen::Again) if taking.frozen.is_none() => {
                 self.make_another_copy();
             }
-            Heard::Message(FromAgent::Remains(remains)) if taking.frozen.is_none() => {
+            Heard::Message(FromFrozen::Remains(remains)) if taking.frozen.is_none() => {
                 if !taking.hear_of(&remains) {
                     self.abandon_take(too_much_remains());
                 }
             }
-            Heard::Message(FromAgent::LetGo) => self.aspects.closings.has_let_go(taking.id),
-            Heard::Message(FromAgent::Spoilt(step, errno)) if taking.frozen.is_none() => {
+            Heard::Message(FromFrozen::LetGo) => self.aspects.closings.has_let_go(taking.id),
+            Heard::Message(FromFrozen::Spoilt { step, errno }) if taking.frozen.is_none() => {
                 self.abandon_take(explain(Obstacle::Failed(step, errno)));
             }
-            Heard::Message(FromAgent::Passed { signal, sender }) if may_be_passed(signal) => {
+            Heard::Message(FromFrozen::Passed { signal, sender }) if may_be_passed(signal) => {
                 let id = taking.id;
                 self.passed_on(id, signal, sender);
             }
-            Heard::Message(_) | Heard::Other(..) => self.abandon_take(out_of_turn()),
+            Heard::Message(_) | Heard::Other(..) | Heard::OutOfTurn { .. } => {
+                self.abandon_take(out_of_turn());
+            }
             Heard::Closed => self.copy_has_ended(),
         }
     }
@@ -412,7 +425,7 @@ impl Supervisor {
             taking.complete = true;
             taking.moments.go = now_ns();
             taking.headway = Headway::begin(PATIENCE_NS);
-            taking.link.say(&FromSupervisor::Go {
+            taking.link.say(&ToTaker::Go {
                 id: taking.id.number(),
             });
             if taking.death.is_some() {
@@ -515,7 +528,7 @@ impl Supervisor {
             Some(_) => died_too_early(),
             None => refusal,
         };
-        taking.link.say(&FromSupervisor::Denied);
+        taking.link.say(&ToTaker::Denied);
         // It may be about to make a keeper.
         self.late = (!taking.link.is_given_up()).then_some(taking.link);
         let kept = taking.seen.map(|seen| seen.kept);
@@ -671,12 +684,12 @@ impl Supervisor {
     }
 
     /// The answer to the library: what there is.
-    pub(crate) fn listing_for_agent(&self) -> FromSupervisor {
+    pub(crate) fn listing_for_agent(&self) -> ToCaller {
         let mut ids = [0; LISTED];
         for (slot, id) in ids.iter_mut().zip(self.ids()) {
             *slot = id;
         }
-        FromSupervisor::Done {
+        ToCaller::Done {
             depth: self.depth(),
             ids,
         }

@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::getpid;
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ended, Running, SnapshotId};
-use snapshot_core::wire::FromAgent;
+use snapshot_core::wire::FromFrozen;
 
 use crate::processes::{child::Child, family};
 use crate::refusal::obstacles::without_room;
@@ -49,30 +49,30 @@ impl Reverting {
 
 impl Supervisor {
     /// The copy that is woken, or asked, speaks.
-    pub(in crate::supervisor) fn hear_woken(&mut self, message: FromAgent) {
+    pub(in crate::supervisor) fn hear_woken(&mut self, message: FromFrozen) {
         // By the time that it is reported it may have ended, and nobody knows it any more.
         let outer_pid = match message {
-            FromAgent::Opening { .. } => self.woken_pid().map(|pid| self.outside.number_of(pid)),
+            FromFrozen::Opening { .. } => self.woken_pid().map(|pid| self.outside.number_of(pid)),
             _ => None,
         };
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
         match message {
-            FromAgent::Prepared => {
+            FromFrozen::Prepared => {
                 reverting.is_asked = false;
                 self.go_on_prepared();
                 return;
             }
-            FromAgent::Hindered(obstacle) => {
+            FromFrozen::Hindered(obstacle) => {
                 self.hear_of_hindrance(obstacle);
                 return;
             }
-            FromAgent::Ready => {
+            FromFrozen::Ready => {
                 self.sleeps_again();
                 return;
             }
-            FromAgent::Running(now) => {
+            FromFrozen::Running(now) => {
                 self.finish_revert(now);
                 return;
             }
@@ -87,13 +87,13 @@ impl Supervisor {
             return;
         };
         match message {
-            FromAgent::NotRestored { part, count } => waking.add_not_restored(part, count),
-            FromAgent::Becoming if is_another => waking.becoming = number,
-            FromAgent::Stayed { errno } => {
+            FromFrozen::NotRestored { part, count } => waking.add_not_restored(part, count),
+            FromFrozen::Becoming if is_another => waking.becoming = number,
+            FromFrozen::Stayed { errno } => {
                 waking.becoming = None;
                 waking.stayed = Some(errno);
             }
-            FromAgent::Opening { renewed } => {
+            FromFrozen::Opening { renewed } => {
                 waking.opening = Some(renewed);
                 waking.outer_pid = outer_pid;
             }
@@ -101,6 +101,15 @@ impl Supervisor {
             _ => {
                 self.end_woken();
             }
+        }
+    }
+
+    /// The copy that is woken, or asked, says what belongs to another conversation.
+    pub(in crate::supervisor) fn woken_out_of_turn(&mut self) {
+        if let Phase::Reverting(reverting) = &mut self.phase
+            && reverting.waking().is_some()
+        {
+            self.end_woken();
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::SnapshotId;
-use snapshot_core::wire::FromSupervisor;
+use snapshot_core::wire::{Caller, ToCaller};
 
 use super::aspect::{Aspect, Standstill};
 use crate::refusal::Refusal;
@@ -18,7 +18,7 @@ const PATIENCE_NS: u64 = 1_000_000_000;
 #[derive(Debug)]
 struct Closing {
     /// Where the live process waits.
-    link: AgentLink,
+    link: AgentLink<Caller>,
     /// Which snapshots have not let go yet.
     holders: Vec<SnapshotId>,
     /// Copies that are none any more, and hold what they have until they are reaped; `None`
@@ -33,7 +33,7 @@ pub(crate) struct Closings(Vec<Closing>);
 
 impl Closings {
     /// These snapshots have been told to let go.
-    pub(crate) fn begin(&mut self, link: AgentLink, holders: Vec<SnapshotId>) {
+    pub(crate) fn begin(&mut self, link: AgentLink<Caller>, holders: Vec<SnapshotId>) {
         let deadline_ns = now_ns() + PATIENCE_NS;
         self.0.push(Closing {
             link,
@@ -65,7 +65,7 @@ impl Closings {
             let is_held = !closing.holders.is_empty() || !are_dead;
             let waits = is_held && now_ns < closing.deadline_ns;
             if !waits {
-                closing.link.say(&FromSupervisor::Gone);
+                closing.link.say(&ToCaller::Gone);
             }
             waits
         });
@@ -101,11 +101,11 @@ impl Aspect for Closings {
 mod tests {
     use super::*;
     use nix::sys::socket::{MsgFlags, recv};
-    use snapshot_core::wire::MESSAGE_BYTES;
+    use snapshot_core::wire::{MESSAGE_BYTES, Message};
     use std::os::fd::{AsRawFd, OwnedFd};
 
     fn begin(closings: &mut Closings, holders: &[u32]) -> OwnedFd {
-        let (ours, theirs) = AgentLink::pair().expect("sockets are to be had");
+        let (ours, theirs) = AgentLink::pair_of().expect("sockets are to be had");
         let holders = holders.iter().map(|id| SnapshotId::new(*id)).collect();
         closings.begin(ours, holders);
         theirs
@@ -114,7 +114,7 @@ mod tests {
     fn goes_on(waiting: &OwnedFd) -> bool {
         let mut packet = [0; MESSAGE_BYTES];
         let heard = recv(waiting.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT);
-        heard.is_ok() && FromSupervisor::decode(&packet) == Some(FromSupervisor::Gone)
+        heard.is_ok() && ToCaller::decode(&packet) == Some(ToCaller::Gone)
     }
 
     #[test]

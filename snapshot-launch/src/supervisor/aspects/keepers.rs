@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use nix::libc;
 use snapshot_core::kernel::proc_text;
 use snapshot_core::sys::now_ns;
+use snapshot_core::wire::Frozen;
 
 use super::aspect::{Aspect, Standstill};
 use crate::processes::{child::Child, files};
@@ -24,7 +25,7 @@ const PATIENCE_NS: u64 = 100_000_000;
 #[derive(Debug)]
 struct Retiring {
     child: Child,
-    link: AgentLink,
+    link: AgentLink<Frozen>,
     deadline_ns: u64,
 }
 
@@ -91,7 +92,11 @@ impl Keepers {
     }
 
     /// A frozen copy has been asked to end, and leaves its memory to a keeper.
-    pub(in crate::supervisor) fn wait_for_retiring(&mut self, child: Child, link: AgentLink) {
+    pub(in crate::supervisor) fn wait_for_retiring(
+        &mut self,
+        child: Child,
+        link: AgentLink<Frozen>,
+    ) {
         self.retiring.push(Retiring {
             child,
             link,
@@ -105,7 +110,7 @@ impl Keepers {
     }
 
     /// A frozen copy that was asked to end has been reaped: what it has left to hear.
-    pub(in crate::supervisor) fn has_retired(&mut self, pid: i32) -> Option<AgentLink> {
+    pub(in crate::supervisor) fn has_retired(&mut self, pid: i32) -> Option<AgentLink<Frozen>> {
         let at = self
             .retiring
             .iter()

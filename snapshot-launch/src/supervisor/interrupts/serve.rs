@@ -7,7 +7,7 @@ use nix::libc;
 use snapshot_core::process::lineage::{self, Lineage};
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ended, PASSED_MAGIC, SENDER_OUTSIDE, SnapshotId};
-use snapshot_core::wire::FromSupervisor;
+use snapshot_core::wire::{Caller, ToCaller};
 
 use super::{arrivals::Recipient, presses::Press};
 use crate::flags::OnInterrupt;
@@ -37,14 +37,14 @@ impl Supervisor {
     }
 
     /// The live process has a SIGINT and asks whose it is.
-    pub(crate) fn interrupt_asked(&mut self, link: AgentLink, sender: i32, passed: u32) {
+    pub(crate) fn interrupt_asked(&mut self, link: AgentLink<Caller>, sender: i32, passed: u32) {
         if passed != 0 {
             link.say(self.own_once(passed));
             return;
         }
         // In a terminal that the launcher owns every Ctrl+C has been through its hands.
         if sender == 0 && self.config.streams.is_some() {
-            link.say(&FromSupervisor::Own);
+            link.say(&ToCaller::Own);
             return;
         }
         let fate = self.interrupt(Via::Live, Recipient::Live, sender);
@@ -63,21 +63,21 @@ impl Supervisor {
             }
         }
         link.say(match fate {
-            Fate::Own => &FromSupervisor::Own,
+            Fate::Own => &ToCaller::Own,
             Fate::Passed(number) => self.own_once(number),
-            Fate::Reverts | Fate::Swallowed | Fate::Held => &FromSupervisor::Denied,
+            Fate::Reverts | Fate::Swallowed | Fate::Held => &ToCaller::Denied,
         });
     }
 
     /// The answer to the first who asks for an interrupt of this number, and to the
     /// others.
-    fn own_once(&mut self, number: u32) -> &'static FromSupervisor {
+    fn own_once(&mut self, number: u32) -> &'static ToCaller {
         let before = self.sent_interrupts.len();
         self.sent_interrupts.retain(|&sent| sent != number);
         if self.sent_interrupts.len() < before {
-            &FromSupervisor::Own
+            &ToCaller::Own
         } else {
-            &FromSupervisor::Denied
+            &ToCaller::Denied
         }
     }
 

@@ -7,6 +7,7 @@ use crate::supervisor::{
 };
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ended, Obstacle, SnapshotId};
+use snapshot_core::wire::{Caller, Frozen};
 
 /// Where a revert stands.
 pub(in crate::supervisor) enum Stage {
@@ -48,7 +49,7 @@ pub(crate) struct Reverting {
     pub(in crate::supervisor) ended: Ended,
     pub(in crate::supervisor) token: Option<u64>,
     /// Where the program waits that asks for it itself: its own end is the answer.
-    pub(in crate::supervisor) caller: Option<AgentLink>,
+    pub(in crate::supervisor) caller: Option<AgentLink<Caller>>,
     pub(in crate::supervisor) dropped: Vec<u32>,
     pub(in crate::supervisor) leftovers: Vec<Leftover>,
     pub(in crate::supervisor) stage: Stage,
@@ -102,7 +103,7 @@ impl Reverting {
     }
 
     /// The link of the spare.
-    pub(crate) fn spare_link(&self) -> Option<&AgentLink> {
+    pub(crate) fn spare_link(&self) -> Option<&AgentLink<Frozen>> {
         self.spare.as_ref().map(Spare::link)
     }
 

@@ -1,9 +1,10 @@
 //! A copy that nobody needs any more and that has not spoken.
 
 use crate::supervisor::links::AgentLink;
+use snapshot_core::wire::Frozen;
 
 #[derive(Debug)]
 pub(crate) struct SilentCopy {
-    pub(in crate::supervisor) link: AgentLink,
+    pub(in crate::supervisor) link: AgentLink<Frozen>,
     pub(in crate::supervisor) awaited_until_ns: u64,
 }

@@ -5,6 +5,7 @@ use crate::supervisor::{aspects::list::Kept, links::AgentLink, refusal::remains}
 use crate::talk::event::{Moments, NotRolledBack, Trigger};
 use nix::libc;
 use snapshot_core::terms::{Ended, InterruptedCall, Remains, SnapshotId};
+use snapshot_core::wire::{Frozen, Taker};
 
 /// How long the program may take to answer a request, and a copy to do nothing before it is
 /// frozen: one that has much to record takes its time, but it works.
@@ -24,8 +25,8 @@ pub(in crate::supervisor) fn is_traced_or_stopped(pid: i32) -> bool {
 /// A take under way.
 pub(crate) struct Taking {
     pub(in crate::supervisor) id: SnapshotId,
-    pub(in crate::supervisor) link: AgentLink,
-    pub(in crate::supervisor) copy: AgentLink,
+    pub(in crate::supervisor) link: AgentLink<Taker>,
+    pub(in crate::supervisor) copy: AgentLink<Frozen>,
     pub(in crate::supervisor) trigger: Trigger,
     pub(in crate::supervisor) token: Option<u64>,
     pub(in crate::supervisor) label: Option<String>,
@@ -89,7 +90,7 @@ pub(in crate::supervisor) struct Stop {
 }
 
 impl Taking {
-    pub(crate) fn link(&self) -> &AgentLink {
+    pub(crate) fn link(&self) -> &AgentLink<Taker> {
         &self.link
     }
 
@@ -97,7 +98,7 @@ impl Taking {
         self.id
     }
 
-    pub(crate) fn copy(&self) -> &AgentLink {
+    pub(crate) fn copy(&self) -> &AgentLink<Frozen> {
         &self.copy
     }
 

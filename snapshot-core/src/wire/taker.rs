@@ -1,0 +1,59 @@
+//! The live process takes a snapshot: from the call that asks for it to the end of the take.
+//! [`crate::acts::take`] tells the story.
+//!
+//! Context: AS-SAFE.
+
+use super::conversation::{Conversation, WithKeeper, messages};
+use crate::terms::{InterruptedCall, Obstacle, Running, ThreadCounts};
+
+/// The conversation with the live process in the middle of a take.
+#[derive(Debug)]
+pub enum Taker {}
+
+impl Conversation for Taker {
+    type FromAgent = FromTaker;
+    type ToAgent = ToTaker;
+}
+
+impl WithKeeper for Taker {
+    const KEEPER: FromTaker = FromTaker::Keeper;
+}
+
+messages! {
+    /// From the live process.
+    pub enum FromTaker {
+        /// Every thread stands still.
+        Parked(ThreadCounts),
+        /// The copy is made.
+        Split,
+        /// There can't be a snapshot: the program goes on.
+        Hindered(Obstacle),
+        /// The program runs again, since this moment.
+        Running(Running),
+        /// From the keeper of its memory itself: it is there now.
+        Keeper,
+    }
+}
+
+messages! {
+    /// From the supervisor.
+    pub enum ToTaker {
+        /// Go on with the take; a descriptor for the frozen copy comes with it.
+        Granted {
+            /// The snapshot's number.
+            id: u32,
+            /// What the first thread was doing when it was signalled, if it was by the
+            /// supervisor.
+            interrupted_call: InterruptedCall,
+            /// Whether the memory is to have a keeper: it has none yet.
+            keeper: bool,
+        },
+        /// Don't take; the program goes on.
+        Denied,
+        /// The snapshot is complete; go on.
+        Go {
+            /// The snapshot's number.
+            id: u32,
+        },
+    }
+}
