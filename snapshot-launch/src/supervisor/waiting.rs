@@ -4,7 +4,6 @@ use nix::libc;
 use nix::poll::PollTimeout;
 use snapshot_core::sys::now_ns;
 
-
 pub(super) fn timeout_until(deadline_ns: Option<u64>) -> PollTimeout {
     match deadline_ns {
         None => PollTimeout::NONE,
