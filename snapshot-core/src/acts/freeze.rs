@@ -1,11 +1,9 @@
-//! Freeze: what a frozen copy does until the supervisor says otherwise, which is next to
-//! nothing.
+//! Freeze: what a frozen copy does until the supervisor speaks, which is next to nothing.
 //!
-//! It wakes only on the supervisor's word, never on another process's death, so no race
-//! decides who lives. Every signal is blocked: none but KILL and STOP reaches it. A
-//! signal that somebody sends to it is meant for the live process, and passed on; one
-//! that the kernel sends to a whole group, from a terminal, has reached the live process
-//! by itself.
+//! It wakes only on the supervisor's word, never on another process's death, so no race decides
+//! who lives. All signals but KILL and STOP are blocked. A signal that somebody sends to the
+//! copy is meant for the live process, so the copy passes it on. A signal that the kernel sends
+//! to a whole group, from a terminal, has reached the live process already.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "makes a keeper")]
@@ -15,38 +13,38 @@ use crate::sys::{self, Errno, SignalSet};
 use crate::terms::{self, Closed, Ended};
 use crate::wire::{FromFrozen, Frozen, ToFrozen, link::Link};
 
-/// The word that a frozen copy stirs at.
+/// The supervisor's word to a frozen copy.
 pub(crate) enum Word {
-    /// It is to see whether it could wake.
+    /// Check whether the copy could wake.
     Prepare {
-        /// How many threads there must be room for.
+        /// The number of threads that need room.
         threads: u32,
-        /// Where the frozen copy that stays behind is to report, if one is to.
+        /// The link of the spare that stays behind, if there is to be one.
         spare: Option<Link<Frozen>>,
     },
-    /// It is to wake.
+    /// Wake.
     Revive(Woken),
 }
 
-/// The word that woke a frozen copy.
+/// The word that wakes a frozen copy.
 pub(crate) struct Woken {
     pub(crate) asked_ns: u64,
     pub(crate) ended: Ended,
-    /// Where it is to take over its original's id: the one that it had outside, or 0.
+    /// If the copy takes over its original's id: the original's id outside, or 0.
     pub(crate) same_ids: Option<i32>,
 }
 
-/// Sleeps until the supervisor has a word for this copy. Never returns if the supervisor is gone.
+/// Sleeps until the supervisor speaks to this copy. Never returns if the supervisor is gone.
 ///
-/// All signals must be blocked. `let_go` lets go of what the live branch has closed.
+/// All signals must be blocked. `let_go` releases what the live branch has closed.
 pub(crate) fn freeze(link: &Link<Frozen>, mut let_go: impl FnMut(Closed)) -> Word {
-    // Without one the copy is as safe, but passes nothing on.
+    // Without one the copy is as safe, but passes no signal on.
     let signals = sys::signalfd(SignalSet::ALL).unwrap_or(-1);
     let heard = loop {
         let [word, signal] = match sys::poll_readable([link.fd(), signals], -1) {
             Ok(ready) => ready,
             Err(Errno(libc::EINTR)) => continue,
-            // A filter hides the call: it could never be woken.
+            // A filter hides the call, so the copy could never be woken.
             Err(_) => sys::exit_group(0),
         };
         if signal {
@@ -79,10 +77,10 @@ pub(crate) fn freeze(link: &Link<Frozen>, mut let_go: impl FnMut(Closed)) -> Wor
             Ok((ToFrozen::Retire, _)) => retire(link),
             Ok((ToFrozen::LetGo(closed), _)) => {
                 let_go(closed);
-                // Where nobody hears it there is nobody to wait for it.
+                // If this fails the supervisor is gone, and waits for nothing.
                 let _ = link.say(FromFrozen::LetGo);
             }
-            // The supervisor is gone, and with it all reason to be.
+            // The supervisor is gone, so the copy has no more purpose.
             Err(_) => sys::exit_group(0),
         }
     };
@@ -93,9 +91,9 @@ pub(crate) fn freeze(link: &Link<Frozen>, mut let_go: impl FnMut(Closed)) -> Wor
     heard
 }
 
-/// Ends, and leaves the memory to a keeper, whom the supervisor ends in its time.
+/// Ends, and leaves the memory to a keeper that the supervisor ends later.
 fn retire(link: &Link<Frozen>) -> ! {
-    // The keeper shares them for a moment, in which it is not known for one.
+    // The keeper shares them for a moment, before the supervisor knows it.
     sys::close_all_descriptors_but(link.fd());
     // Without one the memory is given back at once.
     // SAFETY: a frozen copy has one thread and, being a copy, no keeper.
@@ -108,8 +106,9 @@ fn retire(link: &Link<Frozen>) -> ! {
 fn pass_on(link: &Link<Frozen>, signals: i32) {
     while let Some(arrived) = sys::read_signalfd(signals) {
         let sender = terms::sender(arrived.code, arrived.sender);
-        // The supervisor's own CONT only makes sure that this copy is not stopped. Anybody
-        // else's is passed on like the stop before it, or the program would stay stopped.
+        // The supervisor's own CONT only makes sure that this copy is not stopped. A CONT from
+        // another process is passed on like the STOP before it, or the program would stay
+        // stopped.
         let is_supervisors = arrived.signal == libc::SIGCONT && sender == sys::getppid();
         if sender != 0 && !is_supervisors {
             let _ = link.say(FromFrozen::Passed {

@@ -1,5 +1,5 @@
-//! The life of a frozen copy: it records what it shares with the live process, sleeps, proves
-//! when asked that it can come back, and comes back to life when it is woken.
+//! The life of a frozen copy: it records what it shares with the live process and sleeps. When
+//! asked it checks that it could come back, and when woken it does.
 //!
 //! Context: AS-SAFE. Called by [`super::take`], in the copy.
 #![expect(unsafe_code, reason = "splits the process, and makes threads")]
@@ -23,9 +23,8 @@ use crate::threads::{
 };
 use crate::wire::{FromFrozen, Frozen, link::Link};
 
-/// In a frozen copy: whether it could come back to life, as far as that can be told while
-/// the branch lives. If somebody is to hear of it, a copy of this copy stays behind: there it
-/// gives the link to report by.
+/// In a frozen copy: checks whether it could come back to life, as far as it can while the
+/// branch lives. If the supervisor wants a spare, a copy of this copy stays behind.
 fn prepare(
     threads: u32,
     spare: Option<Link<Frozen>>,
@@ -52,8 +51,8 @@ fn prepare(
     side.map(|_| None)
 }
 
-/// In a frozen copy: makes a copy under a number that the program does not want back. The
-/// branch may have ended, and the next number that the kernel gives be one of its own.
+/// In a frozen copy: makes a copy under a number that the program does not want back. If the
+/// branch has ended, the kernel may give out one of its numbers next.
 fn split_aside(identity: &Identity) -> Result<Side, Errno> {
     let is_wanted = |pid| {
         pid == identity.pid
@@ -62,7 +61,7 @@ fn split_aside(identity: &Identity) -> Result<Side, Errno> {
     loop {
         // SAFETY: a frozen copy has one thread, and the others were parked.
         match unsafe { split_for_parent() }? {
-            // It gives the number back before anybody has heard of it.
+            // It gives the number back before it announces itself.
             Side::Copy if is_wanted(sys::getpid()) => sys::exit_group(0),
             Side::Original(pid) if is_wanted(pid) => ids::wait_until_free(pid),
             side => return Ok(side),
@@ -70,11 +69,10 @@ fn split_aside(identity: &Identity) -> Result<Side, Errno> {
     }
 }
 
-/// In a woken copy: takes over the ids that it may have again, and makes its threads.
+/// In a woken copy: takes over the ids where it may, and makes its threads.
 ///
 /// # Errors
-/// EAGAIN, ENOMEM: there is no room. The copy is what it was then, but that it may have its
-/// id already.
+/// EAGAIN, ENOMEM: there is no room. The copy is as before, but may have its id already.
 ///
 /// # Safety
 /// As [`revive::recreate`].
@@ -83,7 +81,7 @@ unsafe fn make_again(
     identity: &Identity,
     same_ids: Option<i32>,
 ) -> Result<revive::Recreated, Errno> {
-    // An attempt before this one may have got it.
+    // An earlier attempt may have got it.
     if let Some(outer_pid) = same_ids
         && sys::getpid() != identity.pid
     {
@@ -91,7 +89,7 @@ unsafe fn make_again(
         // SAFETY: a frozen copy has one thread, the copy of the recorded one.
         match unsafe { identity.take_over_id(outer_pid) } {
             Ok(()) => {}
-            // There is room for none, or soon there will be.
+            // There is no room, or soon there will be some.
             Err(errno @ Errno(libc::EAGAIN | libc::ENOMEM)) => {
                 let _ = link.say(FromFrozen::Stayed { errno: errno.0 });
                 return Err(errno);
@@ -117,7 +115,7 @@ pub(super) fn live_as_frozen(
     ids::forget_choice();
     let room = Room::make();
     let mut tell = |remains| {
-        // Where nobody hears it the supervisor is gone, which Ready finds out.
+        // If this fails the supervisor is gone; Ready finds that out.
         let _ = link.say(FromFrozen::Remains(remains));
     };
     let shared = Shared::record(&[link.fd()], identity.pid, identity.tid, &mut tell)
@@ -166,7 +164,7 @@ pub(super) fn live_as_frozen(
                 let _ = link.say(FromFrozen::NotRestored { part, count });
             }
         };
-        // First: what is mapped of a file may be a thread's stack.
+        // First: a thread's stack may be in a mapped file.
         shared.open(&mut count);
         if let Some(lacking) = &lacking {
             lacking.prepare();
@@ -177,9 +175,9 @@ pub(super) fn live_as_frozen(
             Err(errno) => {
                 let obstacle = Obstacle::Failed(Step::Revive, errno.0);
                 let _ = link.say(FromFrozen::Hindered(obstacle));
-                // Where that fails, what it has ends with the snapshot.
+                // If this fails, its objects end with the snapshot.
                 let _ = shared.let_go();
-                // By whichever number: it sleeps again, as the snapshot that it was.
+                // Under either number: it sleeps again, as the same snapshot.
                 own_processes::add(sys::getpid());
                 is_ready = false;
                 continue;
@@ -193,17 +191,17 @@ pub(super) fn live_as_frozen(
         }
         shared.release();
         room.give_back();
-        // What was mapped anew is kept from copies like the rest.
+        // New mappings are kept from copies like the old ones.
         dontfork::close();
         own_processes::remove(sys::getpid());
         cpu_times::revive(identity.tid);
         turn::begin_new_life();
         (session.revived)(sys::getpid());
         let renewed = revived.renewed + identity.renewed();
-        // Whoever ends this process from here on ends the program.
+        // If this process ends from here on, the program has ended.
         let _ = link.say(FromFrozen::Opening { renewed });
-        // From here on the program runs. Whoever says so may get no processor before the last
-        // of its threads has had one.
+        // From here on the program runs. This thread may get no processor before the last of
+        // the others has had one.
         let open_ns = revive::open_gate();
         let _ = link.say(FromFrozen::Running(Running {
             at_ns: open_ns,
@@ -219,9 +217,9 @@ pub(super) fn live_as_frozen(
     }
 }
 
-/// A copy that can't be one says why, and ends.
+/// A copy that could not record says why, and ends.
 pub(super) fn end_unrecorded(link: &Link<Frozen>, step: Step, errno: Errno) -> ! {
-    // Where nobody hears it there is nobody to tell.
+    // If this fails the supervisor is gone.
     let _ = link.say(FromFrozen::Spoilt {
         step,
         errno: errno.0,

@@ -1,5 +1,5 @@
-//! What is done with a process, in the order in which it happens: park, split, freeze, revive.
-//! `take` tells the story under a launcher.
+//! The steps of a snapshot, in their order: park, split, freeze, revive. `take` tells the story
+//! under a launcher.
 //!
 //! Context: AS-SAFE.
 

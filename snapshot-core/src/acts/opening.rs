@@ -1,8 +1,8 @@
-//! How every take opens: in one thread's turn, on a stack of the engine's, and the work is
-//! done by the program's first thread.
+//! How every take opens: one thread has the turn and runs on the engine's stack, and the
+//! program's first thread does the work.
 //!
-//! A thread waits for its turn with the program's signals blocked. Libc's own two stay open:
-//! whoever waits can be parked.
+//! A thread waits for its turn with the program's signals blocked. Libc's own two stay open, so
+//! a waiting thread can be parked.
 //!
 //! Context: AS-SAFE. Called by the agent's handlers, by its exports and by
 //! [`crate::library`].
@@ -17,7 +17,7 @@ use crate::sys::{self, Errno, SignalSet};
 use crate::terms::Obstacle;
 use crate::threads::{leader, own_stack, parked, slots, takeover, turn};
 
-/// What is done in a turn. It may come back twice, in two processes.
+/// The work of one turn. It may return twice, in two processes.
 pub trait Work {
     /// On the engine's stack, before the first thread is called.
     fn begin(&mut self) {}
@@ -25,15 +25,15 @@ pub trait Work {
     /// In the first thread, while the caller waits.
     fn in_first_thread(&mut self);
 
-    /// The first thread has not come: nothing has been done.
+    /// The first thread has not come. Nothing has been done.
     fn hindered(&mut self, obstacle: Obstacle);
 
     /// On the engine's stack again.
     fn end(&mut self) {}
 }
 
-/// Waits for the turn and does the work in it. Nothing is done where this thread has been
-/// copied and revived while it waited: a revived copy owes nothing that was asked before.
+/// Waits for the turn, and does the work. If a revert has revived this thread while it waited,
+/// it does nothing: requests from before the revert are void.
 ///
 /// # Errors
 /// ENOMEM where there is no memory for a stack: nothing has been done.
@@ -55,10 +55,10 @@ pub unsafe fn in_turn<W: Work>(work: &mut W) -> Result<(), Errno> {
     done
 }
 
-/// Does the work if nobody has the turn; `None` if somebody has.
+/// Does the work if no thread has the turn; else `None`.
 ///
-/// Little of the stack is used before: it may be an alternate one, with a handler of the
-/// program on it already.
+/// Uses little of the stack before it switches: this may be an alternate stack, with a handler
+/// of the program on it already.
 ///
 /// # Errors
 /// As [`in_turn`].
@@ -101,7 +101,7 @@ unsafe fn work_there<W: Work>(work: *mut c_void) {
     unsafe { &mut *work.cast::<W>() }.in_first_thread();
 }
 
-/// What a thread does that has got a signal of the engine's with this value.
+/// What a thread does when it gets a signal of the engine's with this value.
 ///
 /// # Safety
 /// `context` must be the third argument of the running handler.

@@ -1,9 +1,9 @@
 //! Park: bring every thread to a known point before the copy is made.
 //!
-//! Each thread but the caller is sent signal 33, whose handler is ours for that time; what
-//! the thread does there is told by [`crate::threads::parked`]. The list of threads is read
-//! again until nobody new is on it and all that are have come. Who does not come in time is
-//! named, and everybody goes on as if nothing had been.
+//! Each thread but the caller gets signal 33. For that time its handler is ours;
+//! [`crate::threads::parked`] says what the thread does there. The list of threads is read
+//! again until it has no new thread and every thread on it has come. A thread that does not
+//! come in time is named, and all go on as if nothing had happened.
 //!
 //! Context: AS-SAFE. Called by [`crate::acts::take`] and [`crate::library::alone`], before
 //! [`crate::acts::split`].
@@ -25,19 +25,19 @@ use crate::threads::{
     takeover,
 };
 
-/// One attempt, and how many there are: long enough for a thread that starts another
-/// program by vfork, and short enough for a program that stands still meanwhile.
+/// The limit of one attempt: long enough for a thread that starts another program by vfork, and
+/// short enough for the program, which stands still meanwhile.
 const ATTEMPT_NS: u64 = 300_000_000;
 const ATTEMPTS: u32 = 3;
-/// On a machine with more to do than it has processors for, threads that only wait for one
-/// are given longer.
+/// The limit on a busy machine, where threads only wait for a processor.
 const LONGEST_NS: u64 = 3_000_000_000;
-/// In between, for what could not be interrupted to come to its end.
-const BREATH_NS: u64 = 30_000_000;
-/// After so long a thread that has not come is looked at more closely.
+/// The pause between attempts: a call that can't be interrupted may end in it.
+const RETRY_PAUSE_NS: u64 = 30_000_000;
+/// After this time a thread that has not come is looked at more closely.
 const LOOK_CLOSER_NS: u64 = 2_000_000;
 
-/// Whether a signal could not be queued. Only for the words: who parks reads it alone.
+/// Whether a signal could not be queued. Only the message needs it; only the parking thread
+/// reads it.
 static NO_ROOM: AtomicBool = AtomicBool::new(false);
 
 /// What has been parked.
@@ -45,14 +45,14 @@ static NO_ROOM: AtomicBool = AtomicBool::new(false);
 pub(crate) struct Parked {
     /// The program's threads, the caller among them.
     pub(crate) threads: u32,
-    /// Threads of the kernel's, which were left alone.
+    /// Threads of the kernel's own, which are left alone.
     pub(crate) workers: u32,
 }
 
 /// Parks every thread but the calling one.
 ///
 /// # Errors
-/// [`Obstacle::Unparked`] with the one that did not come, and nothing is parked.
+/// [`Obstacle::Unparked`] with the first thread that did not come. Then nothing is parked.
 pub(crate) fn park() -> Result<Parked, Obstacle> {
     let failed = |errno: Errno| Obstacle::Failed(Step::Park, errno.0);
     let tasks = procfs::open_tasks().map_err(failed)?;
@@ -67,7 +67,7 @@ pub(crate) fn park() -> Result<Parked, Obstacle> {
                 if !again {
                     break Err(obstacle);
                 }
-                sys::pause_ns(BREATH_NS);
+                sys::pause_ns(RETRY_PAUSE_NS);
             }
             parked => break parked,
         }
@@ -79,7 +79,7 @@ pub(crate) fn park() -> Result<Parked, Obstacle> {
 fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
     let own = sys::gettid();
     let longest_ns = sys::now_ns() + LONGEST_NS;
-    // Slots may be given away again only when nobody is on the way out with one.
+    // Slots can be used again only when no thread is still leaving with one.
     while parked::are_leaving() {
         if sys::now_ns() >= longest_ns {
             return Err(unparked(tasks, slowest_to_leave(own)));
@@ -116,7 +116,7 @@ fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
                     not_signalled(tasks, slot.tid.load(Ordering::Relaxed))
                 }
                 Some(slot) => unparked(tasks, slot.tid.load(Ordering::Relaxed)),
-                // New ones have come up faster than they could be called.
+                // New threads have appeared faster than they could be called.
                 None => Obstacle::Failed(Step::Park, libc::EAGAIN),
             });
         }
@@ -128,14 +128,14 @@ fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
     }
 }
 
-/// Those that the last scan has not seen have ended.
+/// Threads that the last scan has not seen have ended.
 fn forget_ended(scan: u32) {
     for slot in slots::all().filter(|slot| slot.scan.load(Ordering::Relaxed) != scan) {
         let called = slot
             .state
             .compare_exchange(CALLED, GONE, Ordering::AcqRel, Ordering::Acquire);
         match called {
-            // Its end has taken the signal along.
+            // The signal ended with the thread.
             Ok(_) => takeover::forget_one(),
             Err(FREE) => slot.state.store(GONE, Ordering::Release),
             Err(_) => {}
@@ -147,7 +147,7 @@ fn count(state: u32) -> u32 {
     u32::try_from(slots::in_state(state).count()).unwrap_or(u32::MAX)
 }
 
-/// Sends the signal to every thread on the list that has not got it. Gives how many.
+/// Sends the signal to every thread on the list that has not got it; returns their number.
 fn call_everybody(tasks: i32, own: i32, scan: u32) -> Result<u32, Obstacle> {
     let mut walk = Walk::begin();
     let mut called = 0;
@@ -161,7 +161,7 @@ fn call_everybody(tasks: i32, own: i32, scan: u32) -> Result<u32, Obstacle> {
             return;
         };
         slot.scan.store(scan, Ordering::Relaxed);
-        // A number that has been given to a new thread meanwhile.
+        // The number belongs to a new thread by now.
         if slot.is(GONE) {
             slot.state.store(FREE, Ordering::Relaxed);
         }
@@ -178,7 +178,7 @@ fn call_everybody(tasks: i32, own: i32, scan: u32) -> Result<u32, Obstacle> {
     Ok(called)
 }
 
-/// Sends one thread the signal; false where that could not be done now.
+/// Sends one thread the signal; false if that is impossible now.
 fn call(tasks: i32, slot: &'static Slot, tid: i32) -> Result<bool, Obstacle> {
     if let Some(disagreement) = layout::disagreement() {
         return Err(Obstacle::Libc(disagreement));
@@ -192,7 +192,7 @@ fn call(tasks: i32, slot: &'static Slot, tid: i32) -> Result<bool, Obstacle> {
     slot.state.store(CALLED, Ordering::Release);
     match takeover::send(tid, slot.place().addr()) {
         Ok(()) => Ok(true),
-        // It has ended since the list was read.
+        // The thread has ended since the list was read.
         Err(Errno(libc::ESRCH)) => {
             slot.state.store(GONE, Ordering::Release);
             Ok(false)
@@ -207,7 +207,7 @@ fn call(tasks: i32, slot: &'static Slot, tid: i32) -> Result<bool, Obstacle> {
     }
 }
 
-/// Looks at those that have not come: some never can, and need not.
+/// Looks at threads that have not come: some never can, and need not.
 fn look_closer(tasks: i32) {
     let mut buffer = [0; 320];
     for slot in slots::in_state(CALLED) {
@@ -225,7 +225,7 @@ fn look_closer(tasks: i32) {
         } else {
             continue;
         };
-        // It may have come after all.
+        // The thread may have come after all.
         if slot
             .state
             .compare_exchange(CALLED, state, Ordering::AcqRel, Ordering::Relaxed)
@@ -236,7 +236,7 @@ fn look_closer(tasks: i32) {
     }
 }
 
-/// Whether all that have not come only wait for a processor.
+/// Whether all threads that have not come only wait for a processor.
 fn all_are_on_their_way(tasks: i32) -> bool {
     let mut buffer = [0; 320];
     let mut missing = slots::in_state(CALLED).chain(slots::in_state(FREE));

@@ -9,8 +9,8 @@ use crate::terms::{Obstacle, Step};
 /// What every copy is made with.
 pub(super) struct Recorded {
     pub(super) identity: Identity,
-    /// None once it has been given back: before anything of the program runs, which may
-    /// count on the place where it lies.
+    /// `None` once it is given back: that happens before the program runs, which may need the
+    /// addresses where it lies.
     pub(super) lacking: Option<Lacking>,
 }
 

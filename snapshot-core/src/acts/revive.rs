@@ -1,9 +1,9 @@
-//! Revive: in a copy, make every thread again that was parked when it was made.
+//! Revive: in a copy, make again every thread that was parked when the copy was made.
 //!
-//! Each new thread starts on the parked one's stack, with its thread-local storage,
-//! registers itself with the kernel as that one was, and waits at a gate. When all are
-//! there they leave their signal handlers, which gives them back their registers, signal
-//! mask and alternate stack: none of them can tell.
+//! Each new thread starts on the parked one's stack, with its thread-local storage. It
+//! registers itself with the kernel as the parked one had, and waits at a gate. When all are
+//! there they leave their signal handlers, which restores registers, signal mask and alternate
+//! stack: no thread can tell.
 //!
 //! Until the gate is opened everything can be undone.
 //!
@@ -30,15 +30,15 @@ use crate::threads::{
 
 const SHUT: u32 = 0;
 const OPEN: u32 = 1;
-/// There will be no revival: whoever waits ends.
+/// The revival is called off: threads at the gate end.
 const CALLED_OFF: u32 = 2;
 
 static GATE: AtomicU32 = AtomicU32::new(SHUT);
 /// How many threads are at the gate.
 static WAITING: AtomicU32 = AtomicU32::new(0);
-/// How many whoever makes them waits for: the last of them wakes it.
+/// How many threads the maker waits for; the last of them wakes it.
 static AWAITED: AtomicU32 = AtomicU32::new(u32::MAX);
-/// How many others each thread wakes that goes through the gate.
+/// How many others each thread wakes as it goes through the gate.
 static WAKING: AtomicI32 = AtomicI32::new(0);
 /// How many registrations and attributes could not be put back.
 static NOT_RESTORED: AtomicU32 = AtomicU32::new(0);
@@ -51,11 +51,11 @@ unsafe impl Sync for Inherited {}
 
 static INHERITED: Inherited = Inherited(UnsafeCell::new(None));
 
-/// How long to try again where the system has no room for a thread: those of the dead
-/// branch may still be counted. Who waits longer is the supervisor, who can be asked to stop.
+/// How long to try again if the system has no room for a thread: the dead branch's threads may
+/// still be counted. After that the supervisor waits, since a person can ask it to stop.
 const PATIENCE_NS: u64 = 500_000_000;
-/// How long to wait for a thread's number: on a machine with much to do the dead one may be
-/// held up just before it gives it back.
+/// How long to wait for a thread's number: on a busy machine the dead thread may be late to
+/// give it back.
 const ID_PATIENCE_NS: u64 = 2_000_000_000;
 
 /// How it went.
@@ -66,12 +66,11 @@ pub(crate) struct Recreated {
     pub(crate) renewed: u32,
 }
 
-/// Makes the parked threads again, up to the gate. `first` is what the calling thread had in the
-/// process that was copied.
+/// Makes the parked threads again, up to the gate. `first` is the calling thread's state from
+/// the copied process.
 ///
 /// # Errors
-/// EAGAIN where there is no room for another thread; none is left then, and the copy is
-/// what it was.
+/// EAGAIN if there is no room for another thread. Then none is left, and the copy is as before.
 ///
 /// # Safety
 /// The calling thread must be the only one of a copy that was made while the others were
@@ -120,11 +119,11 @@ pub(crate) unsafe fn recreate(first: &ThreadState) -> Result<Recreated, Errno> {
     })
 }
 
-/// Makes so many of the parked threads, as far as there are any, and ends them at the gate:
-/// is there room for them?
+/// Checks for room: makes this many of the parked threads, or all of them if they are fewer,
+/// and ends them at the gate.
 ///
 /// # Errors
-/// EAGAIN where there is none.
+/// EAGAIN if there is no room.
 ///
 /// # Safety
 /// As [`recreate`].
@@ -148,8 +147,8 @@ pub(crate) unsafe fn rehearse(threads: u32) -> Result<(), Errno> {
     answer
 }
 
-/// Lets them run, and says since when. They wake each other, as after a take: to wake hundreds
-/// takes long, and whoever wakes them gets its processor back after all of them.
+/// Opens the gate, and returns the time. The threads wake each other, as after a take: to wake
+/// hundreds takes long, and a single waker would get its processor back after all of them.
 pub(crate) fn open_gate() -> u64 {
     takeover::remove();
     let waking = parked::waking();
@@ -166,7 +165,7 @@ fn make(slot: &'static Slot, deadline_ns: u64) -> Result<(), Errno> {
         let made = ids::with_patience(ID_PATIENCE_NS, || {
             make_when_there_is_room(slot, &wanted, deadline_ns)
         });
-        // Another number is better than no thread, and is counted.
+        // A thread with another number is better than none, and is counted.
         if matches!(made, Ok(()) | Err(Errno(libc::EAGAIN))) {
             return made;
         }
@@ -190,7 +189,7 @@ fn make_when_there_is_room(
         | libc::CLONE_SYSVSEM
         | libc::CLONE_SETTLS
         | libc::CLONE_PARENT_SETTID;
-    // What lies below the parked thread's stack pointer is its own, and free.
+    // The memory below the parked thread's stack pointer is free.
     const BELOW: usize = 256;
     let arguments = CloneArguments {
         flags: u64::from(flags.unsigned_abs()),
@@ -224,8 +223,8 @@ fn make_when_there_is_room(
 }
 
 fn wait_until_waiting(made: u32) {
-    // Sequentially consistent with the two in `begin`: either this one sees the last arrival,
-    // or that one sees what is awaited.
+    // Sequentially consistent with the two in `begin`: either this thread sees the last
+    // arrival, or the last arrival sees what is awaited.
     AWAITED.store(made, Ordering::SeqCst);
     loop {
         let waiting = WAITING.load(Ordering::SeqCst);
@@ -240,7 +239,7 @@ fn call_off(made: u32) {
     wait_until_waiting(made);
     GATE.store(CALLED_OFF, Ordering::Release);
     sys::futex_wake(&GATE, i32::MAX);
-    // A later attempt must not find them still here.
+    // A later attempt must not find them here.
     for slot in slots::in_state(PARKED) {
         let tid = slot.new_tid.swap(0, Ordering::AcqRel);
         while tid != 0 && sys::has_thread(tid) {

@@ -5,14 +5,14 @@
 use crate::sys::{SignalInfo, SignalSet};
 use crate::terms::{Ask, Ended, InterruptedCall, Obstacle, Text};
 
-/// What somebody asks of a take.
+/// A request for a take.
 #[derive(Debug, Clone, Copy)]
 pub struct TakeRequest {
     /// Who asks.
     pub ask: Ask,
-    /// Since when, on CLOCK_MONOTONIC.
+    /// When it was asked for, on CLOCK_MONOTONIC.
     pub at_ns: u64,
-    /// What to call it.
+    /// The snapshot's label.
     pub label: Text,
 }
 
@@ -21,30 +21,30 @@ pub struct TakeRequest {
 pub struct Session {
     /// Where the supervisor listens.
     pub name: &'static [u8],
-    /// The trigger: may be open during a take, so that more requests are counted, and is
+    /// The trigger. It may be open during a take, so that more requests are counted; it is
     /// blocked while the copy is made.
     pub trigger: SignalSet,
     /// Signals that may be the session's own business.
     pub kept: SignalSet,
-    /// Whether one of those, which waits, is the session's business alone: it is not in the
-    /// snapshot then.
+    /// Whether such a pending signal is the session's business alone: then the snapshot leaves
+    /// it out.
     pub is_kept: fn(&SignalInfo) -> bool,
-    /// Memory that asks to be wiped in copies is wiped in one that comes back to life, too.
+    /// Whether memory that the program marks to be wiped in copies is wiped in a revived copy
+    /// too.
     pub reseed: bool,
-    /// Runs in a copy that has come back to life, before any thread of the program does,
-    /// with the pid that it has now.
+    /// Runs in a revived copy before any thread of the program, with its pid.
     pub revived: fn(i32),
 }
 
-/// How a take went, seen from the code that asked for it.
+/// How a take went, for the code that asked for it.
 #[derive(Debug, Clone, Copy)]
 pub enum Outcome {
-    /// This is the live process, and the snapshot is there.
+    /// This is the live process, and the snapshot exists.
     Live {
         /// The snapshot's number.
         id: u32,
     },
-    /// This is the snapshot, come back to life.
+    /// This is the snapshot, revived.
     Revived {
         /// The snapshot's number.
         id: u32,
@@ -59,6 +59,5 @@ pub enum Outcome {
     Refused(Option<Obstacle>),
 }
 
-/// An outcome, and what is known of the interrupted first thread: the supervisor has
-/// looked at it before it sent its signal.
+/// An outcome, and what the supervisor has seen of the first thread before it sent its signal.
 pub type Taken = (Outcome, InterruptedCall);

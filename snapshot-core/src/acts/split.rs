@@ -6,9 +6,8 @@
 
 use crate::sys::{self, Errno, Side};
 
-/// A copy that is the child of this process's own parent, who reaps it. For the
-/// inverted orientation: the copy will freeze, and the program's children and its own
-/// parent never learn of it.
+/// A copy that is the child of this process's own parent, which reaps it. The program's
+/// children and parent never learn of it.
 ///
 /// # Errors
 /// EAGAIN, ENOMEM: there is no room for a copy. ENOSYS: a filter hides clone3.
@@ -22,8 +21,8 @@ pub(crate) unsafe fn split_for_parent() -> Result<Side, Errno> {
     unsafe { sys::fork(libc::CLONE_PARENT, 0) }
 }
 
-/// A copy that is a child of this process, and ends without a SIGCHLD: the program must
-/// not find a child that it never made.
+/// A copy that is a child of this process and ends without a SIGCHLD: the program must not find
+/// a child that it never made.
 ///
 /// # Errors
 /// As above.

@@ -15,8 +15,8 @@
 //!  Running ───────────────────▶ reports it
 //! ```
 //!
-//! Until `Go` nothing has happened that can't be undone by killing the copy: whatever
-//! fails, the program goes on untouched.
+//! Until `Go`, killing the copy undoes everything: whatever fails, the program goes on
+//! untouched.
 //!
 //! Context: AS-SAFE. Called by the agent, in the program's first thread.
 #![expect(unsafe_code, reason = "splits the process")]
@@ -44,8 +44,8 @@ use crate::wire::{FromFrozen, FromTaker, Frozen, Taker, ToTaker, link::Link};
 /// Takes a snapshot of the calling process by way of the session's supervisor.
 ///
 /// # Safety
-/// It must be the caller's turn, and the calling thread the one that [`super::opening`]
-/// has chosen. It must be able to leave from here in two processes, one after the other.
+/// The caller must have the turn, and be the thread that [`super::opening`] has chosen. It must
+/// be able to return from here in two processes, one after the other.
 pub unsafe fn take(session: &Session, request: TakeRequest) -> Taken {
     let mut interrupted_call = InterruptedCall::default();
     let failed = |step, errno: Errno| Outcome::Refused(Some(Obstacle::Failed(step, errno.0)));
@@ -60,8 +60,8 @@ pub unsafe fn take(session: &Session, request: TakeRequest) -> Taken {
     };
     // SAFETY: passed on to the caller.
     let outcome = unsafe { converse(&link, session, &mut interrupted_call) };
-    // In a revived copy this descriptor has been closed long since, and its number may be
-    // the program's own again.
+    // A revived copy has closed this descriptor already, and the program may use its number
+    // again.
     if !matches!(outcome, Ok(Outcome::Revived { .. })) {
         link.close();
     }
@@ -69,11 +69,10 @@ pub unsafe fn take(session: &Session, request: TakeRequest) -> Taken {
     (outcome, interrupted_call)
 }
 
-/// Tells the supervisor that a snapshot is wanted and can't be: the first thread did not
-/// come to take it.
+/// Reports a take that can't be made: the first thread did not come for it.
 pub fn report_hindrance(session: &Session, request: TakeRequest, obstacle: Obstacle) {
     let Ok(link) = Link::connect(session.name) else {
-        // With nobody to tell there is nobody who waits.
+        // There is no supervisor, so nobody waits.
         return;
     };
     let TakeRequest { ask, at_ns, label } = request;
@@ -81,7 +80,7 @@ pub fn report_hindrance(session: &Session, request: TakeRequest, obstacle: Obsta
         return;
     };
     let _ = link.say(FromTaker::Hindered(obstacle));
-    // The answer to the first says that it has been understood.
+    // The answer means that the supervisor has understood.
     let _ = link.hear();
     link.close();
 }
@@ -98,7 +97,7 @@ unsafe fn converse(
             timing::mark(Moment::Parked);
             // SAFETY: passed on to the caller, whose other threads are parked now.
             let outcome = unsafe { converse_parked(link, session, parked, interrupted_call) };
-            // In a revived copy they have been made again, and let go.
+            // A revived copy has made them again, and let go.
             if !matches!(outcome, Ok(Outcome::Live { .. } | Outcome::Revived { .. })) {
                 park::release();
             }
@@ -130,8 +129,8 @@ unsafe fn converse_parked(
     cpu_times::record();
     timing::mark(Moment::Recorded);
     link.say(FromTaker::Parked(count_threads(parked, &recorded.identity)))?;
-    // A second copy is needed where the first lacks memory, and a third where another
-    // thread of another process has kept more from it meanwhile, which there is none of.
+    // A second copy is needed if the first lacks memory. A third would be needed only if
+    // another thread had marked more memory meanwhile, but all are parked.
     let mut word = link.hear();
     for _ in 0..3 {
         let (wanted, copy_link) = match word {
@@ -168,7 +167,7 @@ unsafe fn converse_parked(
     hindered(link, Obstacle::Failed(Step::Split, libc::EAGAIN))
 }
 
-/// Whether any thread has an area of restartable sequences that can't be found again.
+/// Whether any thread has a restartable-sequences area that can't be found again.
 fn has_own_rseq(identity: &Identity) -> bool {
     identity.thread.has_own_rseq
         || slots::in_state(PARKED).any(|slot| {
@@ -205,19 +204,19 @@ fn count_threads(parked: Parked, identity: &Identity) -> ThreadCounts {
 struct Wanted {
     /// The snapshot's number.
     id: u32,
-    /// Whether a keeper is to be made as well.
+    /// Whether to make a keeper too.
     keeper: bool,
 }
 
-/// What has come of a copy.
+/// What became of a copy.
 enum Made {
     /// The take is over, on either side.
     Outcome(sys::Result<Outcome>),
-    /// It lacks memory: the supervisor has granted another one, by this word.
+    /// The copy lacks memory, and with this message the supervisor grants another one.
     Spoilt(Heard),
 }
 
-/// A message of the supervisor's, and the descriptor that came with it.
+/// A message from the supervisor, and the descriptor that came with it.
 type Heard = (ToTaker, Option<i32>);
 
 /// Makes a copy and waits for the supervisor's word.
@@ -229,12 +228,11 @@ unsafe fn split(
     recorded: &mut Recorded,
 ) -> Result<Made, Obstacle> {
     let failed = |errno: Errno| Obstacle::Failed(Step::Split, errno.0);
-    // A handler must not run in the copy before it has frozen.
+    // No handler may run in the copy before it has frozen.
     let open = sys::block(session.trigger);
-    // It settles while the copy is made and records. Where there is no room for one the
-    // supervisor hears of none, and says so.
-    // SAFETY: the supervisor has said that there is none, and this is the thread whose turn
-    // it is.
+    // The keeper settles while the copy is made and records. If there is no room for one, the
+    // supervisor sees that none speaks. SAFETY: the supervisor has said that there is none, and
+    // this thread has the turn.
     let keeper = (wanted.keeper)
         .then(|| unsafe { keeper::begin(link, recorded.identity.parent) })
         .and_then(Result::ok);
@@ -243,11 +241,11 @@ unsafe fn split(
     let side = pages.and_then(|pages| Ok((unsafe { split_for_parent() }?, pages)));
     match side {
         Ok((Side::Copy, pages)) => {
-            // Its maker says so too; but it may die before that.
+            // The live process says so too, but may die before that.
             own_processes::add(sys::getpid());
             link.leave();
-            // First: from then on the supervisor knows which process this is. Where it is
-            // gone, Ready finds that out.
+            // First: now the supervisor knows which process this is. If the supervisor is gone,
+            // Ready finds that out.
             let _ = copy_link.say(FromFrozen::Made);
             recorded.identity.settle(wanted.id);
             match dontfork::is_whole(pages) {
@@ -265,7 +263,7 @@ unsafe fn split(
             dontfork::close();
             sys::set_mask(open);
             copy_link.close();
-            // A refusal may have come already, and then nobody hears this.
+            // If this fails a refusal has come already.
             let _ = link.say(FromTaker::Split);
             if let Some(keeper) = keeper {
                 keeper.settle();
@@ -275,8 +273,8 @@ unsafe fn split(
         Err(errno) => {
             dontfork::close();
             sys::set_mask(open);
-            // First the reason, and then the end of the copy's link, which would pass for the
-            // end of a copy.
+            // The reason goes first: the end of the copy's link alone would look like the end
+            // of a copy.
             let outcome = hindered(link, failed(errno));
             copy_link.close();
             if let Some(keeper) = keeper {
@@ -287,8 +285,8 @@ unsafe fn split(
     }
 }
 
-/// A copy that lacks memory has recorded nothing and says so; it stays until its original
-/// has heard of it, so that its number is no other's, and ends with its link.
+/// A copy that lacks memory has recorded nothing and says so. It stays until its original has
+/// heard of it, so that no other process gets its number, and ends with its link.
 fn end_as_spoilt(link: &Link<Frozen>) -> ! {
     if link.say(FromFrozen::Again).is_ok() {
         while link.hear().is_ok() {}
@@ -323,7 +321,7 @@ fn go_on(link: &Link<Taker>, recorded: &mut Recorded, word: ToTaker) -> Outcome 
             recorded.give_back();
             park::release();
             timing::mark(Moment::Released);
-            // The snapshot stands, whether or not anybody hears this.
+            // The snapshot counts even if this fails.
             let _ = link.say(FromTaker::Running(Running {
                 at_ns: sys::now_ns(),
                 renewed: 0,
