@@ -1,5 +1,5 @@
 //! Looks at a thread just before it is interrupted: which call it is blocked in, and since
-//! when. After the interruption the kernel tells neither.
+//! when. After the interruption the kernel shows neither.
 //!
 //! Context: AS-SAFE.
 
@@ -24,13 +24,13 @@ impl InterruptedCall {
         interrupted_call
     }
 
-    /// Looks at a thread of another process. Nothing where that can't be seen.
+    /// Looks at a thread of another process; empty if it can't be seen.
     pub fn from_outside(pid: i32, tid: i32) -> Self {
         let open = |path: &CStr| sys::open_to_read(path, libc::O_DIRECTORY).ok();
         let Some(tasks) = procfs::of_process(pid, b"/task", open) else {
             return Self::default();
         };
-        // Whether a socket has a limit only its own process can tell.
+        // Only its own process can tell whether a socket has a limit.
         let interrupted_call = Self::look(tasks, tid, |call| {
             limits::of_call(call.number, &call.arguments).is_some()
         });
@@ -74,7 +74,7 @@ impl InterruptedCall {
         }
     }
 
-    /// Whether an interrupted thread was in just this call.
+    /// Whether the interrupted thread was in this call.
     pub(crate) fn is_of(&self, position: (usize, usize), first_arguments: [i64; 2]) -> bool {
         self.call.is_some_and(|call| {
             let (program, stack) = position;
@@ -86,8 +86,8 @@ impl InterruptedCall {
     }
 }
 
-/// When a sleeping thread was last at work, by the best clock that tells, and how often it has
-/// gone to sleep.
+/// When a sleeping thread last ran, by the best clock there is, and how often it has gone to
+/// sleep.
 fn last_at_work(tasks: i32, tid: i32) -> Option<(u64, Clock, u64)> {
     let mut buffer = [0; 1280];
     let text = procfs::read_task(tasks, tid, TaskFile::Sched, &mut buffer).ok()?;
@@ -102,7 +102,7 @@ fn last_at_work(tasks: i32, tid: i32) -> Option<(u64, Clock, u64)> {
 }
 
 impl Clock {
-    /// Reads it in a thread's `sched`.
+    /// Reads this clock in a thread's `sched`.
     fn read(self, read: impl FnOnce(&mut [u8]) -> Option<&[u8]>) -> Option<u64> {
         match self {
             Self::Ran => proc_text::last_ran_ns(read(&mut [0; 320])?),
@@ -110,17 +110,17 @@ impl Clock {
         }
     }
 
-    /// Apart, since it needs more of a stack that may be a small one.
+    /// Apart, since it needs more stack, and the stack may be small.
     #[inline(never)]
     fn read_load(read: impl FnOnce(&mut [u8]) -> Option<&[u8]>) -> Option<u64> {
         proc_text::last_loaded_ns(read(&mut [0; 1280])?)
     }
 }
 
-/// How often to try what a loaded machine may interrupt.
+/// How often to try what a busy machine may interrupt.
 const ATTEMPTS: u32 = 32;
 
-/// What `look` sees in a moment in which the calling thread has not left its processor.
+/// The result of `look` from a moment in which the calling thread has not left its processor.
 fn undisturbed<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     for _ in 0..ATTEMPTS {
         let before = sys::context_switches();
@@ -133,10 +133,10 @@ fn undisturbed<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 }
 
 impl Asleep {
-    /// The moment at which the calling thread is awake, and where.
+    /// Now, with the processor that the calling thread is on.
     pub(crate) fn now(clock: Clock) -> Option<Self> {
-        // A thread that went to another processor between the two looks would take the
-        // clock of one for that of the other.
+        // If the thread changed processors between the two looks, the clock of one would pass
+        // for that of the other.
         undisturbed(|| Self::look(clock))
     }
 
@@ -144,7 +144,7 @@ impl Asleep {
         sys::refresh_statistics();
         let tid = sys::gettid();
         let since_ns = clock.read(|buffer| {
-            // Not by `thread-self`, for the reason of [`TaskFile`]'s paths.
+            // Not by `thread-self`, for the same reason as in [`TaskFile`]'s paths.
             procfs::of_process(tid, b"/sched\0", |path| procfs::read(path, buffer).ok())
         })?;
         Some(Self {
@@ -155,12 +155,11 @@ impl Asleep {
         })
     }
 
-    /// How long a thread has slept that was woken at such a moment, and is the calling one;
-    /// `None` where that can't be told.
+    /// How long the calling thread has slept, if it was woken at `woken`; `None` if unknown.
     ///
-    /// Each processor has clocks of its own, and they differ by what each has spent on
-    /// interrupts since the machine was started. A thread that was woken on another one
-    /// goes there and back to compare the two.
+    /// Each processor has clocks of its own, which differ by the time that each has spent on
+    /// interrupts since the boot. If the thread was woken on another processor, it goes there
+    /// and back to compare the two.
     pub(crate) fn until(self, woken: Self) -> Option<u64> {
         if woken.sleeps != self.sleeps {
             return None;
@@ -176,30 +175,30 @@ impl Asleep {
 }
 
 impl Clock {
-    /// By how much one processor's clock is ahead of another one's, in nanoseconds.
+    /// How far one processor's clock is ahead of another's, in nanoseconds.
     fn ahead_of(self, one: u32, other: u32) -> Option<i64> {
         let before = sys::affinity().ok()?;
         let ahead = self
             .less_monotonic(one)
             .zip(self.less_monotonic(other))
             .map(|(one, other)| one - other);
-        // What the thread had a moment ago it may have again.
+        // The thread had this affinity a moment ago, so it may have it again.
         let _ = sys::set_affinity(&before);
         ahead
     }
 
-    /// A processor's clock less CLOCK_MONOTONIC, which all of them share.
+    /// A processor's clock minus CLOCK_MONOTONIC, which all processors share.
     fn less_monotonic(self, processor: u32) -> Option<i64> {
         let mut only = sys::Affinity::default();
         *only.get_mut(processor as usize / 64)? = 1 << (processor % 64);
         sys::set_affinity(&only).ok()?;
         if self == Self::Load {
-            // It is read as the thread is queued, or at the next tick.
+            // The kernel updates it as the thread is queued, or at the next tick.
             sys::pause_ns(1);
         }
         undisturbed(|| {
             let here = Asleep::look(self).filter(|now| now.processor == processor)?;
-            // The two are read some microseconds apart, as they are on the other processor.
+            // The two are read some microseconds apart, on either processor.
             let now_ns = i64::try_from(sys::now_ns()).ok()?;
             i64::try_from(here.since_ns).ok()?.checked_sub(now_ns)
         })

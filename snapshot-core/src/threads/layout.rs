@@ -1,5 +1,5 @@
-//! Where libc keeps what it registers with the kernel for a thread: found out at the
-//! start, by asking both, and never assumed.
+//! Where libc keeps what it registers with the kernel for a thread. This is found at the start
+//! by asking both, and never assumed.
 //!
 //! If the two don't agree, threads can't be made again, and takes with more than one are
 //! refused.
@@ -29,11 +29,10 @@ static RSEQ_LENGTH: AtomicUsize = AtomicUsize::new(0);
 /// cached tid.
 static TID_OFFSET: AtomicUsize = AtomicUsize::new(0);
 
-/// libc's own structure of a thread begins at the FS base and is shorter than this.
+/// libc's structure of a thread begins at the FS base and is shorter than this.
 const THREAD_BYTES: usize = 0x4000;
 
-/// Looks at the calling thread, once a process: before the first take, in a process that
-/// is no copy.
+/// Looks at the calling thread, once a process: before the first take, and not in a copy.
 pub fn discover() {
     if VERDICT.load(Ordering::Acquire) == UNKNOWN {
         let verdict = match look() {
@@ -56,13 +55,13 @@ pub(crate) fn disagreement() -> Option<Disagreement> {
 /// Reads a word of the thread's own memory.
 ///
 /// # Safety
-/// There must be such a word, which the calling thread may read.
+/// The calling thread must be able to read a `T` there.
 unsafe fn read<T: Copy>(address: usize) -> T {
     // SAFETY: the caller's promise.
     unsafe { core::ptr::with_exposed_provenance::<T>(address).read_volatile() }
 }
 
-/// A variable of libc's, where it has one of that name.
+/// The value of libc's variable of this name, if there is one.
 fn variable<T: Copy>(name: &CStr) -> Option<T> {
     // SAFETY: a NUL-terminated name, as a CStr is.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
@@ -88,7 +87,7 @@ fn look() -> Result<(), Disagreement> {
     if offset >= THREAD_BYTES || unsafe { read::<i32>(address) } != sys::gettid() {
         return Err(Disagreement::Tid);
     }
-    // What libc tells debuggers: size in bits, number of elements, offset.
+    // What libc shows debuggers: size in bits, number of elements, offset.
     if let Some([bits, _, told]) = variable::<[u32; 3]>(c"_thread_db_pthread_tid")
         && (bits != 32 || told as usize != offset)
     {
@@ -118,8 +117,8 @@ fn look() -> Result<(), Disagreement> {
     Ok(())
 }
 
-/// The length with which the calling thread's area is registered: the kernel says of it,
-/// and of no other, that it is registered already.
+/// The registered length of the calling thread's area. Only for that length does the kernel say
+/// that the area is registered already.
 fn registered_length(area: usize, told: usize) -> Option<usize> {
     const AT_RSEQ_FEATURE_SIZE: u64 = 27;
     const AT_RSEQ_ALIGN: u64 = 28;
@@ -139,21 +138,21 @@ fn registered_length(area: usize, told: usize) -> Option<usize> {
         .find(|&length| unsafe { sys::register_rseq(area, length) } == Err(Errno(libc::EBUSY)))
 }
 
-/// Whether a thread's area is registered: the kernel keeps the processor's number in it,
-/// and libc a negative one until then.
+/// Whether a thread's area is registered: then it holds the processor's number, and before that
+/// a negative one.
 fn is_registered(area: usize) -> bool {
     // SAFETY: libc has an area of at least 32 bytes there for every thread.
     let processor = unsafe { read::<i32>(area + 4) };
     processor >= 0
 }
 
-/// Whether a thread is libc's, by its FS base and by where the kernel clears its id. One
-/// that a runtime has made by itself has another structure there, or none.
+/// Whether a thread is libc's, by its FS base and the address where the kernel clears its id. A
+/// thread that a runtime has made by itself has another structure there, or none.
 pub(crate) fn is_of_libc(base: usize, tid_address: usize) -> bool {
     cached_tid_address(base) == Some(tid_address)
 }
 
-/// The registered area of a thread; 0 where there is none.
+/// The registered area of a thread; 0 if there is none.
 pub(crate) fn rseq_of(base: usize, tid_address: usize) -> usize {
     if RSEQ_LENGTH.load(Ordering::Relaxed) == 0 || !is_of_libc(base, tid_address) {
         return 0;
@@ -162,15 +161,15 @@ pub(crate) fn rseq_of(base: usize, tid_address: usize) -> usize {
     if is_registered(area) { area } else { 0 }
 }
 
-/// Whether the calling thread has an area that libc knows nothing of. `of_libc` is what
-/// [`rseq_of`] says.
+/// Whether the calling thread has an area that libc doesn't know. `of_libc` is what [`rseq_of`]
+/// returns.
 pub(crate) fn has_own_rseq(of_libc: usize) -> bool {
     #[repr(C, align(32))]
     struct Area([u8; 32]);
     if of_libc != 0 {
         return false;
     }
-    // The kernel does not tell where one is, only that there is one.
+    // The kernel doesn't say where an area is, only that there is one.
     let mut area = Area([0; 32]);
     let address = (&raw mut area).expose_provenance();
     // SAFETY: it is registered until the next line at the longest, with all signals
@@ -181,7 +180,7 @@ pub(crate) fn has_own_rseq(of_libc: usize) -> bool {
             false
         }
         Err(Errno(libc::EINVAL | libc::EPERM | libc::EBUSY)) => true,
-        // A kernel without them, or a filter.
+        // A kernel without restartable sequences, or a filter.
         Err(_) => false,
     }
 }
@@ -191,8 +190,7 @@ pub(crate) fn rseq_length() -> usize {
     RSEQ_LENGTH.load(Ordering::Relaxed)
 }
 
-/// Where libc caches the tid of the thread with this handle; `None` where that was not
-/// found out.
+/// Where libc caches the tid of the thread with this handle; `None` if unknown.
 pub fn cached_tid_address(thread: usize) -> Option<usize> {
     let offset = TID_OFFSET.load(Ordering::Relaxed);
     (offset != 0 && VERDICT.load(Ordering::Acquire) == AGREED).then(|| thread + offset)

@@ -1,9 +1,8 @@
-//! What is to be done by the program's first thread, whichever thread has been asked:
-//! the copy's only thread is the one that makes it, and its id is the process's id. If
-//! that were another one, the copy would have the wrong thread for its first.
+//! Runs work in the program's first thread, whichever thread was asked. The thread that makes
+//! the copy is the copy's only thread, and its id is the copy's process id. So it must be the
+//! first thread.
 //!
-//! A program whose first thread has ended goes on with the others; there any thread will
-//! do.
+//! A program whose first thread has ended goes on with the others; then any thread will do.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "hands a function to another thread")]
@@ -26,15 +25,15 @@ use crate::kernel::{
 use crate::sys::{self, Errno};
 use crate::terms::{Asleep, InterruptedCall, Obstacle, Step};
 
-/// Nothing is wanted of the leader.
+/// The leader has nothing to do.
 const IDLE: u32 = 0;
-/// It has been sent the signal.
+/// The leader was sent the signal.
 const CALLED: u32 = 1;
-/// It is at it.
+/// The leader works.
 const AT_IT: u32 = 2;
-/// It has done it.
+/// The leader has finished.
 const DONE: u32 = 3;
-/// There is no memory for its stack.
+/// There is no memory for the leader's stack.
 const FAILED: u32 = 4;
 
 static STATE: AtomicU32 = AtomicU32::new(IDLE);
@@ -53,17 +52,16 @@ unsafe impl Sync for Place {}
 
 static WORK: Place = Place(UnsafeCell::new(None));
 
-/// How long the leader may take to come, and how long where it only waits for a processor.
+/// How long the leader may take to come, and how long if it only waits for a processor.
 const PATIENCE_NS: u64 = 1_000_000_000;
 const LONGEST_NS: u64 = 3_000_000_000;
 
-/// What the signal carries that calls the leader: an address of ours, which no slot has.
+/// The value of the signal that calls the leader: an address of ours that no slot has.
 pub(crate) fn call_value() -> usize {
     STATE.as_ptr().expose_provenance()
 }
 
-/// What state the first thread of this process is in; `Z` or `X` where it has ended while
-/// others live.
+/// The state of this process's first thread; `Z` or `X` if it has ended while others live.
 fn state_of_leader(tasks: i32) -> u8 {
     let mut buffer = [0; 320];
     procfs::read_task(tasks, sys::getpid(), TaskFile::Stat, &mut buffer)
@@ -72,18 +70,17 @@ fn state_of_leader(tasks: i32) -> u8 {
         .map_or(b'X', |stat| stat.state)
 }
 
-/// Calls `function(argument)` in the program's first thread, and comes back when it has.
-/// In a copy of the process this thread comes back too, once the copy's first thread has
+/// Calls `function(argument)` in the program's first thread, and returns when that has
+/// finished. In a copy of the process this thread returns too, once the copy's first thread has
 /// revived it.
 ///
 /// # Errors
-/// [`Obstacle::Unparked`] where the first thread does not come; nothing has been called
-/// then.
+/// [`Obstacle::Unparked`] if the first thread does not come; then nothing has been called.
 ///
 /// # Safety
-/// It must be the caller's turn, and it must be on the stack for that, which
-/// [`super::own_stack::aside`] gives it. All signals of the program must be
-/// blocked, and `function` must be fit to run in a signal handler.
+/// The caller must have the turn and be on the stack that [`super::own_stack::aside`] gives.
+/// All signals of the program must be blocked, and `function` must be fit to run in a signal
+/// handler.
 pub(crate) unsafe fn run(
     function: unsafe fn(*mut c_void),
     argument: *mut c_void,
@@ -143,7 +140,7 @@ fn wait_for_leader(leader: i32, tasks: i32) -> Result<(), Obstacle> {
             state => sys::futex_wait(&STATE, state, Some(20_000_000)),
         }
         let waited_ns = sys::now_ns() - begun_ns;
-        // Once it is at it, it takes as long as it takes.
+        // Once it works there is no limit.
         if waited_ns >= PATIENCE_NS
             && (waited_ns >= LONGEST_NS || state_of_leader(tasks) != b'R')
             && STATE
@@ -157,15 +154,14 @@ fn wait_for_leader(leader: i32, tasks: i32) -> Result<(), Obstacle> {
     }
 }
 
-/// The leader's part, in its handler.
+/// The leader's part, in its signal handler.
 ///
 /// # Safety
 /// `context` must be the third argument of the running handler.
 pub(crate) unsafe fn answer(context: *mut ucontext_t) {
     let at_it = STATE.compare_exchange(CALLED, AT_IT, Ordering::AcqRel, Ordering::Acquire);
     if at_it.is_err() {
-        // It has come too late.
-        // SAFETY: the caller's promise.
+        // The signal came too late. SAFETY: the caller's promise.
         unsafe { restart::restart(context, takeover::SIGNAL, &InterruptedCall::default(), None) };
         return;
     }

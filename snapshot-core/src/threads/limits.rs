@@ -1,8 +1,8 @@
-//! Calls that end by themselves after a time that is counted from their beginning: issued
-//! again after an interruption, they must be given the time that was left.
+//! Calls with a time limit that counts from their beginning. If such a call is issued again
+//! after an interruption, it must get the time that was left.
 //!
-//! Absolute times need nothing, nor do those that the kernel counts down in the caller's
-//! memory (`select`, `ppoll`, `nanosleep` with a remainder).
+//! Absolute times need no care, and neither do calls whose time the kernel counts down in the
+//! caller's memory (`select`, `ppoll`, `nanosleep` with a remainder).
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "keeps times where the kernel can read them")]
@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys;
 use crate::terms::Call;
 
-/// A relative limit, and the argument that has it.
+/// A relative limit, and the argument that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
     /// Milliseconds; negative for none.
@@ -22,7 +22,7 @@ pub(crate) enum Limit {
     Time(usize),
     /// SO_RCVTIMEO or SO_SNDTIMEO of the socket that is argument 0.
     Socket {
-        /// Whether data is awaited; else room for it.
+        /// Whether the call waits for data; else it waits for room.
         receives: bool,
     },
 }
@@ -32,7 +32,7 @@ pub(crate) const EPOLL_PWAIT2: i64 = 441;
 
 const FUTEX_COMMANDS: u64 = 0x7f;
 
-/// The clocks that go on whatever the thread does.
+/// Clocks that run whatever the thread does.
 const CLOCKS: [u64; 4] = [
     libc::CLOCK_REALTIME as u64,
     libc::CLOCK_MONOTONIC as u64,
@@ -40,7 +40,7 @@ const CLOCKS: [u64; 4] = [
     libc::CLOCK_TAI as u64,
 ];
 
-/// Which limit a call has, by its number and arguments alone.
+/// The limit of a call, by its number and arguments alone.
 pub(crate) fn of_call(number: i64, arguments: &[u64; 6]) -> Option<Limit> {
     let [a, b, _, d, ..] = *arguments;
     let limit = match number {
@@ -79,7 +79,7 @@ pub(crate) fn of_call(number: i64, arguments: &[u64; 6]) -> Option<Limit> {
     is_set.then_some(limit)
 }
 
-/// An argument that is an `int` of milliseconds; `None` for a negative one, which is no
+/// An argument that is an `int` of milliseconds; `None` if it is negative, which means no
 /// limit.
 pub(crate) fn milliseconds(argument: u64) -> Option<u64> {
     let milliseconds = (argument & 0xffff_ffff) as u32;
@@ -88,7 +88,7 @@ pub(crate) fn milliseconds(argument: u64) -> Option<u64> {
         .map(|_| u64::from(milliseconds))
 }
 
-/// Whether a call that a thread is blocked in has a limit that is worth a second look.
+/// Whether a thread's blocked call has a limit that needs a second look.
 pub fn has_relative(call: &Call) -> bool {
     match of_call(call.number, &call.arguments) {
         Some(Limit::Socket { receives }) => socket_limit_ns(call.arguments[0], receives).is_some(),
@@ -96,7 +96,7 @@ pub fn has_relative(call: &Call) -> bool {
     }
 }
 
-/// The time limit of a socket, where the descriptor is one and has one.
+/// The time limit of a socket, if the descriptor is one and has one.
 pub(crate) fn socket_limit_ns(fd: u64, receives: bool) -> Option<u64> {
     let fd = i32::try_from(fd).ok()?;
     sys::socket_time_limit(fd, receives).filter(|&limit| limit > 0)
@@ -104,18 +104,18 @@ pub(crate) fn socket_limit_ns(fd: u64, receives: bool) -> Option<u64> {
 
 const PLACES: usize = 2048;
 
-/// Times that calls are issued again with. The kernel reads each once, as the call begins,
-/// right after its thread has left our handler; a place is used again 2,048 calls later.
+/// Times for calls that are issued again. The kernel reads each once, as the call begins, right
+/// after its thread has left our handler. An entry is used again 2,048 calls later.
 struct Times([UnsafeCell<[i64; 2]>; PLACES]);
 
-// SAFETY: each place is written by the one thread that has drawn its number, and read by
-// the kernel for that thread.
+// SAFETY: the one thread that has drawn an entry's number writes it, and the kernel reads it
+// for that thread.
 unsafe impl Sync for Times {}
 
 static TIMES: Times = Times([const { UnsafeCell::new([0; 2]) }; PLACES]);
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// Puts a time where the kernel can read it; gives the address of a `struct timespec`.
+/// Puts a time where the kernel can read it, and returns the address of the `struct timespec`.
 pub(crate) fn place_time(ns: u64) -> usize {
     let place = TIMES.0[NEXT.fetch_add(1, Ordering::Relaxed) % PLACES].get();
     let seconds = i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX);
@@ -125,7 +125,7 @@ pub(crate) fn place_time(ns: u64) -> usize {
     place.expose_provenance()
 }
 
-/// A `struct timespec` of the program's.
+/// Reads a `struct timespec` of the program's.
 pub(crate) fn read_time_ns(address: u64) -> Option<u64> {
     let mut bytes = [0; 16];
     sys::read_own_memory(usize::try_from(address).ok()?, &mut bytes).ok()?;

@@ -1,5 +1,5 @@
-//! Every thread of the program: where each of them stands, what the kernel keeps of it,
-//! how it is reached, and how its interrupted call goes on.
+//! The program's threads: where each stands, what the kernel keeps of it, how it is reached,
+//! and how its interrupted call goes on.
 //!
 //! Context: AS-SAFE.
 

@@ -1,20 +1,20 @@
-//! Mutexes whose owner the kernel knows by its id: those with priority inheritance, and
-//! robust ones. Where a revived thread has a new id, the kernel takes it for a stranger.
+//! Mutexes whose owner the kernel knows by its id: robust ones, and those with priority
+//! inheritance. If a revived thread has a new id, the kernel doesn't recognise it as the owner.
 //!
 //! Context: AS-SAFE.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether the program has made mutexes with priority inheritance. Which of them are held
-/// cannot be seen: an uncontended one is a word in the program's memory like any other.
+/// Whether the program has made mutexes with priority inheritance. Nothing shows which of them
+/// are held: an uncontended one is a word in memory like any other.
 static PRIORITY_INHERITANCE: AtomicBool = AtomicBool::new(false);
 
-/// Remembers that it has.
+/// Remembers that the program has made one.
 pub fn note_priority_inheritance() {
     PRIORITY_INHERITANCE.store(true, Ordering::Relaxed);
 }
 
-/// Whether it has.
+/// Whether the program has made one.
 pub(crate) fn uses_priority_inheritance() -> bool {
     PRIORITY_INHERITANCE.load(Ordering::Relaxed)
 }

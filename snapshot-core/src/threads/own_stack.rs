@@ -1,10 +1,10 @@
-//! Stacks of our own, for what is too much for a signal handler's: Rust's alternate stacks
-//! have 8 KB, of which a frame with AVX-512 registers takes nearly half.
+//! The engine's own stacks, for work that is too much for a signal handler's stack: Rust's
+//! alternate stacks have 8 KB, and a frame with AVX-512 registers takes nearly half of that.
 //!
-//! There is one for the thread whose turn it is, see [`super::turn`], and one for the
-//! program's first thread, which works for it. While a thread is on one it has no
-//! alternate stack: a second signal would begin at its top again, over the first one's
-//! frame. And while it is on one it can be parked, which takes another frame.
+//! One is for the thread that has the turn (see [`super::turn`]), and one for the program's
+//! first thread, which works for it. While a thread is on such a stack it has no alternate
+//! stack: a second signal would begin at its top again, over the first one's frame. And it can
+//! be parked there, which takes another frame.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "switches stacks")]
@@ -18,22 +18,22 @@ use crate::kernel::reserve;
 use crate::sys::{self, AlternateStack, SignalSet};
 
 const BYTES: usize = 256 << 10;
-/// Below it: an overflow must be a crash, and not a write into something else.
+/// A guard page below each stack: an overflow crashes, and overwrites nothing.
 const GUARD: usize = 4096;
 
-/// Whose stack.
+/// Which stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stack {
-    /// The thread's whose turn it is.
+    /// For the thread that has the turn.
     Caller = 0,
-    /// The first thread's, when another one has called it.
+    /// For the first thread, when another thread has called it.
     Leader = 1,
 }
 
-/// Where each ends; 0 until it is made.
+/// The top of each stack; 0 until it is made.
 static TOPS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
-/// Makes a stack, once.
+/// Makes a stack, unless it exists.
 fn prepare(stack: Stack) -> sys::Result<usize> {
     let place = &TOPS[stack as usize];
     let top = place.load(Ordering::Acquire);
@@ -54,14 +54,14 @@ struct Call {
     alternate: Option<AlternateStack>,
 }
 
-/// Calls `function(argument)` on the stack of the thread whose turn it is.
+/// Calls `function(argument)` on the stack of the thread that has the turn.
 ///
 /// # Errors
-/// ENOMEM where there is no memory for it; nothing has been called then.
+/// ENOMEM if there is no memory for the stack; then nothing has been called.
 ///
 /// # Safety
-/// It must be the caller's turn, and this must not be called from there again. `function`
-/// may come back twice, in two processes.
+/// The caller must have the turn, and must not be on this stack. `function` may return twice,
+/// in two processes.
 pub(crate) unsafe fn aside(
     function: unsafe fn(*mut c_void),
     argument: *mut c_void,
@@ -73,7 +73,7 @@ pub(crate) unsafe fn aside(
 /// Calls `function(argument)` on one of the stacks.
 ///
 /// # Errors
-/// ENOMEM where there is no memory for it; nothing has been called then.
+/// ENOMEM if there is no memory for the stack; then nothing has been called.
 ///
 /// # Safety
 /// As [`aside`]; for the leader's it must be the leader that was called.
@@ -88,7 +88,7 @@ pub(crate) unsafe fn run(
         argument,
         alternate: sys::alternate_stack().ok(),
     };
-    // SAFETY: the stack is ours, and by the caller's promise nobody else is on it; the
+    // SAFETY: the stack is ours, and by the caller's promise no other thread is on it; the
     // argument outlives the call.
     unsafe {
         arch::on_stack(
@@ -109,7 +109,7 @@ unsafe extern "C" fn there(call: *mut c_void) {
     unsafe { (call.function)(call.argument) };
     sys::set_mask(open);
     if let Some(alternate) = &call.alternate {
-        // Whether the thread was on it is the kernel's to say, not ours to set.
+        // The kernel alone says whether the thread is on it; we can't set that.
         let _ = sys::set_alternate_stack(&alternate.at_rest());
     }
 }

@@ -1,6 +1,6 @@
-//! The thread's side of parking: in the handler of signal 33 it writes down what the kernel
-//! keeps of it, waits to be released, and leaves as if it had never been there. Here, or in
-//! a copy, where another thread has taken its place.
+//! The parked thread's side. In the handler of signal 33 it records what the kernel keeps of
+//! it, waits for the release, and leaves as if nothing had happened. It leaves here, or in a
+//! copy, where a new thread has taken its place.
 //!
 //! Context: AS-SAFE. Called by [`super::takeover`]; released by [`crate::acts::park`].
 #![expect(unsafe_code, reason = "parks threads in their signal handlers")]
@@ -22,54 +22,54 @@ use crate::threads::{
 };
 use crate::{arch, sys};
 
-/// How many threads have arrived; a word to wait at.
+/// How many threads have arrived. The parking thread waits on this word.
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
-/// How many the caller waits for: the last of them wakes it.
+/// How many the caller waits for; the last of them wakes it.
 static AWAITED: AtomicU32 = AtomicU32::new(u32::MAX);
-/// Counts the releases; the word that parked threads wait at.
+/// Counts the releases. Parked threads wait on this word.
 static RELEASED: AtomicU32 = AtomicU32::new(0);
-/// How many have been released and are not out of their handlers yet.
+/// How many have been released and are still in their handlers.
 static LEAVING: AtomicU32 = AtomicU32::new(0);
 
 /// Nothing to do while parked.
 const NO_TASK: u32 = 0;
-/// Do what [`TASK`] says.
+/// Do the work in [`TASK`].
 const TASK_WAITS: u32 = 1;
-/// It has been done.
+/// The work is done.
 const TASK_DONE: u32 = 2;
 
-/// Something that only a thread itself can do, while it is parked.
+/// Work that only the thread itself can do, while it is parked.
 pub(crate) type Task = fn(&Slot);
 
-/// The task of the thread whose slot says that one waits; null while none does.
+/// The task of the one thread whose slot says that a task waits; else null.
 static TASK: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Before any thread is called.
+/// Resets the counts, before any thread is called.
 pub(crate) fn expect_arrivals() {
     ARRIVED.store(0, Ordering::Relaxed);
     AWAITED.store(u32::MAX, Ordering::Relaxed);
 }
 
-/// The thread of this slot is to wait for the next release.
+/// The thread of this slot waits for the next release.
 pub(crate) fn expect_release(slot: &Slot) {
     slot.release
         .store(RELEASED.load(Ordering::Acquire), Ordering::Relaxed);
 }
 
-/// Whether threads that have been released are still on their way out.
+/// Whether released threads are still leaving.
 pub(crate) fn are_leaving() -> bool {
     LEAVING.load(Ordering::Acquire) != 0
 }
 
-/// Waits until so many have arrived, or for a while.
+/// Waits until this many have arrived, or for a while.
 pub(crate) fn wait_for(awaited: u32, scan: u32) {
     let at_most_ns = if scan < 4 { 1_000_000 } else { 5_000_000 };
     let until_ns = sys::now_ns() + at_most_ns;
-    // Sequentially consistent with the two in `wait`: either this one sees the last
-    // arrival, or that one sees what is awaited.
+    // Sequentially consistent with the two in `wait`: either this thread sees the last arrival,
+    // or the last arrival sees what is awaited.
     AWAITED.store(awaited, Ordering::SeqCst);
     if ARRIVED.load(Ordering::SeqCst) >= awaited && scan > 1 {
-        // All that were called are here, and the list still changes.
+        // All threads that were called are here, and the list still changes.
         sys::pause_ns(50_000);
     }
     loop {
@@ -86,7 +86,7 @@ pub(crate) fn wait_for(awaited: u32, scan: u32) {
 pub(crate) fn release() {
     let mut leaving = 0;
     for slot in slots::all() {
-        // Whoever was called and has not come finds that nobody waits for it.
+        // A thread that was called and has not come finds that nobody waits for it.
         let called = slot
             .state
             .compare_exchange(CALLED, FREE, Ordering::AcqRel, Ordering::Acquire);
@@ -102,21 +102,21 @@ pub(crate) fn release() {
     takeover::remove();
 }
 
-/// How many others each thread wakes that is on its way out, so that the one which releases
-/// them is free after the first few.
+/// How many others each leaving thread wakes, so that the releasing thread is free after the
+/// first few.
 const SPREAD: i32 = 2;
 
-/// How many the threads on their way out are to wake.
+/// How many others each leaving thread is to wake.
 static WAKING: AtomicI32 = AtomicI32::new(0);
 
-/// How many threads are to be woken at once, by whoever lets them go and by each of them: all
-/// where they can't be left to wake each other.
+/// How many threads the releasing thread, and each released one, wakes at once: all if they
+/// can't be left to wake each other.
 pub(crate) fn waking() -> i32 {
     if wake_each_other() { SPREAD } else { i32::MAX }
 }
 
-/// Whether threads can be left to wake each other: not where one of them might get no
-/// processor for long, and those after it with it.
+/// Whether threads can wake each other: not if one of them might get no processor for long,
+/// since the threads after it would wait too.
 fn wake_each_other() -> bool {
     slots::in_state(PARKED).all(|slot| {
         // SAFETY: the slot is PARKED, and this is the thread that has parked it.
@@ -124,18 +124,17 @@ fn wake_each_other() -> bool {
     })
 }
 
-/// In a copy that comes back to life: those that were parked leave when they are made
-/// again, by themselves.
+/// In a revived copy: threads leave by themselves once they are made again.
 pub(crate) fn expect_to_leave(threads: u32) {
     LEAVING.store(threads, Ordering::Release);
 }
 
-/// Has a parked thread do a task, and waits until it has. One thread at a time.
+/// Has a parked thread do a task, and waits until it is done. One thread at a time.
 pub(crate) fn have_done(slot: &Slot, task: Task) {
     TASK.store(task as *mut c_void, Ordering::Relaxed);
-    // Release: whoever sees that a task waits sees which one.
+    // Release: a thread that sees the state sees the task too.
     slot.task.store(TASK_WAITS, Ordering::Release);
-    // All parked threads look, and all but this one go back to sleep.
+    // All parked threads look, and all but this one sleep again.
     sys::futex_wake(&RELEASED, i32::MAX);
     while slot.task.load(Ordering::Acquire) != TASK_DONE {
         sys::futex_wait(&slot.task, TASK_WAITS, Some(1_000_000));
@@ -152,7 +151,7 @@ fn do_task(slot: &Slot) {
     }
 }
 
-/// A thread's part, in its handler.
+/// A thread's part, in its signal handler.
 ///
 /// # Safety
 /// `context` must be the third argument of the running handler.
@@ -164,8 +163,8 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
             .compare_exchange(CALLED, ARRIVING, Ordering::AcqRel, Ordering::Acquire)
             .is_ok();
     if !is_awaited {
-        // It has come too late, and nobody waits for it any more.
-        // SAFETY: the caller's promise.
+        // The signal came too late, and nobody waits for this thread. SAFETY: the caller's
+        // promise.
         unsafe { restart::restart(context, takeover::SIGNAL, &InterruptedCall::default(), None) };
         return;
     }
@@ -184,8 +183,8 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
                 known.elapsed_ns,
             )
         };
-        // The kernel can't tell what is needed. It is called again, and if that goes on
-        // the take names this thread.
+        // The kernel doesn't give the thread's state. The thread is called again; if that keeps
+        // failing, the take names it.
         slot.state.store(FREE, Ordering::Release);
         return;
     }
@@ -193,12 +192,12 @@ pub(crate) unsafe fn answer(slot: &'static Slot, context: *mut ucontext_t) {
     slot.arrived_ns.store(sys::now_ns(), Ordering::Relaxed);
     // SAFETY: the slot stays where it is, here and in every copy.
     unsafe { arch::park(slot.place(), wait) };
-    // Here, or in a copy, where another thread has taken this one's place.
-    // SAFETY: the slot is this thread's until it has left.
+    // Here, or in a copy, where a new thread has taken this one's place. SAFETY: the slot is
+    // this thread's until it has left.
     let known = unsafe { slot.known() };
     let is_original = slot.new_tid.load(Ordering::Relaxed) == 0;
     let parked_ns = sys::now_ns().saturating_sub(slot.arrived_ns.load(Ordering::Relaxed));
-    // A copy goes on from the moment at which it was made.
+    // A copy goes on from the moment when it was made.
     let parked_ns = if is_original { parked_ns } else { 0 };
     let elapsed_ns = known.elapsed_ns.map(|elapsed_ns| elapsed_ns + parked_ns);
     // SAFETY: the caller's promise.

@@ -1,12 +1,12 @@
-//! The call that a thread was interrupted in goes on as if nothing had happened.
+//! Restarts the call that a thread was interrupted in, as if nothing had happened.
 //!
-//! SA_RESTART does not cover calls with a timeout (poll, select, nanosleep, ...): they
-//! return EINTR, and a program that never expected a signal takes that for an error. So
-//! the call is issued again, with the time that was left.
+//! SA_RESTART does not cover calls with a timeout (poll, select, nanosleep, ...): they return
+//! EINTR, and a program that expects no signal takes that for an error. So the call is issued
+//! again, with the time that was left.
 //!
-//! Its number is not in a signal frame. It is known from a look at the thread before
-//! the signal; or from the agent's own `syscall` function, which leaves it on the stack;
-//! or from the code before the return address, as libc's wrappers are written.
+//! A signal frame doesn't hold the call's number. It is known from a look at the thread before
+//! the signal; or from the agent's own `syscall` function, which leaves it on the stack; or
+//! from the code before the return address, as in libc's wrappers.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "rewrites registers in a signal frame")]
@@ -21,15 +21,15 @@ use crate::arch::{self, SyscallFrame};
 use crate::sys::{self, KernelAction, SignalSet};
 use crate::terms::{Asleep, Clock, InterruptedCall};
 
-/// Where a function `syscall` that leaves the number on the stack returns from the
-/// kernel; 0 where there is none.
+/// The return address in a `syscall` function that leaves the number on the stack; 0 if there
+/// is none.
 static SYSCALL_RETURN: AtomicUsize = AtomicUsize::new(0);
 
-/// Calls that could not be issued again, since their number was not to be known.
+/// Counts calls that could not be issued again, since their number was unknown.
 static LOST: AtomicU32 = AtomicU32::new(0);
 
-/// Tells of a `syscall` function that has pushed the call's number just before the
-/// kernel's return address `address`.
+/// Registers a `syscall` function that pushes the call's number just before the kernel's return
+/// address `address`.
 pub fn set_syscall_return(address: usize) {
     SYSCALL_RETURN.store(address, Ordering::Release);
 }
@@ -39,8 +39,8 @@ pub(crate) fn take_lost() -> u32 {
     LOST.swap(0, Ordering::AcqRel)
 }
 
-/// Makes the interrupted call of a handler's context start again, if it was cut short
-/// by `signal`, which is being handled. Nothing is known of how long it had lasted.
+/// Restarts the interrupted call of a handler's context, if `signal`, which is being handled,
+/// has cut it short. It is unknown how long the call had lasted.
 ///
 /// # Safety
 /// `context` must be the third argument of the running handler.
@@ -49,16 +49,16 @@ pub unsafe fn restart_interrupted_call(signal: i32, context: *mut libc::ucontext
     unsafe { restart(context, signal, &InterruptedCall::default(), None) }
 }
 
-/// A thread that our trigger's handler has interrupted, of which nothing was known before.
+/// A thread that the trigger's handler has interrupted, without a look at it before.
 ///
-/// If the supervisor has sent the signal, it looked at the thread first, and says what it
-/// saw in the course of the take; by then it is too late to look at the clock.
+/// If the supervisor sent the signal, it looked at the thread first, and says during the take
+/// what it saw. By then it is too late to look at the clock, so `note` does that here.
 #[derive(Debug)]
 pub struct Interrupted {
     signal: i32,
     context: *mut libc::ucontext_t,
-    /// When it was woken, on which processor, by each of its clocks: which one counts only
-    /// the [`InterruptedCall`] tells.
+    /// When and on which processor it was woken, by each of its clocks. [`InterruptedCall`]
+    /// says which clock counts.
     woken: [Option<Asleep>; 2],
 }
 
@@ -82,7 +82,7 @@ impl Interrupted {
         }
     }
 
-    /// Makes the call start again.
+    /// Restarts the call.
     ///
     /// # Safety
     /// The handler must still be running.
@@ -98,8 +98,8 @@ impl Interrupted {
     }
 }
 
-/// How long the thread that was interrupted in `context` had been in the call
-/// that was seen before, where that matters. `woken` says when and where it was woken.
+/// How long the thread interrupted in `context` had been in the call that was seen before, if
+/// that matters. `woken` says when and where it was woken.
 ///
 /// # Safety
 /// As above.
@@ -118,15 +118,15 @@ pub(crate) unsafe fn elapsed_ns(
     asleep.until(woken(asleep.clock)?)
 }
 
-/// Whether the thread comes back from a call with an interruption, or with a number, which
-/// may be less than it would have been.
+/// Whether the thread returns from a call with an interruption, or with a number that may be
+/// too small.
 fn may_be_cut_short(frame: &mut SyscallFrame<'_>) -> bool {
     frame
         .result_if_in_syscall()
         .is_some_and(|result| result > 0 || result == -i64::from(libc::EINTR))
 }
 
-/// How much time a call was given.
+/// The time limit of a call.
 fn limit_ns(limit: Limit, arguments: &[u64; 6]) -> Option<u64> {
     match limit {
         Limit::Milliseconds(index) => {
@@ -137,8 +137,7 @@ fn limit_ns(limit: Limit, arguments: &[u64; 6]) -> Option<u64> {
     }
 }
 
-/// Makes the interrupted call of a context start again. `by` is the signal that is being
-/// handled.
+/// Restarts the interrupted call of a context. `by` is the signal that is being handled.
 ///
 /// # Safety
 /// As [`restart_interrupted_call`].
@@ -157,7 +156,7 @@ pub(crate) unsafe fn restart(
     let due = sys::pending().without(mask);
     if let Some(rest) = arch::Owned::of(&mut frame) {
         if interrupts(due, None) {
-            // What it is about to ask for again would not have been asked for.
+            // Without us the thread would not make this call.
             if frame.is_about_to_call() {
                 frame.interrupt();
             }
@@ -176,14 +175,14 @@ pub(crate) unsafe fn restart(
         return;
     }
     if frame.result_if_in_syscall() != Some(-i64::from(libc::EINTR)) {
-        // The kernel starts it again for our handler, but would not have for the program's,
-        // which runs next.
+        // The kernel restarts the call for our handler, but would not for the program's, which
+        // runs next.
         if interrupts(due, Some(libc::SA_RESTART)) && frame.is_about_to_call() {
             frame.interrupt();
         }
         return;
     }
-    // Another signal that the program would be interrupted by: its EINTR is genuine.
+    // The program has another signal to handle, so its EINTR is genuine.
     if interrupts(due, None) {
         return;
     }
@@ -193,15 +192,14 @@ pub(crate) unsafe fn restart(
     };
     let meanwhile = mask_meanwhile(&mut frame, number, mask);
     let by = SignalSet::only(by);
-    // The call has kept our signal out: another one has ended it, and has been handled.
+    // The call blocks our signal, so another one has ended it and has been handled.
     if meanwhile.is_some_and(|mask| mask.meets(by)) {
         return;
     }
-    // If the thread was not seen in this call, it has begun it since; or it is just coming
-    // back from a handler of its own, for which the call was interrupted. That EINTR must
-    // be seen. Only a handler that has kept our signal waiting until then can be the reason,
-    // or one whose very return our signal has met: that is rare, but where a call waits for
-    // signals one that is missed can hang the program.
+    // If the thread was not seen in this call, it has begun it since, or it is just returning
+    // from a handler of its own that interrupted the call. The program must see that EINTR.
+    // This happens only if the handler kept our signal waiting, or if our signal met its very
+    // return. That is rare, but a program that waits for signals can hang if it misses one.
     let (program, stack) = frame.position();
     let first = [*frame.argument(0), *frame.argument(1)];
     if !interrupted_call.is_of((program, stack), first)
@@ -211,14 +209,14 @@ pub(crate) unsafe fn restart(
         } else {
             keeps_waiting(by)
         }
-        // A signal that the call lets through will interrupt it again, and has not been
-        // handled: to come back before that would be an interruption by nothing.
+        // A signal that the call lets through is pending, and will interrupt it again: EINTR
+        // before its handler has run would be wrong.
         && !meanwhile.is_some_and(|mask| interrupts(sys::pending().without(mask), None))
     {
         return;
     }
     match number {
-        // The kernel has written the time left where the caller wanted it, if anywhere.
+        // The kernel has written the time that is left to the caller's memory, if anywhere.
         libc::SYS_nanosleep if *frame.argument(1) != 0 => {
             *frame.argument(0) = *frame.argument(1);
         }
@@ -239,12 +237,11 @@ pub(crate) unsafe fn restart(
     frame.rewind(number);
 }
 
-/// Makes the thread move what its call has left over.
+/// Makes the thread move the rest of the call's bytes.
 ///
-/// Where the thread was not seen in the call it may be coming back from a handler of its
-/// own, for which the call has ended. But our signal reaches a thread in its handlers too,
-/// so that this would have to happen within the few instructions of their return; and a
-/// transfer that goes on ends all the same.
+/// If the thread was not seen in the call, it may be returning from a handler of its own that
+/// ended the call. But our signal reaches a thread in its handlers too, so this would have to
+/// happen within the few instructions of the return; and the transfer ends all the same.
 fn move_the_rest(
     frame: &mut SyscallFrame<'_>,
     number: i64,
@@ -257,7 +254,7 @@ fn move_the_rest(
         .and_then(|limit| limit_ns(limit, &arguments))
         .filter(|&limit_ns| limit_ns > 0);
     let left_ns = limit_ns.map(|limit_ns| limit_ns.saturating_sub(elapsed_ns.unwrap_or(0)));
-    // It came back because its time was over.
+    // The call returned because its time was over.
     if left_ns == Some(0) {
         return;
     }
@@ -270,8 +267,8 @@ fn move_the_rest(
     }
 }
 
-/// The mask that holds while a call waits, if it ends by a signal as it is meant to: it
-/// waits for nothing else, or lets signals through that are blocked before and after.
+/// The mask in force while a call waits, if a signal is its normal end: it waits for nothing
+/// else, or lets signals through that are blocked before and after.
 fn mask_meanwhile(frame: &mut SyscallFrame<'_>, number: i64, mask: SignalSet) -> Option<SignalSet> {
     let read = |place: i64| {
         let mut word = [0; 8];
@@ -301,10 +298,10 @@ const SYNCHRONOUS: SignalSet = SignalSet::only(libc::SIGSEGV)
     .with(SignalSet::only(libc::SIGSYS))
     .with(SignalSet::only(libc::SIGABRT));
 
-/// The signals whose handlers are the session's, which repair what they interrupt.
+/// Signals that the session handles. Its handlers repair what they interrupt.
 static SESSION: AtomicU64 = AtomicU64::new(0);
 
-/// Tells of the signals whose handlers are the session's.
+/// Sets the signals that the session handles.
 pub fn set_session_signals(set: SignalSet) {
     SESSION.store(set.0, Ordering::Release);
 }
@@ -313,7 +310,7 @@ fn session() -> SignalSet {
     SignalSet(SESSION.load(Ordering::Acquire))
 }
 
-/// The signals that can interrupt a call for the program's sake.
+/// The signals that can interrupt a call because the program handles them.
 fn handled_by_program() -> SignalSet {
     SignalSet::PROGRAM.without(SYNCHRONOUS).without(session())
 }
@@ -326,7 +323,7 @@ fn interrupts(set: SignalSet, unless: Option<i32>) -> bool {
     })
 }
 
-/// Whether the program has a handler that one of these signals has to wait for.
+/// Whether the program has a handler that keeps one of these signals waiting.
 fn keeps_waiting(by: SignalSet) -> bool {
     any_handler(handled_by_program(), |action| action.mask.meets(by))
 }
@@ -348,9 +345,9 @@ fn any_handler(set: SignalSet, is_such: impl Fn(&KernelAction) -> bool) -> bool 
     false
 }
 
-/// Whether the program has a handler that does not ask for restarts, apart from those of
-/// the session's signals: where it can't be told which handler has interrupted a call that
-/// the kernel itself would have gone on with.
+/// Whether the program has a handler without SA_RESTART, apart from the session's signals. Then
+/// nothing tells which handler has interrupted a call that the kernel itself would have
+/// restarted.
 pub fn has_interrupting_handler() -> bool {
     interrupts(handled_by_program(), Some(libc::SA_RESTART))
 }
@@ -361,7 +358,7 @@ fn number_of(frame: &mut SyscallFrame<'_>, interrupted_call: &InterruptedCall) -
     let first = [*frame.argument(0), *frame.argument(1)];
     if let Some(call) = interrupted_call.call
         && interrupted_call.is_of((program, stack), first)
-        // The number of the call that it had restarted is what is wanted.
+        // The number of the restarted call is wanted.
         && call.number != libc::SYS_restart_syscall
     {
         return Some(call.number);
@@ -374,8 +371,8 @@ fn number_of(frame: &mut SyscallFrame<'_>, interrupted_call: &InterruptedCall) -
     frame.number_from_code()
 }
 
-/// Gives a call that starts again the time that is left; true where it starts again in
-/// another way than by itself.
+/// Gives a restarted call the time that is left; true if the call restarts in another way than
+/// by itself.
 fn shorten(frame: &mut SyscallFrame<'_>, number: i64, elapsed_ns: u64) -> bool {
     let arguments = core::array::from_fn(|index| frame.argument(index).cast_unsigned());
     let Some(limit) = limits::of_call(number, &arguments) else {
@@ -384,8 +381,8 @@ fn shorten(frame: &mut SyscallFrame<'_>, number: i64, elapsed_ns: u64) -> bool {
     let Some(limit_ns) = limit_ns(limit, &arguments) else {
         return false;
     };
-    // Where none is left the thread was woken in time, and got no processor until later. The
-    // call itself is to say that it is over; nothing at all would mean not to wait, or for ever.
+    // If none is left, the thread was woken in time, but got its processor later. The call
+    // itself must report the timeout; a 0 would mean not to wait, or to wait for ever.
     let left_ns = limit_ns.saturating_sub(elapsed_ns).max(1);
     match limit {
         Limit::Milliseconds(index) => {

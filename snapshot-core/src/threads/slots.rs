@@ -1,9 +1,8 @@
-//! The slots: one for every thread that a take has found. By its slot a thread is called and
-//! parks, and it is made again in a copy from what the slot holds.
+//! The slots: one for every thread that a take has found. A thread is called and parks by its
+//! slot, and a copy makes it again from the slot's content.
 //!
-//! Slots lie in mappings of their own that are never given back, so a signal that arrives
-//! late still finds its slot. They are filled anew at each take, once every thread has
-//! left the last one.
+//! Slots lie in mappings of their own that are never unmapped, so a late signal still finds its
+//! slot. Each take fills them anew, once every thread has left the last one.
 //!
 //! Context: AS-SAFE.
 #![expect(
@@ -19,26 +18,26 @@ use super::{state::ThreadState, time_used::Used};
 use crate::kernel::reserve;
 use crate::terms::InterruptedCall;
 
-/// A thread that has not been called, or whose signal could not be queued.
+/// The thread has not been called, or its signal could not be queued.
 pub(crate) const FREE: u32 = 0;
-/// It has been sent the signal.
+/// The thread was sent the signal.
 pub(crate) const CALLED: u32 = 1;
-/// It has come, and is writing down what the kernel keeps of it.
+/// The thread has come, and records what the kernel keeps of it.
 pub(crate) const ARRIVING: u32 = 2;
-/// It waits in [`crate::acts::park`].
+/// The thread waits in [`crate::acts::park`].
 pub(crate) const PARKED: u32 = 3;
-/// It has ended.
+/// The thread has ended.
 pub(crate) const GONE: u32 = 4;
-/// It is the kernel's own and runs no code of the program.
+/// The thread is the kernel's own and runs no code of the program.
 pub(crate) const WORKER: u32 = 5;
-/// The program's first thread, which has ended before the others and stays on the list.
+/// The program's first thread has ended before the others, and stays on the list.
 pub(crate) const ZOMBIE: u32 = 6;
 
 /// What is known of one thread.
 pub(crate) struct Known {
-    /// What it was doing when it was called.
+    /// The call it was in when it was called.
     pub(crate) interrupted_call: InterruptedCall,
-    /// How long it had been in that call when it arrived, where that matters.
+    /// How long it had been in that call, if that matters.
     pub(crate) elapsed_ns: Option<u64>,
     /// The processor time that it had used when it arrived.
     pub(crate) used: Used,
@@ -46,11 +45,10 @@ pub(crate) struct Known {
     pub(crate) state: ThreadState,
 }
 
-/// One thread's place.
+/// One thread's slot.
 #[repr(C)]
 pub(crate) struct Slot {
-    /// First, since the shim in [`crate::arch`] writes it: the parked thread's stack
-    /// pointer.
+    /// The parked thread's stack pointer. First, since the shim in [`crate::arch`] writes it.
     stack: UnsafeCell<usize>,
     pub(crate) tid: AtomicI32,
     /// Its id in a copy.
@@ -58,9 +56,9 @@ pub(crate) struct Slot {
     pub(crate) state: AtomicU32,
     /// The last scan that saw it.
     pub(crate) scan: AtomicU32,
-    /// The release that it is to wait for is the next after this one.
+    /// The last release before the one it waits for.
     pub(crate) release: AtomicU32,
-    /// Something that it is to do while it is parked; see [`crate::acts::park`].
+    /// Whether it has a task to do while it is parked; see [`crate::threads::parked`].
     pub(crate) task: AtomicU32,
     /// When it parked.
     pub(crate) arrived_ns: AtomicU64,
@@ -132,7 +130,7 @@ fn make_slot(index: usize) -> Option<&'static Slot> {
     slot(index)
 }
 
-/// Begins anew with no slot in use. Every thread must have left those of the last take.
+/// Starts again with no slot in use. Every thread must have left the slots of the last take.
 pub(crate) fn clear() {
     USED.store(0, Ordering::Relaxed);
 }
@@ -147,8 +145,8 @@ pub(crate) fn in_state(state: u32) -> impl Iterator<Item = &'static Slot> {
     all().filter(move |slot| slot.is(state))
 }
 
-/// A walk through the slots beside a walk through the list of threads, which names them
-/// in the same order each time.
+/// A walk through the slots, beside a walk through the list of threads, which has the same
+/// order each time.
 pub(crate) struct Walk {
     next: usize,
 }
@@ -158,7 +156,7 @@ impl Walk {
         Self { next: 0 }
     }
 
-    /// The slot of this thread, a new one where it has none; `None` where there is no room.
+    /// The slot of this thread, or a new one; `None` if there is no room.
     pub(crate) fn find_or_add(&mut self, tid: i32) -> Option<&'static Slot> {
         let used = USED.load(Ordering::Relaxed);
         for index in (self.next..used).chain(0..self.next.min(used)) {
@@ -179,7 +177,7 @@ impl Walk {
     }
 }
 
-/// The slot that a signal's value names, if it is one.
+/// The slot that a signal's value names, if it names one.
 pub(crate) fn by_address(address: usize) -> Option<&'static Slot> {
     CHUNK_AT.iter().enumerate().find_map(|(index, chunk)| {
         let start = chunk.load(Ordering::Acquire).addr();
@@ -190,7 +188,7 @@ pub(crate) fn by_address(address: usize) -> Option<&'static Slot> {
     })
 }
 
-/// The id that a thread has got in this copy, where it was recreated.
+/// The new id of a thread in this copy, if it was made again.
 pub(crate) fn new_tid_of(tid: i32) -> Option<i32> {
     in_state(PARKED)
         .find(|slot| slot.tid.load(Ordering::Relaxed) == tid)

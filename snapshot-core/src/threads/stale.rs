@@ -1,10 +1,10 @@
-//! The ids that libc has cached of its threads, and the ones they have really got in a
-//! revived copy.
+//! libc caches the ids of its threads. In a revived copy the real ones may differ; this is the
+//! list of them.
 //!
-//! Where ids can't be chosen a revived thread has a new one, but libc's cached one stays
-//! as it was: a mutex that was held at the snapshot is owned by the old number, and under a
-//! new one would never unlock. What asks the kernel by the cached id must be told the real
-//! one; the agent does, with what is written down here.
+//! Where ids can't be chosen a revived thread has a new one, but libc's cached one stays as it
+//! was: the old number owns a mutex that was held at the snapshot, and the mutex would never
+//! unlock under a new one. Functions that ask the kernel by the cached id need the real one;
+//! the agent looks it up here.
 //!
 //! Context: AS-SAFE. Written while the process is parked, read at any time.
 #![expect(
@@ -29,8 +29,8 @@ struct Entry {
 static LIST: AtomicPtr<Entry> = AtomicPtr::new(ptr::null_mut());
 static ROOM: AtomicUsize = AtomicUsize::new(0);
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
-/// Counts the lists: a thread may be parked, and revived, in the middle of reading one, and
-/// then reads the next one from the beginning.
+/// Counts the lists. A thread may be parked and revived while it reads one; then it reads the
+/// next one from the beginning.
 static VERSION: AtomicU32 = AtomicU32::new(0);
 
 fn entries() -> &'static [Entry] {
@@ -43,7 +43,7 @@ fn entries() -> &'static [Entry] {
     unsafe { core::slice::from_raw_parts(list, LENGTH.load(Ordering::Acquire)) }
 }
 
-/// Begins a new list with room for so many threads. False where there is no memory.
+/// Begins a new list with room for this many threads. False if there is no memory.
 ///
 /// # Safety
 /// No other thread of the process may run.
@@ -53,8 +53,8 @@ pub(crate) unsafe fn clear(room: usize) -> bool {
     if ROOM.load(Ordering::Relaxed) >= room {
         return true;
     }
-    // The former list stays: a thread may be in the middle of it. Each is at least twice
-    // as long as the one before.
+    // The former list stays, since a thread may be reading it. Each list is at least twice as
+    // long as the one before.
     let room = room.next_power_of_two().max(FEWEST);
     let Some(memory) = reserve::lasting_memory(room * size_of::<Entry>()) else {
         return false;
@@ -67,16 +67,16 @@ pub(crate) unsafe fn clear(room: usize) -> bool {
 /// The room of the first list: a page.
 const FEWEST: usize = 4096 / size_of::<Entry>();
 
-/// Writes down the real id of a thread.
+/// Records the real id of a thread.
 ///
 /// # Safety
-/// `thread` must be a thread of this process that libc knows of; only the thread that
-/// has called [`clear`] may call.
+/// `thread` must be a thread of this process that libc knows; only the thread that has called
+/// [`clear`] may call.
 pub(crate) unsafe fn note(thread: usize, real: i32) {
     let Some(address) = layout::cached_tid_address(thread) else {
         return;
     };
-    // SAFETY: a word of libc's structure of a thread that is there, by the caller's promise.
+    // SAFETY: a word of libc's structure of a living thread, by the caller's promise.
     let address = unsafe { ptr::with_exposed_provenance::<i32>(address).read_volatile() };
     let length = LENGTH.load(Ordering::Relaxed);
     if address == real || length >= ROOM.load(Ordering::Relaxed) {
@@ -98,8 +98,8 @@ fn cached(address: usize) -> sys::Result<i32> {
     Ok(i32::from_ne_bytes(bytes))
 }
 
-/// The real id of a thread whose cached one is stale; `None` for any other thread, and
-/// for one that has ended.
+/// The real id of a thread whose cached one is stale; `None` for any other thread, and for a
+/// thread that has ended.
 pub fn real_tid(thread: usize) -> Option<i32> {
     loop {
         let version = VERSION.load(Ordering::Acquire);
@@ -116,13 +116,13 @@ fn look_up(thread: usize) -> Option<i32> {
     let entry = entries()
         .iter()
         .find(|entry| entry.thread.load(Ordering::Relaxed) == thread)?;
-    // The memory of a thread that has ended may be another's by now, with an id of its own.
+    // The memory of an ended thread may belong to another thread by now, with its own id.
     let now = cached(layout::cached_tid_address(thread)?).ok()?;
     let real = entry.real.load(Ordering::Relaxed);
     (now == entry.cached.load(Ordering::Relaxed) && sys::has_thread(real)).then_some(real)
 }
 
-/// Whether the cached id of any thread but the calling one is stale.
+/// Whether any thread but the caller has a stale cached id.
 pub fn any_of_others() -> bool {
     let own = sys::gettid();
     entries().iter().any(|entry| {

@@ -1,9 +1,9 @@
-//! What the kernel keeps of a thread beside its registers and memory, and forgets in a
-//! copy: where it clears the tid, the robust mutex list, restartable sequences, the name,
-//! and how it is scheduled.
+//! What the kernel keeps of a thread beside its registers and memory, and doesn't copy: where
+//! it clears the tid, the robust mutex list, restartable sequences, the name, and the
+//! scheduling.
 //!
-//! Recorded by each thread itself while it parks, put back by the thread that takes its
-//! place. Registers, signal mask and alternate stack are in its signal frame.
+//! Each thread records this itself while it parks, and the thread that takes its place puts it
+//! back. Registers, signal mask and alternate stack are in the signal frame.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "re-registers addresses with the kernel")]
@@ -15,8 +15,8 @@ use crate::arch::SegmentBases;
 use crate::sys::{self, Affinity, Scheduling, ThreadName};
 use crate::terms::{Obstacle, Step};
 
-/// How far behind a thread's id libc may have the head of its robust mutexes: glibc has it 16
-/// bytes behind, in a structure of 2 KB.
+/// How far behind a thread's id libc may keep the head of its robust mutexes: in glibc it is 16
+/// bytes, in a structure of 2 KB.
 const LIKELY_BYTES: usize = 64;
 
 /// One thread's registrations and attributes.
@@ -25,9 +25,9 @@ pub(crate) struct ThreadState {
     pub(crate) bases: SegmentBases,
     pub(crate) tid_address: usize,
     robust_list: (usize, usize),
-    /// Where its restartable sequences are registered; 0 for nowhere.
+    /// Where its restartable sequences are registered; 0 if nowhere.
     rseq: usize,
-    /// It has such an area that libc knows nothing of.
+    /// Whether it has such an area that libc doesn't know.
     pub(crate) has_own_rseq: bool,
     pub(crate) name: ThreadName,
     scheduling: Option<Scheduling>,
@@ -38,10 +38,10 @@ pub(crate) struct ThreadState {
 }
 
 impl ThreadState {
-    /// Reads them for the calling thread.
+    /// Reads the state of the calling thread.
     ///
     /// # Errors
-    /// [`Step::Identity`] where the kernel can't tell.
+    /// [`Step::Identity`] if the kernel doesn't give it.
     pub(crate) fn record() -> Result<Self, Obstacle> {
         let mut state = Self::default();
         state.record_here()?;
@@ -68,22 +68,22 @@ impl ThreadState {
         Ok(())
     }
 
-    /// Whether a thread that is made by one of these would be of the same user.
+    /// Whether a thread that `other` makes would have the same user.
     pub(crate) fn has_credentials_of(&self, other: &Self) -> bool {
         self.has_credentials(&other.credentials)
     }
 
-    /// Whether it has these, as [`sys::credentials`] gives them.
+    /// Whether it has these credentials, as [`sys::credentials`] returns them.
     pub(crate) fn has_credentials(&self, credentials: &[u32; 6]) -> bool {
         self.credentials == *credentials
     }
 
-    /// libc's handle of it; `None` where libc does not know it.
+    /// libc's handle of the thread; `None` if libc doesn't know it.
     pub(crate) fn handle(&self) -> Option<usize> {
         layout::is_of_libc(self.bases.fs, self.tid_address).then_some(self.bases.fs)
     }
 
-    /// Whether it gets its share of a processor like most threads do.
+    /// Whether it is scheduled like most threads.
     pub(crate) fn is_scheduled_as_usual(&self) -> bool {
         self.scheduling.is_some_and(|scheduling| {
             scheduling.policy == libc::SCHED_OTHER.unsigned_abs() && scheduling.nice <= 0
@@ -101,8 +101,8 @@ impl ThreadState {
 
     /// What the head of the list points to.
     fn first_robust(&self, head: usize) -> Option<usize> {
-        // libc has it in its structure of the thread, just behind the word of its id. Anywhere
-        // else there may be no memory any more.
+        // libc has it in its structure of the thread, just behind the word of the id. At any
+        // other address the memory may be gone.
         if self.handle().is_some() && head.wrapping_sub(self.tid_address) < LIKELY_BYTES {
             // SAFETY: within the structure, which is there as long as the thread is.
             return Some(unsafe { ptr::with_exposed_provenance::<usize>(head).read_volatile() });
@@ -112,8 +112,8 @@ impl ThreadState {
         Some(usize::from_ne_bytes(first))
     }
 
-    /// In a copy's first thread: gives up what the kernel would do to the memory as the
-    /// thread ends, since another one goes on with it.
+    /// In a copy's first thread: cancels what the kernel would do to the memory at the thread's
+    /// end, since another thread goes on with that memory.
     pub(crate) fn give_up_registrations(&self) {
         forget_registrations();
         if self.rseq != 0 {
@@ -121,26 +121,26 @@ impl ThreadState {
         }
     }
 
-    /// The part of that which [`ThreadState::restore_in_copy`] leaves out, since a copy
-    /// keeps it. The number of those that could not be put back.
+    /// Registers what [`ThreadState::restore_in_copy`] leaves out because a copy keeps it.
+    /// Returns how many could not be put back.
     pub(crate) fn register_rseq_again(&self) -> u32 {
         if self.rseq == 0 {
             return 0;
         }
-        // SAFETY: it was registered, with its thread's memory, which is this one's now.
+        // SAFETY: it was registered, and its memory is this thread's now.
         u32::from(unsafe { sys::register_rseq(self.rseq, layout::rseq_length()) }.is_err())
     }
 
-    /// Puts them back in a copy's first thread, which has inherited most of them.
-    /// Gives the number of those that could not be.
+    /// Puts them back in a copy's first thread, which has inherited most of them. Returns how
+    /// many could not be put back.
     pub(crate) fn restore_in_copy(&self) -> u32 {
         self.register();
         sys::set_thread_name(self.name);
         self.set_attributes(&Self::record().ok())
     }
 
-    /// Puts them back in a thread made in its stead by one that has `inherited`. Gives the
-    /// number of those that could not be.
+    /// Puts them back in a new thread, made by one that has `inherited`. Returns how many could
+    /// not be put back.
     pub(crate) fn restore_in_new_thread(&self, inherited: &Self) -> u32 {
         self.register();
         let failed = self.register_rseq_again();
@@ -188,8 +188,8 @@ impl ThreadState {
     }
 }
 
-/// Gives up what a thread is registered with, so that its end changes no memory: for one
-/// that was made and is not wanted after all.
+/// Cancels a thread's registrations, so that its end changes no memory: for a thread that was
+/// made and is not needed.
 pub(crate) fn forget_registrations() {
     // SAFETY: zero means that nothing is to be cleared.
     unsafe { sys::set_tid_address(0) };

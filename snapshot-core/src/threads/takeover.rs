@@ -1,14 +1,14 @@
-//! The take-over of signal 33: the one signal that reaches a thread whatever it blocks.
+//! The take-over of signal 33, the one signal that reaches every thread, since no program can
+//! block it.
 //!
-//! libc keeps it to itself, for `setuid` and its like in a program with threads, and so
-//! lets no program block it. While threads are parked its handler is ours; it hands on
-//! whatever is not meant for us.
+//! libc reserves it for `setuid` and its like in a program with threads. While threads are
+//! parked its handler is ours; it passes on every signal that is not ours.
 //!
 //! In a session the handler stays ours, since requests for a snapshot come by this signal too:
-//! see [`keep`]. libc installs its own once, with the program's first thread, and the agent
-//! ours again behind it. For the library alone libc's is put back after each take; where libc
-//! has not installed one yet, the default would end the program, and ours stays there for as
-//! long as a signal of ours may still arrive.
+//! see [`keep`]. libc installs its own once, with the first `pthread_create`, and the agent
+//! then installs ours again. The library alone puts libc's back after each take. If libc has
+//! not installed one yet, the default would end the program, so ours stays for as long as a
+//! signal of ours may still arrive.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "installs a signal handler, and calls libc's")]
@@ -25,38 +25,39 @@ use crate::terms::{REQUEST_MAGIC, REQUEST_SIGNAL};
 /// glibc's SIGSETXID.
 pub(crate) const SIGNAL: i32 = REQUEST_SIGNAL;
 
-/// Serves a request of this number in the handler of this context, with everything blocked.
+/// Serves the request with this number, in the handler of this context, with all signals
+/// blocked.
 pub type Serve = unsafe extern "C" fn(u32, *mut ucontext_t);
 
-/// What serves requests; null where none come.
+/// What serves requests; null if none come.
 static SERVE: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
-/// What a thread does that has got a signal of the engine's with this value; false where the
-/// value is none of the engine's.
+/// What a thread does on a signal of the engine's with this value; false if the value is not
+/// the engine's.
 pub(crate) type Answer = unsafe fn(usize, *mut ucontext_t) -> bool;
 
-/// What answers those signals; null before the first is sent.
+/// What answers the engine's signals; null before the first is sent.
 static ANSWER: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
-/// What was installed before; written before our handler is there.
+/// The handler before ours. It is written before ours is installed.
 static FORMER_HANDLER: AtomicUsize = AtomicUsize::new(0);
 static FORMER_FLAGS: AtomicU64 = AtomicU64::new(0);
 static FORMER_RESTORER: AtomicUsize = AtomicUsize::new(0);
 static FORMER_MASK: AtomicU64 = AtomicU64::new(0);
 
-/// Signals of ours that have been sent and have not arrived.
+/// Signals of ours that are sent and have not arrived.
 static UNDERWAY: AtomicU32 = AtomicU32::new(0);
 
 fn handler() -> usize {
     on_signal as *const () as usize
 }
 
-/// Signals of the engine's are answered by this from now on.
+/// Sets what answers the engine's signals.
 pub(crate) fn answer_by(answer: Answer) {
     ANSWER.store(answer as *mut c_void, Ordering::Release);
 }
 
-/// Puts our handler there for good: what carries a request's number is given to `serve`.
+/// Installs our handler for good. `serve` gets each request's number.
 ///
 /// # Errors
 /// As `rt_sigaction(2)`.
@@ -65,14 +66,14 @@ pub fn keep(serve: Serve) -> sys::Result<()> {
     install()
 }
 
-/// Puts our handler there again, if it is to stay and libc has installed its own since.
+/// Installs our handler again, if it is to stay and libc has installed its own since.
 pub fn keep_on() {
     if !SERVE.load(Ordering::Acquire).is_null() {
         let _ = install();
     }
 }
 
-/// In a child that the program has forked: what libc had there is there again.
+/// In a forked child of the program: libc's handler is installed again.
 pub fn leave() {
     if !SERVE
         .swap(core::ptr::null_mut(), Ordering::AcqRel)
@@ -83,15 +84,14 @@ pub fn leave() {
     }
 }
 
-/// Puts our handler there.
+/// Installs our handler.
 ///
 /// # Errors
-/// Whatever rt_sigaction gives; a filter may forbid it.
+/// Any error of rt_sigaction; a filter may forbid it.
 pub(crate) fn install() -> sys::Result<()> {
     let ours = KernelAction {
         handler: handler(),
-        // Programs with tiny stacks of their own making count on handlers to run on the
-        // alternate one.
+        // Programs with tiny stacks expect handlers to run on the alternate one.
         flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK) as u64 | SA_RESTORER,
         restorer: arch::restore_from_signal as *const () as usize,
         mask: SignalSet::ALL,
@@ -109,8 +109,8 @@ pub(crate) fn install() -> sys::Result<()> {
     unsafe { sys::sigaction(SIGNAL, Some(&ours)) }.map(drop)
 }
 
-/// Puts back what was there, unless a signal of ours that is still under way would end
-/// the program then.
+/// Puts the former handler back, unless a signal of ours is still under way and the former one
+/// would end the program.
 pub(crate) fn remove() {
     if !SERVE.load(Ordering::Acquire).is_null() {
         return;
@@ -136,7 +136,7 @@ pub(crate) fn remove() {
 /// Sends a thread our signal.
 ///
 /// # Errors
-/// ESRCH where it has ended; EAGAIN where no more signals can be queued.
+/// ESRCH if it has ended; EAGAIN if no more signals can be queued.
 pub(crate) fn send(tid: i32, value: usize) -> sys::Result<()> {
     UNDERWAY.fetch_add(1, Ordering::AcqRel);
     let sent = sys::queue_to_thread(tid, &SignalInfo::queued(SIGNAL, value as u64));
@@ -146,7 +146,7 @@ pub(crate) fn send(tid: i32, value: usize) -> sys::Result<()> {
     sent
 }
 
-/// A signal that was sent will not arrive: its thread has ended.
+/// A sent signal will not arrive: its thread has ended.
 pub(crate) fn forget_one() {
     UNDERWAY.fetch_sub(1, Ordering::AcqRel);
 }
@@ -187,8 +187,8 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut ucont
     }
     let former = FORMER_HANDLER.load(Ordering::Relaxed);
     if former != libc::SIG_DFL && former != libc::SIG_IGN {
-        // SAFETY: libc's handler has three arguments; with one it would be a program's,
-        // which finds the other two where it does not look.
+        // SAFETY: libc's handler has three arguments. A program's handler may have one, and
+        // then ignores the other two.
         let former: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) =
             unsafe { core::mem::transmute(former) };
         former(signal, info, context.cast());

@@ -4,12 +4,12 @@
 
 use crate::sys;
 
-/// What has been used: in all, and of that outside of the kernel. In nanoseconds.
+/// Processor time in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Used {
     /// In all.
     pub total: i64,
-    /// In the program itself; the rest the kernel has used for it.
+    /// Outside of the kernel.
     pub user: i64,
 }
 
@@ -18,8 +18,8 @@ pub(crate) fn clock(clock: i32) -> i64 {
     time.map_or(0, |[seconds, rest]| seconds * 1_000_000_000 + rest)
 }
 
-/// The clocks of the calling thread, as others ask for them: each writes that down as it parks.
-/// To ask for those of another one takes the kernel ten times as long.
+/// The calling thread's clocks. Each thread records its own as it parks: to read another
+/// thread's takes the kernel ten times as long.
 pub(crate) fn parking_thread_now() -> Used {
     const ANY_SELF: i32 = !0 << 3;
     const OF_THREAD: i32 = 4;

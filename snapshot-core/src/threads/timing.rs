@@ -1,4 +1,4 @@
-//! Where the time of a take goes: a few moments, written down as they pass.
+//! Where the time of a take goes: a few moments, recorded as they pass.
 //!
 //! Context: AS-SAFE. Written by the thread whose turn it is, and by the last thread that
 //! leaves; read at any time, when a torn set of moments is no harm.
@@ -20,7 +20,7 @@ pub(crate) enum Moment {
     Split = 3,
     /// The copy has recorded what it shares, and the supervisor has said go.
     Complete = 4,
-    /// The threads have been told to go on.
+    /// The threads have been released.
     Released = 5,
     /// The last of them has left its handler.
     Out = 6,
@@ -30,13 +30,13 @@ const MOMENTS: usize = 7;
 
 static AT: [AtomicU64; MOMENTS] = [const { AtomicU64::new(0) }; MOMENTS];
 
-/// Writes down that this moment is now.
+/// Records this moment.
 pub(crate) fn mark(moment: Moment) {
     AT[moment as usize].store(sys::now_ns(), Ordering::Relaxed);
 }
 
-/// The phases of the last take of this process, in nanoseconds, in the order of
-/// [`PHASES`]; zeros where there was none.
+/// The phases of this process's last take, in nanoseconds, in the order of [`PHASES`]; zeros if
+/// there was none.
 pub fn phases_ns() -> [u64; PHASES] {
     let at = |moment: usize| AT[moment].load(Ordering::Relaxed);
     core::array::from_fn(|phase| at(phase + 1).saturating_sub(at(phase)))

@@ -1,13 +1,13 @@
-//! Calls that move many bytes: a signal ends them early with what they have moved, and no
-//! error says so. Where the signal was ours, the rest is moved as well.
+//! Calls that move many bytes. A signal ends them early, with the part that they have moved and
+//! without an error. If the signal was ours, the rest is moved as well.
 //!
-//! These are the ones that come back with less only because of a signal, an end, or an
-//! error: writing and sending where that blocks, receiving with MSG_WAITALL, several
-//! messages at once, and memory devices. At an end or an error the rest is nothing, and
-//! what was moved is what the program learns, as without us.
+//! This covers calls that return less only because of a signal, an end or an error: blocking
+//! writes and sends, receives with MSG_WAITALL, several messages at once, and memory devices.
+//! At an end or an error there is no rest, and the program gets the part, as it would without
+//! us.
 //!
-//! A call that gives what there is (`read`, `splice` from a socket) is over when it has
-//! given anything, and is left alone.
+//! A call that returns whatever there is (`read`, `splice` from a socket) is done when it has
+//! returned anything, and is left alone.
 //!
 //! Context: AS-SAFE.
 
@@ -18,30 +18,30 @@ use core::mem::offset_of;
 use crate::arch::{Header, Owned, Part, Rest, STEPS, Step, SyscallFrame};
 use crate::sys;
 
-/// How a call says what it moves, and how the rest of that is asked for.
+/// How a call names its bytes, and how to ask for the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// An address and a length; perhaps an offset in the file.
     Buffer { at: usize, offset: Option<usize> },
-    /// An array of those, its length behind it; perhaps an offset.
+    /// An array of those, with its length in the next argument; perhaps an offset.
     Parts { offset: Option<usize> },
     /// A message's header.
     Message,
-    /// An array of messages, its length behind it: moved are whole messages.
+    /// An array of messages, with its length in the next argument; it moves whole messages.
     Messages,
-    /// A length alone: the kernel itself keeps where it has got to.
+    /// A length alone: the kernel keeps the position itself.
     Length(usize),
 }
 
-/// What is known of a call by its number.
+/// What a call's number says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Transfer {
     form: Form,
-    /// Which argument is the descriptor that it may wait for.
+    /// The argument with the descriptor that it may wait for.
     fd: Option<usize>,
-    /// Whether bytes go to there; else they come from there.
+    /// Whether bytes go to the descriptor; else they come from it.
     gives: bool,
-    /// Which argument has a socket call's flags.
+    /// The argument with a socket call's flags.
     flags: Option<usize>,
 }
 
@@ -100,7 +100,7 @@ fn by_number(number: i64) -> Option<Transfer> {
 /// What may be behind a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Behind {
-    /// A socket whose bytes have no borders.
+    /// A stream socket.
     Stream,
     OtherSocket,
     Pipe,
@@ -134,7 +134,7 @@ fn behind(fd: i32) -> Option<Behind> {
 }
 
 fn number(value: i64) -> i32 {
-    // The kernel looks at the lower half of a descriptor, and of flags.
+    // The kernel reads the lower half of a descriptor, and of flags.
     (value & 0xffff_ffff) as u32 as i32
 }
 
@@ -146,25 +146,25 @@ fn signed(value: usize) -> i64 {
     i64::from_ne_bytes(value.to_ne_bytes())
 }
 
-/// How it is with a call that has returned a number above 0.
+/// The state of a call that has returned a number above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Course {
-    /// It is none of these, or it has come to its end.
+    /// It is no such call, or it is complete.
     Over,
-    /// It was ended early, and the thread will move the rest.
+    /// It ended early, and the thread will move the rest.
     GoesOn,
-    /// It was ended early, and that could not be mended.
+    /// It ended early, and the rest can't be moved.
     Lost,
 }
 
-/// Whether this call may have been ended early, by its number.
+/// Whether a call with this number can end early.
 pub(crate) fn may_be_short(number: i64) -> bool {
     by_number(number).is_some()
 }
 
-/// Makes the thread move the rest of a call that came back with a part because of us.
-/// `left_ns` is the time that it had left, where it has a limit; `control_length` the room
-/// that a message's control data had, where that is known.
+/// Makes the thread move the rest of a call that returned a part because of us. `left_ns` is
+/// the time it had left, if it has a limit; `control_length` is the room for a message's
+/// control data, if known.
 pub(crate) fn go_on(
     frame: &mut SyscallFrame<'_>,
     call: i64,
@@ -186,7 +186,7 @@ pub(crate) fn go_on(
         frame.rewind(call);
         return Course::GoesOn;
     }
-    if is_spoilt(call, &arguments) {
+    if has_lost_error(call, &arguments) {
         return Course::Lost;
     }
     let Some(mut owned) = Owned::claim(frame, call, moved) else {
@@ -213,8 +213,8 @@ pub(crate) fn go_on(
     Course::GoesOn
 }
 
-/// Where the thread was interrupted as it moved the rest: it goes on there, if that is
-/// what `result` shows and nothing is due that the program has a handler for.
+/// The thread was interrupted while it moved the rest. It goes on there, if `result` shows that
+/// and no signal is due that the program handles.
 pub(crate) fn go_on_with_rest(mut owned: Owned, frame: &mut SyscallFrame<'_>, result: i64) {
     let step = owned.step();
     if result == -i64::from(libc::EINTR) {
@@ -226,7 +226,7 @@ pub(crate) fn go_on_with_rest(mut owned: Owned, frame: &mut SyscallFrame<'_>, re
         }
         return;
     }
-    // Of messages the last one may have gone in part.
+    // The last message may have gone in part.
     let is_short = |step: &Step| result < step.length || step.number == libc::SYS_sendmmsg;
     let Some(step) = step.filter(|step| result > 0 && is_short(step)) else {
         return;
@@ -235,46 +235,45 @@ pub(crate) fn go_on_with_rest(mut owned: Owned, frame: &mut SyscallFrame<'_>, re
     let Some(transfer) = by_number(rest.number) else {
         return;
     };
-    // Something has come beside it: there it ends.
+    // Control data has come: it ends there.
     if step.header != 0 && read_header(step.header).is_none_or(|header| header.control_length != 0)
     {
         return;
     }
-    if is_spoilt(rest.number, &rest.arguments) || !add(step.counter, result) {
+    if has_lost_error(rest.number, &rest.arguments) || !add(step.counter, result) {
         return;
     }
     if transfer.plan(rest).is_some() {
         owned.begin(frame);
     } else {
-        // It ends there: what was added must not be added again.
+        // It ends there, and the sum must not be counted twice.
         add(step.counter, -result);
     }
 }
 
-/// `recvmmsg` leaves whatever ends it as the socket's own error, for the next call to find:
-/// of an interruption by us nobody is to find any. Whether it was another error after all,
-/// and that is lost now.
-fn is_spoilt(call: i64, arguments: &[i64; 6]) -> bool {
-    /// From the kernel's own numbers, which no program is meant to see.
+/// `recvmmsg` stores its end as the socket's own error for the next call, and an interruption
+/// by us must not show there. True if it was another error, which is lost now.
+fn has_lost_error(call: i64, arguments: &[i64; 6]) -> bool {
+    /// The kernel's own numbers, which programs never see.
     const INTERRUPTIONS: [i32; 6] = [0, libc::EINTR, 512, 513, 514, 516];
     call == libc::SYS_recvmmsg
         && sys::socket_number(number(arguments[0]), libc::SO_ERROR)
             .is_ok_and(|error| !INTERRUPTIONS.contains(&error))
 }
 
-/// Adds to a number in the program's memory, or in a place of ours.
+/// Adds to a number in the program's memory, or in ours.
 fn add(address: usize, more: i64) -> bool {
     let mut bytes = [0; 8];
     if sys::read_own_memory(address, &mut bytes).is_err() {
         return false;
     }
     let sum = i64::from_ne_bytes(bytes).wrapping_add(more).to_ne_bytes();
-    // SAFETY: the number in which the program's call would have counted, or ours.
+    // SAFETY: the number that the program's call would have counted in, or ours.
     unsafe { sys::write_own_memory(address, &sum) }.is_ok()
 }
 
-/// A message is received in two parts: what came beside the first one would be lost if the
-/// second one brought something too.
+/// A message is received in two parts: the first part's control data would be lost if the
+/// second part had some too.
 fn receive_beside(rest: &mut Rest, control_length: Option<u64>) -> bool {
     let address = unsigned(rest.arguments[1]);
     let Some(header) = read_header(address) else {
@@ -283,8 +282,8 @@ fn receive_beside(rest: &mut Rest, control_length: Option<u64>) -> bool {
     if header.control_length != 0 && header.control != 0 {
         return false;
     }
-    // Only local sockets pass on descriptors, which must not be lost. To others nothing comes
-    // beside the second part either.
+    // Only local sockets pass descriptors, which must not be lost. On other sockets the second
+    // part has no control data.
     let fd = number(rest.arguments[0]);
     let is_local = sys::socket_number(fd, libc::SO_DOMAIN) != Ok(libc::AF_INET)
         && sys::socket_number(fd, libc::SO_DOMAIN) != Ok(libc::AF_INET6);
@@ -297,15 +296,15 @@ fn receive_beside(rest: &mut Rest, control_length: Option<u64>) -> bool {
     true
 }
 
-/// In which way the rest of a call is to be moved.
+/// How the rest of a call is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
     /// The call is made again as it was.
     Again,
-    /// Without waiting: it never has to.
+    /// Without waiting, since it never has to.
     AtOnce,
-    /// When the descriptor lets something through; `gives_up` at an error or an end, which
-    /// is left for the program's next call to find.
+    /// When the descriptor is ready. `gives_up` stops at an error or an end, which the
+    /// program's next call finds.
     WhenReady { fd: i32, gives_up: bool },
 }
 
@@ -324,7 +323,7 @@ impl Manner {
             rest.give_up = libc::POLLNVAL;
             if gives_up {
                 rest.give_up |= libc::POLLERR;
-                // What was sent before the end is still to be received.
+                // Bytes sent before the end can still be received.
                 if transfer.gives {
                     rest.give_up |= libc::POLLHUP;
                 }
@@ -337,8 +336,7 @@ const MSG_WAITFORONE: i32 = libc::MSG_WAITFORONE;
 const MSG_ZEROCOPY: i32 = 0x400_0000;
 
 impl Transfer {
-    /// How the rest of this call is moved; `None` where it has no rest: what it returned is
-    /// all that it would have returned.
+    /// How the rest of this call is moved; `None` if it has no rest because it returned all.
     fn manner(&self, call: i64, arguments: &[i64; 6]) -> Option<Manner> {
         let Some(fd) = self.fd else {
             return Some(Manner::AtOnce);
@@ -358,10 +356,10 @@ impl Transfer {
         match (call, behind) {
             (libc::SYS_read | libc::SYS_readv, Behind::EndlessDevice) => Some(Manner::AtOnce),
             (libc::SYS_read | libc::SYS_readv, _) => None,
-            // It puts into a pipe what there is room for.
+            // It fills the room in a pipe.
             (libc::SYS_sendfile | libc::SYS_splice | COPY_FILE_RANGE, Behind::Pipe) => None,
             (libc::SYS_splice, _) => {
-                // From a pipe it takes what is in it.
+                // It empties a pipe.
                 let left = sys::waiting_bytes(number(arguments[0])).unwrap_or(0);
                 (left > 0).then_some(when_ready)
             }
@@ -372,10 +370,10 @@ impl Transfer {
                 if flags & libc::MSG_PEEK == 0 {
                     return Some(when_ready);
                 }
-                // Nothing has been taken; but a local one shows what it has, and does not wait
-                // for more.
+                // Nothing has been taken; but a local socket shows what it has, and doesn't
+                // wait for more.
                 let is_local = sys::socket_number(fd, libc::SO_DOMAIN) == Ok(libc::AF_UNIX);
-                // And each look goes on from the last one if the socket says so.
+                // And each peek goes on from the last one if the socket is set so.
                 let looks_on = sys::socket_number(fd, libc::SO_PEEK_OFF).is_ok_and(|at| at >= 0);
                 (!is_local && !looks_on).then_some(Manner::Again)
             }
@@ -384,7 +382,7 @@ impl Transfer {
                 (flags & (MSG_WAITFORONE | libc::MSG_PEEK) == 0).then_some(when_ready)
             }
             (libc::SYS_sendmmsg, Behind::Stream | Behind::OtherSocket) => Some(when_ready),
-            // A datagram goes as a whole or not at all.
+            // A datagram goes whole or not at all.
             (libc::SYS_sendmmsg | libc::SYS_recvmmsg, _) | (_, Behind::OtherSocket) => None,
             (_, Behind::Stream) => (flags & (libc::MSG_OOB | MSG_ZEROCOPY | libc::MSG_FASTOPEN)
                 == 0)
@@ -394,7 +392,7 @@ impl Transfer {
         }
     }
 
-    /// Whether so much is only a part of what was asked for.
+    /// Whether `moved` is only a part of what was asked for.
     fn is_short(&self, arguments: &[i64; 6], moved: i64) -> bool {
         let moved = unsigned(moved);
         match self.form {
@@ -411,7 +409,7 @@ impl Transfer {
                 };
                 parts.split(moved).is_some()
             }),
-            // The last one may have gone in part.
+            // The last message may have gone in part.
             Form::Messages => {
                 moved < unsigned(arguments[2])
                     || rest_of_message(unsigned(arguments[1]), moved).is_some()
@@ -419,14 +417,14 @@ impl Transfer {
         }
     }
 
-    /// Writes down the steps that move the rest, from what has been moved; `None` where
-    /// there is no rest.
+    /// Plans the steps that move the rest, from what has been moved; `None` if there is no
+    /// rest.
     fn plan(&self, rest: &mut Rest) -> Option<()> {
         let mut steps = Steps::new();
         let moved = unsigned(rest.moved);
         let counter = (&raw const rest.moved).expose_provenance();
         let mut arguments = rest.arguments;
-        // A broken connection is told by the program's next call, with its signal.
+        // The program's next call reports a broken connection, with its signal.
         let is_socket = rest.give_up & libc::POLLERR != 0;
         if let Some(flags) = self.flags
             && self.gives
@@ -441,7 +439,7 @@ impl Transfer {
                 if let Some(offset) = offset {
                     arguments[offset] = arguments[offset].wrapping_add(rest.moved);
                 }
-                // Whom it is from has been told, and whom it goes to has been said.
+                // The address has been read or written already.
                 if matches!(rest.number, libc::SYS_recvfrom | libc::SYS_sendto) {
                     arguments[4] = 0;
                     arguments[5] = 0;
@@ -481,7 +479,7 @@ impl Transfer {
                 } else {
                     let offset_of = |arguments: &mut [i64; 6], more: usize| {
                         if let Some(offset) = offset {
-                            // -1 is the file's own, which the kernel keeps.
+                            // -1 is the file's own position, which the kernel keeps.
                             let is_own =
                                 rest.number == libc::SYS_pwritev2 && arguments[offset] == -1;
                             if !is_own {
@@ -557,7 +555,7 @@ impl Transfer {
     }
 }
 
-/// The rest of one message: of the part that it ended in, and of all behind it.
+/// The rest of one message: of the part that it ended in, and all later parts.
 fn plan_message(
     rest: &mut Rest,
     steps: &mut Steps,
@@ -630,9 +628,9 @@ struct Parts {
 /// What is left of it.
 #[derive(Debug, Clone, Copy)]
 struct Split {
-    /// The rest of the first one that isn't done.
+    /// The rest of the part that it ended in.
     part: Part,
-    /// Those behind it.
+    /// The later parts.
     after: Parts,
     after_length: usize,
 }
@@ -645,10 +643,10 @@ impl Parts {
         }
     }
 
-    /// What is left after so many bytes; `None` where nothing is.
+    /// The rest after this many bytes; `None` if there is none.
     fn split(&self, moved: usize) -> Option<Split> {
         const AT_ONCE: usize = 8;
-        // The kernel takes no more.
+        // The kernel takes no more parts.
         if self.count > 1024 {
             return None;
         }
@@ -708,10 +706,10 @@ fn read_header(address: usize) -> Option<Header> {
     })
 }
 
-/// A header, and the length that the kernel writes behind it.
+/// A header, followed by the length that the kernel writes.
 const MESSAGE_BYTES: usize = size_of::<Header>() + 8;
 
-/// The rest of the last of so many messages, and where its length is counted.
+/// The rest of the last of these messages, and where its length is counted.
 fn rest_of_message(start: usize, count: usize) -> Option<(Split, usize)> {
     let address = start + count.checked_sub(1)? * MESSAGE_BYTES;
     let header = read_header(address)?;
@@ -726,8 +724,8 @@ fn rest_of_message(start: usize, count: usize) -> Option<(Split, usize)> {
     Some((split, counter))
 }
 
-/// The room for what comes beside a message that a thread waits for, which the kernel
-/// overwrites as the call ends.
+/// The room for a message's control data while a thread waits for it; the kernel overwrites
+/// that as the call ends.
 pub(crate) fn control_length(call: i64, arguments: &[u64; 6]) -> Option<u64> {
     let waits_for_all = arguments[2] & libc::MSG_WAITALL.unsigned_abs() as u64 != 0;
     if call != libc::SYS_recvmsg || !waits_for_all {

@@ -1,6 +1,5 @@
-//! Whose turn it is: one thread at a time takes a snapshot, and none while another speaks
-//! with the supervisor of something else. A copy made in the middle of that would say it
-//! all again when it is revived.
+//! The turn: one thread at a time takes a snapshot, and none while another thread talks to the
+//! supervisor. A copy made during that talk would repeat it when it is revived.
 //!
 //! Context: AS-SAFE. A thread that waits here can be parked.
 
@@ -13,29 +12,28 @@ use crate::terms::REQUEST_SIGNAL;
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 /// How many threads are in the middle of a conversation.
 static TALKING: AtomicU32 = AtomicU32::new(0);
-/// Counts the lives of this process: one more each time a copy is revived.
+/// Counts the lives of this process: each revival begins a new one.
 static LIFE: AtomicU32 = AtomicU32::new(0);
 
-/// How long to sleep before looking again; a wake-up comes long before.
-const GLANCE_NS: u64 = 50_000_000;
+/// How long to sleep before looking again; a wake-up normally comes long before.
+const LOOK_AGAIN_NS: u64 = 50_000_000;
 
-/// Which life this is. What a thread set out to do in an earlier one is not to be done
-/// again.
+/// The number of this life. A thread drops what it began in an earlier life.
 pub fn life() -> u32 {
     LIFE.load(Ordering::Acquire)
 }
 
 /// Takes the turn if it is free.
 pub fn try_begin() -> bool {
-    // Acquire and release pair up with the former holder's, so that its writes are seen.
+    // Acquire and release pair up with the former holder's, so this thread sees its writes.
     if TAKEN.swap(1, Ordering::AcqRel) != 0 {
         return false;
     }
-    // Whoever speaks already finishes; whoever begins now sees the turn taken.
+    // A thread that talks already finishes; a thread that begins now sees the turn taken.
     loop {
         match TALKING.load(Ordering::SeqCst) {
             0 => return true,
-            talking => sys::futex_wait(&TALKING, talking, Some(GLANCE_NS)),
+            talking => sys::futex_wait(&TALKING, talking, Some(LOOK_AGAIN_NS)),
         }
     }
 }
@@ -43,25 +41,25 @@ pub fn try_begin() -> bool {
 /// Waits for the turn.
 pub fn begin() {
     while !try_begin() {
-        sys::futex_wait(&TAKEN, 1, Some(GLANCE_NS));
+        sys::futex_wait(&TAKEN, 1, Some(LOOK_AGAIN_NS));
     }
 }
 
-/// Gives it back.
+/// Gives the turn back.
 pub fn end() {
     TAKEN.store(0, Ordering::SeqCst);
     sys::futex_wake(&TAKEN, i32::MAX);
 }
 
-/// In a copy that comes back to life: a new life begins.
+/// In a revived copy: a new life begins.
 pub(crate) fn begin_new_life() {
     LIFE.fetch_add(1, Ordering::AcqRel);
 }
 
-/// A conversation that no snapshot may be taken in the middle of.
+/// A conversation that no snapshot may interrupt.
 ///
-/// Nor may the thread that leads it be asked for one: it would wait for itself. So it doesn't
-/// hear of requests meanwhile.
+/// Nor may its thread be asked for a snapshot: it would wait for itself. So it blocks requests
+/// meanwhile.
 #[derive(Debug)]
 #[must_use = "the conversation ends with it"]
 pub struct Conversation {
@@ -71,21 +69,21 @@ pub struct Conversation {
 const REQUESTS: SignalSet = SignalSet::only(REQUEST_SIGNAL);
 
 impl Conversation {
-    /// Begins one, as soon as nobody has the turn.
+    /// Begins a conversation as soon as no thread has the turn.
     pub fn begin() -> Self {
         loop {
             let was_open = !sys::block(REQUESTS).meets(REQUESTS);
             let conversation = Self { was_open };
-            // Sequentially consistent with the two in `try_begin`: either that one sees
-            // this thread talking, or this one sees the turn taken.
+            // Sequentially consistent with the two in `try_begin`: either `try_begin` sees this
+            // thread talking, or this thread sees the turn taken.
             TALKING.fetch_add(1, Ordering::SeqCst);
             if TAKEN.load(Ordering::SeqCst) == 0 {
                 return conversation;
             }
             drop(conversation);
-            // Whoever waits must be able to park.
+            // A waiting thread must be able to park.
             sys::unblock(REQUESTS);
-            sys::futex_wait(&TAKEN, 1, Some(GLANCE_NS));
+            sys::futex_wait(&TAKEN, 1, Some(LOOK_AGAIN_NS));
             if !was_open {
                 sys::block(REQUESTS);
             }

@@ -8,7 +8,7 @@ use crate::kernel::{
 };
 use crate::terms::{Hindrance, Obstacle, Thread};
 
-/// This thread has not come, since it could not be called.
+/// The reason for a thread that could not be called.
 pub(crate) fn not_signalled(tasks: i32, tid: i32) -> Obstacle {
     match unparked(tasks, tid) {
         Obstacle::Unparked(thread) => Obstacle::Unparked(Thread {
@@ -19,7 +19,7 @@ pub(crate) fn not_signalled(tasks: i32, tid: i32) -> Obstacle {
     }
 }
 
-/// Why this thread has not come.
+/// The reason for this thread.
 pub(crate) fn unparked(tasks: i32, tid: i32) -> Obstacle {
     let mut buffer = [0; 2048];
     let mut thread = Thread {
