@@ -1,13 +1,12 @@
-//! Processor time across a revert. The kernel counts it for a process and for a thread, and
-//! begins at 0 in those that a snapshot comes back as: differences would be negative. So a
-//! take writes down how much has been used, and what the kernel tells in a later life is
-//! that much too little.
+//! Processor time across a revert. The kernel begins at 0 for the process and threads of a
+//! revived snapshot, so differences would be negative. A take records the time used so far, and
+//! a later life adds it to what the kernel says.
 //!
-//! The functions that answer with it are the agent's. Before the first revert there is
-//! nothing to add, and they ask one flag.
+//! The agent's functions add it. Before the first revert there is nothing to add, and they read
+//! one flag.
 //!
-//! Limits: threads beyond the first 1,024 begin at 0, as in the kernel; a thread that
-//! gets the number of one that has ended begins where that one began.
+//! Limits: threads beyond the first 1,024 begin at 0, as in the kernel. A thread that gets the
+//! number of an ended one begins where that one began.
 //!
 //! Context: AS-SAFE. Recorded by the thread whose turn it is, while all others are parked;
 //! set in a copy before any thread of the program runs.
@@ -20,9 +19,9 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering
 use crate::sys;
 use crate::threads::slots::{self, PARKED};
 
-/// Threads of which it is known.
+/// The most threads that are recorded.
 const MOST: usize = 1024;
-/// Places to look for one: twice as many, so that some are always free.
+/// Slots of the hash table: twice as many, so that some are always free.
 const PLACES: usize = 2 * MOST;
 
 struct Cell {
@@ -54,17 +53,17 @@ impl Cell {
     }
 }
 
-/// Of the process, and of the children that it has waited for.
+/// The process's, and that of the children it has waited for.
 static RECORDED_OWN: [Cell; 2] = [const { Cell::new() }; 2];
 static ADDED_OWN: [Cell; 2] = [const { Cell::new() }; 2];
 
-/// Of each thread that a snapshot has, by the number that it had.
+/// Each thread's in the snapshot, by its number then.
 static RECORDED: [Cell; MOST] = [const { Cell::new() }; MOST];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// Of each that came back, by the number that it has.
+/// Each revived thread's, by its number now.
 static ADDED: [Cell; PLACES] = [const { Cell::new() }; PLACES];
 
-/// Whether this process has come back from a snapshot.
+/// Whether this process is a revived snapshot.
 static IS_LATER_LIFE: AtomicBool = AtomicBool::new(false);
 
 /// Whether there is anything to add.
@@ -78,19 +77,19 @@ pub fn of_process() -> Used {
     ADDED_OWN[0].get()
 }
 
-/// What to add for the children that it has waited for.
+/// What to add for the children it has waited for.
 pub fn of_children() -> Used {
     ADDED_OWN[1].get()
 }
 
-/// What to add for one of its threads.
+/// What to add for one thread.
 pub fn of_thread(tid: i32) -> Used {
     place_of(tid)
         .filter(|cell| cell.tid.load(Relaxed) == tid)
         .map_or_else(Used::default, Cell::get)
 }
 
-/// Where a thread is, or would be.
+/// The slot of a thread, used or free.
 fn place_of(tid: i32) -> Option<&'static Cell> {
     let first = usize::try_from(tid).ok()? % PLACES;
     let (after, before) = ADDED.split_at(first);
@@ -100,8 +99,8 @@ fn place_of(tid: i32) -> Option<&'static Cell> {
         .find(|cell| matches!(cell.tid.load(Relaxed), 0) || cell.tid.load(Relaxed) == tid)
 }
 
-/// The clock of the process, or of the calling thread. How it is divided the kernel tells
-/// more exactly elsewhere.
+/// The clock of the process, or of the calling thread. Other calls give user and system time
+/// more exactly.
 fn own_now(which: i32, who: i32) -> Used {
     Used {
         total: clock(which),
@@ -139,8 +138,7 @@ fn difference(one: Used, other: Used) -> Used {
     }
 }
 
-/// Writes down what has been used, before the split: of all threads that are parked, and of
-/// the calling one.
+/// Records the time used, before the split: that of all parked threads and of the calling one.
 pub(crate) fn record() {
     RECORDED_OWN[0].set(0, sum(process_now(), of_process()));
     RECORDED_OWN[1].set(0, sum(children_now(), of_children()));
@@ -158,13 +156,13 @@ pub(crate) fn record() {
     COUNT.store(count, Relaxed);
 }
 
-/// In a copy that comes back to life, when its threads have been made again and wait: the
-/// kernel has begun anew. `own` is the number that the calling thread had.
+/// In a revived copy, while its new threads wait: begins anew, like the kernel. `own` is the
+/// calling thread's number in the snapshot.
 pub(crate) fn revive(own: i32) {
     ADDED_OWN[0].set(0, difference(RECORDED_OWN[0].get(), process_now()));
     ADDED_OWN[1].set(0, difference(RECORDED_OWN[1].get(), children_now()));
     for cell in &ADDED {
-        // Those of the life that the copy was made in.
+        // Entries of the life that the copy was made in.
         if cell.tid.load(Relaxed) != 0 {
             cell.set(0, Used::default());
         }

@@ -1,8 +1,8 @@
 //! Memory that the program keeps from copies (`MADV_DONTFORK`): a snapshot must have it.
 //!
-//! Nothing tells cheaply whether there is any, but a copy that lacks some has a smaller
-//! address space. So the sizes are compared after each split; where they differ the areas
-//! are looked for, and opened to copies around the next split.
+//! Nothing tells cheaply whether there is any, but a copy without it has a smaller address
+//! space. So the sizes are compared after each split. If they differ the areas are searched,
+//! and opened to copies around the next split.
 //!
 //! Context: AS-SAFE. Only the thread whose turn it is comes here.
 #![expect(unsafe_code, reason = "advises the kernel on the program's memory")]
@@ -17,7 +17,7 @@ const MOST: usize = 256;
 /// The areas known so far; a start of 0 is an empty place.
 static STARTS: [AtomicUsize; MOST] = [const { AtomicUsize::new(0) }; MOST];
 static ENDS: [AtomicUsize; MOST] = [const { AtomicUsize::new(0) }; MOST];
-/// Pages that no copy can have: a device's.
+/// Pages that no copy can have: a device's mappings.
 static CLOSED_PAGES: AtomicU64 = AtomicU64::new(0);
 
 const PAGE: u64 = 4096;
@@ -25,7 +25,7 @@ const PAGE: u64 = 4096;
 fn for_each_area(mut visit: impl FnMut(usize, usize) -> bool) {
     for (start, end) in STARTS.iter().zip(&ENDS) {
         let (from, to) = (start.load(Ordering::Relaxed), end.load(Ordering::Relaxed));
-        // One that is gone, or has become something else, is forgotten.
+        // An area that is gone or has changed is forgotten.
         if from != 0 && !visit(from, to) {
             start.store(0, Ordering::Relaxed);
         }
@@ -43,35 +43,34 @@ fn own_pages() -> Result<u64, Errno> {
     proc_text::address_space_pages(text).ok_or(procfs::SILENT)
 }
 
-/// Before the split: opens the known areas to the copy. Gives the size of the address
-/// space, which is not to change until [`is_whole`] has been asked.
+/// Before the split: opens the known areas to the copy. Returns the size of the address space,
+/// which must not change until [`is_whole`] has run.
 ///
 /// # Errors
-/// Where the kernel does not tell its size.
+/// If the kernel doesn't give its size.
 pub(crate) fn open() -> Result<u64, Errno> {
     for_each_area(|start, end| advise(start, end, libc::MADV_DOFORK));
     own_pages()
 }
 
-/// After the split, and in a copy that comes back to life: as the program had it.
+/// After the split, and in a revived copy: closes the areas, as the program had them.
 pub(crate) fn close() {
     for_each_area(|start, end| advise(start, end, libc::MADV_DONTFORK));
 }
 
-/// In the copy, before it has mapped anything of its own: whether it has all memory, of so
-/// many pages. Seen from outside it might have mapped as much as it lacks by then.
+/// In the copy, before it maps anything of its own: whether it has all memory, by the number of
+/// pages. A later look could count its own mappings instead of what it lacks.
 ///
 /// # Errors
-/// Where the kernel does not tell its size: such a copy is none to count on.
+/// If the kernel doesn't give its size: then the copy can't be trusted.
 pub(crate) fn is_whole(pages: u64) -> Result<bool, Errno> {
     Ok(own_pages()? + CLOSED_PAGES.load(Ordering::Relaxed) >= pages)
 }
 
-/// In the original, of which a copy lacks memory: from now on it is known which.
+/// In the original, when a copy lacks memory: finds the areas.
 ///
 /// # Errors
-/// ENOSPC where there are more areas than can be kept in mind, and whatever reading them
-/// gives.
+/// ENOSPC if there are too many areas, and any error of reading them.
 pub(crate) fn look() -> Result<(), Errno> {
     let mut mapping = None;
     let mut outcome = Ok(());

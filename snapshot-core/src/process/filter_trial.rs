@@ -1,10 +1,9 @@
-//! Whether a filter of system calls leaves those alone that a snapshot needs: tried on a task
-//! of our own before the program sets it, since a call that is not allowed may end the
-//! process that makes it.
+//! Tries a filter of system calls on a task of our own before the program sets it: does it
+//! allow the calls that a snapshot needs? A forbidden call may end the process that makes it.
 //!
-//! The task shares the program's memory and nothing else. It makes each call twice, without
-//! the filter and with it, by arguments that do nothing. Who survives that and has got the
-//! same answers may be snapshotted.
+//! The task shares the program's memory and nothing else. It makes each call twice, without the
+//! filter and with it, with arguments that do nothing. If it survives with the same answers,
+//! the program may be snapshotted.
 //!
 //! Context: AS-SAFE. Called by the agent when the program sets a filter.
 #![expect(
@@ -26,7 +25,7 @@ const STACK_BYTES: usize = 64 * 1024;
 struct Call {
     number: i64,
     arguments: [usize; 6],
-    /// Whether nothing can be taken without it; else an error of it is an object's own.
+    /// Whether no take works without it; else an error concerns one kind of object.
     is_needed: bool,
 }
 
@@ -50,8 +49,8 @@ const fn useful(number: i64, first: [usize; 4]) -> Call {
     }
 }
 
-/// With descriptors that are none, null for memory and sizes of nothing: each fails, or
-/// tells a number. Where a filter looks at arguments, those that matter are true.
+/// With invalid descriptors, null pointers and sizes of 0: each call fails, or returns a
+/// number. Arguments that a filter may look at are real.
 const CALLS: &[Call] = &[
     needed(libc::SYS_getpid, [0; 4]),
     needed(libc::SYS_gettid, [0; 4]),
@@ -178,31 +177,31 @@ const CALLS: &[Call] = &[
     useful(libc::SYS_process_vm_readv, [BAD, 0, 0, 0]),
 ];
 
-/// What the task finds out. It is read by the one that has made it, which waits meanwhile.
+/// What the task finds. Its maker waits meanwhile, and reads it.
 struct Trial<'a> {
     install: &'a dyn Fn() -> bool,
     answers: [i64; CALLS.len()],
-    /// The call that it was about to make, or has found changed; 0 before the filter.
+    /// The call that it is about to make, or has found changed; 0 before the filter.
     at: i64,
     outcome: Outcome,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// It has ended in the middle.
+    /// It has ended before its result.
     None,
-    /// The filter could not be set: the program will be told so as well.
+    /// The filter could not be set: the program will get the same error.
     NotInstalled,
     Changed,
     Harmless,
 }
 
-/// Tries the filter that `install` sets for the calling thread alone. `None` where it can't
-/// be set, or there is no room for a task to try it on.
+/// Tries the filter that `install` sets for the calling thread alone. `None` if it can't be
+/// set, or if there is no room for a task.
 ///
 /// # Safety
-/// All signals must be blocked. `install` must make no call but the kernel's, and must be
-/// fit to run on a small stack.
+/// All signals must be blocked. `install` must make system calls only, and must be fit to run
+/// on a small stack.
 pub unsafe fn try_filter(install: &dyn Fn() -> bool) -> Option<Filter> {
     let stack = sys::map_memory(STACK_BYTES, false)?;
     let start = stack.as_ptr().expose_provenance();
@@ -221,8 +220,8 @@ pub unsafe fn try_filter(install: &dyn Fn() -> bool) -> Option<Filter> {
         ..CloneArguments::default()
     };
     let place: *mut Trial<'_> = &raw mut trial;
-    // SAFETY: the stack is the task's alone, and the caller waits until it has ended
-    // (CLONE_VFORK), so that the trial outlives it.
+    // SAFETY: the stack is the task's alone, and the caller waits for its end (CLONE_VFORK), so
+    // the trial outlives it.
     let pid = unsafe {
         arch::spawn_aside(
             (&raw const arguments).cast(),
@@ -253,7 +252,7 @@ pub unsafe fn try_filter(install: &dyn Fn() -> bool) -> Option<Filter> {
 /// The task's life.
 unsafe extern "C" fn run(trial: *mut c_void) -> ! {
     let trial = trial.cast::<Trial<'static>>();
-    // SAFETY: the one that has made this task waits for its end, and nobody else knows it.
+    // SAFETY: the task's maker waits for its end, and no other code has it.
     let trial = unsafe { &mut *trial };
     sys::set_mask(SignalSet::ALL);
     for (call, answer) in CALLS.iter().zip(&mut trial.answers) {
@@ -264,7 +263,7 @@ unsafe extern "C" fn run(trial: *mut c_void) -> ! {
         sys::exit_group(0);
     }
     for (call, before) in CALLS.iter().zip(&trial.answers) {
-        // SAFETY: a live field; written so that it is there should the call end this task.
+        // SAFETY: a live field; written first, in case the call ends this task.
         unsafe { ptr::write_volatile(&raw mut trial.at, call.number) };
         if answer_of(call) != *before && call.is_needed {
             trial.outcome = Outcome::Changed;
@@ -293,7 +292,7 @@ mod tests {
 
     #[test]
     fn without_a_filter_all_is_as_before_and_nothing_is_left() {
-        // In a thread with a table of descriptors of its own: other tests open some as well.
+        // In a thread with its own descriptors, since other tests open some too.
         let thread = std::thread::spawn(|| {
             // SAFETY: takes a flag; what is open stays open.
             let unshared = unsafe { libc::unshare(libc::CLONE_FILES) };

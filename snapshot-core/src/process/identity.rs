@@ -1,4 +1,4 @@
-//! Who a process is beside its threads: its parent, whose death it hears of, and the name
+//! A process's identity beside its threads: its parent, whose death it hears of, and the name
 //! that `ps` shows.
 //!
 //! Context: AS-SAFE.
@@ -10,32 +10,32 @@ use crate::sys::{self, Errno, SignalSet, ThreadName};
 use crate::terms::Obstacle;
 use crate::threads::state::ThreadState;
 
-/// What a process leads by its number. The number is taken as long as any process is in
-/// it, a frozen copy too.
+/// The group or session that a process leads. Its number is taken as long as any process is in
+/// it, even a frozen copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leads {
-    /// It is in a group of this number; 0 where that is not to be seen from here.
+    /// It leads none, and is in this group; 0 if the group is in an outer namespace.
     Nothing { group: i32 },
     Group {
-        /// It is the one in front of its terminal.
+        /// Whether its group is in front of the terminal.
         in_front: bool,
     },
     Session {
         /// A descriptor of its controlling terminal, if it has one; else -1.
         terminal: i32,
-        /// Its group is the one in front of that.
+        /// Whether its group is in front of the terminal.
         in_front: bool,
     },
 }
 
-/// Descriptors that a session's leader is likely to have its terminal at.
+/// Descriptors below this number are searched for the leader's terminal.
 const LIKELY: i32 = 256;
 
 impl Leads {
     fn record(pid: i32) -> Self {
         match sys::group_and_session() {
             (_, session) if session == pid => {
-                // Only of the calling process's own controlling terminal is it told.
+                // The kernel answers only for the calling process's own controlling terminal.
                 let front = |fd: &i32| sys::foreground_group(*fd);
                 let terminal = (0..LIKELY).find(|fd| front(fd).is_ok());
                 Self::Session {
@@ -50,23 +50,23 @@ impl Leads {
         }
     }
 
-    /// Leaves it, so that it is there for the live process alone: its number can be had
-    /// back, and what the program sends to its whole group does not reach a frozen copy.
+    /// Leaves it, so that the live process alone has it. Then its number can be taken again,
+    /// and signals that the program sends to its group don't reach the frozen copy.
     fn leave(self) {
         match self {
-            // There would be no way back.
+            // The copy could not come back to it.
             Self::Nothing { group: 0 } => {}
             Self::Nothing { .. } => sys::begin_group(),
             Self::Group { .. } | Self::Session { .. } => self.begin(),
         }
     }
 
-    /// Goes back to the group that others lead, or has the session's terminal again; false
-    /// where that is gone.
+    /// Joins the group that others lead again, or takes the session's terminal again; false if
+    /// that is gone.
     fn join_again(self) -> bool {
         let pid = sys::getpid();
         match self {
-            // Of the library alone the live process is another one, and leads nothing.
+            // For the library alone the live process is another one, and leads nothing.
             Self::Session { .. } if sys::group_and_session() != (pid, pid) => true,
             Self::Session { terminal, in_front } if terminal >= 0 => {
                 let has_it = sys::take_terminal(terminal).is_ok();
@@ -79,16 +79,16 @@ impl Leads {
         }
     }
 
-    /// Begins it anew under the number that it had, as it was.
+    /// Makes it again under its number, with its place at the terminal.
     fn begin_again(self) {
         self.begin();
         if self == (Self::Group { in_front: true }) {
-            // SIGTTOU, which a group that is not in front is sent for this, is blocked.
+            // The kernel sends SIGTTOU for this to a group that is not in front; it is blocked.
             let _ = on_terminal(|fd| sys::set_foreground_group(fd, sys::getpid()));
         }
     }
 
-    /// Begins one of that kind, which the calling process leads.
+    /// Makes one of that kind, led by the calling process.
     fn begin(self) {
         match self {
             Self::Nothing { .. } => {}
@@ -98,7 +98,7 @@ impl Leads {
     }
 }
 
-/// Does something with the controlling terminal, if there is one.
+/// Calls `act` with the controlling terminal, if there is one.
 fn on_terminal<T>(act: impl FnOnce(i32) -> sys::Result<T>) -> sys::Result<T> {
     let fd = sys::open_to_read(c"/dev/tty", libc::O_NOCTTY)?;
     let done = act(fd);
@@ -110,13 +110,13 @@ fn on_terminal<T>(act: impl FnOnce(i32) -> sys::Result<T>) -> sys::Result<T> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
     pub(crate) thread: ThreadState,
-    /// The id of that thread, in the process that was copied.
+    /// That thread's id in the copied process.
     pub(crate) tid: i32,
     parent_death_signal: i32,
     /// The process's id.
     pub(crate) pid: i32,
     leads: Leads,
-    /// Who reaps this process, and the frozen copy too.
+    /// The parent of this process, and of the frozen copy.
     pub(crate) parent: i32,
 }
 
@@ -124,7 +124,7 @@ impl Identity {
     /// Reads it, for the calling thread.
     ///
     /// # Errors
-    /// [`crate::terms::Step::Identity`] where the kernel can't tell.
+    /// [`crate::terms::Step::Identity`] if the kernel doesn't give it.
     pub(crate) fn record() -> Result<Self, Obstacle> {
         let pid = sys::getpid();
         Ok(Self {
@@ -137,13 +137,12 @@ impl Identity {
         })
     }
 
-    /// First steps of a copy that is to freeze: nothing reaches it, it ends with its
-    /// parent, and it leaves the number of its original alone.
+    /// The first steps of a copy that freezes: no signal reaches it, it ends with its parent,
+    /// and it frees its original's number.
     pub(crate) fn settle(&self, id: u32) {
         sys::set_mask(SignalSet::ALL);
-        // What was sent to the whole group while the copy was made is pending here as well,
-        // without a word on who has sent it: that would look like a signal from outside.
-        // The live process has its own.
+        // Signals to the whole group during the copy are pending here too, without their
+        // sender: they would look like signals from outside. The live process has its own.
         while sys::take_pending(SignalSet::ALL).is_some() {}
         self.end_with_parent();
         self.leads.leave();
@@ -153,26 +152,26 @@ impl Identity {
     /// Has the kernel end this process with its parent.
     fn end_with_parent(&self) {
         sys::set_parent_death_signal(libc::SIGKILL);
-        // It may have died before the line above: then nobody will ever wake us.
+        // The parent may have died before the line above: then nobody will ever wake us.
         if sys::getppid() != self.parent {
             sys::exit_group(0);
         }
     }
 
-    /// In a copy that comes back to life, before it has threads: takes over the id of the
-    /// process it was made of, and the one that it had outside, if that is not 0.
+    /// In a revived copy, before it has threads: takes over the id of the original, and its id
+    /// outside if that is not 0.
     ///
     /// # Errors
     /// As [`ids::take_over`]: this process goes on under the id that it has.
     ///
     /// # Safety
-    /// The calling thread must be the only one, and be the copy of the one that is recorded
-    /// here. All signals must be blocked.
+    /// The calling thread must be the only one, and the copy of the recorded one. All signals
+    /// must be blocked.
     pub(crate) unsafe fn take_over_id(&self, outer_pid: i32) -> Result<(), Errno> {
         self.thread.give_up_registrations();
         // SAFETY: the caller's promise, and the line above.
         let taken = unsafe { ids::take_over(self.pid, outer_pid) };
-        // A failure is one of the registration that is tried again with all the others.
+        // If this fails, it is tried again with the other registrations.
         let _ = self.thread.register_rseq_again();
         taken?;
         self.end_with_parent();
@@ -180,12 +179,12 @@ impl Identity {
         Ok(())
     }
 
-    /// How many ids of this process and its first thread are not those that are recorded.
+    /// How many ids of this process and its first thread differ from the record.
     pub(crate) fn renewed(&self) -> u32 {
         u32::from(sys::getpid() != self.pid || sys::gettid() != self.tid)
     }
 
-    /// Puts it back in a copy of that thread; the number of attributes that could not be.
+    /// Puts the identity back in a copy of that thread; returns how many attributes failed.
     pub(crate) fn restore(&self) -> u32 {
         let mut failed = self.thread.restore_in_copy();
         failed += u32::from(!self.leads.join_again());
@@ -193,8 +192,8 @@ impl Identity {
         failed
     }
 
-    /// Names the frozen copy for `ps`: `#3 python`. A `pkill python` then means the live
-    /// process alone.
+    /// Names the frozen copy for `ps`: `#3 python`. So `pkill python` hits the live process
+    /// alone.
     pub(crate) fn show_as_frozen(&self, id: u32) {
         let mut name: ThreadName = [0; 16];
         let mut at = 0;

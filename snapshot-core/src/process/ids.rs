@@ -1,9 +1,8 @@
-//! Ids: a copy that comes back to life takes over the ids of the process it was made of,
-//! where it may choose them.
+//! A revived copy takes over the ids of its original, if it may choose them.
 //!
-//! A process can't change its own id. But it can make another one that shares all it has,
-//! its memory, its stack and its descriptors, under the id that is wanted, and end: who
-//! returns from that call is the other one, and nothing else has changed.
+//! A process can't change its own id. But it can make another one that shares its memory, stack
+//! and descriptors, under the id it wants, and end. The new process returns from that call, and
+//! nothing else has changed.
 //!
 //! Context: AS-SAFE. Called by [`crate::acts::take`], in a copy that has one thread.
 #![expect(unsafe_code, reason = "becomes another process")]
@@ -14,17 +13,17 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use crate::arch;
 use crate::sys::{self, CloneArguments, Errno};
 
-/// Whether this process has got its own id back, and its threads may have theirs.
+/// Whether this process has its own id back, so that its threads may have theirs.
 static CHOSEN: AtomicBool = AtomicBool::new(false);
 
-/// A number is free a little after its last owner has been reaped; on a machine with much to
-/// do that may be held up.
+/// A number becomes free shortly after its owner has been reaped; on a busy machine that takes
+/// longer.
 const PATIENCE_NS: u64 = 1_000_000_000;
-/// It is not free at all while a process group has it.
+/// The same while a process group has the number: it may not become free at all.
 const GROUP_PATIENCE_NS: u64 = 5_000_000;
-/// The same for the number outside, which anybody may have taken meanwhile.
+/// The same for the number outside, which any process may have taken meanwhile.
 const OUTER_PATIENCE_NS: u64 = 2_000_000;
-const GLANCE_NS: u64 = 100_000;
+const LOOK_AGAIN_NS: u64 = 100_000;
 
 /// Whether threads may choose their ids.
 pub(crate) fn are_chosen() -> bool {
@@ -36,7 +35,7 @@ pub(crate) fn forget_choice() {
     CHOSEN.store(false, Ordering::Release);
 }
 
-/// Tries again while the number is not free yet, for so long.
+/// Tries again for this long while the number is not free.
 pub(crate) fn with_patience(
     patience_ns: u64,
     mut attempt: impl FnMut() -> Result<(), Errno>,
@@ -49,31 +48,31 @@ pub(crate) fn with_patience(
                 if now_ns >= *deadline_ns.get_or_insert(now_ns + patience_ns) {
                     return Err(Errno(libc::EEXIST));
                 }
-                sys::pause_ns(GLANCE_NS);
+                sys::pause_ns(LOOK_AGAIN_NS);
             }
             done => return done,
         }
     }
 }
 
-/// Waits until nobody has this number: its owner is ending, and somebody else reaps it.
+/// Waits until no process has this number: its owner is ending, and another process reaps it.
 pub(crate) fn wait_until_free(pid: i32) {
     let deadline_ns = sys::now_ns() + PATIENCE_NS;
     while sys::kill(pid, 0).is_ok() && sys::now_ns() < deadline_ns {
-        sys::pause_ns(GLANCE_NS);
+        sys::pause_ns(LOOK_AGAIN_NS);
     }
 }
 
-/// Becomes the process of this id, and of that one in the namespace around the session's;
-/// 0 where that one can't be chosen.
+/// Becomes the process with this id, and with `outer_pid` in the namespace around the
+/// session's; 0 if that can't be chosen.
 ///
 /// # Errors
-/// EPERM where ids may not be chosen, EEXIST where somebody has this one. The calling
-/// process is what it was then.
+/// EPERM if ids may not be chosen, EEXIST if the id is taken. Then the calling process has not
+/// changed.
 ///
 /// # Safety
-/// The calling thread must be the only one of its process. It must have given its
-/// registrations with the kernel up, and have all signals blocked.
+/// The calling thread must be the only one of its process. It must have given up its
+/// registrations with the kernel, and have all signals blocked.
 pub(crate) unsafe fn take_over(pid: i32, outer_pid: i32) -> Result<(), Errno> {
     // SAFETY: the caller's promise.
     let become_these = |ids: &[i32]| unsafe { become_one(ids) };
@@ -107,8 +106,8 @@ unsafe fn become_one(ids: &[i32]) -> Result<(), Errno> {
         ..CloneArguments::default()
     }
     .with_ids(ids);
-    // SAFETY: by the caller's promise nothing is left that the end of this task would
-    // change in the memory that both share.
+    // SAFETY: by the caller's promise the end of this task changes nothing in the memory that
+    // both share.
     let answer =
         unsafe { arch::become_child((&raw const arguments).cast(), size_of::<CloneArguments>()) };
     match answer {

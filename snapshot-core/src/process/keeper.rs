@@ -1,15 +1,15 @@
 //! The keeper: a task that shares a process's memory and only sleeps, so that the memory
 //! outlives the process.
 //!
-//! To give gigabytes back takes the kernel longer than everything else that a revert does,
-//! and whoever waits for a process's end waits for that too. With a keeper the process is
-//! gone at once, and its memory after the program runs again: the supervisor ends the
-//! keeper then, at the lowest priority.
+//! The kernel needs longer to free gigabytes than a revert needs for everything else, and a
+//! wait for a process's end includes that. With a keeper the process ends at once. Its memory
+//! is freed after the program runs again: then the supervisor ends the keeper, at the lowest
+//! priority.
 //!
-//! It is no thread of the program: it has another process id, no descriptors, and no
-//! signal but KILL reaches it. It has the rights that the program had when it was made, and
-//! the program, which may have dropped them since, can write into its code and its stack. So
-//! it forbids itself all system calls but those it sleeps and ends by.
+//! It is no thread of the program: it has its own process id, no descriptors, and all signals
+//! but KILL blocked. It has the rights that the program had then. The program may have dropped
+//! them since, and can write into the keeper's code and stack. So the keeper forbids itself all
+//! system calls but those that it sleeps and ends by.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "makes a task that shares memory")]
@@ -27,31 +27,31 @@ use crate::wire::{WithKeeper, link::Link};
 
 const STACK_BYTES: usize = 16 * 1024;
 
-/// Where the keeper's stack begins; 0 until it is mapped. In a copy it is free again: the
-/// copy has no keeper.
+/// The start of the keeper's stack; 0 until it is mapped. A copy has no keeper, so there it is
+/// free again.
 static STACK: AtomicUsize = AtomicUsize::new(0);
 
-/// The descriptor by which the keeper says that it is there.
+/// The descriptor on which the keeper announces itself.
 static LINK: AtomicI32 = AtomicI32::new(-1);
 
-/// Set by the keeper: to what has come of it.
+/// The keeper's state, which the keeper sets.
 static SETTLED: AtomicU32 = AtomicU32::new(STARTS);
 const STARTS: u32 = 0;
-/// It holds nothing but the memory.
+/// The keeper holds nothing but the memory.
 const SLEEPS: u32 = 1;
-/// The supervisor is gone, or it can't do without its rights, and it ends.
+/// The keeper ends: the supervisor is gone, or it can't give up its rights.
 const GIVES_UP: u32 = 2;
-/// Nobody has waited for it so long: it is to end.
+/// The keeper is late, nobody waits any more, and it must end.
 const IS_LATE: u32 = 3;
 
-/// All that it needs once it has settled.
+/// All the calls it needs once it has settled.
 const CALLS: [i64; 3] = [
     libc::SYS_rt_sigtimedwait,
     libc::SYS_futex,
     libc::SYS_exit_group,
 ];
 
-/// How long to wait for that. One that comes later is only taken for a stranger meanwhile.
+/// How long to wait for that. A later one only looks like a foreign process meanwhile.
 const PATIENCE_NS: u64 = 1_000_000_000;
 
 fn stack() -> Result<usize, Errno> {
@@ -65,13 +65,13 @@ fn stack() -> Result<usize, Errno> {
     Ok(start)
 }
 
-/// A keeper that has been made, and may not have settled yet.
+/// A new keeper, which may not have settled yet.
 #[must_use = "until it has settled it is taken for a stranger"]
 pub(crate) struct Keeper(());
 
-/// Makes a keeper of the calling process's memory: a child of `parent`, who is the calling
-/// process's own parent. It says by `link` itself that it is there, so that the supervisor
-/// knows from the kernel which process it is. The link must be open until it has settled.
+/// Makes a keeper of the calling process's memory: a child of `parent`, the calling process's
+/// own parent. It announces itself on `link`, so that the kernel tells the supervisor which
+/// process it is. The link must stay open until the keeper has settled.
 ///
 /// # Errors
 /// EAGAIN, ENOMEM: there is no room for a task.
@@ -81,7 +81,7 @@ pub(crate) struct Keeper(());
 /// makes one.
 pub(crate) unsafe fn begin<C: WithKeeper>(link: &Link<C>, parent: i32) -> Result<Keeper, Errno> {
     let stack = stack()?;
-    // Its descriptors are shared for the moment until it has none: that copies none.
+    // It shares the descriptors until it closes its own table, so none is copied.
     const CLEAR_SIGHAND: u64 = 1 << 32;
     let flags = libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_PARENT;
     let arguments = CloneArguments {
@@ -113,10 +113,10 @@ pub(crate) unsafe fn begin<C: WithKeeper>(link: &Link<C>, parent: i32) -> Result
 }
 
 impl Keeper {
-    /// Waits until it has settled. Until then it has the program's descriptors and its name,
-    /// and the next take would find another process that has all of it.
+    /// Waits until the keeper has settled. Until then it has the program's descriptors and
+    /// name, and the next take would find a foreign process that has them.
     ///
-    /// It may have given up, and ended: nobody hears it, or it can't do without its rights.
+    /// It may have given up and ended: nobody listens, or it can't give up its rights.
     pub(crate) fn settle(self) {
         let deadline_ns = sys::now_ns() + PATIENCE_NS;
         while SETTLED.load(Ordering::Acquire) == STARTS && sys::now_ns() < deadline_ns {
@@ -126,7 +126,7 @@ impl Keeper {
     }
 }
 
-/// What comes of the keeper, if that is not settled; else what has.
+/// Sets the keeper's state if it still starts; else returns the state.
 fn settle(what: u32) -> Result<(), u32> {
     let settled = SETTLED.compare_exchange(STARTS, what, Ordering::AcqRel, Ordering::Acquire);
     sys::futex_wake(&SETTLED, i32::MAX);
@@ -138,10 +138,10 @@ fn give_up() -> ! {
     sys::exit_group(0)
 }
 
-/// The keeper's life. It must not touch what it shares with the program, but for the word
-/// that says that it has settled.
+/// The keeper's life. Of the memory that it shares with the program it writes only the word of
+/// its state.
 unsafe extern "C" fn sleep<C: WithKeeper>(parent: *mut c_void) -> ! {
-    // One that the supervisor does not know would be a stranger.
+    // The supervisor must know it, or it would be a foreign process.
     let said = Link::<C>::from_fd(LINK.load(Ordering::Relaxed)).say(C::KEEPER);
     if said.is_err() {
         give_up();
@@ -151,8 +151,8 @@ unsafe extern "C" fn sleep<C: WithKeeper>(parent: *mut c_void) -> ! {
     if usize::try_from(sys::getppid()) != Ok(parent.addr()) {
         give_up();
     }
-    // Out of the program's group and session, whose numbers the program may want back, and
-    // out of its directory.
+    // It leaves the program's group and session, whose numbers the program may want back, and
+    // its directory.
     sys::begin_session();
     sys::change_to_root_directory();
     sys::set_thread_name(*b"snap-keeper\0\0\0\0\0");
@@ -160,7 +160,7 @@ unsafe extern "C" fn sleep<C: WithKeeper>(parent: *mut c_void) -> ! {
         give_up();
     }
     loop {
-        // Every signal is blocked: whichever comes is taken off and forgotten.
+        // Every signal is blocked; each that arrives is taken off and ignored.
         sys::wait_for_any_signal();
     }
 }

@@ -1,6 +1,5 @@
-//! What the kernel forgets in a copy: timers, pending signals, locked memory. The original
-//! records it, while everything is parked, before the split; a copy that comes back to life
-//! puts it back.
+//! What the kernel doesn't copy: timers, pending signals, locked memory. The original records
+//! it before the split, while all threads are parked; a revived copy puts it back.
 //!
 //! Context: AS-SAFE.
 
@@ -18,19 +17,19 @@ pub(crate) struct Lacking {
 }
 
 impl Lacking {
-    /// Records it in the original, whose threads are parked. Of the signals of `kept` those
-    /// that `is_kept` says are the session's own, and not recorded. With `reseed`, what is
-    /// wiped in copies stays so.
+    /// Records it in the original, with all threads parked. Leaves out the signals of `kept`
+    /// that are the session's own by `is_kept`. With `reseed`, memory that is wiped in copies
+    /// stays wiped.
     ///
     /// # Errors
-    /// Where it can't be read, or there is no memory for the record.
+    /// If it can't be read, or if there is no memory for the record.
     pub(crate) fn record(
         kept: SignalSet,
         is_kept: fn(&SignalInfo) -> bool,
         reseed: bool,
     ) -> Result<Self, Errno> {
-        // First: a timer whose signal waits has stopped, and goes on as the signal is taken
-        // off its queue.
+        // First: a timer with a waiting signal has stopped, and goes on as the signal leaves
+        // its queue.
         let pending = pending::Pending::record(kept, is_kept)?;
         Ok(Self {
             pending,
@@ -47,13 +46,13 @@ impl Lacking {
         self.pending.publish();
     }
 
-    /// Puts it back in a copy whose threads have been made again and wait; the number of
-    /// things that could not be. `own` is the id that the calling thread had.
+    /// Puts it back in a copy, with its new threads waiting; returns how many things failed.
+    /// `own` is the calling thread's id in the snapshot.
     pub(crate) fn restore(&self, own: i32) -> u32 {
         if self.is_subreaper {
             sys::set_subreaper(true);
         }
-        // Signals last: they wait until the threads' masks let them through.
+        // Signals last: they wait for the threads' masks.
         self.wiped.restore()
             + self.locked.restore()
             + self.intervals.restore()
@@ -61,12 +60,12 @@ impl Lacking {
             + self.pending.restore(own)
     }
 
-    /// Puts back, in the original, what has gone on while it was frozen: its timers.
+    /// In the original: puts back what went on while it stood still, its timers.
     pub(crate) fn restore_in_original(&self) -> u32 {
         self.intervals.restore() + self.timers.rearm()
     }
 
-    /// Gives the records' memory back.
+    /// Frees the records' memory.
     pub(crate) fn release(self) {
         self.timers.release();
         self.pending.release();

@@ -1,21 +1,21 @@
-//! Who is below whom: whether a process descends from another one.
+//! Whether a process descends from another one.
 //!
-//! A signal names the process that has sent it. Whether that is one of the session's, so that
-//! the signal is the program's own, or one outside, is read in `/proc`, from parent to parent. A
-//! process whose parent has ended is the supervisor's child by then, so it is still found.
+//! A signal names its sender. A sender in the session makes the signal the program's own; a
+//! sender outside doesn't. `/proc` tells, from parent to parent. A process whose parent has
+//! ended is the supervisor's child by then, so it is still found.
 //!
 //! Context: AS-SAFE. Called by the agent's handlers, the supervisor and the launcher.
 
 use crate::kernel::{proc_text, procfs};
 use crate::sys;
 
-/// The name of the first process of a session's namespace, which no other process there has.
+/// The name of the first process of a session's namespace; no other process there has it.
 pub const INIT_NAME: &str = "snap-init";
 
-/// How many generations are looked through: a circle can't be, a chain that changes while it
-/// is read can look like one.
+/// The most generations to follow. The chain has no circle, but can look like one if it changes
+/// meanwhile.
 const GENERATIONS: u32 = 10_000;
-/// How often a chain is read anew of which a link has ended meanwhile.
+/// How often to read a chain again if one of its processes has ended meanwhile.
 const ATTEMPTS: u32 = 4;
 
 /// How a process is related to others.
@@ -23,16 +23,16 @@ const ATTEMPTS: u32 = 4;
 pub enum Lineage {
     /// It is one of them, or descends from one.
     Below,
-    /// It does not.
+    /// It descends from none.
     Apart,
-    /// It has ended, or can't be looked at.
+    /// It has ended, or can't be read.
     Gone,
 }
 
-/// How a process is related to `roots`. Costs a read of `/proc` for each generation between.
+/// How a process is related to `roots`. Costs a read of `/proc` for each generation.
 pub fn of(pid: i32, roots: &[i32]) -> Lineage {
-    // Who has sent a signal to the calling process is often its own parent, or has the same
-    // one: whatever that descends from is not below this process.
+    // A signal often comes from the calling process's own parent or sibling: the ancestors of
+    // its parent are not below this process.
     let parent = if roots == [sys::getpid()] {
         sys::getppid()
     } else {
@@ -65,13 +65,13 @@ fn parent_of(pid: i32) -> Option<i32> {
             .ok()
             .and_then(proc_text::stat)
     })
-    // One that is just being reaped has no parent any more.
+    // A process that is just being reaped has no parent any more.
     .filter(|stat| stat.parent != 0 || !matches!(stat.state, b'Z' | b'X'))
     .map(|stat| stat.parent)
 }
 
-/// Whether the calling process is in a namespace that a session has made: every process with
-/// a number there is the session's, but for those that have entered it from outside.
+/// Whether the calling process is in a session's namespace: every process with a number there
+/// is the session's, unless it has entered from outside.
 pub fn is_in_own_namespace() -> bool {
     let mut buffer = [0; 32];
     sys::getpid() != 1

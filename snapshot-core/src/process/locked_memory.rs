@@ -1,5 +1,5 @@
-//! Memory that the program has locked (`mlock`, `mlockall`): in a copy nothing is locked,
-//! so the same ranges are locked again.
+//! Memory that the program has locked (`mlock`, `mlockall`). A copy has no locks, so it locks
+//! the same ranges again.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "unmaps a page that it has mapped")]
@@ -9,13 +9,13 @@ use crate::sys::{self, Errno};
 
 const MOST: usize = 16_384;
 
-/// A locked range, and whether only as its pages are touched.
+/// A locked range, and whether its pages are locked only as they are touched.
 type Range = (usize, usize, bool);
 
 /// What is locked.
 pub(super) struct Locked {
     ranges: Records<Range>,
-    /// Whatever is mapped in the future is locked as well.
+    /// Whether future mappings are locked too.
     future: bool,
 }
 
@@ -27,7 +27,7 @@ fn locked_kilobytes() -> Result<u64, Errno> {
 
 impl Locked {
     /// # Errors
-    /// Where `/proc` can't be read, or there are more ranges than fit.
+    /// If `/proc` can't be read, or if there are more ranges than fit.
     pub(super) fn record() -> Result<Self, Errno> {
         let mut locked = Self {
             ranges: Records::new(MOST),
@@ -37,7 +37,7 @@ impl Locked {
         if before == 0 {
             return Ok(locked);
         }
-        // No call tells whether the future is locked; a new page does.
+        // No call tells whether future mappings are locked; a new page does.
         let page = sys::map_memory(4096, false).ok_or(Errno(libc::ENOMEM))?;
         locked.future = locked_kilobytes()? > before;
         // SAFETY: mapped above, and used by nobody.
@@ -60,7 +60,7 @@ impl Locked {
         Ok(locked)
     }
 
-    /// The number of ranges that could not be locked.
+    /// Locks them again; returns how many ranges failed.
     pub(super) fn restore(&self) -> u32 {
         let mut failed = 0;
         if self.future {

@@ -1,5 +1,4 @@
-//! Memory's contents, copied page by page: those that are there, and not those that have
-//! never been written.
+//! Memory's contents, copied page by page, without pages that have never been written.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "copies memory")]
@@ -10,17 +9,16 @@ use crate::sys::{self, Errno};
 
 pub(crate) const PAGE: usize = 4096;
 
-/// What is in a page that has never been written.
+/// The content of a page that has never been written.
 pub(crate) static EMPTY: [u8; PAGE] = [0; PAGE];
 
-/// Copied pages, and which ones they are. Not given back on drop: after a split there are
-/// two of it.
+/// Copied pages, and their numbers. Drop doesn't free them: after a split there are two of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Pages {
-    /// A byte a page: whether it has been copied.
+    /// A byte a page: whether it was copied.
     copied: NonNull<u8>,
     pages: usize,
-    /// The copied ones, one after the other.
+    /// The copied pages, one after the other.
     contents: Option<NonNull<u8>>,
     count: usize,
 }
@@ -30,11 +28,11 @@ fn map(bytes: usize) -> Result<NonNull<u8>, Errno> {
 }
 
 impl Pages {
-    /// Those of a range of so many bytes. `mark` says which pages there are to copy, a byte
-    /// each, and `read` reads a page of that number, or says that there is none.
+    /// Copies pages of a range of this many bytes. `mark` marks the pages to copy, a byte each;
+    /// `read` reads a page by its number, or says that there is none.
     ///
     /// # Errors
-    /// ENOMEM, and what `mark` gives.
+    /// ENOMEM, and any error of `mark`.
     pub(crate) fn record(
         bytes: usize,
         mark: impl FnOnce(&mut [u8]) -> Result<(), Errno>,
@@ -89,12 +87,11 @@ impl Pages {
     }
 
     fn marks(&mut self) -> &mut [u8] {
-        // SAFETY: a mapping of a byte a page, which nobody else uses while `self` is
-        // borrowed.
+        // SAFETY: a mapping with a byte a page, with no other user while `self` is borrowed.
         unsafe { NonNull::slice_from_raw_parts(self.copied, self.pages).as_mut() }
     }
 
-    /// Calls `visit` with every page's number, and its contents if it was copied.
+    /// Calls `visit` with every page's number, and with its contents if it was copied.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(usize, Option<&[u8]>)) {
         let Some(contents) = self.contents else {
             return;

@@ -1,5 +1,5 @@
-//! What a process is made of beside threads and kernel objects: its ids, what a copy of it
-//! lacks, and who belongs to it.
+//! The process beside its threads and kernel objects: its ids, what a copy lacks, and its
+//! relatives.
 //!
 //! Context: AS-SAFE.
 

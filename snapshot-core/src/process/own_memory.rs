@@ -1,4 +1,4 @@
-//! Shared memory of the engine's own, which is shared on purpose and is in no record.
+//! Shared memory of the engine's own, which no record includes.
 //!
 //! Context: AS-SAFE.
 
@@ -6,10 +6,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 const MOST_KEPT_OUT: usize = 4;
 
-/// Where memory of the engine's own is mapped; 0 is an empty place.
+/// Where the engine's own memory is mapped; 0 is an empty entry.
 static KEPT_OUT: [AtomicUsize; MOST_KEPT_OUT] = [const { AtomicUsize::new(0) }; MOST_KEPT_OUT];
 
-/// The mapping that begins at this address is the engine's own, and shared on purpose.
+/// Registers a mapping that begins at this address as the engine's own.
 pub(crate) fn keep_out(start: usize) {
     for place in &KEPT_OUT {
         let taken = place.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed);

@@ -1,13 +1,12 @@
-//! Which processes are the session's own, beside the live one: frozen copies, keepers, and
-//! the supervisor with those that only wait beside it.
+//! The session's own processes beside the live one: frozen copies, keepers, the supervisor and
+//! its helpers.
 //!
-//! Copies and keepers have what the program has, and must not be taken for others that have it
-//! too; the supervisor has nothing of it, and a descriptor for each snapshot, so that to look
-//! through them would cost each take more than the one before. A
-//! name or a parent proves nothing: any program can call itself like a copy, and orphans of
-//! the program have the supervisor for a parent as well. So the engine itself writes down
-//! each process that it makes, a bit a number, in memory that all of them share; whoever
-//! reaps one takes it off again.
+//! Copies and keepers share what the program has, and must not pass for foreign processes that
+//! share it. The supervisor shares nothing, but has a descriptor for each snapshot: a search
+//! through them would make each take slower than the one before. A name or a parent proves
+//! nothing: any program can take a copy's name, and the supervisor adopts the program's
+//! orphans. So the engine records each process that it makes, as a bit in memory that all of
+//! them share; whoever reaps one clears the bit.
 //!
 //! Context: AS-SAFE. Nothing but atomics. Written by whoever makes a copy and by the copy
 //! itself, cleared by the one who reaps it, before its number can be another's.
@@ -16,18 +15,17 @@
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// The kernel gives no higher number (`PID_MAX_LIMIT`).
+/// The kernel's highest number is lower (`PID_MAX_LIMIT`).
 const MOST: usize = 4 << 20;
 
-/// The numbers of a session's own processes. All zero is none. Pages that no number is on
-/// cost nothing.
+/// The numbers of a session's own processes. All zero is none. Unused pages cost nothing.
 #[repr(C)]
 pub(crate) struct OwnProcesses([AtomicU64; MOST / 64]);
 
-/// Those of this session; null until it has any.
+/// This session's; null if there is none.
 static OF_SESSION: AtomicPtr<OwnProcesses> = AtomicPtr::new(ptr::null_mut());
 
-/// From now on these are the session's.
+/// Sets the session's list.
 pub(crate) fn begin(own: &'static OwnProcesses) {
     OF_SESSION.store(ptr::from_ref(own).cast_mut(), Ordering::Release);
 }
@@ -39,22 +37,22 @@ fn word_of(pid: i32) -> Option<(&'static AtomicU64, u64)> {
     Some((own.0.get(pid / 64)?, 1 << (pid % 64)))
 }
 
-/// This process is one.
+/// Adds this process.
 pub fn add(pid: i32) {
     if let Some((word, bit)) = word_of(pid) {
-        // Release: whoever looks for others later has heard of the copy from its maker.
+        // Release: a process that searches later has heard of the copy from its maker.
         word.fetch_or(bit, Ordering::Release);
     }
 }
 
-/// This process is none any more: it is about to be reaped, or lives as the program.
+/// Removes this process: it is about to be reaped, or lives as the program.
 pub fn remove(pid: i32) {
     if let Some((word, bit)) = word_of(pid) {
         word.fetch_and(!bit, Ordering::Release);
     }
 }
 
-/// Whether this process is one.
+/// Whether this process is on the list.
 pub(crate) fn contain(pid: i32) -> bool {
     word_of(pid).is_some_and(|(word, bit)| word.load(Ordering::Acquire) & bit != 0)
 }

@@ -1,10 +1,9 @@
-//! Signals that wait to be delivered: a copy has none of them. Some wait for the whole
-//! process, others for one thread alone, and each carries what its sender gave it.
+//! Pending signals, which a copy doesn't have. Some wait for the process, others for one
+//! thread, and each carries data from its sender.
 //!
-//! The kernel shows which signals wait, but hands out what they carry only as it takes
-//! them off the queue. So they are taken off, written down and put back at once, in the
-//! same order, by the very thread that they wait for; and only where some wait, which is
-//! rare.
+//! The kernel shows which signals wait, but gives their data only as it takes them off the
+//! queue. So the very thread that they wait for takes them off, records them and puts them back
+//! at once, in the same order. That happens only if some wait, which is rare.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "shares a record with the thread that writes it")]
@@ -24,29 +23,29 @@ use crate::threads::{
     takeover,
 };
 
-/// The most that can wait: more are refused.
+/// The most that can wait; more are refused.
 const MOST: usize = 16_384;
 
-/// The signal by which threads are parked is nobody else's.
+/// The engine alone uses the signal that parks threads.
 const PARKING: SignalSet = SignalSet::only(takeover::SIGNAL);
 
-/// A signal, and for which thread it waits; 0 for the process.
+/// A signal and the thread that it waits for; 0 for the process.
 type Waiting = (i32, SignalInfo);
 
-/// The signals that wait.
+/// The pending signals.
 pub(super) struct Pending {
     records: Records<Waiting>,
 }
 
-/// What threads that are made again take back.
+/// The records that new threads take back.
 static PUBLISHED: AtomicPtr<Records<Waiting>> = AtomicPtr::new(ptr::null_mut());
-/// How many signals could not be taken back.
+/// How many signals could not be put back.
 static NOT_TAKEN_BACK: AtomicU32 = AtomicU32::new(0);
 
-/// The part of a thread that was made in the stead of `tid`, all signals blocked.
+/// The part of a new thread that replaces `tid`, with all signals blocked.
 pub(crate) fn take_back_pending(tid: i32) {
-    // SAFETY: published for as long as threads are being made, by the thread that makes
-    // them, which does not change it meanwhile.
+    // SAFETY: published while threads are being made, by the thread that makes them, which
+    // doesn't change it meanwhile.
     let Some(records) = (unsafe { PUBLISHED.load(Ordering::Acquire).as_ref() }) else {
         return;
     };
@@ -57,20 +56,20 @@ pub(crate) fn take_back_pending(tid: i32) {
     }
 }
 
-/// Where the thread that has been asked writes.
-static DESK: AtomicPtr<Desk> = AtomicPtr::new(ptr::null_mut());
+/// The record that the asked thread writes to.
+static REQUEST: AtomicPtr<Request> = AtomicPtr::new(ptr::null_mut());
 
-struct Desk {
+struct Request {
     records: Records<Waiting>,
-    /// Signals that may be the session's own, and which of them are.
+    /// Signals that may be the session's own.
     kept: SignalSet,
     is_kept: fn(&SignalInfo) -> bool,
     outcome: Result<(), Errno>,
 }
 
-impl Desk {
+impl Request {
     /// Takes the calling thread's signals of `set` off their queue and puts them back, as
-    /// those of `tid`, or of the process.
+    /// signals for `tid` or for the process.
     fn copy(&mut self, set: SignalSet, tid: i32) -> Result<(), Errno> {
         let first = self.records.entries().len();
         let mut outcome = Ok(());
@@ -79,7 +78,7 @@ impl Desk {
                 outcome = self.records.push((tid, info));
             }
             if outcome.is_err() {
-                // It is not lost: there is room in the queue that it has just left.
+                // It is not lost: its room in the queue is free again.
                 put_back(&(tid, info), tid)?;
                 break;
             }
@@ -87,7 +86,7 @@ impl Desk {
         for waiting in self.records.entries().iter().skip(first) {
             put_back(waiting, tid)?;
         }
-        // They wait again; in the record they are not.
+        // They are pending again, but not in the record.
         let (kept, is_kept) = (self.kept, self.is_kept);
         self.records.retain_from(first, |(_, info)| {
             !kept.meets(SignalSet::only(info.signal())) || !is_kept(info)
@@ -104,13 +103,13 @@ fn put_back((_, info): &Waiting, tid: i32) -> Result<(), Errno> {
     }
 }
 
-/// What waits for a thread.
+/// The signals pending for a thread.
 struct Sets {
-    /// For it alone.
+    /// For this thread alone.
     private: SignalSet,
     /// For the whole process.
     shared: SignalSet,
-    /// How many signals wait for all processes of this user.
+    /// How many signals are pending for all of this user's processes.
     queued: i64,
 }
 
@@ -125,7 +124,7 @@ fn sets(tasks: i32, tid: i32) -> Result<Sets, Errno> {
     })
 }
 
-/// Whether every parked thread is of the calling one's user.
+/// Whether every parked thread has the calling thread's user.
 fn all_are_of_one_user() -> bool {
     let own = sys::credentials();
     // SAFETY: the slots are PARKED, and this is the thread that has parked them.
@@ -134,9 +133,9 @@ fn all_are_of_one_user() -> bool {
 
 impl Pending {
     /// # Errors
-    /// Where `/proc` can't be read, or there is no room for the record.
+    /// If `/proc` can't be read, or if there is no room for the record.
     pub(super) fn record(kept: SignalSet, is_kept: fn(&SignalInfo) -> bool) -> Result<Self, Errno> {
-        let mut desk = Desk {
+        let mut request = Request {
             records: Records::new(MOST),
             kept,
             is_kept,
@@ -145,26 +144,25 @@ impl Pending {
         let has_others = slots::in_state(PARKED).next().is_some();
         if has_others || !sys::pending().without(PARKING).is_empty() {
             let tasks = procfs::open_tasks()?;
-            let outcome = look_at_all(tasks, &mut desk);
+            let outcome = look_at_all(tasks, &mut request);
             sys::close(tasks);
             outcome?;
         }
         Ok(Self {
-            records: desk.records,
+            records: request.records,
         })
     }
 
-    /// Has every thread that is made from now on take back what waited for it: a signal
-    /// of some origins only the thread itself can put back.
+    /// Has every new thread take back its signals: some kinds of signals only the thread itself
+    /// can put back.
     pub(super) fn publish(&self) {
         let records = ptr::from_ref(&self.records).cast_mut();
         PUBLISHED.store(records, Ordering::Release);
         NOT_TAKEN_BACK.store(0, Ordering::Relaxed);
     }
 
-    /// Puts back what waited for the process, and for the calling thread, which was this
-    /// one. All threads have been made. Gives the number of those that could not be put
-    /// back.
+    /// Puts back the process's signals, and those of the calling thread, which was `own`. All
+    /// threads have been made. Returns how many failed.
     pub(super) fn restore(&self, own: i32) -> u32 {
         PUBLISHED.store(ptr::null_mut(), Ordering::Release);
         let mut failed = NOT_TAKEN_BACK.load(Ordering::Acquire);
@@ -184,23 +182,21 @@ impl Pending {
     }
 }
 
-fn look_at_all(tasks: i32, desk: &mut Desk) -> Result<(), Errno> {
+fn look_at_all(tasks: i32, request: &mut Request) -> Result<(), Errno> {
     let own = sys::gettid();
     let sets_of = |tid| sets(tasks, tid);
     let first = sets_of(own)?;
     let private = first.private.without(PARKING);
     let shared = first.shared.without(PARKING);
     if !private.is_empty() {
-        desk.copy(private, own)?;
+        request.copy(private, own)?;
     }
-    // A signal that waits for both was copied as this thread's, which is one of the
-    // process's threads.
+    // A signal pending for both was copied as this thread's, which belongs to the process.
     let shared = shared.without(private);
     if !shared.is_empty() {
-        desk.copy(shared, 0)?;
+        request.copy(shared, 0)?;
     }
-    // The kernel counts what is queued by user. Where that is nothing no thread has any, and
-    // need not be looked at.
+    // The kernel counts queued signals by user. At 0 no thread has any, and none need be asked.
     if first.queued == 0 && all_are_of_one_user() {
         return Ok(());
     }
@@ -209,19 +205,19 @@ fn look_at_all(tasks: i32, desk: &mut Desk) -> Result<(), Errno> {
         if sets_of(tid)?.private.without(PARKING).is_empty() {
             continue;
         }
-        DESK.store(ptr::from_mut(desk), Ordering::Release);
+        REQUEST.store(ptr::from_mut(request), Ordering::Release);
         parked::have_done(slot, tell_pending);
-        DESK.store(ptr::null_mut(), Ordering::Release);
-        core::mem::replace(&mut desk.outcome, Ok(()))?;
+        REQUEST.store(ptr::null_mut(), Ordering::Release);
+        core::mem::replace(&mut request.outcome, Ok(()))?;
     }
     Ok(())
 }
 
-/// The part of a parked thread that signals wait for.
+/// The part of a parked thread with pending signals.
 fn tell_pending(slot: &Slot) {
-    // SAFETY: set for as long as the leader waits for this thread, and the leader
-    // does not touch it meanwhile.
-    let Some(desk) = (unsafe { DESK.load(Ordering::Acquire).as_mut() }) else {
+    // SAFETY: set while the leader waits for this thread, and the leader doesn't touch it
+    // meanwhile.
+    let Some(request) = (unsafe { REQUEST.load(Ordering::Acquire).as_mut() }) else {
         return;
     };
     let tid = slot.tid.load(Ordering::Relaxed);
@@ -229,9 +225,9 @@ fn tell_pending(slot: &Slot) {
         Ok(tasks) => {
             let private = sets(tasks, tid).map(|sets| sets.private.without(PARKING));
             sys::close(tasks);
-            private.and_then(|private| desk.copy(private, tid))
+            private.and_then(|private| request.copy(private, tid))
         }
         Err(errno) => Err(errno),
     };
-    desk.outcome = outcome;
+    request.outcome = outcome;
 }

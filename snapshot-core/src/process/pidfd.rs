@@ -1,6 +1,6 @@
-//! What a pidfd says of its process: who it is, and whether it has ended.
+//! A pidfd's process: which one it is, and whether it has ended.
 //!
-//! Once the process has been reaped its id is no longer to be had. Since Linux 6.9 each
+//! Once the process has been reaped a pidfd no longer shows its id. Since Linux 6.9 each
 //! process's pidfds have an inode of their own, which stays.
 //!
 //! Context: AS-SAFE.
@@ -10,7 +10,7 @@ use core::ffi::CStr;
 use crate::kernel::{proc_text, procfs};
 use crate::sys;
 
-/// The process that a pidfd stands for.
+/// The process of a pidfd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Named {
     /// Its id; `None` once it has been reaped.
@@ -19,7 +19,7 @@ pub struct Named {
     pub inode: u64,
 }
 
-/// Who it is. `None` where the descriptor is no pidfd.
+/// The process of this descriptor. `None` if the descriptor is no pidfd.
 pub fn named(descriptor: i32) -> Option<Named> {
     const DIRECTORY: &[u8] = b"/proc/self/fdinfo/";
     let mut path = [0; 52];
@@ -34,7 +34,7 @@ pub fn named(descriptor: i32) -> Option<Named> {
     })
 }
 
-/// The inode that all pidfds of a process have, and no other's; 0 where there is none.
+/// The inode of a process's pidfds, which no other process has; 0 if there is none.
 pub fn inode_of(pid: i32) -> u64 {
     let inode = |pid| {
         let descriptor = sys::pidfd_open(pid).ok()?;
@@ -54,7 +54,7 @@ pub fn has_ended(descriptor: i32) -> bool {
     sys::poll_readable([descriptor, -1], 0).is_ok_and(|[ended, _]| ended)
 }
 
-/// The same, by its id. A process that is not there has ended.
+/// The same, by its id. A process that doesn't exist has ended.
 pub fn has_process_ended(pid: i32) -> bool {
     match sys::pidfd_open(pid) {
         Ok(descriptor) => {
@@ -66,7 +66,7 @@ pub fn has_process_ended(pid: i32) -> bool {
     }
 }
 
-/// Whether a wait by it is not to block.
+/// Whether a wait on it doesn't block.
 pub fn is_nonblocking(descriptor: i32) -> bool {
     sys::status_flags(descriptor).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0)
 }

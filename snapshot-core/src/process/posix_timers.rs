@@ -1,5 +1,5 @@
-//! POSIX timers (`timer_create`): a copy has none, so each is made again with its id, and
-//! armed with the time that was left. What a timer has missed is not made up for.
+//! POSIX timers (`timer_create`). A copy has none, so it makes each again with its id, and arms
+//! it with the time that was left. Missed expirations are lost.
 //!
 //! Context: AS-SAFE.
 
@@ -7,10 +7,10 @@ use crate::kernel::{proc_text, procfs, records::Records};
 use crate::sys::{self, Errno, TimerEvent, TimerValue};
 use crate::threads::slots;
 
-/// The most that one process may have: the text that lists them is read whole.
+/// The most that one process may have: their list is read in one piece.
 const MOST: usize = 4096;
 const TEXT_BYTES: usize = 256 << 10;
-/// Enough for the few that programs have.
+/// Enough for most programs.
 const SHORT_BYTES: usize = 512;
 
 /// The timers of a process.
@@ -20,14 +20,14 @@ pub(super) struct Timers {
 
 impl Timers {
     /// # Errors
-    /// ENOMEM, ENOSPC where there are more than fit; none where the kernel does not list
-    /// timers: then a program's are named by the supervisor, who can't see them either.
+    /// ENOMEM; ENOSPC if there are more than fit. No error if the kernel doesn't list timers:
+    /// the supervisor can't see them either, and names that as a limit.
     pub(super) fn record() -> Result<Self, Errno> {
         let mut records = Records::new(MOST);
         let mut short = [0; SHORT_BYTES];
         let text = match procfs::read(c"/proc/self/timers", &mut short) {
             Ok(text) => text,
-            // There are none; or, without checkpoint support in the kernel, no such file.
+            // There are none, or the kernel has no such file (no checkpoint support).
             Err(procfs::SILENT | Errno(libc::ENOENT)) => return Ok(Self { records }),
             Err(errno) => return Err(errno),
         };
@@ -47,7 +47,7 @@ impl Timers {
         Ok(Self { records })
     }
 
-    /// The number of timers that could not be made again.
+    /// Makes the timers again; returns how many failed.
     pub(super) fn restore(&self) -> u32 {
         let timers = self.records.entries();
         if timers.is_empty() {
@@ -65,8 +65,7 @@ impl Timers {
         failed
     }
 
-    /// Arms timers that are there with the time that was left; the number of those that
-    /// are not there any more.
+    /// Arms existing timers with the time that was left; returns how many are gone.
     pub(super) fn rearm(&self) -> u32 {
         let mut failed = 0;
         for (timer, value) in self.records.entries() {
@@ -87,12 +86,12 @@ fn list(text: &[u8], records: &mut Records<(proc_text::Timer, TimerValue)>) -> R
     Ok(())
 }
 
-/// A thread's or a process's processor-time clock has its id in it.
+/// A processor-time clock contains the id of its thread or process.
 fn clock_now(clock: i32) -> i32 {
     if clock >= 0 {
         return clock;
     }
-    // The id's complement above three bits that say which time of it.
+    // The id's complement, above three bits with the kind of clock.
     match !(clock >> 3) {
         0 => clock,
         id => slots::new_tid_of(id).map_or(clock, |id| (!id << 3) | (clock & 7)),
@@ -103,7 +102,7 @@ fn make(timer: &proc_text::Timer, by_id: bool) -> Result<(), Errno> {
     let target = if timer.notify & libc::SIGEV_THREAD_ID == 0 {
         0
     } else {
-        // One that has ended cannot be told anything, and could not before.
+        // The thread has ended; it could not get the signal before either.
         slots::new_tid_of(timer.target).unwrap_or_else(sys::gettid)
     };
     let event = TimerEvent::new(timer.value, timer.signal, timer.notify, target);

@@ -1,20 +1,20 @@
 //! Room for descriptors in a frozen copy.
 //!
-//! A copy opens what the program has, and a little more for the moment: also of a program that
-//! is at its limit on descriptors, or has lowered it below what it has open. So a copy gives
-//! itself as many as it may have, and comes back to life with the limit that the program had.
+//! A copy opens the program's descriptors, and for a moment a few more. The program may be at
+//! its limit, or have lowered the limit below what it has open. So a copy raises its limit, and
+//! comes back to life with the program's.
 //!
 //! Context: AS-SAFE.
 
 use crate::sys;
 
-/// The limit that the program had, if the copy has another one.
+/// The program's limit, if the copy has another one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room(Option<[u64; 2]>);
 
 impl Room {
-    /// Raises the calling process's limit as far as it may. Where it may not there is only
-    /// the room that there is.
+    /// Raises the calling process's limit as far as it may. If it may not, the room stays as it
+    /// is.
     pub(crate) fn make() -> Self {
         let before = sys::limit(libc::RLIMIT_NOFILE).ok();
         Self(before.filter(|&[soft, hard]| {
@@ -22,10 +22,10 @@ impl Room {
         }))
     }
 
-    /// The limit is as it was.
+    /// Sets the limit as it was.
     pub(crate) fn give_back(self) {
         if let Self(Some(before)) = self {
-            // What could be raised can be lowered.
+            // A limit that was raised can be lowered.
             let _ = sys::set_limit(libc::RLIMIT_NOFILE, before);
         }
     }

@@ -1,5 +1,5 @@
-//! Interval timers (`alarm`, `setitimer`): a copy has none, so they are armed again with
-//! the time that was left.
+//! Interval timers (`alarm`, `setitimer`). A copy has none, so it arms them again with the time
+//! that was left.
 //!
 //! Context: AS-SAFE.
 
@@ -23,18 +23,18 @@ impl Intervals {
         Ok(Self { timers })
     }
 
-    /// The number of timers that could not be armed.
+    /// Arms the timers; returns how many failed.
     pub(super) fn restore(&self) -> u32 {
         let mut failed = 0;
         for (timer, kind) in self.timers.iter().zip(KINDS) {
             let [every @ .., left_seconds, left] = *timer;
             let mut timer = *timer;
-            // One that has an interval and no time left has just expired, and waits for its
-            // signal to be seen: it must not stay so.
+            // A timer with an interval and no time left has just expired, and its signal is
+            // pending: it must not stay at 0.
             if [left_seconds, left] == [0, 0] {
                 timer[2..].copy_from_slice(&every);
             }
-            // An unarmed timer is what the copy has already.
+            // A copy's timers are unarmed already.
             if timer != [0; 4] && sys::set_interval_timer(kind, &timer).is_err() {
                 failed += 1;
             }

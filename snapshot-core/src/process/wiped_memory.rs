@@ -1,11 +1,11 @@
-//! Memory that asks to be wiped in copies of the process (MADV_WIPEONFORK, MAP_DROPPABLE):
-//! a snapshot that comes back is no copy to the program, so it has its bytes again, and the
-//! pages in it that nobody may touch (MADV_GUARD_INSTALL).
+//! Memory that the program marks to be wiped in copies (MADV_WIPEONFORK, MAP_DROPPABLE). A
+//! revived snapshot is no copy to the program, so it has the bytes again, and the guard pages
+//! in them (MADV_GUARD_INSTALL).
 //!
-//! Which memory that is the kernel tells in `smaps` alone, at some 60 ms a gigabyte. So it is
-//! noted as the program asks for it, by [`note_wiped`]; what is asked for by a raw system
-//! call, or inside of libc, is not seen. What is noted stays noted: where something else is
-//! mapped since, the copy has that anyway, and to write the same bytes again changes nothing.
+//! The kernel lists this memory in `smaps` alone, at some 60 ms a gigabyte. So [`note_wiped`]
+//! records it as the program marks it; marks by a raw system call, or inside of libc, are not
+//! seen. Records are kept: if something else is mapped there since, the copy has it anyway, and
+//! to write the same bytes again changes nothing.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "writes the program's memory as it was")]
@@ -16,18 +16,18 @@ use super::memory::{PAGE, Pages};
 use crate::kernel::{procfs, records::Records};
 use crate::sys::{self, Errno};
 
-/// More areas than any program is known to have; with more, takes are refused.
+/// More areas than any known program has; with more, takes are refused.
 const MOST: usize = 1024;
 
-/// The areas; a start of 0 is an empty place.
+/// The areas; a start of 0 is an empty entry.
 static STARTS: [AtomicUsize; MOST] = [const { AtomicUsize::new(0) }; MOST];
 static ENDS: [AtomicUsize; MOST] = [const { AtomicUsize::new(0) }; MOST];
-/// How many places have ever been used.
+/// How many entries have ever been used.
 static USED: AtomicUsize = AtomicUsize::new(0);
-/// There was no place for one.
+/// Whether an area found no entry.
 static IS_FULL: AtomicBool = AtomicBool::new(false);
 
-/// The program has asked for this memory to be wiped in copies. It may be noted twice.
+/// Records memory that the program has marked. It may be recorded twice.
 pub fn note_wiped(start: usize, length: usize) {
     let start = start & !(PAGE - 1);
     let Some(end) = length
@@ -38,7 +38,7 @@ pub fn note_wiped(start: usize, length: usize) {
         return;
     };
     for (known_start, known_end) in STARTS.iter().zip(&ENDS).take(USED.load(Ordering::Acquire)) {
-        // The end is stored last, and read first: an area is never seen longer than it is.
+        // The end is stored last and read first, so an area never looks longer than it is.
         let is_known = known_end.load(Ordering::Acquire) >= end
             && known_start.load(Ordering::Relaxed) <= start
             && known_start.load(Ordering::Relaxed) != 0;
@@ -58,7 +58,7 @@ pub fn note_wiped(start: usize, length: usize) {
         }
         number += 1;
     }
-    // Where memory has gone, its place is free.
+    // The entry of unmapped memory is free.
     for (place, place_end) in STARTS.iter().zip(&ENDS) {
         let gone = place.load(Ordering::Acquire);
         let is_gone = sys::resident_pages(gone, PAGE, &mut [0]).is_err();
@@ -74,17 +74,17 @@ pub fn note_wiped(start: usize, length: usize) {
     IS_FULL.store(true, Ordering::Release);
 }
 
-/// What was in one area.
+/// The contents of one area.
 #[derive(Clone, Copy)]
 struct Area {
     start: usize,
     pages: Pages,
 }
 
-/// What was in all of them.
+/// The contents of all areas.
 pub(super) struct Wiped {
     areas: Records<Area>,
-    /// Pages that nobody may touch.
+    /// Guard pages, which nobody may touch.
     guards: Records<usize>,
 }
 
@@ -95,11 +95,11 @@ const IS_SWAPPED: u64 = 1 << 62;
 const IS_GUARD: u64 = 1 << 58;
 
 impl Wiped {
-    /// Records it in the original, whose threads are parked; nothing with `reseed`, where
-    /// it is to be wiped.
+    /// Records it in the original, with all threads parked. With `reseed` it records nothing,
+    /// so the memory comes back wiped.
     ///
     /// # Errors
-    /// ENOMEM, and ENOSPC where the program has more areas than can be noted.
+    /// ENOMEM, and ENOSPC if the program has more areas than can be recorded.
     pub(super) fn record(reseed: bool) -> Result<Self, Errno> {
         let mut wiped = Self {
             areas: Records::growing(),
@@ -112,8 +112,8 @@ impl Wiped {
         if IS_FULL.load(Ordering::Acquire) {
             return Err(Errno(libc::ENOSPC));
         }
-        // Closed to a program that can't be looked at; then what is in memory is asked for
-        // in another way, and guards are not seen.
+        // A program that can't be inspected can't open this; then another call finds the pages
+        // in memory, and guards are not seen.
         let map = sys::open_to_read(c"/proc/thread-self/pagemap", 0).ok();
         let mut outcome = Ok(());
         for (start, end) in STARTS.iter().zip(&ENDS).take(used) {
@@ -146,14 +146,14 @@ impl Wiped {
                     Ok(())
                 }
             },
-            // What is mapped there no more can't be read.
+            // Unmapped memory can't be read.
             |number, page| read_page(start + number * PAGE, page),
         )?;
         self.areas.push(Area { start, pages })
     }
 
-    /// Writes back what differs, in a copy before anything of the program runs; the number
-    /// of areas where that failed.
+    /// Writes back what differs, in a copy before the program runs; returns how many areas
+    /// failed.
     pub(super) fn restore(&self) -> u32 {
         let mut failed = 0;
         for area in self.areas.entries() {
@@ -207,7 +207,7 @@ fn mark_by_map(
     Ok(())
 }
 
-/// Memory as a debugger reads it, whatever the program itself may do with it.
+/// Memory as a debugger reads it, whatever the program's protections.
 const MEMORY: &core::ffi::CStr = c"/proc/thread-self/mem";
 
 fn read_page(address: usize, page: &mut [u8]) -> bool {
@@ -222,8 +222,7 @@ fn write_page(address: usize, page: &[u8]) -> bool {
     if sys::read_own_memory(address, &mut now).is_ok() && now == *page {
         return true;
     }
-    // SAFETY: the program's threads have not begun to run, and the memory is to have what
-    // it had.
+    // SAFETY: the program's threads don't run yet, and the memory gets its recorded bytes.
     let written = unsafe { sys::write_own_memory(address, page) };
     written == Ok(page.len())
         || procfs::with_descriptor(sys::open(MEMORY, libc::O_WRONLY), |memory| {
@@ -254,7 +253,7 @@ mod tests {
         wiped.release();
         // SAFETY: as above.
         unsafe { sys::unmap_memory(memory, 4 * PAGE) };
-        // What is not there any more is no obstacle.
+        // Unmapped memory is no obstacle.
         let wiped = Wiped::record(false).expect("memory");
         assert_eq!(wiped.restore(), 0);
         wiped.release();
