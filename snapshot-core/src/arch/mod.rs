@@ -1,5 +1,5 @@
-//! What differs by processor: system call entry and the registers of an interrupted
-//! thread. Everything else in the engine is the same on every processor.
+//! What differs by processor: system call entry and the registers of an interrupted thread. The
+//! rest of the engine is the same everywhere.
 //!
 //! Context: AS-SAFE.
 

@@ -1,11 +1,11 @@
-//! Reads of the calling process's memory that fail where a plain one would be a crash.
+//! Reads of the calling process's memory that return an error where a plain read would crash.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "makes a system call")]
 
 use super::syscall;
 
-/// process_vm_readv(2) on the calling process: the kernel's answer.
+/// process_vm_readv(2) on the calling process; returns the kernel's answer.
 pub(crate) fn read_own_memory(address: usize, into: &mut [u8]) -> i64 {
     let local = [into.as_mut_ptr().expose_provenance(), into.len()];
     let remote = [address, into.len()];
@@ -27,7 +27,7 @@ pub(crate) fn read_own_memory(address: usize, into: &mut [u8]) -> i64 {
     }
 }
 
-/// Whether all of it could be read.
+/// Reads all of `into`; false if any part can't be read.
 pub(crate) fn can_read_own_memory(address: usize, into: &mut [u8]) -> bool {
     usize::try_from(read_own_memory(address, into)) == Ok(into.len())
 }

@@ -1,4 +1,4 @@
-//! Readers of what the kernel tells, and memory of the engine's own.
+//! Readers of kernel data, and memory of the engine's own.
 //!
 //! Context: AS-SAFE.
 

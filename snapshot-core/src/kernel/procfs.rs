@@ -25,34 +25,34 @@ impl TaskFile {
         }
     }
 
-    /// Its path from a process's list of threads, with its NUL: not below that list but beside
-    /// the processes. What is looked at stays in the kernel's cache, and who reaps a process
-    /// clears all that is cached below it; where a thread of it is still doing so for its own
-    /// files, the reaper spins until that one is done.
+    /// Its path beside the processes, with its NUL, and not below the process's list of
+    /// threads. The kernel caches every file that is looked at. Whoever reaps a process clears
+    /// the cache below it, and spins while a thread of the process still clears its own files
+    /// there.
     fn path(self, tid: i32) -> [u8; 48] {
         const PROC: &[u8] = b"../../";
         let mut digits = [0; 10];
         let tid = decimal(tid.unsigned_abs(), &mut digits);
         match self {
-            // `/proc/TID/stat` tells of the whole process.
+            // `/proc/TID/stat` describes the whole process.
             Self::Stat => join(&[PROC, tid, b"/task/", tid, self.name()]),
             _ => join(&[PROC, tid, self.name()]),
         }
     }
 }
 
-/// The pieces one behind the other, and zeros.
+/// Joins the pieces; zeros follow.
 fn join(pieces: &[&[u8]]) -> [u8; 48] {
     let mut path = [0; 48];
     let bytes = pieces.iter().flat_map(|piece| piece.iter());
-    // The longest of them leaves seven bytes.
+    // The longest path leaves seven bytes.
     for (place, byte) in path.iter_mut().zip(bytes) {
         *place = *byte;
     }
     path
 }
 
-/// Writes a decimal number at the end of `buffer`; gives its digits.
+/// Writes a decimal number at the end of `buffer`; returns its digits.
 pub(crate) fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &[u8] {
     let mut first = buffer.len();
     loop {
@@ -76,7 +76,7 @@ pub(crate) fn numbered(number: i32, name: &[u8]) -> [u8; 32] {
     path
 }
 
-/// Calls `with` with a number as a name, `123`: an entry of `fd` or `fdinfo`.
+/// Calls `with` with a number as a name, `123`: for an entry of `fd` or `fdinfo`.
 pub(crate) fn with_number<T>(number: i32, with: impl FnOnce(&CStr) -> T) -> T {
     with(CStr::from_bytes_until_nul(&numbered(number, b"\0")).unwrap_or(c""))
 }
@@ -84,13 +84,13 @@ pub(crate) fn with_number<T>(number: i32, with: impl FnOnce(&CStr) -> T) -> T {
 /// Opens the list of this process's threads.
 ///
 /// # Errors
-/// Whatever opening it gives; ENOENT where `/proc` is not mounted.
+/// Any error of opening it; ENOENT if `/proc` is not mounted.
 pub(crate) fn open_tasks() -> sys::Result<i32> {
     sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY)
 }
 
-/// Calls `with` with the path of another process's file, `/proc/123/statm`. `None` where it
-/// gives none.
+/// Calls `with` with the path of another process's file, `/proc/123/statm`. `None` if `with`
+/// returns none.
 pub(crate) fn of_process<T>(
     pid: i32,
     name: &[u8],
@@ -103,10 +103,10 @@ pub(crate) fn of_process<T>(
     with(CStr::from_bytes_until_nul(&path).ok()?)
 }
 
-/// What a file of `/proc` that says nothing, or nothing that is understood, counts as.
+/// The error for a file of `/proc` that is empty, or has an unknown format.
 pub(crate) const SILENT: Errno = Errno(libc::EPROTO);
 
-/// Reads a thread's file, by a descriptor of `/proc/PID/task`: as much as fits.
+/// Reads a thread's file into the buffer, through a descriptor of `/proc/PID/task`.
 ///
 /// # Errors
 /// As `openat(2)` and `read(2)`; ENOENT or ESRCH where there is no such thread.
@@ -122,7 +122,7 @@ pub(crate) fn read_task(
     buffer.get(..length?).ok_or(SILENT)
 }
 
-/// Calls `with` with a descriptor, if it could be opened, and closes it.
+/// Calls `with` with a descriptor, if opening it worked, and closes it.
 pub(crate) fn with_descriptor(opened: sys::Result<i32>, with: impl FnOnce(i32) -> bool) -> bool {
     let Ok(fd) = opened else {
         return false;
@@ -132,7 +132,7 @@ pub(crate) fn with_descriptor(opened: sys::Result<i32>, with: impl FnOnce(i32) -
     done
 }
 
-/// Reads a small file: as much as fits.
+/// Reads a small file into the buffer.
 ///
 /// # Errors
 /// As `open(2)` and `read(2)`; [`SILENT`] where it is empty.
@@ -158,11 +158,10 @@ pub(crate) fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> sys::Result<&'a [u8
     buffer.get(..length).ok_or(SILENT)
 }
 
-/// Calls `visit` with every line of a text, however long it is. A line of more than 4 KB is
-/// cut.
+/// Calls `visit` with every line of a text of any length. A line of more than 4 KB is cut.
 ///
 /// # Errors
-/// Whatever opening or reading it gives.
+/// Any error of opening or reading it.
 pub(crate) fn for_each_line(path: &CStr, mut visit: impl FnMut(&[u8])) -> sys::Result<()> {
     let fd = sys::open_to_read(path, 0)?;
     let mut buffer = [0_u8; 4096];
@@ -198,7 +197,7 @@ pub(crate) fn for_each_line(path: &CStr, mut visit: impl FnMut(&[u8])) -> sys::R
 /// `/proc`, threads in `/proc/self/task`.
 ///
 /// # Errors
-/// Whatever opening or reading it gives; ENOENT where `/proc` is not mounted.
+/// Any error of opening or reading it; ENOENT if `/proc` is not mounted.
 pub(crate) fn for_each_number(directory: &CStr, mut visit: impl FnMut(i32)) -> sys::Result<()> {
     let fd = sys::open_to_read(directory, libc::O_DIRECTORY)?;
     let outcome = for_each_number_in(fd, &mut visit);
@@ -206,7 +205,7 @@ pub(crate) fn for_each_number(directory: &CStr, mut visit: impl FnMut(i32)) -> s
     outcome
 }
 
-/// Calls `visit` with every descriptor of this process, but for the one of the look itself.
+/// Calls `visit` with every descriptor of this process but the one that reads the list.
 ///
 /// # Errors
 /// As above.
@@ -224,7 +223,7 @@ pub(crate) fn for_each_descriptor(mut visit: impl FnMut(i32)) -> sys::Result<()>
 /// The same for an open directory, from its beginning.
 ///
 /// # Errors
-/// Whatever reading it gives.
+/// Any error of reading it.
 pub(crate) fn for_each_number_in(fd: i32, mut visit: impl FnMut(i32)) -> sys::Result<()> {
     sys::lseek(fd, 0, libc::SEEK_SET)?;
     let mut buffer = [0_u8; 4096];
@@ -239,8 +238,8 @@ pub(crate) fn for_each_number_in(fd: i32, mut visit: impl FnMut(i32)) -> sys::Re
     }
 }
 
-/// The names in what getdents64 has written: an inode and an offset of 8 bytes each, a
-/// record length of 2, a type of 1, and a NUL-terminated name.
+/// The names in getdents64's output: an inode and an offset of 8 bytes each, a record length of
+/// 2, a type of 1, and a NUL-terminated name.
 struct Names<'a> {
     rest: &'a [u8],
 }
@@ -257,7 +256,7 @@ impl<'a> Iterator for Names<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         let length = self.rest.get(16..18)?;
         let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
-        // A record of no length would be read forever.
+        // A record of length 0 would never end.
         let record = self.rest.get(..length).filter(|record| record.len() > 19)?;
         self.rest = self.rest.get(length..)?;
         let name = record.get(19..)?;

@@ -1,5 +1,5 @@
-//! A list in memory of its own, mapped when it gets its first entry: for records that are
-//! made where nothing may be allocated.
+//! A list in its own mapping, made with the first entry: for records that are made where
+//! nothing may be allocated.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "keeps entries in memory that it maps")]
@@ -8,25 +8,25 @@ use core::ptr::NonNull;
 
 use crate::sys::{self, Errno};
 
-/// Entries of plain data, up to a number that is fixed at the beginning.
+/// Entries of plain data, up to a number that is fixed at the start.
 ///
-/// Memory grows with what is in it, and is not given back on drop: after a split there are
-/// two of it. [`Records::release`] does.
+/// The memory grows with the entries. Drop doesn't free it, since after a split there are two
+/// of it; [`Records::release`] does.
 pub(crate) struct Records<T: Copy> {
     entries: Option<NonNull<T>>,
     length: usize,
-    /// How many there is room for now.
+    /// How many entries fit now.
     room: usize,
     most: usize,
 }
 
 impl<T: Copy> Records<T> {
-    /// An empty list, with room for as many as there is memory for.
+    /// An empty list that is limited by memory alone.
     pub(crate) const fn growing() -> Self {
         Self::new(isize::MAX as usize / (2 * size_of::<T>()))
     }
 
-    /// An empty list with room for `most`.
+    /// An empty list of at most `most` entries.
     pub(crate) const fn new(most: usize) -> Self {
         Self {
             entries: None,
@@ -40,7 +40,7 @@ impl<T: Copy> Records<T> {
         self.room * size_of::<T>()
     }
 
-    /// Room for more, as much again as there is.
+    /// Doubles the room.
     fn grow(&mut self) -> Result<NonNull<T>, Errno> {
         const FIRST_BYTES: usize = 4096;
         let first = FIRST_BYTES.div_ceil(size_of::<T>());
@@ -58,7 +58,7 @@ impl<T: Copy> Records<T> {
     /// Adds an entry.
     ///
     /// # Errors
-    /// ENOMEM, and ENOSPC where there is no room for more.
+    /// ENOMEM; ENOSPC if the list is full.
     pub(crate) fn push(&mut self, entry: T) -> Result<(), Errno> {
         if self.length == self.most {
             return Err(Errno(libc::ENOSPC));
@@ -86,7 +86,7 @@ impl<T: Copy> Records<T> {
         }
     }
 
-    /// The same, to be changed.
+    /// The same, mutable.
     pub(crate) fn entries_mut(&mut self) -> &mut [T] {
         match self.entries {
             // SAFETY: as above, and nobody else has it while `self` is borrowed.
@@ -97,7 +97,7 @@ impl<T: Copy> Records<T> {
         }
     }
 
-    /// Keeps of the entries from `first` on those that are wanted, in their order.
+    /// Removes the entries from `first` on that are not wanted; keeps the order.
     pub(crate) fn retain_from(&mut self, first: usize, wanted: impl Fn(&T) -> bool) {
         let entries = self.entries_mut();
         let mut kept = first.min(entries.len());
@@ -115,7 +115,7 @@ impl<T: Copy> Records<T> {
         self.length = self.length.min(kept);
     }
 
-    /// Gives the whole room, to be written by somebody else.
+    /// The whole room, for the caller to write.
     ///
     /// # Errors
     /// ENOMEM.
@@ -127,7 +127,7 @@ impl<T: Copy> Records<T> {
         Ok(unsafe { NonNull::slice_from_raw_parts(memory, self.bytes()).as_mut() })
     }
 
-    /// Gives the memory back.
+    /// Frees the memory.
     pub(crate) fn release(self) {
         if let Some(entries) = self.entries {
             // SAFETY: `self` is the only user of the mapping, and ends here.

@@ -1,12 +1,12 @@
-//! Memory for what the engine keeps as long as the program lives, set aside before the
-//! program's `main`.
+//! Memory for what the engine keeps as long as the program lives, reserved before the program's
+//! `main`.
 //!
-//! What is mapped in the middle of a take lies where the kernel finds room: perhaps in a hole
-//! that the program has made a moment before, and counts on. So such memory comes from here,
-//! and what is only needed for a take is given back before the program runs.
+//! A new mapping in the middle of a take may land in a hole that the program has just made and
+//! relies on. So lasting memory comes from here, and memory that only a take needs is freed
+//! before the program runs.
 //!
-//! Until it is used it costs nothing but addresses. Where it is used up, or nobody has set
-//! any aside (the library alone), memory is mapped where there is room.
+//! Until it is used it costs only addresses. If it is used up, or was never reserved (the
+//! library alone), memory is mapped anywhere.
 //!
 //! Context: [`begin`] is IN-PROCESS; the rest is AS-SAFE.
 
@@ -15,16 +15,16 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::sys;
 
-/// Two stacks, a keeper's, and places for some thousands of threads.
+/// Two stacks, a keeper's stack, and slots for some thousands of threads.
 const BYTES: usize = 4 << 20;
 const PAGE: usize = 4096;
 
-/// Where it begins; 0 where there is none.
+/// Its address; 0 if there is none.
 static START: AtomicUsize = AtomicUsize::new(0);
-/// How much of it is given away.
+/// How much of it is in use.
 static USED: AtomicUsize = AtomicUsize::new(0);
 
-/// Sets it aside, once.
+/// Reserves it, once.
 pub fn begin() {
     if START.load(Ordering::Acquire) == 0
         && let Some(start) = sys::reserve_addresses(BYTES)
@@ -33,7 +33,7 @@ pub fn begin() {
     }
 }
 
-/// Memory that is never given back, zeroed. `None` when there is none left anywhere.
+/// Zeroed memory that is never freed. `None` if there is none left.
 pub(crate) fn lasting_memory(length: usize) -> Option<NonNull<u8>> {
     take(length).or_else(|| sys::map_memory(length, false))
 }
@@ -44,7 +44,7 @@ fn take(length: usize) -> Option<NonNull<u8>> {
     if start == 0 {
         return None;
     }
-    // Relaxed: nobody reads what others have written there.
+    // Relaxed: no thread reads what others have written there.
     let at = USED
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
             used.checked_add(length).filter(|&end| end <= BYTES)

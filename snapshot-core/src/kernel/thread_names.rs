@@ -19,7 +19,7 @@ fn open_name(tid: i32, flags: i32) -> sys::Result<i32> {
 /// Names another thread of this process.
 ///
 /// # Errors
-/// ENOENT where it has ended.
+/// ENOENT if it has ended.
 pub fn set_name_of(tid: i32, name: &[u8]) -> sys::Result<()> {
     let fd = open_name(tid, libc::O_WRONLY)?;
     let written = sys::write_once(fd, name);
@@ -30,7 +30,7 @@ pub fn set_name_of(tid: i32, name: &[u8]) -> sys::Result<()> {
 /// Another thread's name, with a NUL.
 ///
 /// # Errors
-/// ENOENT where it has ended.
+/// ENOENT if it has ended.
 pub fn name_of(tid: i32, name: &mut ThreadName) -> sys::Result<()> {
     let fd = open_name(tid, libc::O_RDONLY)?;
     let read = sys::read(fd, name);

@@ -1,9 +1,8 @@
-//! The tunables by which glibc's `malloc` asks for huge pages, and how they get along with
-//! the user's own.
+//! The tunables that make glibc's `malloc` ask for huge pages, merged with the user's own.
 //!
-//! A take copies page tables, and memory in huge pages has hardly any. The launcher sets
-//! these for the program, the agent takes them out of the environment before `main` and
-//! passes them on at an exec; so both have to agree on what is whose.
+//! A take copies page tables, and memory in huge pages has hardly any. The launcher sets these
+//! tunables for the program. The agent takes them out of the environment before `main` and adds
+//! them again at an exec. So both must agree on which part is whose.
 //!
 //! Context: AS-SAFE.
 
@@ -13,21 +12,21 @@ pub const VARIABLE: &[u8] = b"GLIBC_TUNABLES=";
 struct Tunable {
     name: &'static [u8],
     value: &'static [u8],
-    /// An older variable for the same, which `GLIBC_TUNABLES` would override.
+    /// An older variable for the same setting, which `GLIBC_TUNABLES` would override.
     alias: &'static [u8],
 }
 
-/// What is set, and why:
+/// The settings, and their reasons:
 ///
-/// - `hugetlb=1`: memory for the heap is advised to be huge.
-/// - `top_pad`: a thread's heap grows page by page, and what is added later is not advised.
-///   With this much it is made in one piece of its full 64 MB. The 64 KB less let an empty
-///   one be given back: glibc does that only where the one before it has so much to spare.
-/// - `mmap_threshold`: blocks of 128 KB to 32 MB would each be a mapping of its own, too
-///   small or too crooked to be huge. glibc raises the threshold to this value by itself
-///   when large blocks are freed, but no longer does once `top_pad` is set.
-/// - `trim_threshold`: twice as much as is added at once, so that memory does not go back
-///   and forth.
+/// - `hugetlb=1`: glibc advises huge pages for heap memory.
+/// - `top_pad`: a thread's heap grows page by page, and later pages are not advised. With this
+///   value it gets its full 64 MB at once. The 64 KB less let glibc free an empty heap, which
+///   it does only if the heap before has that much to spare.
+/// - `mmap_threshold`: blocks of 128 KB to 32 MB would each have their own mapping, too small
+///   or too badly aligned for huge pages. glibc raises the threshold to this value by itself as
+///   large blocks are freed, but no longer once `top_pad` is set.
+/// - `trim_threshold`: twice the size of a growth step, so that memory does not go back and
+///   forth.
 const HUGE_PAGES: [Tunable; 4] = [
     HUGETLB,
     Tunable {
@@ -54,7 +53,7 @@ const HUGETLB: Tunable = Tunable {
 };
 
 impl Tunable {
-    /// The value that an entry of the environment gives it.
+    /// Its value in an entry of the environment.
     fn in_entry<'a>(&self, entry: &'a [u8]) -> Option<&'a [u8]> {
         if let Some(list) = entry.strip_prefix(VARIABLE) {
             return list
@@ -73,12 +72,12 @@ fn value_of<'a>(setting: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     setting.strip_prefix(name)?.strip_prefix(b"=")
 }
 
-/// Writes `GLIBC_TUNABLES=` with ours in front and the user's own behind, for an
-/// environment with these entries. What the user sets is left out of ours; where huge pages
-/// are refused by the user, nothing is ours.
+/// Writes `GLIBC_TUNABLES=` with our settings in front of the user's, for an environment with
+/// these entries. Settings that the user makes are left out of ours; if the user refuses huge
+/// pages, we set nothing.
 ///
-/// Answers how many bytes of the value are ours, up to where the user's begins. If that is 0
-/// nothing was written, and the environment is to stay as it is. `None` if `put` failed.
+/// Returns how many bytes of the value are ours; the user's begin there. If that is 0 nothing
+/// was written, and the environment stays as it is. `None` if `put` failed.
 pub fn add<'a>(
     entries: impl Iterator<Item = &'a [u8]> + Clone,
     mut put: impl FnMut(&[u8]) -> Option<()>,
@@ -123,7 +122,7 @@ pub fn add<'a>(
 mod tests {
     use super::*;
 
-    /// What is ours and what is the user's, of the value that is written.
+    /// Our part and the user's part of the written value.
     fn merged(environment: &[&str]) -> (String, String) {
         let mut written = Vec::new();
         let entries = environment.iter().map(|entry| entry.as_bytes());

@@ -1,10 +1,10 @@
-//! What the kernel tells of local sockets, and nowhere in `/proc`: which is connected to
-//! which. A question and its answer, by a netlink socket (sock_diag(7)); pure functions from
+//! Which local sockets are connected to each other: the kernel shows it here alone, not in
+//! `/proc`. A question and its answer by a netlink socket (sock_diag(7)); pure functions from
 //! and to bytes.
 //!
 //! Context: AS-SAFE.
 
-/// The protocol of such a netlink socket.
+/// The protocol of that netlink socket.
 pub const PROTOCOL: i32 = 4;
 
 const BY_FAMILY: u16 = 20;
@@ -17,7 +17,7 @@ const SHOW: u32 = 2 | 4 | 0x10;
 const HEADER: usize = 16;
 const LENGTH: u8 = 40;
 
-/// Asks about the socket of an inode, or about all of the network namespace.
+/// The question about the socket with this inode, or about all of the network namespace.
 pub fn question(inode: Option<u32>) -> [u8; LENGTH as usize] {
     let flags = match inode {
         Some(_) => REQUEST,
@@ -41,18 +41,18 @@ pub fn question(inode: Option<u32>) -> [u8; LENGTH as usize] {
     question
 }
 
-/// What is told of a socket.
+/// A socket in the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Socket {
     /// Its inode.
     pub inode: u32,
-    /// The inode of its peer; 0 where there is none, or it has been closed.
+    /// The inode of its peer; 0 if there is none, or it is closed.
     pub peer: u32,
     /// RCV 1, SEND 2.
     pub shut_down: u8,
-    /// The inode of the path that it is bound to; 0 where it is bound to none.
+    /// The inode of its bound path; 0 if it is not bound to one.
     pub path_inode: u32,
-    /// How many connections wait for one that listens, and for how many there is room.
+    /// For a listener: how many connections wait, and how many may.
     pub queue: (u32, u32),
 }
 
@@ -61,7 +61,7 @@ pub struct Socket {
 pub enum Message {
     /// A socket.
     Socket(Socket),
-    /// Nothing more follows, or nothing that can be read.
+    /// The end, or an unreadable packet.
     End,
 }
 

@@ -1,5 +1,5 @@
-//! What a program calls. Under a launcher it speaks to the agent that was loaded into
-//! the program; alone it works in the classic orientation.
+//! The functions that a program calls. Under a launcher they call the preloaded agent; alone
+//! they work in the classic orientation.
 //!
 //! Context: IN-PROCESS.
 #![cfg_attr(
@@ -33,14 +33,14 @@ use crate::terms::{Ended, Obstacle, SnapshotId, Text};
 use crate::threads::timing;
 use crate::wire::LISTED;
 
-/// Takes a snapshot and returns twice, so to speak: as [`Arrival::Live`] now, and as
-/// [`Arrival::Reverted`] when the branch that begins now has ended.
+/// Takes a snapshot. It returns twice: as [`Arrival::Live`] now, and as [`Arrival::Reverted`]
+/// when the branch that begins now has ended.
 ///
-/// What the program has buffered for stdout, by Rust's `std` or C's stdio, is written
-/// out first, or both branches would print it. Cost: a `fork()` and less than 1 ms.
+/// It first flushes stdout, of Rust's `std` and C's stdio, or both branches would print what is
+/// buffered. Cost: a `fork()` and less than 1 ms.
 ///
 /// # Errors
-/// See [`SnapshotError`]; the program is untouched then.
+/// See [`SnapshotError`]; then the program is untouched.
 pub fn snapshot() -> Result<Arrival, SnapshotError> {
     Snapshot::take().now()
 }
@@ -59,13 +59,12 @@ pub struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// Begins.
+    /// Begins a take.
     pub fn take() -> Self {
         Self { label: "" }
     }
 
-    /// What the timeline is to call it. Only a launcher keeps labels; at most 160 bytes
-    /// of one.
+    /// Sets the snapshot's label. Only a launcher keeps labels, up to 160 bytes.
     pub fn label(mut self, label: &'a str) -> Self {
         self.label = label;
         self
@@ -84,11 +83,11 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Ends this branch: the program goes on from the newest snapshot. Runs no destructors
-/// and no exit handlers: what they would clean up belongs to the snapshot as well.
+/// Ends this branch: the program goes on from the newest snapshot. No destructors and no exit
+/// handlers run: what they would clean up belongs to the snapshot as well.
 ///
 /// # Errors
-/// Comes back only with an error: there is no snapshot, or this is not the live process.
+/// It returns only with an error: there is no snapshot, or this is not the live process.
 pub fn revert() -> Result<Infallible, SnapshotError> {
     Err(revert_by_number(0))
 }
@@ -101,7 +100,7 @@ pub fn revert_to(id: SnapshotId) -> Result<Infallible, SnapshotError> {
     Err(revert_by_number(id.number()))
 }
 
-/// Drops every snapshot: what has happened since is the truth.
+/// Drops every snapshot, so that all changes since are final.
 ///
 /// # Errors
 /// See [`SnapshotError`].
@@ -119,7 +118,7 @@ pub fn commit() -> Result<(), SnapshotError> {
 /// Forgets one snapshot; the others stay.
 ///
 /// # Errors
-/// [`SnapshotError::NoSuchSnapshot`] where it is not there.
+/// [`SnapshotError::NoSuchSnapshot`] if there is no such snapshot.
 pub fn drop_snapshot(id: SnapshotId) -> Result<(), SnapshotError> {
     match agent() {
         Some(agent) => done(&agent.call(bridge::CALL_DROP, id.number(), "")).map(drop),
@@ -147,8 +146,8 @@ pub fn list() -> Result<Vec<SnapshotId>, SnapshotError> {
         .collect())
 }
 
-/// How many snapshots lie under this process. 0 is the root, where nothing is
-/// provisional, and also the answer in a process that was never snapshotted.
+/// How many snapshots lie under this process. 0 means that nothing can be undone, and is the
+/// answer for a process that was never snapshotted.
 pub fn depth() -> u32 {
     listing().map_or(0, |(depth, _)| depth)
 }
@@ -158,7 +157,7 @@ pub fn is_in_snapshot() -> bool {
     depth() > 0
 }
 
-/// Where the time of the last snapshot of this program went; zeros where there was none.
+/// Where the time of this program's last snapshot went; zeros if there was none.
 pub fn last_phases() -> Phases {
     let micros: [u64; timing::PHASES] = match agent() {
         Some(agent) => {
@@ -187,12 +186,12 @@ pub fn rollback() -> Rollback {
     }
 }
 
-/// For the library alone: SIGUSR1 takes a snapshot, SIGINT reverts to the newest one and
-/// keeps its old meaning where there is none. Under a launcher this does nothing, since
-/// the agent serves these signals already.
+/// For the library alone: SIGUSR1 takes a snapshot, and SIGINT reverts to the newest one, or
+/// keeps its old meaning if there is none. Under a launcher this does nothing, since the agent
+/// serves these signals already.
 ///
 /// # Errors
-/// [`SnapshotError::Failed`] where the kernel refuses a handler.
+/// [`SnapshotError::Failed`] if the kernel refuses a handler.
 pub fn install_handlers() -> Result<(), SnapshotError> {
     if agent().is_some() {
         return Ok(());
@@ -218,8 +217,8 @@ impl Agent {
             label_length: label.len(),
         };
         let mut answer = Answer::EMPTY;
-        // SAFETY: the entry has this signature, as its versioned name says; both
-        // structures are live locals.
+        // SAFETY: the entry has this signature, by its versioned name; both structures are live
+        // locals.
         unsafe { (self.entry)(&raw const call, &raw mut answer) };
         answer
     }
@@ -329,8 +328,8 @@ fn revert_by_number(number: u32) -> SnapshotError {
 
 fn take_alone() -> Result<Arrival, SnapshotError> {
     live_alone()?;
-    // SAFETY: this is ordinary context. Locks that other threads hold are held in both
-    // processes, by threads that are in both and let go of them.
+    // SAFETY: this is ordinary context. Other threads hold their locks in both processes, and
+    // exist in both to release them.
     match unsafe { alone::take() } {
         Outcome::Live { id } => Ok(Arrival::Live(SnapshotId::new(id))),
         Outcome::Revived {
@@ -350,12 +349,11 @@ fn take_alone() -> Result<Arrival, SnapshotError> {
     }
 }
 
-/// Writes out what is buffered, or both branches would.
+/// Flushes buffered output, or both branches would write it.
 fn flush_output() {
-    // A closed stdout is the program's own affair, and no reason against a snapshot.
+    // A closed stdout is the program's business, and doesn't prevent a snapshot.
     let _ = std::io::stdout().flush();
-    // A snapshot signal in the middle of fflush would find stdio's locks taken, but takes
-    // none itself.
+    // A snapshot signal during fflush would find stdio's locks taken, but takes none itself.
     // SAFETY: a null stream means all of them.
     unsafe { libc::fflush(std::ptr::null_mut()) };
 }

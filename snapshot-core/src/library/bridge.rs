@@ -1,8 +1,8 @@
-//! The one function that the preloaded agent exports, and through which a program's own
-//! copy of this library speaks to it.
+//! The one function that the preloaded agent exports. A program's own copy of this library
+//! calls it.
 //!
-//! The two may be of different builds, so what crosses is plain C data, and the symbol's
-//! name carries the version.
+//! The two may be of different builds, so they exchange plain C data, and the symbol's name
+//! carries the version.
 //!
 //! Context: AS-SAFE.
 
@@ -17,15 +17,15 @@ pub const SYMBOL: &CStr = c"cargo_snapshot_agent_v2";
 /// The type of the exported function.
 pub type Entry = unsafe extern "C" fn(*const Call, *mut Answer);
 
-/// What the library asks of the agent.
+/// A call of the library to the agent.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
     /// One of the `CALL_*` numbers.
     pub verb: u32,
-    /// The snapshot meant, 0 for the newest.
+    /// The snapshot, or 0 for the newest.
     pub id: u32,
-    /// The label's bytes, UTF-8; may be null when the length is 0.
+    /// The label's bytes, UTF-8; may be null if the length is 0.
     pub label: *const u8,
     /// Their number.
     pub label_length: usize,
@@ -33,7 +33,7 @@ pub struct Call {
 
 /// Take a snapshot.
 pub const CALL_TAKE: u32 = 1;
-/// Revert; does not come back when it is done.
+/// Revert. Returns only on failure.
 pub const CALL_REVERT: u32 = 2;
 /// Drop every snapshot.
 pub const CALL_COMMIT: u32 = 3;
@@ -42,11 +42,11 @@ pub const CALL_DROP: u32 = 4;
 /// List the snapshots.
 pub const CALL_LIST: u32 = 5;
 
-/// Tell where the time of the last take went: [`crate::threads::timing::PHASES`] numbers of
+/// Where the time of the last take went: [`crate::threads::timing::PHASES`] numbers of
 /// microseconds in [`Answer::ids`].
 pub const CALL_PHASES: u32 = 6;
 
-/// What came of it.
+/// The answer.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
@@ -58,14 +58,14 @@ pub struct Answer {
     pub ended: u32,
     /// The exit code or the signal; with [`ANSWER_FAILED`] the errno.
     pub number: i32,
-    /// With [`ANSWER_REVIVED`] how many things could not be put back; with [`ANSWER_LIST`]
-    /// the depth.
+    /// With [`ANSWER_REVIVED`] how many things could not be put back; with [`ANSWER_LIST`] the
+    /// depth.
     pub count: u32,
     /// From the revert's cause to here, nanoseconds.
     pub latency_ns: u64,
     /// The snapshots, oldest first.
     pub ids: [u32; LISTED],
-    /// With [`ANSWER_OBSTACLE`] what stands in the way, as the supervisor is told it.
+    /// With [`ANSWER_OBSTACLE`] the obstacle, encoded as for the supervisor.
     pub hindrance: [u8; MESSAGE_BYTES],
 }
 
@@ -82,7 +82,7 @@ impl Answer {
         hindrance: [0; MESSAGE_BYTES],
     };
 
-    /// The answer that says what stands in the way.
+    /// The answer for an obstacle.
     pub fn hindered(obstacle: Obstacle) -> Self {
         Self {
             verdict: ANSWER_OBSTACLE,
@@ -91,7 +91,7 @@ impl Answer {
         }
     }
 
-    /// What stands in the way; `None` where the agent is of a build that knows more.
+    /// The obstacle; `None` if the agent's build is newer and knows more.
     pub fn obstacle(&self) -> Option<Obstacle> {
         match FromTaker::decode(&self.hindrance) {
             Some(FromTaker::Hindered(obstacle)) => Some(obstacle),
@@ -104,9 +104,9 @@ impl Answer {
 pub const ANSWER_DENIED: u32 = 0;
 /// Taken; this is the live process.
 pub const ANSWER_LIVE: u32 = 1;
-/// This is the snapshot, come back to life.
+/// This is the snapshot, revived.
 pub const ANSWER_REVIVED: u32 = 2;
-/// Something stands in the way.
+/// An obstacle prevents it.
 pub const ANSWER_OBSTACLE: u32 = 3;
 /// The supervisor can't be reached.
 pub const ANSWER_FAILED: u32 = 4;

@@ -10,7 +10,7 @@
     )
 )]
 
-/// Why there is no snapshot, or no revert. The program is as it was before the call.
+/// Why there is no snapshot, or no revert. The program is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SnapshotError {
@@ -23,10 +23,10 @@ pub enum SnapshotError {
     },
     /// There are more threads than this many.
     TooManyThreads(u32),
-    /// This libc keeps what it knows of a thread where the engine does not find it, so that
-    /// threads can't be made again.
+    /// Threads can't be made again: this libc keeps its data about a thread where the engine
+    /// does not find it.
     Libc {
-        /// What is not as it should be.
+        /// What differs.
         what: &'static str,
     },
     /// A step of the engine failed with an errno.
@@ -36,11 +36,11 @@ pub enum SnapshotError {
         /// Why.
         errno: i32,
     },
-    /// There is no snapshot of that number, or none at all.
+    /// There is no snapshot with that number, or none at all.
     NoSuchSnapshot,
     /// The launcher refused; it has said why on stderr and in its events.
     Refused,
-    /// This process was forked by the program, and is not the one that is snapshotted.
+    /// The program has forked this process; it is not the live process.
     NotTheLiveProcess,
 }
 

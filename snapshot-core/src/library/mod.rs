@@ -1,4 +1,4 @@
-//! What a program calls, and how its snapshots work where there is no launcher.
+//! The functions that a program calls, and snapshots without a launcher.
 //!
 //! Context: IN-PROCESS, but for what says otherwise.
 

@@ -1,4 +1,4 @@
-//! What a program hears of a snapshot: where it has arrived, and what a revert brings back.
+//! What a program learns from a snapshot: where it is now, and what a revert brings back.
 //!
 //! Context: IN-PROCESS.
 
@@ -6,47 +6,46 @@ use std::time::Duration;
 
 use crate::terms::{Ended, SnapshotId};
 
-/// Where execution has arrived after a snapshot was taken.
+/// Where execution is after a snapshot was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrival {
-    /// In the live process: the snapshot is there.
+    /// In the live process: the snapshot exists.
     Live(SnapshotId),
-    /// In the snapshot, come back to life: the branch that followed it has ended.
+    /// In the revived snapshot: the branch that followed it has ended.
     Reverted(Report),
 }
 
 /// What a revived snapshot knows of the branch before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The snapshot that this is.
+    /// This snapshot.
     pub id: SnapshotId,
     /// How the branch ended.
     pub ended: Ended,
-    /// From the branch's end, or the request to end it, to here.
+    /// The time from the branch's end, or from the request for it, to here.
     pub latency: Duration,
     /// How many kernel objects (file offsets, timers) could not be put back.
     pub not_restored: u32,
-    /// What was promised.
+    /// What comes back.
     pub rollback: Rollback,
 }
 
-/// Who keeps the snapshots of this program, and so what a revert brings back.
+/// Who keeps this program's snapshots, and so what a revert brings back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rollback {
-    /// A launcher: the live process keeps its pid on take, its children and its timers,
-    /// and Ctrl+C, a crash or a kill of it never reaches a snapshot.
+    /// A launcher. The live process keeps its pid, children and timers on a take, and Ctrl+C, a
+    /// crash or a kill never reaches a snapshot.
     Session,
-    /// The library alone: memory, threads, file offsets, timers and the terminal's
-    /// settings. The live process gets a new pid, and its threads new ids, with every
-    /// snapshot.
+    /// The library alone: memory, threads, file offsets, timers and terminal settings come
+    /// back. Every snapshot gives the live process and its threads new ids.
     Alone,
 }
 
 /// Where the time of the last snapshot went.
 ///
-/// Between asking and [`Phases::park`] lies the way to the program's first thread and to
-/// the supervisor.
+/// The time before [`Phases::park`] is not in here: the request's way to the program's first
+/// thread and to the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Phases {
@@ -56,11 +55,11 @@ pub struct Phases {
     pub record: Duration,
     /// The process was copied, as `fork()` does.
     pub split: Duration,
-    /// The copy recorded what it shares, the supervisor looked for what won't roll back.
-    /// In a program alone: the threads were made again.
+    /// The copy recorded what it shares, and the supervisor looked for what won't roll back. In
+    /// a program alone: the threads were made again.
     pub complete: Duration,
-    /// The threads were told to go on.
+    /// The threads were released.
     pub release: Duration,
-    /// From then until the last of them ran the program's code again.
+    /// From the release until the last thread ran the program's code again.
     pub leave: Duration,
 }

@@ -7,11 +7,11 @@
 pub struct Closed {
     /// The inode of its pipe, socket, file or terminal.
     pub inode: u64,
-    /// Whether it can be written to: a pipe's two ends have one inode.
+    /// Whether it is writable: a pipe's two ends have one inode.
     pub writes: bool,
-    /// Which process closes it.
+    /// The process that closes it.
     pub pid: i32,
-    /// By which number: a file may be open more than once, and all masters of terminals have
-    /// one inode.
+    /// The descriptor: a file may be open more than once, and all masters of terminals have one
+    /// inode.
     pub fd: i32,
 }

@@ -1,8 +1,8 @@
-//! What libc and the kernel disagree on about a thread.
+//! Where libc and the kernel disagree about a thread.
 //!
 //! Context: AS-SAFE.
 
-/// What libc and the kernel disagree on.
+/// Where libc and the kernel disagree about a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Disagreement {

@@ -1,5 +1,5 @@
-//! How a live branch ended: the one type for the wire, events, reports and the library, and
-//! the one wording.
+//! How a live branch ended: one type and one wording for the wire, events, reports and the
+//! library.
 //!
 //! Context: AS-SAFE, but for the wording, which is for people.
 
@@ -12,14 +12,14 @@ pub enum Ended {
     Exited(i32),
     /// This signal killed it.
     Killed(i32),
-    /// It, or a second terminal, asked to revert.
+    /// The program, or a second terminal, asked to revert.
     Reverted,
     /// Ctrl+C.
     Interrupted,
 }
 
 impl Ended {
-    /// Two numbers that stand for it in a message.
+    /// The two numbers for it in a message.
     pub const fn to_numbers(self) -> (u8, i32) {
         match self {
             Self::Exited(code) => (0, code),

@@ -5,7 +5,7 @@
 /// What `/proc/PID/task/TID/syscall` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {
-    /// On a processor, or about to be: nobody can tell.
+    /// On a processor, or about to be, so its call is unknown.
     Running,
     /// Blocked, but in no system call.
     NoCall,
@@ -18,7 +18,7 @@ pub enum Doing {
 pub struct Call {
     /// Its number.
     pub number: i64,
-    /// Its arguments, whether it has that many or not.
+    /// Its six argument registers, used or not.
     pub arguments: [u64; 6],
     /// The thread's stack pointer.
     pub stack: u64,
@@ -26,39 +26,40 @@ pub struct Call {
     pub program: u64,
 }
 
-/// The call that a thread was blocked in, as it was seen just before the interruption.
+/// The call that a thread was blocked in, seen just before the interruption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InterruptedCall {
-    /// Whether anybody has looked at all.
+    /// Whether anyone has looked at all.
     pub looked: bool,
     /// The call it was blocked in, if it was.
     pub call: Option<Call>,
-    /// Since when it slept, where that call ends after a while.
+    /// Since when it slept, if the call has a time limit.
     pub asleep: Option<Asleep>,
-    /// The room for what comes beside a message that it waits for, where that is known.
+    /// The room for control data in the message that it waits for, if known.
     pub control_length: Option<u64>,
 }
 
-/// A clock by which the kernel says when a thread was last at work. Each processor has its own.
+/// A clock that shows when a thread last ran. Each processor has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// When it last ran. Exact; but since 6.12 a thread stays queued for a while as it goes to
-    /// sleep, and where its queue is balanced to another processor meanwhile this time is lost.
+    /// When it last ran. Exact; but since 6.12 a thread that goes to sleep stays queued for a
+    /// while, and if its queue moves to another processor meanwhile this time is lost.
     Ran = 0,
-    /// When it was last part of a processor's load: at the end of that while. This clock may
-    /// be slower than time on a busy processor. So what it says is less than the truth at most.
+    /// When it last took part in a processor's load: at the end of that while. On a busy
+    /// processor this clock may be slow, so its answer may be too small, never too large.
     Load = 1,
 }
 
 /// When a thread went to sleep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asleep {
-    /// On that clock of that processor, in nanoseconds.
+    /// The time on that processor's clock, in nanoseconds.
     pub since_ns: u64,
-    /// On which the thread was.
+    /// The thread's processor.
     pub processor: u32,
-    /// By which this is known.
+    /// The clock.
     pub clock: Clock,
-    /// How often it had gone to sleep by then: once more, and this is an earlier sleep.
+    /// How often it had gone to sleep by then. If the count is higher later, the thread has
+    /// slept again since.
     pub sleeps: u64,
 }

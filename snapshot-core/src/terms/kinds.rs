@@ -1,8 +1,8 @@
-//! The kinds of things that a descriptor can stand for, by what `/proc/PID/fd` says of it,
-//! and why one of them may not come back.
+//! The kinds of objects behind descriptors, by their link in `/proc/PID/fd`, and the reasons
+//! why one may not come back.
 //!
-//! Shared by the engine, which records them, and the launcher, which names them, so that
-//! both mean the same by the same words.
+//! The engine, which records them, and the launcher, which names them, share these, so that
+//! both use the same words.
 //!
 //! Context: AS-SAFE.
 
@@ -58,7 +58,7 @@ pub enum Kind {
     Other,
     /// System V semaphores; they have no descriptor.
     Semaphores,
-    /// Messages that wait for somebody: System V's, which have no descriptor, or POSIX's.
+    /// System V messages, which have no descriptor, or a POSIX message queue.
     MessageQueue,
 }
 
@@ -92,7 +92,7 @@ impl Kind {
         Self::MessageQueue,
     ];
 
-    /// By what the link in `/proc/PID/fd` leads to, and the mode of what is there.
+    /// The kind of an object, by its link in `/proc/PID/fd` and its mode.
     pub fn of(target: &[u8], mode: u32) -> Self {
         if let Some(name) = target.strip_prefix(b"anon_inode:") {
             return match name {
@@ -164,8 +164,8 @@ impl Kind {
     }
 }
 
-/// Whether the link to a regular file has a name as a message queue's: the file system of
-/// those is mounted nowhere where they can be seen from, so it is right below the root.
+/// Whether the link to a regular file looks like a POSIX message queue's: their file system is
+/// mounted nowhere, so its files are right below the root.
 pub fn may_be_message_queue(target: &[u8]) -> bool {
     matches!(target, [b'/', name @ ..] if !name.contains(&b'/'))
 }
@@ -194,47 +194,47 @@ fn is_terminal(target: &[u8]) -> bool {
 pub enum Why {
     /// A file is open for writing, or mapped shared: its contents are not recorded.
     Contents,
-    /// A socket is connected: what has been sent and received stays so.
+    /// A socket is connected: what was sent and received stays so.
     Connected,
-    /// Another process has it too: it stays shared.
+    /// Another process has it too, so it stays shared.
     Elsewhere,
     /// Another process has the other end.
     OtherEnd,
-    /// Something waits to be read that can't be read without taking it.
+    /// Unread data in it can't be read without taking it.
     Waiting,
-    /// The path of what it watches is not known.
+    /// The path of the watched file is unknown.
     NoPath,
     /// It belongs to the process that made it.
     Process,
-    /// Its state is in hardware, or in a part of the kernel that gives it to nobody.
+    /// Its state is in hardware, or in a part of the kernel that gives no access to it.
     State,
-    /// It is larger than is copied.
+    /// It is too large to be copied.
     Large,
     /// This system hides which descriptors are the same (`kcmp`).
     Hidden,
     /// The user has asked for files to be left alone.
     Unwanted,
-    /// Connections wait to be accepted: so many.
+    /// This many connections wait to be accepted.
     Backlog,
-    /// What waits in it to be read can't be recorded: so many bytes, or an unknown number.
+    /// This many unread bytes in it can't be recorded; the number may be unknown.
     Unread,
-    /// It can't be made anew or opened a second time, so the snapshot holds it as well.
+    /// It can't be made or opened again, so the snapshot holds it as well.
     Held,
     /// The names of a local connection's ends.
     Names,
-    /// Another user made it, or the same one with other rights: nobody else can make it anew.
+    /// Another user, or other rights, made it: only they can make it again.
     Credentials,
     /// A filter that the kernel does not show.
     Filter,
-    /// An error waits in it, which any look at what else waits would take.
+    /// It has a pending error, which any look at its other data would take.
     Error,
-    /// The program was started with it, to read from.
+    /// The program was started with it, for reading.
     Input,
-    /// The program was started with it, to write to.
+    /// The program was started with it, for writing.
     Output,
-    /// It is free for the moment of a revert, and taken again.
+    /// It is free for a moment during a revert, and is taken again.
     Retaken,
-    /// The program ended while the copy was made, and took what was to be read with it.
+    /// The program ended while the copy was made, and took its unread data along.
     Ended,
 }
 
@@ -271,28 +271,28 @@ impl Why {
     }
 }
 
-/// Whether a file of this mode that stands for this device is `/dev/null`, `/dev/urandom`
-/// or their like, which have no state.
+/// Whether a device file with this mode and number is stateless: `/dev/null`, `/dev/urandom`
+/// and their like.
 pub const fn is_stateless_device(mode: u32, special: u64) -> bool {
     const MEMORY_DEVICES: u32 = 1;
     mode & libc::S_IFMT == libc::S_IFCHR && libc::major(special) == MEMORY_DEVICES
 }
 
-/// What memory that is mapped shared belongs to, by its name in `/proc/PID/maps`.
+/// The object of a shared mapping, by its name in `/proc/PID/maps`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// Nothing that can be opened: `MAP_SHARED | MAP_ANONYMOUS`, System V.
     Memory,
     /// A memfd.
     Memfd,
-    /// A file, one in `/dev/shm` too.
+    /// A file, also one in `/dev/shm`.
     File,
     /// A context of `io_setup`.
     Aio,
 }
 
 impl Origin {
-    /// None where it is a device's memory, which is told of by its descriptor.
+    /// `None` for a device's memory: its descriptor names it.
     pub fn of(path: &[u8]) -> Option<Self> {
         let begins_with = |start: &[u8]| path.starts_with(start);
         Some(
@@ -310,7 +310,7 @@ impl Origin {
         )
     }
 
-    /// How many bytes of such memory a take copies at most: a take is to be short.
+    /// The most bytes of such memory that a take copies, to stay short.
     pub const fn most_copied(self) -> u64 {
         match self {
             Self::Memory | Self::Memfd => 512 << 20,

@@ -1,4 +1,4 @@
-//! What messages are made of.
+//! The parts of messages.
 //!
 //! Context: AS-SAFE.
 
@@ -6,7 +6,7 @@ use super::session_signals::REQUEST_SIGNAL;
 use crate::sys::SignalSet;
 use crate::terms::{Disagreement, Doing, Kind, Why};
 
-/// Some bytes inside a message, at most as many as there is room for.
+/// Bytes inside a message, up to a fixed length.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Short<const CAPACITY: usize> {
     pub(crate) length: u8,
@@ -29,7 +29,7 @@ impl<const CAPACITY: usize> Short<CAPACITY> {
         short
     }
 
-    /// None where the other side sent no such length.
+    /// None if the length is invalid.
     fn bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
     }
@@ -67,27 +67,27 @@ impl core::fmt::Debug for Text {
     }
 }
 
-/// How a snapshot was asked for, as far as the agent knows.
+/// Who asked for a snapshot, as far as the agent knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// A signal sent straight to the live process.
     Signal,
     /// The library.
     Api,
-    /// The supervisor's own request of this number.
+    /// The supervisor, by its request with this number.
     Request(u32),
 }
 
-/// What a filter of system calls (seccomp) does to those that a snapshot needs.
+/// What a filter of system calls (seccomp) does to the calls that a snapshot needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filter {
     /// Nothing.
     Harmless,
-    /// There are none left but to read, to write and to end.
+    /// It leaves only calls to read, to write and to end.
     Strict,
-    /// It has another process decide.
+    /// It lets another process decide.
     Asks,
-    /// It does not allow the one of this number.
+    /// It forbids the call with this number.
     Forbids(i32),
 }
 
@@ -126,22 +126,21 @@ impl Thread {
 /// What keeps a thread from stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hindrance {
-    /// Nothing that can be seen.
+    /// Nothing visible.
     Silent,
     /// It is stopped, by a signal or by a debugger.
     Stopped,
-    /// It waits in this system call, where it can't be interrupted; -1 where the call is
-    /// not known.
+    /// It waits in this system call and can't be interrupted; -1 if the call is unknown.
     InKernel(i64),
-    /// It blocks every signal there is, those of libc too.
+    /// It blocks every signal, even libc's own.
     BlocksAll,
-    /// No more signals can be queued, so it was sent none.
+    /// No more signals can be queued, so it got none.
     NotSignalled,
 }
 
 impl Hindrance {
-    /// What keeps a thread from stopping that is in this state, as `/proc` tells it by a
-    /// letter, and blocks these signals; `call` tells what it does in the kernel.
+    /// What keeps a thread from stopping, by its state's letter in `/proc` and its blocked
+    /// signals; `call` says what it does in the kernel.
     pub fn of(
         state: Option<u8>,
         blocked: Option<SignalSet>,
@@ -197,18 +196,19 @@ impl Hindrance {
     }
 }
 
-/// What has been found of the program's threads while they are parked.
+/// What a take has found of the parked threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThreadCounts {
     /// The thread that makes the copy.
     pub tid: i32,
     /// How many threads the program has.
     pub threads: u32,
-    /// How many the kernel has made in its stead, for io_uring: those can't be copied.
+    /// How many threads the kernel has made for the program, for io_uring: they can't be
+    /// copied.
     pub workers: u32,
     /// How many hold a robust mutex.
     pub robust: u32,
-    /// How many are of another user than the one that makes the copy.
+    /// How many have another user than the thread that makes the copy.
     pub other_users: u32,
     /// Whether the program has children, ended ones included.
     pub has_children: bool,
@@ -266,12 +266,12 @@ impl Step {
     }
 }
 
-/// A socket address as the kernel writes it, `struct sockaddr` of any family.
+/// A socket address in the kernel's format, `struct sockaddr` of any family.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Address(pub(crate) Short<{ Self::CAPACITY }>);
 
 impl Address {
-    /// The longest there is: a path of 108 bytes and a family.
+    /// The longest address: a path of 108 bytes and a family.
     pub const CAPACITY: usize = 110;
 
     /// No address.
@@ -282,7 +282,7 @@ impl Address {
         Self(Short::new(bytes))
     }
 
-    /// Its bytes; none where there is no address.
+    /// Its bytes; empty for no address.
     pub fn bytes(&self) -> &[u8] {
         self.0.bytes()
     }
@@ -303,7 +303,7 @@ pub struct Remains {
     pub why: Why,
     /// Its descriptor, or -1.
     pub fd: i32,
-    /// Where it is, or how much of it there is; 0 where that says nothing.
+    /// Its address or its amount; 0 if there is none.
     pub number: u64,
     /// The peer of a socket.
     pub address: Address,
@@ -319,7 +319,7 @@ pub enum Part {
     Memory,
     /// Memory files.
     MemoryFiles,
-    /// Files: opened again, and where the program was in them.
+    /// Files, opened again, and the program's positions in them.
     Files,
     /// Counters (`eventfd`).
     Counters,
@@ -341,11 +341,11 @@ pub enum Part {
     Flags,
     /// Locks on files.
     Locks,
-    /// What stands for something that the branch has closed.
+    /// Stand-ins for what the branch has closed.
     Closed,
     /// Locked memory, timers and pending signals.
     Process,
-    /// What a take names and records nothing of.
+    /// What a take names but does not record.
     Unrecorded,
 }
 
@@ -382,18 +382,18 @@ impl Part {
 pub struct Running {
     /// Since when, on CLOCK_MONOTONIC.
     pub at_ns: u64,
-    /// How many ids, of the process and its threads, are not what they were.
+    /// How many ids of the process and its threads have changed.
     pub renewed: u32,
 }
 
-/// What the program does with the trigger itself.
+/// What the program itself does with the trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnUse {
     /// It has a handler.
     Handles,
     /// It waits for it, by `sigwait` and its kin.
     Waits,
-    /// It reads it of a `signalfd`.
+    /// It reads it from a `signalfd`.
     Reads,
     /// It blocks it.
     Blocks,

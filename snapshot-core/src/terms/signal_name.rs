@@ -37,8 +37,8 @@ const NAMES: [&str; 31] = [
     "SIGSYS",
 ];
 
-/// A signal's number, shown by its name: `SIGSEGV` for 11, `SIGRTMIN+6` for 40, `signal 33`
-/// where there is no name.
+/// A signal's number, shown by its name: `SIGSEGV` for 11, `SIGRTMIN+6` for 40, `signal 33` for
+/// one without a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignalNumber(pub i32);
 

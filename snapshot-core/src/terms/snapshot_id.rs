@@ -10,7 +10,7 @@ impl SnapshotId {
         Self(number)
     }
 
-    /// The bare number, as commands and events have it.
+    /// The bare number, as in commands and events.
     pub const fn number(self) -> u32 {
         self.0
     }

@@ -1,8 +1,8 @@
-//! Which snapshots exist: pure, so that every order of events can be tested.
+//! Which snapshots exist. Pure, so that every order of events can be tested.
 //!
-//! The timeline is a stack. A take pushes; a revert pops everything newer than its
-//! target, and the target too unless it is kept; a commit empties it; a drop takes one
-//! out of the middle. Numbers are never used twice in a session.
+//! The timeline is a stack. A take pushes. A revert pops everything newer than its target, and
+//! the target too unless it is kept. A commit empties it. A drop takes one out of the middle. A
+//! session never uses a number twice.
 //!
 //! Context: TOOL. The supervisor holds the one that counts.
 #![cfg_attr(
@@ -38,7 +38,7 @@ impl<T> Default for Timeline<T> {
 pub struct Plan {
     /// The snapshot to go on from.
     pub target: SnapshotId,
-    /// The ones that go with the branch, newest first.
+    /// The snapshots that end with the branch, newest first.
     pub dropped: Vec<SnapshotId>,
 }
 
@@ -48,12 +48,12 @@ impl<T> Timeline<T> {
         self.entries.len()
     }
 
-    /// The number that the next snapshot gets. A take that fails uses none up.
+    /// The number of the next snapshot. A failed take doesn't use it up.
     pub fn next_id(&self) -> SnapshotId {
         SnapshotId::new(self.next)
     }
 
-    /// Adds a snapshot on top, by the number that was next.
+    /// Adds a snapshot on top; `id` must be the next number.
     pub fn push(&mut self, id: SnapshotId, snapshot: T) {
         self.next = self.next.max(id.number() + 1);
         self.entries.push((id, snapshot));
@@ -84,8 +84,7 @@ impl<T> Timeline<T> {
         self.entries.iter().map(|(id, entry)| (*id, entry))
     }
 
-    /// What a revert to `id`, or to the newest, would do. `None` where there is no such
-    /// snapshot.
+    /// What a revert to `id`, or to the newest, would do. `None` if there is no such snapshot.
     pub fn plan_revert(&self, id: Option<SnapshotId>) -> Option<Plan> {
         let target = match id {
             Some(id) => id,
@@ -142,7 +141,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the plainest model: a vector of numbers that only grows by larger ones.
+        /// Against the simplest model: a vector of increasing numbers.
         #[test]
         fn behaves_as_a_stack(acts in prop::collection::vec(act(), 0..60)) {
             let mut timeline = Timeline::default();

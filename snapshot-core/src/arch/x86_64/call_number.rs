@@ -1,22 +1,21 @@
 //! The number of a system call, read from the machine code before it.
 //!
-//! Code says `mov $NUMBER, %eax` and, before `syscall`, at most a few instructions more
-//! that put arguments into registers. Those are decoded one by one, from the place where
-//! the number is set to the call: only if each is of a known kind, does not touch the
-//! number, and the last one ends exactly at the call, is the number believed; and only if
-//! it is that of a call which can be interrupted at all.
+//! Code does `mov $NUMBER, %eax`, then at most a few instructions that put arguments into
+//! registers, then `syscall`. They are decoded one by one, from the place that sets the number
+//! to the call. The number counts only if each is of a known kind, leaves the number alone, and
+//! the last one ends exactly at the call; and only if that call can be interrupted at all.
 //!
 //! Context: AS-SAFE.
 
-/// How much code is looked at, and how much at the least: the instruction that sets the
-/// number, and the call.
+/// The most code that is read, and the least: the instruction that sets the number, and the
+/// call.
 pub(super) const FAR: usize = 64;
 pub(super) const NEAR: usize = 7;
 
 pub(super) const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
-/// Calls that a signal handler can interrupt although it asks for restarts, or end with a
-/// part of what they were to move.
+/// Calls that a signal handler can interrupt in spite of SA_RESTART, or end after a part of
+/// their bytes.
 const INTERRUPTIBLE: [i64; 48] = [
     libc::SYS_read,
     libc::SYS_write,
@@ -76,14 +75,14 @@ pub(super) fn is_interruptible(number: i64) -> bool {
 /// The number of the call that `code` ends with.
 pub(super) fn before(code: &[u8]) -> Option<i64> {
     let code = code.strip_suffix(&SYSCALL)?;
-    // From the nearest place that can have set it: a farther one would have been undone.
+    // From the nearest place that can have set it, since that one overrides farther ones.
     (0..code.len()).rev().find_map(|start| {
         let (number, rest) = setting(code.get(start..)?)?;
         (is_interruptible(number) && leaves_alone(rest)).then_some(number)
     })
 }
 
-/// The number that the first instruction sets, and what follows.
+/// The number that the first instruction sets, and the code after it.
 fn setting(code: &[u8]) -> Option<(i64, &[u8])> {
     match *code {
         // mov $number, %eax
@@ -98,7 +97,7 @@ fn setting(code: &[u8]) -> Option<(i64, &[u8])> {
     }
 }
 
-/// Whether all of the code is of known instructions, none of which changes RAX.
+/// Whether all instructions are known, and none changes RAX.
 fn leaves_alone(mut code: &[u8]) -> bool {
     while !code.is_empty() {
         match instruction(code) {
@@ -120,7 +119,7 @@ enum Writes {
     Nothing,
 }
 
-/// The length of the first instruction, if it is a known one that leaves RAX alone.
+/// The length of the first instruction, if it is known and leaves RAX alone.
 fn instruction(code: &[u8]) -> Option<usize> {
     // An operand-size prefix, then a REX prefix.
     let mut at = 0;

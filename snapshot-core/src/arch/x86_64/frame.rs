@@ -6,7 +6,7 @@
 use super::call_number;
 use crate::arch::can_read_own_memory;
 
-/// The registers of an interrupted thread that a system call is restarted by.
+/// The registers that restart an interrupted thread's system call.
 pub(crate) struct SyscallFrame<'a> {
     registers: &'a mut [i64; 23],
 }
@@ -15,11 +15,11 @@ impl<'a> SyscallFrame<'a> {
     /// The frame inside a signal handler's third argument.
     ///
     /// # Safety
-    /// `context` must be the third argument of a running SA_SIGINFO handler, and no
-    /// other reference into it may live as long as `'a`.
+    /// `context` must be the third argument of a running SA_SIGINFO handler, with no other
+    /// reference into it for as long as `'a`.
     pub(crate) unsafe fn new(context: *mut libc::ucontext_t) -> Self {
-        // SAFETY: the kernel wrote a whole `ucontext_t` there, which stays until the
-        // handler returns; the caller promises that it is not aliased.
+        // SAFETY: the kernel wrote a whole `ucontext_t` there, which stays until the handler
+        // returns; by the caller's promise nothing aliases it.
         let registers = unsafe { &mut (*context).uc_mcontext.gregs };
         Self { registers }
     }
@@ -29,20 +29,19 @@ impl<'a> SyscallFrame<'a> {
         &mut self.registers[index.unsigned_abs() as usize % 23]
     }
 
-    /// What the interrupted call returned, if the thread was in one at all: the kernel
-    /// leaves the return address in RCX, and a thread interrupted elsewhere has it there
-    /// only by chance.
+    /// The result of the interrupted call, if the thread was in one: the kernel leaves the
+    /// return address in RCX. A thread interrupted elsewhere has it there only by chance.
     pub(crate) fn result_if_in_syscall(&mut self) -> Option<i64> {
         let pc = *self.register(libc::REG_RIP);
         (*self.register(libc::REG_RCX) == pc).then(|| *self.register(libc::REG_RAX))
     }
 
-    /// The number of the interrupted call, read from the code before the return address;
-    /// `None` where that does not tell.
+    /// The number of the interrupted call, read from the code before the return address; `None`
+    /// if the code doesn't show it.
     pub(crate) fn number_from_code(&mut self) -> Option<i64> {
         let (program, _) = self.position();
         let mut code = [0_u8; call_number::FAR];
-        // Read through the kernel: the bytes before a return address need not be mapped.
+        // Through the kernel, since the bytes before a return address may not be mapped.
         let mut read = |length: usize| {
             let place = code.get_mut(..length)?;
             can_read_own_memory(program.checked_sub(length)?, place).then_some(())?;
@@ -52,8 +51,8 @@ impl<'a> SyscallFrame<'a> {
         call_number::before(code.get(..length)?)
     }
 
-    /// Whether the thread is about to make a call that can be interrupted: so it looks when
-    /// the kernel has moved it back to make one again, for a handler that asks for restarts.
+    /// Whether the thread is about to make a call that can be interrupted. That is the state
+    /// after the kernel has moved it back to restart one, for a handler with SA_RESTART.
     pub(crate) fn is_about_to_call(&mut self) -> bool {
         let (program, _) = self.position();
         let mut code = [0_u8; 2];
@@ -62,7 +61,7 @@ impl<'a> SyscallFrame<'a> {
             && call_number::is_interruptible(*self.register(libc::REG_RAX))
     }
 
-    /// Makes the call that the thread is about to make one that was interrupted.
+    /// Makes the thread return EINTR instead of the call that it is about to make.
     pub(crate) fn interrupt(&mut self) {
         *self.register(libc::REG_RIP) += 2; // the length of `syscall`
         *self.register(libc::REG_RCX) = *self.register(libc::REG_RIP);

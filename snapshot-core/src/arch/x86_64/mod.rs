@@ -23,8 +23,8 @@ use core::arch::asm;
 /// `clone3`, which the libc crate does not name on every target.
 pub(crate) const SYS_CLONE3: i64 = 435;
 
-/// One system call with up to six arguments; the kernel's answer, a negative errno on
-/// failure. Does not touch `errno`, which belongs to the interrupted program.
+/// One system call with up to six arguments; returns the kernel's answer, a negative errno on
+/// failure. Leaves `errno` alone, which belongs to the interrupted program.
 ///
 /// # Safety
 /// The arguments must be what the named call expects; see its manual page.
@@ -32,9 +32,9 @@ pub(crate) const SYS_CLONE3: i64 = 435;
 pub(crate) unsafe fn syscall(number: i64, arguments: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = arguments;
     let answer: i64;
-    // SAFETY: the `syscall` instruction clobbers rcx and r11 alone, which are declared;
-    // the caller vouches for what the kernel does with the arguments. Memory is assumed
-    // changed, since no `nomem` is given.
+    // SAFETY: the `syscall` instruction clobbers rcx and r11 alone, which are declared; the
+    // caller vouches for the effect of the arguments. Without `nomem`, the compiler assumes
+    // that memory has changed.
     unsafe {
         asm!(
             "syscall",

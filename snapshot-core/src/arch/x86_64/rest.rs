@@ -1,14 +1,14 @@
-//! The rest of a transfer that was ended early: the thread is made to go on in a piece of
-//! code of ours, which makes calls for the rest, adds up, and returns to the program as its
-//! own call would have.
+//! The rest of a transfer that ended early. The thread goes on in code of ours, which makes
+//! calls for the rest, adds up the results, and returns to the program as its own call would
+//! have.
 //!
-//! Before each call it waits until something can be moved. So a signal of the program's own
-//! that comes while nothing has been moved ends the wait, as it would have ended the
-//! program's call, and what has been moved so far is what the call returns.
+//! Before each call it waits until something can be moved. If a signal of the program's comes
+//! then, it ends the wait, as it would have ended the program's call, and the call returns what
+//! has been moved so far.
 //!
-//! It can be interrupted again anywhere, parked, and made again in a copy: all that it
-//! needs is in its place, which a register points to. The stack is the program's, and is
-//! used below the red zone for an instant at the end.
+//! It can be interrupted anywhere, parked, and made again in a copy: all its state is in memory
+//! that a register points to. It uses the program's stack below the red zone for an instant at
+//! the end.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "a function written in assembly, and its data")]
@@ -24,14 +24,14 @@ use super::frame::SyscallFrame;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// Negative behind the last one.
+    /// The system call; negative after the last step.
     pub(crate) number: i64,
     pub(crate) arguments: [i64; 6],
-    /// What it returns if it moves all; the next step follows only then.
+    /// The result if it moves all; only then the next step follows.
     pub(crate) length: i64,
     /// The address of the number that the result is added to.
     pub(crate) counter: usize,
-    /// The address of a message's header that is passed on to the program; 0 for none.
+    /// The address of a message's header for the program; 0 for none.
     pub(crate) header: usize,
 }
 
@@ -79,27 +79,27 @@ pub(crate) struct Rest {
     pub(crate) number: i64,
     /// The registers that the program's call had its arguments in.
     pub(crate) arguments: [i64; 6],
-    /// What it returns: so much has been moved.
+    /// The result: the bytes moved so far.
     pub(crate) moved: i64,
-    /// What comes next, in order, and the address of the one that is at it.
+    /// The steps, in order, and the address of the current one.
     pub(crate) steps: [Step; STEPS + 1],
     current: usize,
     /// 1 while it waits, 2 while it moves.
     phase: u32,
-    /// Whether it waits at all.
+    /// Whether it waits before it moves.
     pub(crate) waits: u32,
     // The kernel's `struct pollfd`.
     pub(crate) descriptor: i32,
     pub(crate) events: i16,
     ready: i16,
-    /// What ends the transfer when it is seen.
+    /// The poll events that end the transfer.
     pub(crate) give_up: i16,
-    /// How long it may wait, counted down by the kernel, and its address, or 0.
+    /// The time it may wait, counted down by the kernel, and the address of that, or 0.
     pub(crate) time: [i64; 2],
     pub(crate) time_at: usize,
-    /// The program's header of a message that is received; 0 for none.
+    /// Where the program's header of a received message is; 0 for none.
     pub(crate) copy_to: usize,
-    /// The room for what comes beside that message.
+    /// The room for that message's control data.
     pub(crate) control_length: usize,
     /// Memory for the steps.
     pub(crate) part: Part,
@@ -147,14 +147,14 @@ impl Rest {
 
 const PLACES: usize = 256;
 
-/// A place for one thread at a time.
+/// One thread's state.
 #[repr(C)]
 struct Place {
     rest: UnsafeCell<Rest>,
     taken: AtomicU32,
 }
 
-// SAFETY: what is in a place belongs to the thread that has set `taken`, until it clears it.
+// SAFETY: a place belongs to the thread that has set `taken`, until that thread clears it.
 unsafe impl Sync for Place {}
 
 static RESTS: [Place; PLACES] = [const {
@@ -164,18 +164,18 @@ static RESTS: [Place; PLACES] = [const {
     }
 }; PLACES];
 
-/// How far into the function an interrupted thread can be; more than its length.
+/// More than the length of the function that a thread may be interrupted in.
 const REACH: usize = 512;
 
-/// A place that belongs to the interrupted thread.
+/// A place of the interrupted thread.
 pub(crate) struct Owned(&'static Place);
 
 impl Owned {
-    /// A new one for the thread, which is at the end of call `number` and has moved that
-    /// much; `None` where all are taken.
+    /// A new place for the thread, which is at the end of call `number` and has moved this
+    /// much; `None` if all are taken.
     pub(crate) fn claim(frame: &mut SyscallFrame<'_>, number: i64, moved: i64) -> Option<Self> {
         let free = RESTS.iter().find(|place| {
-            // Acquire: what the former owner did with the place is over.
+            // Acquire: the former owner is done with the place.
             place
                 .taken
                 .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
@@ -195,7 +195,7 @@ impl Owned {
         Some(owned)
     }
 
-    /// That of a thread that was interrupted in the function below.
+    /// The place of a thread that was interrupted in the function below.
     pub(crate) fn of(frame: &mut SyscallFrame<'_>) -> Option<Self> {
         let (program, _) = frame.position();
         let start = (rest_of_transfer as *const ()).addr();
@@ -209,13 +209,13 @@ impl Owned {
             .map(Self)
     }
 
-    /// What is in it.
+    /// The transfer's state.
     pub(crate) fn rest(&mut self) -> &mut Rest {
         // SAFETY: the place is the thread's, as whoever has made this has found.
         unsafe { &mut *self.0.rest.get() }
     }
 
-    /// The step that the thread was interrupted in, if it was just moving.
+    /// The step that the thread was interrupted in, if it was moving.
     pub(crate) fn step(&mut self) -> Option<Step> {
         let rest = self.rest();
         let start = (&raw const rest.steps).addr();
@@ -225,7 +225,7 @@ impl Owned {
             .flatten()
     }
 
-    /// Gives it back unused.
+    /// Frees the place unused.
     pub(crate) fn give_back(self) {
         self.0.taken.store(0, Ordering::Release);
     }
@@ -240,13 +240,13 @@ impl Owned {
     }
 }
 
-/// Waits and moves, step by step; RBX points to a [`Rest`]. Ends where the program's call
-/// would have, with its registers.
+/// Waits and moves, step by step; RBX points to a [`Rest`]. Ends where the program's call would
+/// have, with its registers.
 #[unsafe(naked)]
 unsafe extern "C" fn rest_of_transfer() {
     naked_asm!(
-        // For whoever unwinds the stack from here: there is no frame, the return address is
-        // `program`, and RBX is beside it.
+        // For stack unwinders: there is no frame, the return address is `program`, and RBX is
+        // beside it.
         ".cfi_startproc",
         ".cfi_def_cfa rsp, 0",
         ".cfi_escape 0x10, 0x10, 0x02, 0x73, 0x00",
@@ -278,7 +278,7 @@ unsafe extern "C" fn rest_of_transfer() {
         "mov rax, [r11 + {number}]",
         "mov dword ptr [rbx + {phase}], 2",
         "syscall",
-        // An error is the next call's to tell, as it would be without us.
+        // The program's next call returns the error, as it would without us.
         "test rax, rax",
         "jle 5f",
         "mov r11, [rbx + {current}]",
@@ -292,7 +292,7 @@ unsafe extern "C" fn rest_of_transfer() {
         "mov [rdx + {header_flags}], r10d",
         "mov r10, [rcx + {header_control}]",
         "mov [rdx + {header_control}], r10",
-        // Something came beside it: there the program's call would have ended.
+        // Control data came: there the program's call would have ended.
         "test r10, r10",
         "jnz 5f",
         "4:",

@@ -1,12 +1,11 @@
-//! What the kernel keeps of a thread's registers outside a signal frame.
+//! The registers of a thread that are not in a signal frame.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "asks the kernel for registers")]
 
 use super::syscall;
 
-/// What registers of a thread the kernel keeps outside a signal frame: the bases of the
-/// FS and GS segments.
+/// A thread's FS and GS bases, which the kernel keeps outside a signal frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct SegmentBases {
     pub(crate) fs: usize,
@@ -24,7 +23,7 @@ fn arch_prctl(option: usize, address: usize) -> i64 {
 }
 
 impl SegmentBases {
-    /// The calling thread's.
+    /// Those of the calling thread.
     pub(crate) fn of_this_thread() -> Self {
         let mut bases = Self { fs: 0, gs: 0 };
         // Both options write one long there.
@@ -39,7 +38,7 @@ impl SegmentBases {
     }
 }
 
-/// Whether the calling thread has a shadow stack, which a recreated thread would not.
+/// Whether the calling thread has a shadow stack; a thread made again would have none.
 pub(crate) fn has_shadow_stack() -> bool {
     let mut features = 0_usize;
     // The option writes one long there; older kernels don't know it.

@@ -1,5 +1,5 @@
-//! What can't be said in Rust: parking a thread so that another can take its place, making
-//! that one, and switching stacks.
+//! What Rust can't express: parking a thread so that another can take its place, making that
+//! thread, and switching stacks.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "functions written in assembly")]
@@ -7,12 +7,12 @@
 use core::arch::naked_asm;
 use core::ffi::c_void;
 
-/// Parks the calling thread: saves what a function must save, leaves the stack pointer at
-/// `place`, and calls `wait(place)`. Comes back when that does, or in a copy of the
-/// process, in the thread that [`spawn_parked`] has made in this one's stead.
+/// Parks the calling thread: saves the callee-saved registers, stores the stack pointer at
+/// `place`, and calls `wait(place)`. Returns when that does; in a copy of the process it
+/// returns in the thread that [`spawn_parked`] has made instead.
 ///
 /// # Safety
-/// `place` must be writable until the thread has come back, here and in every copy.
+/// `place` must be writable until the thread has returned, here and in every copy.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn park(place: *mut c_void, wait: unsafe extern "C" fn(*mut c_void)) {
     naked_asm!(
@@ -36,10 +36,10 @@ pub(crate) unsafe extern "C" fn park(place: *mut c_void, wait: unsafe extern "C"
     )
 }
 
-/// clone3 of a thread that goes on where a parked one stands in the copied memory: on its
-/// stack it calls `begin(place)`, and then returns from its [`park`].
+/// clone3 of a thread that continues a parked one in the copied memory: on its stack it calls
+/// `begin(place)`, and then returns from its [`park`].
 ///
-/// Gives what clone3 gives, in the caller alone.
+/// Returns clone3's result, in the caller alone.
 ///
 /// # Safety
 /// `arguments` must name a stack that ends where `place` says, and all that the parked
@@ -74,9 +74,9 @@ pub(crate) unsafe extern "C" fn spawn_parked(
     )
 }
 
-/// clone3 of a process that shares this one's memory and goes on in its stead, on the same
-/// stack: it returns 0, and the caller ends without another look at the memory. Gives a
-/// negative errno, in the caller, where there is no such process.
+/// clone3 of a process that shares this one's memory and continues it on the same stack. It
+/// returns 0 there, and the caller ends without touching the memory. If there is no such
+/// process, the caller gets a negative errno.
 ///
 /// # Safety
 /// `arguments` must name no stack. The calling thread must be the only one of its process,
@@ -89,7 +89,7 @@ pub(crate) unsafe extern "C" fn become_child(arguments: *const c_void, size: usi
         "test rax, rax",
         "jg 2f",
         "ret",
-        // The other one uses this stack now.
+        // The new process uses this stack now.
         "2:",
         "xor edi, edi",
         "mov eax, 231", // exit_group
@@ -98,11 +98,11 @@ pub(crate) unsafe extern "C" fn become_child(arguments: *const c_void, size: usi
     )
 }
 
-/// clone3 of a task on a stack of its own, where it calls `begin(argument)`, which must not
-/// return. Gives what clone3 gives, in the caller alone.
+/// clone3 of a task with its own stack, where it calls `begin(argument)`, which must not
+/// return. Returns clone3's result, in the caller alone.
 ///
 /// # Safety
-/// `arguments` must name a stack that nobody else uses.
+/// `arguments` must name a stack with no other user.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn spawn_aside(
     arguments: *const c_void,
@@ -129,7 +129,7 @@ pub(crate) unsafe extern "C" fn spawn_aside(
 /// Calls `function(argument)` on another stack, which ends at `top`.
 ///
 /// # Safety
-/// `top` must be 16-byte aligned, with room below it that nobody else uses.
+/// `top` must be 16-byte aligned, with unused room below it.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn on_stack(
     top: *mut c_void,
@@ -148,8 +148,8 @@ pub(crate) unsafe extern "C" fn on_stack(
     )
 }
 
-/// What a signal handler returns to. Debuggers know a handler's frame by these very
-/// instructions.
+/// The code that a signal handler returns to. Debuggers recognise a handler's frame by these
+/// very instructions.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn restore_from_signal() {
     naked_asm!("mov rax, 15", "syscall")

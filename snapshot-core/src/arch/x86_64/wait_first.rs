@@ -1,5 +1,5 @@
-//! A socket call with a time limit of its own starts again: it would wait for the whole
-//! limit, so the thread is made to wait for the socket first, for as long as is left.
+//! A socket call with a time limit restarts, and would wait for the whole limit again. So the
+//! thread first waits for the socket, for the time that is left.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "a function written in assembly, and its data")]
@@ -10,8 +10,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::frame::SyscallFrame;
 
-/// What a thread needs that waits for its socket before its call starts again: kept
-/// outside its stack, where its signal frame is in the way.
+/// The state of a thread that waits for its socket before its call restarts. It can't be on the
+/// thread's stack, where the signal frame is in the way.
 #[repr(C)]
 struct Wait {
     descriptor: i32,
@@ -22,7 +22,7 @@ struct Wait {
     program: i64,
     rbx: i64,
     arguments: [i64; 5],
-    /// What the call returns when its time is over.
+    /// What the call returns on a timeout.
     over: i64,
     taken: AtomicU32,
 }
@@ -46,19 +46,19 @@ impl Wait {
 
 struct Waits([UnsafeCell<Wait>; 256]);
 
-// SAFETY: a wait belongs to the thread that has set `taken`, until it clears it.
+// SAFETY: a wait belongs to the thread that has set `taken`, until that thread clears it.
 unsafe impl Sync for Waits {}
 
 static WAITS: Waits = Waits([const { UnsafeCell::new(Wait::free()) }; 256]);
 
-/// Makes the thread wait for its socket, for so long at most, before it issues call
-/// `number` again: the call would wait for as long as the socket says, from the beginning.
-/// If all places are taken, that is what happens.
+/// Makes the thread wait for its socket, at most this long, before it issues call `number`
+/// again: alone the call would wait for the socket's whole limit. If all places are taken, it
+/// does.
 pub(crate) fn wait_first(frame: &mut SyscallFrame<'_>, number: i64, events: i16, left_ns: u64) {
     let free = WAITS.0.iter().find(|wait| {
         // SAFETY: an atomic, which any thread may look at.
         let taken = unsafe { &(*wait.get()).taken };
-        // Acquire: what the former owner did with the place is over.
+        // Acquire: the former owner is done with the place.
         taken
             .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
@@ -73,7 +73,7 @@ pub(crate) fn wait_first(frame: &mut SyscallFrame<'_>, number: i64, events: i16,
         libc::EAGAIN
     };
     let place = free.get();
-    // The fields one by one, since `taken` is everybody's.
+    // The fields one by one, since all threads read `taken`.
     let arguments = core::array::from_fn(|index| *frame.argument(index));
     // SAFETY: taken above, so it is this thread's alone.
     let wait = unsafe { &mut *place };
@@ -102,7 +102,7 @@ unsafe extern "C" fn wait_then_call() {
         "lea rdx, [rbx + {time}]",
         "xor r10d, r10d",
         "mov r8d, 8",
-        // Just before the instruction, so that this call can be issued again as well.
+        // Just before the instruction, so that this call can be restarted as well.
         "mov eax, 271", // ppoll
         "syscall",
         "mov rdi, [rbx + {arguments}]",

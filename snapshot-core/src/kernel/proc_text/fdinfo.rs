@@ -1,19 +1,19 @@
-//! `fdinfo`: what a descriptor stands for, and its locks.
+//! `fdinfo`: a descriptor's object, and its locks.
 //!
 //! Context: AS-SAFE.
 
 use super::words::{decimal, hexadecimal, words};
 
-/// What an epoll has registered.
+/// An interest that an epoll has registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interest {
-    /// The descriptor that it is registered by.
+    /// The descriptor that the interest is for.
     pub by: i32,
     /// EPOLL*
     pub events: u32,
-    /// The program's own word for it.
+    /// The program's data for it.
     pub data: u64,
-    /// Its file's device, as the kernel itself counts, and inode.
+    /// Its file's device, as the kernel counts, and inode.
     pub file: Option<(u64, u64)>,
 }
 
@@ -44,9 +44,9 @@ pub fn interest(line: &[u8]) -> Option<Interest> {
 pub struct Watch {
     /// Its number.
     pub number: i32,
-    /// The inode that is watched.
+    /// The watched inode.
     pub inode: u64,
-    /// The device that it is on, as the kernel itself counts: a minor number of 20 bits.
+    /// Its device, as the kernel counts: a minor number of 20 bits.
     pub device: u64,
     /// IN_*
     pub mask: u32,
@@ -65,16 +65,17 @@ pub fn watch(line: &[u8]) -> Option<Watch> {
     })
 }
 
-/// Whose a lock is.
+/// The owner and kind of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockKind {
-    /// An open file description's, by `flock`.
+    /// An open file description's `flock`.
     Flock,
-    /// An open file description's, on a range.
+    /// An open file description's lock on a range.
     Description,
-    /// A process's, on a range.
+    /// A process's lock on a range.
     Process,
-    /// An open file description's lease: it is told of who else opens the file.
+    /// An open file description's lease: the kernel signals it when another process opens the
+    /// file.
     Lease,
 }
 
@@ -95,9 +96,9 @@ impl LockKind {
 /// A lock on a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lock {
-    /// Whose it is.
+    /// Its owner and kind.
     pub kind: LockKind,
-    /// Whether nobody else may have one.
+    /// Whether it excludes all others.
     pub is_exclusive: bool,
     /// Its first byte.
     pub start: i64,

@@ -1,30 +1,30 @@
-//! `maps` and `smaps`: what is mapped.
+//! `maps` and `smaps`: a process's mappings.
 //!
 //! Context: AS-SAFE.
 
 use super::words::{decimal, hexadecimal, words};
 
-/// Memory that is mapped of a file, or of what the kernel takes for one.
+/// A mapping of a file, or of an object that the kernel shows as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileMapping<'a> {
-    /// Whether others see what is written.
+    /// Whether others see writes to it.
     pub is_shared: bool,
-    /// Where it is.
+    /// Its addresses.
     pub range: Mapping,
     /// PROT_*
     pub protection: i32,
-    /// Where in its file it begins.
+    /// Its offset in the file.
     pub offset: u64,
-    /// Of its file: major and minor.
+    /// Its file's device: major and minor.
     pub device: (u32, u32),
-    /// Of its file.
+    /// Its file's inode.
     pub inode: u64,
-    /// The name of its file.
+    /// Its file's name.
     pub path: &'a [u8],
 }
 
 /// Reads a line of `/proc/PID/maps`: `7f00-7f01 rw-s 00001000 00:01 1058 /memfd:a (deleted)`;
-/// `None` for a line that is none.
+/// `None` for any other line.
 pub fn file_mapping(line: &[u8]) -> Option<FileMapping<'_>> {
     let range = mapping(line)?;
     let mut fields = line.splitn(6, |&byte| byte == b' ').skip(1);
@@ -57,7 +57,7 @@ pub fn file_mappings(maps: &[u8]) -> impl Iterator<Item = FileMapping<'_>> {
     maps.split(|&byte| byte == b'\n').filter_map(file_mapping)
 }
 
-/// The same of memory that is mapped shared; `None` for any other.
+/// The same for shared mappings; `None` for any other.
 pub fn shared_mapping(line: &[u8]) -> Option<FileMapping<'_>> {
     file_mapping(line).filter(|mapping| mapping.is_shared)
 }

@@ -1,7 +1,7 @@
-//! The kernel's texts in `/proc`, read: pure functions from bytes to values.
+//! Parsers for the texts of `/proc`: pure functions from bytes to values.
 //!
-//! They never fail in another way than by `None`: a kernel may have another format, and a
-//! text may be cut off anywhere.
+//! They fail only by `None`: a kernel may have another format, and a text may be cut off
+//! anywhere.
 //!
 //! Context: AS-SAFE.
 

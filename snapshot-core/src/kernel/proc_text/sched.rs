@@ -1,4 +1,4 @@
-//! `sched`: when a thread was last at work.
+//! `sched`: when a thread last ran.
 //!
 //! Context: AS-SAFE.
 
@@ -22,7 +22,7 @@ pub fn last_ran_ns(text: &[u8]) -> Option<u64> {
 }
 
 /// `se.avg.last_update_time` in `/proc/PID/task/TID/sched`, in nanoseconds of another clock of
-/// its processor's: when a sleeping thread last took part in the processor's load.
+/// the processor's: when a sleeping thread last took part in the processor's load.
 pub fn last_loaded_ns(text: &[u8]) -> Option<u64> {
     u64::try_from(decimal(scheduling(text, b"se.avg.last_update_time")?)?).ok()
 }

@@ -4,12 +4,12 @@
 
 use super::words::{decimal, words};
 
-/// What `/proc/PID/task/TID/stat` says, as far as it matters here.
+/// The fields of `/proc/PID/task/TID/stat` that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// `R`, `S`, `D`, `T`, `t`, `Z`, ...
     pub state: u8,
-    /// Its parent's number; 0 where the parent is outside of the namespace.
+    /// Its parent's number; 0 if the parent is outside of the namespace.
     pub parent: i32,
     /// The kernel's PF_* flags.
     pub flags: u64,
@@ -18,8 +18,8 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Whether it is a thread that the kernel has made in the program's stead, for
-    /// io_uring or vhost: it has no code of the program to stop.
+    /// Whether the kernel has made this thread for the program, for io_uring or vhost: it has
+    /// no code of the program to stop.
     pub fn is_kernel_worker(&self) -> bool {
         const PF_IO_WORKER: u64 = 0x10;
         const PF_USER_WORKER: u64 = 0x4000;
@@ -27,8 +27,8 @@ impl Stat {
     }
 }
 
-/// Reads `/proc/PID/task/TID/stat`. The name in it may contain anything, parentheses and
-/// line feeds too: what counts begins after the last parenthesis.
+/// Reads `/proc/PID/task/TID/stat`. The name in it may contain anything, even parentheses and
+/// line feeds, so the fields begin after the last parenthesis.
 pub fn stat(text: &[u8]) -> Option<Stat> {
     let end = text.iter().rposition(|&byte| byte == b')')?;
     let mut words = words(text.get(end + 1..)?);

@@ -35,7 +35,7 @@ fn own_texts_are_understood() {
     let stat = stat(&read("stat")).expect("a stat");
     assert_eq!(stat.state, b'R');
     assert!(!stat.is_kernel_worker());
-    // A thread that looks at itself is in the call that looks.
+    // A thread that reads its own file is in the call that reads.
     let Some(Doing::Call(call)) = doing(&read("syscall")) else {
         panic!("it was reading");
     };

@@ -9,13 +9,13 @@ use super::words::{decimal, hexadecimal};
 pub struct Timer {
     /// The kernel's id.
     pub id: i32,
-    /// Which signal, and what it carries.
+    /// The signal that it sends.
     pub signal: i32,
-    /// What it carries.
+    /// The data of that signal.
     pub value: u64,
-    /// SIGEV_SIGNAL, SIGEV_NONE, with SIGEV_THREAD_ID where a thread is named.
+    /// SIGEV_SIGNAL, SIGEV_NONE; SIGEV_THREAD_ID is added if it names a thread.
     pub notify: i32,
-    /// The thread or process that is told.
+    /// The thread or process that gets the signal.
     pub target: i32,
     /// CLOCK_*, or a negative number for a processor-time clock.
     pub clock: i32,

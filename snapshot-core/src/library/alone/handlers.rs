@@ -1,7 +1,7 @@
-//! Signal handlers for the library alone: the same signals that a launcher would serve.
+//! Signal handlers for the library alone, for the same signals that a launcher would serve.
 //!
-//! SIGUSR1 takes a snapshot; SIGINT reverts to the newest one, or, where there is none,
-//! does what the program had it do before.
+//! SIGUSR1 takes a snapshot. SIGINT reverts to the newest one; if there is none, it does what
+//! the program had set before.
 //!
 //! Context: the handlers are AS-SAFE; [`install`] is IN-PROCESS.
 #![expect(unsafe_code, reason = "installs signal handlers")]
@@ -14,7 +14,7 @@ use crate::restart_interrupted_call;
 use crate::sys::Errno;
 use crate::terms::Ended;
 
-/// What the program had for SIGINT, leaked once so that a handler can read it.
+/// The program's action for SIGINT, leaked once so that a handler can read it.
 static FORMER_INTERRUPT: AtomicPtr<libc::sigaction> = AtomicPtr::new(core::ptr::null_mut());
 
 type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
@@ -53,9 +53,9 @@ pub(crate) fn install() -> Result<(), Errno> {
     FORMER_INTERRUPT.store(slot, Ordering::Release);
     set(libc::SIGUSR1, on_trigger)?;
     let former = set(libc::SIGINT, on_interrupt)?;
-    // A SIGINT between these two lines finds the default, and ends the program: as it
-    // would have a moment before.
-    // SAFETY: the slot was leaked above and only a handler reads it, field by field.
+    // A SIGINT between these two lines finds the default and ends the program, as it would have
+    // a moment before. SAFETY: the slot was leaked above and only a handler reads it, field by
+    // field.
     unsafe { FORMER_INTERRUPT.load(Ordering::Acquire).write(former) };
     Ok(())
 }
@@ -72,7 +72,7 @@ extern "C" fn on_trigger(signal: c_int, _info: *mut libc::siginfo_t, context: *m
 
 extern "C" fn on_interrupt(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     if orientation::is_live() {
-        // Comes back only at depth 0.
+        // Returns only at depth 0.
         orientation::revert(0, Ended::Interrupted);
     }
     // SAFETY: the slot is null or was leaked by `install`.
@@ -87,8 +87,8 @@ extern "C" fn on_interrupt(signal: c_int, info: *mut libc::siginfo_t, context: *
         libc::SIG_DFL => {
             // SAFETY: the default action runs no code of ours.
             unsafe { libc::sigaction(signal, former, core::ptr::null_mut()) };
-            // The signal waits until this handler returns, and then ends the program.
-            // SAFETY: raise is async-signal-safe.
+            // The signal waits until this handler returns, and then ends the program. SAFETY:
+            // raise is async-signal-safe.
             unsafe { libc::raise(signal) };
         }
         handler if former.sa_flags & libc::SA_SIGINFO != 0 => {

@@ -1,5 +1,5 @@
-//! Snapshots of a program that runs without a launcher: the classic orientation, and the
-//! signals that a launcher would serve.
+//! Snapshots of a program without a launcher: the classic orientation, and the signals that a
+//! launcher would serve.
 //!
 //! Context: AS-SAFE, but for `install_handlers`.
 

@@ -1,20 +1,18 @@
-//! The classic orientation, for a program that calls the library with no launcher: the
+//! The classic orientation, for a program that calls the library without a launcher: the
 //! caller's process freezes and waits, and its child lives on.
 //!
-//! A frozen process wakes when the process it waits for has ended. If that end asked for
-//! an older snapshot, or this one has been dropped or committed meanwhile, it ends too,
-//! and the next older one decides: innermost first, so that never two are awake.
+//! A frozen process wakes when its child has ended. If that child asked for an older snapshot,
+//! or this one has been dropped or committed meanwhile, it ends too, and the next older one
+//! decides. Innermost first, so two are never awake.
 //!
-//! What all of them must agree on lies in one shared page, the [`Board`].
+//! Their shared state lies in one shared page, the [`Board`].
 //!
-//! The frozen process's threads stay parked where they are; the child's are made again.
+//! The frozen process's threads stay parked; the child's are made again.
 //!
-//! Limits: pid and tids of the live process change with every take, and what asks the
-//! kernel by the ids that libc has cached (`pthread_kill`, `pthread_cancel`, ...) does not
-//! find the threads that were there before; memory that is kept from copies
-//! (`MADV_DONTFORK`) is not in the live process; the program's own children are not its
-//! children; nothing guards against `kill -9` of the first process, which takes all the
-//! others along.
+//! Limits: the pid and tids of the live process change with every take. Functions that use
+//! libc's cached ids (`pthread_kill`, `pthread_cancel`, ...) don't find older threads. Memory
+//! that is kept from copies (`MADV_DONTFORK`) is not in the live process. The program's own
+//! children are not its children. A `kill -9` of the first process ends all the others too.
 //!
 //! Context: AS-SAFE. Called by [`crate::library::api`] and [`super::handlers`].
 #![expect(unsafe_code, reason = "splits the process and shares a page")]
@@ -46,7 +44,7 @@ use crate::wire::LISTED;
 /// The deepest stack of snapshots.
 const DEEPEST: usize = LISTED;
 
-/// A snapshot's place in the stack and its number.
+/// A snapshot's number and place in the stack.
 #[repr(C)]
 struct Place {
     id: AtomicU32,
@@ -54,25 +52,25 @@ struct Place {
     forgotten: AtomicU32,
 }
 
-/// What every process of the chain shares.
+/// The state that every process of the chain shares.
 #[repr(C)]
 struct Board {
     /// The number the next snapshot gets.
     next_id: AtomicU32,
-    /// How many processes are frozen, forgotten ones included.
+    /// How many processes are frozen, forgotten snapshots included.
     depth: AtomicU32,
-    /// The process that lives.
+    /// The live process.
     live: AtomicI32,
     /// The snapshot a revert asked for; 0 for the newest.
     target: AtomicU32,
-    /// How the live branch ended: 0 not said, 2 reverted, 3 interrupted; 4 and the errno
-    /// above it: it has never lived, since its threads could not be made again.
+    /// How the live branch ended: 0 unknown; 2 reverted; 3 interrupted; 4, with the errno above
+    /// it: its threads could not be made again, so it never ran.
     how: AtomicU32,
-    /// When it was asked to, low and high half of CLOCK_MONOTONIC.
+    /// When the revert was asked for: low and high half of CLOCK_MONOTONIC.
     asked_low: AtomicU32,
     asked_high: AtomicU32,
     stack: [Place; DEEPEST],
-    /// The frozen processes, whose descriptors are no other program's.
+    /// The frozen processes: their descriptors are not a foreign program's.
     own: OwnProcesses,
 }
 
@@ -80,8 +78,8 @@ struct Board {
 static BOARD: AtomicPtr<Board> = AtomicPtr::new(core::ptr::null_mut());
 
 fn board() -> Option<&'static Board> {
-    // SAFETY: the pointer is null or a shared mapping that is never unmapped, zeroed by
-    // the kernel, and everything in it is atomic.
+    // SAFETY: the pointer is null or a shared mapping that is never unmapped; the kernel has
+    // zeroed it, and all fields are atomic.
     unsafe { BOARD.load(Ordering::Acquire).as_ref() }
 }
 
@@ -91,7 +89,7 @@ fn make_board() -> Option<&'static Board> {
     }
     let memory = sys::map_memory(size_of::<Board>(), true)?;
     keep_out(memory.as_ptr().addr());
-    // Only ever called by the one thread of a parked process, so no one else races here.
+    // Only the one thread of a parked process calls this, so nothing races here.
     BOARD.store(memory.cast().as_ptr(), Ordering::Release);
     let board = board()?;
     own_processes::begin(&board.own);
@@ -119,13 +117,13 @@ impl Board {
     }
 }
 
-/// Whether the calling process is the one that lives; true before the first take. A
-/// child that the program forked by itself is not.
+/// Whether the calling process is the live one; true before the first take. A child that the
+/// program has forked is not.
 pub(crate) fn is_live() -> bool {
     board().is_none_or(|board| board.live.load(Ordering::Relaxed) == sys::getpid())
 }
 
-/// The snapshots that can be reverted to, oldest first, and how many.
+/// The snapshots that can be reverted to, oldest first, and their number.
 pub(crate) fn list() -> (u32, [u32; LISTED]) {
     let mut ids = [0; LISTED];
     let mut count = 0_u32;
@@ -140,7 +138,7 @@ pub(crate) fn list() -> (u32, [u32; LISTED]) {
     (count, ids)
 }
 
-/// Forgets one snapshot, or all of them. False where there is none of that number.
+/// Forgets one snapshot, or all of them. False if there is none with this number.
 pub(crate) fn forget(id: Option<u32>) -> bool {
     let mut found = id.is_none();
     for place in board().map_or(&[][..], Board::places) {
@@ -151,8 +149,8 @@ pub(crate) fn forget(id: Option<u32>) -> bool {
     found
 }
 
-/// Ends this process, and the snapshot that was asked for goes on. Returns only if there
-/// is none of that number, or none at all.
+/// Ends this process, and the requested snapshot goes on. Returns only if there is no such
+/// snapshot.
 pub(crate) fn revert(id: u32, how: Ended) {
     let (count, ids) = list();
     let ids = ids.get(..count as usize).unwrap_or(&[]);
@@ -170,12 +168,12 @@ pub(crate) fn revert(id: u32, how: Ended) {
     }
 }
 
-/// A take of the library's.
+/// A take by the library.
 struct Taking(Outcome);
 
 impl Work for Taking {
     fn in_first_thread(&mut self) {
-        // A handler of the program must not run before the copy has become what it is to be.
+        // No handler of the program may run before the copy has settled.
         let open = sys::block(SignalSet::ALL);
         // SAFETY: the threads that are not parked yet have nothing to do with this.
         let taken = unsafe { take_with_all_blocked() };
@@ -188,8 +186,8 @@ impl Work for Taking {
     }
 }
 
-/// Takes a snapshot: returns `Live` in the child, and `Revived` in the caller's process
-/// when the child has ended. Waits where another thread is taking one.
+/// Takes a snapshot: returns `Live` in the child, and `Revived` in the caller's process when
+/// the child has ended. Waits while another thread takes one.
 ///
 /// # Safety
 /// As [`crate::acts::take::take`]. The caller must not be in the middle of a take itself.
@@ -209,7 +207,7 @@ unsafe fn take_with_all_blocked() -> Result<Outcome, Obstacle> {
     timing::mark(Moment::Parked);
     // SAFETY: all other threads are parked.
     let taken = unsafe { take_parked() };
-    // The child lets its threads go by itself: there they are others.
+    // The child has other threads, and releases them itself.
     if !matches!(taken, Ok(Outcome::Live { .. })) {
         park::release();
     }
@@ -224,7 +222,7 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
         .get(board.depth.load(Ordering::Acquire) as usize)
         .ok_or(Obstacle::Failed(Step::Split, libc::EAGAIN))?;
     let identity = Identity::record()?;
-    // Before the split: after it the live side moves them at once.
+    // Before the split: after it the live side changes them at once.
     let shared = Shared::record(&[], sys::getpid(), sys::gettid(), &mut |_| {})
         .map_err(failed(Step::Record))?;
     let lacking = Lacking::record(SignalSet(0), |_| false, false).map_err(failed(Step::Record))?;
@@ -297,7 +295,7 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
     outcome
 }
 
-/// The frozen process goes on: the one that lived in its stead has ended.
+/// The frozen process goes on: the child that lived in its place has ended.
 fn go_on(
     board: &Board,
     place: &Place,
@@ -308,8 +306,8 @@ fn go_on(
     screen: &Screen,
 ) -> Outcome {
     let ended_ns = sys::now_ns();
-    // If the copy died before it had entered itself, this place is empty still, and there
-    // is nothing to leave.
+    // If the copy died before its entry was made, this place is still empty, and there is
+    // nothing to leave.
     let _ = board
         .depth
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, |depth| {
@@ -340,8 +338,8 @@ fn go_on(
     let not_restored = restore();
     screen.restore();
     turn::begin_new_life();
-    // Signals that came while this process was frozen were for the live one, but not what
-    // had waited before, nor the end of a child of the program's own.
+    // Signals that came while this process was frozen were for the live one. Signals that
+    // waited before were not, and neither was the end of a child of the program's own.
     while sys::take_pending(SignalSet::ALL.without(pending)).is_some() {}
     if sys::has_ended_child() {
         let _ = sys::kill(sys::getpid(), libc::SIGCHLD);
@@ -354,8 +352,7 @@ fn go_on(
     }
 }
 
-/// Ends this forgotten process as the one it waited for has ended, so that whoever waits
-/// for it sees the same.
+/// Ends this forgotten process the way its child ended, so that its parent sees the same end.
 fn pass_end_on(board: &Board, state: ChildState) -> ! {
     if board.how.load(Ordering::Acquire) == 0 && state.code != libc::CLD_EXITED {
         let _ = sys::kill(sys::getpid(), libc::SIGCONT);
@@ -373,13 +370,13 @@ fn pass_end_on(board: &Board, state: ChildState) -> ! {
     sys::exit_group(state.status)
 }
 
-/// Waits until the process that lives in this one's stead has ended; stops and goes on
-/// with it, and hands it the signals of this set that were sent here.
+/// Waits until the child that lives in this process's place has ended. Stops and goes on with
+/// it, and passes it the signals of this set that arrive here.
 fn wait_for_end(board: &Board, live: i32, passed: SignalSet) -> ChildState {
     let signals = sys::signalfd(passed).unwrap_or(-1);
     let ended = loop {
-        // A stop raises SIGCHLD here, the end of this child nothing at all: so it is the
-        // child that is asked, and poll only says when.
+        // A stop raises SIGCHLD here, but the end of this child raises nothing. So the child is
+        // asked; poll only says when.
         match sys::wait_for_child(live, libc::WEXITED | libc::WSTOPPED | libc::WNOHANG) {
             Ok(state) if state.code == libc::CLD_STOPPED => {
                 let _ = sys::kill(sys::getpid(), libc::SIGSTOP);
@@ -397,7 +394,7 @@ fn wait_for_end(board: &Board, live: i32, passed: SignalSet) -> ChildState {
             }
         }
         let pidfd = sys::pidfd_open(live).unwrap_or(-1);
-        // The pidfd tells of the end at once; the signalfd of stops and of signals.
+        // The pidfd reports the end at once; the signalfd reports stops and signals.
         let ready = sys::poll_readable([pidfd, signals], if pidfd < 0 { 10 } else { -1 });
         sys::close(pidfd);
         if let Ok([_, true]) = ready {
@@ -413,7 +410,7 @@ fn wait_for_end(board: &Board, live: i32, passed: SignalSet) -> ChildState {
     ended
 }
 
-/// The terminal as the program had set it, and who was in front.
+/// The terminal as the program had set it, and the group in front.
 struct Screen {
     settings: Option<(i32, Terminal)>,
     foreground: Option<i32>,
@@ -428,8 +425,8 @@ impl Screen {
         }
     }
 
-    /// All signals are blocked here, SIGTTOU among them, so the kernel lets a process in
-    /// the background do it.
+    /// All signals are blocked here, SIGTTOU too, so the kernel lets a background process do
+    /// it.
     fn restore(&self) {
         if let Some((fd, settings)) = &self.settings {
             if let Some(group) = self.foreground {
