@@ -36,7 +36,7 @@ pub trait Work {
 /// it does nothing: requests from before the revert are void.
 ///
 /// # Errors
-/// ENOMEM where there is no memory for a stack: nothing has been done.
+/// ENOMEM if there is no memory for a stack: nothing has been done.
 ///
 /// # Safety
 /// The calling thread must not have the turn, and the work must be fit for a signal handler.

@@ -109,7 +109,7 @@ pub(crate) const SILENT: Errno = Errno(libc::EPROTO);
 /// Reads a thread's file into the buffer, through a descriptor of `/proc/PID/task`.
 ///
 /// # Errors
-/// As `openat(2)` and `read(2)`; ENOENT or ESRCH where there is no such thread.
+/// As `openat(2)` and `read(2)`; ENOENT or ESRCH if there is no such thread.
 pub(crate) fn read_task(
     tasks: i32,
     tid: i32,

@@ -1,4 +1,4 @@
-//! What a program waits for by a descriptor: epoll, eventfd, timerfd, inotify.
+//! The objects behind a descriptor that a program waits on: epoll, eventfd, timerfd, inotify.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "system calls that take a small struct")]
@@ -30,7 +30,7 @@ pub(crate) fn epoll_change(epoll: i32, fd: i32, events: u32, data: u64) -> Resul
 }
 
 fn epoll_control(epoll: i32, operation: i32, fd: i32, events: u32, data: u64) -> Result<()> {
-    // Packed on this processor, as the kernel has it.
+    // Packed on this processor, as in the kernel.
     let event = libc::epoll_event { events, u64: data };
     // SAFETY: reads one event.
     unsafe {
@@ -47,7 +47,7 @@ fn epoll_control(epoll: i32, operation: i32, fd: i32, events: u32, data: u64) ->
     .map(drop)
 }
 
-/// epoll_pwait(2) of one event, without waiting; how many there were.
+/// epoll_pwait(2) of one event, without waiting; returns how many there were.
 ///
 /// # Errors
 /// EBADF.
@@ -62,7 +62,7 @@ pub(crate) fn epoll_take(epoll: i32) -> Result<usize> {
     }
 }
 
-/// eventfd2(2) of nothing.
+/// eventfd2(2) with a count of 0.
 ///
 /// # Errors
 /// EMFILE, ENFILE, ENOMEM.
@@ -87,7 +87,7 @@ pub(crate) fn timerfd(clock: i32) -> Result<i32> {
     .map(small)
 }
 
-/// timerfd_gettime(2). What has elapsed is counted in by that.
+/// timerfd_gettime(2). It also updates the count of expirations.
 ///
 /// # Errors
 /// EBADF, EINVAL.
@@ -118,10 +118,10 @@ pub(crate) fn set_timerfd(fd: i32, flags: i32, value: &TimerValue) -> Result<()>
     .map(drop)
 }
 
-/// ioctl(TFD_IOC_SET_TICKS): how often a timer has expired and nobody has read of it.
+/// ioctl(TFD_IOC_SET_TICKS): the number of unread expirations.
 ///
 /// # Errors
-/// ENOTTY where the kernel is built without CONFIG_CHECKPOINT_RESTORE; EINVAL for 0.
+/// ENOTTY if the kernel is built without CONFIG_CHECKPOINT_RESTORE; EINVAL for 0.
 pub(crate) fn set_timerfd_ticks(fd: i32, ticks: u64) -> Result<()> {
     const SET_TICKS: usize = 0x4008_5400;
     // SAFETY: reads eight bytes.
@@ -145,7 +145,7 @@ pub(crate) fn inotify() -> Result<i32> {
 /// ioctl(INOTIFY_IOC_SETNEXTWD): the number that the next watch gets.
 ///
 /// # Errors
-/// ENOTTY where the kernel is built without CONFIG_CHECKPOINT_RESTORE.
+/// ENOTTY if the kernel is built without CONFIG_CHECKPOINT_RESTORE.
 pub(crate) fn set_next_watch(fd: i32, watch: i32) -> Result<()> {
     const SET_NEXT: usize = 0x4004_4900;
     plain(libc::SYS_ioctl, [arg(fd), SET_NEXT, arg(watch)]).map(drop)
@@ -159,7 +159,7 @@ pub(crate) fn add_watch(fd: i32, path: &core::ffi::CStr, mask: u32) -> Result<i3
     add_watch_of_program(fd, path.as_ptr(), mask)
 }
 
-/// The same with a path of the program's, wherever it may point to.
+/// The same with a path of the program's, which may be an invalid pointer.
 ///
 /// # Errors
 /// As above, and EFAULT.
@@ -181,7 +181,7 @@ pub(crate) fn add_watch_of_program(
 /// inotify_rm_watch(2)
 ///
 /// # Errors
-/// EINVAL where there is none of that number.
+/// EINVAL if there is no such watch.
 pub(crate) fn remove_watch(fd: i32, watch: i32) -> Result<()> {
     plain(libc::SYS_inotify_rm_watch, [arg(fd), arg(watch)]).map(drop)
 }

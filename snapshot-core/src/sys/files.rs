@@ -1,4 +1,4 @@
-//! Descriptors and what is behind them.
+//! Descriptors and their files.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "file system calls")]
@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 use super::{Errno, Result, arg, check, plain, small, with};
 use crate::arch::syscall;
 
-/// close(2); an error means the descriptor is gone anyway.
+/// close(2). Even after an error the descriptor is closed.
 pub fn close(fd: i32) {
     let _ = plain(libc::SYS_close, [arg(fd), 0, 0, 0, 0, 0]);
 }
@@ -46,7 +46,7 @@ pub(crate) fn getdents(fd: i32, buffer: &mut [u8]) -> Result<usize> {
 /// lseek(2)
 ///
 /// # Errors
-/// ESPIPE where the descriptor has no offset.
+/// ESPIPE if the descriptor has no offset.
 pub(crate) fn lseek(fd: i32, offset: i64, whence: i32) -> Result<i64> {
     plain(
         libc::SYS_lseek,
@@ -62,12 +62,12 @@ pub(crate) fn lseek(fd: i32, offset: i64, whence: i32) -> Result<i64> {
     .map(|offset| i64::try_from(offset).unwrap_or(i64::MAX))
 }
 
-/// The mode and the identity of the file behind a descriptor.
+/// The mode and identity of a file.
 pub(crate) struct Stat {
     pub(crate) mode: u32,
     pub(crate) device: u64,
     pub(crate) inode: u64,
-    /// The device that a special file stands for.
+    /// The device of a special file.
     pub(crate) special: u64,
     pub(crate) bytes: u64,
     /// User and group.
@@ -145,7 +145,7 @@ pub fn status_flags(fd: i32) -> Result<i32> {
 /// fcntl(F_DUPFD_CLOEXEC) to `lowest` or above.
 ///
 /// # Errors
-/// EINVAL, EMFILE where the limit is lower.
+/// EINVAL, EMFILE if the limit is lower.
 pub(crate) fn duplicate_above(fd: i32, lowest: i32) -> Result<i32> {
     fcntl(fd, libc::F_DUPFD_CLOEXEC, arg(lowest))
 }
@@ -158,15 +158,15 @@ pub fn keep_across_exec(fd: i32) -> Result<()> {
     fcntl(fd, libc::F_SETFD, 0).map(drop)
 }
 
-/// fcntl(F_GETFD): whether an exec closes it.
+/// fcntl(F_GETFD): whether an exec closes the descriptor.
 pub fn is_closed_on_exec(fd: i32) -> bool {
     fcntl(fd, libc::F_GETFD, 0).is_ok_and(|flags| flags & libc::FD_CLOEXEC != 0)
 }
 
-/// poll(2) on one or two descriptors for reading; gives which are ready.
+/// poll(2) on one or two descriptors for reading; returns which are ready.
 ///
 /// # Errors
-/// EINTR when a signal came first.
+/// EINTR if a signal came first.
 pub(crate) fn poll_readable(fds: [i32; 2], timeout_ms: i32) -> Result<[bool; 2]> {
     let mut poll = fds.map(|fd| libc::pollfd {
         fd, // a negative one is ignored by the kernel
@@ -190,7 +190,7 @@ pub(crate) fn poll_readable(fds: [i32; 2], timeout_ms: i32) -> Result<[bool; 2]>
     Ok(poll.map(|entry| entry.revents != 0))
 }
 
-/// A write(2) of bytes for a person, best effort.
+/// write(2) of a message for a person, best effort.
 pub fn write(fd: i32, bytes: &[u8]) {
     // SAFETY: write reads the bytes given.
     let _ = unsafe {
@@ -232,8 +232,8 @@ pub(crate) fn open_at(directory: i32, path: &[u8]) -> Result<i32> {
     .map(small)
 }
 
-/// openat(2) of a path alone, relative to a directory, close-on-exec: what is there is found, and
-/// not opened.
+/// openat(2) with O_PATH, relative to a directory, close-on-exec: finds the file without
+/// opening it.
 ///
 /// # Errors
 /// As the manual page says.
@@ -271,8 +271,8 @@ pub(crate) fn read(fd: i32, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
-/// close_range(2) of all descriptors, those of the calling task alone: with whomever it
-/// shares them, they stay there.
+/// close_range(2) of all descriptors, for the calling task alone: tasks that share them keep
+/// them.
 pub(crate) fn close_all_descriptors() {
     const UNSHARE: usize = 2;
     let _ = plain(libc::SYS_close_range, [0, u32::MAX as usize, UNSHARE]);
@@ -301,7 +301,7 @@ pub(crate) fn open(path: &CStr, flags: i32) -> Result<i32> {
     open_of_program(path.as_ptr(), flags)
 }
 
-/// The same with a path of the program's, wherever it may point to.
+/// The same with a path of the program's, which may be an invalid pointer.
 ///
 /// # Errors
 /// As above, and EFAULT.
@@ -330,7 +330,7 @@ pub(crate) fn duplicate_to(fd: i32, number: i32, close_on_exec: bool) -> Result<
     plain(libc::SYS_dup3, [arg(fd), arg(number), arg(flags)]).map(drop)
 }
 
-/// fcntl(2) with a number.
+/// fcntl(2) with a number as its argument.
 ///
 /// # Errors
 /// As the manual page says of the command.
@@ -338,7 +338,7 @@ pub(crate) fn fcntl(fd: i32, command: i32, argument: usize) -> Result<i32> {
     plain(libc::SYS_fcntl, [arg(fd), arg(command), argument]).map(small)
 }
 
-/// readlinkat(2): as much as fits.
+/// readlinkat(2), cut at the buffer's length.
 ///
 /// # Errors
 /// As the manual page says.
@@ -362,11 +362,11 @@ pub(crate) fn read_link_at<'a>(
     Ok(buffer.get(..length).unwrap_or(&[]))
 }
 
-/// How two descriptors' open file descriptions lie to each other, in an order of the
-/// kernel's own: kcmp(KCMP_FILE).
+/// Compares two descriptors' open file descriptions, in an order of the kernel's:
+/// kcmp(KCMP_FILE).
 ///
 /// # Errors
-/// EPERM, ENOSYS where that is hidden; EBADF.
+/// EPERM, ENOSYS if a filter hides the call; EBADF.
 pub fn compare_files(
     (pid, fd): (i32, i32),
     (other_pid, other_fd): (i32, i32),
@@ -379,11 +379,11 @@ pub fn compare_files(
     .map(order)
 }
 
-/// How the file of a descriptor stands to the one that an epoll has registered by a number,
-/// in the order of [`compare_files`]: kcmp(KCMP_EPOLL_TFD).
+/// Compares a descriptor's file with the one that an epoll has registered under a number, in
+/// the order of [`compare_files`]: kcmp(KCMP_EPOLL_TFD).
 ///
 /// # Errors
-/// EPERM, ENOSYS where that is hidden; ENOENT where nothing is registered by it.
+/// EPERM, ENOSYS if a filter hides the call; ENOENT if nothing is registered under that number.
 pub(crate) fn compare_registered(
     pid: i32,
     fd: i32,
@@ -409,7 +409,7 @@ pub(crate) fn compare_registered(
     .map(order)
 }
 
-/// What processes may have in common: the kinds of kcmp(2).
+/// What processes may share: the kinds of kcmp(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shared {
     /// CLONE_VM
@@ -420,15 +420,15 @@ pub enum Shared {
     Directory = 3,
 }
 
-/// Whether two processes have it in common: kcmp(2).
+/// Whether two processes share it: kcmp(2).
 ///
 /// # Errors
-/// EPERM, ENOSYS where that is hidden; ESRCH.
+/// EPERM, ENOSYS if a filter hides the call; ESRCH.
 pub fn compare_processes(what: Shared, pid: i32, other: i32) -> Result<bool> {
     plain(libc::SYS_kcmp, [arg(pid), arg(other), what as usize]).map(|answer| answer == 0)
 }
 
-/// What kcmp(2) answers.
+/// The order in a kcmp(2) answer.
 const fn order(answer: usize) -> core::cmp::Ordering {
     match answer {
         0 => core::cmp::Ordering::Equal,
@@ -494,22 +494,22 @@ pub(crate) fn write_at(fd: i32, bytes: &[u8], offset: u64) -> Result<usize> {
 /// ftruncate(2)
 ///
 /// # Errors
-/// EPERM where a seal forbids it.
+/// EPERM if a seal forbids it.
 pub(crate) fn set_length(fd: i32, bytes: u64) -> Result<()> {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     plain(libc::SYS_ftruncate, [arg(fd), bytes]).map(drop)
 }
 
-/// Whether RLIMIT_FSIZE lets this process make a file that long. One that is longer would
-/// cost the program its life, by SIGXFSZ.
+/// Whether RLIMIT_FSIZE lets this process make a file that long. Beyond the limit, SIGXFSZ
+/// would end the program.
 pub(crate) fn may_have_length(bytes: u64) -> bool {
     limit(libc::RLIMIT_FSIZE).map_or(true, |[soft, _]| bytes <= soft)
 }
 
-/// prlimit(2) of the calling process: a limit's two numbers, the soft one first.
+/// prlimit(2) of the calling process: the soft and the hard limit.
 ///
 /// # Errors
-/// EPERM where a filter forbids it.
+/// EPERM if a filter forbids it.
 pub(crate) fn limit(which: libc::__rlimit_resource_t) -> Result<[u64; 2]> {
     let mut limits = [0_u64; 2];
     let place = limits.as_mut_ptr().expose_provenance();
@@ -521,17 +521,17 @@ pub(crate) fn limit(which: libc::__rlimit_resource_t) -> Result<[u64; 2]> {
 /// prlimit(2) of the calling process.
 ///
 /// # Errors
-/// EPERM where it may not have as much.
+/// EPERM if the limit may not be that high.
 pub(crate) fn set_limit(which: libc::__rlimit_resource_t, limits: [u64; 2]) -> Result<()> {
     let place = limits.as_ptr().expose_provenance();
     // SAFETY: reads two numbers of a live array.
     unsafe { with(libc::SYS_prlimit64, [0, which as usize, place, 0]) }.map(drop)
 }
 
-/// ioctl(FIONREAD): how many bytes wait to be read.
+/// ioctl(FIONREAD): the number of unread bytes.
 ///
 /// # Errors
-/// ENOTTY where nothing ever waits.
+/// ENOTTY if the file has no such number.
 pub(crate) fn waiting_bytes(fd: i32) -> Result<usize> {
     let mut waiting = 0_i32;
     // SAFETY: writes one int.
@@ -548,7 +548,7 @@ pub(crate) fn waiting_bytes(fd: i32) -> Result<usize> {
     Ok(usize::try_from(waiting).unwrap_or(0))
 }
 
-/// What is to be said of a descriptor at once: poll(2) for everything, without waiting.
+/// The descriptor's present events: poll(2) for all, without waiting.
 pub(crate) fn poll_now(fd: i32) -> i16 {
     let mut poll = libc::pollfd {
         fd,
@@ -560,8 +560,8 @@ pub(crate) fn poll_now(fd: i32) -> i16 {
     poll.revents
 }
 
-/// fcntl(F_GETOWN_EX): who is told of what happens, a thread (0), a process (1) or a group
-/// (2), and its number.
+/// fcntl(F_GETOWN_EX): who gets the descriptor's signals, a thread (0), a process (1) or a
+/// group (2), and its number.
 ///
 /// # Errors
 /// EBADF.
@@ -585,7 +585,7 @@ pub(crate) fn notice_owner(fd: i32) -> Result<[i32; 2]> {
 /// fcntl(F_SETOWN_EX)
 ///
 /// # Errors
-/// ESRCH where there is none of that number.
+/// ESRCH if there is none with that number.
 pub(crate) fn set_notice_owner(fd: i32, owner: [i32; 2]) -> Result<()> {
     const F_SETOWN_EX: i32 = 15;
     // SAFETY: reads a `struct f_owner_ex`, which is two ints.
@@ -605,15 +605,15 @@ pub(crate) fn set_notice_owner(fd: i32, owner: [i32; 2]) -> Result<()> {
 /// flock(2)
 ///
 /// # Errors
-/// EAGAIN where another has it.
+/// EAGAIN if another description has it.
 pub(crate) fn flock(fd: i32, operation: i32) -> Result<()> {
     plain(libc::SYS_flock, [arg(fd), arg(operation)]).map(drop)
 }
 
-/// fcntl(F_SETLK) or (F_OFD_SETLK) of a range; a length of 0 is to the end.
+/// fcntl(F_SETLK) or (F_OFD_SETLK) of a range; a length of 0 reaches to the end.
 ///
 /// # Errors
-/// EAGAIN, EACCES where another has it.
+/// EAGAIN, EACCES if another owner has it.
 pub(crate) fn lock_range(fd: i32, command: i32, kind: i32, start: i64, length: i64) -> Result<()> {
     let lock = libc::flock {
         l_type: i16::try_from(kind).unwrap_or(0),
@@ -664,11 +664,10 @@ pub(crate) fn may_write_to(directory: &CStr) -> bool {
     .is_ok()
 }
 
-/// faccessat2(2) of what a descriptor stands for, by the effective ids: R_OK, W_OK. Nothing
-/// is opened.
+/// faccessat2(2) of a descriptor's file, by the effective ids: R_OK, W_OK. Opens nothing.
 ///
 /// # Errors
-/// EACCES, EPERM, EROFS where it may not be opened that way.
+/// EACCES, EPERM, EROFS if it may not be opened that way.
 pub(crate) fn may_open(fd: i32, mode: i32) -> Result<()> {
     // SAFETY: reads an empty path.
     unsafe {
@@ -685,7 +684,7 @@ pub(crate) fn may_open(fd: i32, mode: i32) -> Result<()> {
     .map(drop)
 }
 
-/// fstatfs(2): the type of the file system that a file is on.
+/// fstatfs(2): the type of a file's file system.
 ///
 /// # Errors
 /// EBADF and kin.
@@ -705,7 +704,7 @@ pub(crate) fn file_system(fd: i32) -> Result<i64> {
 /// fchmodat(2)
 ///
 /// # Errors
-/// EPERM where it is another's.
+/// EPERM if the file has another owner.
 pub(crate) fn set_mode(path: &CStr, mode: u32) -> Result<()> {
     // SAFETY: reads a path up to its NUL.
     unsafe {
@@ -724,7 +723,7 @@ pub(crate) fn set_mode(path: &CStr, mode: u32) -> Result<()> {
 /// fchownat(2)
 ///
 /// # Errors
-/// EPERM where it can't be given to them.
+/// EPERM if this process may not set that owner.
 pub(crate) fn set_owner(path: &CStr, (user, group): (u32, u32)) -> Result<()> {
     // SAFETY: reads a path up to its NUL.
     unsafe {

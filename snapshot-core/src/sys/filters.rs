@@ -1,4 +1,4 @@
-//! Filters of system calls (seccomp), and calls that are made to see what one does to them.
+//! Filters of system calls (seccomp), and calls that test them.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "system calls with arguments of others' choice")]
@@ -6,8 +6,8 @@
 use super::{Result, check};
 use crate::arch::syscall;
 
-/// prctl(2) as the program has called it. The answer is the kernel's: a negative one is an
-/// error's number.
+/// prctl(2) as the program has called it. Returns the kernel's answer; a negative one is an
+/// errno.
 ///
 /// # Safety
 /// As of the option that is named first.
@@ -17,7 +17,7 @@ pub unsafe fn prctl_of_program(arguments: [usize; 5]) -> i64 {
     unsafe { syscall(libc::SYS_prctl, [a, b, c, d, e, 0]) }
 }
 
-/// seccomp(2) as the program has called it; the answer as above.
+/// seccomp(2) as the program has called it; returns the same.
 ///
 /// # Safety
 /// As of the operation that is named first.
@@ -27,24 +27,24 @@ pub unsafe fn seccomp_of_program(arguments: [usize; 3]) -> i64 {
     unsafe { syscall(libc::SYS_seccomp, [a, b, c, 0, 0, 0]) }
 }
 
-/// Any call, with arguments that can't do harm.
+/// Any call, with harmless arguments.
 ///
 /// # Safety
-/// They must be such.
+/// The arguments must be harmless.
 pub(crate) unsafe fn harmless_call(number: i64, arguments: [usize; 6]) -> i64 {
     // SAFETY: the caller's promise.
     unsafe { syscall(number, arguments) }
 }
 
-/// Forbids the calling thread, for good, all system calls but these: the others fail with
-/// EPERM. `STEPS` is their number and five.
+/// Forbids the calling thread all system calls but these, for good: the others fail with EPERM.
+/// `STEPS` is their number plus five.
 ///
 /// # Errors
-/// EINVAL where the kernel has no filters; whatever a filter that is there already gives.
+/// EINVAL if the kernel has no filters; any error that an existing filter returns.
 pub(crate) fn allow_only<const STEPS: usize>(calls: &[i64]) -> Result<()> {
     const MACHINE: u32 = 0xc000_003e;
     const EPERM: u32 = libc::EPERM.unsigned_abs();
-    // Where a jump is too far the kernel takes none of it.
+    // The kernel rejects a filter with a jump that is too far.
     let jump = |steps: usize| u8::try_from(steps).unwrap_or(u8::MAX);
     let step = |code: u32, jt: usize, jf: usize, k: u32| libc::sock_filter {
         code: (code & 0xffff) as u16,
@@ -59,8 +59,7 @@ pub(crate) fn allow_only<const STEPS: usize>(calls: &[i64]) -> Result<()> {
     if calls.len() + 5 != STEPS {
         return Err(super::Errno(libc::EINVAL));
     }
-    // What a filter is given begins with the call's number, and then the machine whose
-    // numbers those are.
+    // A filter's data begins with the call's number, and then the machine of that number.
     steps[0] = load(4);
     steps[1] = is(MACHINE, 0, calls.len() + 1);
     steps[2] = load(0);
@@ -72,7 +71,7 @@ pub(crate) fn allow_only<const STEPS: usize>(calls: &[i64]) -> Result<()> {
         len: u16::try_from(STEPS).unwrap_or(0),
         filter: steps.as_mut_ptr(),
     };
-    // Who has no right to filter may, if no exec can give it others.
+    // A process without the right to filter may do it if no exec can give it rights.
     super::plain(
         libc::SYS_prctl,
         [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0],
@@ -89,10 +88,10 @@ pub(crate) fn allow_only<const STEPS: usize>(calls: &[i64]) -> Result<()> {
     .map(drop)
 }
 
-/// wait4(2): reaps one child, whatever signal it ends with. Gives its status.
+/// wait4(2): reaps one child, whatever signal it ends with. Returns its status.
 ///
 /// # Errors
-/// ECHILD where somebody else has.
+/// ECHILD if another process has.
 pub(crate) fn reap(pid: i32) -> Result<i32> {
     let mut status = 0_i32;
     let place = (&raw mut status).expose_provenance();

@@ -1,5 +1,4 @@
-//! Queues and semaphores that belong to the system and not to a process: System V's and
-//! POSIX's.
+//! Queues and semaphores of the whole system: System V's and POSIX's.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "writes what the kernel tells of them")]
@@ -14,7 +13,7 @@ const GETPID: i32 = 11;
 const MSG_INFO: i32 = 12;
 const MSG_STAT_ANY: i32 = 13;
 
-/// The highest index of a set of semaphores; none where there is no set, or no such thing.
+/// The highest index of a set of semaphores; `None` if there is no set, or no support.
 pub(crate) fn highest_semaphores() -> Option<i32> {
     const SETS: usize = 7;
     let mut info = [0_i32; 10];
@@ -25,14 +24,14 @@ pub(crate) fn highest_semaphores() -> Option<i32> {
             [0, 0, arg(SEM_INFO), info.as_mut_ptr().expose_provenance()],
         )
     };
-    // Where there is none it says 0 as well.
+    // Without any set it is 0 as well.
     highest.ok().map(small).filter(|_| info[SETS] > 0)
 }
 
-/// The id of the set at an index, and how many semaphores are in it.
+/// The id of the set at an index, and its number of semaphores.
 ///
 /// # Errors
-/// EINVAL where there is none.
+/// EINVAL if there is no set.
 pub(crate) fn semaphores_at(index: i32) -> Result<(i32, u64)> {
     let mut set = MaybeUninit::<libc::semid_ds>::zeroed();
     // SAFETY: writes one `struct semid_ds`, which the slot has room for.
@@ -52,26 +51,26 @@ pub(crate) fn semaphores_at(index: i32) -> Result<(i32, u64)> {
     Ok((small(id), set.sem_nsems))
 }
 
-/// The process that has changed a semaphore last; 0 where nobody has, or nobody who is seen
-/// from here.
+/// The process that has changed a semaphore last; 0 if none has, or if it is outside of the
+/// namespace.
 ///
 /// # Errors
-/// EACCES where it may not be read.
+/// EACCES if it may not be read.
 pub(crate) fn last_user_of_semaphore(set: i32, number: i32) -> Result<i32> {
     plain(libc::SYS_semctl, [arg(set), arg(number), arg(GETPID)]).map(small)
 }
 
-/// What is told of a queue of messages.
+/// A queue of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MessageQueue {
     pub(crate) id: i32,
-    /// How many wait.
+    /// How many messages wait.
     pub(crate) messages: u64,
-    /// Who has sent last, and who has received last.
+    /// The last sender, and the last receiver.
     pub(crate) users: [i32; 2],
 }
 
-/// The highest index of a queue of messages; none where there is no queue, or no such thing.
+/// The highest index of a queue of messages; `None` if there is no queue, or no support.
 pub(crate) fn highest_message_queue() -> Option<i32> {
     const QUEUES: usize = 0;
     // Seven ints and a short.
@@ -89,7 +88,7 @@ pub(crate) fn highest_message_queue() -> Option<i32> {
 /// The queue at an index.
 ///
 /// # Errors
-/// EINVAL where there is none.
+/// EINVAL if there is no queue.
 pub(crate) fn message_queue_at(index: i32) -> Result<MessageQueue> {
     let mut queue = MaybeUninit::<libc::msqid_ds>::zeroed();
     // SAFETY: writes one `struct msqid_ds`, which the slot has room for.
@@ -115,7 +114,7 @@ pub(crate) fn message_queue_at(index: i32) -> Result<MessageQueue> {
 /// mq_getsetattr(2): how many messages wait in a POSIX queue.
 ///
 /// # Errors
-/// EBADF where it is none.
+/// EBADF if the descriptor is no queue.
 pub fn waiting_messages(fd: i32) -> Result<u64> {
     const WAITING: usize = 3;
     let mut attributes = [0_i64; 8];

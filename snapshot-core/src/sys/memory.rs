@@ -1,4 +1,4 @@
-//! Memory: mapping it, and reading it carefully.
+//! Memory: mapping it, and reading it with care.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "memory system calls")]
@@ -9,11 +9,11 @@ use core::ptr;
 use super::{Errno, Result, arg, check, gettid, plain};
 use crate::arch::{self, syscall};
 
-/// process_vm_readv(2) on the calling process: a read that fails with EFAULT where a
-/// plain one would be a crash.
+/// process_vm_readv(2) on the calling process: a read that returns EFAULT if a plain one
+/// would crash.
 ///
 /// # Errors
-/// EFAULT where the range is not readable; ENOSYS, EPERM where the call is not to be had.
+/// EFAULT if the range is not readable; ENOSYS, EPERM if the call is not available.
 pub(crate) fn read_own_memory(address: usize, into: &mut [u8]) -> Result<()> {
     let read = check(arch::read_own_memory(address, into))?;
     if read == into.len() {
@@ -23,8 +23,8 @@ pub(crate) fn read_own_memory(address: usize, into: &mut [u8]) -> Result<()> {
     }
 }
 
-/// Anonymous memory for the engine's own records, `None` when there is none left.
-/// Shared memory stays one across forks; private memory is copied.
+/// Anonymous memory for the engine's own records; `None` if there is none left. Forks share
+/// shared memory, and copy private memory.
 pub(crate) fn map_memory(length: usize, shared: bool) -> Option<ptr::NonNull<u8>> {
     let sharing = if shared {
         libc::MAP_SHARED
@@ -88,7 +88,7 @@ pub(crate) unsafe fn unmap_memory(start: ptr::NonNull<u8>, length: usize) {
 /// madvise(2)
 ///
 /// # Errors
-/// EINVAL where the advice does not fit the mapping, ENOMEM where there is none.
+/// EINVAL if the advice does not fit the mapping, ENOMEM if there is no mapping.
 ///
 /// # Safety
 /// The advice must not discard memory that is in use.
@@ -140,10 +140,10 @@ pub unsafe fn map_for_program(
     Ok(ptr::with_exposed_provenance_mut(mapped))
 }
 
-/// mlock2(2): keeps a range in memory, all of it now or each page once it is touched.
+/// mlock2(2): keeps a range in memory, all of it now or each page once it is used.
 ///
 /// # Errors
-/// ENOMEM, EPERM where the limit is lower; EAGAIN.
+/// ENOMEM, EPERM if the limit is lower; EAGAIN.
 pub(crate) fn lock_memory(start: usize, length: usize, on_fault: bool) -> Result<()> {
     let flags = if on_fault {
         libc::MLOCK_ONFAULT as usize
@@ -156,7 +156,7 @@ pub(crate) fn lock_memory(start: usize, length: usize, on_fault: bool) -> Result
 /// mlockall(2)
 ///
 /// # Errors
-/// ENOMEM, EPERM where the limit is lower.
+/// ENOMEM, EPERM if the limit is lower.
 pub(crate) fn lock_all_memory(flags: i32) -> Result<()> {
     plain(libc::SYS_mlockall, [arg(flags)]).map(drop)
 }
@@ -172,7 +172,7 @@ pub(crate) fn protect_from_all(start: usize, length: usize) -> Result<()> {
 /// mprotect(2)
 ///
 /// # Errors
-/// EACCES where the mapping's file was not opened for it, ENOMEM.
+/// EACCES if the mapping's file was not opened for it, ENOMEM.
 pub(crate) fn protect(start: usize, length: usize, protection: i32) -> Result<()> {
     plain(libc::SYS_mprotect, [start, length, arg(protection)]).map(drop)
 }
@@ -206,15 +206,14 @@ pub(crate) unsafe fn resize_memory(
     ptr::NonNull::new(ptr::with_exposed_provenance_mut(address)).ok_or(Errno(libc::ENOMEM))
 }
 
-/// process_vm_writev(2) on the calling process: a write that ends where the range is not
-/// writable, or a file behind it has become shorter, where a plain one would be a crash.
-/// Gives how much was written.
+/// process_vm_writev(2) on the calling process. Where a plain write would crash it ends early:
+/// at memory that is not writable, or behind the end of a file. Returns how much was written.
 ///
 /// # Errors
-/// EFAULT where nothing could be written.
+/// EFAULT if nothing could be written.
 ///
 /// # Safety
-/// The range must be the caller's to write to.
+/// The caller must own the range.
 pub(crate) unsafe fn write_own_memory(address: usize, from: &[u8]) -> Result<usize> {
     let local = [from.as_ptr().expose_provenance(), from.len()];
     let remote = [address, from.len()];
@@ -234,10 +233,10 @@ pub(crate) unsafe fn write_own_memory(address: usize, from: &[u8]) -> Result<usi
     })
 }
 
-/// mincore(2): for each page whether it is in memory; bit 0 of each byte.
+/// mincore(2): whether each page is in memory, in bit 0 of each byte.
 ///
 /// # Errors
-/// ENOMEM where a part of the range is not mapped.
+/// ENOMEM if a part of the range is not mapped.
 pub(crate) fn resident_pages(start: usize, length: usize, pages: &mut [u8]) -> Result<()> {
     if pages.len() < length.div_ceil(4096) {
         return Err(Errno(libc::EINVAL));
@@ -259,7 +258,7 @@ pub(crate) fn resident_pages(start: usize, length: usize, pages: &mut [u8]) -> R
     .map(drop)
 }
 
-/// mmap(2) of addresses that nothing may be done with yet: no memory, nor a promise of any.
+/// mmap(2) of addresses alone: they use no memory, and promise none.
 pub(crate) fn reserve_addresses(length: usize) -> Option<usize> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     plain(
@@ -269,13 +268,13 @@ pub(crate) fn reserve_addresses(length: usize) -> Option<usize> {
     .ok()
 }
 
-/// mmap(2) of a file over what is there, from a start and of a length.
+/// mmap(2) of a file over an existing mapping.
 ///
 /// # Errors
-/// EACCES, ENOMEM and kin; then what was there is still there.
+/// ENOMEM, EACCES and kin; then the old mapping is unchanged.
 ///
 /// # Safety
-/// What is there must be a mapping of the same contents.
+/// The old mapping must have the same contents.
 pub(crate) unsafe fn map_over(
     (start, length): (usize, usize),
     protection: i32,
@@ -305,13 +304,13 @@ pub(crate) unsafe fn map_over(
     .map(drop)
 }
 
-/// mmap(2) of memory that nobody can touch over what is there.
+/// mmap(2) of inaccessible memory over an existing mapping.
 ///
 /// # Errors
-/// ENOMEM; then what was there is still there.
+/// ENOMEM; then the old mapping is unchanged.
 ///
 /// # Safety
-/// Nothing may use the range until something else is mapped there.
+/// Nothing may use the range until it is mapped again.
 pub(crate) unsafe fn reserve(start: usize, length: usize) -> Result<()> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
     // SAFETY: the caller's promise.
@@ -324,7 +323,7 @@ pub(crate) unsafe fn reserve(start: usize, length: usize) -> Result<()> {
     .map(drop)
 }
 
-/// memfd_create(2), close-on-exec, to be sealed.
+/// memfd_create(2), close-on-exec and sealable.
 ///
 /// # Errors
 /// EMFILE, ENFILE, ENOMEM.
@@ -347,9 +346,9 @@ pub(crate) fn memfd(name: &core::ffi::CStr) -> Result<i32> {
     .map(super::small)
 }
 
-/// sysinfo(2): whether any memory of this system has been written to its swap space.
+/// sysinfo(2): whether this system uses any of its swap space.
 pub(crate) fn is_swapping() -> bool {
-    // Of `struct sysinfo`: its length, and two longs in it.
+    // The length of `struct sysinfo`, and two of its longs.
     const BYTES: usize = 112;
     const LONG: usize = 8;
     const TOTAL_SWAP: usize = 8 * LONG;

@@ -1,4 +1,4 @@
-//! Every raw system call of the engine, one wrapper each, by theme.
+//! All raw system calls of the engine, one wrapper each, by theme.
 //!
 //! Context: AS-SAFE. The wrappers don't touch `errno`: they run in signal handlers of a
 //! program that may be about to read it.
@@ -33,7 +33,7 @@ pub use time::*;
 
 use crate::arch::syscall;
 
-/// A kernel error number. `0` where the failure was not the kernel's.
+/// A kernel error number; 0 if the failure was not the kernel's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
@@ -44,13 +44,13 @@ fn check(answer: i64) -> Result<usize> {
     usize::try_from(answer).map_err(|_| Errno(i32::try_from(-answer).unwrap_or(libc::EINVAL)))
 }
 
-/// The kernel's answers that are ids or descriptors fit an `i32` by its own contract.
+/// Ids and descriptors from the kernel fit an `i32` by its contract.
 fn small(value: usize) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
 fn arg(value: i32) -> usize {
-    // Sign extension is what the C calling convention does.
+    // C calls extend the sign in the same way.
     value as isize as usize
 }
 
@@ -67,7 +67,7 @@ unsafe fn with<const N: usize>(number: i64, arguments: [usize; N]) -> Result<usi
     check(unsafe { syscall(number, all) })
 }
 
-/// A call whose arguments are all plain numbers; it can't harm memory.
+/// A call with plain numbers for arguments; it can't harm memory.
 fn plain<const N: usize>(number: i64, arguments: [usize; N]) -> Result<usize> {
     // SAFETY: used only with calls that take no pointers or a null one.
     unsafe { with(number, arguments) }

@@ -36,15 +36,15 @@ pub(crate) fn pipe_capacity(fd: i32) -> Result<usize> {
 /// fcntl(F_SETPIPE_SZ)
 ///
 /// # Errors
-/// EPERM above the limit, EBUSY where more is in it.
+/// EPERM above the limit, EBUSY if the pipe holds more.
 pub(crate) fn set_pipe_capacity(fd: i32, bytes: usize) -> Result<()> {
     fcntl(fd, libc::F_SETPIPE_SZ, bytes).map(drop)
 }
 
-/// tee(2): what is in one pipe is in the other one too, as far as there is room.
+/// tee(2): copies what is in one pipe to another, as far as there is room.
 ///
 /// # Errors
-/// EAGAIN where there is nothing.
+/// EAGAIN if there is nothing.
 pub(crate) fn tee(from: i32, to: i32, most: usize) -> Result<usize> {
     const NONBLOCK: usize = 2;
     plain(libc::SYS_tee, [arg(from), arg(to), most, NONBLOCK])

@@ -1,4 +1,4 @@
-//! Processes: who this is, making them, waiting for them, ending.
+//! Processes: ids, forks, waits, ends.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "process system calls")]
@@ -19,7 +19,7 @@ pub fn getppid() -> i32 {
     plain(libc::SYS_getppid, [0; 6]).map_or(0, small)
 }
 
-/// geteuid(2) and getegid(2): the user and the group that the process acts as.
+/// geteuid(2) and getegid(2): the effective user and group.
 pub(crate) fn effective_ids() -> (u32, u32) {
     let id = |number| u32::try_from(plain(number, [0; 6]).unwrap_or(0)).unwrap_or(u32::MAX);
     (id(libc::SYS_geteuid), id(libc::SYS_getegid))
@@ -44,14 +44,14 @@ pub(crate) struct CloneArguments {
     pub(crate) stack: u64,
     pub(crate) stack_size: u64,
     pub(crate) tls: u64,
-    /// Where the wanted ids are, the innermost namespace's first.
+    /// The address of the wanted ids, the innermost namespace's first.
     pub(crate) set_tid: u64,
     pub(crate) set_tid_size: u64,
 }
 
 impl CloneArguments {
-    /// With these ids, the innermost namespace's first, which must stay where they are; with
-    /// whatever ids the kernel gives where there are none.
+    /// Asks for these ids, the innermost namespace's first; they must stay at their address.
+    /// Without any the kernel chooses.
     pub(crate) fn with_ids(self, ids: &[i32]) -> Self {
         Self {
             // The kernel wants both or neither.
@@ -78,11 +78,11 @@ pub enum Side {
 /// Unlike libc's `fork` it takes no locks and runs no handlers.
 ///
 /// # Safety
-/// The copy has the calling thread alone: it must do nothing that waits for another
-/// thread, and must not return into code that believes there are others.
+/// The copy has the calling thread alone: it must not wait for another thread, and must not
+/// return into code that relies on others.
 ///
 /// # Errors
-/// EAGAIN, ENOMEM and kin; ENOSYS where a filter hides the call.
+/// EAGAIN, ENOMEM and kin; ENOSYS if a filter hides the call.
 #[inline(always)]
 pub(crate) unsafe fn fork(flags: i32, exit_signal: i32) -> Result<Side> {
     let arguments = CloneArguments {
@@ -94,14 +94,14 @@ pub(crate) unsafe fn fork(flags: i32, exit_signal: i32) -> Result<Side> {
     unsafe { fork_by(&arguments) }
 }
 
-/// clone3(2) as a fork, of a child with these ids: the innermost namespace's first; with
-/// whatever ids the kernel gives where there are none.
+/// clone3(2) as a fork, of a child with these ids, the innermost namespace's first. Without any
+/// the kernel chooses.
 ///
 /// # Safety
 /// As above.
 ///
 /// # Errors
-/// As above; EEXIST where a number is taken, EPERM where it may not be chosen.
+/// As above; EEXIST if a number is taken, EPERM if it may not be chosen.
 pub unsafe fn fork_with_ids(ids: &[i32]) -> Result<Side> {
     let arguments = CloneArguments {
         exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
@@ -116,8 +116,8 @@ pub unsafe fn fork_with_ids(ids: &[i32]) -> Result<Side> {
 /// As above, and `arguments` must name no stack and no memory of another's.
 #[inline(always)]
 unsafe fn fork_by(arguments: &CloneArguments) -> Result<Side> {
-    // SAFETY: the arguments are of the size given, and name no stack, so that both sides
-    // go on here, each in memory of its own.
+    // SAFETY: the arguments have the given size and name no stack, so both sides go on here,
+    // each in its own memory.
     let pid = check(unsafe {
         syscall(
             SYS_CLONE3,
@@ -150,7 +150,7 @@ pub(crate) struct ChildState {
 /// waitid(2) for one child, whatever signal it ends with.
 ///
 /// # Errors
-/// EINTR; ECHILD where it is no child.
+/// EINTR; ECHILD if it is no child.
 pub(crate) fn wait_for_child(pid: i32, options: i32) -> Result<ChildState> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: waitid writes one siginfo, which the slot has room for.
@@ -177,8 +177,8 @@ pub(crate) fn wait_for_child(pid: i32, options: i32) -> Result<ChildState> {
     })
 }
 
-/// waitid(2) on any child that has ended, without reaping it. Children that end without
-/// a SIGCHLD are not counted.
+/// waitid(2) on any ended child, without reaping it. Children that end without a SIGCHLD don't
+/// count.
 pub(crate) fn has_ended_child() -> bool {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -232,7 +232,7 @@ pub(crate) fn pidfd_open(pid: i32) -> Result<i32> {
 /// getpgid(2)
 ///
 /// # Errors
-/// ESRCH where it has been reaped.
+/// ESRCH if it has been reaped.
 pub fn group_of(pid: i32) -> Result<i32> {
     plain(libc::SYS_getpgid, [arg(pid), 0, 0, 0, 0, 0]).map(small)
 }
@@ -265,14 +265,14 @@ pub(crate) fn credentials() -> [u32; 6] {
     ids
 }
 
-/// getpgid(2) and getsid(2) of the calling process; 0 where its leader is outside the
+/// getpgid(2) and getsid(2) of the calling process; 0 if its leader is outside the
 /// namespace.
 pub(crate) fn group_and_session() -> (i32, i32) {
     let of = |call| plain(call, [0]).map_or(0, small);
     (of(libc::SYS_getpgid), of(libc::SYS_getsid))
 }
 
-/// kill(2) with signal 0: whether there is a process group of this number.
+/// kill(2) with signal 0: whether a process group has this number.
 pub(crate) fn has_group(group: i32) -> bool {
     plain(libc::SYS_kill, [arg(-group), 0]) != Err(Errno(libc::ESRCH))
 }
@@ -282,10 +282,10 @@ pub(crate) fn begin_group() {
     let _ = plain(libc::SYS_setpgid, [0, 0]);
 }
 
-/// setpgid(2): into the process group of this number, in the same session.
+/// setpgid(2): joins the process group with this number, in the same session.
 ///
 /// # Errors
-/// EPERM where there is none.
+/// EPERM if there is none.
 pub(crate) fn join_group(group: i32) -> Result<()> {
     plain(libc::SYS_setpgid, [0, arg(group)]).map(|_| ())
 }
@@ -295,7 +295,7 @@ pub(crate) fn begin_session() {
     let _ = plain(libc::SYS_setsid, []);
 }
 
-/// waitid(2) on any child, without reaping it: whether there is one at all.
+/// waitid(2) on any child, without reaping it: whether there is a child.
 pub(crate) fn has_children() -> bool {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;

@@ -25,19 +25,19 @@ pub fn tgkill(pid: i32, tid: i32, signal: i32) -> Result<()> {
     plain(libc::SYS_tgkill, [arg(pid), arg(tid), arg(signal), 0, 0, 0]).map(drop)
 }
 
-/// A set of signals as the kernel has it: bit `n - 1` is signal `n`.
+/// A set of signals in the kernel's format: bit `n - 1` is signal `n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignalSet(pub u64);
 
 impl SignalSet {
-    /// Every signal. The kernel leaves KILL and STOP out by itself.
+    /// Every signal. The kernel ignores KILL and STOP in it.
     pub const ALL: Self = Self(u64::MAX);
 
-    /// Every signal that libc lets a program block: all but the two that it needs
-    /// itself, by the second of which threads are parked.
+    /// Every signal that libc lets a program block: all but libc's own two, and the second of
+    /// these parks threads.
     pub const PROGRAM: Self = Self(!(0b11 << 31));
 
-    /// A set of one. Numbers outside 1 to 64 give an empty set.
+    /// A set of one signal. Numbers outside 1 to 64 give an empty set.
     pub const fn only(signal: i32) -> Self {
         if signal < 1 || signal > 64 {
             return Self(0);
@@ -45,25 +45,25 @@ impl SignalSet {
         Self(1 << (signal - 1))
     }
 
-    /// Both sets.
+    /// The union of both sets.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// This set less the other.
+    /// This set without the other.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// What both sets have.
+    /// The intersection of both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Whether there is none in it.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -82,7 +82,7 @@ fn sigprocmask(how: i32, set: Option<SignalSet>) -> SignalSet {
     } else {
         0
     };
-    // SAFETY: both sets are eight bytes, the size that is passed along; they are locals.
+    // SAFETY: both sets are locals of eight bytes, and that size is passed along.
     let _ = unsafe {
         syscall(
             libc::SYS_rt_sigprocmask,
@@ -99,12 +99,12 @@ fn sigprocmask(how: i32, set: Option<SignalSet>) -> SignalSet {
     SignalSet(old)
 }
 
-/// Sets the calling thread's signal mask and gives back the old one.
+/// Sets the calling thread's signal mask and returns the old one.
 pub fn set_mask(set: SignalSet) -> SignalSet {
     sigprocmask(libc::SIG_SETMASK, Some(set))
 }
 
-/// Takes signals out of the calling thread's mask.
+/// Removes signals from the calling thread's mask.
 pub fn unblock(set: SignalSet) -> SignalSet {
     sigprocmask(libc::SIG_UNBLOCK, Some(set))
 }
@@ -114,7 +114,7 @@ pub fn block(set: SignalSet) -> SignalSet {
     sigprocmask(libc::SIG_BLOCK, Some(set))
 }
 
-/// Signals that wait for this thread or its process.
+/// Signals pending for this thread or its process.
 pub(crate) fn pending() -> SignalSet {
     let mut set = 0_u64;
     // SAFETY: rt_sigpending writes the eight bytes that it is told of.
@@ -135,20 +135,20 @@ pub struct KernelAction {
     pub handler: usize,
     /// SA_* flags.
     pub flags: u64,
-    /// The code that a handler returns to.
+    /// The code that the handler returns to.
     pub restorer: usize,
-    /// What is blocked while it runs.
+    /// The signals blocked while it runs.
     pub mask: SignalSet,
 }
 
 /// SA_RESTORER, which libc keeps to itself.
 pub const SA_RESTORER: u64 = 0x0400_0000;
 
-/// rt_sigaction(2). Writes the old action; sets `new` where it is given.
+/// rt_sigaction(2). Returns the old action, and sets `new` if there is one.
 ///
 /// # Safety
-/// A handler set here must be sound to run at any moment in any thread, and its
-/// restorer must issue `rt_sigreturn`.
+/// The new handler must be sound to run at any moment in any thread, and its restorer must
+/// issue `rt_sigreturn`.
 ///
 /// # Errors
 /// EINVAL for a signal that can't be caught.
@@ -209,7 +209,7 @@ pub(crate) struct Arrived {
     pub(crate) sender: i32,
 }
 
-/// The next signal of a signalfd, or `None` when there is none.
+/// The next signal of a signalfd; `None` if there is none.
 pub(crate) fn read_signalfd(fd: i32) -> Option<Arrived> {
     let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
     // SAFETY: read writes at most the size given, which is the slot's.
@@ -272,13 +272,13 @@ pub(crate) fn wait_for_any_signal() {
     };
 }
 
-/// The kernel's `siginfo`, as it is queued and taken off a queue.
+/// The kernel's `siginfo`, as in its queue.
 #[repr(C, align(8))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignalInfo([u32; 32]);
 
 impl SignalInfo {
-    /// What a process queues with a value.
+    /// A signal with a value, as a process queues it.
     pub fn queued(signal: i32, value: u64) -> Self {
         let mut words = [0; 32];
         words[0] = signal.cast_unsigned();
@@ -289,15 +289,14 @@ impl SignalInfo {
         Self(words)
     }
 
-    /// The same, with the user that it says it comes from.
+    /// The same, with this user as its sender.
     pub fn by_user(mut self, user: u32) -> Self {
         self.0[5] = user;
         self
     }
 
-    /// The SIGCHLD of a child that has ended, stopped or gone on, as the kernel lays it out.
-    /// With
-    /// `from_kernel` it says so too: only a process itself may queue that for itself.
+    /// The SIGCHLD of a child that has ended, stopped or gone on, in the kernel's layout. With
+    /// `from_kernel` the kernel is its sender: a process may queue that for itself alone.
     pub fn of_child(pid: i32, user: u32, status: i32, from_kernel: bool) -> Self {
         let (code, number) = if libc::WIFSTOPPED(status) {
             (libc::CLD_STOPPED, libc::WSTOPSIG(status))
@@ -320,7 +319,7 @@ impl SignalInfo {
         Self(words)
     }
 
-    /// What a handler is given.
+    /// The `siginfo` of a running handler.
     ///
     /// # Safety
     /// `info` must be the second argument of a running handler.
@@ -329,49 +328,50 @@ impl SignalInfo {
         Self(unsafe { info.cast::<[u32; 32]>().read() })
     }
 
-    /// The process that has sent it, where one has. The kernel clears the field for its own.
+    /// The process that has sent it, if one has. The kernel clears the field for its own
+    /// signals.
     pub fn sender(&self) -> i32 {
         self.0[4].cast_signed()
     }
 
-    /// The value that it carries, where it carries one.
+    /// Its value, if it has one.
     pub fn value(&self) -> u64 {
         u64::from(self.0[6]) | u64::from(self.0[7]) << 32
     }
 
-    /// Where its sender says that it comes from.
+    /// Its `si_code`, which names the origin.
     pub fn code(&self) -> i32 {
         self.0[2].cast_signed()
     }
 
-    /// The user that it names.
+    /// Its user.
     pub fn user(&self) -> u32 {
         self.0[5]
     }
 
-    /// What it says of a child: the exit code or the signal.
+    /// A child's exit code or signal.
     pub fn child_status(&self) -> i32 {
         self.0[6].cast_signed()
     }
 
-    /// Which signal.
+    /// The signal's number.
     pub fn signal(&self) -> i32 {
         self.0[0].cast_signed()
     }
 }
 
-/// rt_sigqueueinfo(2) to this process: signals of any origin may be put back.
+/// rt_sigqueueinfo(2) to this process, which allows signals of any origin.
 ///
 /// # Errors
-/// EAGAIN where the limit of queued signals is reached.
+/// EAGAIN if too many signals are queued.
 pub fn queue_to_self(info: &SignalInfo) -> Result<()> {
     queue_to_process(getpid(), info)
 }
 
-/// rt_sigqueueinfo(2). To another process only what is [`SignalInfo::queued`].
+/// rt_sigqueueinfo(2). Another process can only be sent what [`SignalInfo::queued`] makes.
 ///
 /// # Errors
-/// EAGAIN where the limit of queued signals is reached; EPERM, ESRCH.
+/// EAGAIN if too many signals are queued; EPERM, ESRCH.
 pub fn queue_to_process(pid: i32, info: &SignalInfo) -> Result<()> {
     // SAFETY: reads one siginfo of 128 bytes.
     unsafe {
@@ -390,7 +390,7 @@ pub fn queue_to_process(pid: i32, info: &SignalInfo) -> Result<()> {
 /// rt_tgsigqueueinfo(2) to a thread of this process.
 ///
 /// # Errors
-/// ESRCH where it has ended; EAGAIN where the limit of queued signals is reached.
+/// ESRCH if it has ended; EAGAIN if too many signals are queued.
 pub fn queue_to_thread(tid: i32, info: &SignalInfo) -> Result<()> {
     // SAFETY: reads one siginfo of 128 bytes.
     unsafe {
@@ -407,8 +407,8 @@ pub fn queue_to_thread(tid: i32, info: &SignalInfo) -> Result<()> {
     .map(drop)
 }
 
-/// rt_sigtimedwait(2) without waiting: takes one pending signal off the queue, the
-/// thread's own first, with all that is known of it.
+/// rt_sigtimedwait(2) without waiting: takes one pending signal off the queue with all its
+/// data, the thread's own first.
 pub(crate) fn take_pending_info(set: SignalSet) -> Option<SignalInfo> {
     let no_time = [0_i64; 2];
     let mut info = SignalInfo([0; 32]);
@@ -429,7 +429,7 @@ pub(crate) fn take_pending_info(set: SignalSet) -> Option<SignalInfo> {
     .map(|_| info)
 }
 
-/// Where a thread's handlers run that ask for it: `stack_t`.
+/// The alternate stack for handlers: `stack_t`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AlternateStack {
@@ -439,14 +439,14 @@ pub(crate) struct AlternateStack {
 }
 
 impl AlternateStack {
-    /// None at all.
+    /// No stack.
     pub(crate) const NONE: Self = Self {
         start: 0,
         flags: libc::SS_DISABLE,
         length: 0,
     };
 
-    /// The same one, without the mark that the thread is on it.
+    /// The same stack, without the mark that the thread is on it.
     pub(crate) fn at_rest(self) -> Self {
         Self {
             flags: self.flags & !libc::SS_ONSTACK,
@@ -458,7 +458,7 @@ impl AlternateStack {
 /// sigaltstack(2): the calling thread's.
 ///
 /// # Errors
-/// None that can be caused here.
+/// None that can happen here.
 pub(crate) fn alternate_stack() -> Result<AlternateStack> {
     let mut stack = AlternateStack::NONE;
     // SAFETY: writes one `stack_t`.
@@ -474,7 +474,7 @@ pub(crate) fn alternate_stack() -> Result<AlternateStack> {
 /// sigaltstack(2): sets the calling thread's.
 ///
 /// # Errors
-/// EPERM while the thread is on the one it has.
+/// EPERM while the thread is on its present one.
 pub(crate) fn set_alternate_stack(stack: &AlternateStack) -> Result<()> {
     // SAFETY: reads one `stack_t`; what it names was the thread's own before.
     unsafe {

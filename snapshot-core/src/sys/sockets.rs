@@ -1,4 +1,4 @@
-//! The socket that the supervisor listens on.
+//! Sockets: the supervisor's, and the calls that record and restore the program's.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "socket system calls")]
@@ -12,7 +12,7 @@ use crate::arch::syscall;
 /// A connected SOCK_SEQPACKET socket to an abstract name, close-on-exec.
 ///
 /// # Errors
-/// ECONNREFUSED where nobody listens; EMFILE where the program has no descriptor left.
+/// ECONNREFUSED if nobody listens; EMFILE if the program has no descriptor left.
 pub(crate) fn connect_abstract(name: &[u8]) -> Result<i32> {
     let fd = socket(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0)?;
     // A family of two bytes, a NUL, and the name: the abstract form of sockaddr_un.
@@ -20,7 +20,7 @@ pub(crate) fn connect_abstract(name: &[u8]) -> Result<i32> {
     address[..2].copy_from_slice(&libc::AF_UNIX.to_le_bytes()[..2]);
     let length = name.len().min(address.len() - 3);
     address[3..3 + length].copy_from_slice(&name[..length]);
-    // SAFETY: connect reads as many bytes of the address as it is told, all of them set.
+    // SAFETY: connect reads the given number of address bytes, all of them set.
     let answer = check(unsafe {
         syscall(
             libc::SYS_connect,
@@ -46,7 +46,7 @@ pub(crate) fn connect_abstract(name: &[u8]) -> Result<i32> {
 /// send(2) of a whole packet. Never raises SIGPIPE.
 ///
 /// # Errors
-/// EPIPE, ECONNRESET when the other side is gone.
+/// EPIPE, ECONNRESET if the other side is gone.
 pub(crate) fn send(fd: i32, bytes: &[u8]) -> Result<()> {
     loop {
         // SAFETY: sendto reads the bytes given, and no address.
@@ -74,18 +74,18 @@ pub(crate) fn send(fd: i32, bytes: &[u8]) -> Result<()> {
 /// recvmsg(2) of one packet and the descriptor that may come with it.
 ///
 /// # Errors
-/// EINTR included: the caller decides whether to wait on.
+/// EINTR too: the caller decides whether to wait again.
 pub(crate) fn receive(fd: i32, bytes: &mut [u8]) -> Result<(usize, Option<i32>)> {
     let (read, rights, _) = receive_with(fd, bytes, 0)?;
     let mut fds = rights.fds().iter().copied();
     let first = fds.next();
-    // There is one at most.
+    // There is at most one.
     fds.for_each(close);
     Ok((read, first))
 }
 
-/// getsockopt(SO_RCVTIMEO or SO_SNDTIMEO), in nanoseconds; `None` where the descriptor is
-/// no socket.
+/// getsockopt(SO_RCVTIMEO or SO_SNDTIMEO), in nanoseconds; `None` if the descriptor is no
+/// socket.
 pub(crate) fn socket_time_limit(fd: i32, receives: bool) -> Option<u64> {
     let option = if receives {
         libc::SO_RCVTIMEO
@@ -133,10 +133,10 @@ pub(crate) fn socket_pair(kind: i32) -> Result<[i32; 2]> {
     Ok(ends)
 }
 
-/// getsockopt(2): as much of the option as fits; its length.
+/// getsockopt(2), cut at the buffer's length; returns the option's length.
 ///
 /// # Errors
-/// ENOPROTOOPT and kin where the socket has no such option.
+/// ENOPROTOOPT and kin if the socket has no such option.
 pub(crate) fn socket_option(fd: i32, level: i32, name: i32, value: &mut [u8]) -> Result<usize> {
     let mut length = u32::try_from(value.len()).unwrap_or(u32::MAX);
     // SAFETY: writes at most the length given, which is the buffer's, and the length.
@@ -155,7 +155,7 @@ pub(crate) fn socket_option(fd: i32, level: i32, name: i32, value: &mut [u8]) ->
     Ok(length as usize)
 }
 
-/// getsockopt(2) of a number.
+/// getsockopt(2) of a number at SOL_SOCKET.
 ///
 /// # Errors
 /// As above.
@@ -167,7 +167,7 @@ pub(crate) fn socket_number(fd: i32, name: i32) -> Result<i32> {
 
 /// getsockopt(SO_LINGER): whether a close waits for the peer.
 pub fn lingers(fd: i32) -> bool {
-    // Whether, and for how many seconds.
+    // On or off, and the seconds.
     let mut value = [0; 8];
     socket_option(fd, libc::SOL_SOCKET, libc::SO_LINGER, &mut value)
         .is_ok_and(|_| value[0] != 0 && value[4..] != [0; 4])
@@ -183,7 +183,7 @@ pub(crate) fn socket_option_number(fd: i32, level: i32, name: i32) -> Result<i32
     Ok(i32::from_ne_bytes(value))
 }
 
-/// ioctl(SIOCATMARK): whether the next byte is the one that urgent data stood before.
+/// ioctl(SIOCATMARK): whether the next byte is at the urgent mark.
 pub(crate) fn is_at_mark(fd: i32) -> bool {
     const SIOCATMARK: usize = 0x8905;
     let mut is_there = 0_i32;
@@ -218,15 +218,15 @@ pub(crate) fn set_socket_option(fd: i32, level: i32, name: i32, value: &[u8]) ->
     .map(drop)
 }
 
-/// getsockopt(SO_GET_FILTER): how many instructions of eight bytes there are; with room for
-/// all of them, those too.
+/// getsockopt(SO_GET_FILTER): the number of instructions, of eight bytes each; if they all fit,
+/// the instructions too.
 ///
 /// # Errors
-/// EACCES where the filter is of eBPF and not shown.
+/// EACCES for an eBPF filter, which the kernel doesn't show.
 pub(crate) fn socket_filter(fd: i32, filter: &mut [[u8; 8]]) -> Result<usize> {
-    // In instructions, and not in bytes; with no room the kernel tells the number alone.
+    // In instructions, not bytes; without room the kernel returns the number alone.
     let mut length = u32::try_from(filter.len()).unwrap_or(0);
-    // SAFETY: writes at most so many instructions as there is room for, and their number.
+    // SAFETY: writes at most as many instructions as there is room for, and their number.
     unsafe {
         with(
             libc::SYS_getsockopt,
@@ -245,7 +245,7 @@ pub(crate) fn socket_filter(fd: i32, filter: &mut [[u8; 8]]) -> Result<usize> {
 /// setsockopt(SO_ATTACH_FILTER)
 ///
 /// # Errors
-/// EPERM where the one that there is has been locked.
+/// EPERM if the present filter is locked.
 pub(crate) fn set_socket_filter(fd: i32, filter: &[[u8; 8]]) -> Result<()> {
     let program = libc::sock_fprog {
         len: u16::try_from(filter.len()).unwrap_or(u16::MAX),
@@ -267,7 +267,7 @@ pub(crate) fn set_socket_filter(fd: i32, filter: &[[u8; 8]]) -> Result<()> {
     .map(drop)
 }
 
-/// A multicast group and the interface where somebody is in it: `struct group_req`.
+/// A multicast group and an interface: `struct group_req`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub(crate) struct GroupRequest {
@@ -291,17 +291,17 @@ impl GroupRequest {
         }
     }
 
-    /// Of the internet's older family.
+    /// An IPv4 group.
     pub(crate) fn older(interface: u32, address: [u8; 4]) -> Self {
         Self::new(interface, libc::AF_INET, 4, &address)
     }
 
-    /// Of its newer one.
+    /// An IPv6 group.
     pub(crate) fn newer(interface: u32, address: [u8; 16]) -> Self {
         Self::new(interface, libc::AF_INET6, 8, &address)
     }
 
-    /// Whether it is of this family.
+    /// Whether it has this family.
     pub(crate) fn is_of(&self, family: i32) -> bool {
         self.group[..2] == family.to_ne_bytes()[..2]
     }
@@ -342,7 +342,7 @@ pub(crate) fn is_member(fd: i32, level: i32, group: &GroupRequest) -> bool {
 /// setsockopt(MCAST_JOIN_GROUP) or (MCAST_LEAVE_GROUP)
 ///
 /// # Errors
-/// ENODEV where the interface is gone; ENOBUFS where it is in too many.
+/// ENODEV if the interface is gone; ENOBUFS if the socket is in too many groups.
 pub(crate) fn set_membership(fd: i32, level: i32, name: i32, group: &GroupRequest) -> Result<()> {
     // SAFETY: reads a `struct group_req`.
     unsafe {
@@ -390,15 +390,15 @@ pub(crate) fn own_address(fd: i32, address: &mut SocketAddress) -> Result<&[u8]>
 /// getpeername(2)
 ///
 /// # Errors
-/// ENOTCONN where it is not connected.
+/// ENOTCONN if it is not connected.
 pub(crate) fn peer_address(fd: i32, address: &mut SocketAddress) -> Result<&[u8]> {
     address_by(libc::SYS_getpeername, fd, address)
 }
 
-/// connect(AF_UNSPEC): undoes a connection, as far as the protocol can.
+/// connect(AF_UNSPEC): undoes a connection, if the protocol can.
 ///
 /// # Errors
-/// EINVAL, EAFNOSUPPORT where it can't.
+/// EINVAL, EAFNOSUPPORT if it can't.
 pub(crate) fn disconnect(fd: i32) -> Result<()> {
     let nowhere = [0_u8; 16];
     // SAFETY: reads the bytes given.
@@ -422,7 +422,7 @@ pub(crate) fn bind(fd: i32, address: &[u8]) -> Result<()> {
 /// connect(2) without waiting.
 ///
 /// # Errors
-/// ECONNREFUSED where nobody is there; EPROTOTYPE where it is a socket of another type.
+/// ECONNREFUSED if nobody listens; EPROTOTYPE if that socket has another type.
 pub(crate) fn connect(fd: i32, address: &[u8]) -> Result<()> {
     with_address(libc::SYS_connect, fd, address)
 }
@@ -438,7 +438,7 @@ fn with_address(call: i64, fd: i32, address: &[u8]) -> Result<()> {
     .map(drop)
 }
 
-/// SO_PEERCRED: user and group that the kernel tells whoever asks for a local socket's peer.
+/// SO_PEERCRED: a local socket's user and group, as the kernel shows them to its peer.
 pub(crate) fn peer_ids(fd: i32) -> Option<(u32, u32)> {
     let mut ids = [0; 12];
     socket_option(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, &mut ids).ok()?;
@@ -480,20 +480,20 @@ impl Rights {
     }
 }
 
-/// A control message of descriptors: a header of a length, a level and a type, and them.
+/// A control message of descriptors: its length, level and type, and the descriptors.
 #[repr(C)]
 struct Control {
     length: usize,
     level: i32,
     kind: i32,
     fds: [i32; MOST_RIGHTS + 1],
-    /// Whatever else comes with a message.
+    /// Room for other control messages.
     rest: [u64; 16],
 }
 
 const CONTROL_HEADER: usize = 16;
 
-/// recvmsg(2) with the descriptors that come along, which are the caller's, and the
+/// recvmsg(2) with the descriptors in the message, which the caller then owns, and the
 /// message's own flags.
 fn receive_with(fd: i32, bytes: &mut [u8], flags: i32) -> Result<(usize, Rights, i32)> {
     let mut vector = libc::iovec {
@@ -542,11 +542,11 @@ fn receive_with(fd: i32, bytes: &mut [u8], flags: i32) -> Result<(usize, Rights,
     Ok((read, rights, message.msg_flags))
 }
 
-/// recvmsg(MSG_PEEK) without waiting, with the descriptors that come along; they are the
-/// caller's.
+/// recvmsg(MSG_PEEK) without waiting, with the descriptors in the message, which the caller
+/// then owns.
 ///
 /// # Errors
-/// EAGAIN where nothing waits; EMSGSIZE where it is longer than the buffer.
+/// EAGAIN if nothing waits; EMSGSIZE if it is longer than the buffer.
 pub(crate) fn peek(fd: i32, bytes: &mut [u8]) -> Result<(usize, Rights)> {
     let (read, rights, flags) = receive_with(fd, bytes, libc::MSG_PEEK | libc::MSG_DONTWAIT)?;
     if flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
@@ -561,7 +561,7 @@ pub(crate) fn peek(fd: i32, bytes: &mut [u8]) -> Result<(usize, Rights)> {
 /// sendmsg(2) without waiting, with descriptors.
 ///
 /// # Errors
-/// EAGAIN where there is no room; EPIPE.
+/// EAGAIN if there is no room; EPIPE.
 pub(crate) fn send_with(fd: i32, bytes: &[u8], rights: &[i32]) -> Result<usize> {
     let mut vector = libc::iovec {
         iov_base: bytes.as_ptr().cast_mut().cast(),
@@ -591,7 +591,8 @@ pub(crate) fn send_with(fd: i32, bytes: &[u8], rights: &[i32]) -> Result<usize> 
         msg_controllen: if with_control { control.length } else { 0 },
         msg_flags: 0,
     };
-    // SAFETY: the message names live buffers with their true lengths, which are only read.
+    // SAFETY: the message names live buffers with their true lengths, and the call only reads
+    // them.
     unsafe {
         with(
             libc::SYS_sendmsg,

@@ -12,7 +12,7 @@ pub(crate) type Terminal = [u8; 44];
 /// ioctl(TCGETS)
 ///
 /// # Errors
-/// ENOTTY where the descriptor is no terminal.
+/// ENOTTY if the descriptor is no terminal.
 pub(crate) fn terminal(fd: i32) -> Result<Terminal> {
     let mut settings = [0_u8; 44];
     // SAFETY: TCGETS writes the kernel's termios, 36 bytes.
@@ -54,11 +54,10 @@ pub(crate) fn set_terminal(fd: i32, settings: &Terminal) -> Result<()> {
     .map(drop)
 }
 
-/// ioctl(TIOCSCTTY): the calling process leads a session without a terminal, and this one
-/// becomes its.
+/// ioctl(TIOCSCTTY): makes this the terminal of the calling process's session, which has none.
 ///
 /// # Errors
-/// EPERM where another session has it.
+/// EPERM if another session has it.
 pub(crate) fn take_terminal(fd: i32) -> Result<()> {
     let request = usize::try_from(libc::TIOCSCTTY).unwrap_or(0);
     // SAFETY: takes numbers; 0 means not to take it from another session.
@@ -68,7 +67,7 @@ pub(crate) fn take_terminal(fd: i32) -> Result<()> {
 /// ioctl(TIOCGPGRP): the foreground process group.
 ///
 /// # Errors
-/// ENOTTY where the descriptor is not the controlling terminal.
+/// ENOTTY if the descriptor is not the controlling terminal.
 pub(crate) fn foreground_group(fd: i32) -> Result<i32> {
     let mut group = 0_i32;
     // SAFETY: the request writes one pid.
@@ -146,10 +145,10 @@ pub(crate) fn set_window_size(fd: i32, mut size: WindowSize) -> Result<()> {
     window_request(fd, libc::TIOCSWINSZ, &mut size)
 }
 
-/// ioctl(TIOCGPTN): the number of the terminal that this is the other end of.
+/// ioctl(TIOCGPTN): the number of the terminal that belongs to this master.
 ///
 /// # Errors
-/// ENOTTY where it is not the other end of any.
+/// ENOTTY if this is no master.
 pub(crate) fn terminal_number(fd: i32) -> Result<u32> {
     let mut number = 0_u32;
     // SAFETY: the request writes one int.
@@ -166,10 +165,11 @@ pub(crate) fn terminal_number(fd: i32) -> Result<u32> {
     Ok(number)
 }
 
-/// ioctl(TIOCSPTLCK), ioctl(TIOCGPTPEER): opens the second end of a terminal by its first.
+/// ioctl(TIOCSPTLCK), ioctl(TIOCGPTPEER): opens the second end of a terminal through its
+/// master.
 ///
 /// # Errors
-/// EIO where it is none.
+/// EIO if this is no master.
 pub(crate) fn open_other_end(master: i32, flags: i32) -> Result<i32> {
     let unlocked = 0_i32;
     // SAFETY: the request reads one int.

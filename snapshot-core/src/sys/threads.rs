@@ -13,7 +13,7 @@ pub fn gettid() -> i32 {
     plain(libc::SYS_gettid, [0; 6]).map_or(0, small)
 }
 
-/// A thread's name as the kernel keeps it: 15 bytes and a NUL.
+/// A thread's name in the kernel: 15 bytes and a NUL.
 pub type ThreadName = [u8; 16];
 
 /// prctl(PR_GET_NAME)
@@ -24,7 +24,7 @@ pub(crate) fn thread_name() -> ThreadName {
     name
 }
 
-/// prctl(PR_SET_NAME). The last byte counts as a NUL whatever it is.
+/// prctl(PR_SET_NAME). The last byte counts as a NUL.
 pub(crate) fn set_thread_name(mut name: ThreadName) {
     name[15] = 0;
     // The option reads up to 16 bytes, and stops at a NUL, which is there.
@@ -57,7 +57,7 @@ pub(crate) unsafe fn set_tid_address(address: usize) {
 /// get_robust_list(2) of the calling thread: head and length.
 ///
 /// # Errors
-/// ENOSYS where a filter hides it.
+/// ENOSYS if a filter hides it.
 pub(crate) fn robust_list() -> Result<(usize, usize)> {
     let mut head = 0_usize;
     let mut length = 0_usize;
@@ -87,15 +87,15 @@ pub(crate) unsafe fn set_robust_list(head: usize, length: usize) {
     let _ = unsafe { syscall(libc::SYS_set_robust_list, [head, length, 0, 0, 0, 0]) };
 }
 
-/// futex(FUTEX_WAIT_PRIVATE): sleeps while the word is `expected`, for so long at most.
-/// Comes back early for no reason too: the caller looks again.
+/// futex(FUTEX_WAIT_PRIVATE): sleeps while the word is `expected`, at most this long. It may
+/// return early, so the caller looks again.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, at_most_ns: Option<u64>) {
     let time = at_most_ns.map(|ns| [ns / 1_000_000_000, ns % 1_000_000_000]);
     let time = time
         .as_ref()
         .map_or(0, |time| time.as_ptr().expose_provenance());
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the word outlives the call, the time is null or a timespec of two longs.
+    // SAFETY: the word outlives the call; the time is null or a timespec of two longs.
     let _ = unsafe {
         with(
             libc::SYS_futex,
@@ -128,8 +128,8 @@ pub(crate) fn futex_wake(word: &AtomicU32, count: i32) {
 /// futex(FUTEX_WAIT): as [`futex_wait`], on a word in memory that other processes share.
 ///
 /// # Errors
-/// EAGAIN where the word is another, ETIMEDOUT; EINTR, without a time limit only after a
-/// handler that does not ask for restarts.
+/// EAGAIN if the word differs; ETIMEDOUT; EINTR, which without a time limit comes only after a
+/// handler without SA_RESTART.
 pub(crate) fn futex_wait_shared(
     word: &AtomicU32,
     expected: u32,
@@ -139,7 +139,7 @@ pub(crate) fn futex_wait_shared(
     let time = time
         .as_ref()
         .map_or(0, |time| time.as_ptr().expose_provenance());
-    // SAFETY: the word outlives the call, the time is null or a timespec of two longs.
+    // SAFETY: the word outlives the call; the time is null or a timespec of two longs.
     unsafe {
         with(
             libc::SYS_futex,
@@ -154,7 +154,7 @@ pub(crate) fn futex_wait_shared(
     .map(drop)
 }
 
-/// futex(FUTEX_WAKE): all that sleep on it, in every process.
+/// futex(FUTEX_WAKE): wakes all that sleep on it, in every process.
 pub(crate) fn futex_wake_shared(word: &AtomicU32) {
     // SAFETY: the word is alive; the call reads nothing else.
     let _ = unsafe {
@@ -187,7 +187,7 @@ pub(crate) struct Scheduling {
 /// sched_getattr(2) of the calling thread.
 ///
 /// # Errors
-/// ENOSYS where a filter hides it.
+/// ENOSYS if a filter hides it.
 pub(crate) fn scheduling() -> Result<Scheduling> {
     let mut attributes = Scheduling::default();
     // SAFETY: writes at most the size given, which is the structure's.
@@ -208,14 +208,14 @@ pub(crate) fn scheduling() -> Result<Scheduling> {
 /// sched_setattr(2) of the calling thread.
 ///
 /// # Errors
-/// EPERM where the thread may no longer have what it had.
+/// EPERM if the thread may no longer have these.
 pub(crate) fn set_scheduling(attributes: &Scheduling) -> Result<()> {
     let pointer = core::ptr::from_ref(attributes).expose_provenance();
     // SAFETY: reads one structure, whose size is in it.
     unsafe { with(libc::SYS_sched_setattr, [0, pointer, 0]) }.map(drop)
 }
 
-/// The processors that a thread may run on, a bit each; up to 1,024 of them.
+/// The processors that a thread may run on, a bit each, up to 1,024.
 pub(crate) type Affinity = [u64; 16];
 
 /// sched_getaffinity(2) of the calling thread.
@@ -241,7 +241,7 @@ pub(crate) fn affinity() -> Result<Affinity> {
 /// sched_setaffinity(2) of the calling thread.
 ///
 /// # Errors
-/// EINVAL where none of these processors is there any more.
+/// EINVAL if none of these processors exists any more.
 pub(crate) fn set_affinity(set: &Affinity) -> Result<()> {
     // SAFETY: reads the size given, which is the set's.
     unsafe {
@@ -265,7 +265,7 @@ pub(crate) fn set_timer_slack(nanoseconds: usize) {
 
 const IOPRIO_WHO_PROCESS: usize = 1;
 
-/// ioprio_get(2) of the calling thread; 0 where none is set.
+/// ioprio_get(2) of the calling thread; 0 if none is set.
 pub(crate) fn io_priority() -> usize {
     plain(libc::SYS_ioprio_get, [IOPRIO_WHO_PROCESS, 0]).unwrap_or(0)
 }
@@ -278,17 +278,17 @@ pub(crate) fn set_io_priority(priority: usize) -> Result<()> {
     plain(libc::SYS_ioprio_set, [IOPRIO_WHO_PROCESS, 0, priority]).map(drop)
 }
 
-/// What every registration of restartable sequences names, on this processor.
+/// The signature that every rseq registration uses on this processor.
 const RSEQ_SIGNATURE: usize = 0x5305_3053;
 
 /// rseq(2): registers the calling thread's area.
 ///
 /// # Errors
-/// EBUSY where this very area is registered already, EINVAL where another one is, or the
-/// same one with another length.
+/// EBUSY if this very area is registered already; EINVAL if another one is, or this one with
+/// another length.
 ///
 /// # Safety
-/// `area` must be this thread's own, of that length, and stay for as long as it lives.
+/// `area` must be this thread's own, have that length, and outlive the thread.
 pub(crate) unsafe fn register_rseq(area: usize, length: usize) -> Result<()> {
     // SAFETY: the caller's promise is the call's only condition.
     unsafe { with(libc::SYS_rseq, [area, length, 0, RSEQ_SIGNATURE]) }.map(drop)
@@ -297,15 +297,15 @@ pub(crate) unsafe fn register_rseq(area: usize, length: usize) -> Result<()> {
 /// rseq(2): ends the calling thread's registration.
 ///
 /// # Errors
-/// EINVAL where there is none.
+/// EINVAL if there is none.
 pub(crate) fn unregister_rseq(area: usize, length: usize) -> Result<()> {
     const UNREGISTER: usize = 1;
     // SAFETY: the kernel only writes that there is no processor.
     unsafe { with(libc::SYS_rseq, [area, length, UNREGISTER, RSEQ_SIGNATURE]) }.map(drop)
 }
 
-/// getrusage(2): how often the calling thread has left its processor. Where that is the same
-/// before and after, the thread has not left it in between.
+/// getrusage(2): how often the calling thread has left its processor. If two readings are the
+/// same, the thread has not left it in between.
 pub(crate) fn context_switches() -> i64 {
     let [.., slept, interrupted] = super::resource_usage(libc::RUSAGE_THREAD);
     slept + interrupted
@@ -325,7 +325,7 @@ pub(crate) fn processor() -> Option<u32> {
     Some(cpu)
 }
 
-/// tgkill(2) with signal 0: whether this process has a thread of that id.
+/// tgkill(2) with signal 0: whether this process has a thread with that id.
 pub fn has_thread(tid: i32) -> bool {
     plain(libc::SYS_tgkill, [arg(super::getpid()), arg(tid), 0]) != Err(Errno(libc::ESRCH))
 }
@@ -345,7 +345,7 @@ pub fn yield_now() {
 /// sched_setaffinity(2) of another thread.
 ///
 /// # Errors
-/// ESRCH where it has ended; EINVAL where none of these processors is there.
+/// ESRCH if it has ended; EINVAL if none of these processors exists.
 ///
 /// # Safety
 /// `set` must be readable for `size` bytes.
@@ -360,10 +360,10 @@ pub unsafe fn set_affinity_of(tid: i32, size: usize, set: *const u8) -> Result<(
     .map(drop)
 }
 
-/// sched_getaffinity(2) of another thread; what the kernel does not write is cleared.
+/// sched_getaffinity(2) of another thread; clears what the kernel does not write.
 ///
 /// # Errors
-/// ESRCH where it has ended; EINVAL where the set is too small.
+/// ESRCH if it has ended; EINVAL if the set is too small.
 ///
 /// # Safety
 /// `set` must be writable for `size` bytes.
@@ -418,7 +418,7 @@ pub fn set_priority_of(tid: i32, priority: i32) -> Result<()> {
 /// sched_getscheduler(2) and sched_getparam(2) of another thread.
 ///
 /// # Errors
-/// ESRCH where it has ended.
+/// ESRCH if it has ended.
 pub fn policy_of(tid: i32) -> Result<(i32, i32)> {
     let policy = plain(libc::SYS_sched_getscheduler, [arg(tid)]).map(small)?;
     let mut priority = 0_i32;

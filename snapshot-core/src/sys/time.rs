@@ -67,15 +67,15 @@ pub(crate) fn set_interval_timer(which: i32, timer: &IntervalTimer) -> Result<()
     .map(drop)
 }
 
-/// nanosleep(2), for so long at most.
+/// nanosleep(2), at most this long.
 pub(crate) fn pause_ns(nanoseconds: u64) {
     let time = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000];
     // SAFETY: reads a timespec of two longs; the remainder is not wanted.
     let _ = unsafe { with(libc::SYS_nanosleep, [time.as_ptr().expose_provenance(), 0]) };
 }
 
-/// Makes the kernel bring the calling thread's scheduling statistics up to date, which
-/// it otherwise does at its next tick: a look at the thread's processor time does.
+/// Makes the kernel update the calling thread's scheduling statistics, which it otherwise does
+/// at its next tick: reading the thread's processor time does that.
 pub(crate) fn refresh_statistics() {
     let mut time = [0_i64; 2];
     // SAFETY: writes a timespec of two longs.
@@ -93,7 +93,7 @@ pub(crate) fn refresh_statistics() {
 /// clock_gettime(2): seconds and nanoseconds.
 ///
 /// # Errors
-/// EINVAL where there is no such clock.
+/// EINVAL if there is no such clock.
 pub(crate) fn time_on(clock: i32) -> Result<[i64; 2]> {
     let mut time = [0_i64; 2];
     // SAFETY: writes one timespec, two longs.
@@ -119,19 +119,18 @@ pub(super) fn resource_usage(who: i32) -> [i64; size_of::<libc::rusage>() / 8] {
     usage
 }
 
-/// getrusage(2): the time that they have used outside of the kernel and in it, in
-/// nanoseconds.
+/// getrusage(2): user and system time, in nanoseconds.
 pub(crate) fn processor_times(who: i32) -> [i64; 2] {
     let usage = resource_usage(who);
-    // It begins with two times, each in seconds and microseconds.
+    // It begins with two times, in seconds and microseconds.
     [0, 2].map(|at| usage[at] * 1_000_000_000 + usage[at + 1] * 1000)
 }
 
-/// What `timer_create` and `timer_settime` take: interval and time left, each in seconds
-/// and nanoseconds.
+/// The value of `timer_create` and `timer_settime`: interval and time left, each in seconds and
+/// nanoseconds.
 pub(crate) type TimerValue = [i64; 4];
 
-/// The kernel's `struct sigevent`, as far as it goes.
+/// The beginning of the kernel's `struct sigevent`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimerEvent {
@@ -154,11 +153,10 @@ impl TimerEvent {
     }
 }
 
-/// timer_create(2): `id` is the one wanted where [`restore_timer_ids`] is on; gives the
-/// one made.
+/// timer_create(2): asks for `id` if [`restore_timer_ids`] is on; returns the new one.
 ///
 /// # Errors
-/// EINVAL for a thread or a clock that is not there, EBUSY for an id in use.
+/// EINVAL if the thread or clock doesn't exist, EBUSY for an id in use.
 pub(crate) fn timer_create(clock: i32, event: &TimerEvent, mut id: i32) -> Result<i32> {
     // SAFETY: reads one `sigevent` of 64 bytes, reads and writes one id.
     unsafe {
@@ -182,7 +180,7 @@ pub(crate) fn timer_delete(id: i32) {
 /// timer_gettime(2)
 ///
 /// # Errors
-/// EINVAL where there is no such timer.
+/// EINVAL if there is no such timer.
 pub(crate) fn timer_value(id: i32) -> Result<TimerValue> {
     let mut value = [0; 4];
     // SAFETY: writes two timespecs, four longs.
@@ -198,7 +196,7 @@ pub(crate) fn timer_value(id: i32) -> Result<TimerValue> {
 /// timer_settime(2), relative.
 ///
 /// # Errors
-/// EINVAL where there is no such timer.
+/// EINVAL if there is no such timer.
 pub(crate) fn set_timer_value(id: i32, value: &TimerValue) -> Result<()> {
     // SAFETY: reads two timespecs, four longs; the old value is not wanted.
     unsafe {
@@ -210,7 +208,7 @@ pub(crate) fn set_timer_value(id: i32, value: &TimerValue) -> Result<()> {
     .map(drop)
 }
 
-/// prctl(PR_TIMER_CREATE_RESTORE_IDS), Linux 6.15: new timers get the id asked for.
+/// prctl(PR_TIMER_CREATE_RESTORE_IDS), Linux 6.15: new timers get the requested id.
 ///
 /// # Errors
 /// EINVAL on an older kernel.

@@ -23,7 +23,7 @@ const AGREED: u32 = 1;
 static VERDICT: AtomicU32 = AtomicU32::new(UNKNOWN);
 /// From a thread's FS base to its restartable sequences' area.
 static RSEQ_OFFSET: AtomicIsize = AtomicIsize::new(0);
-/// The length that area is registered with; 0 where libc registers none.
+/// The length that area is registered with; 0 if libc registers none.
 static RSEQ_LENGTH: AtomicUsize = AtomicUsize::new(0);
 /// From a thread's FS base to the word that the kernel clears at its end, which is libc's
 /// cached tid.
