@@ -17,7 +17,7 @@
 //! - [`interpose`]: the functions that stand before libc's;
 //! - [`requests`]: the signal handlers, the library's calls, and the takes that both lead to;
 //! - [`children`]: the program's children after a revert;
-//! - [`signals`]: what the program wants on our signals, what the kernel has, who has sent one;
+//! - [`signals`]: what the program wants on our signals, what the kernel has, and who sent one;
 //! - [`session`]: what the agent knows, the environment message, speaking with the supervisor;
 //! - [`real`] and [`errno`]: libc's own functions, and how they fail.
 //!
@@ -55,8 +55,8 @@ use crate::requests::{answering, handlers};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // Nothing here panics on purpose. If it happens, a crash is the honest end: the
-    // supervisor reports it and goes back to a snapshot.
+    // Nothing here panics on purpose. If it does, an abort is the clear end: the supervisor
+    // reports it and goes back to a snapshot.
     let _ = sys::kill(sys::getpid(), libc::SIGABRT);
     sys::exit_group(134)
 }
@@ -70,13 +70,13 @@ static CONSTRUCTOR: extern "C" fn() = construct;
 
 extern "C" fn construct() {
     let Some(message) = session::take_message() else {
-        // Something else than the launcher has loaded the agent.
+        // Another program than the launcher has loaded the agent.
         return;
     };
     sys::close(message.preload_fd);
     reserve::begin();
     match message.inherited() {
-        // After an exec more is open, and the program has opened that itself.
+        // After an exec more is open, and that is the program's own.
         Some(inherited) => {
             for &one in inherited {
                 objects::note_one_inherited(one);

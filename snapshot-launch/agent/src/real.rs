@@ -24,9 +24,9 @@ impl Real {
         }
     }
 
-    /// Its address, or null where libc has no such function.
+    /// Its address, or null if libc has no such function.
     pub(crate) fn address(&self) -> *mut c_void {
-        // Relaxed: the address is the whole fact, and every thread finds the same one.
+        // Relaxed: the address is all there is to read, and every thread finds the same one.
         let found = self.found.load(Ordering::Relaxed);
         if !found.is_null() {
             return found;
@@ -38,8 +38,8 @@ impl Real {
     }
 }
 
-/// Calls libc's function of that name and type, which answers with an `int`. Fails with
-/// ENOSYS where libc has none.
+/// Calls libc's function of that name and type, which returns an `int`. Fails with ENOSYS if
+/// libc has none.
 macro_rules! real {
     ($real:ident: fn($($type:ty),*), $($argument:expr),*) => {
         // SAFETY: a null address is `None`; any other is libc's function of this type.

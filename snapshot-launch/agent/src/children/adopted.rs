@@ -1,8 +1,8 @@
 //! Waiting for the children that a revived process has adopted.
 //!
-//! They were the program's at the snapshot. To the kernel they are the supervisor's now. It
-//! reaps them and writes into the family table how they have ended, or that they have stopped
-//! or go on. A wait answers from there, and sleeps there.
+//! They were the program's at the snapshot. To the kernel they are the supervisor's now. The
+//! supervisor reaps them, and writes their ends, stops and continues into the table. A wait
+//! answers from there, and sleeps there.
 //!
 //! Context: AS-SAFE.
 
@@ -29,14 +29,14 @@ pub(crate) struct Change {
     pub(crate) usage: Usage,
 }
 
-/// What there is among the adopted children that a wait is for.
+/// What a wait has found among the adopted children.
 enum Found {
     /// No such child.
     NoChild,
-    /// Some, and none has changed in a way that the wait is for.
+    /// Some, and none has a change that the wait is for.
     Running(&'static Table, Place),
     Ended(&'static Table, Place, Change),
-    /// One has stopped, or goes on, and the wait is for that.
+    /// One has stopped or gone on, and the wait is for that.
     StoppedOrContinued(&'static Table, Place, Change),
 }
 
@@ -47,10 +47,10 @@ impl Found {
     }
 }
 
-/// What a wait may be for beside those that have ended.
+/// What a wait may be for beside ended children.
 const STOPPED_OR_CONTINUED: c_int = libc::WSTOPPED | libc::WCONTINUED;
 
-/// Looks for adopted children in the table. Looks for the table itself each time: a call may
+/// Looks for adopted children in the table. It gets the table itself each time: a call may
 /// begin before the first snapshot, and end in a revived process that has adopted the child.
 fn find(target: Target, options: c_int) -> Found {
     let Some(table) = table() else {
@@ -73,7 +73,7 @@ fn find(target: Target, options: c_int) -> Found {
                 }
                 found = Found::Running(table, place);
             }
-            // A wait that is only for stopped children ignores those that have ended.
+            // A wait for stopped children alone ignores ended ones.
             State::Ended(_) if options & libc::WEXITED == 0 => {}
             // No wait answers for the children of a program that ignores them.
             State::Ended(_) if ignores_children() => {
@@ -107,10 +107,10 @@ fn is_wanted(status: c_int, options: c_int) -> bool {
     }
 }
 
-/// Does what a wait with these options does; WEXITED must be among them if the wait is for
-/// children that have ended. `real` asks the kernel, with these options added; it gives `None`
-/// where there are children and none has changed. `own` makes an answer of an adopted child's
-/// change. The answer is `None` where the caller did not want to block.
+/// Does what a wait with these options does; they include WEXITED if the wait is for ended
+/// children. `real` asks the kernel, with these options added, and returns `None` if there are
+/// children and none has changed. `own` turns an adopted child's change into an answer. The
+/// answer is `None` if the caller does not block and nothing has changed.
 pub(crate) fn wait<T>(
     target: Target,
     options: c_int,
@@ -120,11 +120,11 @@ pub(crate) fn wait<T>(
     let is_nonblocking = options & libc::WNOHANG != 0;
     let mut nap_ns = SHORTEST_NAP_NS;
     loop {
-        // Before the look at the table: a change after it wakes a thread that sleeps below.
+        // Before the table is read: a later change wakes a thread that sleeps below.
         let seen = changes();
         let (table, running) = match find(target, options) {
             Found::Ended(table, place, change) => {
-                // Of two threads one gets it.
+                // Only one thread gets it.
                 if options & libc::WNOWAIT != 0 || table.release(place) {
                     return Ok(Some(own(&change)));
                 }
@@ -138,8 +138,8 @@ pub(crate) fn wait<T>(
             }
             Found::Running(table, place) => (table, place),
             Found::NoChild => match real(0) {
-                // It has slept in the kernel since before a snapshot, and has woken in a
-                // process without children: they are adopted now.
+                // The thread has slept in the kernel since before a snapshot, and has woken in
+                // a process without children: they are adopted now.
                 Err(libc::ECHILD) if !matches!(find(target, options), Found::NoChild) => continue,
                 // The signal is the SIGCHLD of the child that the wait is for. The kernel
                 // would have looked at the child first.
@@ -169,9 +169,8 @@ pub(crate) fn wait<T>(
             if is_nonblocking {
                 return Ok(None);
             }
-            // The end of a child that is this process's to the kernel too does not wake a
-            // thread that sleeps here, so it looks again now and then. Without another thread
-            // no such child can appear.
+            // The end of a child of this process does not wake a thread that sleeps here, so it
+            // looks again now and then. Without another thread no such child can appear.
             let limit_ns = (has_real || !is_single_threaded()).then_some(nap_ns);
             nap_ns = (nap_ns * 2).min(LONGEST_NAP_NS);
             asleep(|| table.sleep_until_changed(seen, limit_ns)).or_else(|errno| {
@@ -186,9 +185,9 @@ pub(crate) fn wait<T>(
     }
 }
 
-/// How long to sleep between looks at the kernel's children and at the adopted ones, where
-/// there may be both. A signal that comes in the microseconds of a look interrupts nothing,
-/// as one that comes just before a wait.
+/// How long to sleep between looks at the kernel's children and at the adopted ones, if there
+/// may be both. A signal in the microseconds of a look interrupts nothing, like one just before
+/// a wait.
 const SHORTEST_NAP_NS: u64 = 1_000_000;
 const LONGEST_NAP_NS: u64 = 20_000_000;
 
@@ -197,7 +196,7 @@ fn interrupts_calls() -> bool {
 }
 
 unsafe extern "C" {
-    /// libc's own: 0 as soon as there has been a second thread.
+    /// libc's own: 0 once there has been a second thread.
     #[link_name = "__libc_single_threaded"]
     static SINGLE_THREADED: c_char;
 
@@ -212,11 +211,11 @@ fn is_single_threaded() -> bool {
     unsafe { (&raw const SINGLE_THREADED).read_volatile() != 0 }
 }
 
-/// Sleeps in a place where the thread can be cancelled, as in libc's own waits. After an
-/// error other than EINTR the caller looks again.
+/// Sleeps in a place where the thread can be cancelled, as in libc's own waits. After an error
+/// other than EINTR the caller looks again.
 fn asleep(sleep: impl FnOnce() -> sys::Result<()>) -> sys::Result<()> {
     let mut before = 0;
-    // SAFETY: writes one number. Should the thread be cancelled, nothing is held here.
+    // SAFETY: writes one number. If the thread is cancelled, it holds nothing here.
     unsafe { pthread_setcanceltype(AT_ONCE, &raw mut before) };
     let slept = sleep();
     // SAFETY: as above.

@@ -1,5 +1,5 @@
-//! The program's children, as far as a snapshot has seen them: a revived process must go on as
-//! their parent, which the kernel no longer takes it for.
+//! The program's children that a snapshot has seen: a revived process must go on as their
+//! parent, which it is no longer to the kernel.
 //!
 //! Context: AS-SAFE, as far as the program's `sigaction` and waits are.
 

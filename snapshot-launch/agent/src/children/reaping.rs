@@ -1,8 +1,8 @@
 //! Reaping a child by libc's own functions, so that a revert loses nothing.
 //!
-//! What the program reaps of the children that a snapshot has seen goes into the family table:
-//! should a revert end this branch, nothing else would say how those children ended. It is
-//! written before the child is reaped, since the process may be killed in between.
+//! The program's reaping of a child that a snapshot has seen is recorded in the table: if a
+//! revert ends this branch, no other record says how that child ended. It is written before the
+//! child is reaped, since the process may be killed in between.
 //!
 //! Context: AS-SAFE, as the functions of libc are. [`begin`] is IN-PROCESS, before `main`.
 
@@ -20,12 +20,12 @@ use super::{
 use crate::real::{Real, real};
 use crate::{errno, session};
 
-/// libc's other functions of the older kind call it themselves.
+/// libc's older functions call it themselves.
 static WAIT4: Real = Real::new(c"wait4");
 static WAITID: Real = Real::new(c"waitid");
 
-/// Maps the family table. Looks libc's functions up now: later that may be in a signal
-/// handler, or in a child of a process that holds the loader's lock.
+/// Maps the table. Looks libc's functions up now: later that may be in a signal handler, or in
+/// a child of a process that holds the loader's lock.
 pub(crate) fn begin(table: c_int) {
     for real in [&WAIT4, &WAITID] {
         real.address();
@@ -33,7 +33,7 @@ pub(crate) fn begin(table: c_int) {
     table::begin(table);
 }
 
-/// A child that has been reaped, as `wait4` gives it.
+/// A reaped child, as `wait4` returns it.
 #[derive(Clone, Copy)]
 pub(crate) struct Reaped {
     pub(crate) pid: pid_t,
@@ -52,7 +52,7 @@ impl Reaped {
     }
 }
 
-/// A child's state change, as `waitid` gives it.
+/// A child's state change, as `waitid` returns it.
 #[derive(Clone, Copy)]
 pub(crate) struct ChildInfo {
     pub(crate) code: c_int,
@@ -95,7 +95,7 @@ impl ChildInfo {
     }
 }
 
-/// Writes into the table how a child has ended, if a snapshot has seen it. Gives its place.
+/// Writes a child's end into the table, if a snapshot has seen the child. Returns its place.
 fn note(pid: pid_t, status: c_int) -> Option<(&'static Table, Place)> {
     if libc::WIFSTOPPED(status) {
         let table = table()?;
@@ -109,15 +109,15 @@ fn note(pid: pid_t, status: c_int) -> Option<(&'static Table, Place)> {
     Some((table, place))
 }
 
-/// Whether a wait must look at a child before it reaps it. As long as no snapshot has seen a
-/// child only a wait that blocks must, since there may be a snapshot by its end.
+/// Whether a wait must look at a child before it reaps it. While no snapshot has seen a child,
+/// only a blocking wait must: there may be a snapshot before the child ends.
 fn looks_first(options: c_int) -> bool {
     options & libc::WNOWAIT == 0
         && session::is_live()
         && (options & libc::WNOHANG == 0 || table().is_some())
 }
 
-/// The options that mean something for an ordinary child.
+/// The options that matter for an ordinary child.
 pub(crate) const OPTIONS_OF_WAIT4: c_int = libc::WNOHANG
     | libc::WUNTRACED
     | libc::WCONTINUED
@@ -125,7 +125,7 @@ pub(crate) const OPTIONS_OF_WAIT4: c_int = libc::WNOHANG
     | libc::__WCLONE
     | libc::__WNOTHREAD;
 
-/// What a wait4 is for, in waitid's form. `None` where only the kernel knows.
+/// The children that a wait4 is for, in waitid's form. `None` if only the kernel knows.
 pub(crate) fn ids_of_wait4(pid: pid_t) -> Option<(idtype_t, id_t)> {
     match pid {
         pid_t::MIN => None,
@@ -135,8 +135,8 @@ pub(crate) fn ids_of_wait4(pid: pid_t) -> Option<(idtype_t, id_t)> {
     }
 }
 
-/// wait4(2) by libc. Notes the answer before the child is reaped. `None` where there are
-/// children and none has changed.
+/// wait4(2) by libc. Records the end before it reaps the child. `None` if there are children
+/// and none has changed.
 pub(crate) fn wait4(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
     let ids =
         ids_of_wait4(pid).filter(|_| options & !OPTIONS_OF_WAIT4 == 0 && looks_first(options));
@@ -162,7 +162,7 @@ pub(crate) fn wait4(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int>
     }
 }
 
-/// Reaps, and notes what has been reaped: a snapshot may have come in between.
+/// Reaps, and records the end: a snapshot may have come in between.
 fn reap(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
     let mut status = 0;
     let mut usage = Usage::default();

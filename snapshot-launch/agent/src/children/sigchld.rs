@@ -36,8 +36,8 @@ pub(crate) fn queue_for_ended() {
     }
 }
 
-/// Writes down whether the program wants SIGCHLD of children that stop, which the supervisor
-/// can't see. Call it whenever the program may have set the signal's disposition.
+/// Records whether the program wants SIGCHLD of children that stop, which the supervisor can't
+/// see. Call it whenever the program may have set the signal's disposition.
 pub(crate) fn note_disposition() {
     if let Some(table) = table()
         // SAFETY: asks only.
@@ -47,7 +47,7 @@ pub(crate) fn note_disposition() {
     }
 }
 
-/// Whether the program ignores its children, so that the kernel reaps them by itself.
+/// Whether the program ignores its children, so that the kernel reaps them.
 pub(super) fn ignores_children() -> bool {
     // SAFETY: asks only.
     unsafe { sys::sigaction(libc::SIGCHLD, None) }.is_ok_and(|action| {

@@ -1,5 +1,5 @@
-//! The family table: how each child that a snapshot has seen has ended, or that it has stopped
-//! or goes on. The supervisor, the live process and its copies share it.
+//! The table of each child that a snapshot has seen: its end, or its last stop or continue. The
+//! supervisor, the live process and its copies share it.
 //!
 //! Context: AS-SAFE. [`begin`] is IN-PROCESS, before `main`.
 
@@ -14,7 +14,7 @@ use crate::session;
 
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
 
-/// Maps the table that a descriptor stands for, and closes the descriptor.
+/// Maps the table of a descriptor, and closes the descriptor.
 pub(super) fn begin(descriptor: c_int) {
     // SAFETY: the supervisor has made it for this, and sealed its length.
     if let Ok(table) = unsafe { Table::map(descriptor) } {
@@ -23,14 +23,14 @@ pub(super) fn begin(descriptor: c_int) {
     sys::close(descriptor);
 }
 
-/// The table, where this is the live process and there is any child in it.
+/// The table, if this is the live process and the table has any child.
 pub(crate) fn table() -> Option<&'static Table> {
     // SAFETY: null, or mapped until this process ends.
     let table = unsafe { TABLE.load(Ordering::Acquire).as_ref() }?;
     (!table.is_empty() && session::is_live()).then_some(table)
 }
 
-/// Counts what has happened to adopted children.
+/// Counts the events of adopted children.
 pub(super) fn changes() -> u32 {
     // SAFETY: as above.
     let table = unsafe { TABLE.load(Ordering::Acquire).as_ref() };

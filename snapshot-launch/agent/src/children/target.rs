@@ -17,18 +17,18 @@ pub(crate) enum Target {
     Child(c_int),
     Group(c_int),
     OwnGroup,
-    /// The process that a pidfd stands for.
+    /// The process of a pidfd.
     Handle(c_int),
 }
 
 impl Target {
-    /// Whether it is for one child, so that others don't matter.
+    /// Whether it is for one child alone.
     pub(super) fn is_one(self) -> bool {
         matches!(self, Self::Child(_) | Self::Handle(_))
     }
 
-    /// Whether that one has ended, though the supervisor may not have reaped it yet. The program
-    /// may know it from a pidfd already, and count on it.
+    /// Whether that child has ended; the supervisor may not have reaped it yet. The program may
+    /// know of the end from a pidfd already, and rely on it.
     pub(super) fn has_ended(self) -> bool {
         match self {
             Self::Child(pid) => pidfd::has_process_ended(pid),
@@ -37,7 +37,7 @@ impl Target {
         }
     }
 
-    /// What the kernel says of the pidfd, if it is one: for [`Target::includes`].
+    /// The process of the pidfd, if it is one: for [`Target::includes`].
     pub(super) fn named(self) -> Option<pidfd::Named> {
         match self {
             Self::Handle(descriptor) => pidfd::named(descriptor),
@@ -51,7 +51,7 @@ impl Target {
         match self {
             Self::Any => true,
             Self::Child(pid) => child.pid == pid,
-            // It may have left the group that it was in at the snapshot.
+            // It may have left its group since the snapshot.
             Self::Group(group) => sys::group_of(child.pid).unwrap_or(child.group) == group,
             Self::OwnGroup => {
                 sys::group_of(child.pid).ok().or(Some(child.group)) == sys::group_of(0).ok()

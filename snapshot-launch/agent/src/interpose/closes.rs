@@ -1,10 +1,11 @@
 //! The functions by which a program closes descriptors.
 //!
-//! Another process may wait for the end of what is closed: a peer for the end of a connection, a
-//! child for the end of its input. The snapshots hold it too, so they let go of it first, and
-//! the other process sees the end as without them. An exec closes what it does not pass on.
+//! Another process may wait for the end of what is closed: a peer for the end of a connection,
+//! a child for the end of its input. The snapshots hold it too, so they let go of it first.
+//! Then the other process sees the end, as without them. An exec closes what it does not pass
+//! on.
 //!
-//! Where no snapshot holds the descriptor this costs a look at one word.
+//! If no snapshot holds the descriptor this costs a look at one word.
 //!
 //! Limits: a close by a raw system call is not seen.
 //!
@@ -22,11 +23,11 @@ use crate::real::{Real, real};
 use crate::session;
 
 /// A close, from before it until it is done. If snapshots hold what is closed, no snapshot is
-/// taken meanwhile: it would hold that again. A close that waits for its peer (SO_LINGER) is the
-/// exception: takes don't wait for it.
+/// taken meanwhile: it would hold that again. Takes don't wait for a close that waits for its
+/// peer (SO_LINGER).
 struct Closing {
-    /// The conversation with the supervisor, once there is a reason for one, and the signals
-    /// that were blocked before it.
+    /// The conversation with the supervisor, if one was needed, and the signals that were
+    /// blocked before it.
     begun: Option<(Conversation, SignalSet)>,
 }
 
@@ -50,7 +51,7 @@ impl Closing {
     /// Of all in a range.
     fn of_all(first: c_uint, last: c_uint) -> Self {
         let mut closing = Self::of_none();
-        // A child that the program has forked closes what is its own.
+        // A forked child of the program closes only its own descriptors.
         if session::is_live() {
             objects::for_each_marked(first..=last, |fd| closing.add(fd));
         }
@@ -61,7 +62,7 @@ impl Closing {
         Self { begun: None }
     }
 
-    /// This one too is about to be closed: lets the snapshots let go of it.
+    /// Adds a descriptor that is about to be closed: has the snapshots let go of it.
     fn add(&mut self, fd: c_int) {
         if !objects::is_marked(fd) || session::forbids_snapshots() || !session::is_live() {
             return;
@@ -72,7 +73,7 @@ impl Closing {
             self.begun = Some((Conversation::begin(), open));
         }
         if let Some(closed) = objects::closing(fd) {
-            // Without a supervisor that answers there are no snapshots any more.
+            // If the supervisor doesn't answer there are no snapshots any more.
             let _ = session::exchange(FromCaller::Closed(closed));
         }
         if sys::lingers(fd) {
@@ -94,8 +95,8 @@ impl Drop for Closing {
     }
 }
 
-/// Before the live process becomes another program: the snapshots let go of what that one does
-/// not get.
+/// Before the live process becomes another program: has the snapshots let go of what the new
+/// program does not get.
 pub(crate) fn before_exec() {
     let mut closing = Closing::of_none();
     objects::for_each_marked(0..=c_uint::MAX, |fd| {
@@ -159,8 +160,7 @@ pub unsafe extern "C" fn fclose(stream: *mut FILE) -> c_int {
         // SAFETY: the caller's promise.
         let fd = unsafe { libc::fileno(stream) };
         if objects::is_marked(fd) {
-            // The buffer is written before the end.
-            // SAFETY: the caller's promise.
+            // The buffer is written before the close. SAFETY: the caller's promise.
             unsafe { libc::fflush(stream) };
             closing.add(fd);
         }

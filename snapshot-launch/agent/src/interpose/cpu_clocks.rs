@@ -1,6 +1,6 @@
-//! The functions that give the processor time that has been used.
+//! The functions that return used processor time.
 //!
-//! The kernel counts anew from a revert on. So these functions add what had been used at the
+//! The kernel counts anew from a revert on. So these functions add the time used up to the
 //! snapshot, and the time never goes back. Before the first revert they add nothing. A clock of
 //! another kind costs a comparison.
 //!
@@ -37,8 +37,8 @@ fn added(clock: clockid_t) -> Option<i64> {
         libc::CLOCK_PROCESS_CPUTIME_ID => (cpu_times::of_process(), 2),
         libc::CLOCK_THREAD_CPUTIME_ID => (cpu_times::of_thread(sys::gettid()), 2),
         clock if clock < 0 => {
-            // The complement of an id, above three bits. They say whether it is a thread's, and
-            // which of its times; 3 is the clock of a device.
+            // The complement of an id, above three bits: whether it is a thread's, and which of
+            // its times; 3 is a device's clock.
             let id = !(clock >> 3);
             let used = match (clock & 4 != 0, id) {
                 (true, 0) => cpu_times::of_thread(sys::gettid()),
@@ -133,8 +133,7 @@ pub unsafe extern "C" fn getrusage(who: c_int, usage: *mut rusage) -> c_int {
     answer
 }
 
-/// The program's own time and the kernel's, in ticks. To programs a tick is a hundredth of a
-/// second.
+/// User and system time, in ticks. To programs a tick is a hundredth of a second.
 fn used_ticks(who: c_int) -> (clock_t, clock_t) {
     // SAFETY: all-zero is a valid `struct rusage`.
     let mut usage: rusage = unsafe { mem::zeroed() };
@@ -162,7 +161,7 @@ pub unsafe extern "C" fn times(buffer: *mut tms) -> clock_t {
     if answer != -1 && is_added() {
         // SAFETY: null, or written by the kernel.
         if let Some(buffer) = unsafe { buffer.as_mut() } {
-            // From the exact times: a sum of two that are rounded to ticks may go back by one.
+            // From the exact times: a sum of two rounded ones may go back by one tick.
             (buffer.tms_utime, buffer.tms_stime) = used_ticks(libc::RUSAGE_SELF);
             (buffer.tms_cutime, buffer.tms_cstime) = used_ticks(libc::RUSAGE_CHILDREN);
         }

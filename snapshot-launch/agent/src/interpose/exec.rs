@@ -1,15 +1,15 @@
 //! The exec functions, by which the program becomes another one.
 //!
-//! They pass on an environment that carries the agent along ([`super::exec_environment`]): an
-//! exec keeps the pid, so the session goes on, but the new program has neither agent nor
-//! handlers by itself. Wrapper scripts (`exec real-program "$@"`) would lose both, and the next
-//! trigger signal would kill the program. Only in the live process; a child that is about to
+//! They pass on an environment that carries the agent ([`super::exec_environment`]): an exec
+//! keeps the pid, so the session goes on, but the new program has neither agent nor handlers by
+//! itself. Wrapper scripts (`exec real-program "$@"`) would lose both, and the next trigger
+//! signal would kill the program. This is for the live process alone; a child that is about to
 //! become another program gets libc's own function.
 //!
-//! Limits: a system call that goes around libc is not seen. The agent is gone then, and the
-//! trigger has its default action. The supervisor looks before it sends one, and says so. The
-//! agent can't follow into a program that is static or set-uid: there the trigger stays blocked,
-//! which is harmless, and takes are refused.
+//! Limits: a direct system call is not seen. The agent is gone then, and the trigger has its
+//! default action. The supervisor looks before it sends one, and says so. The agent can't
+//! follow into a program that is static or set-uid: there the trigger stays blocked, which is
+//! harmless, and takes are refused.
 //!
 //! Context: AS-SAFE, since exec may be called from anywhere.
 
@@ -23,16 +23,16 @@ use crate::real::{Real, real};
 use crate::session::{self, Strings, environ};
 use crate::signals::installed;
 
-/// Calls `exec` with an environment that carries the agent, where this is the live process, or
-/// with the one given.
+/// Calls `exec` with an environment that carries the agent, if this is the live process; else
+/// with the given one.
 fn carrying(environment: Strings, exec: impl Fn(Strings) -> c_int) -> c_int {
-    // A filter that forbids snapshots binds the next program as well: the agent would only be
-    // in the way there.
+    // A filter that forbids snapshots binds the next program as well: the agent would only
+    // disturb it.
     if !session::is_live() || session::forbids_snapshots() {
         return exec(environment);
     }
-    // Should the exec fail, the snapshots have let go too early: a peer then sees the end of
-    // what they held as soon as the live process closes it.
+    // If the exec fails, the snapshots have let go too early: a peer then sees the end of its
+    // connection as soon as the live process closes it.
     closes::before_exec();
     let carried = Carried::prepare(environment);
     // Without the agent the trigger would end the next program.

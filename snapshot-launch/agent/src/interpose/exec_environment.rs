@@ -2,7 +2,7 @@
 //! the message to that agent, LD_PRELOAD, and the settings for huge pages if this program was
 //! started with them.
 //!
-//! The supervisor hands the agent out as a descriptor for each exec.
+//! The supervisor sends the agent as a descriptor for each exec.
 //!
 //! Context: AS-SAFE, since exec may be called from anywhere.
 
@@ -16,19 +16,19 @@ use snapshot_core::wire::{FromCaller, ToCaller};
 
 use crate::session::{self, Bump, Outgoing, PRELOAD, Strings, for_each, text_of, texts_of};
 
-/// The agent, ready to be carried along.
+/// The agent, ready for the exec.
 pub(super) struct Carried {
     /// The agent's descriptor, which stays open across the exec.
     fd: c_int,
-    /// The mask that the program has.
+    /// The program's signal mask.
     mask: SignalSet,
     bump: Bump,
     pub(super) environment: Strings,
 }
 
 impl Carried {
-    /// Gets the agent from the supervisor and writes an environment that loads it. `None` where
-    /// either fails: then the program is what it was.
+    /// Gets the agent from the supervisor and writes an environment that loads it. `None` if
+    /// either fails: then nothing has changed.
     pub(super) fn prepare(environment: Strings) -> Option<Self> {
         let open = sys::block(SignalSet::PROGRAM);
         let fd = fetch();
@@ -38,7 +38,7 @@ impl Carried {
             sys::close(fd);
             return None;
         };
-        // From here to the constructor of the next program a trigger waits.
+        // A trigger waits from here to the constructor of the next program.
         let mask = sys::block(session::trigger_set());
         match write(&mut bump, environment, fd, mask) {
             Some(environment) if sys::keep_across_exec(fd).is_ok() => Some(Self {
@@ -56,7 +56,7 @@ impl Carried {
         }
     }
 
-    /// The exec has failed: the program is what it was.
+    /// The exec has failed: undoes the changes.
     pub(super) fn put_back(self) {
         sys::close(self.fd);
         sys::set_mask(self.mask);
@@ -77,7 +77,7 @@ fn fetch() -> Option<c_int> {
     }
 }
 
-/// Writes the environment. `None` where there is no room for it.
+/// Writes the environment. `None` if there is no room for it.
 fn write(bump: &mut Bump, environment: Strings, fd: c_int, mask: SignalSet) -> Option<Strings> {
     let fd = u64::from(fd.unsigned_abs());
     let settings = bump.next();

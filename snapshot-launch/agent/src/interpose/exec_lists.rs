@@ -12,8 +12,8 @@ use super::exec::{execv, execve, execvp};
 use crate::errno;
 use crate::session::{Bump, Strings};
 
-// Five arguments are in registers, and are pushed so that they lie in order; the rest is where
-// the caller has put it. The stack is aligned for the call: 8 bytes of return address and 40
+// Five arguments are in registers, and are pushed so that they lie in order; the caller has put
+// the rest on the stack. The stack is aligned for the call: 8 bytes of return address and 40
 // pushed.
 macro_rules! variadic {
     ($(#[$doc:meta])* $name:ident, $gather:ident) => {
@@ -55,7 +55,7 @@ variadic!(
     execle, gather_execle
 );
 
-/// The arguments of a variadic call, up to the null, as an array; and what follows it.
+/// The arguments of a variadic call as an array, up to the null, and the argument after it.
 ///
 /// # Safety
 /// As laid out by the code above.

@@ -1,11 +1,11 @@
 //! The functions by which a program sets filters of system calls for itself (seccomp): `prctl`
 //! and, by number, `syscall`.
 //!
-//! Under a filter the agent may not be able to speak to the supervisor, to stop a thread, or to
-//! do anything at all: in strict mode any call but four ends the process. So the agent tries a
-//! filter before it is set ([`snapshot_core::process::filter_trial`]), and reports it to the
-//! supervisor. Where the filter forbids what a snapshot needs, the agent withdraws its handlers
-//! before: the kernel has the program's own, as without the tool, and ignores a trigger that
+//! Under a filter the agent may be unable to speak to the supervisor, to stop a thread, or to
+//! do anything: in strict mode any call but four ends the process. So the agent tries a filter
+//! before it is set ([`snapshot_core::process::filter_trial`]), and reports it to the
+//! supervisor. If the filter forbids what a snapshot needs, the agent first withdraws its
+//! handlers: the kernel has the program's own, as without the tool, and ignores a trigger that
 //! the program has no handler for.
 //!
 //! Limits: a filter that is set by a direct system call is not seen here. The supervisor counts
@@ -63,7 +63,7 @@ impl Mode {
 const STRICT_MODE: c_ulong = libc::SECCOMP_MODE_STRICT as c_ulong;
 const FILTER_MODE: c_ulong = libc::SECCOMP_MODE_FILTER as c_ulong;
 
-/// Makes the call, once its consequences are known. The answer is the kernel's.
+/// Makes the call, once its consequences are known. Returns the kernel's answer.
 fn set(mode: Mode, call: &dyn Fn() -> i64) -> i64 {
     // A child's filters are its own, and after one that forbids snapshots there is nothing more
     // to report.
@@ -124,7 +124,7 @@ fn by_seccomp(arguments: [usize; 3]) -> i64 {
     }
 }
 
-/// The kernel's answer, as libc's functions give it.
+/// The kernel's answer in the form of libc's functions.
 fn answer(answer: i64) -> c_long {
     if answer < 0 {
         errno::set((-answer) as c_int);

@@ -1,6 +1,5 @@
-//! `pthread_create`: with the program's first thread libc installs its own handler for the
-//! signal by which requests come and threads are parked. The agent then installs its handler
-//! again.
+//! `pthread_create`: with the first new thread libc installs its own handler for the signal
+//! that carries requests and parks threads. The agent then installs its handler again.
 //!
 //! Limits: threads that libc makes by itself, for timers or C11's `thrd_create`, are not seen
 //! here. A request then reaches libc's handler, which ignores it, and the supervisor asks by the
@@ -17,7 +16,7 @@ use snapshot_core::threads::takeover;
 use crate::real::{Real, real};
 use crate::session;
 
-/// Whether there has been a first thread.
+/// Whether the program has made a thread.
 static SEEN: AtomicBool = AtomicBool::new(false);
 
 static PTHREAD_CREATE: Real = Real::new(c"pthread_create");

@@ -1,5 +1,5 @@
 //! `mlockall`, which also locks what `malloc` keeps for later. The settings for huge pages let
-//! `malloc` take 64 MB at once; a program that locks all its memory has no use for that, and its
+//! `malloc` take 64 MB at once; a program that locks all its memory doesn't use that, and its
 //! limit may be smaller. So unused memory goes back first, and more comes in small pieces.
 //!
 //! Context: as libc's own; not AS-SAFE, as its `malloc` is not.
@@ -13,7 +13,7 @@ static MLOCKALL: Real = Real::new(c"mlockall");
 static MALLOPT: Real = Real::new(c"mallopt");
 static MALLOC_TRIM: Real = Real::new(c"malloc_trim");
 
-/// From `malloc.h`: how much more than it needs `malloc` takes at once, and its default.
+/// From `malloc.h`: how much `malloc` takes beyond its need, and the default.
 const M_TOP_PAD: c_int = -2;
 const TOP_PAD: c_int = 128 << 10;
 

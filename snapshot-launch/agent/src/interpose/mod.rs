@@ -1,5 +1,5 @@
-//! The functions that stand before libc's: what a program does there that a snapshot must know
-//! of, or that a revived process can't do alone.
+//! The functions that stand before libc's: they do what a snapshot must know of, or what a
+//! revived process can't do alone.
 //!
 //! Context: each file says its own.
 

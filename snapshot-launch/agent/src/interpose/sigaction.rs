@@ -1,4 +1,4 @@
-//! The functions by which a program sets what happens on a signal.
+//! The functions by which a program sets the action of a signal.
 //!
 //! For the trigger and SIGINT they write what the program wants into the agent's table and install
 //! the agent's handlers accordingly. For every other signal, and in a child that the program
@@ -53,9 +53,8 @@ pub unsafe extern "C" fn sigaction(
     let answer = unsafe { real(signal, new, old) };
     note_of_children(signal);
     if answer == 0 && is_ours(signal) && !old.is_null() {
-        // A child made without fork's hooks still has our handler. Its own disposition is
-        // the program's.
-        // SAFETY: libc has written it.
+        // A child made without fork's hooks still has our handler. The program's disposition is
+        // the child's own. SAFETY: libc has written it.
         let handler = unsafe { (*old).sa_sigaction };
         if is_our_handler(handler) {
             // SAFETY: valid by the caller's promise.
@@ -65,14 +64,14 @@ pub unsafe extern "C" fn sigaction(
     answer
 }
 
-/// The program may have set what happens on SIGCHLD.
+/// Records SIGCHLD's disposition, which the program may have set.
 fn note_of_children(signal: c_int) {
     if signal == libc::SIGCHLD {
         sigchld::note_disposition();
     }
 }
 
-/// What the functions of the `signal` family share: sets a handler with these flags and mask.
+/// The common part of the `signal` family: sets a handler with these flags and mask.
 fn simple(signal: c_int, handler: sighandler_t, flags: c_int, mask: u64) -> sighandler_t {
     let new = Disposition {
         handler,

@@ -1,9 +1,9 @@
-//! The functions by which a program waits for a signal instead of handling it. A trigger that
-//! comes from outside is a request, although no handler sees it: the agent takes the snapshot,
-//! and the wait goes on.
+//! The functions by which a program waits for a signal instead of handling it. A trigger from
+//! outside is a request, although no handler sees it: the agent takes the snapshot, and the
+//! wait goes on.
 //!
-//! Limits: reads of a `signalfd`, and waits by calls that go around libc, are not seen here. Such
-//! a program gets a trigger from outside as if it were its own.
+//! Limits: reads of a `signalfd`, and waits by direct system calls, are not seen here. Such a
+//! program gets a trigger from outside as if it were its own.
 //!
 //! Context: AS-SAFE, as far as libc's own are. Points of cancellation, as libc's are.
 
@@ -26,8 +26,7 @@ static SIGWAIT: Real = Real::new(c"sigwait");
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// Whether the trigger is among the signals that the wait is for, in the live process. The
-/// supervisor hears of that once.
+/// Whether the wait is for the trigger, in the live process. The supervisor hears of that once.
 ///
 /// # Safety
 /// `set` must be readable or null.
@@ -104,7 +103,7 @@ pub unsafe extern "C" fn sigtimedwait(
     }
 }
 
-/// What is left of a time.
+/// The rest of a time.
 fn less(whole: timespec, elapsed_ns: u64) -> timespec {
     let seconds = u64::try_from(whole.tv_sec).unwrap_or(0);
     let nanoseconds = u64::try_from(whole.tv_nsec).unwrap_or(0);
@@ -118,7 +117,7 @@ fn less(whole: timespec, elapsed_ns: u64) -> timespec {
     }
 }
 
-/// Gives the program the signal that has come, if it wants to see it.
+/// Gives the program the signal, if it wants to see it.
 ///
 /// # Safety
 /// `info` must be writable or null.
@@ -184,8 +183,8 @@ pub unsafe extern "C" fn sigwait(set: *const sigset_t, signal: *mut c_int) -> c_
     }
 }
 
-/// signalfd(2). The program reads from it what it would read without the tool, a trigger from
-/// outside as well: the supervisor hears of that.
+/// signalfd(2). The program reads from it as without the tool, even a trigger from outside. The
+/// agent reports that to the supervisor.
 ///
 /// # Safety
 /// As libc's.

@@ -1,7 +1,7 @@
-//! The `syscall` function, as libc's, with one difference: while the kernel has the call, its
-//! number lies on the stack. A call that a snapshot has interrupted can then be issued again; in
-//! libc's own function the number is lost once the call is made. It costs a push, and four
-//! comparisons for filters and exec.
+//! The `syscall` function, as libc's, with one difference: during the call its number lies on
+//! the stack. So a call that a snapshot has interrupted can be issued again; in libc's own
+//! function the number is lost once the call is made. It costs a push, and four comparisons for
+//! filters and exec.
 //!
 //! The mutexes, condition variables and parked threads of Rust's standard library wait in it.
 //!
@@ -19,7 +19,7 @@ unsafe extern "C" {
     static RETURN: u8;
 }
 
-/// Tells the engine where interrupted calls of this function are found.
+/// Tells the engine the return address of this function's calls.
 pub(crate) fn tell_return_address() {
     restart::set_syscall_return((&raw const RETURN).addr());
 }

@@ -1,11 +1,11 @@
 //! The functions that ask the kernel about a thread by its id.
 //!
-//! libc caches the id of each thread. In a revived copy it is stale for the threads that were
-//! there at the snapshot. For those the functions here use the id that the thread has now; for
-//! all others they call libc's.
+//! libc caches the id of each thread. In a revived copy that id is stale for the threads of the
+//! snapshot. For those the functions here use the thread's present id; for all others they call
+//! libc's.
 //!
-//! The cached id itself stays as it is, since it owns the mutexes that were held at the
-//! snapshot; see [`snapshot_core::threads::stale`].
+//! The cached id itself stays, since it owns the mutexes that were held at the snapshot; see
+//! [`snapshot_core::threads::stale`].
 //!
 //! Context: AS-SAFE, as far as libc's own are.
 
@@ -24,7 +24,7 @@ fn real_tid(thread: pthread_t) -> Option<c_int> {
     stale::real_tid(usize::try_from(thread).ok()?)
 }
 
-/// What these functions return: 0, or the error's number.
+/// The result of these functions: 0, or the error's number.
 fn answer(outcome: sys::Result<()>) -> c_int {
     match outcome {
         Ok(()) => 0,
@@ -66,7 +66,7 @@ macro_rules! thread_function {
     };
 }
 
-/// Whether it is one of the two signals that libc keeps to itself: a program can't send them.
+/// Whether it is one of libc's own two signals: a program can't send them.
 fn is_of_libc(signal: c_int) -> bool {
     !SignalSet::only(signal)
         .without(SignalSet::PROGRAM)
@@ -98,8 +98,8 @@ thread_function!(
     /// pthread_getcpuclockid(3)
     pthread_getcpuclockid(thread, clock: *mut clockid_t), c"pthread_getcpuclockid",
     |tid| {
-        // The id's complement above three bits, which say: a thread's time on the processor.
-        // SAFETY: the caller's promise.
+        // The id's complement above three bits that mean a thread's processor time. SAFETY: the
+        // caller's promise.
         unsafe { clock.write((!tid << 3) | 0b110) };
         0
     }
@@ -206,7 +206,7 @@ pub unsafe extern "C" fn pthread_cancel(thread: pthread_t) -> c_int {
     let outcome = unsafe { real(thread) };
     match tid {
         Some(tid) => {
-            // One that has ended meanwhile needs no signal.
+            // A thread that has ended needs no signal.
             let _ = sys::tgkill(sys::getpid(), tid, SIGNAL);
             0
         }
@@ -217,8 +217,8 @@ pub unsafe extern "C" fn pthread_cancel(thread: pthread_t) -> c_int {
 type Attributes = unsafe extern "C" fn(pthread_t, *mut pthread_attr_t) -> c_int;
 
 /// pthread_getattr_np(3): libc's own asks the kernel, by the cached id, for the thread's
-/// processors, and fails where there is no such thread. By then it has filled in all the rest,
-/// so this adds what is missing. If libc has filled in nothing, the failure stands.
+/// processors, and fails if there is no such thread. By then it has filled in all the rest, so
+/// this adds the processors. If libc has filled in nothing, the failure stands.
 ///
 /// # Safety
 /// As libc's.
@@ -274,7 +274,7 @@ fn add_processors(tid: c_int, attributes: *mut pthread_attr_t) -> c_int {
 
 type SetProtocol = unsafe extern "C" fn(*mut pthread_mutexattr_t, c_int) -> c_int;
 
-/// pthread_mutexattr_setprotocol(3): notes that the program makes mutexes with priority
+/// pthread_mutexattr_setprotocol(3): records that the program makes mutexes with priority
 /// inheritance. The kernel knows the owner of such a mutex by its id.
 ///
 /// # Safety

@@ -1,8 +1,8 @@
 //! The functions by which a program becomes another user.
 //!
-//! libc makes every thread change, and signals each by the id that it has cached. In a revived
-//! copy those may be stale, and some threads would silently keep their rights. There the
-//! functions refuse, and change nothing.
+//! libc makes every thread change, and signals each by its cached id. In a revived copy those
+//! ids may be stale, and some threads would silently keep their rights. There the functions
+//! refuse, and change nothing.
 //!
 //! Context: IN-PROCESS.
 

@@ -1,11 +1,11 @@
 //! The functions by which a program waits for its children.
 //!
-//! They call libc's, and do two things more where a snapshot has seen a child: they write down
-//! what the program reaps ([`crate::children::reaping`]), and they answer for children that a
-//! revived process has adopted ([`crate::children::adopted`]).
+//! They call libc's. If a snapshot has seen a child, they also record what the program reaps
+//! ([`crate::children::reaping`]), and answer for children that a revived process has adopted
+//! ([`crate::children::adopted`]).
 //!
 //! Limits: libc's `system` and `pclose` wait by a function inside libc, and a direct system
-//! call goes around these functions too.
+//! call bypasses these functions too.
 //!
 //! Context: AS-SAFE, as the functions of libc are.
 
@@ -28,7 +28,7 @@ fn wants_clones(options: c_int) -> bool {
     options & (libc::__WALL | libc::__WCLONE) == libc::__WCLONE
 }
 
-/// What the functions of the older kind do.
+/// The common part of the older functions.
 ///
 /// # Safety
 /// `status` and `usage` must be writable or null.
@@ -111,11 +111,11 @@ pub unsafe extern "C" fn wait4(
     unsafe { wait_by_four(pid, status, options, usage) }
 }
 
-/// The words of a `siginfo_t` that the kernel writes, as it lays them out: signal, errno,
-/// code; process, user, status.
+/// The words of a `siginfo_t` that the kernel writes, in its layout: signal, errno, code;
+/// process, user, status.
 const WRITTEN: [usize; 6] = [0, 1, 2, 4, 5, 6];
 
-/// Writes what the kernel does; all zero where no child has changed.
+/// Writes what the kernel would; all zero if no child has changed.
 ///
 /// # Safety
 /// `info` must be writable or null.
@@ -141,7 +141,7 @@ unsafe fn write_info(info: *mut siginfo_t, child: Option<ChildInfo>) {
     }
 }
 
-/// Which children a waitid is for. `None` where only the kernel knows.
+/// Which children a waitid is for. `None` if only the kernel knows.
 fn target_of_waitid(kind: idtype_t, id: id_t) -> Option<Target> {
     let id = c_int::try_from(id).ok()?;
     match kind {
@@ -154,7 +154,7 @@ fn target_of_waitid(kind: idtype_t, id: id_t) -> Option<Target> {
     }
 }
 
-/// What a waitid must be for.
+/// A waitid must ask for at least one of these.
 const CHANGES: c_int = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
 const OPTIONS_OF_WAITID: c_int = OPTIONS_OF_WAIT4 | libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT;
 

@@ -1,5 +1,5 @@
 //! `inotify_add_watch`: a revived copy must watch the same paths again, and the kernel gives no
-//! access to them later. So they are noted here.
+//! access to them later. So they are recorded here.
 //!
 //! Context: IN-PROCESS.
 
@@ -12,7 +12,7 @@ use crate::errno;
 /// inotify_add_watch(2)
 ///
 /// # Safety
-/// None: the kernel checks what it is given.
+/// None: the kernel checks the arguments.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inotify_add_watch(fd: c_int, path: *const c_char, mask: u32) -> c_int {
     match objects::add_watch(fd, path, mask) {

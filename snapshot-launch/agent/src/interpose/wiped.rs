@@ -1,5 +1,5 @@
 //! The functions by which a program asks for memory that is wiped in copies. The engine must
-//! know that memory, and to ask the kernel for it later is slow. So it is noted here.
+//! know that memory, and to ask the kernel for it later is slow. So it is recorded here.
 //!
 //! Context: AS-SAFE, as libc's own are.
 
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn mmap(
     let mapped = unsafe { sys::map_for_program(start, length, protection, flags, fd, offset) };
     match mapped {
         Ok(mapped) => {
-            // A snapshot that is taken before this has it empty, as it should be.
+            // A snapshot before this has the memory empty, as it should be.
             if flags & MAP_TYPE == MAP_DROPPABLE {
                 wiped_memory::note_wiped(mapped.addr(), length);
             }

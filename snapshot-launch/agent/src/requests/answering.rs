@@ -1,4 +1,4 @@
-//! Answers the requests that have come by signal: a take each.
+//! Answers the requests that have come by signal, with a take each.
 //!
 //! Context: AS-SAFE.
 
@@ -17,7 +17,7 @@ use snapshot_core::threads::restart::Interrupted;
 use super::{context::of_take, pending};
 use crate::session;
 
-/// The work of answering, and the signal that has brought this thread here with its handler's
+/// The work of answering, and the signal that has brought this thread here, with its handler's
 /// context.
 pub(super) struct Answering {
     at_ns: u64,
@@ -45,8 +45,8 @@ impl Answering {
     }
 
     fn take(&mut self, ask: Ask) {
-        // SAFETY: in the first thread, in its turn; what the program was in the middle of
-        // stays in the middle in both copies.
+        // SAFETY: in the first thread, in its turn; what the program was doing goes on in both
+        // copies.
         let taken = unsafe { take::take(&of_take(), self.request(ask)) };
         let (outcome, interrupted_call) = taken;
         if let Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno))) = outcome {
@@ -95,8 +95,8 @@ impl Work for Answering {
     }
 }
 
-/// Takes as many snapshots as have been asked for, those that are asked for meanwhile too.
-/// False where another thread is at it: that one does the work. All signals are blocked.
+/// Takes all requested snapshots, those that are requested meanwhile too. False if another
+/// thread takes: then that thread does the work. All signals are blocked.
 pub(super) fn answer(answering: &mut Answering) -> bool {
     let mut has_answered = false;
     // SAFETY: this thread does not have the turn, and in a handler of ours everything is
@@ -104,15 +104,14 @@ pub(super) fn answer(answering: &mut Answering) -> bool {
     while let Some(done) = unsafe { if_free(answering) } {
         has_answered = true;
         if done.is_err() {
-            // Without memory for a stack there is neither a take nor a report. Nor would there
-            // be at the next attempt, or the one after that.
+            // Without memory for a stack neither a take nor a report is possible, now or at the
+            // next attempts.
             pending::forget();
         }
-        // One may have come between the last look and the end of the turn. Sequentially
-        // consistent with the counting: either this thread sees it, or the thread that has
-        // counted it finds the turn free.
-        // In a revived copy too: what is counted there has come since, while the turn was
-        // still taken, and the thread that has counted it has left it to this one.
+        // A request may have come between the last look and the end of the turn. Sequentially
+        // consistent with the counting: either this thread sees the request, or the thread that
+        // has counted it finds the turn free. This holds in a revived copy too: requests
+        // counted there came while the turn was still taken, and were left to this thread.
         if !pending::is_any() {
             break;
         }
@@ -120,14 +119,14 @@ pub(super) fn answer(answering: &mut Answering) -> bool {
     has_answered
 }
 
-/// Answers what has come by signal meanwhile, outside of any handler.
+/// Answers requests that have come by signal meanwhile, outside of any handler.
 pub(super) fn answer_pending() {
     if pending::is_any() {
         answer(&mut Answering::new(sys::now_ns(), None));
     }
 }
 
-/// Takes a snapshot for a trigger that the program has waited for, and got.
+/// Takes a snapshot for a trigger that the program has received by a wait.
 pub(crate) fn answer_waited_for() {
     let open = sys::block(SignalSet::PROGRAM);
     pending::count_signal();

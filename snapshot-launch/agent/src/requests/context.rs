@@ -1,4 +1,4 @@
-//! The session as a take sees it, and what happens first in a revived copy.
+//! The session for a take, and the first steps of a revived copy.
 //!
 //! Context: AS-SAFE.
 
@@ -9,7 +9,7 @@ use crate::children::sigchld;
 use crate::session;
 use crate::signals::senders;
 
-/// What a take must know.
+/// The session's data for a take.
 pub(super) fn of_take() -> Session {
     Session {
         name: session::name(),

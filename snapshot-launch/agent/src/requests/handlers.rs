@@ -29,8 +29,8 @@ pub(crate) fn begin() {
 
 /// The trigger signal's handler.
 ///
-/// Where the program has a handler, ours is installed with its mask and its flags: so the
-/// kernel blocks just the signals that it would block for the program's.
+/// If the program has a handler, ours is installed with its mask and its flags: so the kernel
+/// blocks just the signals that it would block for the program's.
 extern "C" fn on_trigger(signal: c_int, info: *mut siginfo_t, context: *mut ucontext_t) {
     let entered = sys::block(SignalSet::ALL).without(REQUESTS);
     let at_ns = sys::now_ns();
@@ -58,7 +58,7 @@ extern "C" fn on_trigger(signal: c_int, info: *mut siginfo_t, context: *mut ucon
     }
 }
 
-/// Serves a request of the supervisor's, in the handler of the signal by which they come.
+/// Serves a request of the supervisor's, in the handler of its signal.
 ///
 /// # Safety
 /// `context` must be the third argument of the running handler, which has everything blocked.
@@ -75,7 +75,7 @@ unsafe extern "C" fn on_request(request: u32, context: *mut ucontext_t) {
     }
 }
 
-/// A signal of the program's own has come while this thread takes, with the trigger open. It
+/// The thread takes, with the trigger open, and a signal of the program's own has come. It
 /// waits in the kernel until the take is over, as it would for any other thread.
 ///
 /// # Safety
@@ -100,7 +100,7 @@ unsafe fn put_off(info: &SignalInfo, context: *mut ucontext_t) {
 extern "C" fn on_interrupt(signal: c_int, info: *mut siginfo_t, context: *mut ucontext_t) {
     // SAFETY: the handler's own argument.
     let sender = Sender::of(&unsafe { SignalInfo::of_handler(info) });
-    // What the program sends itself is its own.
+    // The program's signals to itself are its own.
     let is_own = !session::is_live() || sender.is_this_process();
     if is_own || is_for_program(&sender) {
         // SAFETY: the handler's own arguments.
@@ -120,7 +120,7 @@ fn is_for_program(sender: &Sender) -> bool {
     };
     match session::ask(question) {
         Reply::Answer(answer) => !matches!(answer, ToCaller::Denied),
-        // Without a supervisor it can be for nobody else.
+        // Without a supervisor the signal can only be the program's.
         Reply::Unreachable(_) => true,
         // It came in the dead branch.
         Reply::Revived => false,

@@ -1,5 +1,5 @@
-//! What asks the agent for something, and how the agent answers: the signal handlers, the
-//! library's calls, and the takes that both lead to.
+//! Requests for snapshots and the agent's answers: the signal handlers, the library's calls,
+//! and the takes that both lead to.
 //!
 //! Context: AS-SAFE, but for [`library`].
 

@@ -1,6 +1,6 @@
 //! The snapshots that signals have asked for and no take has answered yet.
 //!
-//! Whichever thread gets a signal counts it; the thread whose turn it is answers it. During a
+//! The thread that gets a signal counts it; the thread that has the turn answers it. During a
 //! take the taking thread lets the trigger in, so that no request is lost.
 //!
 //! Context: AS-SAFE. All counts are sequentially consistent: see
@@ -36,7 +36,7 @@ pub(super) fn is_any() -> bool {
     SIGNALS.load(Ordering::SeqCst) != 0 || REQUEST.load(Ordering::SeqCst) != 0
 }
 
-/// Takes the next one off.
+/// Removes the next one and returns it.
 pub(super) fn next() -> Option<Ask> {
     match REQUEST.swap(0, Ordering::SeqCst) {
         0 => SIGNALS
@@ -56,7 +56,7 @@ pub(super) fn forget() {
 }
 
 /// Lets the trigger in while the calling thread takes, so that more requests are counted. The
-/// thread is on the engine's stack, where handlers have room. Gives the mask to go back to.
+/// thread is on the engine's stack, where handlers have room. Returns the former mask.
 pub(super) fn open_trigger() -> SignalSet {
     TAKER.store(sys::gettid(), Ordering::Relaxed);
     sys::unblock(session::trigger_set())
@@ -68,8 +68,8 @@ pub(super) fn close_trigger(closed: SignalSet) {
     TAKER.store(0, Ordering::Relaxed);
 }
 
-/// Whether the calling thread takes, and has let the trigger in. Relaxed: a thread sees what it
-/// has written itself.
+/// Whether the calling thread takes, and has let the trigger in. Relaxed: a thread sees its own
+/// writes.
 pub(super) fn is_taker() -> bool {
     TAKER.load(Ordering::Relaxed) == sys::gettid()
 }

@@ -1,7 +1,7 @@
 //! A bump allocator for an exec: writes strings and pointers one after the other into a
 //! mapping of its own.
 //!
-//! Exec may be called where `malloc` may not, and the mapping goes with the old program.
+//! Exec may be called where `malloc` may not, and the mapping ends with the old program.
 //!
 //! Context: AS-SAFE.
 
@@ -9,7 +9,7 @@ use core::ffi::{c_char, c_void};
 use core::mem::size_of;
 use core::ptr;
 
-/// How much there is room for: an environment.
+/// Room for an environment.
 const BYTES: usize = 1 << 20;
 
 /// The mapping. Not unmapped on drop, since a successful exec never returns: see
@@ -20,7 +20,7 @@ pub(crate) struct Bump {
 }
 
 impl Bump {
-    /// `None` where there is no memory.
+    /// `None` if there is no memory.
     pub(crate) fn new() -> Option<Self> {
         // SAFETY: a new anonymous mapping touches no memory in use.
         let start = unsafe {
@@ -39,7 +39,7 @@ impl Bump {
         })
     }
 
-    /// Writes bytes. `None` where there is no room left.
+    /// Writes bytes. `None` if there is no room left.
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Option<()> {
         if self.used + bytes.len() > BYTES {
             return None;
@@ -77,7 +77,7 @@ impl Bump {
         self.put(&pointer.expose_provenance().to_ne_bytes())
     }
 
-    /// Goes to where a pointer may be written.
+    /// Aligns for a pointer.
     pub(crate) fn align(&mut self) {
         self.used = self.used.next_multiple_of(size_of::<usize>());
     }

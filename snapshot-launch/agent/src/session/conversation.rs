@@ -1,7 +1,7 @@
-//! What the agent says to the supervisor: one connection each time, closed right after.
+//! Conversations with the supervisor: one connection each time, closed right after.
 //!
-//! No snapshot is taken meanwhile ([`Conversation`]). A copy made in the middle would say
-//! everything again when it is revived.
+//! No snapshot is taken meanwhile ([`Conversation`]). A copy made in the middle would repeat
+//! everything when it is revived.
 //!
 //! Context: AS-SAFE. The program's signals are blocked meanwhile: a handler that takes a
 //! snapshot would wait for the end of the conversation that it interrupts.
@@ -15,14 +15,14 @@ use snapshot_core::wire::{FromCaller, ToCaller, link::Link};
 
 use super::state::{forbids_snapshots, is_live, name, supervisor, trigger};
 
-/// How a question to the supervisor went.
+/// The outcome of a question to the supervisor.
 pub(crate) enum Reply {
-    /// The supervisor answers this.
+    /// The supervisor's answer.
     Answer(ToCaller),
     /// The supervisor can't be reached.
     Unreachable(Errno),
-    /// The question was never asked: while the thread waited to speak it was copied, and
-    /// this is the revived copy.
+    /// The question was never asked: the thread was copied while it waited to speak, and this
+    /// is the revived copy.
     Revived,
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn ask(question: FromCaller) -> Reply {
     }
     match exchange(question) {
         Ok((answer, descriptor)) => {
-            // A second Hello gets the family table again, which is mapped already.
+            // A second Hello gets the table of children again, which is mapped already.
             if let Some(descriptor) = descriptor {
                 sys::close(descriptor);
             }
@@ -52,7 +52,7 @@ pub(crate) fn ask(question: FromCaller) -> Reply {
 /// [`Conversation`].
 ///
 /// # Errors
-/// Where the supervisor can't be reached, or hangs up.
+/// If the supervisor can't be reached, or hangs up.
 pub(crate) fn exchange(message: FromCaller) -> sys::Result<(ToCaller, Option<i32>)> {
     let link = Link::connect(name())?;
     let answer = link.say(message).and_then(|()| link.hear());
@@ -63,7 +63,7 @@ pub(crate) fn exchange(message: FromCaller) -> sys::Result<(ToCaller, Option<i32
 /// Tells the supervisor, once, that the program uses the trigger itself.
 pub(crate) fn report_use(own: OwnUse) {
     static REPORTED: AtomicBool = AtomicBool::new(false);
-    // Relaxed: of several threads one reports it, and nothing else depends on it.
+    // Relaxed: one of several threads reports it, and nothing else depends on it.
     if REPORTED.swap(true, Ordering::Relaxed) || !is_live() {
         return;
     }
@@ -79,8 +79,8 @@ pub(crate) fn report_use(own: OwnUse) {
     sys::set_mask(open);
 }
 
-/// Tells the supervisor by signal that this process can't connect to it: a request has come
-/// (its number), or a trigger (0). Nothing is sent where the supervisor is gone.
+/// Tells the supervisor by signal that this process can't connect to it: for a request (its
+/// number), or for a trigger (0). Nothing is sent if the supervisor is gone.
 pub(crate) fn report_unreachable(request: u32, errno: Errno) {
     let supervisor = supervisor();
     if supervisor == sys::getppid() {

@@ -1,7 +1,7 @@
-//! The environment, as libc and exec have it: an array of C strings that ends with a null.
+//! The environment in the format of libc and exec: an array of C strings that ends with a null.
 //!
-//! The agent takes what concerns it out before the program looks, so that the program's
-//! children don't start with an agent. Before an exec it adds that again.
+//! The agent takes its own entries out before the program looks, so that the program's children
+//! don't start with an agent. Before an exec it adds them again.
 //!
 //! Context: taking it out is IN-PROCESS, before `main`; reading is AS-SAFE.
 
@@ -31,7 +31,7 @@ pub(crate) fn environ() -> Strings {
 /// The string's bytes, without its NUL.
 ///
 /// # Safety
-/// `string` must be a C string that stays as it is while the answer is used.
+/// `string` must be a C string that doesn't change while the answer is used.
 unsafe fn bytes_of<'a>(string: *const c_char) -> &'a [u8] {
     // SAFETY: the caller's promise.
     unsafe { CStr::from_ptr(string) }.to_bytes()
@@ -61,7 +61,7 @@ pub(crate) fn texts_of<'a>(environment: Strings) -> impl Iterator<Item = &'a [u8
     })
 }
 
-/// Visits every entry, until a visit gives `None`.
+/// Visits every entry, until a visit returns `None`.
 pub(crate) fn for_each(
     strings: Strings,
     mut visit: impl FnMut(*const c_char) -> Option<()>,
@@ -83,7 +83,7 @@ pub(crate) fn for_each(
 }
 
 /// Takes the message, and the session's parts of LD_PRELOAD and GLIBC_TUNABLES, out of the
-/// environment. `None` where something else than the launcher has loaded the agent.
+/// environment. `None` if another program than the launcher has loaded the agent.
 pub(crate) fn take_message() -> Option<Message> {
     let mut message = None;
     // SAFETY: libc has set `environ` up, and no other thread runs yet.
@@ -113,8 +113,8 @@ pub(crate) fn take_message() -> Option<Message> {
     Some(message)
 }
 
-/// Takes the session's parts of LD_PRELOAD and GLIBC_TUNABLES out: the session's come first,
-/// the user's own behind them. The first `tunable_bytes` of the latter are the session's.
+/// Takes the session's parts of LD_PRELOAD and GLIBC_TUNABLES out: they come first, the user's
+/// own follow. The first `tunable_bytes` of the latter are the session's.
 fn take_settings(mut tunable_bytes: usize) {
     // SAFETY: as in `take_message`, which has found it not to be null.
     let mut entry = unsafe { ENVIRON };

@@ -1,10 +1,10 @@
-//! The environment message: what the launcher, or the agent itself before an exec, says to the
-//! agent of the program that starts.
+//! The environment message: from the launcher, or from the agent before an exec, to the agent
+//! of the program that starts.
 //!
 //! `CARGO_SNAPSHOT_AGENT=<preload fd>,<trigger>,<signal mask>,<tunables>,<inherited>,<address>`
 //!
-//! The mask is in hexadecimal. What the session was started with is `<device>:<inode>;` each,
-//! in hexadecimal; an empty list means everything that is open.
+//! The mask is in hexadecimal. The open files that the session was started with are
+//! `<device>:<inode>;` each, in hexadecimal; an empty list means everything that is open.
 //!
 //! Context: reading it is IN-PROCESS, before `main`; writing it is AS-SAFE.
 
@@ -15,23 +15,23 @@ use super::bump::Bump;
 
 /// The variable that carries the message.
 pub(super) const VARIABLE: &[u8] = b"CARGO_SNAPSHOT_AGENT=";
-/// The variable by which the loader finds the agent.
+/// The variable that makes the loader load the agent.
 pub(crate) const PRELOAD: &[u8] = b"LD_PRELOAD=";
 
 /// Room for the supervisor's address.
 pub(super) const MOST_NAME_BYTES: usize = 100;
 
-/// What the agent is started with.
+/// The agent's start message.
 pub(crate) struct Message {
     /// The agent itself, as the loader found it.
     pub(crate) preload_fd: i32,
     pub(crate) trigger: i32,
     /// The signal mask that the program starts with.
     pub(crate) mask: SignalSet,
-    /// How many bytes at the beginning of GLIBC_TUNABLES are not the user's own.
+    /// How many bytes at the beginning of GLIBC_TUNABLES are the session's.
     pub(crate) tunables: usize,
-    /// How many there are in `inherited`; `None` if the session was started with everything
-    /// that is open.
+    /// The length of `inherited`; `None` if the session was started with everything that is
+    /// open.
     inherited_count: Option<usize>,
     inherited: [Inherited; MOST_INHERITED],
     name: [u8; MOST_NAME_BYTES],
@@ -39,7 +39,8 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// What the session was started with; `None` if that is everything that is open.
+    /// The open files that the session was started with; `None` if that is everything that is
+    /// open.
     pub(crate) fn inherited(&self) -> Option<&[Inherited]> {
         self.inherited.get(..self.inherited_count?)
     }
@@ -49,7 +50,7 @@ impl Message {
         self.name.get(..self.name_length).unwrap_or(&[])
     }
 
-    /// Reads it. `None` where it is not well formed.
+    /// Reads the message. `None` if it is not well formed.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(text).ok()?;
         let mut parts = text.splitn(6, ',');
@@ -87,8 +88,8 @@ impl Message {
     }
 }
 
-/// What the agent says to the agent of the program that this one becomes. What the session
-/// was started with goes with it.
+/// The agent's message to the agent of the next program. It includes the open files that the
+/// session was started with.
 pub(crate) struct Outgoing<'a> {
     pub(crate) preload_fd: u64,
     pub(crate) trigger: i32,
@@ -98,7 +99,7 @@ pub(crate) struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// Writes it, with the variable before it and a NUL behind it.
+    /// Writes it, with its variable in front and a NUL at the end.
     pub(crate) fn write(&self, to: &mut Bump) -> Option<()> {
         to.put(VARIABLE)?;
         to.number(self.preload_fd, 10)?;
@@ -109,8 +110,8 @@ impl Outgoing<'_> {
         to.put(b",")?;
         to.number(u64::try_from(self.tunables).ok()?, 10)?;
         to.put(b",")?;
-        // More than there is room for is an empty list. That means everything that is open,
-        // which errs on the safe side.
+        // A list that is too long is sent empty. That means everything that is open, which is
+        // on the safe side.
         for inherited in objects::inherited().into_iter().flatten() {
             to.number(inherited.device, 16)?;
             to.put(b":")?;

@@ -1,4 +1,4 @@
-//! What the agent knows of its session, and how it speaks with the supervisor.
+//! What the agent knows of its session, and its conversations with the supervisor.
 //!
 //! Context: AS-SAFE.
 

@@ -1,7 +1,7 @@
 //! What the agent knows of its session, in atomics that a signal handler can read.
 //!
-//! The constructor fills it from the launcher's message. After that a revival changes which
-//! process is the live one, and a filter of the program's may forbid snapshots.
+//! The constructor fills it from the launcher's message. Later a revival changes which process
+//! is the live one, and a filter of the program's may forbid snapshots.
 //!
 //! Context: AS-SAFE.
 
@@ -17,8 +17,8 @@ use super::message::{MOST_NAME_BYTES, Message};
 /// The supervisor's abstract address. Written once, before any handler is installed.
 struct Name(UnsafeCell<[u8; MOST_NAME_BYTES]>);
 
-// SAFETY: written by the constructor alone, while the program has one thread and no
-// handler of ours; only read afterwards.
+// SAFETY: the constructor alone writes it, while the program has one thread and no handler of
+// ours; afterwards it is only read.
 unsafe impl Sync for Name {}
 
 static NAME: Name = Name(UnsafeCell::new([0; MOST_NAME_BYTES]));
@@ -31,25 +31,25 @@ static SUPERVISOR: AtomicI32 = AtomicI32::new(0);
 static TRIGGER: AtomicI32 = AtomicI32::new(0);
 /// Whether the launcher asked for huge pages: then the program asks again at an exec.
 static HUGE_PAGES: AtomicBool = AtomicBool::new(false);
-/// Whether a revert wipes the memory that asks to be wiped in copies.
+/// Whether a revert wipes memory that is marked to be wiped in copies.
 static RESEED: AtomicBool = AtomicBool::new(false);
-/// Set while a filter of the program's forbids what a snapshot needs. A copy has the filters
-/// of its snapshot, and so the right value.
+/// Set while a filter of the program's forbids what a snapshot needs. A copy has the filters of
+/// its snapshot, and so the right value.
 static FORBIDDEN: AtomicBool = AtomicBool::new(false);
 
-/// Takes over what the launcher's message says.
+/// Stores the launcher's message.
 pub(crate) fn begin(message: &Message) {
     let length = message.name().len().min(MOST_NAME_BYTES);
     // SAFETY: the constructor's one thread is here, and no handler is installed yet.
     let name = unsafe { &mut *NAME.0.get() };
     name[..length].copy_from_slice(&message.name()[..length]);
-    // Release: whoever sees the length sees the name.
+    // Release: a reader that sees the length sees the name.
     NAME_LENGTH.store(length, Ordering::Release);
     TRIGGER.store(message.trigger, Ordering::Relaxed);
     HUGE_PAGES.store(message.tunables > 0, Ordering::Relaxed);
     restart::set_session_signals(signals_set());
     SUPERVISOR.store(sys::getppid(), Ordering::Relaxed);
-    // Release: whoever sees a live process sees all of the above.
+    // Release: a reader that sees a live process sees all of the above.
     LIVE.store(sys::getpid(), Ordering::Release);
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn asks_for_huge_pages() -> bool {
     HUGE_PAGES.load(Ordering::Relaxed)
 }
 
-/// Whether a revert wipes the memory that asks to be wiped in copies.
+/// Whether a revert wipes memory that is marked to be wiped in copies.
 pub(crate) fn reseeds() -> bool {
     RESEED.load(Ordering::Relaxed)
 }
@@ -107,17 +107,17 @@ pub(crate) fn is_live() -> bool {
     live != 0 && live == sys::getpid()
 }
 
-/// A revived copy is the live process now, maybe under another id.
+/// Makes this revived copy the live process, maybe under another id.
 pub(crate) fn set_live(pid: i32) {
     LIVE.store(pid, Ordering::Release);
 }
 
-/// Whether a filter of the program's forbids snapshots: the agent must keep still.
+/// Whether a filter of the program's forbids snapshots: then the agent must do nothing.
 pub(crate) fn forbids_snapshots() -> bool {
     FORBIDDEN.load(Ordering::Acquire)
 }
 
-/// Sets that: before the filter, since in strict mode no call is left after it.
+/// Sets that: before the filter, since strict mode allows no call after it.
 pub(crate) fn forbid_snapshots(forbid: bool) {
     FORBIDDEN.store(forbid, Ordering::Release);
 }

@@ -1,5 +1,5 @@
 //! What the program wants to happen on the trigger and on SIGINT: a table that the program's
-//! `sigaction` writes, and that answers the program.
+//! `sigaction` writes and reads.
 //!
 //! The kernel has the agent's handlers for these two ([`super::installed`]).
 //!
@@ -31,7 +31,7 @@ impl Disposition {
         mask: 0,
     };
 
-    /// Whether there is code of the program to run.
+    /// Whether it is a handler of the program's.
     pub(crate) fn is_handler(self) -> bool {
         self.handler != libc::SIG_DFL && self.handler != libc::SIG_IGN
     }
@@ -58,15 +58,15 @@ impl Disposition {
 
 /// One signal's disposition, for any thread to read while another writes it.
 struct Slot {
-    /// Odd while it is being written.
+    /// Odd during a write.
     version: AtomicU32,
     handler: AtomicUsize,
     flags: AtomicI32,
     mask: AtomicU64,
 }
 
-/// How often a reader looks again. A writer can have been left behind for good: in a child
-/// that another thread has forked meanwhile. Then what is there must do.
+/// How often a reader looks again. A write may never end: in a child that another thread has
+/// forked meanwhile. Then the reader takes what is there.
 const LOOKS: u32 = 1000;
 
 impl Slot {
@@ -102,7 +102,7 @@ impl Slot {
         }
     }
 
-    /// One thread writes at a time, by `WRITING`.
+    /// One thread writes at a time; `WRITING` ensures that.
     fn write(&self, new: Disposition) {
         self.version.fetch_add(1, Ordering::AcqRel);
         self.handler.store(new.handler, Ordering::Relaxed);
@@ -115,14 +115,14 @@ impl Slot {
 static TRIGGER: Slot = Slot::new();
 static INTERRUPT: Slot = Slot::new();
 
-/// Set while a thread exchanges a disposition, table and kernel together.
+/// Set while a thread exchanges a disposition, in the table and the kernel together.
 static WRITING: AtomicBool = AtomicBool::new(false);
 
 /// Runs a change of the dispositions while no other thread runs one.
 pub(super) fn alone<T>(change: impl FnOnce() -> T) -> T {
     let open = sys::block(SignalSet::PROGRAM);
     let mut looks = 0;
-    // Acquire and release: the former holder's writes are seen.
+    // Acquire and release: this thread sees the former holder's writes.
     while WRITING.swap(true, Ordering::Acquire) && looks < LOOKS {
         looks += 1;
         sys::yield_now();
@@ -153,15 +153,15 @@ pub(crate) fn wanted(signal: c_int) -> Disposition {
     slot(signal).map_or(Disposition::DEFAULT, Slot::read)
 }
 
-/// Writes that down, if the table has the signal.
+/// Sets it, if the table has the signal.
 pub(super) fn set_wanted(signal: c_int, new: Disposition) {
     if let Some(slot) = slot(signal) {
         slot.write(new);
     }
 }
 
-/// Whether the program has a handler for one of the two that interrupts calls which the
-/// kernel would start again otherwise.
+/// Whether the program has a handler for one of the two that interrupts calls which the kernel
+/// would restart otherwise.
 pub(crate) fn interrupt_calls() -> bool {
     session::signals()
         .map(wanted)

@@ -1,8 +1,8 @@
-//! What the kernel has for the trigger and SIGINT: the agent's handlers, which behave towards
-//! the rest of the program as the program's own dispositions would.
+//! What the kernel has for the trigger and SIGINT: the agent's handlers. To the rest of the
+//! program they behave like the program's own dispositions.
 //!
-//! They are the program's own again in a child that it forks, under a filter that forbids
-//! snapshots, and partly before an exec.
+//! In a forked child, under a filter that forbids snapshots, and partly before an exec, the
+//! kernel has the program's own again.
 //!
 //! Context: AS-SAFE. [`begin`] is IN-PROCESS, before `main`.
 
@@ -20,7 +20,7 @@ use super::dispositions::{self, Disposition, alone, set_wanted, wanted};
 use crate::real::Real;
 use crate::session;
 
-/// The signal by which requests come, and threads are parked. A program can't block it.
+/// The signal that carries requests and parks threads. A program can't block it.
 pub(crate) const REQUESTS: SignalSet = SignalSet::only(REQUEST_SIGNAL);
 
 /// A signal handler with three arguments.
@@ -34,7 +34,7 @@ static ON_INTERRUPT: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
 /// Set once they are installed.
 static BEGUN: AtomicBool = AtomicBool::new(false);
 
-/// Installs the agent's handlers and keeps what was there.
+/// Installs the agent's handlers and keeps the former dispositions.
 pub(crate) fn begin(on_trigger: Handler, on_interrupt: Handler, on_request: Serve) {
     ON_TRIGGER.store(on_trigger as usize, Ordering::Relaxed);
     ON_INTERRUPT.store(on_interrupt as usize, Ordering::Relaxed);
@@ -43,13 +43,13 @@ pub(crate) fn begin(on_trigger: Handler, on_interrupt: Handler, on_request: Serv
         set_wanted(signal, inherited);
         install(signal, inherited);
     }
-    // Where a filter forbids this handler, the supervisor finds only the trigger's.
+    // If a filter forbids this handler, the supervisor finds only the trigger's.
     let _ = takeover::keep(on_request);
-    // Release: whoever sees it sees what was written above.
+    // Release: a reader that sees it sees what was written above.
     BEGUN.store(true, Ordering::Release);
-    // A child that the program forks has its own dispositions again. Failing that it has
-    // our handlers, which see that it isn't the live process and do the same.
-    // SAFETY: the function given is AS-SAFE.
+    // A forked child of the program has its own dispositions again. If this fails it has our
+    // handlers, which see that it isn't the live process and do the same. SAFETY: the function
+    // given is AS-SAFE.
     unsafe { libc::pthread_atfork(None, None, Some(in_forked_child)) };
 }
 
@@ -79,8 +79,8 @@ pub(crate) fn exchange(signal: c_int, new: Option<Disposition>) -> Disposition {
     })
 }
 
-/// What the program ignores stays ignored in the program that it is about to become; the
-/// kernel would reset a handler of ours to the default.
+/// Ignored signals stay ignored in the next program; the kernel would reset a handler of ours
+/// to the default.
 pub(crate) fn before_exec() {
     for signal in session::signals() {
         if wanted(signal).handler == libc::SIG_IGN {
@@ -89,15 +89,15 @@ pub(crate) fn before_exec() {
     }
 }
 
-/// Puts the program's own dispositions into the kernel, since our handlers could do nothing. A
-/// trigger without a handler of the program's is ignored, since it must not end the program.
+/// Gives the kernel the program's own dispositions, since our handlers could do nothing. A
+/// trigger that the program has no handler for is ignored, since it must not end the program.
 pub(crate) fn withdraw() {
     for signal in session::signals() {
         set_real(signal, &without_us(signal, wanted(signal)).to_libc());
     }
 }
 
-/// Installs our handlers again: the exec, or the filter, has failed after all.
+/// Installs our handlers again: the exec or the filter has failed.
 pub(crate) fn reinstall() {
     for signal in session::signals() {
         install(signal, wanted(signal));
@@ -144,8 +144,8 @@ fn interrupt_action(wanted: Disposition) -> Disposition {
             } else {
                 libc::SA_RESTART
             },
-        // Until the supervisor has said for whom the signal is. The program's handler runs
-        // with its own mask: see `own_action`.
+        // Until the supervisor has said for whom the signal is. The program's handler runs with
+        // its own mask: see `own_action`.
         mask: SignalSet::ALL.0,
     }
 }
@@ -153,9 +153,9 @@ fn interrupt_action(wanted: Disposition) -> Disposition {
 fn trigger_action(wanted: Disposition) -> Disposition {
     let handler = ON_TRIGGER.load(Ordering::Relaxed);
     if wanted.is_handler() {
-        // Our handler blocks everything itself: it is entered with the mask that the
-        // program's own handler should have. But no snapshot may be taken before it runs:
-        // a revert to that one would let the signal ask for a snapshot once more.
+        // Our handler blocks everything itself: it is entered with the mask that the program's
+        // own handler should have. But no snapshot may be taken before it runs: after a revert
+        // to it the signal would ask for another snapshot.
         let inherited = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_NODEFER;
         Disposition {
             handler,
@@ -165,9 +165,9 @@ fn trigger_action(wanted: Disposition) -> Disposition {
     } else {
         Disposition {
             handler,
-            // Programs that make tiny stacks of their own count on handlers to run on the
-            // alternate one. That has room for one frame, if for that: the take opens the
-            // signal itself, and the one that parks threads, on a stack of its own.
+            // Programs with tiny stacks expect handlers to run on the alternate one. That has
+            // room for one frame, if at all: the take opens this signal, and the one that parks
+            // threads, on a stack of its own.
             flags: libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK,
             mask: SignalSet::ALL.0,
         }
@@ -193,7 +193,7 @@ pub(super) fn set_real(signal: c_int, action: &libc::sigaction) {
     }
 }
 
-/// What the kernel has before our handler is there.
+/// The kernel's disposition before ours is installed.
 fn kernel_disposition(signal: c_int) -> Disposition {
     // SAFETY: all-zero is a valid `struct sigaction`.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::session;
 
-/// Does what the program wants, where our handler was entered with a mask of ours: the
-/// program's handler runs with the mask that it would have been entered with.
+/// Does what the program wants, if our handler was entered with a mask of ours: the program's
+/// handler runs with the mask that the kernel would have given it.
 ///
 /// # Safety
 /// As [`run`].
@@ -81,8 +81,8 @@ pub(crate) unsafe fn run(
                 }
             }
             sys::set_mask(mask);
-            // SAFETY: the program registered a handler there. One with a single argument
-            // finds it where the first of three is.
+            // SAFETY: the program registered a handler there. One with a single argument finds
+            // it as the first of three.
             let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) =
                 unsafe { mem::transmute(handler) };
             handler(signal, info, context.cast());

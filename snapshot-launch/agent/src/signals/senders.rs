@@ -1,16 +1,16 @@
 //! Who has sent a signal, and whether that makes it the program's own.
 //!
-//! The trigger serves two. What comes from outside the session asks for a snapshot. What the
-//! program sends itself, its children and theirs, a timer, a message queue or the kernel is the
-//! program's own, as without the tool. The kernel says which process has sent it:
+//! The trigger has two uses. A trigger from outside the session asks for a snapshot. A trigger
+//! from the program itself, its descendants, a timer, a message queue or the kernel is the
+//! program's own, as without the tool. The kernel names the sender:
 //!
 //! - 0 is a process outside the session's namespace;
 //! - the program, a process below it, or one below the supervisor (which adopts a process that
 //!   has lost its parent) is inside;
-//! - nothing is known of a process that has ended meanwhile. In a session's own namespace every
-//!   sender with a number belongs to the session. Without such a namespace the signal goes to
-//!   the program where the program handles it, since a lost signal is worse than a request that
-//!   must be repeated; otherwise it is a request, since the default would end the program.
+//! - a process that has ended meanwhile is unknown. In a session's own namespace every sender
+//!   with a number belongs to the session. Without such a namespace the signal goes to the
+//!   program if the program handles it, since a lost signal is worse than a request that must
+//!   be repeated; otherwise it is a request, since the default would end the program.
 //!
 //! Context: AS-SAFE.
 
@@ -23,7 +23,7 @@ use snapshot_core::terms::{self, REQUEST_MAGIC, SENDER_OUTSIDE};
 use super::dispositions;
 use crate::session;
 
-/// Who sent a signal, and what it carries.
+/// The sender of a signal, and its value.
 pub(crate) struct Sender {
     code: c_int,
     pid: i32,
@@ -45,13 +45,13 @@ impl Sender {
             .then_some((self.value & 0xffff_ffff) as u32)
     }
 
-    /// The process, as messages to the supervisor name it.
+    /// The process, in the form that messages to the supervisor use.
     pub(crate) fn process(&self) -> i32 {
         terms::sender(self.code, self.pid)
     }
 
-    /// Whether a process sent it on purpose: not the kernel, nor a timer or the like that the
-    /// program has set up itself.
+    /// Whether a process sent it on purpose: not the kernel, nor a timer or the like of the
+    /// program's.
     fn is_sent(&self) -> bool {
         self.process() != 0
     }
@@ -61,8 +61,8 @@ impl Sender {
         self.is_sent() && self.pid == sys::getpid()
     }
 
-    /// Whether it comes from inside the session, the supervisor excepted. `is_handled` says
-    /// whether the program does something with the signal.
+    /// Whether it comes from inside the session, but not from the supervisor. `is_handled` says
+    /// whether the program handles the signal.
     pub(crate) fn is_inside(&self, is_handled: bool) -> bool {
         let supervisor = sys::getppid();
         match self.process() {
