@@ -22,7 +22,7 @@ struct Cli {
     flags: SnapshotFlags,
 }
 
-/// Launches what the command line says. Comes back only if that can't be done.
+/// Launches what the command line says. Returns only if that fails.
 pub fn run() -> Problem {
     let cli = Cli::parse();
     let mut words = cli.program.into_iter();

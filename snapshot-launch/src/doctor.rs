@@ -1,4 +1,4 @@
-//! What this machine lets a session promise, found out by trying.
+//! The doctor: tries what this machine lets a session promise.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -15,37 +15,37 @@ use crate::namespaces::{self, Side};
 use crate::program;
 use crate::talk::{event::Tier, problem::Problem};
 
-/// What was found.
+/// The doctor's findings.
 #[derive(Debug, Serialize)]
 pub struct Machine {
-    /// What a session can promise here, for whoever asks.
+    /// The ids that a session can promise here.
     pub tier: Tier,
-    /// What is in the way of more.
+    /// The reason for not more.
     pub why: Option<String>,
     /// The way to the next tier.
     pub help: Option<String>,
     /// The kernel's release.
     pub kernel: String,
-    /// What the namespaces of a session change for the program.
+    /// What a session's namespaces change for the program.
     pub changes: Vec<&'static str>,
-    /// Whether a session could launch the program, where one was named.
+    /// Whether a session could launch the named program.
     pub program: Option<Launchable>,
-    /// What would come back of a process, where one was named.
+    /// What would come back of the named process.
     pub process: Option<Inspection>,
 }
 
-/// What else is to be looked at.
+/// What to examine beside the machine.
 #[derive(Debug, Clone, Copy)]
 pub enum Subject<'a> {
     /// Nothing.
     Machine,
     /// A program that could be launched.
     Program(&'a OsStr),
-    /// A process that runs.
+    /// A running process.
     Process(i32),
 }
 
-/// What is different in an ordinary user's namespaces.
+/// What differs in an ordinary user's namespaces.
 const CHANGES_FOR_USERS: [&str; 4] = [
     "sudo, su, ping and other set-uid programs have no rights in the session",
     "files of other users are shown as nobody's, groups beside the own one as nogroup; what may be read and written stays the same",
@@ -53,7 +53,7 @@ const CHANGES_FOR_USERS: [&str; 4] = [
     "after a revert its pid is the same inside the session, and a new one outside",
 ];
 
-/// What is different in everybody's.
+/// What differs in any namespaces.
 const CHANGES: [&str; 3] = [
     "/proc and ps show the session alone; processes outside can't be signalled from inside",
     "threads and children of the program have other ids outside than inside",
@@ -65,7 +65,7 @@ const CHANGES: [&str; 3] = [
 /// The calling process must have a single thread: it is forked.
 ///
 /// # Errors
-/// Where it can't be tried at all; no such process, or one that may not be looked into.
+/// If the test itself is impossible; if there is no such process, or it may not be inspected.
 pub fn examine(subject: Subject<'_>) -> Result<Machine, Problem> {
     let (program, process) = match subject {
         Subject::Machine => (None, None),
@@ -99,7 +99,7 @@ pub fn examine(subject: Subject<'_>) -> Result<Machine, Problem> {
 }
 
 impl Launchable {
-    /// By where it was found, or why it can't be launched.
+    /// From the search's result: its place, or why it can't be launched.
     pub(crate) fn of(found: Result<Option<PathBuf>, Problem>) -> Self {
         let (path, problem) = match found {
             Ok(path) => (path, None),
@@ -114,7 +114,7 @@ fn launchable(called: &OsStr) -> Launchable {
     Launchable::of(program::find(called).map(|found| Some(found.path)))
 }
 
-/// Makes namespaces as a session does, and a process with an id of choice in them.
+/// Makes namespaces as a session does, and a process with a chosen id in them.
 fn try_namespaces() -> Result<(), (String, String)> {
     let child = match namespaces::fork_into() {
         Ok(Side::Supervisor(_)) => sys::exit_group(match namespaces::try_to_choose_an_id() {

@@ -1,5 +1,5 @@
-//! The agent, carried inside the launcher as bytes and handed to the program's loader as
-//! a file that exists in memory only.
+//! The agent: the launcher carries it as bytes, and gives it to the program's loader as a file
+//! in memory.
 
 use std::ffi::CStr;
 use std::io;
@@ -11,13 +11,13 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 static AGENT: &[u8] = include_bytes!(env!("SNAPSHOT_AGENT"));
 
-/// What the file is called in `/proc/PID/maps`.
+/// The file's name in `/proc/PID/maps`.
 pub(crate) const NAME: &CStr = c"cargo-snapshot-agent";
 
 /// A sealed file with the agent in it, close-on-exec.
 ///
 /// # Errors
-/// Where the kernel gives no memory, or no such files.
+/// If the kernel has no memory, or no such files.
 pub(crate) fn agent_file() -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let file = memfd_create(NAME, flags)?;

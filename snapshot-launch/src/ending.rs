@@ -1,4 +1,4 @@
-//! How a session has ended, and how this process ends like it.
+//! How a session has ended, and the same end for this process.
 #![expect(unsafe_code, reason = "takes a signal's default action")]
 
 use nix::libc;
@@ -26,7 +26,7 @@ impl Ending {
                 unsafe { libc::signal(signal, libc::SIG_DFL) };
                 sys::unblock(SignalSet::only(signal));
                 let _ = sys::kill(sys::getpid(), signal);
-                // A signal whose default is not to end anything.
+                // The signal's default action ends nothing.
                 std::process::exit(128 + signal)
             }
         }

@@ -1,5 +1,5 @@
-//! The snapshot flags: shared by `cargo snapshot run`, `cargo snapshot exec` and
-//! `snapshot-launch`, so that all three mean the same by the same words.
+//! The snapshot flags: `cargo snapshot run`, `cargo snapshot exec` and `snapshot-launch` share
+//! them, so that all three mean the same by the same words.
 //!
 //! Every flag can also be given as `CARGO_SNAPSHOT_<FLAG>` in the environment; the
 //! command line wins.
@@ -139,7 +139,7 @@ pub struct SnapshotFlags {
 }
 
 impl SnapshotFlags {
-    /// The defaults, or what `CARGO_SNAPSHOT_*` says, as an empty command line gives them.
+    /// The defaults, or the values of `CARGO_SNAPSHOT_*`, as for an empty command line.
     pub fn from_environment() -> Self {
         #[derive(Parser)]
         struct Nothing {

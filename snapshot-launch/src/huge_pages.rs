@@ -1,9 +1,9 @@
-//! Whether the program's heap is to be in huge pages, and the environment that asks for it.
+//! Whether the program's heap uses huge pages, and the environment that asks for them.
 //!
-//! A take copies page tables: some 10 ms a gigabyte with pages of 4 KB, and half a
-//! millisecond with huge ones. No call gives another program huge pages, but glibc's
-//! `malloc` asks for them if its tunables say so. What they cost is in
-//! `docs/limits.md`, and why they are these in [`snapshot_core::kernel::tunables`].
+//! A take copies page tables: some 10 ms a gigabyte with pages of 4 KB, and half a millisecond
+//! with huge ones. No call gives another program huge pages, but glibc's `malloc` asks for them
+//! if its tunables say so. `docs/limits.md` has the costs, and
+//! [`snapshot_core::kernel::tunables`] the reason for each setting.
 //!
 //! Context: TOOL.
 #![expect(unsafe_code, reason = "asks libc for its version")]
@@ -23,18 +23,18 @@ use snapshot_core::kernel::tunables;
 
 use crate::flags::HugePages;
 
-/// What the program is told by its environment.
+/// The settings in the program's environment.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// The value of `GLIBC_TUNABLES`.
     pub(crate) value: OsString,
-    /// How many bytes of it, from the first, the agent is to take out before `main`.
+    /// How many bytes at its beginning the agent takes out before `main`.
     pub(crate) ours: usize,
 }
 
 type Variable = (OsString, OsString);
 
-/// What to set for the program with this executable, if anything.
+/// The settings for a program with this executable, if any.
 pub(crate) fn settings(wanted: HugePages, image: &[u8], added: &[Variable]) -> Option<Settings> {
     if wanted == HugePages::Never || !machine_has_them() || !heap_may_grow_at_once() {
         return None;
@@ -46,7 +46,7 @@ pub(crate) fn settings(wanted: HugePages, image: &[u8], added: &[Variable]) -> O
     merge(&environment)
 }
 
-/// The environment of the program, as far as the launcher knows it.
+/// The program's environment, as far as the launcher knows it.
 fn environment(added: &[Variable]) -> Vec<Variable> {
     let is_new = |name: &OsStr| added.iter().all(|(other, _)| other != name);
     std::env::vars_os()
@@ -71,7 +71,7 @@ fn merge(environment: &[Variable]) -> Option<Settings> {
     })
 }
 
-/// Whether kernel and libc do anything about it.
+/// Whether the kernel and libc support huge pages.
 fn machine_has_them() -> bool {
     let policy = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
     let kernel = policy.is_ok_and(|policy| !policy.contains("[never]"));
@@ -79,8 +79,8 @@ fn machine_has_them() -> bool {
     kernel && allowed && libc_version() >= Some((2, 35))
 }
 
-/// The first glibc that knows the tunable is 2.35. The program's is the launcher's own,
-/// unless somebody has gone to great lengths.
+/// The first glibc with the tunable is 2.35. The program's glibc is normally the launcher's
+/// own.
 fn libc_version() -> Option<(u32, u32)> {
     // SAFETY: has no preconditions; the answer is a constant C string.
     let version = unsafe { libc::gnu_get_libc_version() };
@@ -94,8 +94,8 @@ fn parse_version(version: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// A heap that takes 64 MB of addresses at once, most of which it never touches, must not
-/// run into a limit that a careful one would have kept.
+/// Whether the limits let a heap take 64 MB of addresses at once, most of which it never
+/// touches.
 fn heap_may_grow_at_once() -> bool {
     let unlimited = |what| getrlimit(what).is_ok_and(|(soft, _)| soft == libc::RLIM_INFINITY);
     // 2: the kernel promises no more memory than it has.
@@ -104,13 +104,13 @@ fn heap_may_grow_at_once() -> bool {
     unlimited(Resource::RLIMIT_AS) && unlimited(Resource::RLIMIT_DATA) && !strict
 }
 
-/// What a library with an allocator has in its name.
+/// Parts of the names of allocator libraries.
 const LIBRARIES: [&str; 7] = [
     "jemalloc", "tcmalloc", "mimalloc", "snmalloc", "rpmalloc", "hoard", "scudo",
 ];
 
-/// What the functions of an allocator that is linked in begin with. Rust's crates for them
-/// keep them apart from libc's `malloc`.
+/// Prefixes of the functions of linked-in allocators. Rust's crates for them use such names,
+/// apart from libc's `malloc`.
 const FUNCTIONS: [&[u8]; 9] = [
     b"_rjem_",
     b"je_malloc",
@@ -127,10 +127,10 @@ fn is_of_an_allocator(function: &[u8]) -> bool {
     function == b"malloc" || FUNCTIONS.iter().any(|start| function.starts_with(start))
 }
 
-/// Whether the program has an allocator of its own, which knows nothing of glibc's settings.
+/// Whether the program has an allocator of its own, which ignores glibc's settings.
 ///
-/// Of a script its interpreter is looked at; what that becomes, or loads later, is not
-/// known. A stripped program with an allocator linked in looks like any other.
+/// For a script this looks at its interpreter; a later exec or load is unknown. A stripped
+/// program with a linked-in allocator looks like any other.
 fn brings_an_allocator(image: &[u8], environment: &[Variable]) -> bool {
     let preloaded = environment
         .iter()
@@ -153,8 +153,8 @@ fn is_named_after_one(library: &str) -> bool {
     LIBRARIES.iter().any(|name| file.contains(name))
 }
 
-/// Whether an executable or a library defines an allocator or needs one that does. What
-/// can't be understood does not.
+/// Whether an executable or a library defines an allocator, or needs a library that does. False
+/// for unreadable files.
 fn has_one(bytes: &[u8]) -> bool {
     look_for_one(bytes).unwrap_or(false)
 }

@@ -1,9 +1,9 @@
-//! What this process was started with and the program is to have as well: descriptors, ignored
-//! signals, the umask, the terminal of its session.
+//! What this process inherits and the program gets as well: descriptors, ignored signals, the
+//! umask, the terminal of its session.
 //!
-//! The program gets all of it. Launcher and supervisor then let go of what they don't need:
-//! whoever waits outside for the end of a pipe waits for the program alone. And they set for
-//! themselves what they can't work with: [`OwnWays`].
+//! The program gets all of it. Launcher and supervisor then close what they don't need, so that
+//! a reader outside sees the end of a pipe when the program ends. And they set for themselves
+//! what they need otherwise: [`OwnWays`].
 #![expect(
     unsafe_code,
     reason = "runs before `main`, ignores signals, closes descriptors by their numbers"
@@ -24,11 +24,10 @@ use snapshot_core::sys::{self, SignalSet};
 
 use crate::processes::family::numbers_in;
 
-/// The signals that this process was started with ignored: bit `n - 1` is signal `n`.
+/// The signals that this process inherited as ignored: bit `n - 1` is signal `n`.
 static IGNORED: AtomicU64 = AtomicU64::new(0);
 
-/// Rust ignores SIGPIPE from just before `main` on, so what was inherited is looked at
-/// earlier than that.
+/// Rust ignores SIGPIPE just before `main`, so this runs earlier, to see what was inherited.
 #[used]
 // SAFETY: `.init_array` holds functions that the loader calls with (argc, argv, envp),
 // which a C function without parameters may ignore.
@@ -47,15 +46,14 @@ extern "C" fn note_ignored() {
         }
     }
     IGNORED.store(ignored.0, Ordering::Relaxed);
-    // Ignored, it has the kernel reap every child unseen: the supervisor, and the cargo that
-    // builds the program.
-    // SAFETY: the default action runs no code.
+    // If SIGCHLD is ignored the kernel reaps all children unseen: the supervisor, and the cargo
+    // that builds the program. SAFETY: the default action runs no code.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// The signals that this process was started with ignored.
+/// The signals that this process inherited as ignored.
 pub(crate) fn ignored() -> SignalSet {
-    // The address keeps the entry above where the linker finds it.
+    // This use keeps the linker from dropping the entry above.
     std::hint::black_box(NOTE);
     SignalSet(IGNORED.load(Ordering::Relaxed))
 }
@@ -68,20 +66,20 @@ pub(crate) fn ignore(signals: SignalSet) {
     }
 }
 
-/// What launcher and supervisor set for themselves, and how it was: so it is again for the
-/// program, and for the caller should the launch fail.
+/// What launcher and supervisor change for themselves, with the former values: the program gets
+/// those, and so does the caller if the launch fails.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OwnWays {
     pub(crate) mask: SignalSet,
     umask: Mode,
-    /// The limit on the size of files, soft and hard, where it could be raised.
+    /// The soft and hard limit on file sizes, if they could be raised.
     file_size: Option<(rlim_t, rlim_t)>,
 }
 
 impl OwnWays {
-    /// From here on signals wait until somebody reads them: none is lost, and none ends this
-    /// process while a file of the session lies about. What is made is for the user alone, who
-    /// can use it whatever the umask was. And the agent's file has the size that it needs.
+    /// Blocks signals until they are read: none is lost, and none ends this process while files
+    /// of the session exist. Sets the umask for files that the user alone can access, and
+    /// raises the file size limit for the agent's file.
     pub(crate) fn take() -> Self {
         let limit = getrlimit(Resource::RLIMIT_FSIZE).ok();
         let raise = |&(_, hard): &_| setrlimit(Resource::RLIMIT_FSIZE, hard, hard).is_ok();
@@ -92,7 +90,7 @@ impl OwnWays {
         }
     }
 
-    /// For the program: all as it was but for the mask. Safe between fork and exec.
+    /// For the program: restores all but the signal mask. Safe between fork and exec.
     pub(crate) fn put_back_for_program(self) {
         umask(self.umask);
         if let Some((soft, hard)) = self.file_size {
@@ -100,10 +98,10 @@ impl OwnWays {
         }
     }
 
-    /// For the caller: all as it was.
+    /// For the caller: restores everything.
     pub(crate) fn put_back(self) {
         self.put_back_for_program();
-        // A file that was too large has sent it, and the error says so already.
+        // A file that was too large has raised it, and the error says so already.
         for disposition in [libc::SIG_IGN, libc::SIG_DFL] {
             // SAFETY: sets no handler; what is pending is forgotten by the first.
             unsafe { libc::signal(libc::SIGXFSZ, disposition) };
@@ -113,11 +111,11 @@ impl OwnWays {
     }
 }
 
-/// The descriptors beside the standard streams that go to the program: those that are kept
-/// across an exec.
+/// The descriptors beside the standard streams that go to the program: those without
+/// close-on-exec.
 ///
 /// # Errors
-/// Where `/proc` can't be read.
+/// If `/proc` can't be read.
 pub(crate) fn descriptors() -> io::Result<Vec<RawFd>> {
     let goes_on = |fd: &RawFd| {
         // SAFETY: takes numbers; one that is closed meanwhile is an error.
@@ -128,19 +126,18 @@ pub(crate) fn descriptors() -> io::Result<Vec<RawFd>> {
     Ok(numbers.filter(goes_on).collect())
 }
 
-/// Closes what has gone to the program.
+/// Closes descriptors that the program has now.
 pub(crate) fn close(descriptors: &[RawFd]) {
     for &fd in descriptors {
-        // SAFETY: they are those of whoever has started this process; nothing here uses
-        // them.
+        // SAFETY: they belong to the caller of this process; nothing here uses them.
         unsafe { libc::close(fd) };
     }
 }
 
-/// Lets go of input and output, which are the program's alone.
+/// Replaces standard input and output by `/dev/null`: they are the program's alone.
 ///
 /// # Errors
-/// Where `/dev/null` can't be opened.
+/// If `/dev/null` can't be opened.
 pub(crate) fn let_go_of_streams() -> io::Result<()> {
     let nothing = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     dup2_stdin(&nothing)?;
@@ -154,7 +151,7 @@ pub(crate) fn terminal() -> Option<OwnedFd> {
     open("/dev/tty", flags, Mode::empty()).ok()
 }
 
-/// Whether input or output is a pipe or a socket: then others may belong to the same job.
+/// Whether input or output is a pipe or a socket: then the job may have other processes.
 pub(crate) fn is_in_pipeline() -> bool {
     let (stdin, stdout) = (io::stdin(), io::stdout());
     let is_pipe = |stat: Result<libc::stat, Errno>| {
@@ -164,11 +161,11 @@ pub(crate) fn is_in_pipeline() -> bool {
     is_pipe(fstat(&stdin)) || is_pipe(fstat(&stdout))
 }
 
-/// Another number for an open file, out of the way of those that programs use, and not in
-/// use: it is the program's, for the moment until its agent is loaded.
+/// Duplicates an open file to an unused number that programs rarely use: the program has it
+/// until its agent is loaded.
 ///
 /// # Errors
-/// EMFILE where no number is left.
+/// EMFILE if no number is left.
 pub(crate) fn out_of_the_way(file: &OwnedFd, wanted: RawFd) -> io::Result<File> {
     let above = |lowest| fcntl(file, FcntlArg::F_DUPFD_CLOEXEC(lowest));
     let fd = above(wanted).or_else(|_| above(3))?;

@@ -1,4 +1,4 @@
-//! Launching: everything that can be refused is refused here, before the program runs.
+//! Launching. Whatever can be refused is refused here, before the program runs.
 #![expect(unsafe_code, reason = "forks the supervisor; dies of a signal")]
 
 use crate::ending::Ending;
@@ -36,9 +36,9 @@ pub struct Launch {
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// What is added to its environment.
+    /// Additions to its environment.
     pub env: Vec<(OsString, OsString)>,
-    /// Where it runs; here if that is `None`.
+    /// Its working directory; `None` for the present one.
     pub directory: Option<PathBuf>,
     /// How the session is to behave.
     pub flags: SnapshotFlags,
@@ -53,23 +53,23 @@ fn cannot_begin(what: &str) -> impl Fn(io::Error) -> Problem + '_ {
     }
 }
 
-/// Runs a program in a session, until that ends.
+/// Runs a program in a session, until the session ends.
 ///
-/// The calling process must have a single thread, since the supervisor is forked from
-/// it. Standard input, output and error are the program's, or, where the launcher owns
-/// the terminal, passed through unchanged. So are descriptors without close-on-exec: they
-/// are closed here, and so are input and output where they are the program's own. After a
-/// session all signals are blocked: the process is to end.
+/// The calling process must have a single thread, since the supervisor is forked from it. The
+/// program gets standard input, output and error; if the launcher owns the terminal, it passes
+/// them through unchanged. The program also gets descriptors without close-on-exec: this closes
+/// them, and input and output if they are the program's own. After a session all signals are
+/// blocked: the process should end.
 ///
 /// # Errors
-/// What could not be set up, with the exit code that goes with it; the program never
-/// ran then. [`exit::BROKEN`] if the session broke.
+/// What could not be set up, with its exit code; then the program never ran. [`exit::BROKEN`]
+/// if the session broke.
 pub fn launch(launch: Launch) -> Result<Ending, Problem> {
     check_single_thread()?;
     let ways = OwnWays::take();
     let ending = set_up_and_run(launch, ways);
-    // After a session signals stay blocked: what comes late was meant for it, and would end this
-    // process before it has said what there is to say.
+    // After a session signals stay blocked: a late one was meant for the session, and would end
+    // this process before its last messages.
     if ending
         .as_ref()
         .is_err_and(|problem| problem.code != exit::BROKEN)
@@ -140,18 +140,18 @@ fn set_up_and_run(launch: Launch, ways: OwnWays) -> Result<Ending, Problem> {
         group,
         inherited: inherited.clone(),
     };
-    // If the supervisor is killed, what it leaves comes to us, and is ended by us.
+    // If the supervisor is killed, its children become ours, and we end them.
     let _ = prctl::set_child_subreaper(true);
     let (side, missing) = fork_supervisor(flags.isolate)?;
     match side {
         Side::Supervisor(outside) => {
-            // Their ends belong to the launcher alone: that they close must be seen.
+            // The launcher alone holds these ends, so that their close is seen.
             drop((ours, inner, events, front));
             supervisor::run(config, outside, theirs)
         }
         Side::Launcher(child) => {
             drop((config, theirs));
-            // The program has its own of them.
+            // The program has its own copies.
             inherited::close(&inherited);
             if inner.is_none() {
                 inherited::let_go_of_streams().map_err(cannot_begin("/dev/null is not there"))?;
@@ -202,8 +202,8 @@ fn check_single_thread() -> Result<(), Problem> {
         .help("call `launch` before starting any thread"))
 }
 
-/// Forks the supervisor, into namespaces of its own where that is wanted and allowed. If
-/// it is not in any, the reason comes along.
+/// Forks the supervisor, in its own namespaces if they are wanted and allowed. If it has none,
+/// the reason is returned too.
 fn fork_supervisor(isolate: When) -> Result<(Side, Option<String>), Problem> {
     let refusal = match isolate {
         When::Never => None,
@@ -222,7 +222,7 @@ fn fork_supervisor(isolate: When) -> Result<(Side, Option<String>), Problem> {
         );
     }
     let missing = refusal.map_or("--isolate never".to_owned(), |refusal| refusal.why());
-    // SAFETY: this process has a single thread, so the child may do what it likes.
+    // SAFETY: this process has a single thread, so the child is unrestricted.
     match unsafe { fork() }.map_err(io::Error::from) {
         Ok(ForkResult::Child) => Ok((Side::Supervisor(Outside::default()), Some(missing))),
         Ok(ForkResult::Parent { child }) => Ok((Side::Launcher(child), Some(missing))),

@@ -1,15 +1,15 @@
 //! The launcher: runs a program in a session in which it can be snapshotted.
 //!
 //! # Theory of operation
-//! [`launch()`] forks a *supervisor* into namespaces of its own, which starts the program with the *agent* preloaded
-//! and becomes the parent of every frozen copy; the launcher itself stays with the
-//! terminal, the user's signals and the control socket, and passes on what it hears.
-//! The supervisor alone decides who lives. A launcher that dies takes its supervisor
-//! along, and a supervisor everything below it: nothing is ever left behind.
+//! [`launch()`] forks a *supervisor* into its own namespaces. The supervisor starts the program
+//! with the *agent* preloaded and becomes the parent of every frozen copy. The launcher itself
+//! serves the terminal, the user's signals and the control socket, and passes requests on. The
+//! supervisor alone decides who lives. If the launcher dies, the supervisor dies with it, and
+//! everything below it too: no process is ever left behind.
 //!
 //! # Limits
-//! Files are not rolled back. Where there are no namespaces, ids are new after a revert.
-//! See `docs/design.md`.
+//! Files are not rolled back. Without namespaces, ids are new after a revert. See
+//! `docs/design.md`.
 //!
 //! # Rooms
 //! A room names what is below it, never above:

@@ -1,5 +1,5 @@
-//! The session's own namespaces: so that the program's ids stay free for it while it is
-//! dead, and nothing of the session outlives it.
+//! The session's own namespaces: they keep the program's ids free while it is dead, and end
+//! everything of the session with it.
 //!
 //! ```text
 //! launcher            outside
@@ -8,10 +8,9 @@
 //!              └─ live, frozen copies, ...
 //! ```
 //!
-//! An ordinary user gets a user namespace with it, in which nothing but the own ids is
-//! mapped: that is what gives the session the right to choose ids. Root has that right.
-//! Where any of it is refused there is no session in namespaces at all, and the reason is
-//! told.
+//! An ordinary user also gets a user namespace, which maps the user's own ids alone: it gives
+//! the session the right to choose ids. Root has that right. If any of it is refused the
+//! session has no namespaces at all, and says why.
 //!
 //! *Why an init of its own?* Programs take a parent with pid 1 for a parent that has died.
 #![expect(unsafe_code, reason = "forks into namespaces")]
@@ -34,9 +33,9 @@ use crate::processes::outside::Outside;
 
 /// Which side of the fork this is.
 pub(crate) enum Side {
-    /// The launcher: its child, in namespaces of its own.
+    /// The launcher, and its child in the new namespaces.
     Launcher(Pid),
-    /// The supervisor, and how it sees what is outside.
+    /// The supervisor, and its view of what is outside.
     Supervisor(Outside),
 }
 
@@ -79,7 +78,7 @@ impl Refusal {
         format!("{what}: {error}")
     }
 
-    /// The next step for whoever wants them.
+    /// The next step for a person who wants them.
     pub(crate) fn help(&self) -> &'static str {
         match (self.step, Errno::from_raw(self.errno)) {
             (Step::Make, Errno::ENOSPC) => {
@@ -99,8 +98,8 @@ impl Refusal {
     }
 }
 
-/// Forks a supervisor into namespaces of its own. On an error nothing is left of it, and
-/// no id has changed.
+/// Forks a supervisor into its own namespaces. After an error no process of it is left, and no
+/// id has changed.
 ///
 /// The calling process must have a single thread.
 pub(crate) fn fork_into() -> Result<Side, Refusal> {
@@ -112,9 +111,9 @@ pub(crate) fn fork_into() -> Result<Side, Refusal> {
         flags |= libc::CLONE_NEWUSER;
     }
     let ids = (geteuid().as_raw(), getegid().as_raw());
-    // SAFETY: like a fork: no stack is named, and this process has a single thread, so
-    // the child may do what it likes. libc does not learn of its new id, which is why it
-    // does no more than the few calls below before it forks again.
+    // SAFETY: like a fork: it names no stack, and this process has a single thread, so the
+    // child is unrestricted. libc does not learn its new id, so it makes only the few calls
+    // below before it forks again.
     let child = unsafe { libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD, 0, 0, 0, 0) };
     match child {
         ..0 => Err(Refusal::of(Step::Make)(io::Error::last_os_error())),
@@ -154,16 +153,16 @@ pub(crate) fn fork_into() -> Result<Side, Refusal> {
     }
 }
 
-/// In pid 1, which is not to be: says why, and ends.
+/// In pid 1, after a failure: says why, and ends.
 fn give_up(report: OwnedFd, refusal: &Refusal) -> ! {
     let text = serde_json::to_string(refusal).unwrap_or_default();
     let _ = File::from(report).write_all(text.as_bytes());
     sys::exit_group(1)
 }
 
-/// In pid 1: the ids, and a `/proc` that shows this namespace.
+/// In pid 1: sets the ids, and mounts a `/proc` of this namespace.
 fn set_up(ids: Option<(u32, u32)>) -> Result<Outside, Refusal> {
-    // The former `/proc`, which shows the processes as everybody else sees them.
+    // The former `/proc`, which shows the processes with their outer numbers.
     let former = open(
         "/proc",
         OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
@@ -174,7 +173,7 @@ fn set_up(ids: Option<(u32, u32)>) -> Result<Outside, Refusal> {
         map_ids(user, group).map_err(Refusal::of(Step::MapIds))?;
     }
     let nothing = None::<&str>;
-    // What is mounted outside is seen inside, and not the other way round.
+    // Outside mounts show up inside, but not the other way round.
     mount(
         nothing,
         "/",
@@ -189,20 +188,20 @@ fn set_up(ids: Option<(u32, u32)>) -> Result<Outside, Refusal> {
     Ok(Outside::through(former))
 }
 
-/// One id each: what an ordinary user may map. Groups can't be changed then, and those
-/// beside the own one keep their rights but lose their names.
+/// Maps one id each, as much as an ordinary user may. Then groups can't be changed, and other
+/// groups keep their rights but lose their names.
 fn map_ids(user: u32, group: u32) -> io::Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
     fs::write("/proc/self/gid_map", format!("{group} {group} 1"))
 }
 
-/// The life of pid 1: it reaps, and ends with the supervisor. With it the kernel ends all
-/// that is left in the namespace.
+/// The life of pid 1: it reaps, and ends with the supervisor. Then the kernel ends all that is
+/// left in the namespace.
 fn be_init(supervisor: Pid) -> ! {
     crate::processes::own_name::name_process(snapshot_core::process::lineage::INIT_NAME);
-    // Whoever waits for the end of a pipe of the program's must not wait for this process.
-    // SAFETY: nothing here uses a descriptor any more.
+    // A reader of the program's pipes must not wait for this process. SAFETY: nothing here uses
+    // a descriptor any more.
     unsafe { libc::close_range(0, libc::c_uint::MAX, 0) };
     loop {
         let mut status = 0;
@@ -214,18 +213,18 @@ fn be_init(supervisor: Pid) -> ! {
     }
 }
 
-/// The one right that a session in a user namespace leaves the program: to choose the ids
-/// of what it makes.
+/// The one right that a user-namespace session leaves the program: to choose the ids of its
+/// processes.
 const CHOOSE_IDS: libc::c_ulong = 40;
 
-/// In the program, just before its exec: gives up all that pid 1 of a user namespace may,
-/// but for the right to choose ids, which the exec passes on.
+/// In the program, just before its exec: gives up all rights of pid 1 of a user namespace but
+/// the right to choose ids, which the exec passes on.
 ///
 /// # Errors
-/// EINVAL on a kernel that does not know this right, before 5.9.
+/// EINVAL on a kernel before 5.9, which does not know this right.
 pub(crate) fn leave_only_the_right_to_choose_ids() -> io::Result<()> {
     let one = 1_u64 << CHOOSE_IDS;
-    // For as many capabilities as this kernel knows.
+    // Covers every capability that this kernel knows.
     for capability in 0..64 {
         // SAFETY: both take numbers.
         let known = unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) };
@@ -254,10 +253,10 @@ pub(crate) fn leave_only_the_right_to_choose_ids() -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a process with an id of choice, and with no other right than the program has.
+/// Makes a process with a chosen id, and with no more rights than the program has.
 ///
 /// # Errors
-/// What it was refused with.
+/// The kernel's error.
 pub(crate) fn try_to_choose_an_id() -> io::Result<()> {
     const ANY: i32 = 1000;
     if !geteuid().is_root() {
@@ -274,14 +273,14 @@ pub(crate) fn try_to_choose_an_id() -> io::Result<()> {
     }
 }
 
-/// capset(2): effective, permitted and inheritable alike.
+/// capset(2): effective, permitted and inheritable together.
 fn set_capabilities(set: u64) -> io::Result<()> {
     const VERSION_3: u32 = 0x2008_0522;
     let header = [VERSION_3, 0];
     let low = u32::try_from(set & 0xffff_ffff).unwrap_or(0);
     let high = u32::try_from(set >> 32).unwrap_or(0);
     let data = [low, low, low, high, high, high];
-    // SAFETY: a header of two numbers and two sets of three, as this version has it.
+    // SAFETY: a header of two numbers and two sets of three, in this version's format.
     let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
     if done < 0 {
         return Err(io::Error::last_os_error());

@@ -1,6 +1,5 @@
-//! Which program is meant, and whether the agent can be loaded into it: asked before
-//! anything runs, so that a program that can't be snapshotted is refused by name and not
-//! found out at the first take.
+//! Finds the program, and checks whether the agent can be loaded into it. This comes before
+//! anything runs, so that an unsuitable program is refused by name, and not at the first take.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,13 +15,13 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use crate::shortage;
 use crate::talk::problem::{Problem, exit};
 
-/// How many `#!` lines may lead to one another; the kernel allows as many.
+/// The most `#!` lines in a chain; the kernel allows as many.
 const LONGEST_CHAIN: usize = 5;
 
 /// A program that can be snapshotted.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// What was asked for: a script, it may be.
+    /// The path that was asked for; it may be a script.
     pub(crate) path: PathBuf,
     /// The contents of the executable that the kernel runs for it.
     pub(crate) image: Vec<u8>,
@@ -31,7 +30,7 @@ pub(crate) struct Found {
 /// Finds the program as a shell would, and checks that it can be snapshotted.
 ///
 /// # Errors
-/// No such program, or one that the agent can't be loaded into: what, cause, help.
+/// If there is no such program, or the agent can't be loaded into it: what, cause, help.
 pub(crate) fn find(program: &OsStr) -> Result<Found, Problem> {
     let name = program.to_string_lossy().into_owned();
     let cannot = || Problem::new(exit::SETUP, format!("cannot launch `{name}`"));
@@ -64,10 +63,10 @@ pub(crate) fn find(program: &OsStr) -> Result<Found, Problem> {
     Ok(Found { path, image })
 }
 
-/// What simulates the program that it runs, by its executable's path: as far as it is known.
+/// The known emulator with this path: a program that simulates the one it runs.
 pub(crate) fn emulator(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
-    // What is part of QEMU, and runs no program of this system.
+    // Parts of QEMU that run no program of this system.
     let runs_machines = [
         "system", "img", "io", "nbd", "ga", "edid", "keymap", "storage", "pr", "bridge", "vmsr",
     ];
@@ -76,7 +75,7 @@ pub(crate) fn emulator(path: &Path) -> Option<&'static str> {
         return (!runs_machines.contains(&part)).then_some("QEMU");
     }
     let directory = path.parent().and_then(Path::file_name);
-    // Its tools lie in a directory of that name: `libexec/valgrind/memcheck-amd64-linux`.
+    // Its tools lie in a directory with its name: `libexec/valgrind/memcheck-amd64-linux`.
     if matches!(name, "valgrind" | "valgrind.bin") || directory == Some(OsStr::new("valgrind")) {
         return Some("Valgrind");
     }
@@ -89,7 +88,7 @@ pub(crate) fn emulator(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// Checks that a program could have been launched in a session, by its executable.
+/// Checks whether a session could have launched a program, by its executable.
 ///
 /// # Errors
 /// As [`find`].
@@ -97,7 +96,7 @@ pub(crate) fn check_executable(path: &Path, name: &str) -> Result<(), Problem> {
     check(path, name, 0).map(drop)
 }
 
-/// Gives the contents of the executable.
+/// Checks an executable and returns its contents.
 fn check(path: &Path, name: &str, chain: usize) -> Result<Vec<u8>, Problem> {
     let cannot = || Problem::new(exit::SETUP, format!("cannot snapshot `{name}`"));
     let unreadable = |error: std::io::Error| {
@@ -151,7 +150,7 @@ fn check(path: &Path, name: &str, chain: usize) -> Result<Vec<u8>, Problem> {
 /// The interpreter that a `#!` line names.
 fn interpreter_of(script: &Path) -> std::io::Result<Option<PathBuf>> {
     let mut line = Vec::new();
-    // The kernel reads no more than this much of it either.
+    // The kernel reads no more than this either.
     BufReader::new(File::open(script)?.take(256)).read_until(b'\n', &mut line)?;
     let words = line.get(2..).unwrap_or(&[]);
     let first = words
@@ -171,7 +170,7 @@ fn check_elf(bytes: &[u8], cannot: &dyn Fn() -> Problem) -> Result<(), Problem> 
             .cause("it is built for another processor")
             .help("build it for x86_64-unknown-linux-gnu")
     };
-    // The byte after the four magic ones says 32 or 64 bits.
+    // The byte after the four magic ones tells 32 or 64 bits.
     if bytes.get(elf::ELFMAG.len()) != Some(&elf::ELFCLASS64.0) {
         return Err(foreign());
     }

@@ -1,14 +1,12 @@
-//! What a person does about a limit that a call has failed at, by the call's error: the same
-//! words wherever it happens, at the launch, at a take or at a revert. And what the tool itself
-//! does: it tries again.
+//! What to do about a limit, by a failed call's error: a person gets the same words at the
+//! launch, a take or a revert, and the tool tries again.
 
 use std::io;
 use std::time::Duration;
 
 use nix::libc;
 
-/// The next step where something that the kernel limits has run out; nothing where the error
-/// says something else.
+/// The next step if a resource has run out; `None` for another error.
 pub(crate) fn help(errno: i32) -> Option<&'static str> {
     Some(match errno {
         libc::EAGAIN => {
@@ -36,19 +34,19 @@ pub(crate) fn help_for(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// The next step where a signal could not be queued.
+/// The next step if a signal could not be queued.
 pub(crate) const HELP_WITH_SIGNALS: &str =
     "raise the limit, `ulimit -i`, or end the process that does not take its own";
 
-/// How often to try what has failed for want of something that the whole system shares, and
-/// how long to wait in between: it may be there again in a moment.
+/// How often to try again when the whole system is short of something, and the pause between:
+/// there may be more in a moment.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Tries a call again where it fails for want of descriptors or memory.
+/// Tries a call again if it lacks descriptors or memory.
 ///
 /// # Errors
-/// The call's, where that lasts.
+/// The call's error, if it lasts.
 pub(crate) fn patiently<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut outcome = call();
     for _ in 1..ATTEMPTS {

@@ -1,9 +1,9 @@
-//! A child of the supervisor's, which it signals by a pidfd.
+//! A child of the supervisor's; a pidfd carries its signals.
 //!
-//! A number comes from the kernel, never from a message, and even then it may be another
-//! process's by now. A child's can't: it stays taken until the supervisor reaps the child.
-//! So the kernel is asked whether the process is a child, and the pidfd that is opened then
-//! stands for that very process for good.
+//! A number comes from the kernel, never from a message, and even then it may belong to another
+//! process by now. A child's number can't: it stays taken until the supervisor reaps the child.
+//! So the kernel says whether the process is a child, and the pidfd that is opened then stands
+//! for that very process for good.
 //!
 //! It runs in the supervisor, which has one thread and reaps in one place
 //! ([`crate::supervisor::reaping`]).
@@ -27,10 +27,10 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// The child of this number, which may have ended and wait to be reaped.
+    /// The child with this number, which may have ended unreaped.
     ///
     /// # Errors
-    /// ECHILD where the process is no child of ours; EMFILE.
+    /// ECHILD if the process is no child of ours; EMFILE.
     pub(crate) fn of(pid: i32) -> io::Result<Self> {
         if !is_child(pid) {
             return Err(Errno::ECHILD.into());
@@ -43,23 +43,23 @@ impl Child {
         self.pid
     }
 
-    /// Sends it a signal. False where it has been reaped, or may not be signalled.
+    /// Sends it a signal. False if it has been reaped, or may not be signalled.
     pub(crate) fn signal(&self, signal: libc::c_int) -> bool {
         send(&self.handle, signal, std::ptr::null()).is_ok()
     }
 
-    /// Puts it behind all others in their turn for a processor (setpriority(2)). It has not
-    /// been reaped.
+    /// Gives it the lowest priority for a processor (setpriority(2)). It must not be reaped
+    /// yet.
     pub(crate) fn lower_priority(&self) {
         let pid = libc::id_t::try_from(self.pid).unwrap_or(0);
         // SAFETY: takes numbers.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, 19) };
     }
 
-    /// Sends it a signal with what its receiver is to be told.
+    /// Sends it a signal with this `siginfo`.
     ///
     /// # Errors
-    /// As [`send`]; EAGAIN where no more signals can be queued.
+    /// As [`send`]; EAGAIN if no more signals can be queued.
     pub(crate) fn queue(&self, info: &SignalInfo) -> nix::Result<()> {
         send(&self.handle, info.signal(), std::ptr::from_ref(info).cast())
     }
@@ -71,7 +71,7 @@ impl AsFd for Child {
     }
 }
 
-/// Ends a child that there is no descriptor for: until it is reaped its number is its own.
+/// Kills a child that we have no descriptor for: until it is reaped its number is its own.
 pub(crate) fn kill_by_number(pid: i32) -> bool {
     // SAFETY: takes numbers.
     is_child(pid) && unsafe { libc::kill(pid, libc::SIGKILL) } == 0
@@ -80,7 +80,7 @@ pub(crate) fn kill_by_number(pid: i32) -> bool {
 /// pidfd_open(2)
 ///
 /// # Errors
-/// ESRCH; EMFILE, ENFILE and ENOMEM where that lasts.
+/// ESRCH; EMFILE, ENFILE and ENOMEM if they last.
 pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
     let opened = patiently(|| {
         // SAFETY: takes numbers, and gives a descriptor or fails.
@@ -92,18 +92,18 @@ pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(opened) })
 }
 
-/// pidfd_send_signal(2). Without `info` the kernel tells who has sent it.
+/// pidfd_send_signal(2). Without `info` the kernel names the sender.
 ///
 /// # Errors
-/// ESRCH where the process has been reaped, EPERM where it has other rights.
+/// ESRCH if the process has been reaped, EPERM if it has other rights.
 pub(crate) fn send(
     handle: &impl AsRawFd,
     signal: libc::c_int,
     info: *const libc::siginfo_t,
 ) -> nix::Result<()> {
     let handle = handle.as_raw_fd();
-    // SAFETY: takes numbers, and reads one siginfo where there is one, by the callers here
-    // a live one of 128 bytes.
+    // SAFETY: takes numbers, and reads one siginfo if there is one; the callers here pass a
+    // live one of 128 bytes.
     let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, signal, info, 0) };
     Errno::result(sent).map(drop)
 }
@@ -122,7 +122,7 @@ mod tests {
         let pid = i32::try_from(sleeper.id()).expect("a process id fits");
         let child = Child::of(pid).expect("it is ours");
         assert!(child.signal(libc::SIGKILL));
-        // Ended and not reaped, its number is still its own.
+        // It has ended, but is not reaped, so its number is still its own.
         sleeper.wait().expect("it is ours");
         assert!(!child.signal(0), "nobody else gets its signals");
         for stranger in [pid, 1, 0, -1, i32::MIN, std::process::id().cast_signed()] {

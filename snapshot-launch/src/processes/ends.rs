@@ -4,8 +4,8 @@
 use nix::libc;
 use snapshot_core::process::children::Usage;
 
-/// A child of these that has something to tell by `options`, whatever signal it ends with.
-/// It stays to be reaped. Also gives what it has to tell (CLD_*).
+/// A child with a change that `options` asks for, whatever signal it ends with, and that change
+/// (CLD_*). The child stays to be reaped.
 fn look(kind: libc::idtype_t, id: libc::id_t, options: libc::c_int) -> Option<(i32, libc::c_int)> {
     // SAFETY: all-zero is a valid siginfo.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -32,14 +32,14 @@ pub(crate) fn waits_to_be_reaped(pid: i32) -> bool {
     libc::id_t::try_from(pid).is_ok_and(|id| look(libc::P_PID, id, libc::WEXITED).is_some())
 }
 
-/// A child that has ended, stopped or gone on since it was reaped last, and how (CLD_*). It
-/// stays to be reaped.
+/// A child that has ended, stopped or gone on since it was reaped last, and its change (CLD_*).
+/// It stays to be reaped.
 pub(crate) fn next() -> Option<(i32, libc::c_int)> {
     let all = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
     look(libc::P_ALL, 0, all)
 }
 
-/// Reaps a child: its status and what it has used, or `None` where another one has news.
+/// Reaps a child: its status and its resource usage, or `None` if another child has changed.
 pub(crate) fn reap(pid: i32) -> Option<(libc::c_int, Usage)> {
     let mut status = 0;
     let mut usage = Usage::default();

@@ -1,7 +1,7 @@
-//! The processes below another one, as `/proc` shows them.
+//! The processes below another one, from `/proc`.
 //!
-//! The supervisor is a subreaper: whatever the program has started, and whatever that
-//! has started, is below it, however often parents have died in between.
+//! The supervisor is a subreaper: all the program's descendants are below it, however many
+//! parents have died in between.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,7 +19,7 @@ use super::child;
 use crate::processes::files;
 use crate::talk::counted::counted;
 
-/// A process, told from a later one of the same number by when it started.
+/// A process, distinguished by its start time from a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
@@ -29,7 +29,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// The process that has this number now, even if it has ended and is to be reaped.
+    /// The process that has this number now, even if it has ended unreaped.
     pub(crate) fn of(pid: i32) -> Option<Self> {
         Self::by(pid, &fields_of(pid)?)
     }
@@ -38,38 +38,38 @@ impl Process {
         Some(Self {
             pid,
             started: field(stat, 19)?,
-            // Of one that lives on without its first thread that one is a zombie, too.
+            // A process that lives on without its first thread shows a zombie too.
             is_over: stat.starts_with('Z') && field::<u32>(stat, 17)? <= 1,
         })
     }
 
-    /// Whether both are one process, ended meanwhile or not.
+    /// Whether both are one process, even if it has ended meanwhile.
     pub(crate) fn is(self, other: Self) -> bool {
         (self.pid, self.started) == (other.pid, other.started)
     }
 }
 
-/// Whether a process has been stopped, and the signal that its parent has not been told of
-/// yet, or 0. `None` where it has ended.
+/// Whether a process is stopped, and the signal that its parent has not seen yet, or 0. `None`
+/// if it has ended.
 pub(crate) fn stop_of(pid: i32) -> Option<(bool, i32)> {
     let stat = fields_of(pid)?;
     if stat.starts_with(['Z', 'X']) {
         return None;
     }
     let is_stopped = stat.starts_with('T');
-    // The kernel shows what it will tell the parent where it shows how a process has ended.
+    // The kernel shows what its parent has not seen in the field of the exit status.
     let untold = field(&stat, 49).filter(|_| is_stopped).unwrap_or(0);
     Some((is_stopped, untold))
 }
 
-/// What a process has done so far. One that stands still has the same twice.
+/// The work that a process has done so far. It is the same twice if the process stands still.
 pub(crate) type Work = [u64; 5];
 
-/// `None` where there is no such process, or it has ended.
+/// `None` if there is no such process, or if it has ended.
 pub(crate) fn work_of(pid: i32) -> Option<Work> {
     let stat = fields_of(pid)?;
-    // Minor and major faults; the time in user and in kernel mode, in ticks, of all its threads;
-    // the time of the first to the nanosecond, where the kernel counts that.
+    // Minor and major faults; user and system time of all its threads, in ticks; the time of
+    // the first thread in nanoseconds, if the kernel counts that.
     Some([
         field(&stat, 7)?,
         field(&stat, 9)?,
@@ -79,20 +79,20 @@ pub(crate) fn work_of(pid: i32) -> Option<Work> {
     ])
 }
 
-/// How long a process's first thread has had a processor.
+/// How long a process's first thread has run.
 fn time_run(pid: i32) -> Option<u64> {
     let text = files::text(format!("/proc/{pid}/schedstat")).ok()?;
     text.split(' ').next()?.parse().ok()
 }
 
-/// How many threads a process has; none where there is no process.
+/// A process's number of threads; 0 if there is no process.
 pub(crate) fn threads_of(pid: i32) -> u32 {
     fields_of(pid)
         .and_then(|stat| field(&stat, 17))
         .unwrap_or(0)
 }
 
-/// What every thread of a process does: `R`, `S`, `T`, ...
+/// The state of every thread of a process: `R`, `S`, `T`, ...
 pub(crate) fn states(pid: i32) -> impl Iterator<Item = char> {
     let threads = numbers_in(&format!("/proc/{pid}/task"))
         .into_iter()
@@ -103,30 +103,30 @@ pub(crate) fn states(pid: i32) -> impl Iterator<Item = char> {
     })
 }
 
-/// Whether a debugger has hold of a process.
+/// Whether a debugger traces a process.
 pub(crate) fn is_traced(pid: i32) -> bool {
     let status = files::bytes(format!("/proc/{pid}/status")).unwrap_or_default();
     tracer_in(&status).is_some()
 }
 
-/// Who traces a process, as this namespace knows it, by its `status`.
+/// A process's tracer by its `status`, with its number in this namespace.
 pub(crate) fn tracer_in(status: &[u8]) -> Option<i32> {
     let tracer = proc_text::number(status, "TracerPid:")?;
     i32::try_from(tracer).ok().filter(|&tracer| tracer != 0)
 }
 
-/// What `/proc/PID/stat` says after the name, which may hold spaces and parentheses.
+/// The fields of `/proc/PID/stat` after the name, which may hold spaces and parentheses.
 fn fields_of(pid: i32) -> Option<String> {
     let stat = files::text(format!("/proc/{pid}/stat")).ok()?;
     Some(stat.rsplit_once(") ")?.1.to_owned())
 }
 
-/// The field of this number, counted from 0 after the name (proc(5) counts from 3).
+/// The field with this number, from 0 after the name (proc(5) begins at 3).
 fn field<T: FromStr>(fields: &str, number: usize) -> Option<T> {
     fields.split(' ').nth(number)?.parse().ok()
 }
 
-/// The parent of a process; none for the first of all.
+/// The parent of a process; `None` for the first process.
 pub(crate) fn parent_of(pid: i32) -> Option<i32> {
     field(&fields_of(pid)?, 1).filter(|&parent| parent > 0)
 }
@@ -134,32 +134,32 @@ pub(crate) fn parent_of(pid: i32) -> Option<i32> {
 /// The entries of a directory of `/proc` that are numbers: processes, threads, descriptors.
 ///
 /// # Errors
-/// Where there is none, or it may not be looked into.
+/// If it doesn't exist, or may not be read.
 pub(crate) fn numbers_in(directory: &str) -> io::Result<impl Iterator<Item = i32> + use<>> {
     let entries = fs::read_dir(directory)?.flatten();
     Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
 }
 
-/// The path of a thread's file, beside the processes and not below `/proc/PID/task`: what is
-/// looked at there makes it slow to reap the process. See [`super::numbers`].
+/// The path of a thread's file, beside the processes and not below `/proc/PID/task`: looks
+/// there make it slow to reap the process. See [`super::numbers`].
 pub(crate) fn of_thread(thread: i32, file: &str) -> String {
     format!("/proc/{thread}/{file}")
 }
 
-/// What a process is called; empty where there is none.
+/// A process's name; empty if there is none.
 pub(crate) fn name_of(pid: i32) -> String {
     let name = files::text(format!("/proc/{pid}/comm")).unwrap_or_default();
     name.trim_end().to_owned()
 }
 
-/// The children of one process, those of all its threads.
+/// The children of one process, of all its threads.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
     let Ok(threads) = numbers_in(&format!("/proc/{pid}/task")) else {
         return Vec::new();
     };
     threads
         .filter_map(|thread| {
-            // Only a list of threads has it.
+            // Only the list of threads has this file.
             files::text(of_thread(thread, &format!("task/{thread}/children"))).ok()
         })
         .flat_map(|list| {
@@ -184,7 +184,7 @@ pub(crate) fn from(mut left: Vec<i32>) -> HashSet<Process> {
     found
 }
 
-/// What a person should know of those that can't be ended.
+/// A note for a person on processes that can't be ended.
 pub(crate) fn name_out_of_reach(leftovers: &[Leftover]) -> Option<String> {
     if leftovers.is_empty() {
         return None;
@@ -205,17 +205,17 @@ pub(crate) fn names_of(leftovers: &[Leftover]) -> String {
     names.join(", ")
 }
 
-/// A process that the ended branch had started, and that is ended after it.
+/// A process of the ended branch, which is ended after it.
 #[derive(Debug)]
 pub(crate) struct Leftover {
     pub(crate) pid: i32,
-    /// The same as everybody outside sees it.
+    /// Its number outside.
     pub(crate) outer_pid: i32,
     pub(crate) name: String,
 }
 
-/// Opens a process that has been found as a child of `parent`, which is below `root` or is
-/// that. `None` where it has ended, and its number is another's, or nobody's.
+/// Opens a process that was found as a child of `parent`, which is `root` or below it. `None`
+/// if it has ended, even if its number is in use again.
 fn open_below(pid: i32, parent: i32, root: i32) -> Option<(OwnedFd, Process)> {
     let handle = child::open(pid).ok()?;
     let stat = fields_of(pid)?;
@@ -224,20 +224,20 @@ fn open_below(pid: i32, parent: i32, root: i32) -> Option<(OwnedFd, Process)> {
     is_below.then_some((handle, process))
 }
 
-/// Whom a signal was sent to.
+/// The receivers of a signal.
 #[derive(Debug, Default)]
 pub(crate) struct Signalled {
     pub(crate) got: Vec<Leftover>,
-    /// They run with other rights, by a set-uid program: this user may not signal them.
+    /// Processes that this user may not signal, since they have other rights, by a set-uid
+    /// program.
     pub(crate) out_of_reach: Vec<Leftover>,
 }
 
-/// Sends a signal to everything below `root` except the processes that are `spared`, or
-/// for which `keep` says so, with all that is below those. Where nobody got it nothing is
-/// left that could be ended.
+/// Sends a signal to everything below `root` but the `spared` processes, those that `keep`
+/// picks, and all below these. If nobody got it there is nothing left that could be ended.
 ///
-/// To look at a process costs some 10 µs, which those that are spared are: they may be a
-/// thousand frozen copies.
+/// A look at a process costs some 10 µs, which `spared` saves: there may be a thousand frozen
+/// copies.
 pub(crate) fn signal_below(
     root: i32,
     signal: Signal,
@@ -251,7 +251,7 @@ pub(crate) fn signal_below(
         if spared.contains(&pid) {
             continue;
         }
-        // What is looked at from here on is what is signalled, or has ended by then.
+        // From here on the process that was seen is the one that is signalled, or it has ended.
         let Some((handle, process)) = open_below(pid, parent, root) else {
             continue;
         };

@@ -1,25 +1,25 @@
-//! Reading the small files of `/proc`.
+//! Reads the small files of `/proc`.
 //!
-//! The kernel tells no size of them. What `std` does about that, to ask and then to read a
-//! little more each time, is ten system calls for a file that fits into one read; and most looks
-//! at the program are made while somebody waits for a snapshot.
+//! The kernel gives no size for them. So `std` asks for it and then reads a little more each
+//! time: ten system calls for a file that fits into one read. Most looks at the program happen
+//! while somebody waits for a snapshot.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Most of them are shorter; the kernel makes no longer pieces.
+/// Most of the files are shorter, and the kernel returns no longer pieces.
 const PIECE: usize = 4096;
 
-/// All that is in a file.
+/// A file's contents.
 ///
 /// # Errors
-/// Where it can't be opened or read.
+/// If it can't be opened or read.
 pub(crate) fn bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     rest_of(File::open(path)?)
 }
 
-/// The same as text, with a mark in the stead of what is none.
+/// The same as text, with a mark for each invalid part.
 ///
 /// # Errors
 /// As above.
@@ -27,10 +27,10 @@ pub(crate) fn text(path: impl AsRef<Path>) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes(path)?).into_owned())
 }
 
-/// All that is in an open file.
+/// An open file's contents.
 ///
 /// # Errors
-/// Where it can't be read.
+/// If it can't be read.
 pub(crate) fn rest_of(mut file: File) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
     let mut filled = 0;

@@ -1,5 +1,5 @@
-//! Patience with a process that has something to do: as long as it works there is more, however
-//! much it is and however slow the machine. One that stands still uses it up.
+//! Patience with a process that has something to do: it lasts as long as the process works,
+//! however slow the machine is. A process that stands still uses it up.
 
 use snapshot_core::sys::now_ns;
 
@@ -10,12 +10,12 @@ use super::family;
 pub(crate) struct Headway {
     patience_ns: u64,
     deadline_ns: u64,
-    /// What it had done when it was last looked at.
+    /// Its work at the last look.
     work: Option<family::Work>,
 }
 
 impl Headway {
-    /// So long without work.
+    /// Begins patience of this length, which counts time without work.
     pub(crate) fn begin(patience_ns: u64) -> Self {
         Self {
             patience_ns,
@@ -24,17 +24,17 @@ impl Headway {
         }
     }
 
-    /// When to ask whether there is any.
+    /// When to look for work.
     pub(crate) fn deadline_ns(&self) -> u64 {
         self.deadline_ns
     }
 
-    /// It has said something.
+    /// The process has spoken, so patience starts again.
     pub(crate) fn renew(&mut self) {
         self.deadline_ns = now_ns() + self.patience_ns;
     }
 
-    /// Whether patience has ended with this process, if there is one.
+    /// Whether patience with this process, if there is one, has ended.
     pub(crate) fn is_over(&mut self, pid: Option<i32>, now: u64) -> bool {
         if now < self.deadline_ns {
             return false;
@@ -43,7 +43,7 @@ impl Headway {
         self.work = pid.and_then(family::work_of);
         let more_ns = match (before, self.work) {
             (_, None) => return true,
-            // The first look tells nothing, and another one follows soon.
+            // The first look proves nothing, and another one follows soon.
             (None, _) => self.patience_ns / 3,
             (before, work) if before != work => self.patience_ns,
             _ => return true,

@@ -1,4 +1,4 @@
-//! Other processes, as `/proc` and the kernel tell of them: the one reader of `/proc/PID` here.
+//! Other processes, from `/proc` and the kernel: the one reader of `/proc/PID` here.
 
 pub(crate) mod child;
 pub(crate) mod ends;

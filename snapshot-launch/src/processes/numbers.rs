@@ -1,15 +1,15 @@
-//! The numbers of the live process's threads: the kernel is done with a thread when its number
+//! The numbers of the live process's threads: the kernel has finished a thread when its number
 //! is free.
 //!
-//! The kernel keeps what anybody has looked at in `/proc`, and clears a thread's part of that
-//! when the thread ends. The last of them tells the parent of the process's end before it
-//! does so, and earlier ones may not be done either. Who reaps the process at once clears the
-//! rest, meets theirs, and spins in the kernel until they are done, on the processor that they
-//! may be waiting for: for milliseconds, on a busy machine for longer. So the supervisor
-//! sleeps until their numbers are free, which is the last that the kernel does with a thread.
-//! The copy that wants the numbers back finds them free then.
+//! The kernel caches what anybody has looked at in `/proc`, and clears a thread's part as the
+//! thread ends. The last thread tells the parent of the process's end before it clears its
+//! part, and earlier threads may not be done either. If the process is reaped at once, the
+//! reaper clears the rest, meets their parts, and spins in the kernel until they are done. It
+//! may hold the processor that they wait for: for milliseconds, on a busy machine for longer.
+//! So the supervisor sleeps until their numbers are free, which is the kernel's last step for a
+//! thread. The copy that wants the numbers back finds them free then.
 //!
-//! In between no signal finds the number, and a file can still be given it for its owner.
+//! In between no signal finds the number, but a file can still get it as its owner.
 #![expect(unsafe_code, reason = "gives a file an owner")]
 
 use std::os::fd::AsRawFd;
@@ -24,9 +24,10 @@ use snapshot_core::sys::now_ns;
 
 use super::family::numbers_in;
 
-/// Between two looks. Shorter pauses take the processor from the threads that are awaited.
+/// The pause between two looks. A shorter one takes the processor from the threads that we wait
+/// for.
 const PAUSE: Duration = Duration::from_micros(50);
-/// Then the process is reaped, whatever it takes.
+/// After this the process is reaped anyway.
 const PATIENCE_NS: u64 = 1_000_000_000;
 
 /// All threads of a process but the first.
@@ -36,12 +37,12 @@ pub(crate) fn of_other_threads(pid: i32) -> Vec<i32> {
     numbers.filter(|&number| number != pid).collect()
 }
 
-/// Waits for the threads of a process whose end has been told.
+/// Waits for the threads of a process that has reported its end.
 pub(crate) fn wait_until_free(threads: &[i32]) {
     if threads.is_empty() {
         return;
     }
-    // Without a descriptor for it there is no telling: it is reaped at once then.
+    // Without a descriptor there is no answer, so the process is reaped at once.
     let Ok(file) = EventFd::from_flags(EfdFlags::EFD_CLOEXEC) else {
         return;
     };
@@ -55,9 +56,9 @@ pub(crate) fn wait_until_free(threads: &[i32]) {
 
 /// Whether a thread has ended, and still has its number.
 fn is_leaving(file: &EventFd, thread: i32) -> bool {
-    // SAFETY: takes numbers. Nobody is signalled, since the file is not asynchronous.
+    // SAFETY: takes numbers. No signal is sent, since the file is not asynchronous.
     let given = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETOWN, thread) };
-    // Where a signal finds it, it is another's by now.
+    // If a signal finds it, it belongs to another thread by now.
     given == 0 && kill(Pid::from_raw(thread), None) == Err(Errno::ESRCH)
 }
 
@@ -71,7 +72,7 @@ mod tests {
         let file = EventFd::new().expect("a descriptor is to be had");
         let own = nix::unistd::getpid().as_raw();
         assert!(!is_leaving(&file, own));
-        // Above the highest number that a kernel gives.
+        // Above the kernel's highest number.
         assert!(!is_leaving(&file, 1 << 30));
     }
 

@@ -1,4 +1,4 @@
-//! Process ids as everybody outside the session's namespace sees them.
+//! Process ids outside the session's namespace.
 
 use std::fs::File;
 use std::io;
@@ -12,25 +12,24 @@ use snapshot_core::kernel::proc_text;
 use crate::processes::{child::open as open_process, files};
 use crate::shortage::patiently;
 
-/// The view from outside; the same as the own one where there is no namespace.
+/// The view from outside; without a namespace it is the same as from inside.
 #[derive(Debug, Default)]
 pub(crate) struct Outside {
     proc: Option<OwnedFd>,
 }
 
 impl Outside {
-    /// By the `/proc` of the launcher's own namespace.
+    /// Through the `/proc` of the launcher's own namespace.
     pub(crate) fn through(proc: OwnedFd) -> Self {
         Self { proc: Some(proc) }
     }
 
-    /// Whether there is an outside at all.
+    /// Whether the session has a namespace of its own.
     pub(crate) fn is_another(&self) -> bool {
         self.proc.is_some()
     }
 
-    /// The number by which a process of ours is known outside; 0 where it is gone, or where
-    /// nobody can be asked for want of descriptors or memory.
+    /// A process's number outside; 0 if it is gone, or if descriptors or memory are lacking.
     pub(crate) fn number_of(&self, pid: i32) -> i32 {
         match &self.proc {
             None => pid,
@@ -38,8 +37,8 @@ impl Outside {
         }
     }
 
-    /// The number by which a thread is known outside, of the process that is known there by
-    /// `process`; 0 where it is gone.
+    /// A thread's number outside; `process` is the number of its process there. 0 if it is
+    /// gone.
     pub(crate) fn number_of_thread(&self, process: i32, thread: i32) -> i32 {
         match &self.proc {
             None => thread,
@@ -54,7 +53,7 @@ fn open_in(proc: &OwnedFd, path: &str) -> io::Result<File> {
     Ok(openat(proc.as_fd(), path, flags, Mode::empty())?.into())
 }
 
-/// A thread can't be opened by its id on every kernel: it is looked for among the others.
+/// Not every kernel can open a thread by its id, so this searches the process's threads.
 fn look_for_thread(proc: &OwnedFd, process: i32, thread: i32) -> Option<i32> {
     let tasks = open_in(proc, &format!("{process}/task")).ok()?;
     let tasks = Dir::from_fd(OwnedFd::from(tasks)).ok()?;
@@ -76,14 +75,14 @@ fn own_number_in(status: &[u8]) -> Option<i32> {
     std::str::from_utf8(own).ok()?.parse().ok()
 }
 
-/// The kernel tells of an open process by which number the `/proc` that is asked knows it.
+/// The kernel shows an open process's number in the namespace of the `/proc` that is read.
 fn look_up(proc: &OwnedFd, pid: i32) -> Option<i32> {
     let opened = open_process(pid).ok()?;
     let path = format!("self/fdinfo/{}", opened.as_raw_fd());
     let text = patiently(|| files::rest_of(open_in(proc, &path)?)).ok()?;
     let number = proc_text::field(&text, "Pid:")?;
     let number: i32 = std::str::from_utf8(number).ok()?.trim().parse().ok()?;
-    // One that has been reaped since is -1.
+    // -1 is a process that has been reaped since.
     Some(number.max(0))
 }
 

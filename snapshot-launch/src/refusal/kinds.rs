@@ -1,15 +1,14 @@
-//! What is said of a kernel object that a revert does not bring back, and which kinds of
-//! them refuse a take.
+//! The words for kernel objects that a revert does not bring back, and the kinds that refuse a
+//! take.
 //!
-//! One place for the words: a take, `show` and `doctor --pid` say the same of the same
-//! thing. Called by the supervisor and by `inspect`.
+//! A take, `show` and `doctor --pid` read them here, so they say the same. Called by the
+//! supervisor and by `inspect`.
 
 use snapshot_core::terms::{Kind, Why};
 
 use crate::flags::AllowKind;
 
-/// What it means for a person that this does not come back, and what can be done: a
-/// lowercase fragment.
+/// What the loss means for a person, and what to do: a lowercase fragment.
 pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
     match (why, kind) {
         (Why::Contents, _) => {
@@ -100,7 +99,7 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
     }
 }
 
-/// Which of the system's own objects it is, that have no descriptor.
+/// The name of a System V object, which has no descriptor.
 pub(crate) fn system_v(kind: Kind, id: impl std::fmt::Display) -> String {
     match kind {
         Kind::Semaphores => format!("System V semaphores {id} (`ipcs -s`)"),
@@ -138,16 +137,16 @@ fn state(kind: Kind) -> &'static str {
 /// What refuses a take unless it is allowed by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// By which name.
+    /// The name in `--allow`.
     pub(crate) allow: AllowKind,
-    /// What is there, of which a descriptor or a place in memory may be named.
+    /// What was found; a descriptor or an address may follow it.
     pub(crate) what: &'static str,
     /// The next step.
     pub(crate) help: &'static str,
 }
 
-/// Whether things of a kind refuse a take: a program that goes on from a copy without them
-/// would compute with wrong data.
+/// The rule for a kind that refuses a take: without the object, the program would go on from a
+/// copy with wrong data.
 pub(crate) fn rule(kind: Kind) -> Option<Rule> {
     let (allow, what, help) = match kind {
         Kind::IoUring => (

@@ -1,4 +1,4 @@
-//! No, because: why something was not done.
+//! Refusals: why something was not done.
 
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Refusal {
         }
     }
 
-    /// A step has failed that does not fail by itself.
+    /// An unexpected failure of a step.
     pub(crate) fn failed(why: impl Into<String>, help: impl Into<String>) -> Self {
         Self::new("failed", why, help)
     }

@@ -1,4 +1,4 @@
-//! What stands in the way of a take or a revert, for a person.
+//! The words for obstacles to a take or a revert.
 
 use nix::libc;
 use snapshot_core::terms::{Disagreement, Hindrance, Obstacle, Part, Step};
@@ -7,7 +7,7 @@ use super::Refusal;
 use crate::shortage;
 use crate::talk::counted::counted;
 
-/// What stands in the way of a take.
+/// The refusal for an obstacle to a take.
 pub(crate) fn explain(obstacle: Obstacle) -> Refusal {
     match obstacle {
         Obstacle::Unparked(thread) => Refusal::new(
@@ -92,7 +92,7 @@ fn help_of(step: Step, errno: i32) -> &'static str {
     }
 }
 
-/// What a revert could not put back, and why that can be.
+/// What a revert could not put back, and the possible reason.
 pub(crate) fn not_restored(part: Part, count: u32) -> String {
     let (what, why) = match part {
         Part::Threads => (

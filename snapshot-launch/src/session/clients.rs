@@ -1,10 +1,10 @@
-//! The second terminals that are connected: as many as are served at once, each for as long as
-//! it asks and listens.
+//! The connected second terminals. A fixed number is served at once, each while it asks and
+//! listens.
 //!
 //! None of them can hold the session up. A request is read as it comes, an answer is written as
-//! it is read, and whoever does neither for a while makes room for the next one. Requests reach
-//! the supervisor in the order in which they came, and only a few at a time: both write into one
-//! channel, and neither may wait for the other.
+//! it is read, and a client that is idle for a while makes room for the next one. Requests
+//! reach the supervisor in the order in which they came, and only a few at a time: both sides
+//! write into one channel, and neither may wait for the other.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -17,23 +17,23 @@ use snapshot_core::sys::now_ns;
 use super::{outlets::Outlet, socket::ControlSocket};
 use crate::talk::control::{Answer, Request};
 
-/// So many are served at once; others wait until one of them is done.
+/// How many are served at once; others wait until one of these is done.
 const MOST: usize = 64;
 
-/// The longest request: a label is all that can make one long.
+/// The longest request: only a label can make one long.
 const LONGEST: usize = 64 * 1024;
 
-/// How much of requests may be on its way to the supervisor: what its channel holds on any
-/// system, with room to spare.
+/// How many bytes of requests may be on their way to the supervisor: less than its channel
+/// holds on any system.
 const ON_THE_WAY: usize = 100 * 1024;
 
-/// How long one that neither asks nor listens keeps its place while others wait for one.
+/// How long an idle client keeps its place while others wait.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long it may take to read an answer, with nobody else there.
+/// How long a client may take to read an answer while no other waits.
 const READING: Duration = Duration::from_secs(10);
 
-/// Until the next try, where no descriptor was left for one more.
+/// The pause before the next try, if no descriptor was left.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a client does now.
@@ -49,7 +49,7 @@ enum Doing {
     },
     /// The supervisor answers it.
     Waiting { token: u64, length: usize },
-    /// Its answer is on its way.
+    /// It reads its answer.
     Reading,
 }
 
@@ -62,21 +62,21 @@ struct Client {
     since: Instant,
 }
 
-/// All of them.
+/// All second terminals.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     list: Vec<Client>,
-    /// No descriptor was left then.
+    /// The time at which no descriptor was left.
     none_left: Option<Instant>,
 }
 
 impl Clients {
-    /// Who has something to say, or can hear something, by number.
+    /// The clients to poll, by index, and for what.
     pub(super) fn sources(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>, PollFlags)> {
         self.list.iter().enumerate().map(|(index, client)| {
             let flags = match client.doing {
                 Doing::Speaking { .. } => PollFlags::POLLIN,
-                // That it hangs up is told in any case.
+                // The kernel reports a hang-up in any case.
                 Doing::Asking { .. } | Doing::Waiting { .. } => PollFlags::empty(),
                 Doing::Reading => PollFlags::POLLOUT,
             };
@@ -90,7 +90,7 @@ impl Clients {
         !is_paused && (self.list.len() < MOST || self.idle().is_some())
     }
 
-    /// The one that has had its place for nothing the longest, if for long enough.
+    /// The client that has been idle for longest, if for long enough.
     fn idle(&self) -> Option<usize> {
         self.idlers()
             .filter(|(_, client)| client.since.elapsed() >= PATIENCE)
@@ -105,7 +105,7 @@ impl Clients {
             .filter(|(_, client)| matches!(client.doing, Doing::Speaking { .. } | Doing::Reading))
     }
 
-    /// When to look again, whoever says nothing until then.
+    /// The time until the next look, even if no client speaks.
     pub(super) fn next_look(&self) -> Option<Duration> {
         let left = |since: Instant, time: Duration| time.saturating_sub(since.elapsed());
         let is_full = self.list.len() >= MOST;
@@ -118,7 +118,7 @@ impl Clients {
         idle.chain(paused).filter(|left| !left.is_zero()).min()
     }
 
-    /// Lets in whoever waits at the door, as far as there are places.
+    /// Accepts waiting clients, as far as there are places.
     pub(super) fn accept(&mut self, door: &ControlSocket) {
         self.none_left = None;
         while self.has_room() {
@@ -136,20 +136,20 @@ impl Clients {
                     });
                 }
                 Ok(None) => return,
-                // EMFILE: it stays at the door, which is looked at again when there may be one.
+                // EMFILE: the client waits, and the socket is looked at again later.
                 Err(_) => self.none_left = Some(Instant::now()),
             }
         }
     }
 
-    /// One of them has something to say, or can hear something.
+    /// Serves a client that polled ready.
     pub(super) fn hear(&mut self, index: usize) {
         let Some(client) = self.list.get_mut(index) else {
             return;
         };
         let stays = match &client.doing {
             Doing::Speaking { .. } => client.read(),
-            // Asked for nothing, the kernel tells only that it is gone.
+            // Polled for nothing, it can only be gone.
             Doing::Asking { .. } | Doing::Waiting { .. } => false,
             Doing::Reading => client.write(),
         };
@@ -158,14 +158,15 @@ impl Clients {
         }
     }
 
-    /// Those whose time is over are let go.
+    /// Removes the clients that are idle for too long.
     pub(super) fn tidy(&mut self) {
         self.list.retain(|client| {
             !matches!(client.doing, Doing::Reading) || client.since.elapsed() < READING
         });
     }
 
-    /// The next request that is to go to the supervisor, when it was made, and who waits for it.
+    /// The next request for the supervisor, and when it was made; its client now waits for
+    /// `token`.
     pub(super) fn next_request(&mut self, token: u64) -> Option<(Request, u64)> {
         let on_the_way: usize = self.list.iter().map(Client::on_the_way).sum();
         let next = self
@@ -189,7 +190,7 @@ impl Clients {
         }
     }
 
-    /// The supervisor has answered.
+    /// Passes the supervisor's answer on.
     pub(super) fn answered(&mut self, token: u64, answer: &Answer) {
         let is_meant = |client: &Client| matches!(client.doing, Doing::Waiting { token: theirs, .. } if theirs == token);
         if let Some(at) = self.list.iter().position(is_meant)
@@ -202,7 +203,7 @@ impl Clients {
 }
 
 impl Client {
-    /// How much of its request may be in the channel.
+    /// How many bytes of its request may be in the channel.
     fn on_the_way(&self) -> usize {
         match self.doing {
             Doing::Waiting { length, .. } => length,
@@ -215,7 +216,7 @@ impl Client {
         self.since = Instant::now();
     }
 
-    /// Reads what is there. False where it is gone, or has had its answer.
+    /// Reads what there is. False if the client is gone, or has had its answer.
     fn read(&mut self) -> bool {
         let Doing::Speaking { line } = &mut self.doing else {
             return true;
@@ -265,7 +266,7 @@ impl Client {
         }
     }
 
-    /// Answers, as far as it is read at once. False where that was all.
+    /// Writes the answer, as far as the client reads it at once. False if that was all.
     fn answer(&mut self, answer: &Answer) -> bool {
         let Ok(mut line) = serde_json::to_vec(answer) else {
             return false;
@@ -276,7 +277,7 @@ impl Client {
         self.write()
     }
 
-    /// Writes what is read at once. False where that was the end of it.
+    /// Writes as much as the client reads at once. False if that was the end.
     fn write(&mut self) -> bool {
         self.stream.write();
         self.stream.is_waiting()

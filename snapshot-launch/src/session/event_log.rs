@@ -1,9 +1,8 @@
-//! The events on their way into their file: a line each, written as it happens, and never waited
-//! for.
+//! The events file: a line an event, written as it happens, without ever waiting.
 //!
-//! Whoever reads may be slow, or not there yet, and a disk may be full. Lines wait then, up to a
-//! bound; what comes beyond it is counted, and a line of its own says in the file how many are
-//! missing, and a person hears of it too. No half line stays in a file.
+//! The reader may be slow, or not there yet, and a disk may be full. Then lines wait, up to a
+//! bound. Lines beyond it are counted; the file gets a line with their number, and a person
+//! hears of it too. No half line stays in a file.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,13 +16,13 @@ use nix::libc;
 use super::events_file::EventsFile;
 use crate::talk::{counted::counted, event::Event};
 
-/// How much may wait: some thousand events.
+/// How many bytes may wait: some thousand events.
 const MOST: usize = 1 << 20;
 
-/// How long it is until the next try, where the kernel doesn't say when there is room.
+/// The pause before the next try, if the kernel doesn't say when there is room.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How long lines may wait before that is worth a word.
+/// How long lines may wait before a person hears of it.
 const LAG: Duration = Duration::from_secs(1);
 
 /// Why lines wait.
@@ -37,19 +36,19 @@ enum Wait {
     Failed(i32),
 }
 
-/// The events file, while it is written.
+/// The events file during the session.
 #[derive(Debug)]
 pub(crate) struct EventLog {
     to: Option<EventsFile>,
     lines: VecDeque<Vec<u8>>,
-    /// How much of the first one has been written.
+    /// How many bytes of the first line have been written.
     begun: usize,
     bytes: usize,
-    /// How many had no room, after all that wait.
+    /// How many lines had no room, after all the waiting ones.
     missed: u64,
     waiting: Option<(Wait, Instant)>,
     tried: Instant,
-    /// A person has been told why.
+    /// The reason that a person was told.
     told: Option<Wait>,
 }
 
@@ -67,8 +66,7 @@ impl EventLog {
         }
     }
 
-    /// Writes one event, or keeps it until there is room. The answer is what a person should
-    /// know of it.
+    /// Writes one event, or keeps it until there is room. Returns what a person should know.
     pub(crate) fn write(&mut self, event: &Event) -> Option<String> {
         let to = self.to.as_ref()?;
         if to.file.as_ref().is_some_and(is_removed) {
@@ -102,14 +100,14 @@ impl EventLog {
         self.lines.push_back(line);
     }
 
-    /// Where room is waited for, and the kernel says when there is some.
+    /// The file, if its lines wait for room and the kernel says when there is some.
     pub(crate) fn awaits_room(&self) -> Option<BorrowedFd<'_>> {
         let is_full = matches!(self.waiting, Some((Wait::Full, _)));
         let file = self.to.as_ref()?.file.as_ref()?;
         is_full.then(|| file.as_fd())
     }
 
-    /// How long it is until the next try, or until a person is to hear that lines wait.
+    /// The time until the next try, or until a person should hear of the wait.
     pub(crate) fn next_try(&self) -> Option<Duration> {
         match self.waiting? {
             (Wait::Full, _) if self.told == Some(Wait::Full) => None,
@@ -118,13 +116,13 @@ impl EventLog {
         }
     }
 
-    /// Writes what there is room for now; what a person should know of it.
+    /// Writes what there is room for; returns what a person should know.
     pub(crate) fn go_on(&mut self) -> Option<String> {
         let before = self.lines.len();
         self.tried = Instant::now();
         let wait = self.write_lines().err();
         let since = match self.waiting {
-            // A reader that is slow gets on.
+            // A slow reader makes progress.
             Some((_, since)) if self.lines.len() >= before => since,
             _ => self.tried,
         };
@@ -132,7 +130,7 @@ impl EventLog {
         self.word()
     }
 
-    /// What a person should know: once, until it is over.
+    /// What a person should know: once for each wait.
     fn word(&mut self) -> Option<String> {
         let name = self.to.as_ref()?.name.display().to_string();
         let Some((wait, since)) = self.waiting else {
@@ -184,7 +182,7 @@ impl EventLog {
         Ok(())
     }
 
-    /// At the end: what is not in the file, for a person.
+    /// At the end: how many lines are missing in the file, for a person.
     pub(crate) fn unwritten(&self) -> Option<String> {
         let (wait, _) = self.waiting?;
         let name = self.to.as_ref()?.name.display().to_string();
@@ -230,20 +228,21 @@ fn is_removed(file: &File) -> bool {
         .is_ok_and(|found| found.is_file() && found.nlink() == 0)
 }
 
-/// Writes a line into a file, or nothing of it: a disk that is full in the middle leaves no half.
+/// Writes a whole line into a file, or nothing: a disk that is full in the middle leaves no
+/// half.
 fn write_whole(file: &mut File, line: &[u8]) -> io::Result<usize> {
     let written = file.write(line)?;
     if written == line.len() {
         return Ok(written);
     }
-    // The kernel says why only to the next write.
+    // The kernel gives the reason only on the next write.
     let why = match file.write(line.get(written..).unwrap_or_default()) {
         Err(error) => error,
         Ok(more) if written + more == line.len() => return Ok(line.len()),
         Ok(_) => io::Error::from_raw_os_error(libc::ENOSPC),
     };
     let end = file.stream_position()?;
-    // Not where somebody else has written behind it.
+    // Not if another process has written behind it.
     if file.metadata()?.len() == end {
         file.set_len(end - u64::try_from(written).unwrap_or(0))?;
     }

@@ -1,8 +1,8 @@
-//! The file of `--events`, opened: what it may be, and what is refused.
+//! Opens the file of `--events`, and refuses unsafe ones.
 //!
-//! The person names it, so any file, pipe or terminal will do. A new file is for its owner alone;
-//! one that is there keeps its mode. No link that somebody else has put there is followed: in a
-//! shared directory it would have this process overwrite a file of its user's.
+//! The person names it, so any file, pipe or terminal is fine. A new file is for its owner
+//! alone; an existing one keeps its mode. It follows no link of another user: in a shared
+//! directory such a link could make this process overwrite a file of its own user.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -21,22 +21,21 @@ const MOST_LINKS: usize = 40;
 /// An events file that can be written to, now or later.
 #[derive(Debug)]
 pub(crate) struct EventsFile {
-    /// `None` where it is a FIFO that nobody reads yet.
+    /// `None` for a FIFO without a reader.
     pub(super) file: Option<File>,
-    /// As the person has named it.
+    /// The name that the person gave.
     pub(super) name: PathBuf,
-    /// Where it was found, links followed.
+    /// Its path, with links followed.
     path: PathBuf,
-    /// The kernel never says of it that it has no room yet: it is there, or there is an error.
+    /// Whether it is a regular file: it never waits for room, but has it or fails.
     pub(super) is_regular: bool,
 }
 
 impl EventsFile {
-    /// Opens it, empty. Waits for nobody.
+    /// Opens it, empty. Never waits.
     ///
     /// # Errors
-    /// What the kernel says; `PermissionDenied` where a link is somebody else's;
-    /// `InvalidInput` where it is a socket.
+    /// The kernel's; `PermissionDenied` for another user's link; `InvalidInput` for a socket.
     pub(crate) fn open(name: &Path) -> io::Result<Self> {
         let mut path = name.to_owned();
         for _ in 0..MOST_LINKS {
@@ -70,7 +69,7 @@ impl EventsFile {
         })
     }
 
-    /// ENXIO: it may be a FIFO, which is opened again as soon as somebody reads it.
+    /// ENXIO: it may be a FIFO, which is opened again once it has a reader.
     fn without_reader(name: &Path, path: PathBuf, error: io::Error) -> io::Result<Self> {
         let kind = fs::metadata(&path)?.file_type();
         if kind.is_fifo() {
@@ -83,7 +82,7 @@ impl EventsFile {
         Err(error)
     }
 
-    /// Whether somebody reads the FIFO by now.
+    /// Whether the FIFO has a reader by now.
     pub(super) fn has_reader(&mut self) -> bool {
         if self.file.is_none() {
             let is_fifo =
@@ -95,7 +94,7 @@ impl EventsFile {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    // The kernel's own links to open files (`/dev/fd/3`) lead nowhere but to those.
+    // The kernel's own links to open files (`/dev/fd/3`) lead only to those.
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
@@ -110,7 +109,7 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Where a link leads that is the user's own, or root's.
+/// The target of a link of the user's own, or of root's.
 fn follow(path: &Path) -> io::Result<PathBuf> {
     let link: OwnedFd = OpenOptions::new()
         .read(true)

@@ -1,4 +1,4 @@
-//! The terminal that the program shares with the tool, and whose turn it is in front of it.
+//! The terminal that the program shares with the tool, and which of them is in front.
 
 use crate::ending::Ending;
 use crate::supervisor::config::Group;
@@ -13,7 +13,7 @@ pub(super) struct Front {
     pub(super) terminal: OwnedFd,
     /// Whether the program has a group of its own.
     pub(super) is_own: bool,
-    /// Which, once that is known.
+    /// That group, once it is known.
     pub(super) group: Option<Pid>,
 }
 
@@ -30,14 +30,14 @@ impl Front {
         tcgetpgrp(&self.terminal).is_ok_and(|front| front == group)
     }
 
-    /// Puts the launcher's own group in front. SIGTTOU, which a group that is not in front
-    /// is sent for this, is blocked.
+    /// Puts the launcher's own group in front. The kernel sends SIGTTOU for this to a group
+    /// that is not in front; it is blocked.
     pub(super) fn come_to_front(&self) {
         let _ = tcsetpgrp(&self.terminal, getpgrp());
     }
 
-    /// The session is over: whoever is in the same job finds the terminal as it was, and,
-    /// as from a terminal, the Ctrl+C that has ended the program.
+    /// At the end of the session: gives the terminal back to the other processes of the job,
+    /// and passes on the Ctrl+C that has ended the program, as a terminal would.
     pub(super) fn come_back(&self, ending: &Result<Ending, Problem>) {
         let Some(group) = self.group.filter(|&group| self.is_in_front(group)) else {
             return;

@@ -1,9 +1,9 @@
 //! Job control and the window: Ctrl+Z and `fg` for the whole session, and its size.
 //!
-//! Where the launcher owns the terminal, the program is in front of its own one. Where both
-//! share a terminal the program has a group of its own there too, which the launcher puts in
-//! front whenever a shell has put the launcher's there. But in a pipeline all belong in
-//! front together: there the program is in the launcher's group.
+//! If the launcher owns the terminal, the program is in front of a terminal of its own. If they
+//! share a terminal the program still has its own group, and the launcher puts that in front
+//! whenever a shell has put the launcher's group there. But a pipeline belongs in front
+//! together: there the program is in the launcher's group.
 #![expect(unsafe_code, reason = "sets a window's size")]
 
 use std::io;
@@ -24,12 +24,12 @@ use crate::terminal::size::size_of;
 nix::ioctl_write_ptr_bad!(set_size, libc::TIOCSWINSZ, libc::winsize);
 
 impl Session {
-    /// Whether it is for the launcher to put the program's group in front.
+    /// Whether the launcher must put the program's group in front.
     pub(super) fn puts_in_front(&self) -> bool {
         self.front.as_ref().is_some_and(|front| front.is_own)
     }
 
-    /// Puts the program's group in front where the launcher's is. True where it was.
+    /// Puts the program's group in front if the launcher's is there. True if it was.
     pub(super) fn put_in_front(&self) -> bool {
         let Some(front) = &self.front else {
             return false;
@@ -42,8 +42,8 @@ impl Session {
         }
     }
 
-    /// Whether a signal comes from the program or what it has started, and is in a group
-    /// with the launcher: then it was not meant for this process.
+    /// Whether the sender is the program or its descendant, and shares a group with the
+    /// launcher: then the signal was not meant for this process.
     pub(super) fn is_of_the_programs(&self, sender: i32) -> bool {
         let is_shared = self.front.as_ref().is_some_and(|front| !front.is_own);
         is_shared
@@ -51,9 +51,9 @@ impl Session {
             && lineage::of(sender, &[self.supervisor.as_raw()]) == Lineage::Below
     }
 
-    /// Somebody wants the session to stop: the terminal, or who has sent the signal.
+    /// A stop of the session, by the terminal or by a signal.
     pub(super) fn stop(&mut self, from_kernel: bool) {
-        // In a group with the program, which has the terminal's own.
+        // If they share a group, the program has had the terminal's own stop.
         let is_shared = self.pty.is_none() && !self.puts_in_front();
         if !is_shared || !from_kernel {
             self.say(&ToSupervisor::Stop);
@@ -65,8 +65,8 @@ impl Session {
 
     /// The program was stopped.
     pub(super) fn stopped(&mut self, signal: i32) {
-        // It has looked at the terminal before its group was in front: a shell has put the
-        // job there without a word, as it does with one that runs.
+        // The program used the terminal before its group was in front: a shell has put the
+        // running job there without a signal.
         if matches!(signal, libc::SIGTTIN | libc::SIGTTOU) && self.put_in_front() {
             self.say(&ToSupervisor::Continue);
             return;
@@ -78,7 +78,7 @@ impl Session {
         }
     }
 
-    /// The same for a terminal that is shared: the shell takes it from us.
+    /// The same for a shared terminal: the shell takes it from us.
     fn suspend_shared(&mut self) {
         let Some(front) = &self.front else { return };
         if !somebody_can_resume() {
@@ -102,18 +102,18 @@ impl Session {
         }
     }
 
-    /// The program was stopped in its terminal: so is the whole session.
+    /// The program was stopped in its own terminal, so the whole session stops.
     pub(super) fn suspend(&mut self) {
         let Some(pty) = &mut self.pty else { return };
         let Some(raw) = &mut pty.raw else { return };
         if !somebody_can_resume() {
-            // As the kernel has it: a stop that nobody could end does not happen.
+            // Like the kernel: a stop that nobody could end does not happen.
             self.say(&ToSupervisor::Continue);
             return;
         }
         pty.to_screen.write();
         raw.leave();
-        // Whoever is in the same job is stopped too, as a terminal does it.
+        // The rest of the job stops too, as with a terminal.
         let _ = kill(Pid::from_raw(0), Signal::SIGTSTP);
         let _ = raise(Signal::SIGSTOP);
     }
@@ -130,11 +130,11 @@ impl Session {
     }
 }
 
-/// Whether this process's group is not orphaned: some process in it has a parent in the
-/// same session but in another group, which is what a shell is to its jobs.
+/// Whether this process's group is not orphaned: some process in it has a parent in the same
+/// session but in another group. A shell is such a parent.
 ///
-/// Only this process and those that it descends from are looked at: a shell is the parent
-/// of the first of them.
+/// It looks only at this process and its ancestors: a shell is the parent of the first process
+/// in the job.
 fn somebody_can_resume() -> bool {
     let group = getpgrp();
     let Ok(session) = getsid(None) else {

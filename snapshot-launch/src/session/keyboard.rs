@@ -1,5 +1,5 @@
-//! What is typed: bytes for the program, the prefix key's commands for the tool, and
-//! Ctrl+C, which the supervisor decides about.
+//! The keyboard: bytes for the program, the prefix key's commands for the tool, and Ctrl+C,
+//! which the supervisor decides about.
 
 use nix::libc;
 
@@ -9,9 +9,9 @@ use crate::terminal::keys::{Command, Input};
 use snapshot_core::sys::now_ns;
 
 impl Session {
-    /// Looks at what was typed. While a Ctrl+C is being decided only another one is seen,
-    /// since a burst of them is one press; what was typed before that one is dropped, as
-    /// a terminal drops it.
+    /// Reads the typed bytes. While a Ctrl+C is being decided it looks for another Ctrl+C
+    /// alone, since a burst is one press; it drops what was typed before that, as a terminal
+    /// does.
     pub(super) fn serve_typed(&mut self) {
         loop {
             let Some(pty) = &mut self.pty else { return };

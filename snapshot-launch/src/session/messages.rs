@@ -1,4 +1,4 @@
-//! The launcher's messages to the person, and how the last ones are written at the end.
+//! The launcher's messages to the person, up to the last ones at the end.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use crate::terminal::modes::Set;
 pub(super) const LAST_MESSAGES: Duration = Duration::from_secs(1);
 
 impl Session {
-    /// Says something to the person. Names in it are the program's to choose, and labels a
-    /// caller's: none of them commands the terminal, or begins a line of its own.
+    /// Prints a message to the person. The program chooses names in it, and callers choose
+    /// labels: this escapes what would steer the terminal or begin a line.
     pub(super) fn report(&mut self, text: &str) {
         let (start, end) = if self.colour {
             ("\x1b[36m", "\x1b[0m")
@@ -39,7 +39,7 @@ impl Session {
         }
     }
 
-    /// Whoever is slow to read the events gets what time there is.
+    /// Gives a slow reader of the events the remaining time.
     fn last_events(&mut self) {
         let until = Instant::now() + LAST_MESSAGES;
         while let Some(events) = self.log.awaits_room() {
@@ -50,15 +50,14 @@ impl Session {
             }
             let _ = self.log.go_on();
         }
-        // The last try of what can't be waited for.
+        // The last try, if nothing announces room.
         let _ = self.log.go_on();
         if let Some(text) = self.log.unwritten() {
             self.report(&text);
         }
     }
 
-    /// Everything that still waits is written, as far as anybody reads it, and the
-    /// terminal is as it was.
+    /// Writes all waiting messages, as far as anybody reads them, and restores the terminal.
     pub(super) fn last_messages(&mut self) {
         if let Some(pty) = &mut self.pty {
             pty.drain();

@@ -1,6 +1,6 @@
-//! The launcher's part of a session: the user's signals and keys, the terminal, the
-//! control socket and the reports. It waits for all of them at once and for none alone,
-//! so that a hung terminal or a silent second terminal holds nothing up.
+//! The launcher's part of a session: the user's signals and keys, the terminal, the control
+//! socket and the reports. It waits for all of them at once and for none alone, so a hung
+//! terminal or a silent second terminal holds nothing up.
 
 mod clients;
 mod event_log;

@@ -1,4 +1,4 @@
-//! Where the launcher writes to: without ever waiting for a reader.
+//! The launcher's outputs, which never wait for a reader.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -15,18 +15,18 @@ use nix::unistd::write;
 pub(crate) struct Outlet {
     fd: OwnedFd,
     queue: VecDeque<u8>,
-    /// At most so much at once, where the descriptor can't be made non-blocking: what a
-    /// pipe takes without waiting when it is writable at all.
+    /// The most to write at once to a descriptor that can't be made non-blocking: what a
+    /// writable pipe takes without waiting.
     step: usize,
     ends_line: bool,
 }
 
-/// What a pipe that is ready for writing takes at once (PIPE_BUF).
+/// What a writable pipe takes at once (PIPE_BUF).
 const PIPE_STEP: usize = 4096;
 
 impl Outlet {
-    /// To a terminal, opened anew: making the shared description non-blocking would make
-    /// it so for the shell too.
+    /// To a terminal, opened anew: the shell shares the old description, and must not find it
+    /// non-blocking.
     pub(crate) fn to_terminal(terminal: BorrowedFd<'_>) -> io::Result<Self> {
         let path = format!(
             "/proc/self/fd/{}",
@@ -43,7 +43,7 @@ impl Outlet {
         }
     }
 
-    /// To a descriptor that others use too.
+    /// To a descriptor that other processes use too.
     pub(crate) fn to_shared(fd: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self::new(fd.try_clone_to_owned()?, PIPE_STEP))
     }
@@ -70,7 +70,7 @@ impl Outlet {
         }
     }
 
-    /// Whether what was queued last ended a line.
+    /// Whether the last queued bytes end a line.
     pub(crate) fn ends_line(&self) -> bool {
         self.ends_line
     }
@@ -85,12 +85,12 @@ impl Outlet {
         self.queue.len()
     }
 
-    /// Forgets what waits: its reader is gone.
+    /// Drops what waits: its reader is gone.
     pub(crate) fn give_up(&mut self) {
         self.queue.clear();
     }
 
-    /// Writes what can be written now. To be called when the descriptor is writable.
+    /// Writes what can be written now. Call it when the descriptor is writable.
     pub(crate) fn write(&mut self) {
         while !self.queue.is_empty() {
             let (front, _) = self.queue.as_slices();
@@ -99,7 +99,7 @@ impl Outlet {
                 Ok(written) => {
                     self.queue.drain(..written);
                     if self.step != usize::MAX {
-                        // More only after the next look whether there is room.
+                        // More only after the next poll.
                         return;
                     }
                 }
@@ -117,7 +117,7 @@ impl AsFd for Outlet {
     }
 }
 
-/// What a descriptor that is ready has to read: `None` at its end.
+/// Reads a ready descriptor; `None` at its end.
 pub(crate) fn read_ready(mut source: &File) -> Option<Vec<u8>> {
     let mut bytes = vec![0; 16 * 1024];
     match source.read(&mut bytes) {

@@ -1,5 +1,4 @@
-//! The terminal that the launcher owns, while it does: what is typed goes in, what is
-//! printed comes out, both unchanged.
+//! The terminal that the launcher owns: passes input in and output out, both unchanged.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -18,28 +17,28 @@ use crate::terminal::{
     raw::Raw,
 };
 
-/// How much of the program's output may wait for the terminal before the program does.
+/// How much of the program's output may wait for the terminal before the program must wait.
 pub(super) const ENOUGH: usize = 64 * 1024;
 
 /// The inner side of a terminal that the launcher owns.
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) master: OwnedFd,
-    /// The outer terminal's settings, where there is one.
+    /// The outer terminal's settings, if there is one.
     pub(crate) outer_settings: Option<Termios>,
 }
 
 /// The terminal, while the launcher owns it.
 pub(super) struct Pty {
     pub(super) master: File,
-    /// What was typed and is on its way to the program.
+    /// Typed bytes on their way to the program.
     pub(super) to_program: Outlet,
     pub(super) to_screen: Outlet,
     pub(super) raw: Option<Raw>,
     pub(super) keys: Keys,
-    /// Typed, but not passed on while a Ctrl+C is being decided.
+    /// Bytes typed while a Ctrl+C is being decided.
     pub(super) typed: VecDeque<u8>,
-    /// How many of them are.
+    /// How many Ctrl+C are being decided.
     pub(super) deciding: u32,
     pub(super) input_ended: bool,
     pub(super) output_ended: bool,
@@ -84,7 +83,7 @@ impl Pty {
 
     /// Whether the program's terminal would make a SIGINT of this byte.
     pub(super) fn interrupts(&self, byte: u8) -> bool {
-        // Only a control character can; asking the kernel for every letter would cost.
+        // Only a control character can. To ask the kernel for every letter would be slow.
         if byte >= 0x20 && byte != 0x7f {
             return false;
         }
@@ -97,7 +96,7 @@ impl Pty {
         })
     }
 
-    /// The input is at its end: the program's terminal is told as a person would.
+    /// The input has ended: sends the end-of-file character that a person would type.
     pub(super) fn end_input(&mut self) {
         self.input_ended = true;
         if let Some(end) = self.special(SpecialCharacterIndices::VEOF) {
@@ -105,7 +104,7 @@ impl Pty {
         }
     }
 
-    /// Passes on what the program has printed.
+    /// Passes the program's output on.
     pub(super) fn pass_output(&mut self) -> bool {
         match read_ready(&self.master) {
             Some(bytes) => {
@@ -121,7 +120,7 @@ impl Pty {
         }
     }
 
-    /// All that has been printed until now: it comes before what is said about it.
+    /// Passes on all output up to now, which comes before a message about it.
     pub(super) fn drain(&mut self) {
         let mut rounds = 0;
         while !self.output_ended && rounds < 64 && self.pass_output() {
@@ -129,7 +128,7 @@ impl Pty {
         }
     }
 
-    /// Keeps the screen's modes with each snapshot, and brings them back.
+    /// Records the screen's modes with each snapshot, and restores them.
     pub(super) fn follow(&mut self, event: &Event) {
         match event {
             Event::Taken(taken) => {
@@ -158,7 +157,7 @@ impl Pty {
     }
 }
 
-/// What was typed; `None` at the end of the input.
+/// The typed bytes; `None` at the end of the input.
 pub(super) fn read_stdin() -> Option<Vec<u8>> {
     let mut bytes = vec![0; 4096];
     match nix::unistd::read(io::stdin().as_fd(), &mut bytes) {

@@ -136,13 +136,13 @@ impl Session {
         if self.log.next_try().is_some_and(|left| left.is_zero()) {
             ready.push(Source::Log);
         }
-        // Clients are removed as they are served: from the last one on. And what the
-        // program has printed comes before what is said about it.
+        // Serves from the last client on, since clients are removed as they are served. And the
+        // program's output comes before a message about it.
         ready.reverse();
         ready.sort_by_key(|source| match source {
             Source::Program => 0,
             Source::ToScreen | Source::Stderr | Source::ToProgram => 1,
-            // Signals before whoever is there to ask.
+            // Signals come before clients.
             Source::Client(_) | Source::Socket => 3,
             _ => 2,
         });
@@ -201,12 +201,13 @@ impl Session {
                 libc::SIGCHLD => self.supervisor_may_have_ended(),
                 libc::SIGWINCH => self.follow_size(),
                 libc::SIGCONT => self.resume(),
-                // Its own, to all of its job: see `come_back`.
+                // Our own, to all of our job: see `come_back`.
                 _ if sender == getpid().as_raw() => {}
-                // The program's, to all of its group, which is the launcher's: its own affair.
+                // The program's, to its whole group, which is also the launcher's: not our
+                // business.
                 _ if self.is_of_the_programs(sender) => {}
                 libc::SIGTSTP => self.stop(from_kernel),
-                // Typed before the program's group was in front.
+                // It was typed before the program's group was in front.
                 libc::SIGINT | libc::SIGQUIT if from_kernel && self.puts_in_front() => {
                     self.put_in_front();
                     self.say(&ToSupervisor::Signalled {
@@ -220,10 +221,10 @@ impl Session {
                 libc::SIGQUIT if from_kernel => {}
                 _ if is_fatal_request(signal) && !self.was_ignored(signal) => self.end_by(signal),
                 libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU => {}
-                // The kernel's to a whole group: the supervisor has its own.
+                // The kernel's to a whole group: the supervisor has got it as well.
                 _ if from_kernel => {}
                 _ => {
-                    // All that belongs to the session is below this process.
+                    // All processes of the session are below this one.
                     let own = std::process::id().cast_signed();
                     let inside = lineage::of(sender, &[own]) == Lineage::Below;
                     self.say(&ToSupervisor::Signalled {
@@ -279,7 +280,7 @@ impl Session {
                 });
             }
             ToLauncher::AskedToEnd { signal } => self.end_by(signal),
-            // SIGTTOU, which is sent for this to a group that is not in front, is blocked.
+            // The kernel sends SIGTTOU for this to a group that is not in front; it is blocked.
             ToLauncher::ComeToFront => {
                 if let Some(front) = &self.front {
                     front.come_to_front();
@@ -331,12 +332,12 @@ impl Session {
         }
     }
 
-    /// It did not say goodbye: what it leaves behind has come to us, and is ended.
+    /// The supervisor has died without a message: its children are ours now, and we end them.
     fn supervisor_is_gone(&mut self) {
         if self.ending.is_some() {
             return;
         }
-        // It may have been reaped, and its number be another's.
+        // It may have been reaped, and its number may be in use again.
         if let Ok(supervisor) = Child::of(self.supervisor.as_raw()) {
             supervisor.signal(libc::SIGKILL);
         }
@@ -348,7 +349,7 @@ impl Session {
                 Pid::from_raw(-1),
                 Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL),
             ) {
-                // Nobody is left but those who can't be ended.
+                // Only processes that can't be ended are left.
                 Ok(WaitStatus::StillAlive) if left.got.is_empty() => {
                     if let Some(text) = name_out_of_reach(&left.out_of_reach) {
                         self.report(&text);
@@ -395,7 +396,7 @@ impl Session {
 
     // -- requests -------------------------------------------------------------------
 
-    /// Passes on what second terminals want, as far as it is their turn.
+    /// Passes the second terminals' requests on, in their turn.
     fn serve_clients(&mut self) {
         while let Some((request, asked_ns)) = self.clients.next_request(self.next_token) {
             self.ask(request, Trigger::Command, Waiter::Client, asked_ns);

@@ -1,4 +1,4 @@
-//! The control socket, as it is listened on.
+//! The listening control socket.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,7 +11,7 @@ use crate::talk::{
     doors::{self, Place},
 };
 
-/// The listening socket; its file goes with it.
+/// The listening socket. Drop removes its file.
 #[derive(Debug)]
 pub(crate) struct ControlSocket {
     listener: UnixListener,
@@ -22,7 +22,7 @@ impl ControlSocket {
     /// Makes the socket of this launcher.
     ///
     /// # Errors
-    /// Why no directory serves.
+    /// Why no directory is suitable.
     pub(crate) fn open() -> io::Result<Self> {
         let (listener, place) = doors::open(getpid().as_raw())?;
         let socket = Self { listener, place };
@@ -30,15 +30,15 @@ impl ControlSocket {
         Ok(socket)
     }
 
-    /// Where it is.
+    /// Its place.
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
-    /// The next one who calls and may: another user is told no.
+    /// Accepts the next permitted client; refuses other users.
     ///
     /// # Errors
-    /// Where no descriptor is left for one.
+    /// If no descriptor is left.
     pub(crate) fn accept(&self) -> io::Result<Option<UnixStream>> {
         loop {
             let stream = match self.listener.accept() {
@@ -61,7 +61,7 @@ impl ControlSocket {
     }
 }
 
-/// A few words, for which a new connection has room.
+/// A short refusal, which a new connection has room for.
 fn refuse(stream: &UnixStream) {
     let answer = Answer::Refused {
         what: "cannot talk to this session".to_owned(),

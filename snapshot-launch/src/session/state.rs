@@ -31,32 +31,32 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-/// What a session is made of.
+/// The parts of a session.
 pub(crate) struct Parts {
     pub(crate) name: String,
     pub(crate) supervisor: Pid,
     pub(crate) channel: Channel,
-    /// `None` where no directory is to be had for one: then there is no second terminal.
+    /// `None` if no directory is suitable: then there is no second terminal.
     pub(crate) socket: Option<ControlSocket>,
-    /// Why not.
+    /// The reason for that.
     pub(crate) no_socket: Option<io::Error>,
     pub(crate) events: Option<EventsFile>,
     pub(crate) inner: Option<Inner>,
-    /// The terminal that is shared with the program, if one is.
+    /// The terminal that the program shares, if there is one.
     pub(crate) front: Option<OwnedFd>,
     pub(crate) group: Group,
     pub(crate) key: Key,
     pub(crate) trigger: SignalName,
-    /// The signals that the caller has ignored.
+    /// The signals that the caller ignores.
     pub(crate) ignored: SignalSet,
-    /// Why the session has no namespaces, if it has none.
+    /// Why the session has no namespaces.
     pub(crate) missing: Option<String>,
 }
 
-/// Who waits for an answer.
+/// The receiver of an answer.
 pub(super) enum Waiter {
     Client,
-    /// A key was pressed: only a refusal, or a list, is worth a word.
+    /// A key was pressed: it prints only refusals and lists.
     Key,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Session {
     pub(super) pty: Option<Pty>,
     pub(super) front: Option<Front>,
     pub(super) stderr: Outlet,
-    /// The reports go to the program's own screen.
+    /// Whether the reports go to the program's own screen.
     pub(super) reports_on_screen: bool,
     pub(super) colour: bool,
     pub(super) signals: SignalFd,
@@ -80,13 +80,13 @@ pub(crate) struct Session {
     pub(super) waiters: HashMap<u64, Waiter>,
     pub(super) next_token: u64,
     pub(super) key: Key,
-    /// The signals that the caller has ignored.
+    /// The signals that the caller ignores.
     pub(super) ignored: SignalSet,
     pub(super) fatal: Option<i32>,
     pub(super) ending: Option<Result<Ending, Problem>>,
 }
 
-/// For `poll`, which is not to come back before that.
+/// The timeout for `poll`, rounded up.
 pub(super) fn timeout(left: Option<Duration>) -> PollTimeout {
     left.map_or(PollTimeout::NONE, |left| {
         let milliseconds = left.as_micros().div_ceil(1000);
@@ -136,7 +136,7 @@ impl Session {
     }
 
     pub(super) fn say(&self, message: &ToSupervisor) {
-        // If it is gone, its end of the channel and SIGCHLD say so.
+        // If the supervisor is gone, the end of the channel and SIGCHLD say so.
         let _ = self.channel.send(message);
     }
 
@@ -164,9 +164,8 @@ impl Session {
         self.say(&ToSupervisor::End { signal });
     }
 
-    /// Whether a signal that ends a session is one that its caller ignores, for the program and
-    /// thus for the session: `nohup` does so with SIGHUP, a shell with SIGQUIT of what it has in
-    /// the background. SIGTERM is always meant.
+    /// Whether the caller ignores a signal that would end the session: `nohup` ignores SIGHUP,
+    /// a shell SIGQUIT for background jobs. SIGTERM always counts.
     pub(super) fn was_ignored(&self, signal: i32) -> bool {
         signal != libc::SIGTERM && self.ignored.meets(SignalSet::only(signal))
     }

@@ -1,7 +1,7 @@
-//! What the launcher and its supervisor say to each other: JSON messages in packets.
+//! The channel between the launcher and its supervisor: JSON messages in packets.
 //!
-//! The end of the channel is a message too: each side learns at once that the other is
-//! gone, however it went.
+//! The end of the channel is a message too: each side learns at once that the other is gone,
+//! for whatever reason.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -24,10 +24,10 @@ use crate::talk::{
 /// From the launcher.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToSupervisor {
-    /// Everything is set up: start the program. This is the control socket's place, to be
-    /// cleared should the launcher be killed.
+    /// Everything is set up: start the program. `door` is the control socket's place, to be
+    /// removed if the launcher is killed.
     Begin { door: Option<Place> },
-    /// Somebody wants something; the answer carries the same token.
+    /// A request; the answer carries the same token.
     Ask {
         token: u64,
         request: Request,
@@ -44,12 +44,12 @@ pub(crate) enum ToSupervisor {
     Signalled {
         signal: i32,
         sender: i32,
-        /// It was sent by a process of the session.
+        /// Whether a process of the session sent it.
         inside: bool,
         /// When the launcher had it, on CLOCK_MONOTONIC.
         at_ns: u64,
     },
-    /// End the session: tell the program by this signal, then end everything.
+    /// End the session: send the program this signal, then end everything.
     End { signal: i32 },
     /// Stop the program, for Ctrl+Z.
     Stop,
@@ -62,19 +62,18 @@ pub(crate) enum ToSupervisor {
 pub(crate) enum ToLauncher {
     /// Something happened.
     Event(Event),
-    /// Something that a person should know and that is no event.
+    /// A message for a person that is no event.
     Note(String),
     /// The answer to `Ask`.
     Answer { token: u64, answer: Answer },
-    /// What became of the typed Ctrl+C: whether the terminal is to see it.
+    /// The decision on the typed Ctrl+C: whether the terminal sees it.
     Typed { is_own: bool },
-    /// The supervisor was sent a signal that ends the session: as if the launcher had
-    /// been.
+    /// The supervisor got a signal that ends the session: as if the launcher had.
     AskedToEnd { signal: i32 },
-    /// The program's group is to be in front of the terminal, which is the launcher's own.
+    /// Put the program's group, which is the launcher's own, in front of the terminal.
     ComeToFront,
-    /// The program's process group, as it is known outside: to be in front of the terminal
-    /// where the launcher's is.
+    /// The program's process group by its number outside: put it in front of the terminal if
+    /// the launcher's is there.
     Group { outer: i32 },
     /// The program was stopped by job control.
     Stopped { signal: i32 },
@@ -87,15 +86,15 @@ pub(crate) enum ToLauncher {
     },
 }
 
-/// One end.
+/// One end of the channel.
 #[derive(Debug)]
 pub(crate) struct Channel {
     fd: OwnedFd,
-    /// The beginning of a message whose end has not come yet.
+    /// The beginning of a message, until its end comes.
     begun: RefCell<Vec<u8>>,
 }
 
-/// What came.
+/// A received message.
 #[derive(Debug)]
 pub(crate) enum Received<T> {
     Message(T),
@@ -105,15 +104,15 @@ pub(crate) enum Received<T> {
     Closed,
 }
 
-/// The longest packet. A message may be of any length, a timeline of thousands of
-/// snapshots say, but the kernel's limit on a packet is the administrator's to choose
-/// (`net.core.wmem_max`): so a long message goes in pieces.
+/// The longest packet. A message may have any length, for example a timeline of thousands of
+/// snapshots, but the administrator sets the kernel's limit on a packet (`net.core.wmem_max`).
+/// So a long message goes in pieces.
 const PIECE: usize = 32 * 1024;
 
-/// What may wait in the channel while the other side is busy.
+/// How many bytes may wait in the channel while the other side is busy.
 const ROOM: usize = 1 << 20;
 
-/// The first byte of a packet: whether the message goes on in the next one.
+/// The first byte of a packet: whether the message continues in the next one.
 const GOES_ON: u8 = 0;
 const ENDS: u8 = 1;
 
@@ -127,7 +126,7 @@ impl Channel {
             SockFlag::SOCK_CLOEXEC,
         )?;
         for end in [&a, &b] {
-            // The kernel may give less, and then the sender waits earlier.
+            // If the kernel gives less, the sender waits earlier.
             setsockopt(end, sockopt::SndBuf, &ROOM)?;
         }
         let end = |fd| Self {
@@ -137,7 +136,7 @@ impl Channel {
         Ok((end(a), end(b)))
     }
 
-    /// Sends one message, waiting for room if the other side lags behind.
+    /// Sends one message; waits for room if the other side is slow.
     pub(crate) fn send(&self, message: &impl Serialize) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
         let mut pieces = bytes.chunks(PIECE).peekable();
@@ -165,7 +164,7 @@ impl Channel {
         }
     }
 
-    /// The next message that is there.
+    /// The next message, if there is one.
     pub(crate) fn receive<T: DeserializeOwned>(&self) -> io::Result<Received<T>> {
         let mut begun = self.begun.borrow_mut();
         let mut packet = [0; 1 + PIECE];
@@ -200,7 +199,7 @@ mod tests {
         let (ours, theirs) = Channel::pair().expect("sockets are to be had");
         let sent: Vec<u32> = (0..1_000_000).collect();
         let expected = sent.clone();
-        // It waits for room, more than once.
+        // It waits for room more than once.
         let sender = std::thread::spawn(move || {
             theirs.send(&sent)?;
             theirs.send(&"next")

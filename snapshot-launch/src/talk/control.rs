@@ -1,8 +1,8 @@
-//! The session's socket: how a second terminal finds sessions and talks to one.
+//! The control socket: how a second terminal finds sessions and talks to one.
 //!
-//! A request is one JSON line, an answer is one JSON line, and the connection ends.
-//! The socket lies in a directory that only its owner may enter (`doors`), and both
-//! ends check who the other is (SO_PEERCRED): another user is refused, root excepted.
+//! A request is one JSON line, an answer is one JSON line, and the connection ends. The socket
+//! lies in a directory that only its owner may enter (`doors`), and both ends check each
+//! other's user (SO_PEERCRED): other users but root are refused.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -18,15 +18,15 @@ use crate::talk::{
     facts::SnapshotFacts,
 };
 
-/// What a second terminal asks.
+/// A second terminal's request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Request {
-    /// Who are you, and what snapshots are there?
+    /// Describe the session and its snapshots.
     List,
     /// Take a snapshot.
     Take {
-        /// What to call it.
+        /// The snapshot's label.
         label: Option<String>,
     },
     /// Go on from a snapshot.
@@ -45,15 +45,15 @@ pub enum Request {
     },
 }
 
-/// What the session answers.
+/// The session's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", content = "with", rename_all = "kebab-case")]
 pub enum Answer {
-    /// It is done, and this is what happened.
+    /// It is done; this is the event.
     Done(Event),
     /// The session and its timeline.
     List(Listing),
-    /// It can't be done; the program goes on untouched.
+    /// It is refused; the program goes on untouched.
     Refused {
         /// What could not be done.
         what: String,
@@ -82,7 +82,7 @@ pub struct Listing {
 /// One snapshot of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotInfo {
-    /// What is known of it.
+    /// Its facts.
     #[serde(flatten)]
     pub facts: SnapshotFacts,
     /// The frozen copy.
@@ -91,7 +91,7 @@ pub struct SnapshotInfo {
     pub taken_us_ago: u64,
 }
 
-/// Where sessions of this user are looked for, for a person.
+/// The places that are searched for this user's sessions, for a person.
 pub fn places() -> String {
     let all: Vec<String> = doors::directories()
         .iter()
@@ -100,16 +100,16 @@ pub fn places() -> String {
     all.join(" or ")
 }
 
-/// A session that has said who it is, and where it can be asked again.
+/// A session that has described itself, and where it can be asked again.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// What it said.
+    /// Its description.
     pub listing: Listing,
     door: Option<Door>,
 }
 
 impl Session {
-    /// One that nobody can ask again.
+    /// A session that can't be asked again.
     pub fn of(listing: Listing) -> Self {
         Self {
             listing,
@@ -117,11 +117,11 @@ impl Session {
         }
     }
 
-    /// Asks it and waits for its answer.
+    /// Sends it a request and waits for the answer.
     ///
     /// # Errors
-    /// When it is gone, or the answer is no answer; `WouldBlock` when none came in time: what
-    /// was asked for may still happen.
+    /// If it is gone, or its answer is invalid; `WouldBlock` if none came in time: then the
+    /// request may still be carried out.
     pub fn ask(&self, request: &Request) -> io::Result<Answer> {
         match &self.door {
             Some(door) => ask(door, request),
@@ -130,17 +130,17 @@ impl Session {
     }
 }
 
-/// What a look for sessions has found.
+/// The result of a search for sessions.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
-    /// The sessions that said who they are.
+    /// The sessions that have answered.
     pub answering: Vec<Session>,
-    /// The launchers that are there and say nothing: stopped by Ctrl+Z, for instance.
+    /// Launchers that don't answer: stopped by Ctrl+Z, for instance.
     pub silent: Vec<i32>,
 }
 
-/// The sessions of this user, each asked who it is; by this launcher alone, if one is named. A
-/// socket that nobody listens on any more is swept away.
+/// This user's sessions, or this launcher's alone; each is asked to describe itself. Removes
+/// sockets without a listener.
 pub fn sessions(launcher: Option<i32>) -> Found {
     let mut found = Found::default();
     for door in doors::all() {
@@ -152,7 +152,7 @@ pub fn sessions(launcher: Option<i32>) -> Found {
                 listing,
                 door: Some(door),
             }),
-            // It ended between the look and the question, or was killed long ago.
+            // It ended since it was found, or was killed long ago.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -171,10 +171,10 @@ pub fn sessions(launcher: Option<i32>) -> Found {
     found
 }
 
-/// How long a session may take to let a second terminal in, and to say who it is.
+/// How long a session may take to accept a second terminal, and to describe itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long it may take for what waits for the program.
+/// How long it may take for requests that wait for the program.
 const LONG_PATIENCE: Duration = Duration::from_secs(120);
 
 fn ask(door: &Door, request: &Request) -> io::Result<Answer> {
@@ -192,7 +192,7 @@ fn ask(door: &Door, request: &Request) -> io::Result<Answer> {
     stream.set_read_timeout(Some(patience))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
-    // It may have answered before it had read all, and hung up.
+    // It may have answered before it had read everything, and hung up.
     let sent = (&stream).write_all(&line);
     let mut answer = String::new();
     let read = BufReader::new(&stream).read_line(&mut answer);

@@ -1,6 +1,6 @@
 //! Counts in words: `1 thread`, `3 processes`, `2 areas of shared memory`.
 //!
-//! Pure. Used by whatever tells a person how many there are of something.
+//! Pure. Used for every count in a message.
 
 /// `1 thread`, `2 threads`, `3 processes`, `4 children`.
 pub fn counted(count: usize, what: &str) -> String {
@@ -10,7 +10,7 @@ pub fn counted(count: usize, what: &str) -> String {
     }
 }
 
-/// The plural of a noun, of what stands before a preposition, or of each in a list.
+/// The plural of a noun, of the noun before a preposition, or of each noun in a list.
 fn plural(what: &str) -> String {
     if let Some((first, last)) = what.split_once(" or ") {
         let list: Vec<String> = first.split(", ").map(plural).collect();

@@ -1,14 +1,14 @@
-//! What happens in a session, as `--events` writes it and `--json` prints it.
+//! The events of a session, for `--events` and `--json`.
 //!
-//! The field names are the contract of the tool with scripts: they change only with
-//! a major version. Process ids are as seen from where the launcher runs.
+//! The field names are the tool's contract with scripts: they change only with a major version.
+//! Process ids are those where the launcher runs.
 
 use super::facts::SnapshotFacts;
 pub use super::facts::Trigger;
 use serde::{Deserialize, Serialize};
 use snapshot_core::Ended;
 
-/// One thing that happened.
+/// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -31,11 +31,11 @@ pub enum Event {
     Refused(Refused),
     /// A live branch ended.
     Ended(BranchEnded),
-    /// The program goes on from a snapshot.
+    /// A commit: the branch is final.
     Reverted(Reverted),
     /// The live branch is the truth.
     Committed {
-        /// The snapshots that went.
+        /// The dropped snapshots.
         dropped: Vec<u32>,
         /// How many files were merged.
         files: u64,
@@ -52,21 +52,21 @@ pub enum Event {
         /// The signal it died of.
         signal: Option<i32>,
     },
-    /// Events had no room here: their reader was slow, or the disk full. In the events file
-    /// alone.
+    /// Events had no room here, since their reader was slow or the disk full. In the events
+    /// file alone.
     Missed {
         /// How many.
         count: u64,
     },
 }
 
-/// Which ids the program has after a revert. It says nothing of files.
+/// The ids of the program after a revert. Says nothing of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
-    /// Those that it had.
+    /// The same ids.
     Full,
-    /// New ones.
+    /// New ids.
     IdsDiffer,
 }
 
@@ -81,25 +81,25 @@ pub enum Files {
 /// A snapshot was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
-    /// What is known of it.
+    /// Its facts.
     #[serde(flatten)]
     pub facts: SnapshotFacts,
     /// How many snapshots lie under the live process now.
     pub depth: u32,
-    /// Where the time went, where somebody wants to know (`--moments`).
+    /// Where the time went, if `--moments` asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moments_ns: Option<Moments>,
     /// What a revert will not bring back.
     pub not_rolled_back: Vec<NotRolledBack>,
 }
 
-/// The moments of a take in their order, in nanoseconds of CLOCK_MONOTONIC; 0 where one did not
-/// pass: nobody signals a program that asks by itself.
+/// The moments of a take in their order, in nanoseconds of CLOCK_MONOTONIC; 0 if one did not
+/// occur: no signal is sent to a program that asks by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moments {
-    /// The request reached the session: the launcher, for a signal that was sent to it.
+    /// The request reached the session: the launcher, if a signal was sent to it.
     pub asked: u64,
-    /// The supervisor heard of it, and the program could be asked.
+    /// The supervisor had the request, and the program was free to be asked.
     pub heard: u64,
     /// The supervisor had looked at the program, and signalled it.
     pub signalled: u64,
@@ -113,7 +113,7 @@ pub struct Moments {
     pub looked: u64,
     /// It heard that the copy sleeps.
     pub frozen: u64,
-    /// It told the program to go on.
+    /// It let the program go on.
     pub go: u64,
     /// The program ran again.
     pub running: u64,
@@ -133,7 +133,7 @@ pub struct NotRolledBack {
 /// A request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// How it was asked for.
+    /// What asked for it.
     pub trigger: Trigger,
     /// One word for scripts.
     pub kind: String,
@@ -148,14 +148,14 @@ pub struct Refused {
 pub struct BranchEnded {
     /// The snapshot the program goes on from.
     pub id_reverted_to: u32,
-    /// How: written as `how`, `code` and `signal`.
+    /// How, written as `how`, `code` and `signal`.
     #[serde(flatten, with = "how")]
     pub ended: Ended,
-    /// Where it crashed, where that is known.
+    /// Where it crashed, if known.
     pub crash: Option<Crash>,
 }
 
-/// How an end is written.
+/// The format of an end.
 mod how {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
     use snapshot_core::Ended;
@@ -218,15 +218,15 @@ pub struct Reverted {
     pub depth: u32,
     /// Whether the snapshot stays for another try.
     pub kept: bool,
-    /// The program.
+    /// The program's pid.
     pub live_pid: i32,
-    /// From the request, or the death, to the revived program running.
+    /// From the request, or the death, until the revived program ran.
     pub latency_us: u64,
-    /// Whether pid and tids are what they were.
+    /// Whether pid and tids are the same as before.
     pub same_ids: bool,
-    /// The children that the program had at the snapshot, and has.
+    /// The children of the snapshot that the program still has.
     pub children_kept: Vec<KeptChild>,
-    /// Those that have ended since. The program is told how, where that is known.
+    /// Those that have ended since. The program learns how, if that is known.
     pub children_ended: Vec<EndedChild>,
 }
 
@@ -235,16 +235,16 @@ pub struct Reverted {
 pub struct KeptChild {
     /// Its process id.
     pub pid: i32,
-    /// What it is called.
+    /// Its name.
     pub name: String,
 }
 
-/// A child that has ended; neither code nor signal where nobody knows how.
+/// A child that has ended; without code and signal if its end is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedChild {
     /// Its process id.
     pub pid: i32,
-    /// What it was called.
+    /// Its name.
     pub name: String,
     /// Its exit code.
     pub code: Option<i32>,

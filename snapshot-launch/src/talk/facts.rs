@@ -1,9 +1,9 @@
-//! What is known of a snapshot: made once, at the end of its take. The timeline carries it;
-//! events, lists and reports read it there.
+//! The facts of a snapshot, made once, at the end of its take. The timeline carries them;
+//! events, lists and reports read them there.
 
 use serde::{Deserialize, Serialize};
 
-/// How a snapshot was asked for.
+/// What asked for a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trigger {
@@ -26,11 +26,11 @@ pub enum Trigger {
 pub struct SnapshotFacts {
     /// `#1`, `#2`, ...
     pub id: u32,
-    /// What the user called it.
+    /// The label that the user gave.
     pub label: Option<String>,
-    /// How it was asked for.
+    /// What asked for it.
     pub trigger: Trigger,
-    /// From the request to the program running again.
+    /// From the request until the program ran again.
     pub latency_us: u64,
     /// Threads of the program.
     pub threads: u32,

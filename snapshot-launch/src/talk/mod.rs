@@ -1,5 +1,5 @@
-//! Contracts with others: what the launcher and the supervisor say to each other, what scripts and
-//! second terminals read, and the words of both.
+//! Contracts with others: the messages between launcher and supervisor, what scripts and second
+//! terminals read, and the words of both.
 
 pub(crate) mod channel;
 pub mod control;

@@ -1,5 +1,5 @@
-//! What a program does with the trigger itself, in words: said once in a session, and by the
-//! doctor before.
+//! Words for a program's own use of the trigger: a session says them once, and the doctor
+//! before it.
 
 use snapshot_core::terms::OwnUse;
 

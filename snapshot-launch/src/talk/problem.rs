@@ -1,5 +1,5 @@
-//! What went wrong, why, and what to do next: the one shape of every error a
-//! person sees from the tool, with the exit code that goes with it.
+//! What went wrong, why, and what to do next: the one shape of every error that a person sees
+//! from the tool, with its exit code.
 
 use std::fmt;
 
@@ -28,12 +28,12 @@ pub struct Problem {
     pub cause: Option<String>,
     /// The next step.
     pub help: Option<String>,
-    /// The status the process ends with, one of [`exit`].
+    /// The exit code, one of [`exit`].
     pub code: u8,
 }
 
 impl Problem {
-    /// A problem with nothing but its headline.
+    /// A problem with a headline alone.
     pub fn new(code: u8, what: impl Into<String>) -> Self {
         Self {
             what: what.into(),

@@ -1,6 +1,6 @@
-//! What a person reads on stderr: a line an event, prefixed `[snapshot]`.
+//! The lines for a person on stderr: one for each event, prefixed `[snapshot]`.
 //!
-//! Pure: words only. [`crate::session`] writes them out.
+//! Pure: makes the words, and [`crate::session`] writes them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use crate::talk::{
 /// Turns events into lines.
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
-    /// What the last take could not promise: said again only when it changes.
+    /// What the last take could not promise. It is printed again only when it changes.
     last_warning: Vec<NotRolledBack>,
-    /// Why the session ends, where a person has asked for it.
+    /// Why the session ends, if a person has asked for it.
     asked_to_end: Option<String>,
     live_pid: i32,
-    /// The trigger, where it is not the usual one.
+    /// The trigger, if it is not the usual one.
     trigger: Option<SignalName>,
-    /// The prefix key, where keys are listened to.
+    /// The prefix key, if the session reads keys.
     key: Option<String>,
     /// Why the session has no namespaces.
     missing: Option<String>,
 }
 
 impl Reporter {
-    /// One that tells of keys too, if there are any, and of what is missing.
+    /// Lines that mention this prefix key, and why namespaces are missing.
     pub(crate) fn new(key: Option<String>, missing: Option<String>) -> Self {
         Self {
             key,
@@ -38,7 +38,7 @@ impl Reporter {
         }
     }
 
-    /// A person has asked for the end of the session: by the key, or by this signal.
+    /// Records that a person has asked for the session's end: by the key, or by this signal.
     pub(crate) fn ends_by(&mut self, signal: Option<i32>) {
         self.asked_to_end.get_or_insert_with(|| match signal {
             None => "the session was quit".to_owned(),
@@ -46,7 +46,7 @@ impl Reporter {
         });
     }
 
-    /// One that tells of this trigger.
+    /// Lines that mention this trigger.
     pub(crate) fn with_trigger(self, trigger: SignalName) -> Self {
         Self {
             trigger: Some(trigger),
@@ -54,7 +54,7 @@ impl Reporter {
         }
     }
 
-    /// What is promised here, said once.
+    /// The promise of this session, printed once.
     pub(crate) fn promise(&self) -> String {
         match &self.missing {
             None => "in namespaces of its own: after a revert it has the same ids; files are not rolled back".to_owned(),
@@ -62,8 +62,7 @@ impl Reporter {
         }
     }
 
-    /// The line for one event; none where there is nothing to say. What would steer a terminal
-    /// is still in it.
+    /// The line for one event, if it has one. It may still contain what would steer a terminal.
     pub(crate) fn line(&mut self, event: &Event) -> Option<String> {
         Some(match event {
             Event::Started {
@@ -135,7 +134,7 @@ impl Reporter {
                 format!("committed: {} dropped", ids.join(", "))
             }
             Event::Dropped { id } => format!("#{id} dropped"),
-            // The session says by itself that events wait.
+            // The session itself says that events wait.
             Event::Missed { .. } => return None,
             Event::Finished { .. } if self.asked_to_end.is_some() => self.asked_to_end.take()?,
             Event::Finished {
@@ -162,7 +161,7 @@ fn microseconds(count: u64) -> String {
     duration(Duration::from_micros(count))
 }
 
-/// `2 files, 1 socket`: what there is by kind; the events have the details.
+/// `2 files, 1 socket`: a count by kind; the events have the details.
 fn summary(items: &[NotRolledBack]) -> String {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for item in items {
@@ -171,7 +170,7 @@ fn summary(items: &[NotRolledBack]) -> String {
     let parts: Vec<String> = kinds
         .iter()
         .map(|(kind, count)| match *kind {
-            // One entry for all of them.
+            // One entry stands for all of them.
             "ids" => "ids".to_owned(),
             kind => counted(*count, noun(kind)),
         })
@@ -179,7 +178,7 @@ fn summary(items: &[NotRolledBack]) -> String {
     parts.join(", ")
 }
 
-/// What a kind of the events is called in a sentence.
+/// The noun for a kind in the events.
 fn noun(kind: &str) -> &str {
     match kind {
         "shared-memory" => "area of shared memory",

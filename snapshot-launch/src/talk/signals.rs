@@ -7,13 +7,13 @@ use nix::libc;
 use nix::sys::signal::Signal;
 use snapshot_core::terms::SignalNumber;
 
-/// The kernel's word, as a signal's code, for "from a terminal, or something else of mine".
+/// A signal's code for the kernel's own: from a terminal, or other.
 pub(crate) const SI_KERNEL: i32 = 0x80;
 
-/// The highest number that there is.
+/// The highest signal number.
 const HIGHEST: i32 = 64;
 
-/// Other names of the same.
+/// Other names of the same signals.
 const ALIASES: [(&str, Signal); 4] = [
     ("IOT", Signal::SIGABRT),
     ("CLD", Signal::SIGCHLD),
@@ -51,7 +51,7 @@ impl FromStr for SignalName {
     }
 }
 
-/// Which signal a name or a number means.
+/// The signal of a name or a number.
 fn number_of(text: &str) -> Option<i32> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text
@@ -123,12 +123,12 @@ fn number(signal: Signal) -> i32 {
     signal as i32
 }
 
-/// `SIGSEGV` for 11, `SIGRTMIN+6` for 40; `signal 33` where there is no name.
+/// `SIGSEGV` for 11, `SIGRTMIN+6` for 40; `signal 33` for one without a name.
 pub fn name_of(number: i32) -> String {
     SignalNumber(number).to_string()
 }
 
-/// Kept here so that a signal's number is passed on as it came.
+/// Whether the signal asks the session to end.
 pub(crate) fn is_fatal_request(signal: i32) -> bool {
     [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT]
         .iter()
@@ -139,7 +139,7 @@ pub(crate) fn is_fatal_request(signal: i32) -> bool {
 mod tests {
     use super::*;
 
-    /// What `kill -l` of bash prints.
+    /// The output of bash's `kill -l`.
     const LISTED: &str = "
         SIGHUP SIGINT SIGQUIT SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGKILL SIGUSR1 SIGSEGV SIGUSR2
         SIGPIPE SIGALRM SIGTERM SIGSTKFLT SIGCHLD SIGCONT SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG

@@ -1,9 +1,9 @@
-//! A session's timeline as a person reads it: the session, then its snapshots as a tree,
-//! with the live process at the tip.
+//! A session's timeline for a person: the session, then its snapshots as a tree, with the live
+//! process at the tip.
 //!
-//! It exists once, so that the `l` key and `cargo snapshot list` show the same. It is
-//! pure: the callers ask the session and know how wide their terminal is. The forms of a
-//! time, a size and a label that it uses are open to every other line the tool prints.
+//! It exists once, so that the `l` key and `cargo snapshot list` show the same. It is pure: the
+//! callers ask the session, and know the width of their terminal. Other lines use its forms of
+//! a time, a size and a label too.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::talk::{
     facts::SnapshotFacts,
 };
 
-/// Columns by which a level of the tree is set in.
+/// The indentation of a level, in columns.
 const STEP: usize = 3;
 
-/// Columns by which a level is set in at the most, however wide the terminal is, and in a
-/// file: else the length of the whole would grow with the square of the depth.
+/// The deepest indentation, even in a wide terminal or a file: otherwise the length of the
+/// whole would grow with the square of the depth.
 const DEEPEST: usize = 96;
 
 /// The tree of one session, each line ended by a newline.
@@ -29,10 +29,9 @@ const DEEPEST: usize = 96;
 ///       └─ live
 /// ```
 ///
-/// No line is longer than `width` columns: labels are shortened first, then what is left
-/// is cut. A timeline too deep for a third of the width, or for 32 levels, is set in no
-/// further from there.
-/// Where nothing limits the width (a file, a pipe), pass `usize::MAX`.
+/// No line is longer than `width` columns: labels are shortened first, then the rest is cut. A
+/// timeline deeper than a third of the width, or than 32 levels, is not indented further. For a
+/// file or a pipe, pass `usize::MAX`.
 ///
 /// # Limits
 /// A column is counted for each character; wide characters in a label take more.
@@ -56,14 +55,14 @@ pub fn render(listing: &Listing, width: usize) -> String {
     text
 }
 
-/// What leads to an entry of the tree: blanks for its level, then its branch.
+/// The indentation and the branch of an entry.
 fn branch(level: usize, width: usize) -> String {
     let deepest = (width / 3).clamp(STEP, DEEPEST);
     let columns = level.saturating_mul(STEP).min(deepest / STEP * STEP);
     format!("{:columns$}└─ ", "")
 }
 
-/// One snapshot in one line of at most `room` columns, if shortening its label can do it.
+/// One snapshot in one line of at most `room` columns, if a shorter label makes that possible.
 fn describe(snapshot: &SnapshotInfo, room: usize) -> String {
     let SnapshotFacts {
         id,
@@ -88,7 +87,7 @@ fn describe(snapshot: &SnapshotInfo, room: usize) -> String {
     let label = match label {
         None => String::new(),
         Some(label) => {
-            // A blank and two quotes go with it.
+            // A blank and two quotes are added.
             let taken = id.chars().count() + facts.chars().count() + 3;
             let label = shortened(&printable(label), room.saturating_sub(taken).max(8));
             format!(" \"{label}\"")
@@ -112,7 +111,7 @@ fn shortened(text: &str, columns: usize) -> String {
     short
 }
 
-/// A label or a name as it may be shown: what would steer the terminal is escaped.
+/// A label or a name that is safe to print: escapes what would steer the terminal.
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -125,8 +124,7 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// The same for JSON, which has escapes of its own for most of them: for those that are left,
-/// and can only be in strings.
+/// The same for JSON: escapes what JSON itself leaves, which can only be in strings.
 pub fn printable_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
@@ -146,9 +144,9 @@ pub fn age(time: Duration) -> String {
     }
 }
 
-/// What something took, in the digits that matter: `85 µs`, `0.9 ms`, `1.2 s`, `2 min 5 s`.
+/// A duration in the digits that matter: `85 µs`, `0.9 ms`, `1.2 s`, `2 min 5 s`.
 pub fn duration(time: Duration) -> String {
-    // Each bound is where the form before it would round up to a digit more.
+    // Each bound is where the form before it would round up to one more digit.
     match time.as_micros() {
         micros @ 0..100 => format!("{micros} µs"),
         100..99_950 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
@@ -158,7 +156,7 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// Whole seconds in the largest unit that fits, and the next one where it says something.
+/// Whole seconds in the largest unit that fits, and the next unit if it matters.
 fn whole(seconds: u64) -> String {
     let (large, large_name, small, small_name) = match seconds {
         0..60 => return format!("{seconds} s"),

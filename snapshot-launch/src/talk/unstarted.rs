@@ -1,4 +1,4 @@
-//! Why the program never ran: from the process that was to become it, through the
+//! Why the program never ran: from the process that should have become it, through the
 //! supervisor, to the person.
 
 use std::io;
@@ -13,9 +13,9 @@ use crate::talk::problem::{Problem, exit};
 /// What could not be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum StartStep {
-    /// Something of the session, or the exec.
+    /// Set up the session, or exec.
     Start,
-    /// What `--deny` asks for.
+    /// Do what `--deny` asks for.
     Deny,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Unstarted {
 }
 
 impl Unstarted {
-    /// Where an error comes from, if not from the start itself.
+    /// Turns an error into the failure of this step.
     pub(crate) fn at(step: StartStep) -> impl Fn(io::Error) -> Self {
         move |error| Self {
             step,
@@ -35,13 +35,13 @@ impl Unstarted {
         }
     }
 
-    /// As it is told through a pipe.
+    /// In the form for a pipe.
     pub(crate) fn to_bytes(self) -> [u8; 5] {
         let [a, b, c, d] = self.errno.to_le_bytes();
         [u8::from(self.step == StartStep::Deny), a, b, c, d]
     }
 
-    /// Back from that.
+    /// Reads that form.
     pub(crate) fn from_bytes([step, a, b, c, d]: [u8; 5]) -> Self {
         Self {
             step: match step {

@@ -1,8 +1,8 @@
-//! The prefix key and what follows it: pure, so that every sequence can be tested.
+//! The prefix key and its commands. Pure, so that every sequence can be tested.
 
 use std::str::FromStr;
 
-/// A key that a terminal sends as one control byte, `C-]` for instance.
+/// A key that a terminal sends as one control byte, such as `C-]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     byte: u8,
@@ -67,7 +67,7 @@ pub enum Command {
     Unknown(u8),
 }
 
-/// One thing found in the input.
+/// One item of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     /// A byte for the program.
@@ -76,7 +76,7 @@ pub enum Input {
     Command(Command),
 }
 
-/// Splits typed bytes into what is for the program and what is for the tool.
+/// Splits typed bytes into the program's and the tool's.
 #[derive(Debug)]
 pub struct Keys {
     prefix: Key,

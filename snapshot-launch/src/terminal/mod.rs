@@ -1,5 +1,5 @@
-//! The terminal, where the launcher owns it: raw mode and back, the prefix key, and the
-//! modes that a program has switched on.
+//! The terminal that the launcher owns: raw mode and back, the prefix key, and the modes that a
+//! program has switched on.
 
 pub mod keys;
 pub(crate) mod modes;

@@ -1,21 +1,21 @@
-//! The modes that a program switches on in a terminal (`ESC [ ? 1049 h` and the like):
-//! seen as they pass, so that a full-screen program that dies leaves no alternate
-//! screen, no hidden cursor and no mouse reports behind.
+//! The modes that a program switches on in a terminal (`ESC [ ? 1049 h` and the like). They are
+//! watched in its output, so that a full-screen program that dies leaves no alternate screen,
+//! no hidden cursor and no mouse reports behind.
 //!
 //! Pure: bytes in, bytes out.
 
 use std::collections::BTreeSet;
 
-/// Modes that outlive their program and disturb the next one. The cursor is on when no
-/// program has said anything, so it is kept by its absence.
+/// Modes that outlive their program and disturb the next one. The cursor is visible by default,
+/// so the list records when it is hidden.
 const WATCHED: [u16; 11] = [1, 47, 1000, 1002, 1003, 1004, 1006, 1015, 1047, 1049, 2004];
 const CURSOR: u16 = 25;
 
-/// How many modes of one sequence are looked at: as many as a terminal does (xterm has 30), so
-/// that no output makes the list grow without end.
+/// How many numbers of one sequence count, as many as in a terminal (xterm has 30): so no
+/// output makes the list grow without end.
 const MOST_NUMBERS: usize = 32;
 
-/// Where in a sequence the stream is.
+/// The parser's position in a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Place {
     #[default]
@@ -42,7 +42,7 @@ pub(crate) struct Modes {
 }
 
 impl Modes {
-    /// The program has written this.
+    /// Watches bytes that the program has written.
     pub(crate) fn watch(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.place = match (self.place, byte) {
@@ -76,7 +76,7 @@ impl Modes {
         }
     }
 
-    /// A number of the sequence is over.
+    /// Ends a number of the sequence.
     fn note_number(&mut self) {
         let number = std::mem::take(&mut self.number);
         if self.numbers.len() < MOST_NUMBERS {
@@ -84,12 +84,12 @@ impl Modes {
         }
     }
 
-    /// What is on now.
+    /// The modes that are on now.
     pub(crate) fn now(&self) -> &Set {
         &self.set
     }
 
-    /// The bytes that lead from now to `wanted`, which is in force afterwards.
+    /// The bytes that lead from the present modes to `wanted`, which then count as present.
     pub(crate) fn go_to(&mut self, wanted: &Set) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut say = |number: u16, on: bool| {

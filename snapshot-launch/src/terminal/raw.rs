@@ -1,4 +1,4 @@
-//! Raw mode of the outer terminal, as a guard: whatever happens, the settings come back.
+//! Raw mode of the outer terminal, as a guard: whatever happens, it restores the settings.
 //!
 //! After a fork the guard must not be dropped in the child; the launcher makes it after
 //! forking.
@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcsetattr};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
-/// The outer terminal's settings, and whether they are in force.
+/// The outer terminal's settings, and whether raw mode is on.
 #[derive(Debug)]
 pub(crate) struct Raw {
     before: Termios,
@@ -27,17 +27,18 @@ impl Raw {
         tcgetpgrp(io::stdin().as_fd()).is_ok_and(|group| group == getpgrp())
     }
 
-    /// Every key goes to the program's own terminal, which knows what Ctrl+C means to it.
+    /// Enters raw mode: every key goes to the program's own terminal, which knows what Ctrl+C
+    /// means to it.
     pub(crate) fn enter(&mut self) {
         let mut raw = self.before.clone();
         cfmakeraw(&mut raw);
         self.on = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &raw).is_ok();
     }
 
-    /// The terminal as it was.
+    /// Restores the terminal.
     pub(crate) fn leave(&mut self) {
         if std::mem::take(&mut self.on) {
-            // Not DRAIN, which would wait for a terminal that hangs.
+            // Not DRAIN, which would wait for a hung terminal.
             let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &self.before);
         }
     }

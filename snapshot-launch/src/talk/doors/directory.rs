@@ -1,8 +1,9 @@
-//! A directory of sockets that only its user can enter, and what is made and removed in it.
+//! A directory of sockets that only its user can enter, and how sockets are made and removed in
+//! it.
 //!
-//! A name in it stands for a listener at any time: a socket is made under another name and
-//! renamed when it listens, never over one that is there. Whoever removes a name holds the
-//! directory's lock, and has found that nobody listens, or that the socket is its own.
+//! A name in it always has a listener: a socket is made under another name and renamed when it
+//! listens, never over an existing one. To remove a name, a process holds the directory's lock,
+//! and has found that nobody listens, or that the socket is its own.
 //!
 //! Context: TOOL, in launcher, supervisor and second terminal.
 
@@ -29,13 +30,13 @@ use snapshot_core::sys::now_ns;
 /// The longest path that fits into a socket's address, with its final NUL.
 const LONGEST_PATH: usize = 107;
 
-/// How long a socket that is just being made may take for it.
+/// How long it may take to make a socket.
 const BEING_MADE: Duration = Duration::from_secs(60);
 
 /// How long to wait for a directory's lock.
 pub(super) const LOCK: Duration = Duration::from_secs(1);
 
-/// How many launchers may have one number.
+/// How many launchers may have the same number.
 const NAMESAKES: usize = 100;
 
 /// A directory that only this user can enter.
@@ -46,10 +47,10 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Opens one that is there.
+    /// Opens an existing one.
     ///
     /// # Errors
-    /// What the kernel says; `PermissionDenied` where others own it, or may enter it.
+    /// The kernel's; `PermissionDenied` if another user owns it, or may enter it.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let fd = OpenOptions::new()
             .read(true)
@@ -75,7 +76,7 @@ impl Directory {
         }
     }
 
-    /// A path of something in it that fits into an address.
+    /// The path of an entry, short enough for an address.
     pub(super) fn path_of(&self, name: &str) -> PathBuf {
         let path = self.path.join(name);
         if path.as_os_str().len() <= LONGEST_PATH {
@@ -93,7 +94,7 @@ impl Directory {
 
     fn lock(&self, patience: Duration) -> Option<Flock<File>> {
         let until = Instant::now() + patience;
-        // An open file description of its own, which is what a lock belongs to.
+        // Its own open file description, since a lock belongs to one.
         let mut file = File::open(format!("/proc/self/fd/{}", self.fd.as_raw_fd())).ok()?;
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -105,7 +106,7 @@ impl Directory {
         }
     }
 
-    /// Device and inode of what is there by that name, if it is a socket, and when it was made.
+    /// Device, inode and creation time of the socket with that name, if it is one.
     fn socket_of(&self, name: &str) -> Option<(u64, u64, i64)> {
         let found = fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
         let is_socket = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFSOCK.bits();
@@ -116,10 +117,10 @@ impl Directory {
         let _ = unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir);
     }
 
-    /// Removes what killed sessions have left: sockets on which nobody listens.
+    /// Removes what killed sessions have left: sockets without a listener.
     pub(super) fn sweep(&self) {
         let Some(_lock) = self.lock(Duration::ZERO) else {
-            // Somebody else does.
+            // Another process does it.
             return;
         };
         for name in self.names() {
@@ -156,7 +157,7 @@ impl Directory {
         let (device, inode, _) = self
             .socket_of(temporary)
             .ok_or(io::Error::from_raw_os_error(libc::ENOENT))?;
-        // A launcher of the same number may be there: in another container, say.
+        // Another launcher may have the same number: in another container, say.
         let names = (1..).map(|number| match number {
             1 => format!("{pid}.sock"),
             _ => format!("{pid}.{number}.sock"),
@@ -178,11 +179,11 @@ impl Directory {
         Err(io::Error::from_raw_os_error(libc::EEXIST))
     }
 
-    /// Gives a name to what has another one, where nothing is there by that name.
+    /// Renames an entry, unless the new name exists.
     fn rename(&self, from: &str, to: &str) -> nix::Result<()> {
         let unique = RenameFlags::RENAME_NOREPLACE;
         match renameat2(&self.fd, from, &self.fd, to, unique) {
-            // A file system that can't promise it.
+            // The file system can't promise that.
             Err(Errno::EINVAL | Errno::ENOSYS) if self.socket_of(to).is_none() => {
                 renameat2(&self.fd, from, &self.fd, to, RenameFlags::empty())
             }
@@ -203,7 +204,7 @@ pub(super) fn number_of(name: &str) -> Option<i32> {
     name.strip_suffix(".sock")?.split('.').next()?.parse().ok()
 }
 
-/// Connects; `WouldBlock` where whoever listens does not answer in time.
+/// Connects; `WouldBlock` if the listener does not answer in time.
 pub(super) fn knock(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let flags = if patience.is_zero() {
         SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK
@@ -218,7 +219,7 @@ pub(super) fn knock(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     Ok(made.into())
 }
 
-/// Where a session's socket is, and which it is.
+/// The place and identity of a session's socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
     directory: PathBuf,
@@ -228,7 +229,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Removes it, where it is still this one, and the directory if it was the last one.
+    /// Removes it, if it is still the same one, and the directory if it is empty then.
     pub(crate) fn remove(&self) {
         let Ok(directory) = Directory::open(&self.directory) else {
             return;
@@ -239,7 +240,7 @@ impl Place {
             directory.remove(&self.name);
         }
         drop(lock);
-        // Fails where another session's socket is in it, which is meant to.
+        // Fails if another session's socket is in it, as intended.
         let _ = fs::remove_dir(&self.directory);
     }
 }

@@ -1,9 +1,9 @@
 //! Where sessions put their sockets, and how second terminals find them there.
 //!
-//! The first directory that serves is taken: `$XDG_RUNTIME_DIR/cargo-snapshot`, then
-//! `cargo-snapshot-UID` in the temp directory and in `/tmp`, or where somebody else has made that
-//! one first, `cargo-snapshot-UID-XXXXXX`. Second terminals look into all of them. Each is the
-//! user's own and no other may enter it, or it is passed over.
+//! The first suitable directory is used: `$XDG_RUNTIME_DIR/cargo-snapshot`, then
+//! `cargo-snapshot-UID` in the temp directory and in `/tmp`. If another user has made the
+//! latter first, it is `cargo-snapshot-UID-XXXXXX`. Second terminals look into all of them. A
+//! directory is skipped unless it is the user's own and no other user may enter it.
 //!
 //! Context: TOOL, in launcher, supervisor and second terminal.
 
@@ -20,20 +20,20 @@ use nix::unistd::{geteuid, mkdtemp};
 
 use super::directory::{Directory, LOCK, Place, knock, number_of};
 
-/// How often to begin again where a directory vanishes under the hand: another session that
-/// ends removes it.
+/// How often to start again if a directory vanishes meanwhile: another session removes it as it
+/// ends.
 const TRIES: usize = 100;
 
-/// A directory where sessions may be.
+/// A directory for sessions.
 #[derive(Debug)]
 enum Candidate {
-    /// It has the name that all know.
+    /// The one with the fixed name.
     Known(PathBuf),
-    /// One in here, of a name that nobody else has made first.
+    /// A new one in this directory, with a name that no other user can have taken.
     Fresh(PathBuf),
 }
 
-/// The directories of a fixed name, for a person.
+/// The directories with a fixed name, for a person.
 pub(crate) fn directories() -> Vec<PathBuf> {
     let known = |candidate| match candidate {
         Candidate::Known(path) => Some(path),
@@ -53,7 +53,7 @@ fn candidates() -> Vec<Candidate> {
     first.into_iter().chain(further).collect()
 }
 
-/// Where temporary files go: the user's choice, and everybody's.
+/// The directories for temporary files: the user's choice, and `/tmp`.
 fn roots() -> Vec<PathBuf> {
     let mut roots = vec![std::env::temp_dir(), PathBuf::from("/tmp")];
     roots.retain(|root| root.is_absolute());
@@ -65,7 +65,7 @@ fn name() -> String {
     format!("cargo-snapshot-{}", geteuid())
 }
 
-/// The directories of this user's that are there.
+/// This user's existing directories.
 fn present() -> Vec<Directory> {
     let paths = candidates()
         .into_iter()
@@ -78,7 +78,7 @@ fn present() -> Vec<Directory> {
         .collect()
 }
 
-/// Those in here that have a name of their own, since somebody else has the known one.
+/// This user's directories in here with a new name, since another user has the fixed one.
 fn fresh_in(root: &Path) -> Vec<PathBuf> {
     let prefix = name() + "-";
     let is_one = |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with(&prefix));
@@ -93,10 +93,10 @@ fn fresh_in(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Makes a launcher's socket, in the first directory that serves.
+/// Makes a launcher's socket, in the first suitable directory.
 ///
 /// # Errors
-/// Why the best one doesn't, where none does.
+/// If none is suitable: why the best one isn't.
 pub(crate) fn open(pid: i32) -> io::Result<(UnixListener, Place)> {
     let mut why = None;
     for candidate in candidates() {
@@ -119,7 +119,7 @@ pub(crate) fn open(pid: i32) -> io::Result<(UnixListener, Place)> {
 
 fn open_fresh_in(root: &Path, pid: i32) -> io::Result<(UnixListener, Place)> {
     for path in fresh_in(root) {
-        // Of somebody else, perhaps.
+        // It may belong to another user.
         if let Ok(made) = open_in(&path, pid) {
             return Ok(made);
         }
@@ -145,7 +145,7 @@ fn open_in(path: &Path, pid: i32) -> io::Result<(UnixListener, Place)> {
     }
 }
 
-/// Removes the socket of a launcher that has ended before it could say where that is.
+/// Removes the socket of a launcher that ended before it could report the socket's place.
 pub(crate) fn sweep_for(pid: i32) {
     let until = Instant::now() + LOCK;
     let is_there = |directory: &Directory| {
@@ -153,7 +153,7 @@ pub(crate) fn sweep_for(pid: i32) {
         names.iter().any(|name| number_of(name) == Some(pid))
     };
     for directory in present() {
-        // It ends, and may have closed this and not yet that.
+        // The launcher is ending, and may not have closed the socket yet.
         while is_there(&directory) && Instant::now() < until {
             directory.sweep();
             std::thread::sleep(Duration::from_millis(10));
@@ -162,7 +162,7 @@ pub(crate) fn sweep_for(pid: i32) {
     }
 }
 
-/// A socket of this user's, behind which there is a session, or was one.
+/// A socket of this user's, of a present or past session.
 #[derive(Debug, Clone)]
 pub struct Door {
     directory: Rc<Directory>,
@@ -175,13 +175,13 @@ impl Door {
     /// Connects to the session.
     ///
     /// # Errors
-    /// When nobody listens; `WouldBlock` where the listener does not answer in time.
+    /// If nobody listens; `WouldBlock` if the listener does not answer in time.
     pub(crate) fn knock(&self, patience: Duration) -> io::Result<UnixStream> {
         knock(&self.directory.path_of(&self.name), patience)
     }
 }
 
-/// All of them.
+/// All sockets of this user's sessions.
 pub(crate) fn all() -> Vec<Door> {
     let mut doors = Vec::new();
     for directory in present() {
