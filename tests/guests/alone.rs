@@ -1,5 +1,5 @@
-//! Guest: uses the library without a launcher, where the process that the shell waits for
-//! is the frozen one, and ends in the ways that must reach the shell all the same.
+//! Guest: uses the library without a launcher. The shell then waits for the frozen process, and
+//! still must see each of these ends.
 //!
 //! `alone exit CODE`, `alone killed SIGNAL`: two snapshots, both committed, and the end.
 //! `alone own`, `alone ignored`: counts, with a SIGINT handler of its own, or none.

@@ -1,7 +1,6 @@
-//! The part that the guests with an allocator of their own share: threads that make
-//! blocks of memory, hand them around a ring, check them and free them elsewhere. Every
-//! word of a block can be computed from its number, so a block that belongs to two
-//! owners, or to another time, is noticed.
+//! The shared part of the guests with their own allocator: threads that make blocks of memory,
+//! pass them around a ring, check them and free them elsewhere. A block's number determines
+//! every word of it, so a block of two owners, or of another time, is noticed.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Guest: does what it is told on stdin, one command a line, and answers each with one
-//! line, `ok ...` or `err ...`. Its memory (`set`, `get`) shows what a revert undid;
-//! the other commands each do one thing that a snapshot must cope with.
+//! Guest: obeys commands on stdin, one a line, and answers each with one line, `ok ...` or
+//! `err ...`. Its memory (`set`, `get`) shows what a revert undid; the other commands each do
+//! one thing that a snapshot must cope with.
 #![expect(
     unsafe_code,
     reason = "signals, exits and terminals as a C program uses them"

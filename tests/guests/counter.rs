@@ -1,6 +1,5 @@
-//! Guest: counts. It prints `count N PID` every few milliseconds, keeps every number it
-//! has ever counted on the heap, and checks them all each time, so that a memory that
-//! is not its own would be noticed.
+//! Guest: counts. It prints `count N PID` every few milliseconds, keeps every number it has
+//! counted on the heap, and checks them all each time, so that wrong memory is noticed.
 //!
 //! `counter [UNTIL [EVERY_MS]]`: ends by itself after UNTIL, with status 0.
 

@@ -1,13 +1,13 @@
-//! Guest: a crowd of threads, all doing the same odd thing and each counting how often.
+//! Guest: a crowd of threads that all do the same odd thing and count how often.
 //!
 //! `crowd KIND [COUNT [SIZE]]`, where KIND is `count` (naps between counting), `blocked` (the
 //! same with every signal blocked), `heap` (allocates and frees), `spawn` (starts and joins
 //! threads), `handler` (spends its time in a signal handler), `alternate` (the same on an
 //! alternate stack of SIZE bytes, of SIGSTKSZ if that is 0) or `deep` (recurses through SIZE megabytes of stack).
 //!
-//! On stdin: `advance` waits until every thread has got on, `bottom` until every deep one is
-//! at its end, `climb` lets those come back; `set VALUE` returns the former value; `block`
-//! and `unblock` are for USR1 in the main thread alone. What is broken ends the program with
+//! On stdin: `advance` waits until every thread has made progress, `bottom` until every deep
+//! one is at its end, `climb` lets those return; `set VALUE` returns the former value; `block`
+//! and `unblock` are for USR1 in the main thread alone. A failed check ends the program with
 //! status 70.
 #![expect(unsafe_code, reason = "signals and stacks as a C program uses them")]
 

@@ -1,11 +1,12 @@
-//! Guest: does a little of everything that a snapshot must bring back, and checks all of it
-//! all the time: memory, a pipe, a pair of sockets, a file, a timer and an event counter in an
-//! epoll set, an interval timer, a mutex with its condition, children, threads that come and go.
+//! Guest: does a little of everything that a snapshot must bring back, and checks all of it all
+//! the time: memory, a pipe, a pair of sockets, a file, a timer and an event counter in an
+//! epoll set, an interval timer, a mutex with its condition, children, threads that come and
+//! go.
 //!
-//! What is broken ends the program with status 70. On stdin, `mark N` is answered by
-//! `mark N FORMER`, with the number before it, once every worker has got on since the answer
-//! before; `alive` by `ok`, once every worker has got on since the question; `exit N`, `crash`
-//! and `abort` end it. With the argument `child N` it is a child and exits with that.
+//! A failed check ends the program with status 70. On stdin, `mark N` is answered by
+//! `mark N FORMER`, with the former number, once every worker has made progress since the last
+//! answer; `alive` by `ok`, once every worker has made progress since the question; `exit N`,
+//! `crash` and `abort` end it. With the argument `child N` it is a child and exits with that.
 #![expect(unsafe_code, reason = "a broken program ends at once, and some crash")]
 
 use std::fs::File;

@@ -1,9 +1,9 @@
-//! Guest: speaks to the session's supervisor by itself, as hostile code in a program can:
-//! it knows the address, it may have dropped its rights, and it says what it likes. One
-//! command a line, and an answer to each, `ok ...` or `err ...`.
+//! Guest: speaks to the session's supervisor itself, like hostile code in a program: it knows
+//! the address, may have dropped its rights, and may say anything. One command a line, and an
+//! answer to each, `ok ...` or `err ...`.
 //!
 //! A message is a verb and numbers of 32 bits. `link` is the conversation that the guest has
-//! begun, `copy` the one that the supervisor has handed over for a frozen copy.
+//! begun, `copy` the one that the supervisor has granted for a frozen copy.
 #![expect(unsafe_code, reason = "speaks and makes processes as no library would")]
 
 use std::ffi::CString;

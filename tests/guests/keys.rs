@@ -1,6 +1,6 @@
-//! Guest: a full-screen program as far as the terminal is concerned. It switches the
-//! terminal to raw, prints each byte it is typed in hexadecimal, and ends on `Q`,
-//! putting the terminal back; on `X` it aborts and leaves it raw.
+//! Guest: uses the terminal like a full-screen program. It switches the terminal to raw, prints
+//! each typed byte in hexadecimal, and ends on `Q`, restoring the terminal; on `X` it aborts
+//! and leaves it raw.
 
 use std::io::{Read, Write};
 

@@ -1,5 +1,5 @@
-//! Guest: another program that speaks to a session's socket: `knock SOCKET LINE` sends
-//! the line and prints what comes back, or why nothing did.
+//! Guest: another program that speaks to a session's socket: `knock SOCKET LINE` sends the line
+//! and prints the answer, or why there was none.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

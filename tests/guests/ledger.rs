@@ -1,14 +1,14 @@
-//! What the guests with an event loop have in common: counts that must agree, threads that
-//! talk to the loop and wait for its answers, and what they obey on stdin.
+//! The shared part of the guests with an event loop: counts that must agree, threads that send
+//! to the loop and wait for its answers, and the commands on stdin.
 //!
-//! A sender numbers its messages; the loop must get each of them, once and in order, and
-//! answers with its number. The count, the sum and the number are three places in memory
-//! that say the same. Timers count up. Whatever disagrees, or is not answered, ends the
-//! program with status 70.
+//! A sender numbers its messages. The loop must get each of them, once and in order, and
+//! answers with its number. The count, the sum and the number are three places in memory that
+//! must agree. Timers count up. A disagreement, or a missing answer, ends the program with
+//! status 70.
 //!
-//! On stdin: `go` waits until every timer and every sender has got on; `mark N` keeps a
-//! number and answers with the former one; `crash` has the loop abort; at the end of stdin
-//! the guest ends by itself and prints `end ANSWERED`.
+//! On stdin: `go` waits until every timer and every sender has made progress; `mark N` keeps a
+//! number and answers with the former one; `crash` has the loop abort; at the end of stdin the
+//! guest ends by itself and prints `end ANSWERED`.
 #![expect(unsafe_code, reason = "a broken program ends at once")]
 
 use std::io::{Read, Write};

@@ -1,5 +1,5 @@
-//! Guest: a program that calls the library. `library SCENE` plays one scene and prints a
-//! line for each thing that it sees; the same scenes run under the launcher and alone.
+//! Guest: a program that calls the library. `library SCENE` plays one scene and prints a line
+//! for each step; the same scenes run under the launcher and alone.
 #![expect(unsafe_code, reason = "buffers output in C's stdio, and forks")]
 
 use std::io::Write;

@@ -1,9 +1,9 @@
-//! Guest: waits for its children as careful programs do: SIGCHLD is blocked but while a call
-//! waits, and when that is interrupted the handler must have run.
+//! Guest: waits for its children as careful programs do. SIGCHLD is blocked except while a call
+//! waits, and whenever that call is interrupted the handler must have run.
 //!
 //! `masks KIND` waits in `ppoll`, `pselect` or `epoll_pwait` for stdin and for children, one
-//! after the other. Told anything it answers `ROUNDS UNFOUNDED`: how many children there
-//! were, and how often the call was interrupted and no handler had run.
+//! after the other. It answers any line with `ROUNDS UNFOUNDED`: the number of children, and
+//! how often the call was interrupted and no handler had run.
 #![expect(unsafe_code, reason = "waits as a C program does")]
 
 use std::mem::MaybeUninit;

@@ -1,6 +1,6 @@
 //! Guest: two bare event loops, without a runtime. The busy one has descriptors of every kind
 //! that epoll is used with: two timerfds, a listener and its connections, a waker, a pair of
-//! sockets and a pipe. The quiet one has its waker alone, so that nothing else ends its sleep.
+//! sockets and a pipe. The quiet one has its waker alone, so nothing else ends its sleep.
 
 mod ledger;
 

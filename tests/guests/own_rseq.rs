@@ -1,5 +1,5 @@
-//! Guest: registers an area of restartable sequences itself, as a program does that has told
-//! libc to leave that alone. Says `registered` or why it could not, and waits for stdin's end.
+//! Guest: registers an area of restartable sequences itself, after telling libc to leave that
+//! alone. Says `registered` or why it could not, and waits for stdin's end.
 #![expect(unsafe_code, reason = "makes a call that libc keeps to itself")]
 
 use nix::errno::Errno;

@@ -1,7 +1,6 @@
-//! Guest: a pipeline of five threads, linked by the standard library's channels and by
-//! a queue of a mutex and two condition variables. Every stage checks that the items
-//! come in order and none is missing, so a lost wake-up, a lost item and one that comes
-//! twice are all noticed.
+//! Guest: a pipeline of five threads, linked by the standard library's channels and by a queue
+//! of a mutex and two condition variables. Every stage checks that the items come in order and
+//! complete, so a lost wake-up, a lost item and a repeated one are all noticed.
 
 use std::collections::VecDeque;
 use std::process::ExitCode;

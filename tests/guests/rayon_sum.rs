@@ -1,6 +1,6 @@
-//! Guest: sums in parallel on a rayon pool, round after round without a pause, so that
-//! a snapshot falls into the middle of one. Each round's sum goes into a checksum that
-//! depends on all rounds before; who knows the salts can compute it without threads.
+//! Guest: sums in parallel on a rayon pool, round after round without a pause, so that a
+//! snapshot falls into the middle of one. Each round's sum goes into a checksum that depends on
+//! all rounds before; the test computes it from the salts without threads.
 //!
 //! Obeys commands between two rounds, in the thread that waits for the pool.
 

@@ -1,9 +1,9 @@
 //! Guest: threads that go to sleep on a busy machine. The scheduler moves some of them to
-//! another processor just as they fall asleep, and forgets when they last ran.
+//! another processor just as they fall asleep, and then no longer knows when they last ran.
 //!
-//! It starts such threads until one has been moved so, for some seconds at most. Then it
-//! says `asleep MOVED`, and answers a line on stdin with a line `MOVED MILLISECONDS` for each,
-//! how long it has slept in all, and `ok`.
+//! It starts such threads until one has been moved so, for some seconds at most. Then it says
+//! `asleep MOVED`. It answers a line on stdin with a line `MOVED MILLISECONDS` for each thread,
+//! the total time that it has slept, and `ok`.
 
 use std::fs;
 use std::io::{BufRead, stdin};

@@ -1,12 +1,11 @@
-//! Guest: a storm of threads, which checks itself all the time. Money is moved under
-//! mutexes, records are read and written under a lock, queues are filled and drained,
-//! threads hand the turn to each other by parking, blocks of memory change hands, threads
-//! come and go, and some of them panic.
+//! Guest: a storm of threads, which checks itself all the time. They move money under mutexes,
+//! read and write records under a lock, fill and drain queues, pass the turn by parking, and
+//! exchange blocks of memory. Threads come and go, and some of them panic.
 //!
-//! It prints `alive N PID` whenever *every* worker has got on since the last such line, so
-//! one that is stuck stops the line. What is broken ends the program with status 70.
-//! On stdin, `mark TEXT` is answered by `mark TEXT N FORMER`, with the mark before it, and `calm` ends what comes and goes
-//! and is answered by `ok THREADS`, the number that is left.
+//! It prints `alive N PID` whenever *every* worker has made progress since the last such line,
+//! so a stuck worker stops the line. A failed check ends the program with status 70. On stdin,
+//! `mark TEXT` is answered by `mark TEXT N FORMER`, with the former mark, and `calm` ends the
+//! threads that come and go and is answered by `ok THREADS`, the number that is left.
 #![expect(unsafe_code, reason = "a broken program ends at once")]
 
 use std::cell::Cell;

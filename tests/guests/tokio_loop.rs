@@ -1,6 +1,6 @@
-//! Guest: two runtimes of tokio's, each with as many workers as the argument says, or in one
-//! thread for 0. The busy one has timers, an echo server, a channel and a pair of sockets;
-//! the quiet one has a channel alone, so that nothing but its waker ends its sleep.
+//! Guest: two tokio runtimes, each with as many workers as the argument says, or in one thread
+//! for 0. The busy one has timers, an echo server, a channel and a pair of sockets; the quiet
+//! one has a channel alone, so nothing but its waker ends its sleep.
 
 mod ledger;
 

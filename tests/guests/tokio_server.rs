@@ -1,6 +1,6 @@
-//! Guest: a server on tokio's runtime with several workers. It prints `ready PORT` and
-//! serves a counter over TCP, one request a line (`add N`, `get`, `echo TEXT`), while
-//! intervals tick. On stdin it tells what only the server itself can know.
+//! Guest: a server on tokio's runtime with several workers. It prints `ready PORT` and serves a
+//! counter over TCP, one request a line (`add N`, `get`, `echo TEXT`), while intervals tick. On
+//! stdin it answers what only the server itself can know.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};

@@ -1,6 +1,5 @@
-//! Guest: a journey to try the tool on. It travels from city to city, two steps a
-//! second, and keeps the whole journey on the heap; when it comes back from the dead it
-//! goes on from where the snapshot was.
+//! Guest: a journey to try the tool on. It travels from city to city, two steps a second, and
+//! keeps the whole journey on the heap; after a revert it goes on from where the snapshot was.
 //!
 //! `tour [--steps N] [--crash-at N] [--every MS]`
 

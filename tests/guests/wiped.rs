@@ -1,9 +1,9 @@
-//! Guest: memory that asks to be wiped in a copy of the process, and a page of it that
-//! nobody may touch.
+//! Guest: memory that is marked to be wiped in a copy of the process, with a page that nobody
+//! may touch.
 //!
-//! `look` says what is in each part: `full`, `empty` or `closed`; `none` where the kernel
-//! has no such memory. `child` says the same as a child of the program sees it. `change`
-//! writes something else, `drop` unmaps the first part and puts usual memory there.
+//! `look` shows the state of each part: `full`, `empty` or `closed`; `none` if the kernel has
+//! no such memory. `child` shows the same in a child of the program. `change` writes something
+//! else, `drop` unmaps the first part and maps ordinary memory there.
 #![expect(unsafe_code, reason = "maps memory as a C program does")]
 
 use std::ptr::null_mut;

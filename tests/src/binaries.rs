@@ -95,7 +95,7 @@ fn build() -> Tools {
     }
 }
 
-/// A guest program by its name. Cargo has built it before the test.
+/// A guest program by its name. Cargo builds it before the test.
 ///
 /// # Panics
 /// When there is no such guest.
@@ -105,7 +105,7 @@ pub fn guest(name: &str) -> PathBuf {
     path
 }
 
-/// The source of a guest that cargo does not build: a script, or what [`compile`] takes.
+/// The source of a guest that cargo does not build: a script, or a file for [`compile`].
 ///
 /// # Panics
 /// When there is no such file.
@@ -117,8 +117,8 @@ pub fn source(name: &str) -> PathBuf {
     path
 }
 
-/// Compiles a C program of a few lines, and says where it is. Every machine that builds
-/// Rust has a C compiler, since it links with it.
+/// Compiles a short C program and returns its path. Every machine that builds Rust has a C
+/// compiler, since Rust links with it.
 ///
 /// # Panics
 /// When it does not compile.
@@ -128,7 +128,7 @@ pub fn compile_c(source: &str, options: &[&str], directory: &Path) -> PathBuf {
     compile("cc", &file, options, directory)
 }
 
-/// Compiles a file into the program `guest` of that directory, and says where it is.
+/// Compiles a file into the program `guest` of that directory, and returns its path.
 ///
 /// # Panics
 /// When it does not compile.
@@ -155,7 +155,7 @@ pub fn compile(
     program
 }
 
-/// Compiles a guest that is written in C, `guests/NAME.c`, and says where it is.
+/// Compiles a guest that is written in C, `guests/NAME.c`, and returns its path.
 ///
 /// # Panics
 /// When there is no such guest, or it does not compile.
@@ -166,7 +166,7 @@ pub fn guest_in_c(name: &str, directory: &Path) -> PathBuf {
             .unwrap_or_else(|error| panic!("there is no guest `{file}`: {error}"))
     };
     let source = read("obey.h") + &read(&format!("{name}.c"));
-    // A guest of several files is put together by its includes.
+    // A guest of several files includes them.
     let include = format!("-I{}", guests.display());
     let options = ["-D_GNU_SOURCE", "-pthread", "-O1", &include];
     compile_c(&source, &options, directory)

@@ -1,5 +1,5 @@
-//! A live branch from its snapshot to its end: what most tests of programs with threads
-//! go through again and again.
+//! A live branch from its snapshot to its end: the steps that most tests of programs with
+//! threads repeat.
 
 use nix::sys::signal::Signal;
 
@@ -23,12 +23,12 @@ pub enum Ending {
 }
 
 impl PipedSession {
-    /// Takes a snapshot, lets `change` do what the revert undoes, ends the branch, and
-    /// waits until as many threads run as before, under the same names. Returns the
-    /// event of the snapshot.
+    /// Takes a snapshot, runs `change`, which the revert will undo, ends the branch, and waits
+    /// until as many threads run as before, with the same names. Returns the event of the
+    /// snapshot.
     ///
     /// # Panics
-    /// When `change` does, or when something other than the promised happens.
+    /// When `change` does, or when the session breaks its promise.
     pub fn branch(&mut self, ending: Ending, change: impl FnOnce(&mut Self)) -> Event {
         let live = self.live_pid();
         let threads = process::threads(live);
@@ -44,7 +44,7 @@ impl PipedSession {
     /// The same for programs whose threads come and go: they aren't counted.
     ///
     /// # Panics
-    /// When `change` does, or when something other than the promised happens.
+    /// When `change` does, or when the session breaks its promise.
     pub fn attempt(&mut self, ending: Ending, change: impl FnOnce(&mut Self)) -> Event {
         let taken = self.take();
         change(self);
@@ -55,7 +55,7 @@ impl PipedSession {
     /// Ends the branch, and waits until the program goes on from the newest snapshot.
     ///
     /// # Panics
-    /// When the branch ends in another way than this.
+    /// When the branch ends in another way.
     pub fn end_branch(&mut self, ending: Ending) {
         let before = self.events_named("reverted").len();
         let (how, signal, code) = match ending {
@@ -95,8 +95,8 @@ impl PipedSession {
         }
     }
 
-    /// Closes stdin, so that the guest ends by itself. Its last line begins with `end`. It
-    /// must exit with this status and leave nothing behind. Returns the rest of that line.
+    /// Closes stdin, so that the guest ends by itself. Its last line begins with `end`. It must
+    /// exit with this status and leave nothing behind. Returns the rest of that line.
     pub fn end_by_itself(&mut self, code: i32) -> String {
         self.close_stdin();
         let end = self.next_line("its last line", |line| line.starts_with("end "));

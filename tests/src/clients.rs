@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use crate::deadline::{self, PATIENCE};
 
-/// How long a client of the crowd waits for an answer. A branch may have read the request and
-/// ended; then no answer comes.
+/// How long a client of the crowd waits for an answer. A branch may read the request and end;
+/// then no answer comes.
 const CUT_OFF: Duration = Duration::from_millis(100);
 
-/// Between two connections of one client.
+/// The pause between two connections of one client.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// How many requests a client of the crowd makes on one connection.
@@ -45,7 +45,7 @@ impl Client {
     /// Sends a text and waits for it to come back.
     ///
     /// # Errors
-    /// When something else comes, or nothing.
+    /// When another answer comes, or none.
     pub fn echo(&mut self, text: &str) -> std::io::Result<()> {
         self.0.write_all(text.as_bytes())?;
         let mut back = vec![0; text.len()];
@@ -57,7 +57,7 @@ impl Client {
         Err(std::io::Error::other(format!("{text:?} came as {back:?}")))
     }
 
-    /// Its own address, which is the peer's to the server.
+    /// Its own address, which the server sees as the peer's.
     ///
     /// # Panics
     /// Never: it is connected.
@@ -76,7 +76,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Sends so many clients to the server at this port of the loopback.
+    /// Sends this many clients to the server at this port of the loopback.
     pub fn of(count: usize, port: u16) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let served = Arc::new(AtomicU64::new(0));
@@ -88,7 +88,7 @@ impl Crowd {
                     visits += 1;
                     let text = format!("client {number} visit {visits}");
                     let requests = visits % REQUESTS + 1;
-                    // Whatever goes wrong may be a revert's doing.
+                    // A revert may cause any error.
                     if visit(port, &text, requests).is_ok() {
                         served.fetch_add(1, Ordering::Relaxed);
                     }
@@ -104,14 +104,14 @@ impl Crowd {
         }
     }
 
-    /// How many visits have gone well.
+    /// How many visits have succeeded.
     fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
     }
 
-    /// Waits until one more goes well; false if none does.
+    /// Waits until one more succeeds; false if none does.
     pub fn is_served(&self) -> bool {
-        // One that has begun before may be cut off still.
+        // A visit that began earlier may still be cut off.
         let enough = self.served() + 1;
         deadline::wait(|| (self.served() >= enough).then_some(())).is_some()
     }
@@ -119,7 +119,7 @@ impl Crowd {
 
 fn visit(port: u16, text: &str, requests: u64) -> std::io::Result<()> {
     let mut client = Client(connect(port, CUT_OFF)?);
-    // An answer that the dead branch has given may come a second time: an error as well.
+    // The answer of a dead branch may come a second time: that is an error as well.
     (0..requests).try_for_each(|request| client.echo(&format!("{text} request {request}")))
 }
 

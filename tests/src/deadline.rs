@@ -1,11 +1,10 @@
 //! Deadlines: no test can hang, whatever the tool does.
 //!
-//! Three nets. Each wait of the harness gives up after [`PATIENCE`] and fails the test
-//! with what came out so far. Each launched program carries an alarm, which the kernel
-//! keeps across `exec`, and a parent-death signal. And the test process has an alarm of
-//! its own, a little after a watchdog has named the tests that were running: the last
-//! resort, for a test that neither ends nor starts anything. Each new session renews it, so
-//! it never ends a run that gets on, however long that takes.
+//! There are three of them. Each wait of the harness gives up after [`PATIENCE`] and fails the
+//! test with the output so far. Each launched program carries an alarm, which the kernel keeps
+//! across `exec`, and a parent-death signal. And the test process has an alarm of its own, for
+//! a test that neither ends nor starts anything; shortly before it a watchdog names the running
+//! tests. Each new session renews that alarm, so a run that makes progress never ends by it.
 #![expect(unsafe_code, reason = "sets an alarm between fork and exec")]
 
 use std::collections::BTreeSet;
@@ -15,25 +14,25 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long to wait for one condition. Generous: a noisy machine is no failure.
+/// How long to wait for one condition. Long, since a slow machine is no failure.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The life of one launched program, where the test says nothing else.
+/// The life of one launched program, unless the test sets another.
 pub(crate) const SESSION_SECONDS: u32 = 120;
 
 /// How long a test process may go without a new session, a build of the tool included. Longer
-/// than the life of any session but those that a test gives a longer one.
+/// than any session's life, unless a test sets that.
 const PROCESS_SECONDS: u32 = 900;
 
-/// Between two looks at a condition.
-const GLANCE: Duration = Duration::from_millis(2);
+/// The pause between two looks at a condition.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
-/// Looks until `condition` gives something, or [`PATIENCE`] is over.
+/// Looks until `condition` returns something, or [`PATIENCE`] is over.
 pub fn wait<T>(mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     wait_for(PATIENCE, &mut condition)
 }
 
-/// Looks until `condition` gives something, or `patience` is over.
+/// Looks until `condition` returns something, or `patience` is over.
 pub fn wait_for<T>(patience: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let begin = Instant::now();
     loop {
@@ -43,17 +42,17 @@ pub fn wait_for<T>(patience: Duration, mut condition: impl FnMut() -> Option<T>)
         if begin.elapsed() > patience {
             return None;
         }
-        std::thread::sleep(GLANCE);
+        std::thread::sleep(LOOK_AGAIN);
     }
 }
 
-/// Lets time pass where the tool promises something *about* time: two presses that are
-/// further apart than a burst, for instance. Never to wait for something to happen.
+/// Lets time pass when the tool promises something *about* time: two presses that are further
+/// apart than a burst, for instance. Never to wait for something to happen.
 pub fn pace(duration: Duration) {
     std::thread::sleep(duration);
 }
 
-/// What a short program said.
+/// The result of a short program.
 #[derive(Debug)]
 pub struct Output {
     /// How it ended.
@@ -124,8 +123,7 @@ pub(crate) fn spawn_for(command: &mut Command, seconds: u32) -> std::process::Ch
         .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"))
 }
 
-/// Held while descriptors that a child must not inherit are made, and while children
-/// are made.
+/// A lock to hold while making children, or descriptors that a child must not inherit.
 pub(crate) fn spawning() -> MutexGuard<'static, ()> {
     static SPAWNING: Mutex<()> = Mutex::new(());
     SPAWNING.lock().unwrap_or_else(PoisonError::into_inner)
@@ -138,25 +136,25 @@ fn limit_life(seconds: u32) -> std::io::Result<()> {
     if done != 0 {
         return Err(std::io::Error::last_os_error());
     }
-    // The program gets no descriptor that the tests were started with, but for stdio.
-    // SAFETY: takes numbers only; the descriptors stay open until exec.
+    // The program gets none of the tests' own descriptors but stdio. SAFETY: takes numbers
+    // only; the descriptors stay open until exec.
     unsafe { libc::close_range(3, u32::MAX, CLOEXEC) };
-    // A shell starts background jobs with SIGINT and SIGQUIT ignored, and their programs
-    // would inherit that. SIGKILL and SIGSTOP can't be set: the call refuses them.
+    // A shell starts background jobs with SIGINT and SIGQUIT ignored, and their programs would
+    // inherit that. The kernel refuses SIGKILL and SIGSTOP.
     for signal in 1..32 {
         // SAFETY: a default action runs no code.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    // SAFETY: takes a number; the alarm stays over exec, and SIGALRM's default ends the
+    // SAFETY: takes a number; the alarm stays across exec, and SIGALRM's default ends the
     // program.
     unsafe { libc::alarm(seconds) };
     Ok(())
 }
 
-/// The tests that have a session now.
+/// The tests with a running session.
 static RUNNING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// A session begins: renews the last resort, and names the calling test for the watchdog.
+/// A session begins: renews the process's alarm, and names the calling test for the watchdog.
 pub(crate) fn note_test() {
     guard_this_process();
     renew();
@@ -178,13 +176,13 @@ pub(crate) fn forget_test() {
     }
 }
 
-/// So long before its end the watchdog speaks.
+/// How long before the end the watchdog speaks.
 const NEAR: Duration = Duration::from_secs(5);
 
 /// When the test process will be ended.
 static PROCESS_END: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// Gives the test process its last resort and the watchdog, once.
+/// Gives the test process its alarm and the watchdog, once.
 pub fn guard_this_process() {
     static GUARD: Once = Once::new();
     GUARD.call_once(|| {
@@ -203,22 +201,22 @@ pub fn guard_this_process() {
                     std::io::stderr(),
                     "the deadline of the test process is near; still running: {running:?}"
                 );
-                // A session that begins now renews it once more.
+                // A session that begins now still renews the alarm.
                 std::thread::sleep(NEAR);
             }
         });
     });
 }
 
-/// Gives the test process its whole time again. A new session does so; a test calls it whose
-/// sessions live longer than this.
+/// Gives the test process its whole time again. A new session does so; a test with longer
+/// sessions calls it itself.
 pub fn renew() {
     let life = Duration::from_secs(u64::from(PROCESS_SECONDS));
     *PROCESS_END.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + life);
     nix::unistd::alarm::set(PROCESS_SECONDS);
 }
 
-/// How long it is until the deadline is near; none when it is.
+/// The time until the watchdog speaks; `None` if that time is over.
 fn time_left() -> Option<Duration> {
     let end = (*PROCESS_END.lock().unwrap_or_else(PoisonError::into_inner))?;
     let near = end.checked_sub(NEAR)?;

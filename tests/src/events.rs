@@ -1,4 +1,4 @@
-//! The events file of a session, read as the contract describes it.
+//! The events file of a session, read as its contract describes.
 
 use std::fmt;
 use std::fs::File;
@@ -66,8 +66,8 @@ impl Event {
             .unwrap_or_else(|| panic!("`{field}` is neither true nor false in {self}"))
     }
 
-    /// What a take names, without what every take of a piped session names: the pipes that the
-    /// program was started with, and, where there are no namespaces, that ids will differ.
+    /// The items that a take names, without those of every piped session: the pipes that the
+    /// program was started with, and, without namespaces, the new ids.
     pub fn named(&self) -> Vec<Self> {
         let is_of_every_take = |item: &Self| {
             let is_stream = ["fd 0: pipe:", "fd 1: pipe:", "fd 2: pipe:"]
@@ -120,7 +120,7 @@ impl fmt::Debug for Event {
     }
 }
 
-/// The file, as far as it has been read, and how far the test has looked at it.
+/// The file as read so far, and the test's position in it.
 #[derive(Debug)]
 pub struct Events {
     path: PathBuf,
@@ -150,7 +150,7 @@ impl Events {
         {
             let mut text = String::new();
             file.read_to_string(&mut text).expect("events are UTF-8");
-            // A line is flushed whole, but a reader may still come between.
+            // A line is flushed whole, but a read may still come between.
             let complete = text.rfind('\n').map_or(0, |end| end + 1);
             for line in text[..complete].lines() {
                 self.seen.push(Event::parse(line));
@@ -160,7 +160,7 @@ impl Events {
         &self.seen
     }
 
-    /// Looks at nothing again that has happened so far.
+    /// Skips everything that has happened so far.
     pub fn skip_all(&mut self) {
         self.all();
         self.next = self.seen.len();

@@ -1,10 +1,10 @@
-//! Faults: one call of a session fails, whichever the test chooses, or a process is slow.
+//! Faults: one call of a session fails, which the test chooses, or a process is slow.
 //!
-//! The session is started under a filter (seccomp). The kernel asks this process about each
-//! call that can fail for want of descriptors, processes or memory, be it of the program, its
-//! copies, the supervisor or the launcher. All calls go on until the test makes one fail; the
-//! dynamic loader's never fail. So a test can go through all calls of a take or a revert, one
-//! by one.
+//! The session starts under a filter (seccomp). The kernel asks this process about each call
+//! that can fail for lack of descriptors, processes or memory, whether the program makes it,
+//! its copies, the supervisor or the launcher. All calls go on until the test makes one fail;
+//! the dynamic loader's never fail. So a test can go through all calls of a take or a revert,
+//! one by one.
 //!
 //! The kernel also asks about messages, so that a test can hold up a new process before its
 //! first one, as a busy machine does.
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
-/// The calls that may fail, each with the error that says what has run out.
+/// The calls that may fail, each with its error.
 const CALLS: &[(i64, &str, i32)] = &[
     (libc::SYS_clone, "clone", libc::EAGAIN),
     (libc::SYS_clone3, "clone3", libc::EAGAIN),
@@ -39,7 +39,7 @@ const CALLS: &[(i64, &str, i32)] = &[
     (libc::SYS_eventfd2, "eventfd2", libc::EMFILE),
 ];
 
-/// The call by which processes speak, which never fails.
+/// The call that sends messages, which never fails.
 const SPEAK: i64 = libc::SYS_sendto;
 
 /// A call that was made to fail.
@@ -49,12 +49,12 @@ pub struct Fault {
     pub call: &'static str,
     /// The name of the process that made it.
     pub process: String,
-    /// With what it failed.
+    /// The error it failed with.
     pub errno: i32,
 }
 
 impl Fault {
-    /// What the error says.
+    /// The error in words.
     pub fn words(&self) -> String {
         io::Error::from_raw_os_error(self.errno).to_string()
     }
@@ -62,14 +62,14 @@ impl Fault {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many calls still go on before one fails; `None` where all do.
+    /// How many calls still go on before one fails; `None` if all go on.
     spared: Option<u64>,
-    /// Whether all fail after that one.
+    /// Whether all later ones fail too.
     for_good: bool,
     faults: Vec<Fault>,
-    /// How long a process is held up before it speaks for the first time.
+    /// How long a process is held up before its first message.
     pause: Option<Duration>,
-    /// Those that have spoken.
+    /// The processes that have sent one.
     speakers: HashSet<u32>,
 }
 
@@ -78,7 +78,7 @@ struct State {
 pub struct Faults(Arc<Mutex<State>>);
 
 impl Faults {
-    /// From now on so many calls go on, and the next one fails.
+    /// Lets this many calls go on, and the next one fail.
     pub fn arm(&self, spared: u64) {
         *self.state() = State {
             spared: Some(spared),
@@ -86,7 +86,7 @@ impl Faults {
         };
     }
 
-    /// From now on so many calls go on, and all that follow fail.
+    /// Lets this many calls go on, and all later ones fail.
     pub fn arm_for_good(&self, spared: u64) {
         *self.state() = State {
             spared: Some(spared),
@@ -95,12 +95,12 @@ impl Faults {
         };
     }
 
-    /// From now on every new process is held up so long before its first message.
+    /// Holds every new process up this long before its first message.
     pub fn hold_up_newcomers(&self, pause: Duration) {
         self.state().pause = Some(pause);
     }
 
-    /// No call fails any more; those that have.
+    /// Lets no more calls fail; returns those that have.
     pub fn disarm(&self) -> Vec<Fault> {
         let mut state = self.state();
         state.spared = None;
@@ -111,7 +111,7 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a command run under the filter. What it starts is asked about as long as it lives.
+    /// Runs a command under the filter, which all its descendants inherit.
     pub(crate) fn watch(&self, command: &mut Command) {
         let (ours, theirs) = UnixDatagram::pair().expect("a pair of sockets");
         let faults = self.clone();
@@ -131,9 +131,9 @@ impl Faults {
         });
     }
 
-    /// Until the last process under the filter has ended.
+    /// Answers until the last process under the filter has ended.
     fn answer(&self, listener: &Arc<OwnedFd>) {
-        // From `linux/seccomp.h`, which the libc crate does not have whole.
+        // From `linux/seccomp.h`; the libc crate has only parts of it.
         const RECEIVE: u64 = 0xc050_2100;
         loop {
             let mut poll = libc::pollfd {
@@ -175,7 +175,7 @@ impl Faults {
         }
     }
 
-    /// How long who asks is held up, if at all.
+    /// How long to hold the asking process up, if at all.
     fn pause(&self, question: &libc::seccomp_notif) -> Option<Duration> {
         let mut state = self.state();
         let is_first = i64::from(question.data.nr) == SPEAK && state.speakers.insert(question.pid);
@@ -207,14 +207,14 @@ impl Faults {
     }
 }
 
-/// Lets a call go on, or has it fail.
+/// Lets a call go on, or fail.
 fn send_answer(listener: &OwnedFd, answer: &mut libc::seccomp_notif_resp) {
     const SEND: u64 = 0xc018_2101;
     // SAFETY: the request reads one answer; a process that has ended wants none.
     unsafe { libc::ioctl(listener.as_raw_fd(), SEND, std::ptr::from_mut(answer)) };
 }
 
-/// Whether it is the dynamic loader that calls. One that lacks memory ends its program by
+/// Whether the dynamic loader makes the call. If it lacks memory it ends its program by
 /// SIGSEGV, with and without the tool.
 fn is_loaders(question: &libc::seccomp_notif) -> bool {
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", question.pid));
@@ -234,7 +234,7 @@ fn is_loaders(question: &libc::seccomp_notif) -> bool {
     })
 }
 
-/// Asks about these calls, and lets all others through.
+/// A filter that asks about these calls, and allows all others.
 fn filter() -> Vec<libc::sock_filter> {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
@@ -245,7 +245,7 @@ fn filter() -> Vec<libc::sock_filter> {
         jf: 0,
         k,
     };
-    // The call's number is the first word of what a filter sees.
+    // The call's number is the first word of a filter's data.
     let mut filter = vec![statement(LOAD, 0, 0)];
     let asked_about: Vec<i64> = CALLS.iter().map(|call| call.0).chain([SPEAK]).collect();
     for (index, number) in asked_about.iter().enumerate() {
@@ -258,8 +258,8 @@ fn filter() -> Vec<libc::sock_filter> {
     filter
 }
 
-/// Sets the filter, and returns the descriptor by which its questions come. Runs between fork
-/// and exec: no allocation.
+/// Sets the filter, and returns the descriptor for its questions. Runs between fork and exec:
+/// no allocation.
 fn set_filter(filter: &mut [libc::sock_filter]) -> io::Result<RawFd> {
     // SAFETY: takes numbers. Only root may filter without it.
     if unsafe { libc::geteuid() } != 0 {

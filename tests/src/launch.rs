@@ -27,7 +27,7 @@ pub struct Launch {
     program: Vec<OsString>,
     environment: Vec<(OsString, Option<OsString>)>,
     directory: Option<PathBuf>,
-    /// As an ordinary user, who may isolate or not.
+    /// The ordinary user to run as, by what that user may do for isolation.
     user: Option<Isolation>,
     life_seconds: u32,
     faults: Option<Faults>,
@@ -72,8 +72,8 @@ impl Launch {
         Self::guest("commander")
     }
 
-    /// `cargo-snapshot snapshot VERB ARGUMENTS`, as cargo starts it. What follows by
-    /// [`Launch::arg`] comes behind `--`.
+    /// `cargo-snapshot snapshot VERB ARGUMENTS`, as cargo starts it. Arguments of
+    /// [`Launch::arg`] follow behind `--`.
     pub fn cargo_snapshot(arguments: &[&str]) -> Self {
         let mut front: Vec<OsString> = vec![
             binaries::tools().cargo_snapshot.clone().into(),
@@ -83,8 +83,8 @@ impl Launch {
         Self::new(front, true)
     }
 
-    /// A program without the tool. If it starts the tool in turn, that finds the events
-    /// file in its environment.
+    /// A program without the tool. If it starts the tool, the tool finds the events file in its
+    /// environment.
     pub fn bare(program: impl AsRef<OsStr>) -> Self {
         Self::new(vec![program.as_ref().to_owned()], false)
     }
@@ -127,32 +127,32 @@ impl Launch {
         self
     }
 
-    /// Takes a variable out of the environment.
+    /// Removes a variable from the environment.
     pub fn env_remove(mut self, name: &str) -> Self {
         self.environment.push((name.into(), None));
         self
     }
 
-    /// Runs in this directory; the place's work directory else.
+    /// Runs in this directory instead of the place's work directory.
     pub fn directory(mut self, directory: &Path) -> Self {
         self.directory = Some(directory.to_owned());
         self
     }
 
-    /// Lets it live for so long, where the usual deadline of a launched program is too short.
+    /// Sets the session's life, if the usual deadline is too short.
     pub fn life_seconds(mut self, seconds: u32) -> Self {
         self.life_seconds = seconds;
         self
     }
 
-    /// Runs as an ordinary user, who owns the place. The tool and the program, where that
-    /// is given by its path, are copied into it.
+    /// Runs as an ordinary user, who owns the place. The tool, and the program if its path is
+    /// given, are copied into it.
     pub fn as_user(mut self, isolation: Isolation) -> Self {
         self.user = Some(isolation);
         self
     }
 
-    /// Runs where one call or another fails.
+    /// Runs with these faults.
     pub fn faults(mut self, faults: &Faults) -> Self {
         self.faults = Some(faults.clone());
         self
@@ -176,7 +176,7 @@ impl Launch {
 
     fn prepare(mut self) -> Prepared {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        // Only ever compared for being unequal.
+        // Relaxed: the numbers need only differ.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mark = format!("{}-{number}", std::process::id());
         let events = self.place.path(&format!("events-{number}.jsonl"));

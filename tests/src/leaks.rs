@@ -1,7 +1,7 @@
 //! After a session nothing of it may be left: no process, no socket, no file.
 //!
-//! Processes are known by a mark in the environment they were launched with, which all
-//! their descendants inherit, whatever their parent, session or name is by then.
+//! A mark in their environment identifies a session's processes. All descendants inherit it,
+//! whatever their parent, session or name is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub const MARK: &str = "SNAPSHOT_TEST_MARK";
 /// How many looks in a row must find nothing.
 const CLEAN_LOOKS: u32 = 3;
 
-/// The processes that carry `mark`, zombies left out: those have no environment.
+/// The processes with this `mark`, except zombies: those have no environment.
 pub fn processes(mark: &str) -> Vec<Process> {
     let wanted = format!("{MARK}={mark}");
     Process::all()
@@ -31,8 +31,8 @@ pub fn processes(mark: &str) -> Vec<Process> {
         .collect()
 }
 
-/// The environment that a process was started with. Where its first thread has ended
-/// before the others, only those show it.
+/// The environment that a process was started with. If its first thread has ended before the
+/// others, only theirs show it.
 fn environment(pid: i32) -> Vec<u8> {
     let threads = fs::read_dir(format!("/proc/{pid}/task"));
     threads
@@ -44,7 +44,7 @@ fn environment(pid: i32) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// The unix sockets that a launcher's name is part of.
+/// The unix sockets with a launcher's pid in their names.
 fn sockets(launcher: i32) -> Vec<String> {
     let name = format!("cargo-snapshot/{launcher}");
     fs::read_to_string("/proc/net/unix")
@@ -73,7 +73,7 @@ pub fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Waits until nothing of a session is left; says what is left when patience is over, and
+/// Waits until nothing of a session is left. When patience is over it says what is left, and
 /// ends it, so that one failure does not become many.
 ///
 /// # Errors
@@ -102,8 +102,8 @@ pub fn check(mark: &str, launcher: i32, runtime: &Path) -> Result<(), String> {
         left
     };
     let mut left = Vec::new();
-    // A process in the middle of an exec has no environment for a moment, and so no mark:
-    // one clean look proves nothing.
+    // In the middle of an exec a process has no environment for a moment, and so no mark: one
+    // clean look proves nothing.
     let mut clean_looks = 0;
     let mut is_clean = || {
         left = look();
@@ -124,7 +124,7 @@ pub fn check(mark: &str, launcher: i32, runtime: &Path) -> Result<(), String> {
     Err(left.join("\n"))
 }
 
-/// Ends whatever carries the mark.
+/// Ends all processes with the mark.
 pub fn end(mark: &str) {
     // A process may fork while the list is read, so look again until there is none.
     let _ = deadline::wait_for(Duration::from_secs(5), || {

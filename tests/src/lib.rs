@@ -1,30 +1,30 @@
 //! The harness of the end-to-end tests: real binaries, real terminals, real signals.
 //!
 //! # Theory of operation
-//! A test describes what to launch ([`Launch`]), starts it with pipes
-//! ([`Launch::piped`]) or in a terminal of its own ([`Launch::terminal`]), and then
-//! only ever waits for a condition: an event, a line, a screen, an exit. Every wait has
-//! a deadline of its own, every launched program one that the kernel enforces
-//! ([`deadline`]), and when a session ends nothing of it may be left ([`leaks`]).
+//! A test describes what to launch ([`Launch`]) and starts it with pipes ([`Launch::piped`]) or
+//! in a terminal of its own ([`Launch::terminal`]). Then it only waits for conditions: an
+//! event, a line, a screen, an exit. Every wait has a deadline, and the kernel enforces one for
+//! every launched program ([`deadline`]). When a session ends nothing of it may be left
+//! ([`leaks`]).
 //!
-//! The tests know the tool by its command line, its events and what a terminal shows;
-//! they use none of its code. (The benches do: each launches itself.) The guests are the
-//! programs under snapshot, one small program a behaviour; most tests drive `commander`,
-//! which answers each command with one line.
+//! The tests know the tool by its command line, its events and what a terminal shows; they use
+//! none of its code. (The benches do: each launches itself.) The guests are the programs under
+//! snapshot, one small program for each behaviour; most tests drive `commander`, which answers
+//! each command with one line.
 //!
 //! # Rooms
 //! Each names those below it, and none above.
 //!
-//! - `redis`, `outside`: a server, and programs, that may not be installed.
+//! - `redis`, `outside`: a server, and programs that may not be installed.
 //! - `launch`: what to start.
 //! - `branch`: a live branch from its snapshot to its end.
 //! - `piped`, `terminal`: the two forms of a session, with pipes or in a terminal.
-//! - `session`: a launched session; `prepared` is what it starts from.
-//! - `transcript`, `events`: what came out of it.
-//! - `faults`: a kernel that runs out of something.
+//! - `session`: a launched session; `prepared` is its input.
+//! - `transcript`, `events`: its output.
+//! - `faults`: a kernel that lacks some resource.
 //! - `place`: the private directory of a test; `user`: an ordinary user who owns it.
 //! - `binaries`: builds the tool and finds the guests.
-//! - `clients`: those who talk to a server under snapshot.
+//! - `clients`: clients of a server under snapshot.
 //! - `leaks`, `seed`: keep tests honest.
 //! - `process`: reads `/proc`.
 //! - `deadline`: no test can hang.

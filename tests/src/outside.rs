@@ -1,12 +1,12 @@
 //! What a test needs from outside the workspace: installed programs, root's rights, the
-//! kernel's rings. A test that lacks it says that it is skipped. In CI (`CI=true`) an absent
+//! kernel's rings. A test without it is skipped and says so. In CI (`CI=true`) an absent
 //! program fails the test instead.
 
 use std::path::PathBuf;
 
 use crate::piped::PipedSession;
 
-/// Where `program` is, or `None` after saying that the test is skipped.
+/// The path of `program`; or `None`, after saying that the test is skipped.
 ///
 /// # Panics
 /// When it is absent and `CI=true` is set.
@@ -25,7 +25,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
     found
 }
 
-/// Whether the test may go on, being root; says that it is skipped where not.
+/// Whether the test may go on, as root; else says that it is skipped.
 pub fn as_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
@@ -34,8 +34,8 @@ pub fn as_root() -> bool {
     root
 }
 
-/// Has the guest `rings` make one of this kind; says that the test is skipped where the
-/// kernel makes none.
+/// Has the guest `rings` make a ring of this kind; says that the test is skipped if the kernel
+/// makes none.
 pub fn has_ring(session: &mut PipedSession, kind: &str) -> bool {
     let error = session.ask(kind);
     if !error.is_empty() {

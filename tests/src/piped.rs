@@ -1,4 +1,4 @@
-//! A session with pipes: what goes in and what comes out, a line at a time.
+//! A session with pipes: input and output, a line at a time.
 #![expect(unsafe_code, reason = "makes the child a session leader before exec")]
 
 use std::io::Write;
@@ -17,7 +17,7 @@ use crate::transcript::{Reader, Transcript};
 pub struct PipedSession {
     session: Session,
     stdin: Option<ChildStdin>,
-    // Below the session: it is dropped first, and may still write.
+    // Below the session, which is dropped first and may still write.
     stdout: Reader,
     stderr: Reader,
     looked_at: usize,
@@ -30,10 +30,9 @@ impl PipedSession {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // A session of its own: no terminal of the person who runs the tests, and no
-        // signal to a group that the tests are in.
-        // SAFETY: the closure makes one system call, so it may run in a child forked
-        // from a process with threads.
+        // A session of its own: without the terminal of the person who runs the tests, and
+        // without signals to the tests' group. SAFETY: the closure makes one system call, so it
+        // may run in a child forked from a process with threads.
         unsafe { prepared.command.pre_exec(lead_session) };
         let (mut session, stdin) = Session::start(prepared);
         let child = session.child();
@@ -68,7 +67,7 @@ impl PipedSession {
         self.stdin = None;
     }
 
-    /// What has come out of it, and still comes.
+    /// Its stdout so far, which still grows.
     pub fn stdout_so_far(&self) -> Arc<Transcript> {
         self.stdout.transcript()
     }

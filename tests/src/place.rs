@@ -1,5 +1,5 @@
-//! The private directories of a test: runtime directory, temp directory, work directory
-//! and home of the settings. Nothing of the tool may be left in them at the end.
+//! The private directories of a test: runtime directory, temp directory, work directory and
+//! home of the settings. At the end nothing of the tool may be left in them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,11 +13,11 @@ use crate::deadline::{self, Output};
 use crate::user::{self, Isolation};
 use crate::{binaries, leaks};
 
-/// Where one test, with all its sessions, lives.
+/// The private directories of one test and all its sessions.
 #[derive(Debug)]
 pub struct Place {
     root: TempDir,
-    /// It belongs to an ordinary user, who has copies of the programs in it.
+    /// Whether it belongs to an ordinary user, who has copies of the programs in it.
     is_users: AtomicBool,
 }
 
@@ -52,7 +52,7 @@ impl Place {
         user::give(self.root(), programs)
     }
 
-    /// The whole of it.
+    /// The root of it.
     pub fn root(&self) -> &Path {
         self.root.path()
     }
@@ -67,7 +67,7 @@ impl Place {
         self.path("tmp")
     }
 
-    /// Where programs run.
+    /// The directory that programs run in.
     pub fn work(&self) -> PathBuf {
         self.path("work")
     }
@@ -77,8 +77,8 @@ impl Place {
         self.root.path().join(name)
     }
 
-    /// Gives a command the environment of this place: private directories, a plain
-    /// terminal type, and nothing that the cargo of the test has set for itself.
+    /// Gives a command the environment of this place: private directories, a plain terminal
+    /// type, and none of the variables that the test's cargo has set.
     pub fn furnish(&self, command: &mut Command) {
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
@@ -110,8 +110,7 @@ impl Place {
             .current_dir(self.work());
     }
 
-    /// Runs `cargo snapshot ARGUMENTS` to its end, as an ordinary user who may do so much to be
-    /// isolated.
+    /// Runs `cargo snapshot ARGUMENTS` to its end, as an ordinary user with this isolation.
     pub fn cargo_snapshot_as_user(&self, arguments: &[&str], isolation: Isolation) -> Output {
         let [tool] = self.give_to_user([&binaries::tools().cargo_snapshot]);
         let mut command = Command::new(tool);
@@ -137,7 +136,7 @@ impl Place {
         command
     }
 
-    /// Runs another command to its end, as the ordinary user that the place belongs to.
+    /// Runs another command to its end, as the ordinary user who owns the place.
     pub fn run_as_user(&self, command: &mut Command) -> Output {
         user::become_user(command, Isolation::Allowed);
         deadline::run(command)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::events::Events;
 use crate::place::Place;
 
-/// What to start, and what the session has to know of it.
+/// What to start, and what the session must know of it.
 pub(crate) struct Prepared {
     pub(crate) command: Command,
     /// All processes of the session carry it in their environment.

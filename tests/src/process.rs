@@ -1,4 +1,4 @@
-//! What `/proc` says of a process.
+//! Processes, as `/proc` shows them.
 #![expect(unsafe_code, reason = "signals a single thread")]
 
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// One process, as it was when it was looked at.
+/// One process, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     /// Its id.
@@ -53,7 +53,7 @@ pub fn is_alive(pid: i32) -> bool {
     Process::look(pid).is_some_and(|process| !matches!(process.state, 'Z' | 'X'))
 }
 
-/// The names of a process's threads, sorted; none, if it is gone.
+/// The names of a process's threads, sorted; empty if it is gone.
 pub fn threads(pid: i32) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
@@ -74,7 +74,7 @@ pub fn status(pid: i32, field: &str) -> Option<String> {
         .map(|value| value.trim().to_owned())
 }
 
-/// The number by which a process or thread knows itself, in its own namespace.
+/// A process's or thread's own number in its namespace.
 pub fn inside(pid: i32) -> Option<i32> {
     status(pid, "NSpid")?
         .split_whitespace()
@@ -83,7 +83,7 @@ pub fn inside(pid: i32) -> Option<i32> {
         .ok()
 }
 
-/// The process that is `inner` in the namespace of `insider`.
+/// The process with the number `inner` in the namespace of `insider`.
 pub fn outside(insider: i32, inner: i32) -> Option<i32> {
     let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let wanted = namespace(insider)?;
@@ -93,7 +93,7 @@ pub fn outside(insider: i32, inner: i32) -> Option<i32> {
         .find(|&pid| inside(pid) == Some(inner) && namespace(pid).as_ref() == Some(&wanted))
 }
 
-/// Whether a signal waits to be delivered to this process.
+/// Whether a signal is pending for this process.
 pub fn is_pending(pid: i32, signal: Signal) -> bool {
     // A fieldless enum over `c_int`; signal n is bit n-1.
     let bit = 1_u64 << (signal as i32 - 1);
@@ -104,14 +104,14 @@ pub fn is_pending(pid: i32, signal: Signal) -> bool {
     })
 }
 
-/// Sends a signal; a process that is gone is no error here, since tests race with it.
+/// Sends a signal. It is no error if the process is gone, since tests race with it.
 pub fn send(pid: i32, signal: Signal) {
     assert!(pid > 1, "no test means process {pid}");
-    // Gone is gone; a missing right would show as a test that waits in vain.
+    // A missing right would show as a test that waits in vain.
     let _ = kill(Pid::from_raw(pid), signal);
 }
 
-/// The threads of a process, its first one first.
+/// The threads of a process, the first one first.
 pub fn thread_ids(pid: i32) -> Vec<i32> {
     let entries = fs::read_dir(format!("/proc/{pid}/task"));
     let mut threads: Vec<i32> = entries
@@ -119,7 +119,7 @@ pub fn thread_ids(pid: i32) -> Vec<i32> {
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
-    // Numbers wrap around, so they do not say which thread is older.
+    // Numbers wrap around, so they don't show which thread is older.
     threads.sort_unstable_by_key(|&thread| (thread != pid, thread));
     threads
 }

@@ -1,4 +1,4 @@
-//! A Redis server, and a client of it, which speaks its protocol by hand.
+//! A Redis server, and a client that speaks its protocol.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,11 +12,11 @@ use crate::{clients, leaks, process};
 /// A server that keeps everything in memory, and is ready.
 ///
 /// # Panics
-/// When the harness does not find it by its mark, as it must to see what it leaves behind.
+/// When the harness does not find it by its mark, which it needs to see leaks.
 pub fn server(program: PathBuf, arguments: &[&str]) -> PipedSession {
     let mut session = Launch::program(program)
         .args(["--save", "", "--appendonly", "no"])
-        // It would write its title over the environment that the harness knows it by.
+        // The server's title would overwrite the environment with the harness's mark.
         .args(["--set-proc-title", "no"])
         .args(arguments)
         .piped();
@@ -27,8 +27,8 @@ pub fn server(program: PathBuf, arguments: &[&str]) -> PipedSession {
         marked.iter().any(|process| process.pid == live),
         "{marked:?}"
     );
-    // Each thread gives itself a name, and may come to it later than the first one says that
-    // it is ready; until then it has that one's.
+    // Each thread sets its own name, perhaps only after the server is ready; until then it has
+    // the first thread's name.
     session.wait_until("every thread has its name", || {
         let names = process::threads(live);
         names.iter().filter(|name| *name == "redis-server").count() == 1
@@ -108,10 +108,10 @@ impl Client {
         self.answer()
     }
 
-    /// A number that `INFO` tells.
+    /// A number in the answer to `INFO`.
     ///
     /// # Panics
-    /// When it tells no such number.
+    /// When there is no such number.
     pub fn info(&mut self, name: &str) -> u64 {
         let info = self.ask("INFO everything");
         let value = info
@@ -121,10 +121,10 @@ impl Client {
         value.parse().expect("a number")
     }
 
-    /// Waits until only so many clients are connected, whichever branch they were clients of.
+    /// Waits until only this many clients are connected, of whichever branch.
     ///
     /// # Panics
-    /// When it does not come to that.
+    /// When that doesn't happen.
     pub fn settle(&mut self, count: u64) {
         let settled = deadline::wait(|| (self.info("connected_clients") == count).then_some(()));
         assert!(

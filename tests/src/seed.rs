@@ -1,14 +1,13 @@
-//! Random moments that can be repeated: the test prints its seed, and
-//! `SNAPSHOT_TEST_SEED=N` sets it.
+//! Repeatable random moments: the test prints its seed, and `SNAPSHOT_TEST_SEED=N` sets it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A small generator (SplitMix64); good enough to pick moments and victims.
+/// A small generator (SplitMix64), good enough to pick moments and victims.
 #[derive(Debug)]
 pub struct Seed(u64);
 
 impl Seed {
-    /// A new one, or the one that the environment names. A failing test shows it.
+    /// A new one, or one with the seed in the environment. A failing test shows the seed.
     ///
     /// # Panics
     /// When `SNAPSHOT_TEST_SEED` is not a number.
@@ -49,8 +48,8 @@ impl Seed {
         &among[index]
     }
 
-    /// Lets a random time below `limit` pass, to the microsecond: shorter ones are spun
-    /// through, since a sleep is never that short.
+    /// Lets a random time below `limit` pass, to the microsecond: it spins through short ones,
+    /// since no sleep is that short.
     pub fn idle(&mut self, limit: Duration) {
         let limit = u64::try_from(limit.as_micros()).expect("a test is shorter than ages");
         let duration = Duration::from_micros(self.below(limit.max(1)));

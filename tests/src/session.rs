@@ -1,5 +1,5 @@
-//! A launched session, whatever its stdin and stdout are: its processes, its events,
-//! its end, and the check that nothing of it is left.
+//! A launched session, with any stdin and stdout: its processes, its events, its end, and the
+//! check for leaks.
 
 use std::fmt::Write as _;
 use std::process::{Child, ExitStatus};
@@ -19,8 +19,7 @@ use crate::transcript::Transcript;
 /// How many events a failed test shows, the last ones: a long test has tens of thousands.
 const LAST_EVENTS: usize = 1000;
 
-/// A running or ended session. Dropping it ends it and fails the test if anything of it
-/// is left.
+/// A running or ended session. Drop ends it, and fails the test if anything of it is left.
 #[derive(Debug)]
 pub struct Session {
     child: Child,
@@ -58,7 +57,7 @@ impl Session {
         self.transcripts.push((name, Arc::clone(transcript)));
     }
 
-    /// The launched process: the launcher, unless the launch was a bare one.
+    /// The launched process: the launcher, or the program of a bare launch.
     pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).expect("a process id fits")
     }
@@ -73,8 +72,8 @@ impl Session {
         &self.mark
     }
 
-    /// The number outside of a process that the program knows by `inner`: it runs in a
-    /// namespace of its own, unless that was refused.
+    /// The outer number of a process that the program knows by `inner`: it runs in its own
+    /// namespace, unless that was refused.
     pub fn outside(&mut self, inner: i32) -> i32 {
         let live = self.live_pid();
         let found = process::outside(live, inner);
@@ -86,12 +85,12 @@ impl Session {
         self.events.all().to_vec()
     }
 
-    /// What has happened so far but for the first `count`.
+    /// The events so far without the first `count`.
     pub fn events_after(&mut self, count: usize) -> Vec<Event> {
         self.events.all()[count..].to_vec()
     }
 
-    /// The events of one name so far.
+    /// The events with one name so far.
     pub fn events_named(&mut self, name: &str) -> Vec<Event> {
         let mut events = self.events();
         events.retain(|event| event.name() == name);
@@ -122,19 +121,19 @@ impl Session {
         }
     }
 
-    /// Waits for a condition, and fails with the session's account otherwise.
+    /// Waits for a condition, and fails with the session's account if it doesn't come.
     pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
         if deadline::wait(|| condition().then_some(())).is_none() {
             self.fail(&format!("never: {what}"));
         }
     }
 
-    /// The launcher, as the events tell it.
+    /// The launcher, by the events.
     pub fn launcher_pid(&mut self) -> i32 {
         self.wait_for_count("started", 1)[0].pid("launcher_pid")
     }
 
-    /// The live process now, as the events tell it.
+    /// The live process now, by the events.
     pub fn live_pid(&mut self) -> i32 {
         self.wait_for_count("started", 1);
         let events = self.events();
@@ -144,7 +143,7 @@ impl Session {
         last.expect("it has started").pid("live_pid")
     }
 
-    /// The same as the program knows it.
+    /// Its number for the program itself.
     pub fn own_pid(&mut self) -> i32 {
         let live = self.live_pid();
         match process::inside(live) {
@@ -158,7 +157,7 @@ impl Session {
         let launcher = self.launcher_pid();
         let found = deadline::wait(|| {
             let all = Process::all();
-            // In namespaces of its own it is a child of their first process.
+            // In its own namespaces it is a child of their first process.
             let init = all
                 .iter()
                 .find(|process| process.parent == launcher && process.name == "snap-init")
@@ -204,7 +203,7 @@ impl Session {
 
     /// Sends a signal to the launched process.
     pub fn signal(&mut self, signal: Signal) {
-        // Asking for the status reaps, after which the id may be somebody else's.
+        // The status check reaps; after that the id may belong to another process.
         if self.exit_status().is_none() {
             process::send(self.pid(), signal);
         }
@@ -231,7 +230,7 @@ impl Session {
         self.next_taken()
     }
 
-    /// Waits for what comes of the next snapshot that is wanted: `taken` or `refused`.
+    /// Waits for the outcome of the next requested snapshot: `taken` or `refused`.
     pub fn next_answer(&mut self) -> Event {
         let is_answer = |event: &Event| matches!(event.name(), "taken" | "refused");
         self.next_event("taken or refused", is_answer)
@@ -246,7 +245,7 @@ impl Session {
         event
     }
 
-    /// Reverts by a command, which is never held back as a part of a burst.
+    /// Reverts by a command, which never counts as part of a burst.
     pub fn revert(&mut self) -> Event {
         self.events.skip_all();
         let output = self.command("revert", &[]);
@@ -293,8 +292,7 @@ impl Session {
         }
     }
 
-    /// Waits for its end, and for the promised second after it; then nothing of it may
-    /// be left.
+    /// Waits for its end, and then for the promised second; then nothing of it may be left.
     pub fn wait_gone(&mut self) -> ExitStatus {
         let status = self.wait_exit();
         if let Err(left) = self.check_leaks() {
@@ -311,7 +309,7 @@ impl Session {
         leaks::check(&self.mark, launcher, &self.place.runtime())
     }
 
-    /// Fails the test; dropping the session then prints its account.
+    /// Fails the test; the session's drop then prints its account.
     pub fn fail(&mut self, what: &str) -> ! {
         let state = match self.exit_status() {
             Some(status) => format!("it has ended: {status}"),
@@ -320,7 +318,7 @@ impl Session {
         panic!("{what}\n({state})");
     }
 
-    /// Everything known of it, for a person who reads a failure.
+    /// All that is known of it, for a person who reads a failure.
     fn account(&mut self) -> String {
         let mut account = String::new();
         let events = self.events.all();
@@ -338,7 +336,7 @@ impl Session {
         account
     }
 
-    /// Ends a session that a bare program has started, by its launcher.
+    /// Ends the session of a bare program through its launcher.
     fn end_session_within(&mut self) {
         let Some(started) = self.events_named("started").first().cloned() else {
             return;
@@ -351,8 +349,7 @@ impl Session {
         }
     }
 
-    /// Ends it, if it has not ended. A bare program may be a shell, which no polite
-    /// signal ends.
+    /// Ends it, if it has not ended. A bare program may be a shell, which ignores SIGTERM.
     fn end(&mut self) {
         if self.exit_status().is_some() {
             return;
@@ -383,7 +380,7 @@ impl Drop for Session {
         }
         eprintln!("{}", self.account());
         leaks::end(&self.mark);
-        // It is dead now, or nothing can help.
+        // It is dead now, or can't be ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
-//! A session in a real terminal: a pty pair whose far side an emulator draws, so that a
-//! test sees what a person would see.
+//! A session in a real terminal: an emulator draws the far side of a pty pair, so that a test
+//! sees what a person would see.
 #![expect(unsafe_code, reason = "gives the child its controlling terminal")]
 
 use std::fs::File;
@@ -34,7 +34,7 @@ pub const CTRL_Z: &str = "\x1a";
 pub struct TerminalSession {
     session: Session,
     keyboard: File,
-    /// Kept open, so that the settings can be read when the session is over.
+    /// Kept open, so that the settings can be read after the session.
     near: OwnedFd,
     before: Termios,
     emulator: Arc<Mutex<vt100::Parser>>,
@@ -46,7 +46,7 @@ impl TerminalSession {
     pub(crate) fn start(mut prepared: Prepared) -> Self {
         let size = window(24, 100);
         let (far, near) = {
-            // Until both are marked, no child may be made that would inherit them.
+            // No child may be made until both are marked, or it would inherit them.
             let _no_child = deadline::spawning();
             let pair = openpty(&size, None).expect("the kernel has a pty left");
             for fd in [&pair.master, &pair.slave] {
@@ -97,7 +97,7 @@ impl TerminalSession {
         self.type_bytes(keys.as_bytes());
     }
 
-    /// Types bytes that may be no text.
+    /// Types bytes that may not be text.
     ///
     /// # Panics
     /// When the terminal is gone.
@@ -121,7 +121,7 @@ impl TerminalSession {
             .contents()
     }
 
-    /// Waits until the screen is as wanted.
+    /// Waits until `wanted` accepts the screen.
     pub fn wait_for_screen(&mut self, what: &str, wanted: impl Fn(&str) -> bool) {
         if deadline::wait(|| wanted(&self.screen()).then_some(())).is_none() {
             let screen = self.screen();
@@ -134,7 +134,7 @@ impl TerminalSession {
         self.wait_for_screen(text, |screen| screen.contains(text));
     }
 
-    /// All bytes that the terminal was sent.
+    /// All bytes that the terminal has got.
     pub fn bytes(&self) -> Vec<u8> {
         self.reader.transcript().bytes()
     }
@@ -167,7 +167,7 @@ impl TerminalSession {
         answer[2..].trim().to_owned()
     }
 
-    /// Makes the window another size.
+    /// Sets the window's size.
     ///
     /// # Panics
     /// When the terminal is gone.
@@ -192,13 +192,13 @@ impl TerminalSession {
         tcgetattr(&self.near).expect("the test keeps the terminal open")
     }
 
-    /// Whether the settings are what they were before anything was launched.
+    /// Whether the settings are the same as before the launch.
     pub fn is_sane(&self) -> bool {
         self.settings() == self.before
     }
 
-    /// Fails unless the terminal is sane, or becomes so within the second that the tool
-    /// has after its launcher's death.
+    /// Fails unless the terminal is sane within the second that the tool has after its
+    /// launcher's death.
     pub fn assert_sane(&mut self) {
         let sane = deadline::wait_for(Duration::from_secs(1), || self.is_sane().then_some(()));
         if sane.is_none() {

@@ -1,4 +1,4 @@
-//! Everything that came out of a pipe or a terminal, line by line.
+//! The output of a pipe or a terminal, line by line.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// What has come so far. A thread of the test reads, so that nothing ever blocks on a
-/// full pipe, unless a test wants that.
+/// The output so far. A thread of the test reads it, so that nothing blocks on a full pipe
+/// unless a test wants that.
 #[derive(Debug, Default)]
 pub struct Transcript {
     bytes: Mutex<Vec<u8>>,
@@ -41,7 +41,7 @@ impl Transcript {
         Reader { transcript, thread }
     }
 
-    /// Waits until there is something to read; false when reading is over.
+    /// Waits until there is something to read; false if reading is over.
     fn may_read(&self, source: &File) -> bool {
         loop {
             let mut fds = [PollFd::new(source.as_fd(), PollFlags::POLLIN)];
@@ -85,8 +85,8 @@ impl Transcript {
     }
 }
 
-/// The thread that reads. Dropped, it stops as soon as nothing more comes, even if
-/// somebody still holds the other end.
+/// The reading thread. On drop it stops as soon as nothing more comes, even if a process still
+/// holds the other end.
 #[derive(Debug)]
 pub struct Reader {
     transcript: Arc<Transcript>,
@@ -99,8 +99,8 @@ impl Reader {
         Arc::clone(&self.transcript)
     }
 
-    /// Waits for the end of the source, but not for long: a process that holds the
-    /// other end open has been named as left behind before.
+    /// Waits for the end of the source, but not for long: a process that holds the other end
+    /// open has been reported as left behind.
     pub fn wait_for_end(&self) {
         let _ = crate::deadline::wait(|| self.thread.is_finished().then_some(()));
     }
@@ -108,7 +108,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // Nothing is published by it.
+        // Relaxed: it publishes nothing.
         self.transcript.stop.store(true, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,5 @@
-//! An ordinary user who runs what a test launches: no file names this user, who owns nothing
-//! but the test's place. Where root doesn't run the tests, it is whoever runs them.
+//! An ordinary user for what a test launches, who owns nothing but the test's place. If root
+//! doesn't run the tests, it is the user who runs them.
 #![expect(unsafe_code, reason = "changes ids between fork and exec")]
 
 use std::ffi::CString;
@@ -13,12 +13,12 @@ use nix::unistd::{Gid, Uid, chown, geteuid};
 
 use crate::deadline;
 
-/// The ids of the user, and of a group beside its own.
+/// The ids of the user, and of an extra group.
 const USER: u32 = 23_456;
 const OTHER_GROUP: u32 = 23_457;
 
 /// Gives a test's place to the user, with copies of these programs in it, since the user may
-/// not be able to read the directory where they were built. Returns the copies.
+/// not be able to read the build directory. Returns the copies.
 pub(crate) fn give<const N: usize>(place: &Path, programs: [&Path; N]) -> [PathBuf; N] {
     let directory = place.join("programs");
     fs::create_dir_all(&directory).expect("the place is ours");
@@ -27,7 +27,7 @@ pub(crate) fn give<const N: usize>(place: &Path, programs: [&Path; N]) -> [PathB
         let copy = directory.join(name);
         if !copy.exists() {
             // A child that starts meanwhile would inherit the file open for writing, and the
-            // kernel runs no such file.
+            // kernel doesn't run such a file.
             let _no_child = deadline::spawning();
             fs::copy(program, &copy).expect("the place is ours");
             fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -47,19 +47,19 @@ fn give_all(path: &Path) {
     }
 }
 
-/// What the user may do to be isolated.
+/// What the user may do for isolation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
-    /// All that it takes.
+    /// Everything needed.
     Allowed,
-    /// It is in a user namespace that allows no further one.
+    /// The user is in a user namespace that allows no further one.
     NoUserNamespaces,
-    /// A part of `/proc` is hidden, as in containers: then it can't be mounted anew. Only
-    /// root can hide it.
+    /// A part of `/proc` is hidden, as in containers, so it can't be mounted again. Only root
+    /// can hide it.
     MaskedProc,
 }
 
-/// Has a command run as the user.
+/// Runs a command as the user.
 pub(crate) fn become_user(command: &mut Command, isolation: Isolation) {
     let is_root = geteuid().is_root();
     let (user, group) = if is_root {
@@ -81,11 +81,10 @@ pub(crate) fn become_user(command: &mut Command, isolation: Isolation) {
             check(unsafe { libc::setresgid(group, group, group) })?;
             // SAFETY: takes numbers.
             check(unsafe { libc::setresuid(user, user, user) })?;
-            // The change of ids has cleared the signal that ends the program with the test.
-            // SAFETY: takes numbers.
+            // The change of ids has cleared the parent-death signal. SAFETY: takes numbers.
             check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
-            // The change of ids has given its files in `/proc` to root.
-            // SAFETY: takes numbers.
+            // The change of ids has given the process's files in `/proc` to root. SAFETY: takes
+            // numbers.
             check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) })?;
         }
         if isolation != Isolation::NoUserNamespaces {
@@ -96,10 +95,10 @@ pub(crate) fn become_user(command: &mut Command, isolation: Isolation) {
         write(c"/proc/self/setgroups", b"deny")?;
         write(c"/proc/self/uid_map", users.as_bytes())?;
         write(c"/proc/self/gid_map", groups.as_bytes())?;
-        // This is the limit of the namespace that the process is in now.
+        // The limit of the process's present namespace.
         write(c"/proc/sys/user/max_user_namespaces", b"0")
     };
-    // SAFETY: the closure makes system calls only, on memory that is there already.
+    // SAFETY: the closure makes system calls only, on existing memory.
     unsafe { command.pre_exec(prepare) };
 }
 

@@ -79,7 +79,7 @@ mod tests {
             found(Some("/before")).as_deref(),
             Some(format!("{ours}:/before").as_str())
         );
-        // It doesn't grow if a program that cargo started starts it.
+        // It doesn't grow if a program that cargo started runs it.
         let nested = format!("{ours}:/before");
         assert_eq!(found(Some(&nested)).as_deref(), Some(nested.as_str()));
     }

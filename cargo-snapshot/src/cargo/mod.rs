@@ -1,5 +1,5 @@
-//! From cargo's flags to what is launched, as `cargo run` would launch it: the target that is
-//! meant, the one executable that a build gives, and its variables, directory and arguments.
+//! From cargo's flags to the launch, as `cargo run` does it: the target, the one executable
+//! that a build gives, and its variables, directory and arguments.
 //!
 //! `commands::run` calls it, step by step. A file names those below it in this list, never above.
 //!
@@ -11,7 +11,7 @@
 //! - `target_choice`: the target that the flags mean, by the rules of `cargo run`
 //! - `package_spec`: what `-p` may say
 //! - `project`: what `cargo metadata` says
-//! - `flags`: the flags of `cargo run`, and how they are handed on
+//! - `flags`: the flags of `cargo run`, and how they are passed on
 //! - `target`: a target by kind and name
 //! - `toolchain`: which cargo and which rustc are called
 

@@ -1,5 +1,6 @@
-//! What around this process matters to the program: the path of cargo, rustc's libraries, the
-//! loader's search path, and the `[env]` tables of cargo's configuration.
+//! The parts of this process's surroundings that matter to the program: the path of cargo,
+//! rustc's libraries, the loader's search path, and the `[env]` tables of cargo's
+//! configuration.
 //!
 //! Everything here reads the environment, the disk or rustc, so that `program_env` and
 //! `loader_path` stay pure. `commands::run` looks once, after the build.
@@ -18,7 +19,7 @@ use super::{
 /// The variable that says where the dynamic linker looks first.
 pub const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 
-/// What around this process matters to the program.
+/// The parts of this process's surroundings that matter to the program.
 #[derive(Debug, Default)]
 pub struct Surroundings {
     /// The cargo that built it.

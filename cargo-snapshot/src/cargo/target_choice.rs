@@ -1,7 +1,7 @@
-//! Which target is meant, by the rules of `cargo run`.
+//! The target that the flags mean, by the rules of `cargo run`.
 //!
-//! `commands::run` settles it before anything is built: so only that target is built, and a wrong
-//! choice costs no build.
+//! `commands::run` chooses it before anything is built: so only that target is built, and a
+//! wrong choice costs no build.
 
 use cargo_metadata::{CrateType, Package, Target};
 use snapshot_launch::problem::{Problem, exit};

@@ -1,5 +1,6 @@
-//! `cargo snapshot doctor`: what a session can promise on this machine, and why not more; whether
-//! it can launch a program; what of a process a revert would bring back. Called by `cli`.
+//! `cargo snapshot doctor`: what a session can promise on this machine, and why not more;
+//! whether it can launch a program; what a revert would bring back of a process. Called by
+//! `cli`.
 
 use std::ffi::{OsStr, OsString};
 
@@ -39,7 +40,7 @@ impl Doctor {
     /// Tries what a session would do, and prints the result.
     ///
     /// # Errors
-    /// If the machine can't be examined, the process doesn't exist or may not be looked into, or
+    /// If the machine can't be examined, the process doesn't exist or may not be inspected, or
     /// the program can't be launched.
     pub fn run(self) -> Result<(), Problem> {
         let machine = examine(match (self.pid, &self.program) {

@@ -1,5 +1,5 @@
-//! What the verbs of the second terminal share: which session and which snapshot are meant, one
-//! request to the session, and the answer on stdout.
+//! The shared code of the second terminal's verbs: which session and which snapshot are meant,
+//! one request to the session, and the answer on stdout.
 
 pub mod answer;
 pub mod request;

@@ -56,7 +56,7 @@ fn choose(found: Found, wanted: Option<&str>) -> Result<Session, Problem> {
         silent,
     } = found;
     let Some(wanted) = wanted else {
-        // The silent one may be the one that is meant.
+        // The silent session may be the wanted one.
         if let (true, [pid]) = (sessions.is_empty(), silent.as_slice()) {
             return Err(no_answer(&pid.to_string(), &ErrorKind::WouldBlock.into()));
         }

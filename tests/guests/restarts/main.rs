@@ -1,14 +1,14 @@
-//! Guest: a thread in every blocking call there is. Each notes when its call began, what
-//! came back and after how long; the main thread obeys commands on stdin.
+//! Guest: a thread in every blocking call there is. Each records when its call began, its
+//! result and how long it took; the main thread obeys commands on stdin.
 //!
-//! `restarts SEMAPHORES EMPTY_QUEUE FULL_QUEUE`: whoever starts the guest makes these System V
-//! objects, and removes them, since the kernel never does.
+//! `restarts SEMAPHORES EMPTY_QUEUE FULL_QUEUE`: the caller makes these System V objects, and
+//! removes them, since the kernel never does.
 //!
-//! `ready` waits until every thread is blocked in its call, `settle` until every call with
-//! a time limit has come back, `release` lets the others go, `report` prints a line
-//! `row NAME UNTIL EXPECTED GOT MILLISECONDS` for each. `due KIND` blocks one more thread in
-//! a call that SIGURG interrupts, says `blocked`, and answers `GOT HANDLED AGAIN`: what came
-//! back, how often the handler ran, and how often the guest had to send the signal again.
+//! `ready` waits until every thread is blocked in its call, `settle` until every call with a
+//! time limit has returned, `release` lets the others go, `report` prints a line `row NAME
+//! UNTIL EXPECTED GOT MILLISECONDS` for each. `due KIND` blocks one more thread in a call that
+//! SIGURG interrupts, says `blocked`, and answers `GOT HANDLED AGAIN`: the result, how often
+//! the handler ran, and how often the guest had to send the signal again.
 #![expect(unsafe_code, reason = "blocks in calls as a C program makes them")]
 
 mod act;

@@ -1,4 +1,4 @@
-//! What a thread notes of its call: when it began and ended, and how. Other threads read it.
+//! A thread's record of its call: when it began and ended, and how. Other threads read it.
 
 use std::fs;
 use std::sync::OnceLock;

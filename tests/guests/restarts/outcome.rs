@@ -1,4 +1,4 @@
-//! How a call ended, and the macro that makes a call of libc and says so.
+//! How a call ended, and the macro that makes a call of libc and returns that.
 
 use nix::errno::Errno;
 

@@ -1,4 +1,4 @@
-//! The table's threads: started, waited for, and reported.
+//! The table's threads: starts them, waits for them, and reports them.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,5 @@
-//! Time in the guest: the limit of its calls, the clocks, and how long it looks for something.
+//! Time in the guest: the limit of its calls, the clocks, and how long it waits for a
+//! condition.
 
 use std::time::Duration;
 

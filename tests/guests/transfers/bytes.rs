@@ -1,4 +1,4 @@
-//! The bytes that are transferred: a pattern, so that one that is lost or comes twice shows.
+//! The transferred bytes: a pattern that shows lost and repeated ones.
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,4 @@
-//! What bytes go over: pipes, sockets, a terminal.
+//! The channels that bytes go through: pipes, sockets, a terminal.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};

@@ -1,4 +1,4 @@
-//! Calls that give bytes: each gives all that it is called with, or says how many it gave.
+//! Calls that give bytes: each gives all of its bytes, or returns how many it gave.
 
 use std::fs;
 use std::io::Write;

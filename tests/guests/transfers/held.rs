@@ -1,4 +1,4 @@
-//! One call that blocks with a part of it done, until a signal or the other end ends it.
+//! One call that blocks in the middle of a transfer, until a signal or the other end ends it.
 
 use std::fs;
 use std::io::Read;

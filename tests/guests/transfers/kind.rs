@@ -1,4 +1,4 @@
-//! The kinds of transfers, by their names: a call, and what its bytes go over.
+//! The kinds of transfers, by their names: a call, and a channel.
 
 use std::os::fd::RawFd;
 

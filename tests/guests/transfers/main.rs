@@ -1,21 +1,20 @@
-//! Guest: large transfers. Without the tool a single call moves all of it. One thread makes the
-//! call, and another one reads or writes slowly at the other end.
+//! Guest: large transfers. Without the tool a single call moves all the bytes. One thread makes
+//! the call, and another one reads or writes slowly at the other end.
 //!
-//! `start KIND` begins to transfer a megabyte again and again, `stop` ends it after the one
-//! under way and answers `TRANSFERS SHORT WRONG`: how many there were, how many calls
-//! came back with a part, how many bytes were not those that were sent. `count` says how
-//! many there have been so far.
+//! `start KIND` transfers a megabyte again and again. `stop` ends that after the present
+//! transfer and answers `TRANSFERS SHORT WRONG`: the number of transfers, of calls that
+//! returned a part, and of wrong bytes. `count` gives the number of transfers so far.
 //!
-//! `due KIND` makes a call that nobody reads from, says `blocked`, and answers `MOVED
-//! WAITING HANDLED AGAIN`: what the call returned, how many bytes wait at the other end, how
+//! `due KIND` makes a call that nobody reads from, says `blocked`, and answers
+//! `MOVED WAITING HANDLED AGAIN`: the call's result, the unread bytes at the other end, how
 //! often SIGURG's handler ran, and how often the guest had to send the signal again.
 //!
 //! `hold KIND` makes such a call and says `blocked`. Then `let` reads everything and answers
 //! `MOVED WRONG`. `close` closes the other end, and `reset` resets the connection: either
 //! answers whether the call has moved a part, and the errors of two more calls.
 //!
-//! `transfers alone KIND` does it with no other thread, `FEW` times, into another process, and
-//! then says `done SHORT`.
+//! `transfers alone KIND` does it without another thread, `FEW` times, into another process,
+//! and then says `done SHORT`.
 #![expect(unsafe_code, reason = "makes calls as a C program makes them")]
 #![expect(
     clippy::cast_possible_truncation,

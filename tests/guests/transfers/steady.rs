@@ -1,4 +1,4 @@
-//! One transfer after the other, until it is stopped, with somebody slow at the other end.
+//! One transfer after the other, until it is stopped, with a slow thread at the other end.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Calls that a handler of the program's own ends: one without SA_RESTART.
+//! Calls that end by a handler of the program's own, one without SA_RESTART.
 
 use nix::errno::Errno;
 use std::ptr::null_mut;

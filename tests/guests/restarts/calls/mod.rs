@@ -1,4 +1,4 @@
-//! The calls, by what they wait for. Each function makes the objects of one row of the table.
+//! The calls, by what they wait for. Each function makes the objects for one row of the table.
 
 pub mod children;
 pub mod file_locks;
