@@ -1,5 +1,5 @@
-/* Guest: threads, each with attributes of its own that the kernel keeps for it. At the command
- * `attributes` every thread prints its own. */
+/* Guest: threads with different kernel attributes. On the command `attributes` every thread
+ * prints its own. */
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>

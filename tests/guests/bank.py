@@ -1,6 +1,6 @@
 """Guest: SQLite inside CPython. Four threads, each with a connection of its own, move
-money between accounts of one shared database in memory, in transactions; whatever
-happens, the sum stays the same and the database is whole."""
+money between accounts of one shared database in memory, in transactions; the sum
+always stays the same and the database is whole."""
 
 import os
 import sqlite3

@@ -14,27 +14,27 @@ const THREADS: u64 = 4;
 const KEPT: usize = 256;
 const WAITING: usize = 64;
 
-/// How long an answer may take; shorter than what a test waits for a line.
+/// How long an answer may take: less than a test waits for a line.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-// What a thread tells by them it has done before; nothing else is published by them.
+// Relaxed: the counts publish nothing else.
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
     crash: AtomicBool,
     made: AtomicU64,
     freed: AtomicU64,
-    /// How often everything was to be checked, and how often a thread has done so.
+    /// How often everything should have been checked, and how often a thread has done so.
     checks_asked: AtomicU64,
     checks_done: AtomicU64,
 }
 
-/// Some words of memory, all of which follow from the first.
+/// Some words of memory, which all follow from the first.
 struct Block(Vec<u64>);
 
 impl Block {
     fn new(seed: u64, words: usize) -> Self {
-        // Without the right capacity it has to be moved while it grows.
+        // Without the right capacity it would move while it grows.
         let mut block = Vec::with_capacity(words / 3);
         block.extend((0..).take(words).map(|index| mix(seed, index)));
         Self(block)
@@ -106,7 +106,7 @@ pub fn run() -> ExitCode {
     ExitCode::from(4)
 }
 
-/// Waits for the threads to have done something.
+/// Waits until the threads have done something.
 fn answer(condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
@@ -145,7 +145,7 @@ fn work(index: u64, shared: &Shared, next: SyncSender<Block>, from: &Receiver<Bl
                 Ok(()) => {}
                 Err(TrySendError::Full(old) | TrySendError::Disconnected(old)) => free(old),
             }
-            // What another thread has made is freed here.
+            // This frees what another thread has made.
             from.try_iter().take(2).for_each(free);
         }
         if checked < shared.checks_asked.load(Ordering::Relaxed) {
@@ -156,16 +156,16 @@ fn work(index: u64, shared: &Shared, next: SyncSender<Block>, from: &Receiver<Bl
         if shared.crash.load(Ordering::Relaxed) {
             std::process::abort();
         }
-        // The machine is not this program's alone.
+        // Other programs need the processor too.
         std::thread::sleep(Duration::from_micros(200));
     }
-    // First nobody can give any more, then nobody waits in vain.
+    // First no thread can give any more, so that none waits in vain then.
     drop(next);
     kept.into_iter().for_each(free);
     from.iter().for_each(free);
 }
 
-/// Mostly small blocks, some large ones, and a few that get a mapping of their own.
+/// Mostly small blocks, some large ones, and a few with a mapping of their own.
 fn size(random: u64) -> usize {
     let small = usize::try_from(random % 500).expect("a small number") + 1;
     match random % 1021 {

@@ -1,4 +1,4 @@
-/* Guest: children that end at a command, and every way to wait for them. */
+/* Guest: children that end on a command, and every way to wait for them. */
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>

@@ -36,7 +36,7 @@ fn main() {
                 writeln!(stdin, "{status}").expect("it reads");
                 println!("ok");
             }
-            // `wait` would close its stdin, and the shell would end by that.
+            // `wait` would close its stdin, and end the shell by that.
             ["wait", child] => {
                 let child = &mut children[number(child)];
                 let stdin = child.stdin.take();

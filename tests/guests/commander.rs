@@ -48,7 +48,7 @@ struct Commander {
 fn drop_rights() -> Answer {
     let header = [0x2008_0522_u32, 0];
     let data = [0_u32; 6];
-    // SAFETY: a header of two numbers and two sets of three, as this version has it.
+    // SAFETY: a header of two numbers and two sets of three, in this version's format.
     let answer = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
     if answer != 0 {
         return Err(std::io::Error::last_os_error().into());
@@ -181,7 +181,7 @@ impl Commander {
                 Ok(String::new())
             }
 
-            // Something that no copy can have.
+            // What no copy can have.
             ["hinder"] => {
                 self.hindrance = Some(io_setup()?);
                 Ok(String::new())
@@ -234,7 +234,7 @@ impl Commander {
                 self.child = Some(child);
                 tcsetpgrp(std::io::stdin(), group)?;
                 println!("ok {group}");
-                // It may not read from now on.
+                // It may not read after this.
                 loop {
                     nix::unistd::pause();
                 }
@@ -303,7 +303,7 @@ fn delete_at_exit(path: &str) -> Answer {
     Ok(String::new())
 }
 
-/// Counts, and says so with one write, as a handler may.
+/// Counts, and reports that with one write, as a handler may.
 extern "C" fn on_signal(number: libc::c_int) {
     let Some(seen) = usize::try_from(number).ok().and_then(|n| SEEN.get(n)) else {
         return;
@@ -335,7 +335,7 @@ fn describe(handler: libc::sighandler_t) -> String {
     .into()
 }
 
-/// Sets a disposition by one of the ways C has, and returns the former one.
+/// Sets a disposition in one of C's ways, and returns the former one.
 fn set(
     signal: Signal,
     handler: libc::sighandler_t,
@@ -386,7 +386,7 @@ fn mask(how: SigmaskHow, signal: Signal) -> Answer {
     Ok(String::new())
 }
 
-/// Sleeps by one call and says how it ended and after how long.
+/// Sleeps in one call and reports how it ended and after how long.
 fn nap(milliseconds: i64) -> Answer {
     let time = libc::timespec {
         tv_sec: milliseconds / 1000,
@@ -399,8 +399,8 @@ fn nap(milliseconds: i64) -> Answer {
     Ok(format!("{result} {}", begin.elapsed().as_millis()))
 }
 
-/// Waits for nothing at all, by one call with a time limit, and says how it ended and after
-/// how long.
+/// Waits for nothing in one call with a time limit, and reports how it ended and after how
+/// long.
 fn poll(milliseconds: i32) -> Answer {
     println!("polling");
     let begin = Instant::now();

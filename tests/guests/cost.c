@@ -1,9 +1,8 @@
-/* Guest: has many of something, to see what a take of it costs. Each command makes more:
- * `children N`, each with a pair of pipes to it, and all pipes that were there before, but
- * not the program's own eventfd;
- * `stale N` registrations in an epoll whose first number is closed, `fresh N` others;
- * `mixed N` of all sorts; `locks N` files with a lock each; `counters N`, `sockets N` pairs, `memory N` shared
- * mappings, `watches N`. `check` tells whether every registration of the epoll is there. */
+/* Guest: has many objects of one kind, to measure the cost of a take. Each command makes more:
+ * `children N`, each with a pair of pipes to it and all earlier pipes, but without the program's
+ * own eventfd; `stale N` epoll registrations with their number closed, `fresh N` others,
+ * `mixed N` of all sorts; `locks N` files with a lock each; `counters N`, `sockets N` pairs,
+ * `memory N` shared mappings, `watches N`. `check` checks that the epoll has every registration. */
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

@@ -1,7 +1,7 @@
-/* Guest: a program that asks in every way how much processor time it has used. `burn` uses
- * some, in each of its three threads; `look` prints all answers, in microseconds; `children`
- * has a child use some and waits for it; `fork` prints the answers that a new child gets;
- * `speed` prints how long a look at the time of day takes, in picoseconds. */
+/* Guest: reads its processor time in every way. `burn` uses some, in each of its three threads;
+ * `look` prints all readings, in microseconds; `children` has a child use some and waits for it;
+ * `fork` prints the readings of a new child; `speed` prints how long it takes to read the time
+ * of day, in picoseconds. */
 #include <sys/resource.h>
 #include <sys/times.h>
 

@@ -17,7 +17,7 @@ const JOB: usize = 1 << 9;
 /// How many results fit into their channel.
 const ROOM: usize = 8;
 
-/// How long an answer may take; shorter than what a test waits for a line.
+/// How long an answer may take: less than a test waits for a line.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 fn main() -> ExitCode {
@@ -133,7 +133,7 @@ fn command(
             _ => println!("err unknown command {line:?}"),
         }
     }
-    // The workers end when there is no job left and none can come.
+    // The workers end when no job is left and none can come.
     drop(jobs);
     while results.recv().is_ok() {}
 }

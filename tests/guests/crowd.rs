@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, raise};
 
-/// How often a thread is looked at, every 5 ms, before it counts as stuck. Looks and not
-/// time, so that a while spent frozen is none.
+/// How often a thread is looked at, every 5 ms, before it counts as stuck. Looks and not time,
+/// so that frozen time doesn't count.
 const LOOKS: u32 = 1600;
 
 /// How often each thread has done its thing.
@@ -98,7 +98,7 @@ fn look(mut condition: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// Does something and waits until every thread has got on; names one that doesn't.
+/// Does something and waits until every thread has made progress; names one that hasn't.
 fn advance_after<T>(counts: Counts, act: impl FnOnce() -> T) -> Result<T, usize> {
     let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let before: Vec<u64> = counts.iter().map(load).collect();
@@ -114,7 +114,7 @@ fn advance_after<T>(counts: Counts, act: impl FnOnce() -> T) -> Result<T, usize>
 fn start(kind: &str, size: usize, count: &'static AtomicU64) {
     let mut thread = thread::Builder::new();
     if kind == "deep" {
-        // A frame is larger than what it holds.
+        // A frame is larger than its contents.
         thread = thread.stack_size(size << 21);
     }
     let kind = kind.to_owned();
@@ -165,7 +165,7 @@ impl Heap {
     }
 }
 
-/// Where the calling thread's alternate stack is, if it has one.
+/// The calling thread's alternate stack, if it has one.
 type Bounds = (usize, usize);
 
 thread_local! {
@@ -174,7 +174,7 @@ thread_local! {
 
 /// Gives the calling thread an alternate stack of this size, and not a byte more.
 fn stand_on(size: usize) {
-    /// What glibc knows and the crate `libc` doesn't.
+    /// In glibc, but not in the crate `libc`.
     const SC_SIGSTKSZ: i32 = 250;
     // SAFETY: takes a number.
     let usual = unsafe { libc::sysconf(SC_SIGSTKSZ) };
@@ -198,7 +198,7 @@ fn stand_on(size: usize) {
     STACK.set(Some((start.addr(), start.addr() + size)));
 }
 
-/// Works for a while on what it has on its stack.
+/// Works for a while on data on its stack.
 extern "C" fn on_signal(_: i32) {
     let mut values = [1_u64, 2, 3, 4];
     let place = std::hint::black_box(&raw mut values).addr();

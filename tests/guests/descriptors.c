@@ -1,6 +1,6 @@
-/* Guest: has one of each kind of descriptor. `hold` opens them, each at a number of its
- * own, and tells which; `share` starts a child that has the other end of `given`, and the
- * very same `shared`; `ping` answers. */
+/* Guest: has one of each kind of descriptor. `hold` opens them, each at its own number, and
+ * prints the numbers; `share` starts a child that has the other end of `given`, and `shared`
+ * itself; `ping` answers. */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>

@@ -26,23 +26,23 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-/// The status of a program that has found itself broken.
+/// The status after a failed check.
 const BROKEN: i32 = 70;
 
-/// Milliseconds that a worker may stand still. Counted in naps and not in time, so that a while
-/// spent frozen is none.
+/// Milliseconds that a worker may stand still. It counts naps and not time, so that frozen time
+/// doesn't count.
 const PATIENCE_MS: u32 = 12_000;
 
 /// How many workers there are at most.
 const WORKERS: usize = 16;
 
-/// How often each worker has got on.
+/// Each worker's progress.
 static PROGRESS: [AtomicU64; WORKERS] = [const { AtomicU64::new(0) }; WORKERS];
 
 /// How often the interval timer has gone off.
 static ALARMS: AtomicU64 = AtomicU64::new(0);
 
-/// How often an own signal has come.
+/// How often one of the program's own signals has come.
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 
 /// The workers by name, as they were started.
@@ -65,7 +65,7 @@ impl Workers {
         thread.expect("the program begins without a shortage");
     }
 
-    /// Waits until every worker has got on since `before`, and notes how far each is.
+    /// Waits until every worker has made progress since `before`, and records how far each is.
     fn get_on(&self, before: &mut [u64; WORKERS]) {
         for ((name, before), progress) in self.names.iter().zip(before).zip(&PROGRESS) {
             let mut naps = 0;
@@ -170,7 +170,7 @@ fn handle_signals() {
     }
 }
 
-/// Pages. Each knows what is in it.
+/// Pages. Each contains its number.
 fn memory(workers: &mut Workers) {
     const PAGE: usize = 512;
     const PAGES: usize = 1024;
@@ -244,7 +244,7 @@ fn pair(workers: &mut Workers) {
     numbers(workers, ["pair-in", "pair-out"], one, other);
 }
 
-/// A file of known contents that is read again and again: the offset is part of a snapshot.
+/// A file of known contents that is read again and again: its offset is part of a snapshot.
 fn file(workers: &mut Workers) {
     const WORDS: u64 = 5000;
     let path = std::env::temp_dir().join(format!("invariants-{}", std::process::id()));
@@ -273,7 +273,7 @@ fn file(workers: &mut Workers) {
     });
 }
 
-/// A timer and a counter in an epoll set. What is added to the counter is what is read of it.
+/// A timer and a counter in an epoll set. Every read of the counter returns what was added.
 fn events(workers: &mut Workers) {
     static ADDED: Mutex<u64> = Mutex::new(0);
     let period = TimeSpec::from_duration(Duration::from_millis(5));
@@ -285,7 +285,7 @@ fn events(workers: &mut Workers) {
     timer
         .set(Expiration::Interval(period), TimerSetTimeFlags::empty())
         .expect("a period");
-    // No child has it, which would be another process with it.
+    // Close-on-exec: a child would be another process that has it.
     let counter = EventFd::from_flags(EfdFlags::EFD_CLOEXEC).expect("there are descriptors");
     let counter: &'static EventFd = Box::leak(Box::new(counter));
     let set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("there are descriptors");
@@ -303,7 +303,7 @@ fn events(workers: &mut Workers) {
     });
     let mut read = 0;
     workers.start("events", move || {
-        // A step is a tick of the timer, so a timer that is lost stands still.
+        // A step is a tick of the timer, so a lost timer stands still.
         let mut has_ticked = false;
         while !has_ticked {
             let mut ready = [EpollEvent::empty(); 2];
@@ -321,7 +321,7 @@ fn events(workers: &mut Workers) {
     });
 }
 
-/// An interval timer goes on, whatever was reverted.
+/// An interval timer goes on after every revert.
 fn alarms(workers: &mut Workers) {
     let period = libc::timeval {
         tv_sec: 0,
@@ -359,7 +359,7 @@ fn turns(workers: &mut Workers) {
     }
 }
 
-/// Whether a shortage is to blame, which is no fault of the program's.
+/// Whether an error is a shortage, and not the program's fault.
 fn is_short(error: &std::io::Error) -> bool {
     let short = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM];
     error.kind() == ErrorKind::WouldBlock

@@ -1,5 +1,5 @@
-/* Guest: fills glibc's heap, from its main thread or from several, and tells what of its
- * environment it can see. */
+/* Guest: fills glibc's heap, from its main thread or from several, and prints what it
+ * sees of its environment. */
 
 static size_t block, bytes;
 static char **blocks;

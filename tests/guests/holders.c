@@ -1,12 +1,12 @@
-/* Guest: children of several kinds. Each has a page of shared memory, a counter and a pipe in
- * common with the program, and with nobody else.
+/* Guest: children of several kinds. Each shares a page of memory, a counter and a pipe with the
+ * program, and with no other process.
  *
- * `child`, `child NAME` (it calls itself so) and `leaderless` (its first thread has ended)
- * start one more; `trace` one that the program traces, `share` one that shares descriptors
- * and directory with it; `change` changes what each of them has; `look` tells all of it.
- * `own` makes an eventfd, a pipe and an epoll that nobody else has, and `use` uses them.
- * `spoil` keeps some more memory from copies, and `large` makes all of it 200 MB more,
- * on one processor: a copy is then made, thrown away and slow to go before it has run. */
+ * `child`, `child NAME` (it takes that name) and `leaderless` (its first thread has ended) start
+ * one more; `trace` one that the program traces, `share` one that shares descriptors and
+ * directory with it; `change` changes the objects of each, `look` prints them all. `own` makes
+ * an eventfd, a pipe and an epoll for the program alone, and `use` uses them. `spoil` keeps some
+ * more memory from copies, and `large` adds 200 MB, on one processor: a copy is then made and
+ * thrown away, and ends slowly before it has run. */
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/epoll.h>

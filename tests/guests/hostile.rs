@@ -14,7 +14,7 @@ use snapshot_core::wire::{MESSAGE_BYTES, VERSION};
 
 type Answer = Result<String, Box<dyn std::error::Error>>;
 
-/// The answer where the supervisor has hung up.
+/// The answer if the supervisor has hung up.
 const CLOSED: &str = "closed";
 
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ struct Hostile {
 }
 
 fn main() {
-    // Not to be read any more once the rights are gone.
+    // It can't be read any more without the rights.
     let address = address().expect("the agent has been told where to call");
     println!("ready {}", std::process::id());
     let mut hostile = Hostile { link: -1, copy: -1 };
@@ -66,7 +66,7 @@ impl Hostile {
                 repeat(count, || send(self.link, &noise))
             }
             ["flood", count, ref numbers @ ..] => repeat(count, || say(self.link, numbers)),
-            // Calls in which nothing is ever said.
+            // Calls that never send anything.
             ["calls", count] => {
                 allow_many_descriptors();
                 repeat(count, || call(address).map(|_| String::new()))
@@ -86,7 +86,7 @@ impl Hostile {
         }
     }
 
-    /// The verb of what comes next; a descriptor that comes along is the copy's.
+    /// The verb of the next message; a descriptor with it is the copy's.
     fn hear(&mut self) -> Answer {
         let (verb, passed) = hear(self.link)?;
         if let Some(fd) = passed {
@@ -125,7 +125,7 @@ impl Hostile {
                 unsafe { libc::close(self.copy) };
                 Ok(String::new())
             }
-            // Somebody else has the link from then on.
+            // The other process has the link from then on.
             ["leave"] => match fork(libc::SIGCHLD)? {
                 0 => sleep_for_ever(),
                 _ => std::process::exit(0),
@@ -134,7 +134,7 @@ impl Hostile {
         }
     }
 
-    /// What a child hears that calls and says this.
+    /// The answer to a child that connects and sends this.
     fn child(self, address: &str, numbers: &[&str]) -> Answer {
         let (mut reader, mut writer) = std::io::pipe()?;
         let pid = fork(libc::SIGCHLD)?;
@@ -185,7 +185,7 @@ fn sleep_for_ever() -> ! {
     }
 }
 
-/// Leaves a child that calls itself so, with ESC for each `%`.
+/// Leaves a child with this name, with ESC for each `%`.
 fn leftover(name: &str) -> Answer {
     match fork(libc::SIGCHLD)? {
         0 => {
@@ -198,13 +198,13 @@ fn leftover(name: &str) -> Answer {
     }
 }
 
-/// What libc has cached is the parent's.
+/// libc caches the parent's.
 fn own_pid() -> String {
     // SAFETY: takes nothing.
     unsafe { libc::syscall(libc::SYS_getpid) }.to_string()
 }
 
-/// Where the supervisor listens: everybody may read that of a program.
+/// The supervisor's address, from the program's environment.
 fn address() -> Option<String> {
     let environment = std::fs::read("/proc/self/environ").ok()?;
     let message = environment
@@ -214,7 +214,7 @@ fn address() -> Option<String> {
     Some(message.rsplit(',').next()?.to_owned())
 }
 
-/// Becomes nobody, for good.
+/// Becomes `nobody`, for good.
 fn drop_rights() -> Answer {
     const NOBODY: libc::uid_t = 65534;
     // SAFETY: an empty list has nothing to read.
@@ -229,7 +229,7 @@ fn drop_rights() -> Answer {
     Ok(String::new())
 }
 
-/// How often it could be done, before the other side had hung up.
+/// How often it worked until the other side hung up.
 fn repeat(count: &str, mut act: impl FnMut() -> Answer) -> Answer {
     let mut done = 0;
     for _ in 0..count.parse()? {
@@ -258,13 +258,13 @@ fn call(address: &str) -> Result<RawFd, Box<dyn std::error::Error>> {
     Ok(fd)
 }
 
-/// Says a verb, with these numbers behind it.
+/// Sends a verb, followed by these numbers.
 fn say(fd: RawFd, numbers: &[&str]) -> Answer {
     send(fd, &packet(numbers)?)
 }
 
-/// The request of the library for a snapshot of this name, with ESC for each `%` and a new
-/// line for each `|`.
+/// The library's request for a snapshot with this label, with ESC for each `%` and a new line
+/// for each `|`.
 fn begin_with(label: &str) -> [u8; MESSAGE_BYTES] {
     let mut packet = [0_u8; MESSAGE_BYTES];
     let label = label.replace('%', "\x1b").replace('|', "\n");
@@ -323,7 +323,7 @@ fn send(fd: RawFd, packet: &[u8]) -> Answer {
     }
 }
 
-/// The verb of the next packet and the descriptor that comes along; `closed` at the end.
+/// The verb of the next packet and its descriptor; `closed` at the end.
 fn hear(fd: RawFd) -> Result<(String, Option<RawFd>), Box<dyn std::error::Error>> {
     let mut packet = [0_u8; MESSAGE_BYTES];
     let mut part = libc::iovec {

@@ -1,15 +1,15 @@
 /* Guest: what the kernel does when the last descriptor of a file is closed, which must be the
  * same while copies of the program exist.
  *
- * The program makes everything by `open`, closes one thing by `close NAME WAY`, and looks by
- * `check` whether all is there as `open` has left it. `share NAME` gives a thing to a child as
- * well, which ends with `unshare`. A child of `look` has the other side of the program's
- * terminal, and `child-hung-up` waits until it has hung up. The ways: `close`, `range`, `dup2`, `dup3`, `fclose`, `raw`.
- * `seal` unmaps the memory file and seals it against writing, `unmap` unmaps a locked file and
- * closes it, `exec` becomes the same program once more.
+ * `open` makes everything, `close NAME WAY` closes one thing, and `check` checks that all is as
+ * `open` has left it. `share NAME` gives a thing to a child too, and `unshare` ends that child.
+ * The child of `look` has the other side of the program's terminal, and `child-hung-up` waits
+ * until it has hung up. The ways: `close`, `range`, `dup2`, `dup3`, `fclose`, `raw`. `seal`
+ * unmaps the memory file and seals it against writing, `unmap` unmaps a locked file and closes
+ * it, `exec` becomes the same program again.
  *
- * A second process of the same program, a witness, looks at the same files: `free NAME` whether
- * a lock is free, `taken NAME` whether it is not, `runs`, `watch`, `forget`, `written`, `breaks`,
+ * A second process of the same program, a witness, looks at the same files: `free NAME` checks
+ * that a lock is free, `taken NAME` that it is not, `runs`, `watch`, `forget`, `written`, `breaks`,
  * `pty` (make a terminal for the program to open), `hung-up`, `alive`. */
 #include <fcntl.h>
 #include <poll.h>

@@ -1,4 +1,4 @@
-/* Guest: its main thread has ended, and others go on. One of them obeys. */
+/* Guest: its main thread has ended, and others go on. One of them obeys commands. */
 #include <fcntl.h>
 
 #define THREADS 3

@@ -1,8 +1,8 @@
-"""What the guests with an event loop in Python have in common, as `ledger.rs` has it for
-those in Rust: counts that must agree, threads that talk to the loop and wait for its
-answers, and what the guests obey on stdin. What disagrees ends the program with status 70.
+"""The shared part of the guests with an event loop in Python, like `ledger.rs` for Rust: counts
+that must agree, threads that send to the loop and wait for its answers, and the commands on
+stdin. A disagreement ends the program with status 70.
 
-`go` waits until every timer and every sender has got on; `mark N` keeps a number and
+`go` waits until every timer and every sender has made progress; `mark N` keeps a number and
 answers with the former one; `crash` has the loop abort; at the end of stdin the guest ends
 by itself and prints `end ANSWERED`."""
 

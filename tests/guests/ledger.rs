@@ -18,10 +18,10 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The status of a program that has found itself broken.
+/// The status after a failed check.
 const BROKEN: i32 = 70;
 
-/// How long an answer may take; shorter than what a test waits for a line.
+/// How long an answer may take: less than a test waits for a line.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many messages of a sender are under way at most.
@@ -33,11 +33,11 @@ pub const PERIODS: [Duration; 2] = [Duration::from_millis(5), Duration::from_mil
 /// How often each timer has ticked.
 static TICKS: [AtomicU64; PERIODS.len()] = [const { AtomicU64::new(0) }; PERIODS.len()];
 
-/// How many senders there are, and messages that each has had an answer to.
+/// How many senders there are, and how many of each one's messages have had an answer.
 static SENDERS: AtomicUsize = AtomicUsize::new(0);
 static ANSWERED: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 
-/// Senders come to an end.
+/// Tells the senders to end.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// A timer has ticked.
@@ -53,7 +53,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// The next message has come. The answer is what to send back.
+    /// Takes the next message. Returns the answer to send.
     pub fn receive(&mut self, message: u64) -> u64 {
         self.count += 1;
         self.sum += message;
@@ -63,19 +63,19 @@ impl Inbox {
     }
 }
 
-/// Ends the program when anything in it panics, a task of a runtime too.
+/// Ends the program when anything in it panics, even a runtime's task.
 pub fn guard() {
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("broken: {panic}");
-        // Several threads may find it broken, and only one may run what runs at an exit.
-        // SAFETY: ends the process, whatever its state.
+        // Several threads may fail, and only one may run the exit handlers. SAFETY: ends the
+        // process, whatever its state.
         unsafe { libc::_exit(BROKEN) };
     }));
 }
 
 /// A thread that sends to the loop by `send`, and gets the answers by `answer`.
 ///
-/// It naps between, so that the loop has nothing to do and must be woken up.
+/// It naps in between, so that the loop is idle and must be woken.
 pub fn sender(
     mut send: impl FnMut(u64) + Send + 'static,
     mut answer: impl FnMut() -> u64 + Send + 'static,
@@ -111,7 +111,7 @@ pub fn sender_by_channel(
     })
 }
 
-/// A sender at one end of a pair of sockets; both ways go through it, a number in 8 bytes.
+/// A sender at one end of a pair of sockets: messages and answers are numbers of 8 bytes.
 pub fn sender_by_socket(ours: UnixStream) -> JoinHandle<()> {
     for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
         set(&ours, Some(PATIENCE)).expect("no timeout of zero");
@@ -128,7 +128,7 @@ pub fn sender_by_socket(ours: UnixStream) -> JoinHandle<()> {
     )
 }
 
-/// Where the loop puts its answer; there is always room, or the sender has lost count.
+/// Where the loop puts its answer. There is always room, or the sender has lost count.
 pub fn answer(answers: &SyncSender<u64>, number: u64) {
     answers.try_send(number).expect("the sender takes each");
 }
@@ -177,7 +177,7 @@ fn get_on(counts: &[AtomicU64], what: &str) {
     }
 }
 
-/// Ends the senders, each with an answer to all that it has sent.
+/// Ends the senders, once each has an answer to all its messages.
 pub fn end(senders: Vec<JoinHandle<()>>) {
     ENDING.store(true, Ordering::Relaxed);
     for sender in senders {

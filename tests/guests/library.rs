@@ -41,7 +41,7 @@ fn main() -> Result<(), SnapshotError> {
     }
 }
 
-/// The heap of the dead branch is forgotten.
+/// The dead branch's heap is gone.
 fn back() -> Result<(), SnapshotError> {
     println!(
         "begin {:?} depth {} {}",
@@ -67,7 +67,7 @@ fn back() -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// What is buffered at the take is printed once, although two branches go on from there.
+/// Bytes buffered at the take are printed once, although two branches go on from there.
 fn buffered() -> Result<(), SnapshotError> {
     print!("rust-buffer ");
     // SAFETY: a NUL-terminated format without conversions.
@@ -79,7 +79,7 @@ fn buffered() -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// From three snapshots deep back to the first at once.
+/// Three snapshots deep, straight back to the first.
 fn nested() -> Result<(), SnapshotError> {
     let mut way = Vec::new();
     for level in 1..=3 {
@@ -170,7 +170,7 @@ fn none() -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// A thread that counts when it is asked to, and takes a snapshot when it is asked to.
+/// A thread that counts on request, and takes a snapshot on request.
 struct Worker {
     orders: std::sync::mpsc::Sender<Order>,
     answers: std::sync::mpsc::Receiver<String>,
@@ -241,8 +241,8 @@ fn threads() -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// What eight threads count, each on its own and all together; the sums agree whenever
-/// the lock is free.
+/// The counts of eight threads, each its own and all together; the sums agree whenever the lock
+/// is free.
 #[derive(Default)]
 struct Ledger {
     each: [u64; 8],
@@ -250,7 +250,7 @@ struct Ledger {
     over: bool,
 }
 
-/// Fifty times there and back, among threads that never stop, taken by any of them.
+/// Fifty takes and reverts by any of the threads, which never stop.
 fn crowd() -> Result<(), SnapshotError> {
     let shared = std::sync::Arc::new((
         std::sync::Mutex::new(Ledger::default()),
@@ -354,7 +354,7 @@ fn label() -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// A hundred times there and back.
+/// A hundred takes and reverts.
 fn again() -> Result<(), SnapshotError> {
     for round in 1..=100_u32 {
         if let Arrival::Live(id) = snapshot()? {
@@ -367,7 +367,7 @@ fn again() -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// Signals do it, as under a launcher.
+/// The same by signals, as under a launcher.
 fn handlers() -> Result<(), SnapshotError> {
     install_handlers()?;
     for count in 1_u32.. {
@@ -378,8 +378,8 @@ fn handlers() -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// Ten connections that are closed as soon as a branch is back. What is closed is on no
-/// interest list any more, although copies have had it too.
+/// Ten connections that are closed as soon as a branch is back. A closed one is on no interest
+/// list any more, although copies have had it too.
 fn hang_up() -> Result<(), SnapshotError> {
     let watched = Epoll::new(EpollCreateFlags::empty()).expect("epoll is to be had");
     for _ in 0..10 {
@@ -393,8 +393,7 @@ fn hang_up() -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// Sixty connections that are closed while another thread takes one snapshot after
-/// the other.
+/// Sixty connections that are closed while another thread takes one snapshot after the other.
 fn hang_up_meanwhile() -> Result<(), SnapshotError> {
     static TAKEN: AtomicU64 = AtomicU64::new(0);
     let watched = Epoll::new(EpollCreateFlags::empty()).expect("epoll is to be had");
@@ -410,7 +409,7 @@ fn hang_up_meanwhile() -> Result<(), SnapshotError> {
     for _ in 0..60 {
         let connection = watched_connection(&watched);
         let before = TAKEN.load(Ordering::SeqCst);
-        // There is a snapshot, or was a moment ago, that has it too.
+        // A snapshot has it too, or had it a moment ago.
         while TAKEN.load(Ordering::SeqCst) < before + 2 {
             std::hint::spin_loop();
         }
@@ -422,13 +421,13 @@ fn hang_up_meanwhile() -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// One that has something to read.
+/// A connection with something to read.
 fn watched_connection(watched: &Epoll) -> TcpStream {
     let server = std::env::args().nth(2).unwrap_or_default();
     let connection = TcpStream::connect(server).expect("the server listens");
     let event = EpollEvent::new(EpollFlags::EPOLLIN, 0);
     watched.add(&connection, event).expect("it can be watched");
-    // The server speaks first.
+    // The server sends first.
     while watched.wait(&mut [EpollEvent::empty()], EpollTimeout::NONE) != Ok(1) {}
     connection
 }

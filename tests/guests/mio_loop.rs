@@ -21,7 +21,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 
 const WAKER: Token = Token(0);
 
-/// What the loops are told when they are woken up.
+/// What a wake-up means to the loops.
 static CRASH: AtomicBool = AtomicBool::new(false);
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -53,14 +53,14 @@ fn main() {
     }
 }
 
-/// What a loop looks after.
+/// What a loop watches.
 enum Part {
-    /// Messages are in memory, and a wake-up says so.
+    /// Messages are in memory; a wake-up announces them.
     Queue(Receiver<u64>, ledger::Inbox, SyncSender<u64>),
     Listener(TcpListener),
     Client(TcpStream),
     Timer(usize, TimerFd),
-    /// Messages come and answers go by the same socket.
+    /// Messages and answers go through the same socket.
     Pair(UnixStream, ledger::Inbox),
     Pipe(pipe::Receiver, ledger::Inbox, SyncSender<u64>),
 }
@@ -106,7 +106,7 @@ impl Loop {
         self.parts.insert(token, Part::Timer(number, timer));
     }
 
-    /// One that wakes the loop up.
+    /// A sender that wakes the loop up.
     fn sender(&mut self) -> JoinHandle<()> {
         let (sender, messages) = mpsc::channel();
         let (answers, answered) = ledger::answers();
@@ -144,7 +144,7 @@ impl Loop {
         ledger::sender_by_channel(send, answered)
     }
 
-    /// Turns until it is stopped.
+    /// Runs until it is stopped.
     fn run(mut self) {
         let mut events = Events::with_capacity(8);
         while !STOP.load(Ordering::SeqCst) {
@@ -176,7 +176,7 @@ impl Loop {
                     match listener.accept() {
                         Ok((client, _)) => come.push(client),
                         Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                        // It has hung up already.
+                        // The client has hung up already.
                         Err(_) => {}
                     }
                 }
@@ -201,7 +201,7 @@ impl Loop {
             }
         }
         if gone {
-            // Closed, it leaves epoll by itself.
+            // Its close removes it from epoll.
             self.parts.remove(&token);
         }
         for mut client in come {
@@ -211,7 +211,7 @@ impl Loop {
     }
 }
 
-/// Sends back what has come; true when the client has gone.
+/// Sends back what has come; true if the client is gone.
 fn echo(client: &mut TcpStream) -> bool {
     let mut piece = [0; 256];
     loop {
@@ -227,7 +227,7 @@ fn echo(client: &mut TcpStream) -> bool {
     }
 }
 
-/// All that have come. Each was written at once, so none comes in two.
+/// All that have come. Each was written at once, so none is split.
 fn messages(source: &mut impl Read) -> Vec<u64> {
     let mut messages = Vec::new();
     let mut bytes = [0; 8];

@@ -1,4 +1,4 @@
-// Guest: a program of node's with a timer, a worker, a child's pipe of its own and a file.
+// Guest: a Node program with a timer, a worker, a child's pipe of its own and a file.
 const { Worker } = require('worker_threads');
 const readline = require('readline');
 const net = require('net');

@@ -1,5 +1,5 @@
-/* What the guests in C share: a command a line on stdin, an answer a line on stdout, and a
- * loud end when something is broken. */
+/* The shared part of the guests in C: a command a line on stdin, an answer a line on stdout,
+ * and an end with a message after a failed check. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>

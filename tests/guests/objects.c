@@ -1,9 +1,9 @@
-/* Guest: kernel objects, which a copy of a process shares with it. The arguments name kinds,
- * `all` means every one.
+/* Guest: kernel objects, which a copy of a process shares with it. The arguments name kinds;
+ * `all` means every kind.
  *
- * `set LEVEL` brings them into a known state, `check LEVEL` looks at all of it and may consume
- * what it looks at, `spoils` lists the ways to change it, `spoil NAME` goes one of them, and
- * `spoil NUMBER` a random choice that belongs to the number. */
+ * `set LEVEL` brings them into a known state, `check LEVEL` checks all of it and may consume
+ * data, `spoils` lists the ways to change it, `spoil NAME` applies one of them, and
+ * `spoil NUMBER` a random choice with that seed. */
 #include "objects.h"
 #include "objects_files.h"
 #include "objects_locks.h"

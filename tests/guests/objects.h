@@ -1,6 +1,5 @@
-/* What the kinds of kernel objects in the guest `objects` have in common: how a kind is
- * described, how a difference is reported, and the table of descriptors, which must be the same
- * for all of them. */
+/* The shared part of the kinds of kernel objects in the guest `objects`: how a kind is
+ * described, how a difference is reported, and their common table of descriptors. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>

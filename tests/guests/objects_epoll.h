@@ -1,5 +1,5 @@
-/* Epoll: registrations of every sort, nested ones, and such whose number was closed or is
- * another file's by now. What is registered are counters, as far as that will do. */
+/* Epoll: registrations of every sort, nested ones, and stale ones: their number was closed, or
+ * is another file's by now. Most of them are for counters. */
 #include <sys/epoll.h>
 
 enum target { LEVEL, EDGE, FIRED, ONESHOT, QUIET, INNER_ONE, REUSED, TARGETS };

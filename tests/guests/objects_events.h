@@ -1,4 +1,4 @@
-/* What tells of events: eventfd, timerfd, signalfd, inotify. */
+/* Descriptors for events: eventfd, timerfd, signalfd, inotify. */
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>

@@ -1,5 +1,5 @@
-/* Files: offsets, status flags and sharing of regular files and directories; and what a process
- * has beside its descriptors: working directory, umask, limits. */
+/* Files: offsets, status flags and sharing of regular files and directories; and the working
+ * directory, umask and limits of the process. */
 
 #define FILE_LENGTH 8192
 

@@ -1,13 +1,13 @@
-/* Guest: what others notice when the program closes its end of something, which must be the
- * same while copies of the program exist.
+/* Guest: closes its end of an object while another process watches the other end, which must
+ * see the same while copies of the program exist.
  *
  * `open` makes everything, with a child at the other ends of two pipes, and `connect PORT` a
  * connection. Then each command closes an end and looks at the other: `writer`, `reader`,
  * `fifo`, `pair`, `rights`, `epoll`, `child-reads`, `child-writes`, `tcp`, `tcp-half`. A
  * child's input can also end by `child-reads-dup2` and `child-reads-range`, and `tcp-epoll`
- * asks an interest list what there is right after a connection has been closed.
- * `again` looks whether all is open, and works; `tcp-again` whether a connection that can't
- * work any more is one still, and closed by the other side. */
+ * reads an interest list right after a connection has been closed. `again` checks that all is
+ * open and works; `tcp-again` that a dead connection is still a connection, closed by the other
+ * side. */
 #include "objects.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -1,5 +1,5 @@
-/* Locks on files: flock, of a process, of an open file description. Another process says what is
- * locked, and by whom. */
+/* Locks on files: flock, and the locks of processes and of open file descriptions. Another
+ * process reports the locks and their owners. */
 #include <sys/file.h>
 
 #define LOCKED 60

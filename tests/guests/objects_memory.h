@@ -1,5 +1,5 @@
-/* Memory that is shared: with a descriptor, without one, and with a file. It is looked at by
- * way of /proc, where a page that is missing is an error and no signal. */
+/* Shared memory: with a descriptor, without one, and with a file. It is read through /proc,
+ * where a missing page is an error and no signal. */
 
 #define PAGE 4096
 

@@ -1,5 +1,5 @@
-/* Socketpairs whose ends are both in the program: what waits in either direction, descriptors in
- * flight, options, and half-closed ones. */
+/* Socketpairs with both ends in the program: unread data in either direction, descriptors in
+ * flight, options, and half-closed pairs. */
 
 enum pair { STREAM, DGRAM, SEQPACKET, HALF, DEAF, CARRIER, CARRIER_DGRAM, PAIRS };
 static const struct {

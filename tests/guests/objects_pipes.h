@@ -1,4 +1,4 @@
-/* Pipes whose ends are all in the program: with and without a name, of packets, resized, full,
+/* Pipes with all their ends in the program: with and without a name, of packets, resized, full,
  * empty, and half closed. */
 
 static struct {

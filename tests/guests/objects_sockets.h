@@ -1,4 +1,4 @@
-/* Sockets that are not connected: their options, names and state, and listening ones. */
+/* Unconnected and listening sockets: their options, names and state. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>

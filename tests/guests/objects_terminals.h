@@ -1,4 +1,4 @@
-/* Terminals that the program has opened itself: their modes and their size. */
+/* Terminals that the program has made: their modes and their size. */
 #include <termios.h>
 
 static struct {

@@ -1,11 +1,11 @@
-/* Guest: uses the trigger for itself, in every way that there is, and prints what came of it.
- * The output must be the same with the tool as without it, line for line.
+/* Guest: uses the trigger itself, in every possible way, and prints the results. The output
+ * must be the same with the tool as without it, line for line.
  *
  *   checks     on each line of input all checks once, and then "done"
- *   default    a child sends it while the program has no handler: it is to die of it
+ *   default    a child sends it while the program has no handler, and it must die of it
  *   reader     waits in a read that the trigger's handler interrupts, and prints what it reads
  *   waiter     blocks it and takes it by sigwaitinfo
- *   fd         blocks it and reads it of a signalfd
+ *   fd         blocks it and reads it from a signalfd
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -13,20 +13,20 @@ use std::time::{Duration, Instant};
 /// How many items fit between two stages.
 const BETWEEN: usize = 8;
 
-/// How long an answer may take; shorter than what a test waits for a line.
+/// How long an answer may take: less than a test waits for a line.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Between two looks at a queue that nobody has spoken of.
+/// The pause between two looks at a queue without a wake-up.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// What flows. Its value is computed on the way, its label comes from a command.
+/// An item. Its value is computed on the way, its label comes from a command.
 struct Item {
     number: u64,
     value: u64,
     label: Option<String>,
 }
 
-/// What stands between the third and the fourth stage.
+/// The queue between the third and the fourth stage.
 #[derive(Default)]
 struct Queue {
     items: Mutex<(VecDeque<Item>, bool)>,
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
         match *line.split_whitespace().collect::<Vec<_>>() {
             ["label", label] => {
                 *shared.label.lock().expect("no stage has failed") = Some(label.to_owned());
-                // Only what has come through every stage counts.
+                // Only items that have come through every stage count.
                 let arrived = wait(&shared, |ledger| {
                     ledger.labels.last().is_some_and(|last| last == label)
                 });
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
     finish(&shared, stages)
 }
 
-/// Waits for the ledger to be so; false when that takes too long.
+/// Waits until the ledger is as wanted; false if that takes too long.
 fn wait(shared: &Shared, condition: impl Fn(&Ledger) -> bool) -> bool {
     let ledger = shared.ledger.lock().expect("no stage has failed");
     let (_ledger, result) = shared
@@ -96,7 +96,7 @@ fn wait(shared: &Shared, condition: impl Fn(&Ledger) -> bool) -> bool {
     !result.timed_out()
 }
 
-/// Lets everything flow out, and says what has arrived. Status 101 if a stage failed.
+/// Lets everything flow out, and reports what has arrived. Status 101 if a stage failed.
 fn finish(shared: &Shared, stages: Vec<JoinHandle<()>>) -> ExitCode {
     shared.stop.store(true, Ordering::Relaxed);
     let mut failed = false;
@@ -118,7 +118,7 @@ fn finish(shared: &Shared, stages: Vec<JoinHandle<()>>) -> ExitCode {
 
 fn start(shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
     let (first, second) = (sync_channel(BETWEEN), sync_channel(BETWEEN));
-    // Nothing fits into the last one: giver and taker meet.
+    // The last channel has no room: giver and taker meet.
     let last = sync_channel(0);
     let stage = |name: &str, work: Box<dyn FnOnce(&Shared) + Send>| {
         let shared = Arc::clone(shared);
@@ -169,7 +169,7 @@ fn push(shared: &Shared, from: &Receiver<Item>) {
         assert_eq!(item.number, number, "between triple and push");
         item.value = item.value.wrapping_add(7);
         let items = queue.items.lock().expect("no stage has failed");
-        // It fails with the lock held, as the worst bugs do, and takes the others along.
+        // It fails with the lock held, like the worst bugs, and fails the others too.
         assert!(!shared.fail.load(Ordering::Relaxed), "told to fail");
         let mut items = queue
             .not_full
@@ -187,8 +187,8 @@ fn pop(shared: &Shared, next: &SyncSender<Item>) {
     for number in 0.. {
         let mut items = queue.items.lock().expect("no stage has failed");
         let begin = Instant::now();
-        // With a timeout, since that is another system call than without. A short one: a
-        // stage that fails with the lock held wakes nobody up.
+        // With a timeout, since that is another system call than without. A short one: a stage
+        // that fails with the lock held wakes no other stage.
         while items.0.is_empty() && !items.1 && begin.elapsed() < PATIENCE {
             (items, _) = queue
                 .not_empty

@@ -1,8 +1,8 @@
-/* Guest: what the kernel keeps for a process and gives to no copy of it: timers, locked
- * memory, memory that isn't copied, signals that wait, and a few settings.
+/* Guest: what the kernel keeps for a process and doesn't copy: timers, locked memory, memory
+ * that isn't copied, pending signals, and a few settings.
  *
- * `state` says how all of it is; `tick` waits until every timer has fired three times;
- * `queue` leaves signals waiting and `drain` takes them; `lockall` locks all memory. */
+ * `state` prints all of it; `tick` waits until every timer has fired three times; `queue` leaves
+ * signals pending and `drain` takes them; `lockall` locks all memory. */
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
-/* Guest: what POSIX threads can do, one order a line. Four workers each do what they are
- * told: `in K ORDER` waits for the order's result, `begin K ORDER` doesn't, and `end K`
- * does so later; an order alone is done by the main thread. The answer is `ok RESULT` or
+/* Guest: everything that POSIX threads can do, one order a line. Four workers obey: `in K ORDER`
+ * waits for the order's result, `begin K ORDER` doesn't, and `end K` waits for it later; the
+ * main thread does an order alone. The answer is `ok RESULT` or
  * `err WHY`; a function's result is `0` or the name of its error. */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         .thread_name(|index| format!("sum-{index}"))
         .build()
         .expect("threads are to be had");
-    // Each has begun, and bears its name.
+    // Each has begun, and has its name.
     pool.broadcast(|_| ());
     let mut summing = Summing {
         pool,
@@ -85,7 +85,7 @@ impl Summing {
                 }
                 "ok".into()
             }
-            // Every worker has to take part, idle or not.
+            // Every worker must take part, idle or not.
             ["workers"] => {
                 let names = self
                     .pool

@@ -1,6 +1,6 @@
-/* Guest: threads that keep a pattern in every vector register the processor has, and look
- * again and again whether it is still there; the same for the modes of both floating point
- * units. Its first line says how wide the registers are. */
+/* Guest: threads that keep a pattern in every vector register of the processor, and check it
+ * again and again; the same for the modes of both floating point units. Its first line gives
+ * the width of the registers. */
 #include <xmmintrin.h>
 
 #define THREADS 4

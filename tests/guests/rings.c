@@ -1,4 +1,4 @@
-/* Guest: rings that the program shares with the kernel, and other things that no copy can have.
+/* Guest: rings that the program shares with the kernel, and other objects that no copy can have.
  * `aio`, `uring` and `faults` make one and answer with nothing or with the error's name;
  * `end` ends it. */
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-/* Guest: forbids itself system calls, and goes on with those that are left; goes into
- * namespaces of its own. */
+/* Guest: forbids itself system calls, and goes on with the others; enters namespaces of its
+ * own. */
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

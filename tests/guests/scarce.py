@@ -1,7 +1,7 @@
 """Guest: a program that has hardly a descriptor left.
 
-`leave N` opens whatever there is to open, but for N; `look` closes it all again, and says how
-many there were, what waits in a pipe, and how many are open besides.
+`leave N` opens descriptors until N are left; `look` closes them again, and prints how many
+there were, what a pipe contains, and how many others are open.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Guest: a loop over `selectors`, as a program writes it by hand: a deadline for the next
 timer, a pipe that wakes it up, a listener and its connections, a pair of sockets. Epoll
-tells of each as long as there is something to read (level-triggered)."""
+reports each as long as there is something to read (level-triggered)."""
 
 import collections
 import os

@@ -1,7 +1,7 @@
-"""Guest: a program with a child that has all that the program has: a counter, both ends of a
+"""Guest: a program that shares all its objects with a child: a counter, both ends of a
 pipe, shared memory; a descriptor of itself; and a file for its stderr.
 
-`change` changes each of them, and `look` says how they are; `note WORD` writes to stderr.
+`change` changes each of them, and `look` prints them; `note WORD` writes to stderr.
 """
 
 import mmap

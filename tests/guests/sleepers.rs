@@ -18,10 +18,10 @@ use nix::sys::eventfd::EventFd;
 use nix::unistd::gettid;
 use std::os::fd::AsFd;
 
-/// More than there are processors, so that there is something to balance.
+/// More than there are processors, so that the scheduler has something to balance.
 const THREADS: usize = 60;
 
-/// For how long to try.
+/// How long to try.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The time limit of their sleep.
@@ -34,7 +34,7 @@ struct Sleeper {
 }
 
 impl Sleeper {
-    /// Works a little, and sleeps until the limit, or until `wake` says that it needn't.
+    /// Works a little, and sleeps until the limit, or until `wake` cancels the sleep.
     fn live(&self, wake: &EventFd) {
         self.thread.store(gettid().as_raw(), Ordering::Release);
         for _ in 0..4 {
@@ -65,7 +65,7 @@ impl Sleeper {
         self.thread.load(Ordering::Acquire) != 0 && self.read("syscall").starts_with("7 ")
     }
 
-    /// Whether the kernel no longer knows when it last ran.
+    /// Whether the kernel has lost the time at which the thread last ran.
     fn was_moved(&self) -> bool {
         self.read("sched")
             .lines()

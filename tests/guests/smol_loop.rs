@@ -42,7 +42,7 @@ fn main() {
     let workers: Vec<JoinHandle<()>> = (0..WORKERS)
         .map(|_| {
             let stopped = stopped.clone();
-            // It is over when the other end is dropped.
+            // It ends when the other end is dropped.
             thread::spawn(move || {
                 let over = EXECUTOR.run(stopped.recv());
                 assert!(smol::block_on(over).is_err());

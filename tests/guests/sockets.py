@@ -1,7 +1,7 @@
-"""Guest: a program with sockets of every kind, one by name, which does with them what it is
-told: listen, bind, close by whatever way, wait for somebody, set options.
+"""Guest: a program with named sockets of every kind, which obeys commands on them: listen, bind,
+close in any way, wait for a connection, set options.
 
-Each line is a command and its words; the answer is `ok` and what was found.
+Each line is a command and its words; the answer is `ok` and the result.
 """
 
 import ctypes

@@ -1,14 +1,14 @@
 """Guest: a bank in a database on disk, in WAL mode, which SQLite keeps in three files: the
-database, the log of what is not yet in it, and the index of the log, which is memory shared
-with whoever else has the database open. The main thread moves money, a statement at a time;
+database, the log of changes not yet in it, and the index of the log, which is memory shared
+with all processes that have the database open. The main thread moves money, a statement at a time;
 a second thread reads with a connection of its own, and finds the sum unchanged and each
 transaction whole, or ends the program with status 70.
 
-On stdin: `step N SALT` makes N statements, where SALT decides what is moved; `finish SALT`
+On stdin: `step N SALT` makes N statements, where SALT decides the amounts; `finish SALT`
 goes on to the end of a transaction; both are answered by `ok COMMITTED OPEN`. `run SALT`
-makes statements until it is killed, and `die` aborts. `check` looks at all of it,
+makes statements until it is killed, and `die` aborts. `check` checks all of it,
 `checkpoint MODE` moves the log into the database, which happens at no other time. With the
-argument `alone` nobody reads."""
+argument `alone` there is no reader."""
 
 import os
 import sqlite3

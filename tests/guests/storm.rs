@@ -16,36 +16,36 @@ use std::sync::{Condvar, Mutex, RwLock, mpsc};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-/// The status of a program that has found itself broken.
+/// The status after a failed check.
 const BROKEN: i32 = 70;
 
-/// Milliseconds that a worker may stand still. Counted in naps and not in time, so that a
-/// while spent frozen is none.
+/// Milliseconds that a worker may stand still. It counts naps and not time, so that frozen time
+/// doesn't count.
 const PATIENCE_MS: u32 = 8000;
 
 /// How many workers there are at most.
 const WORKERS: usize = 32;
 
-/// How often each worker has got on.
+/// Each worker's progress.
 static PROGRESS: [AtomicU64; WORKERS] = [const { AtomicU64::new(0) }; WORKERS];
 
-/// How many lines of life there have been.
+/// How many `alive` lines there have been.
 static ALIVE: AtomicU64 = AtomicU64::new(0);
 
-/// Nobody starts threads any more.
+/// Whether no more threads are started.
 static CALM: AtomicBool = AtomicBool::new(false);
 
-/// The payload of a panic that is meant.
+/// The payload of an intended panic.
 struct Meant;
 
-/// What a worker works with: a place to count in, and random numbers.
+/// What a worker works with: its progress, and random numbers.
 struct Worker {
     progress: &'static AtomicU64,
     random: u64,
 }
 
 impl Worker {
-    /// It has done something; now and then it naps, so that all get their turn.
+    /// Counts progress. Now and then it naps, so that all get their turn.
     fn step(&mut self) {
         let count = self.progress.fetch_add(1, Ordering::Relaxed);
         if count.is_multiple_of(8) {
@@ -118,7 +118,7 @@ fn main() {
         let line = line.expect("stdin is text");
         if line == "calm" {
             calm_down(workers);
-            // The workers, this thread and the one that says who is alive.
+            // The workers, this thread and the one that prints `alive`.
             println!("ok {}", workers + 2);
         } else {
             println!("{line} {} {former}", ALIVE.load(Ordering::SeqCst));
@@ -127,7 +127,7 @@ fn main() {
     }
 }
 
-/// Says that all are alive, as often as all are.
+/// Prints `alive` whenever all workers have made progress.
 fn live(names: &[&str]) {
     let mut before = vec![0; names.len()];
     loop {
@@ -148,7 +148,7 @@ fn live(names: &[&str]) {
 
 fn calm_down(workers: usize) {
     CALM.store(true, Ordering::SeqCst);
-    // Twice: the step that runs now may have begun before.
+    // Twice: the present step may have begun before.
     for progress in &PROGRESS[..workers] {
         let now = progress.load(Ordering::Relaxed);
         while progress.load(Ordering::Relaxed) < now + 2 {
@@ -157,7 +157,7 @@ fn calm_down(workers: usize) {
     }
 }
 
-/// Accounts, each under a mutex of its own: none is overdrawn, and no money is lost.
+/// Accounts, each under its own mutex: none is overdrawn, and no money is lost.
 fn bank(workers: &mut Workers) {
     const START: i64 = 1000;
     const COUNT: usize = 16;
@@ -229,7 +229,7 @@ fn queue(workers: &mut Workers) {
     workers.start("consume", move |worker| {
         let mut queue = QUEUE.lock().expect("nobody panics here");
         while queue.is_empty() {
-            // Half the time with a limit that is never meant to be reached.
+            // Half the time with a limit that it never reaches.
             queue = if worker.below(2) == 0 {
                 NOT_EMPTY.wait(queue).expect("nobody panics here")
             } else {
@@ -262,7 +262,7 @@ fn turns(workers: &mut Workers) {
         });
         PLAYERS.lock().expect("nobody panics here").push(thread);
     }
-    // Whoever looked for the other before it was there has woken nobody.
+    // A thread that looked for the other before it existed has woken no one.
     for player in PLAYERS.lock().expect("nobody panics here").iter() {
         player.unpark();
     }
@@ -289,7 +289,7 @@ fn pipeline(workers: &mut Workers) {
     });
 }
 
-/// A piece of memory that knows what is in it.
+/// A block of memory that contains its own checksum.
 struct Block {
     bytes: Vec<u8>,
     sum: u64,
@@ -341,7 +341,7 @@ fn memory(workers: &mut Workers) {
     });
 }
 
-/// Values of one thread, which count their births and deaths.
+/// Thread-local values, which count their births and deaths.
 static BORN: AtomicU64 = AtomicU64::new(0);
 static DEAD: AtomicU64 = AtomicU64::new(0);
 
@@ -365,7 +365,7 @@ thread_local! {
     static LOCAL: Local = Local::new();
 }
 
-/// A thread that lives for a moment, and panics at its end if it was told so.
+/// A thread that lives for a moment, and panics at its end if asked to.
 fn pass_by(number: u64, panics: bool) -> u64 {
     LOCAL.with(|local| local.0.set(local.0.get() + number));
     let mut worker = Worker {
@@ -429,9 +429,9 @@ fn passers_by(workers: &mut Workers) {
         let caught = catch_unwind(|| descend(deep)).expect_err("it panics");
         assert!(caught.is::<Meant>(), "another panic");
     });
-    // Nobody waits for these. Each lives until its handle is gone: glibc looks once more at
-    // a thread that it has just detached, and if that has ended meanwhile, at the next one
-    // in its place, whose join then fails. Seen without the tool.
+    // These are detached. Each lives until its handle is gone: glibc looks once more at a
+    // thread that it has just detached. If that has ended meanwhile, glibc looks at the next
+    // one in its place, and the join of that one fails. Seen without the tool.
     static DETACHED: AtomicI64 = AtomicI64::new(0);
     workers.start("detach", |_| {
         if DETACHED.load(Ordering::SeqCst) < 4 && !CALM.load(Ordering::SeqCst) {

@@ -1,9 +1,9 @@
-/* Guest: files that a program was started with, wherever it has moved them to, and files of
+/* Guest: files that a program was started with, even if it has moved them, and files of
  * `/proc` that show the program itself.
  *
- * `move` moves what has the number 7 to a number of its own, `exec` becomes the same program
- * once more, `say TEXT` writes a line to it and `note TEXT` one to a file of the program's own,
- * which `own` opens. `proc` opens files below `/proc/self`, `look` reads them. */
+ * `move` moves descriptor 7 to another number, `exec` becomes the same program again, `say TEXT`
+ * writes a line to that file and `note TEXT` one to a file of the program's own, which `own`
+ * opens. `proc` opens files below `/proc/self`, `look` reads them. */
 #include <fcntl.h>
 
 #define DO(call)                                                                     \

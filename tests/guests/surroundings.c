@@ -1,6 +1,6 @@
-/* Guest: at `say` on stdin it prints what it has inherited from its starter, a line a thing.
- * Called as `start THINGS... -- PROGRAM ARGUMENTS...` it is the starter itself: it gives itself
- * these things, and becomes the program. */
+/* Guest: on `say` on stdin it prints what it has inherited from its starter, one thing a line.
+ * As `start THINGS... -- PROGRAM ARGUMENTS...` it is the starter itself: it sets these things
+ * for itself, and becomes the program. */
 #include <fcntl.h>
 #include <linux/ioprio.h>
 #include <sched.h>

@@ -1,6 +1,6 @@
 """Guest: CPython's threads. Workers take numbers from a queue and add them up under a
 lock, one thread sleeps over and over, one waits for an event, one blocks in reading
-stdin, and the main thread waits for what that one hands over."""
+stdin, and the main thread waits for the lines that it passes on."""
 
 import os
 import queue

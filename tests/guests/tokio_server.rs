@@ -23,10 +23,10 @@ const PERIODS: [Duration; 3] = [
     Duration::from_millis(11),
 ];
 
-/// How long an answer may take; shorter than what a test waits for a line.
+/// How long an answer may take: less than a test waits for a line.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-// Every number stands for itself, so no ordering is asked of them.
+// Relaxed: the numbers are independent.
 #[derive(Default)]
 struct Server {
     counter: AtomicI64,
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
             Err(why) => println!("err {why}"),
         }
     }
-    // Waits for every worker, so one that has not come back is seen as a hang.
+    // It waits for every worker, so a lost worker shows as a hang.
     drop(runtime);
     println!("total {}", server.counter.load(Ordering::Relaxed));
     ExitCode::SUCCESS
@@ -130,7 +130,7 @@ async fn tick(index: usize, server: Arc<Server>) {
     }
 }
 
-/// Waits until every interval has ticked so often from now on.
+/// Waits until every interval has ticked this often from now on.
 fn ticks(server: &Server, times: u64) -> Answer {
     let begin = Instant::now();
     for ticks in &server.ticks {
@@ -145,8 +145,8 @@ fn ticks(server: &Server, times: u64) -> Answer {
     Ok(String::new())
 }
 
-/// Has as many tasks as there are workers wait for each other, each blocking its
-/// worker, which ends only if all workers run; says who they were.
+/// Runs as many tasks as there are workers. They wait for each other, each blocking its worker,
+/// so all workers must run. Returns the workers' names.
 fn workers(runtime: &Handle) -> Answer {
     let barrier = Arc::new(Barrier::new(WORKERS));
     let (sender, names) = mpsc::channel();

@@ -6,7 +6,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-/// Where the journey can lead, with coordinates that make its length.
+/// The cities, with coordinates for their distances.
 const CITIES: [(&str, f64, f64); 16] = [
     ("Lisbon", 38.72, -9.14),
     ("Seville", 37.39, -5.98),
@@ -83,7 +83,7 @@ fn greet() {
     ));
 }
 
-/// Prints one line; a reader that has gone away is the end of the journey.
+/// Prints one line; the journey ends if the reader is gone.
 fn say(line: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout();
     if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
@@ -113,8 +113,7 @@ fn settings() -> Settings {
     settings
 }
 
-/// Another city, the same one for the same step: a journey that is told twice is the
-/// same journey.
+/// Another city, always the same one for the same step, so that the journey can be repeated.
 fn next_city(here: usize, step: u64) -> usize {
     let mixed = step.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let hop = usize::try_from(mixed).unwrap_or(0) % (CITIES.len() - 1);

@@ -1,5 +1,5 @@
-/* Guest: tells what it sees of its own surroundings, and does what reaches beyond it: what the
- * tool leaves there shows. */
+/* Guest: prints what it sees of its own surroundings, and acts on things outside of it: so the
+ * tool's traces show. */
 #include <fcntl.h>
 #include <sys/prctl.h>
 

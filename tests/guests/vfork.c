@@ -1,5 +1,5 @@
-/* Guest: a thread inside vfork. Its child has its memory and waits for a byte, and till then
- * the thread is where no signal reaches it. `vfork` is answered by the thread's id, `release`
+/* Guest: a thread inside vfork. Its child shares its memory and waits for a byte; until then no
+ * signal reaches the thread. `vfork` is answered by the thread's id, `release`
  * by the child's status. */
 static int go[2], begun[2], done[2];
 static atomic_int forker;

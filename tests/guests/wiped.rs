@@ -52,7 +52,7 @@ fn protect(start: usize, protection: i32) {
     unsafe { libc::mprotect(start, PAGE, protection) };
 }
 
-/// What is there, as the kernel reads it.
+/// The contents, as the kernel reads them.
 fn look(start: usize) -> &'static str {
     let mut text = [0; 4];
     let local = libc::iovec {
@@ -88,7 +88,7 @@ struct Parts {
 impl Parts {
     fn new() -> Self {
         let wiped = map(2, libc::MAP_PRIVATE).expect("there is memory");
-        // Not the whole of what is mapped.
+        // A part of the mapping.
         assert!(advise(wiped, 1, libc::MADV_WIPEONFORK));
         let locked = map(1, libc::MAP_PRIVATE).expect("there is memory");
         assert!(advise(locked, 1, libc::MADV_WIPEONFORK));

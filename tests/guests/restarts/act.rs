@@ -3,7 +3,7 @@
 use crate::note::Note;
 use crate::outcome::Outcome;
 
-/// The objects that the starter has made.
+/// The caller's objects.
 pub struct Given {
     pub semaphores: i32,
     pub empty_queue: i32,

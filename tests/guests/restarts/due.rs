@@ -18,8 +18,8 @@ use crate::time::{NO_TIME, look};
 /// The signal that is due, which no other thread lets through.
 pub const DUE: i32 = libc::SIGURG;
 
-/// The calls that the due signal interrupts. The first four let it through while they wait,
-/// and only then, so it can't come too early; for the others it is let through all the time.
+/// The calls that the due signal interrupts. The first four unblock it only while they wait, so
+/// it can't come too early; for the others it is always unblocked.
 fn due_call(kind: &str) -> Option<fn(&Note, libc::sigset_t) -> Outcome> {
     Some(match kind {
         "sigsuspend" => |note, mask| {
@@ -72,11 +72,11 @@ fn due_call(kind: &str) -> Option<fn(&Note, libc::sigset_t) -> Outcome> {
     })
 }
 
-/// Waits for the signal in such a call. One that a call has missed is sent again.
+/// Waits for the signal in such a call. A signal that a call has missed is sent again.
 pub fn due(kind: &str) -> Option<String> {
     const LOOKS_UNTIL_AGAIN: u32 = 200;
     let call = due_call(kind)?;
-    // Signals that are left from an earlier round don't count in this one.
+    // Signals from an earlier round don't count in this one.
     let (set, now) = (only(DUE), NO_TIME);
     while call!(libc::sigtimedwait(
         &raw const set,

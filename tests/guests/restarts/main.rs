@@ -61,7 +61,7 @@ fn main() {
                         release();
                     }
                 }
-                // The report says which are not.
+                // The report names those that are not.
                 wait_for(&rows, |_| true);
                 println!("ok");
             }
@@ -73,7 +73,7 @@ fn main() {
                 Some(seen) => println!("ok {seen}"),
                 None => println!("err {line}"),
             },
-            // The report names those that it has waited for in vain.
+            // The report names those that did not end.
             ["ready" | "settle"] => println!("ok never"),
             _ => println!("err {line}"),
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use crate::outcome::Outcome;
 use crate::time::now;
 
-/// What is known of one thread's call.
+/// The record of one thread's call.
 #[derive(Default)]
 pub struct Note {
     pub thread: AtomicI32,
@@ -28,7 +28,7 @@ impl Note {
         self.outcome.get_or_init(|| outcome);
     }
 
-    /// Whether the thread waits in the kernel, as the kernel says.
+    /// Whether the thread waits in the kernel, by `/proc`.
     pub fn is_blocked(&self) -> bool {
         if self.begun.load(Ordering::Acquire) == 0 {
             return false;

@@ -43,11 +43,11 @@ impl Outcome {
     }
 }
 
-/// Makes one call of libc and notes how it ended.
+/// Makes one call of libc and records how it ended.
 macro_rules! call {
     ($call:expr) => {{
-        // SAFETY: what a row passes is null or an object of its own that lives as long as
-        // the call, and has the size that the call's page asks for.
+        // SAFETY: a row passes null, or its own object, which lives as long as the call and has
+        // the size that the call's page asks for.
         let value = unsafe { $call };
         $crate::outcome::Outcome::of(value as i64)
     }};

@@ -2,7 +2,7 @@
 
 use std::os::fd::{IntoRawFd, RawFd};
 
-/// A pipe; nobody ever closes its ends.
+/// A pipe that stays open.
 pub fn pipe() -> (RawFd, RawFd) {
     let (read, write) = nix::unistd::pipe().expect("there are descriptors left");
     (read.into_raw_fd(), write.into_raw_fd())
@@ -14,7 +14,7 @@ pub fn write_byte(fd: RawFd) {
     assert_eq!(written, 1, "a pipe takes one byte");
 }
 
-/// Waits for a byte, or for the end of whoever could send one.
+/// Waits for a byte, or for the end of the last sender.
 pub fn wait_for_byte(fd: RawFd) {
     let mut byte = 0_u8;
     // SAFETY: fills a live local.

@@ -9,7 +9,7 @@ use crate::note::Note;
 use crate::table::{ROWS, Row};
 use crate::time::look;
 
-/// A row whose thread runs.
+/// A running row.
 pub struct Running {
     pub row: &'static Row,
     pub note: &'static Note,
@@ -37,13 +37,13 @@ impl Running {
     }
 }
 
-/// Looks until all that `wanted` picks are over; false if one never is.
+/// Looks until all that `wanted` picks have ended; false if one never does.
 pub fn wait_for(rows: &[Running], wanted: impl Fn(&Running) -> bool) -> bool {
     look(|| rows.iter().filter(|row| wanted(row)).all(Running::is_over))
 }
 
 pub fn start(given: &Given) -> Vec<Running> {
-    // All objects, and the children, before the first thread.
+    // Makes all objects, and the children, before the first thread.
     let acts: Vec<(&'static Row, Act)> = ROWS.iter().map(|row| (row, (row.act)(given))).collect();
     acts.into_iter()
         .map(|(row, act)| {

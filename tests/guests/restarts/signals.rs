@@ -20,8 +20,8 @@ pub fn handled(number: i32) -> u32 {
     HANDLED[index].load(Ordering::Relaxed)
 }
 
-/// Installs a handler that interrupts, and blocks the signal in the calling thread and all
-/// that it starts.
+/// Installs a handler that interrupts, and blocks the signal in the calling thread and in all
+/// threads that it starts.
 pub fn interrupting(number: i32) {
     // SAFETY: all-zero is a valid `struct sigaction`, without SA_RESTART.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -32,7 +32,7 @@ pub fn interrupting(number: i32) {
     mask(libc::SIG_BLOCK, number);
 }
 
-/// libc's own set of every signal, which leaves out the two that it needs itself.
+/// libc's own set of every signal, without libc's own two.
 pub fn every_signal() -> libc::sigset_t {
     *SigSet::all().as_ref()
 }
@@ -52,8 +52,8 @@ pub fn mask(how: i32, number: i32) {
     assert_eq!(done, 0, "signal {number} can be blocked");
 }
 
-/// Sends the signal to the process: a revert may change a thread's id. Only the thread that it
-/// is meant for lets it through.
+/// Sends the signal to the process, since a revert may change a thread's id. Only the right
+/// thread unblocks it.
 pub fn send(number: i32) {
     let this = Pid::this().as_raw();
     // SAFETY: takes numbers.

@@ -8,7 +8,7 @@ use crate::calls::{
 /// One row of the table.
 pub struct Row {
     pub name: &'static str,
-    /// What comes back: an error's name, or `+` for any success.
+    /// The result: an error's name, or `+` for any success.
     pub expected: &'static str,
     pub act: fn(&Given) -> Act,
 }
@@ -82,7 +82,7 @@ pub const ROWS: &[Row] = &[
     row("flock", "+", file_locks::flock),
     row("fcntl_setlkw", "+", file_locks::fcntl_setlkw),
     row("mq_timedreceive", "ETIMEDOUT", ipc::mq_timedreceive),
-    // Interruptions by a handler without SA_RESTART that are the program's own.
+    // Interruptions by the program's own handler without SA_RESTART.
     row("read_interrupted", "EINTR", interrupted::read_interrupted),
     row("poll_interrupted", "EINTR", interrupted::poll_interrupted),
     row(

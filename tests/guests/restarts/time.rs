@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The time limit of each call that has one.
 pub const LIMIT: Duration = Duration::from_secs(2);
 
-/// The same, as the kernel reads it.
+/// The same in the kernel's form.
 pub static LIMIT_SPEC: libc::timespec = libc::timespec {
     tv_sec: 2,
     tv_nsec: 0,
@@ -21,8 +21,8 @@ pub const NO_TIME: libc::timespec = libc::timespec {
 /// The limit in milliseconds.
 pub const LIMIT_MS: i32 = 2000;
 
-/// How often `look` looks, every 5 ms. It counts looks and not time, so that the time in which
-/// the program is frozen does not count.
+/// How often `look` looks, every 5 ms. It counts looks and not time, so that frozen time
+/// doesn't count.
 const LOOKS: u32 = 1600;
 
 /// Nanoseconds of the monotonic clock.
@@ -38,7 +38,7 @@ fn clock(id: libc::clockid_t) -> libc::timespec {
     time
 }
 
-/// The moment at which a call that begins now gives up.
+/// The moment at which a call that begins now times out.
 pub fn deadline(id: libc::clockid_t) -> libc::timespec {
     let mut time = clock(id);
     time.tv_sec += LIMIT_SPEC.tv_sec;

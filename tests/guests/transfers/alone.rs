@@ -38,7 +38,7 @@ pub fn alone(kind: Kind) {
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 
-/// The process that reads, slowly, until nothing more comes.
+/// The process that reads slowly, until nothing more comes.
 pub fn read_to_the_end() {
     let mut buffer = vec![0; PART];
     while let Ok(1..) = std::io::stdin().read(&mut buffer) {

@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 /// How much one call moves.
 pub const LENGTH: usize = 1 << 20;
 
-/// What the other end reads or writes at once.
+/// How much the other end reads or writes at once.
 pub const PART: usize = 12_000;
 
-/// The byte at a place: no two neighbours of the usual sizes are alike.
+/// The byte at a position; neighbouring pieces of the usual sizes differ.
 fn pattern(position: usize) -> u8 {
     (position % 251) as u8
 }

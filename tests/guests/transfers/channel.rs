@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 
-/// A place to write into and one to read from.
+/// A descriptor to write to and one to read from.
 pub struct Channel {
     pub writer: OwnedFd,
     pub reader: OwnedFd,
@@ -35,7 +35,7 @@ pub fn tcp() -> Channel {
     let address = listener.local_addr().expect("it is bound");
     let writer = TcpStream::connect(address).expect("it listens");
     let (reader, _) = listener.accept().expect("it was connected to");
-    // So that a megabyte fits in neither end.
+    // So a megabyte fits in neither end.
     for (fd, option) in [
         (writer.as_raw_fd(), libc::SO_SNDBUF),
         (reader.as_raw_fd(), libc::SO_RCVBUF),
@@ -68,7 +68,7 @@ impl<T: IntoRawFd> IntoOwned for T {
     }
 }
 
-/// A terminal: the side of programs to write into, and its other side to read from.
+/// A terminal: the program's side to write to, and the other side to read from.
 pub fn pty() -> Channel {
     let pty = nix::pty::openpty(None, None).expect("a terminal");
     let mut raw = tcgetattr(&pty.slave).expect("a terminal has settings");

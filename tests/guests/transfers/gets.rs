@@ -24,7 +24,7 @@ pub fn receive_message(fd: RawFd, bytes: &mut [u8]) -> isize {
     unsafe { libc::recvmsg(fd, &raw mut message, libc::MSG_WAITALL) }
 }
 
-/// With room for what may come beside it.
+/// With room for control data.
 pub fn receive_beside(fd: RawFd, bytes: &mut [u8]) -> isize {
     let parts = parts(bytes);
     let mut message = message(&parts);
@@ -35,7 +35,7 @@ pub fn receive_beside(fd: RawFd, bytes: &mut [u8]) -> isize {
     unsafe { libc::recvmsg(fd, &raw mut message, libc::MSG_WAITALL) }
 }
 
-/// Looks at all of a small part, and then takes it.
+/// Peeks at all of a small part, and then takes it.
 pub fn peek_and_receive(fd: RawFd, bytes: &mut [u8]) -> isize {
     let length = bytes.len().min(20_000);
     // SAFETY: writes into the buffer.

@@ -68,7 +68,7 @@ pub fn sendmmsg(fd: RawFd, bytes: &[u8]) -> isize {
     sent.map(|message| message.msg_len as isize).sum()
 }
 
-/// The last so many bytes of a file.
+/// The end of a file, of this many bytes.
 pub fn sendfile(fd: RawFd, bytes: &[u8]) -> isize {
     let file = file();
     let mut from = (LENGTH - bytes.len()) as i64;
@@ -76,7 +76,7 @@ pub fn sendfile(fd: RawFd, bytes: &[u8]) -> isize {
     unsafe { libc::sendfile(fd, file.as_raw_fd(), &raw mut from, bytes.len()) }
 }
 
-/// A pipe with all of it in it.
+/// A pipe with all the bytes in it.
 pub fn splice(fd: RawFd, bytes: &[u8]) -> isize {
     let full = pipe();
     // SAFETY: takes numbers.

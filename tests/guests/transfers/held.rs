@@ -21,10 +21,10 @@ use crate::kind::{Call, Kind};
 /// Interrupts a call.
 pub const DUE: i32 = libc::SIGURG;
 
-/// Counted in looks of 5 ms, so that the time in which the program is frozen does not count.
+/// Counts looks of 5 ms, so that frozen time doesn't count.
 const LOOKS: usize = 1600;
 
-/// After so many looks the signal is sent again.
+/// After this many looks the signal is sent again.
 const LOOKS_UNTIL_AGAIN: usize = 100;
 
 /// How often DUE's handler has run.
@@ -43,7 +43,7 @@ pub fn interrupting(signal: i32, flags: i32) {
     unsafe { libc::sigaction(signal, &raw const action, null_mut()) };
 }
 
-/// The signal must reach only the thread with the call: the others block it.
+/// Only the thread with the call may get the signal, so the others block it.
 pub fn mask_due(how: i32) {
     let mut set = SigSet::empty();
     set.add(Signal::SIGURG);
@@ -51,7 +51,7 @@ pub fn mask_due(how: i32) {
     unsafe { libc::pthread_sigmask(how, set.as_ref(), null_mut()) };
 }
 
-/// A call that blocks with a part of it done.
+/// A call that blocks in the middle of a transfer.
 pub struct Held {
     moved: Arc<AtomicI64>,
     thread: Arc<AtomicI32>,
@@ -59,7 +59,7 @@ pub struct Held {
     channel: Channel,
 }
 
-/// The call has not come back.
+/// The call has not returned.
 const UNDER_WAY: i64 = i64::MIN;
 
 fn look(mut is_so: impl FnMut() -> bool) -> bool {
@@ -99,7 +99,7 @@ pub fn hold(kind: Kind) -> Option<Held> {
         let blocked = fs::read_to_string(path)
             .is_ok_and(|text| text.starts_with(|first: char| first.is_ascii_digit()));
         seen = if blocked { seen + 1 } else { 0 };
-        // Not on its way: what goes over the network takes a moment.
+        // The bytes may still be on their way: the network takes a moment.
         seen > 3
     });
     is_blocked.then_some(Held {

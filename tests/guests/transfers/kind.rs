@@ -10,16 +10,16 @@ use crate::gives::{send, sendfile, sendmmsg, sendmsg, splice, write, write_by_nu
 #[derive(Clone, Copy)]
 pub struct Kind {
     pub channel: fn() -> Channel,
-    /// One call; all bytes go, or are put into the buffer.
+    /// One call; all bytes are sent, or received into the buffer.
     pub call: Call,
 }
 
 #[derive(Clone, Copy)]
 pub enum Call {
-    /// From the beginning of these.
+    /// Gives bytes from the beginning of these.
     Gives(fn(RawFd, &[u8]) -> isize),
     Gets(fn(RawFd, &mut [u8]) -> isize),
-    /// Gets bytes that are no pattern, from nobody.
+    /// Gets bytes from a device, without a pattern.
     GetsNoise(fn(&mut [u8]) -> isize),
 }
 

@@ -31,8 +31,8 @@ pub fn slowly() {
     std::thread::sleep(Duration::from_micros(50));
 }
 
-/// Whether there is something to read. A flag in memory says that nothing more will be written:
-/// nobody sees a terminal's end while a snapshot has the terminal open.
+/// Whether there is something to read. A flag in memory tells when nothing more will be
+/// written, since a snapshot that holds a terminal open hides its end.
 fn has_more(fd: RawFd, tally: &Tally) -> bool {
     loop {
         let is_written = tally.is_written.load(Ordering::Acquire);
@@ -79,7 +79,7 @@ fn write_slowly(fd: OwnedFd, tally: &Tally) {
     }
 }
 
-/// All of it, by as many calls as it takes.
+/// All of it, in as many calls as needed.
 pub fn give_all(call: fn(RawFd, &[u8]) -> isize, fd: RawFd, tally: &Tally) {
     let mut rest = megabyte();
     while !rest.is_empty() {

@@ -47,7 +47,7 @@ fn record_lock(fd: RawFd) -> Outcome {
 }
 
 pub fn fcntl_setlkw(_: &Given) -> Act {
-    // Record locks are a process's, so a child holds it. A branch never does.
+    // Record locks belong to a process, so a child holds it. A branch never does.
     let fd = lock_file("record");
     let (near, far) = pipe();
     child(near, |near| {

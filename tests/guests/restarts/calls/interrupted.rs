@@ -20,7 +20,7 @@ pub fn interrupted(number: i32, call: impl FnOnce(&Note) -> Outcome + Send + 'st
         if handled(number) == 1 {
             outcome
         } else {
-            // Interrupted by something else, or handled twice.
+            // Interrupted by another signal, or handled twice.
             Outcome(Err(Errno::EPROTO))
         }
     };

@@ -51,7 +51,7 @@ pub fn semtimedop_row(given: &Given) -> Act {
     })
 }
 
-/// A message of System V, as long as its text.
+/// A System V message, as long as its text.
 #[repr(C)]
 struct Message {
     kind: libc::c_long,
@@ -70,7 +70,7 @@ impl Message {
 }
 
 fn queue(queue: i32, message: &Message, flags: i32) -> Outcome {
-    // The flags' place in the call is the only thing that differs between callers.
+    // Only the place of the flags differs between callers.
     call!(libc::msgsnd(
         queue,
         (&raw const *message).cast(),
@@ -124,8 +124,7 @@ pub fn mq_timedreceive(_: &Given) -> Act {
     // SAFETY: reads a text and live attributes.
     let queue = unsafe { libc::mq_open(name.as_ptr(), flags, 0o600, &raw mut wanted) };
     assert!(queue >= 0, "mq_open: {}", Errno::last());
-    // The descriptor keeps it; the name would outlive the program.
-    // SAFETY: reads a text.
+    // The descriptor keeps it, since the name would outlive the program. SAFETY: reads a text.
     unsafe { libc::mq_unlink(name.as_ptr()) };
     limited(move |note| {
         let mut message: [libc::c_char; 8] = [0; 8];

@@ -8,7 +8,7 @@ use crate::act::{Act, Given, limited};
 use crate::outcome::Outcome;
 use crate::time::{LIMIT, LIMIT_SPEC};
 
-/// Makes a system call. Nobody can read its number from the code before it: there are only
+/// Makes a system call. The code before it doesn't show its number: there are only
 /// no-operations, as in programs that load the register long before.
 ///
 /// # Safety

@@ -1,4 +1,4 @@
-//! Calls that wait for something to read, or for somebody to connect.
+//! Calls that wait for data, or for a connection.
 
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};

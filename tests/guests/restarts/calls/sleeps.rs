@@ -62,7 +62,7 @@ pub fn usleep(_: &Given) -> Act {
 pub fn sleep(_: &Given) -> Act {
     limited(|note| {
         note.begin();
-        // It returns the seconds that are left when it was cut short.
+        // It returns the seconds that are left after an interruption.
         match call!(libc::sleep(2)) {
             Outcome(Ok(0)) => Outcome(Ok(0)),
             _ => Outcome(Err(Errno::EINTR)),
