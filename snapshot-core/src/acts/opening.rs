@@ -45,8 +45,8 @@ pub unsafe fn in_turn<W: Work>(work: &mut W) -> Result<(), Errno> {
     let life = turn::life();
     turn::begin();
     let done = if life == turn::life() {
-        // SAFETY: it is this thread's turn; the rest is the caller's promise.
-        unsafe { aside(work) }
+        // SAFETY: this thread has the turn; the rest is the caller's promise.
+        unsafe { on_callers_stack(work) }
     } else {
         Ok(())
     };
@@ -69,23 +69,23 @@ pub unsafe fn if_free<W: Work>(work: &mut W) -> Option<Result<(), Errno>> {
     if !turn::try_begin() {
         return None;
     }
-    // SAFETY: it is this thread's turn; the rest is the caller's promise.
-    let done = unsafe { aside(work) };
+    // SAFETY: this thread has the turn; the rest is the caller's promise.
+    let done = unsafe { on_callers_stack(work) };
     turn::end();
     Some(done)
 }
 
-unsafe fn aside<W: Work>(work: &mut W) -> Result<(), Errno> {
+unsafe fn on_callers_stack<W: Work>(work: &mut W) -> Result<(), Errno> {
     takeover::answer_by(answer);
-    // SAFETY: it is the caller's turn, and the work outlives the call.
-    unsafe { own_stack::aside(there::<W>, ptr::from_mut(work).cast()) }
+    // SAFETY: the caller has the turn, and the work outlives the call.
+    unsafe { own_stack::on_callers_stack(there::<W>, ptr::from_mut(work).cast()) }
 }
 
 /// On the engine's stack.
 unsafe fn there<W: Work>(work: *mut c_void) {
-    // SAFETY: `aside` passes its own, and waits.
+    // SAFETY: `on_callers_stack` passes its own, and waits.
     unsafe { &mut *work.cast::<W>() }.begin();
-    // SAFETY: it is the caller's turn, and this is the stack for it.
+    // SAFETY: the caller has the turn, and this is the stack for it.
     let called = unsafe { leader::run(work_there::<W>, work) };
     // SAFETY: as above; the first thread is done with it.
     let work = unsafe { &mut *work.cast::<W>() };

@@ -78,7 +78,7 @@ impl<T: Copy> Records<T> {
     /// The entries, in the order in which they were added.
     pub(crate) fn entries(&self) -> &[T] {
         match self.entries {
-            // SAFETY: so many have been written, and the mapping is all our own.
+            // SAFETY: this many have been written, and the mapping is all our own.
             Some(entries) => unsafe {
                 NonNull::slice_from_raw_parts(entries, self.length).as_ref()
             },

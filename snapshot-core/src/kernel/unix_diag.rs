@@ -86,7 +86,7 @@ fn socket(message: &[u8]) -> Option<Socket> {
     const PEER: u16 = 2;
     const RQLEN: u16 = 4;
     const SHUT_DOWN: u16 = 6;
-    let mut told = Socket {
+    let mut found = Socket {
         inode: word(message, 4)?,
         peer: 0,
         shut_down: 0,
@@ -98,15 +98,15 @@ fn socket(message: &[u8]) -> Option<Socket> {
         let length = usize::from(length).max(4);
         let value = attributes.get(4..length).unwrap_or(&[]);
         match kind {
-            VFS => told.path_inode = word(value, 0).unwrap_or(0),
-            PEER => told.peer = word(value, 0).unwrap_or(0),
-            RQLEN => told.queue = word(value, 0).zip(word(value, 4)).unwrap_or((0, 0)),
-            SHUT_DOWN => told.shut_down = value.first().copied().unwrap_or(0),
+            VFS => found.path_inode = word(value, 0).unwrap_or(0),
+            PEER => found.peer = word(value, 0).unwrap_or(0),
+            RQLEN => found.queue = word(value, 0).zip(word(value, 4)).unwrap_or((0, 0)),
+            SHUT_DOWN => found.shut_down = value.first().copied().unwrap_or(0),
             _ => {}
         }
         attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or(&[]);
     }
-    Some(told)
+    Some(found)
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {

@@ -43,7 +43,7 @@ const ENDED: u32 = 1 << 31;
 /// Set in `news` while a stop is unread.
 const NEWS: u32 = 1 << 31;
 /// Set in `news` once its SIGCHLD has been sent.
-const TOLD: u32 = 1 << 30;
+const SIGNALLED: u32 = 1 << 30;
 
 /// The wait status of a child that goes on.
 pub const CONTINUED: i32 = 0xffff;
@@ -92,9 +92,9 @@ struct Entry {
     group: AtomicI32,
     user: AtomicU32,
     /// Whether its adopter has got its SIGCHLD.
-    told: AtomicU32,
+    signalled: AtomicU32,
     /// The wait status of a stop or a continue that nobody has waited for yet, with [`NEWS`]
-    /// and [`TOLD`]; else 0.
+    /// and [`SIGNALLED`]; else 0.
     news: AtomicU32,
     /// The last signal known to have stopped it.
     stopped_by: AtomicI32,
@@ -213,7 +213,7 @@ impl Table {
         entry.group.store(child.group, Ordering::Relaxed);
         entry.user.store(child.user, Ordering::Relaxed);
         entry.handle.store(child.handle, Ordering::Relaxed);
-        entry.told.store(0, Ordering::Relaxed);
+        entry.signalled.store(0, Ordering::Relaxed);
         entry.news.store(0, Ordering::Relaxed);
         entry.stopped_by.store(0, Ordering::Relaxed);
         for word in &entry.usage {
@@ -281,7 +281,7 @@ impl Table {
         let mut words = [0_u64; WORDS];
         for place in places {
             words[place.0 / 64 % WORDS] |= 1 << (place.0 % 64);
-            self.entry(place).told.store(0, Ordering::Relaxed);
+            self.entry(place).signalled.store(0, Ordering::Relaxed);
         }
         for (word, new) in self.adopted.iter().zip(words) {
             word.store(new, Ordering::Release);
@@ -300,7 +300,7 @@ impl Table {
 
     /// Whether its SIGCHLD is still due; then the caller must send it.
     pub fn is_to_be_told(&self, place: Place) -> bool {
-        self.entry(place).told.swap(1, Ordering::AcqRel) == 0
+        self.entry(place).signalled.swap(1, Ordering::AcqRel) == 0
     }
 
     /// The wait status of a child's unread stop or continue.
@@ -335,7 +335,7 @@ impl Table {
     pub fn are_news_to_be_told(&self, place: Place) -> bool {
         let word = &self.entry(place).news;
         word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |news| {
-            (news & NEWS != 0 && news & TOLD == 0).then_some(news | TOLD)
+            (news & NEWS != 0 && news & SIGNALLED == 0).then_some(news | SIGNALLED)
         })
         .is_ok()
     }

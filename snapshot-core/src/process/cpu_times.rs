@@ -8,7 +8,7 @@
 //! Limits: threads beyond the first 1,024 begin at 0, as in the kernel. A thread that gets the
 //! number of an ended one begins where that one began.
 //!
-//! Context: AS-SAFE. Recorded by the thread whose turn it is, while all others are parked;
+//! Context: AS-SAFE. Recorded by the thread that has the turn, while all others are parked;
 //! set in a copy before any thread of the program runs.
 #![expect(unsafe_code, reason = "reads what parked threads have written down")]
 

@@ -4,7 +4,7 @@
 //! space. So the sizes are compared after each split. If they differ the areas are searched,
 //! and opened to copies around the next split.
 //!
-//! Context: AS-SAFE. Only the thread whose turn it is comes here.
+//! Context: AS-SAFE. Only the thread that has the turn comes here.
 #![expect(unsafe_code, reason = "advises the kernel on the program's memory")]
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -8,7 +8,7 @@
 //! orphans. So the engine records each process that it makes, as a bit in memory that all of
 //! them share; whoever reaps one clears the bit.
 //!
-//! Context: AS-SAFE. Nothing but atomics. Written by whoever makes a copy and by the copy
+//! Context: AS-SAFE. Nothing but atomics. Written by the maker of a copy and by the copy
 //! itself, cleared by the one who reaps it, before its number can be another's.
 #![expect(unsafe_code, reason = "refers to shared memory")]
 

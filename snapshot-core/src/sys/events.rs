@@ -168,7 +168,7 @@ pub(crate) fn add_watch_of_program(
     path: *const core::ffi::c_char,
     mask: u32,
 ) -> Result<i32> {
-    // SAFETY: the kernel reads up to the NUL byte, and says so where it can't.
+    // SAFETY: the kernel reads up to the NUL byte, or fails.
     unsafe {
         with(
             libc::SYS_inotify_add_watch,

@@ -306,7 +306,7 @@ pub(crate) fn open(path: &CStr, flags: i32) -> Result<i32> {
 /// # Errors
 /// As above, and EFAULT.
 pub(crate) fn open_of_program(path: *const core::ffi::c_char, flags: i32) -> Result<i32> {
-    // SAFETY: the kernel reads up to the NUL, and says so where it can't.
+    // SAFETY: the kernel reads up to the NUL, or fails.
     unsafe {
         with(
             libc::SYS_openat,

@@ -146,7 +146,7 @@ mod tests {
         // SAFETY: as above.
         unsafe { libc::semctl(set, 1, libc::SETVAL, 5) };
         let message = [1_i64, 7];
-        // SAFETY: reads a type and so many bytes.
+        // SAFETY: reads a type and the bytes given.
         unsafe { libc::msgsnd(queue, message.as_ptr().cast(), 8, 0) };
         let own = crate::sys::getpid();
         let found = (0..=highest_semaphores().expect("there is one"))

@@ -117,7 +117,7 @@ pub fn block(set: SignalSet) -> SignalSet {
 /// Signals pending for this thread or its process.
 pub(crate) fn pending() -> SignalSet {
     let mut set = 0_u64;
-    // SAFETY: rt_sigpending writes the eight bytes that it is told of.
+    // SAFETY: rt_sigpending writes the eight bytes given.
     let _ = unsafe {
         syscall(
             libc::SYS_rt_sigpending,

@@ -251,7 +251,7 @@ pub(crate) fn set_socket_filter(fd: i32, filter: &[[u8; 8]]) -> Result<()> {
         len: u16::try_from(filter.len()).unwrap_or(u16::MAX),
         filter: filter.as_ptr().cast_mut().cast(),
     };
-    // SAFETY: reads the program, and so many instructions as it says.
+    // SAFETY: reads the program, and the number of instructions in it.
     unsafe {
         with(
             libc::SYS_setsockopt,

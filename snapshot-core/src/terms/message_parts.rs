@@ -55,7 +55,7 @@ impl Text {
         Self(Short::new(&text.as_bytes()[..end]))
     }
 
-    /// The text; empty where the other side sent no text.
+    /// The text; empty if it is invalid.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(self.0.bytes()).unwrap_or("")
     }
@@ -116,7 +116,7 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// Its name as text; empty where it is none.
+    /// Its name as text; empty if it is invalid.
     pub fn name(&self) -> &str {
         let end = self.name.iter().position(|&byte| byte == 0).unwrap_or(16);
         core::str::from_utf8(&self.name[..end]).unwrap_or("")

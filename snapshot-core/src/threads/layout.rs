@@ -88,8 +88,8 @@ fn look() -> Result<(), Disagreement> {
         return Err(Disagreement::Tid);
     }
     // What libc shows debuggers: size in bits, number of elements, offset.
-    if let Some([bits, _, told]) = variable::<[u32; 3]>(c"_thread_db_pthread_tid")
-        && (bits != 32 || told as usize != offset)
+    if let Some([bits, _, known]) = variable::<[u32; 3]>(c"_thread_db_pthread_tid")
+        && (bits != 32 || known as usize != offset)
     {
         return Err(Disagreement::Tid);
     }
@@ -119,7 +119,7 @@ fn look() -> Result<(), Disagreement> {
 
 /// The registered length of the calling thread's area. Only for that length does the kernel say
 /// that the area is registered already.
-fn registered_length(area: usize, told: usize) -> Option<usize> {
+fn registered_length(area: usize, size: usize) -> Option<usize> {
     const AT_RSEQ_FEATURE_SIZE: u64 = 27;
     const AT_RSEQ_ALIGN: u64 = 28;
     // SAFETY: getauxval takes a number.
@@ -131,7 +131,7 @@ fn registered_length(area: usize, told: usize) -> Option<usize> {
     if !is_registered(area) {
         return None;
     }
-    [32, feature.next_multiple_of(align), told, feature.max(32)]
+    [32, feature.next_multiple_of(align), size, feature.max(32)]
         .into_iter()
         .filter(|&length| length >= 32)
         // SAFETY: the area is registered, so the kernel refuses, and says why.

@@ -46,7 +46,7 @@ struct Work {
 
 struct Place(UnsafeCell<Option<Work>>);
 
-// SAFETY: written by the thread whose turn it is, before it sets CALLED (release), and
+// SAFETY: written by the thread that has the turn, before it sets CALLED (release), and
 // read by the leader after it has seen that (acquire).
 unsafe impl Sync for Place {}
 
@@ -78,9 +78,8 @@ fn state_of_leader(tasks: i32) -> u8 {
 /// [`Obstacle::Unparked`] if the first thread does not come; then nothing has been called.
 ///
 /// # Safety
-/// The caller must have the turn and be on the stack that [`super::own_stack::aside`] gives.
-/// All signals of the program must be blocked, and `function` must be fit to run in a signal
-/// handler.
+/// The caller must have the turn and run by [`super::own_stack::on_callers_stack`]. All signals
+/// of the program must be blocked, and `function` must be fit to run in a signal handler.
 pub(crate) unsafe fn run(
     function: unsafe fn(*mut c_void),
     argument: *mut c_void,
@@ -115,7 +114,7 @@ fn call(
     argument: *mut c_void,
     interrupted_call: InterruptedCall,
 ) -> sys::Result<()> {
-    // SAFETY: see `Place`: it is this thread's turn, and nothing has been called.
+    // SAFETY: see `Place`: this thread has the turn, and nothing has been called.
     unsafe {
         WORK.0.get().write(Some(Work {
             function,

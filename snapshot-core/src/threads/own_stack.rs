@@ -62,7 +62,7 @@ struct Call {
 /// # Safety
 /// The caller must have the turn, and must not be on this stack. `function` may return twice,
 /// in two processes.
-pub(crate) unsafe fn aside(
+pub(crate) unsafe fn on_callers_stack(
     function: unsafe fn(*mut c_void),
     argument: *mut c_void,
 ) -> sys::Result<()> {
@@ -76,7 +76,7 @@ pub(crate) unsafe fn aside(
 /// ENOMEM if there is no memory for the stack; then nothing has been called.
 ///
 /// # Safety
-/// As [`aside`]; for the leader's it must be the leader that was called.
+/// As [`on_callers_stack`]; only the called leader may use its stack.
 pub(crate) unsafe fn run(
     stack: Stack,
     function: unsafe fn(*mut c_void),

@@ -166,7 +166,7 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut ucont
         let value = unsafe { info.si_value() }.sival_ptr.addr();
         let value_of_request = value as u64;
         if value_of_request & !0xffff_ffff == REQUEST_MAGIC {
-            // SAFETY: what `keep` was given, which is called as it asks for.
+            // SAFETY: `keep` was given it, and its condition holds.
             let serve = unsafe {
                 core::mem::transmute::<*mut c_void, Option<Serve>>(SERVE.load(Ordering::Acquire))
             };

@@ -1,6 +1,6 @@
 //! Where the time of a take goes: a few moments, recorded as they pass.
 //!
-//! Context: AS-SAFE. Written by the thread whose turn it is, and by the last thread that
+//! Context: AS-SAFE. Written by the thread that has the turn, and by the last thread that
 //! leaves; read at any time, when a torn set of moments is no harm.
 
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -12,7 +12,7 @@ fn look(kind: libc::idtype_t, id: libc::id_t, options: libc::c_int) -> Option<(i
     let options = options | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
     // SAFETY: waitid writes one siginfo, a live local.
     let answer = unsafe { libc::waitid(kind, id, &raw mut info, options) };
-    // SAFETY: all-zero where there is none, else a child's.
+    // SAFETY: all-zero if there is none, else a child's.
     let pid = unsafe { info.si_pid() };
     (answer == 0 && pid > 0).then_some((pid, info.si_code))
 }

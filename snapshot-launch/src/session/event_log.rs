@@ -48,8 +48,8 @@ pub(crate) struct EventLog {
     missed: u64,
     waiting: Option<(Wait, Instant)>,
     tried: Instant,
-    /// The reason that a person was told.
-    told: Option<Wait>,
+    /// The reason that a person has heard.
+    reported: Option<Wait>,
 }
 
 impl EventLog {
@@ -62,7 +62,7 @@ impl EventLog {
             missed: 0,
             waiting: None,
             tried: Instant::now(),
-            told: None,
+            reported: None,
         }
     }
 
@@ -110,7 +110,7 @@ impl EventLog {
     /// The time until the next try, or until a person should hear of the wait.
     pub(crate) fn next_try(&self) -> Option<Duration> {
         match self.waiting? {
-            (Wait::Full, _) if self.told == Some(Wait::Full) => None,
+            (Wait::Full, _) if self.reported == Some(Wait::Full) => None,
             (Wait::Full, since) => Some(LAG.saturating_sub(since.elapsed())),
             _ => Some(PAUSE.saturating_sub(self.tried.elapsed())),
         }
@@ -134,17 +134,17 @@ impl EventLog {
     fn word(&mut self) -> Option<String> {
         let name = self.to.as_ref()?.name.display().to_string();
         let Some((wait, since)) = self.waiting else {
-            let was = self.told.take()?;
+            let was = self.reported.take()?;
             return Some(match was {
                 Wait::Full | Wait::NoReader => format!("the events are read again from {name}"),
                 Wait::Failed(_) => format!("the events are written to {name} again"),
             });
         };
         let is_due = matches!(wait, Wait::Failed(_)) || since.elapsed() >= LAG;
-        if self.told == Some(wait) || !is_due {
+        if self.reported == Some(wait) || !is_due {
             return None;
         }
-        self.told = Some(wait);
+        self.reported = Some(wait);
         Some(format!(
             "{}; the session goes on, and events wait",
             reason(wait, &name)

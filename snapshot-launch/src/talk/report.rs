@@ -86,14 +86,14 @@ impl Reporter {
             }
             Event::Taken(taken) => {
                 let is_new = taken.not_rolled_back != self.last_warning;
-                let told = if taken.not_rolled_back.is_empty() || !is_new {
+                let warning = if taken.not_rolled_back.is_empty() || !is_new {
                     String::new()
                 } else {
                     format!("; not rolled back: {}", summary(&taken.not_rolled_back))
                 };
                 self.last_warning.clone_from(&taken.not_rolled_back);
                 format!(
-                    "{} taken in {}{told}",
+                    "{} taken in {}{warning}",
                     taken.facts.title(),
                     microseconds(taken.facts.latency_us)
                 )

@@ -211,7 +211,7 @@ impl Owned {
 
     /// The transfer's state.
     pub(crate) fn rest(&mut self) -> &mut Rest {
-        // SAFETY: the place is the thread's, as whoever has made this has found.
+        // SAFETY: the place is the thread's, by the check of its maker.
         unsafe { &mut *self.0.rest.get() }
     }
 

@@ -98,7 +98,7 @@ pub extern "C" fn clock() -> clock_t {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: a live place to write to.
+    // SAFETY: a live local to write to.
     if unsafe { clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) } != 0 {
         return -1;
     }
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn getrusage(who: c_int, usage: *mut rusage) -> c_int {
 fn used_ticks(who: c_int) -> (clock_t, clock_t) {
     // SAFETY: all-zero is a valid `struct rusage`.
     let mut usage: rusage = unsafe { mem::zeroed() };
-    // SAFETY: a live place to write to.
+    // SAFETY: a live local to write to.
     unsafe { getrusage(who, &raw mut usage) };
     let ticks = |time: timeval| time.tv_sec * 100 + time.tv_usec / 10_000;
     (ticks(usage.ru_utime), ticks(usage.ru_stime))
