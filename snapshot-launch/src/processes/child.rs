@@ -1,4 +1,4 @@
-//! A child of the supervisor's; a pidfd carries its signals.
+//! A child of the supervisor. Signals to it go through a pidfd.
 //!
 //! A number comes from the kernel, never from a message, and even then it may belong to another
 //! process by now. A child's number can't: it stays taken until the supervisor reaps the child.
