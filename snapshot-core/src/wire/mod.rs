@@ -13,7 +13,7 @@
 //! comes over it and belongs to another is no message there.
 //!
 //! A message is a verb and its numbers, never a pointer, so that either side may be of
-//! another build. Both sides check [`VERSION`] in the first byte. [`verbs`] has the numbers
+//! another build. Both sides check [`VERSION`] in the first byte. `verbs.rs` has the numbers
 //! of all verbs.
 //!
 //! Context: AS-SAFE.
