@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! launcher            outside
-//!    └─ snap-init     pid 1: reaps whoever is left, ends with the supervisor
+//!    └─ snap-init     pid 1: reaps all that are left, ends with the supervisor
 //!         └─ supervisor
 //!              └─ live, frozen copies, ...
 //! ```

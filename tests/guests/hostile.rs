@@ -251,7 +251,7 @@ fn call(address: &str) -> Result<RawFd, Box<dyn std::error::Error>> {
         *place = libc::c_char::try_from(byte)?;
     }
     let length = libc::socklen_t::try_from(3 + address.len())?;
-    // SAFETY: reads as many bytes of the address as it is told.
+    // SAFETY: reads the given number of address bytes.
     if fd < 0 || unsafe { libc::connect(fd, (&raw const to).cast(), length) } != 0 {
         return Err(std::io::Error::last_os_error().into());
     }

@@ -6,7 +6,7 @@
 //! through them would make each take slower than the one before. A name or a parent proves
 //! nothing: any program can take a copy's name, and the supervisor adopts the program's
 //! orphans. So the engine records each process that it makes, as a bit in memory that all of
-//! them share; whoever reaps one clears the bit.
+//! them share; the process that reaps one clears the bit.
 //!
 //! Context: AS-SAFE. Nothing but atomics. Written by the maker of a copy and by the copy
 //! itself, cleared by the one who reaps it, before its number can be another's.
