@@ -56,6 +56,15 @@ pub struct Socket {
     pub queue: (u32, u32),
 }
 
+impl Socket {
+    /// Whether the peer of this one, which is connected and of this type, has been closed. A peer
+    /// that nobody has accepted yet has no inode either, but this one is not shut down then.
+    pub const fn has_lost_peer(&self, kind: i32) -> bool {
+        const BOTH: u8 = 3;
+        self.peer == 0 && (kind == libc::SOCK_DGRAM || self.shut_down == BOTH)
+    }
+}
+
 /// A part of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {

@@ -14,7 +14,7 @@ use super::{
     recording::{Object, Recording},
 };
 use crate::sys::{self, Errno, Stat};
-use crate::terms::{Kind, Why};
+use crate::terms::{Kind, comes_back::File};
 
 /// Where the program is in each group's file.
 pub(super) struct Offsets(ByGroup<i64>);
@@ -27,15 +27,14 @@ impl Object for Offsets {
             if !matches!(group.kind, Kind::File | Kind::Directory | Kind::Memfd) {
                 return Ok(());
             }
-            if group.kind == Kind::File && group.can_write() {
-                let why = match is_output(&group, &outputs) {
-                    true => Why::Output,
-                    false => Why::Contents,
-                };
-                recording.name(Kind::File, why, group.fd, 0);
-            }
+            let file = File {
+                can_write: group.can_write(),
+                is_output: is_output(&group, &outputs),
+                ..File::default()
+            };
+            recording.name_all(file.contents(group.kind), &group);
             match sys::lseek(group.fd, 0, libc::SEEK_CUR) {
-                Ok(at) if !is_output(&group, &outputs) => offsets.push(number, at),
+                Ok(at) if !file.is_output => offsets.push(number, at),
                 _ => Ok(()),
             }
         })?;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::kernel::{proc_text, procfs, records::Records};
 use crate::sys::{self, Errno};
-use crate::terms::{Kind, Why};
+use crate::terms::{Kind, comes_back};
 
 #[derive(Clone, Copy)]
 struct Interest {
@@ -359,9 +359,8 @@ impl Interests {
             }
         }
         guess.release();
-        if unknown > 0 {
-            // Only another process can have what is on the list then.
-            recording.name(Kind::Epoll, Why::Elsewhere, epoll, unknown);
+        if let Some(why) = comes_back::interests(unknown) {
+            recording.name(Kind::Epoll, why, epoll, unknown);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::{
     recording::{Object, Recording},
 };
 use crate::sys::{self, Errno};
-use crate::terms::{Kind, Why};
+use crate::terms::{Kind, comes_back};
 
 /// Nothing is recorded.
 pub(super) struct Ipc;
@@ -40,12 +40,16 @@ pub fn for_each_system_v(pid: i32, mut visit: impl FnMut(Kind, i32)) {
 impl Object for Ipc {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         for_each_system_v(recording.original, |kind, id| {
-            recording.name(kind, Why::State, -1, id.unsigned_abs().into());
+            if let Some(why) = comes_back::unrecorded(kind, false) {
+                recording.name(kind, why, -1, id.unsigned_abs().into());
+            }
         });
         recording.for_each_group(|recording, _, group| {
             if group.kind == Kind::MessageQueue {
                 let waiting = sys::waiting_messages(group.fd).unwrap_or(0);
-                recording.name(group.kind, Why::State, group.fd, waiting);
+                if let Some(why) = comes_back::unrecorded(group.kind, false) {
+                    recording.name(group.kind, why, group.fd, waiting);
+                }
             }
             Ok(())
         })?;

@@ -19,7 +19,7 @@ use crate::kernel::{
     records::Records,
 };
 use crate::sys::{self, Errno};
-use crate::terms::{Kind, Why};
+use crate::terms::{Kind, Why, comes_back};
 
 const F_OFD_SETLK: i32 = 37;
 const F_SETLEASE: i32 = 1024;
@@ -62,9 +62,9 @@ impl Object for Locks {
         if let Some(why) = unread {
             recording.name(Kind::Lock, why, -1, 0);
         }
-        if !found.locks.entries().is_empty() {
+        if let Some(why) = comes_back::locks(!found.locks.entries().is_empty()) {
             found.look_for_mappings(recording)?;
-            recording.name(Kind::Lock, Why::Retaken, -1, 0);
+            recording.name(Kind::Lock, why, -1, 0);
         }
         Ok(found)
     }
@@ -212,7 +212,7 @@ fn why_unread(thread: i32) -> Why {
         Some(stat) => stat.flags & EXITING != 0 || matches!(stat.state, b'Z' | b'X'),
         None => sys::kill(thread, 0) == Err(Errno(libc::ESRCH)),
     };
-    if has_ended { Why::Ended } else { Why::Hidden }
+    comes_back::unread_locks(has_ended)
 }
 
 /// Calls `with` with the path of another process's entry in `fdinfo`.

@@ -20,7 +20,7 @@ use crate::kernel::{
 };
 use crate::process::memory::{EMPTY, PAGE, Pages};
 use crate::sys::{self, Errno};
-use crate::terms::{Kind, Origin, Why};
+use crate::terms::{Kind, Origin, comes_back::Room};
 
 const F_ADD_SEALS: i32 = 1033;
 const F_GET_SEALS: i32 = 1034;
@@ -42,7 +42,7 @@ impl Object for MemoryFiles {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut files = Records::growing();
         let mut end = 0;
-        let mut left = Origin::Memfd.most_copied();
+        let mut room = Room::of(Origin::Memfd);
         recording.for_each_group(|recording, first, group| {
             if first < end || group.kind != Kind::Memfd {
                 return Ok(());
@@ -50,18 +50,10 @@ impl Object for MemoryFiles {
             let numbers = recording.open.of_same_file(first);
             end = numbers.end;
             let bytes = sys::fstat(group.fd)?.bytes;
-            let why = if recording.holders.have_any(numbers) {
-                Some(Why::Elsewhere)
-            } else if bytes > left {
-                Some(Why::Large)
-            } else {
-                None
-            };
-            if let Some(why) = why {
+            if let Some(why) = room.why(recording.holders.have_any(numbers), bytes) {
                 recording.name(Kind::Memfd, why, group.fd, bytes);
                 return Ok(());
             }
-            left -= bytes;
             files.push(File {
                 first,
                 end,

@@ -26,7 +26,7 @@ use crate::kernel::{
     unix_diag::{self, Message},
 };
 use crate::sys::{self, Errno};
-use crate::terms::{Kind, Why};
+use crate::terms::{Kind, comes_back};
 
 /// What waits to be read from one end.
 #[derive(Clone, Copy)]
@@ -135,6 +135,7 @@ impl Pairs {
                 // Connected to itself: that is no pair.
                 return Ok(());
             }
+            let kind = sys::socket_number(group.fd, libc::SO_TYPE)?;
             let other = match peer {
                 // Each pair once.
                 Some((other, _)) if other < number => return Ok(()),
@@ -142,23 +143,20 @@ impl Pairs {
                     Some(told) => Some((other, peer, told)),
                     None => return Ok(()),
                 },
-                None if told.peer != 0 => return Ok(()),
-                None => None,
+                None if told.has_lost_peer(kind) => None,
+                None => return Ok(()),
             };
             let ends = [Some(group), other.map(|(_, peer, _)| peer)];
             let mut ends = ends.iter().flatten();
-            if !ends.clone().all(|end| is_vouched_for(end.fd)) {
-                // Another one would say that the program's user has made it.
-                recording.name(Kind::Socket, Why::Credentials, group.fd, 0);
-                return Ok(());
-            }
-            if ends.any(|end| has_name(end.fd)) {
-                recording.name(Kind::Socket, Why::Names, group.fd, 0);
-            }
-            let kind = sys::socket_number(group.fd, libc::SO_TYPE)?;
             let is_stuck = |fd| kind != libc::SOCK_STREAM && has_error(fd);
-            if is_stuck(group.fd) || other.is_some_and(|(_, peer, _)| is_stuck(peer.fd)) {
-                recording.name(Kind::Socket, Why::Error, group.fd, 0);
+            let mut facts = comes_back::Pair {
+                is_vouched_for: ends.clone().all(|end| is_vouched_for(end.fd)),
+                has_name: ends.clone().any(|end| has_name(end.fd)),
+                hides_error: ends.any(|end| is_stuck(end.fd)),
+                carries_descriptors: false,
+            };
+            if !facts.is_made_anew() {
+                recording.name_all(facts.reasons(), &group);
                 return Ok(());
             }
             let on_their_way = found.rights.entries().len();
@@ -177,9 +175,8 @@ impl Pairs {
             if let Some((other, ..)) = other {
                 recording.open.will_be_rebuilt(other);
             }
-            if found.rights.entries().len() > on_their_way {
-                recording.name(Kind::Socket, Why::Waiting, group.fd, 0);
-            }
+            facts.carries_descriptors = found.rights.entries().len() > on_their_way;
+            recording.name_all(facts.reasons(), &group);
             Ok(())
         })?;
         asking.end();
@@ -238,8 +235,7 @@ fn ask_about(
     asking: &mut Asking,
 ) -> Option<unix_diag::Socket> {
     if group.kind != Kind::Socket
-        || !recording.open.are_told_apart
-        || recording.holders.has(number)
+        || !recording.sharing(number).is_own()
         || sys::socket_number(group.fd, libc::SO_DOMAIN) != Ok(libc::AF_UNIX)
         || sys::socket_number(group.fd, libc::SO_ACCEPTCONN) != Ok(0)
     {
@@ -539,6 +535,7 @@ mod tests {
     use super::*;
     use crate::objects::recording::tests::round;
     use crate::objects::sockets::Sockets;
+    use crate::terms::Why;
     use std::io::{Read, Write};
     use std::os::fd::AsRawFd;
     use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -562,6 +559,23 @@ mod tests {
         assert_eq!(&buffer, b"to a");
         b.set_nonblocking(true).expect("a socket");
         b.read(&mut buffer).expect_err("nothing more was sent");
+    }
+
+    #[test]
+    fn a_connection_that_nobody_has_accepted_is_no_closed_one() {
+        use std::os::unix::net::UnixListener;
+        let name = std::env::temp_dir().join(format!("not-accepted-{}", std::process::id()));
+        let listener = UnixListener::bind(&name).expect("the directory is writable");
+        let client = UnixStream::connect(&name).expect("somebody listens");
+        std::fs::remove_file(&name).expect("it is there");
+        let (end, other) = UnixStream::pair().expect("a pair");
+        drop(other);
+        let named = round::<Sockets>(&[client.as_raw_fd(), end.as_raw_fd()], || {});
+        let named: Vec<_> = named.iter().map(|of| (of.fd, of.why)).collect();
+        assert_eq!(named, [(client.as_raw_fd(), Why::Connected)]);
+        let (mut server, _) = listener.accept().expect("somebody has connected");
+        (&client).write_all(b"x").expect("it is connected");
+        server.read_exact(&mut [0]).expect("it was sent");
     }
 
     #[test]

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::kernel::records::Records;
 use crate::sys::{self, Errno};
-use crate::terms::{Kind, Why};
+use crate::terms::{
+    Kind,
+    comes_back::{self, OtherEnd},
+};
 
 #[derive(Clone, Copy)]
 struct Pipe {
@@ -44,12 +47,20 @@ impl Object for Pipes {
             }
             let numbers = recording.open.of_same_file(first);
             end = numbers.end;
-            if is_own(recording, numbers.clone()) {
-                pipes.push(Pipe::record(recording, numbers.clone(), &mut teed)?)?;
-                numbers.for_each(|number| recording.open.will_be_rebuilt(number));
-            } else {
-                numbers.for_each(|number| recording.open.will_be_waited_for(number));
-                recording.name(group.kind, why_shared(&group), group.fd, 0);
+            let pipe = comes_back::Pipe {
+                other_end: other_end(recording.open.some(numbers.clone())),
+                can_write: group.can_write(),
+                is_inherited: is_inherited(group.device, group.inode),
+            };
+            match pipe.why(recording.sharing_of(numbers.clone())) {
+                None => {
+                    pipes.push(Pipe::record(recording, numbers.clone(), &mut teed)?)?;
+                    numbers.for_each(|number| recording.open.will_be_rebuilt(number));
+                }
+                Some(why) => {
+                    numbers.for_each(|number| recording.open.will_be_waited_for(number));
+                    recording.name(group.kind, why, group.fd, 0);
+                }
             }
             Ok(())
         })?;
@@ -75,30 +86,20 @@ impl Object for Pipes {
     }
 }
 
-/// Why a pipe is not the program's alone.
-fn why_shared(group: &Group) -> Why {
-    match (is_inherited(group.device, group.inode), group.can_write()) {
-        (true, false) => Why::Input,
-        (true, true) => Why::Output,
-        (false, _) => Why::OtherEnd,
-    }
-}
-
-/// Whether nobody else can read or write: no other process has it, and every end that is
-/// not the program's is closed.
-fn is_own(recording: &Recording<'_>, numbers: Range<usize>) -> bool {
-    let groups = recording.open.some(numbers.clone());
-    if !recording.open.are_told_apart || recording.holders.have_any(numbers) {
-        return false;
-    }
+/// Where the other end is of those that the program has.
+fn other_end(groups: &[Group]) -> OtherEnd {
     let reads = groups.iter().find(|group| group.can_read());
     let writes = groups.iter().find(|group| group.can_write());
-    match (reads, writes) {
-        (Some(_), Some(_)) => true,
-        // The kernel tells an end that the other one is gone.
-        (Some(end), None) => sys::poll_now(end.fd) & libc::POLLHUP != 0,
-        (None, Some(end)) => sys::poll_now(end.fd) & libc::POLLERR != 0,
-        (None, None) => false,
+    // The kernel tells an end that the other one is gone.
+    let (end, gone) = match (reads, writes) {
+        (Some(_), Some(_)) => return OtherEnd::Own,
+        (Some(end), None) => (end, libc::POLLHUP),
+        (None, Some(end)) => (end, libc::POLLERR),
+        (None, None) => return OtherEnd::Open,
+    };
+    match sys::poll_now(end.fd) & gone {
+        0 => OtherEnd::Open,
+        _ => OtherEnd::Closed,
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! Context: AS-SAFE.
 
+use core::ops::Range;
+
 use super::{
     descriptors::{Descriptors, Group},
     holders::Holders,
     mappings,
 };
 use crate::sys::Errno;
-use crate::terms::{Address, Kind, Remains, Why};
+use crate::terms::{Address, Kind, Remains, Why, comes_back::Sharing};
 
 /// A kind of kernel object that a copy shares with its original.
 pub(super) trait Object: Sized {
@@ -73,15 +75,29 @@ impl Recording<'_> {
 
     /// Whether nobody else has a group. One that somebody has is named.
     pub(super) fn is_own(&mut self, number: usize, group: &Group) -> bool {
-        let why = if !self.open.are_told_apart {
-            Why::Hidden
-        } else if self.holders.has(number) {
-            Why::Elsewhere
-        } else {
-            return true;
-        };
-        self.name(group.kind, why, group.fd, 0);
-        false
+        let why = self.sharing(number).why();
+        self.name_all(why, group);
+        why.is_none()
+    }
+
+    /// Whom a group belongs to.
+    pub(super) fn sharing(&self, number: usize) -> Sharing {
+        self.sharing_of(number..number + 1)
+    }
+
+    /// Whom groups of one file belong to.
+    pub(super) fn sharing_of(&self, numbers: Range<usize>) -> Sharing {
+        Sharing {
+            is_hidden: !self.open.are_told_apart,
+            is_elsewhere: self.holders.have_any(numbers),
+        }
+    }
+
+    /// Says why a group will not be as it was.
+    pub(super) fn name_all(&mut self, reasons: impl IntoIterator<Item = Why>, group: &Group) {
+        for why in reasons {
+            self.name(group.kind, why, group.fd, 0);
+        }
     }
 
     /// Says that something will not be as it was.

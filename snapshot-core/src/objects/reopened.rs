@@ -29,7 +29,10 @@ use super::{
 };
 use crate::kernel::procfs;
 use crate::sys::{self, Errno};
-use crate::terms::{Kind, Why};
+use crate::terms::{
+    Kind,
+    comes_back::{File, Terminal},
+};
 use crate::threads::slots;
 
 /// The path of a file below `/proc/self`, from there on, with its NUL.
@@ -81,11 +84,15 @@ impl Reopened {
                 return Ok(());
             }
             let file_system = place.file_system(&group)?;
-            if !is_openable(&group, file_system) {
+            let sharing = recording.sharing(number);
+            let file = File {
+                has_locks: locks.has_any(number),
+                can_be_reopened: is_openable(&group, file_system),
+                ..File::default()
+            };
+            recording.name_all(file.last_close(group.kind, sharing), &group);
+            if !file.can_be_reopened {
                 recording.open.will_be_waited_for(number);
-                if locks.has_any(number) {
-                    recording.name(group.kind, Why::Held, group.fd, 0);
-                }
                 return Ok(());
             }
             let mut path = [0; LINK_BYTES];
@@ -95,15 +102,7 @@ impl Reopened {
                 of_process.push(number, name)?;
             }
             // What was inherited others may have, who can't be seen.
-            let is_elsewhere = recording.holders.has(number);
-            if is_elsewhere
-                && matches!(group.kind, Kind::File | Kind::Directory)
-                && locks.has_any(number)
-            {
-                // Once the branch has closed it, they have the lock.
-                recording.name(group.kind, Why::Elsewhere, group.fd, 0);
-            }
-            let stays = is_elsewhere
+            let stays = sharing.is_elsewhere
                 || files::is_output(&group, &outputs)
                 || (group.kind == Kind::Directory && !is_at_start(group.fd))
                 // The process that freezes is the one that has them.
@@ -194,9 +193,12 @@ fn hold_terminal(recording: &mut Recording<'_>, number: usize, group: &Group) ->
         return Ok(());
     }
     recording.open.will_be_waited_for(number);
-    if sys::terminal_number(group.fd).is_ok() && recording.is_own(number, group) {
-        recording.name(Kind::Terminal, Why::Held, group.fd, 0);
-    }
+    let terminal = Terminal {
+        is_master: sys::terminal_number(group.fd).is_ok(),
+        ..Terminal::default()
+    };
+    let why = terminal.last_close(recording.sharing(number));
+    recording.name_all(why, group);
     Ok(())
 }
 

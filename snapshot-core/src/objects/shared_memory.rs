@@ -25,7 +25,10 @@ use crate::process::{
     own_memory::is_kept_out,
 };
 use crate::sys::{self, Errno};
-use crate::terms::{Kind, Origin, Why};
+use crate::terms::{
+    Kind, Origin,
+    comes_back::{self, Rooms},
+};
 
 /// Whether what is mapped of files comes back.
 static FILES_COME_BACK: AtomicBool = AtomicBool::new(true);
@@ -99,17 +102,16 @@ fn area_of(mapping: &FileMapping<'_>, open: &Descriptors) -> Option<Area> {
         ..
     } = *mapping;
     let origin = Origin::of(path)?;
-    let matters = match origin {
-        Origin::Memory => true,
-        // Where it has a descriptor it is copied by that.
-        Origin::Memfd => !open
-            .of_kind(Kind::Memfd)
-            .any(|(_, group)| group.inode == inode),
-        // What can't be written through this mapping is somebody else's to restore.
-        Origin::File => protection & libc::PROT_WRITE != 0,
-        Origin::Aio => false,
+    let has_descriptor = || {
+        let mut memfds = open.of_kind(Kind::Memfd);
+        memfds.any(|(_, group)| group.inode == inode)
     };
-    if !matters || is_kept_out(range.start) {
+    let found = comes_back::Mapping {
+        origin,
+        can_write: protection & libc::PROT_WRITE != 0,
+        has_descriptor: origin == Origin::Memfd && has_descriptor(),
+    };
+    if !found.is_recorded() || is_kept_out(range.start) {
         return None;
     }
     Some(Area {
@@ -166,28 +168,13 @@ impl SharedMemory {
 
     fn copy(&mut self, recording: &mut Recording<'_>) -> Result<(), Errno> {
         let is_swapped = sys::is_swapping();
-        let mut memory = Origin::Memory.most_copied();
-        let mut of_files = Origin::File.most_copied();
+        let mut rooms = Rooms::new(!FILES_COME_BACK.load(Ordering::Relaxed));
         for area in self.0.entries_mut() {
-            let left = if area.is_file {
-                &mut of_files
-            } else {
-                &mut memory
-            };
-            let reason = if area.is_file && !FILES_COME_BACK.load(Ordering::Relaxed) {
-                Some(Why::Unwanted)
-            } else if area.is_elsewhere {
-                Some(Why::Elsewhere)
-            } else if area.length as u64 > *left {
-                Some(Why::Large)
-            } else {
-                None
-            };
-            if let Some(why) = reason {
+            let bytes = area.length as u64;
+            if let Some(why) = rooms.why(area.is_file, area.is_elsewhere, bytes) {
                 recording.name(Kind::SharedMemory, why, -1, area.start as u64);
                 continue;
             }
-            *left -= area.length as u64;
             area.pages = Some(area.copy(is_swapped)?);
         }
         Ok(())

@@ -23,7 +23,10 @@ use super::{
     recording::{Object, Recording},
 };
 use crate::sys::{self, Errno, SocketAddress, Stat};
-use crate::terms::{Address, Kind, Why};
+use crate::terms::{
+    Address, Kind, Why,
+    comes_back::{self, SocketState},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -37,6 +40,18 @@ enum State {
     },
     /// Connected, or about to be.
     Connected,
+}
+
+impl State {
+    /// As it is seen from outside, too.
+    const fn seen(&self) -> SocketState {
+        match self {
+            Self::New => SocketState::New,
+            Self::Idle(_) => SocketState::Idle,
+            Self::Listening { .. } => SocketState::Listening,
+            Self::Connected => SocketState::Connected,
+        }
+    }
 }
 
 /// The file of a path that a socket is bound to.
@@ -146,6 +161,11 @@ fn name_of(fd: i32) -> Result<Address, Errno> {
     Ok(Address::new(sys::own_address(fd, &mut name)?))
 }
 
+fn peer_of(fd: i32) -> Address {
+    let mut peer: SocketAddress = [0; 128];
+    Address::new(sys::peer_address(fd, &mut peer).unwrap_or(&[]))
+}
+
 /// The beginning of `struct tcp_info`.
 type TcpInfo = [u8; 32];
 
@@ -250,45 +270,53 @@ impl Socket {
         asking: &mut Asking,
     ) {
         let fd = group.fd;
-        let is_own = !recording.holders.has(number);
+        let sharing = recording.sharing(number);
+        let happened = match self.state {
+            State::Idle(_) => sys::poll_now(fd),
+            _ => 0,
+        };
+        let mut facts = comes_back::Socket {
+            state: self.state.seen(),
+            is_stream: self.kind[1] == libc::SOCK_STREAM,
+            has_unread: happened & libc::POLLIN != 0,
+            has_hidden_filter: self.options.has_hidden_filter,
+            ..comes_back::Socket::default()
+        };
         match self.state {
             State::New => {
-                if is_own && recording.open.are_told_apart && self.can_be_opened() {
+                if sharing.is_own() && self.can_be_opened() {
                     recording.open.will_be_rebuilt(number);
                 }
             }
-            State::Connected => {
-                recording.open.will_be_waited_for(number);
-                let mut peer: SocketAddress = [0; 128];
-                let peer = sys::peer_address(fd, &mut peer).unwrap_or(&[]);
-                let peer = Address::new(peer);
-                recording.name_peer(Kind::Socket, Why::Connected, fd, 0, peer);
-            }
+            State::Connected => recording.open.will_be_waited_for(number),
             State::Idle(name) => {
-                let is_stream = self.kind[1] == libc::SOCK_STREAM;
-                let happened = sys::poll_now(fd);
                 // One whose connection has ended says so when it is asked, and another one
                 // in its place would not.
-                let is_unused = is_stream && happened & (libc::POLLRDHUP | libc::POLLERR) == 0;
+                let is_unused =
+                    facts.is_stream && happened & (libc::POLLRDHUP | libc::POLLERR) == 0;
                 let can_be_anew = is_unused
-                    && recording.open.are_told_apart
+                    && !sharing.is_hidden
                     && self.can_be_opened()
                     && self.could_be_bound(fd, &name);
-                if is_own && can_be_anew {
+                if !sharing.is_elsewhere && can_be_anew {
                     // The kernel takes a port that it has chosen away from a socket that has
                     // been used, which says the old one nevertheless.
                     recording.open.will_be_rebuilt(number);
-                } else if is_own && self.can_be_opened() {
+                } else if !sharing.is_elsewhere && self.can_be_opened() {
                     recording.open.will_be_waited_for(number);
                 }
-                if !is_stream && happened & libc::POLLIN != 0 {
-                    recording.name(Kind::Socket, Why::Unread, fd, 0);
-                }
             }
-            State::Listening { .. } => self.settle_listener(recording, number, group, asking),
+            State::Listening { .. } => {
+                self.settle_listener(recording, number, group, asking, &mut facts);
+            }
         }
-        if self.options.has_hidden_filter {
-            recording.name(Kind::Socket, Why::Filter, fd, 0);
+        for why in facts.reasons_of_one(sharing) {
+            let (count, peer) = match why {
+                Why::Backlog => (facts.waiting_connections, Address::NONE),
+                Why::Connected => (0, peer_of(fd)),
+                _ => (0, Address::NONE),
+            };
+            recording.name_peer(Kind::Socket, why, fd, count, peer);
         }
     }
 
@@ -298,29 +326,29 @@ impl Socket {
         number: usize,
         group: &Group,
         asking: &mut Asking,
+        facts: &mut comes_back::Socket,
     ) {
         let fd = group.fd;
         let told = match self.kind[0] {
             libc::AF_UNIX => asking.about(group.inode),
             _ => None,
         };
-        let waiting = told.map_or_else(|| waiting_connections(fd), |told| told.queue.0.into());
-        if waiting > 0 {
-            recording.name(Kind::Socket, Why::Backlog, fd, waiting);
-        }
-        if recording.holders.has(number) {
+        facts.waiting_connections =
+            told.map_or_else(|| waiting_connections(fd), |told| told.queue.0.into());
+        let sharing = recording.sharing(number);
+        if sharing.is_elsewhere {
             // It does not end when the program closes it.
             return;
         }
         let path_inode = told.map_or(0, |told| told.path_inode.into());
-        if recording.open.are_told_apart && self.can_listen_again(fd, path_inode) {
+        facts.can_listen_again = self.can_listen_again(fd, path_inode);
+        if sharing.is_own() && facts.can_listen_again {
             recording.open.will_be_rebuilt(number);
             if let (Some(told), State::Listening { backlog, .. }) = (told, &mut self.state) {
                 *backlog = i32::try_from(told.queue.1).unwrap_or(i32::MAX);
             }
         } else {
             recording.open.will_be_waited_for(number);
-            recording.name(Kind::Socket, Why::Held, fd, 0);
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::kernel::records::Records;
 use crate::sys::{self, Errno, Terminal, WindowSize};
-use crate::terms::{Kind, Why};
+use crate::terms::{Kind, comes_back};
 
 #[derive(Clone, Copy)]
 struct Settings {
@@ -32,8 +32,17 @@ fn name_what_waits(recording: &mut Recording<'_>) {
             continue;
         }
         let waiting = sys::waiting_bytes(group.fd).unwrap_or(0);
-        if waiting > 0 && (is_master(&group) || has_own_master(recording.open, &group)) {
-            recording.name(Kind::Terminal, Why::Unread, group.fd, waiting as u64);
+        if waiting == 0 {
+            continue;
+        }
+        let terminal = comes_back::Terminal {
+            is_master: is_master(&group),
+            has_own_master: has_own_master(recording.open, &group),
+            has_unread: true,
+            ..comes_back::Terminal::default()
+        };
+        if let Some(why) = terminal.unread() {
+            recording.name(Kind::Terminal, why, group.fd, waiting as u64);
         }
     }
 }

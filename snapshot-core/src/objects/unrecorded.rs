@@ -8,26 +8,24 @@ use super::{
     recording::{Object, Recording},
 };
 use crate::sys::{self, Errno};
-use crate::terms::{Kind, Why, is_stateless_device};
+use crate::terms::{Kind, comes_back, is_stateless_device};
 
 /// Nothing.
 pub(super) struct Unrecorded;
 
-fn has_state(fd: i32) -> bool {
-    !sys::fstat(fd).is_ok_and(|stat| is_stateless_device(stat.mode, stat.special))
+fn is_stateless(fd: i32) -> bool {
+    sys::fstat(fd).is_ok_and(|stat| is_stateless_device(stat.mode, stat.special))
 }
 
 impl Object for Unrecorded {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         recording.for_each_group(|recording, _, group| {
-            let why = match group.kind {
-                Kind::Pidfd | Kind::Perf => Why::Process,
-                Kind::Other => Why::State,
-                Kind::Device if has_state(group.fd) => Why::State,
-                // Of those that refuse a take the supervisor tells.
-                _ => return Ok(()),
-            };
-            recording.name(group.kind, why, group.fd, 0);
+            // Of those that refuse a take the supervisor tells, and of queues `ipc` does.
+            if group.kind != Kind::MessageQueue {
+                let is_stateless = group.kind == Kind::Device && is_stateless(group.fd);
+                let why = comes_back::unrecorded(group.kind, is_stateless);
+                recording.name_all(why, &group);
+            }
             Ok(())
         })?;
         Ok(Self)

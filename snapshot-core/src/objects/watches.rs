@@ -20,7 +20,7 @@ use crate::kernel::{
     records::Records,
 };
 use crate::sys::{self, Errno};
-use crate::terms::{Kind, Why};
+use crate::terms::{Kind, comes_back};
 
 #[derive(Clone, Copy)]
 struct Watched {
@@ -63,13 +63,13 @@ impl Object for Watches {
             outcome?;
             let watches = found.watches.entries().get(first..).unwrap_or(&[]);
             let is_rebuilt = watches.iter().all(|watched| watched.path.is_some());
-            if sys::waiting_bytes(group.fd)? > 0 {
-                recording.name(Kind::Inotify, Why::Waiting, group.fd, 0);
-            }
+            let facts = comes_back::Watches {
+                has_unread: sys::waiting_bytes(group.fd)? > 0,
+                are_paths_known: is_rebuilt,
+            };
+            recording.name_all(facts.reasons(recording.sharing(number)), &group);
             if is_rebuilt {
                 recording.open.will_be_rebuilt(number);
-            } else {
-                recording.name(Kind::Inotify, Why::NoPath, group.fd, 0);
             }
             found.instances.push(Instance {
                 group: number,

@@ -3,6 +3,7 @@
 //! Context: AS-SAFE.
 
 mod closed;
+pub mod comes_back;
 mod disagreement;
 mod ended;
 mod interrupted_call;

@@ -1,0 +1,90 @@
+//! Files, their locks, and terminals.
+//!
+//! Context: AS-SAFE.
+
+use super::reasons::Sharing;
+use crate::terms::{Kind, Why};
+
+/// A regular file, a directory, or memory with a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct File {
+    /// It is open for writing.
+    pub can_write: bool,
+    /// It is what stdout or stderr is, or the program was started with it to write to.
+    pub is_output: bool,
+    /// There are locks on it by this descriptor.
+    pub has_locks: bool,
+    /// It can be opened a second time, as it is open.
+    pub can_be_reopened: bool,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            can_write: false,
+            is_output: false,
+            has_locks: false,
+            can_be_reopened: true,
+        }
+    }
+}
+
+impl File {
+    /// Why what is written to it stays written.
+    pub fn contents(&self, kind: Kind) -> Option<Why> {
+        (kind == Kind::File && self.can_write).then_some(match self.is_output {
+            true => Why::Output,
+            false => Why::Contents,
+        })
+    }
+
+    /// Why its locks don't end as the program closes it.
+    pub fn last_close(&self, kind: Kind, sharing: Sharing) -> Option<Why> {
+        let is_on_disk = matches!(kind, Kind::File | Kind::Directory);
+        match self {
+            _ if !self.has_locks || sharing.is_hidden => None,
+            Self {
+                can_be_reopened: false,
+                ..
+            } => Some(Why::Held),
+            // Once the branch has closed it, they have the lock.
+            _ if sharing.is_elsewhere && is_on_disk => Some(Why::Elsewhere),
+            _ => None,
+        }
+    }
+}
+
+/// Why locks are not as they were, if there are any: they come back, but others may be first.
+pub fn locks(have_any: bool) -> Option<Why> {
+    have_any.then_some(Why::Retaken)
+}
+
+/// Why locks of a process can't be recorded that can't be read.
+pub const fn unread_locks(has_ended: bool) -> Why {
+    if has_ended { Why::Ended } else { Why::Hidden }
+}
+
+/// A terminal, either end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terminal {
+    /// It is the end that makes one.
+    pub is_master: bool,
+    /// The program has the other end, which makes it.
+    pub has_own_master: bool,
+    /// The program was started with it: it is the user's.
+    pub is_inherited: bool,
+    /// Something waits to be read.
+    pub has_unread: bool,
+}
+
+impl Terminal {
+    /// Why what waits in it does not come back: the kernel shows it to whoever takes it.
+    pub fn unread(&self) -> Option<Why> {
+        (self.has_unread && (self.is_master || self.has_own_master)).then_some(Why::Unread)
+    }
+
+    /// Why its other end does not hang up as the program closes it.
+    pub fn last_close(&self, sharing: Sharing) -> Option<Why> {
+        (self.is_master && !self.is_inherited).then(|| sharing.why().unwrap_or(Why::Held))
+    }
+}
