@@ -168,7 +168,7 @@ mod tests {
             }],
             not_rolled_back: vec![Lost {
                 item: item("socket", Some(4), "fd 4: \x1b]0;x"),
-                why: "connected",
+                why: "connected".into(),
             }],
             rolled_back: vec![
                 item("epoll", Some(5), ""),

@@ -46,8 +46,9 @@ pub fn question(inode: Option<u32>) -> [u8; LENGTH as usize] {
 pub struct Socket {
     /// Its inode.
     pub inode: u32,
-    /// The inode of its peer; 0 if there is none, or it is closed.
-    pub peer: u32,
+    /// The inode of its peer, if it has one; 0 where that has been closed, or nobody has
+    /// accepted it yet.
+    pub peer: Option<u32>,
     /// RCV 1, SEND 2.
     pub shut_down: u8,
     /// The inode of its bound path; 0 if it is not bound to one.
@@ -57,11 +58,11 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Whether the peer of this one, which is connected and of this type, has been closed. A peer
-    /// that nobody has accepted yet has no inode either, but this one is not shut down then.
+    /// Whether the peer of this one, which is of this type, has been closed. Where nobody has
+    /// accepted it yet, this one is not shut down.
     pub const fn has_lost_peer(&self, kind: i32) -> bool {
         const BOTH: u8 = 3;
-        self.peer == 0 && (kind == libc::SOCK_DGRAM || self.shut_down == BOTH)
+        matches!(self.peer, Some(0)) && (kind == libc::SOCK_DGRAM || self.shut_down == BOTH)
     }
 }
 
@@ -97,7 +98,7 @@ fn socket(message: &[u8]) -> Option<Socket> {
     const SHUT_DOWN: u16 = 6;
     let mut found = Socket {
         inode: word(message, 4)?,
-        peer: 0,
+        peer: None,
         shut_down: 0,
         path_inode: 0,
         queue: (0, 0),
@@ -108,7 +109,7 @@ fn socket(message: &[u8]) -> Option<Socket> {
         let value = attributes.get(4..length).unwrap_or(&[]);
         match kind {
             VFS => found.path_inode = word(value, 0).unwrap_or(0),
-            PEER => found.peer = word(value, 0).unwrap_or(0),
+            PEER => found.peer = word(value, 0),
             RQLEN => found.queue = word(value, 0).zip(word(value, 4)).unwrap_or((0, 0)),
             SHUT_DOWN => found.shut_down = value.first().copied().unwrap_or(0),
             _ => {}

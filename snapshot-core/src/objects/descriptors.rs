@@ -91,7 +91,7 @@ pub(super) struct Descriptors {
 }
 
 /// Whether this system lets a process compare its own descriptors.
-fn can_compare() -> bool {
+pub fn can_compare() -> bool {
     let own = (sys::getpid(), 0);
     !matches!(
         sys::compare_files(own, own),

@@ -43,9 +43,10 @@ mod timer_descriptors;
 mod unrecorded;
 mod watches;
 
+pub use descriptors::can_compare;
 pub use holders::{Inherited, MOST_INHERITED, inherited, note_inherited, note_one_inherited};
 pub use ipc::for_each_system_v;
 pub use open_marks::{begin as begin_to_mark, closing, for_each_marked, is_marked};
-pub use paths::add_watch;
+pub use paths::{add_watch, is_local};
 pub(crate) use shared::Shared;
 pub use shared_memory::leave_files_alone;

@@ -125,8 +125,8 @@ impl Pairs {
                 return Ok(());
             };
             let of_peer = match told.peer {
-                0 => 0..0,
-                peer => recording.open.of_inode(group.device, u64::from(peer)),
+                None | Some(0) => 0..0,
+                Some(peer) => recording.open.of_inode(group.device, u64::from(peer)),
             };
             let peer = of_peer
                 .filter_map(|number| Some((number, *recording.open.groups().get(number)?)))

@@ -224,7 +224,7 @@ pub(super) fn with<T>(noted: Noted, act: impl FnOnce(&CStr) -> sys::Result<T>) -
 pub(super) const PROC: i64 = 0x9fa0;
 
 /// File systems where an open file has no state but the kernel's own: their `f_type`.
-pub(super) const LOCAL: [i64; 16] = [
+const LOCAL: [i64; 16] = [
     0xef53,      // ext
     0x0102_1994, // tmpfs
     0x794c_7630, // overlay
@@ -243,10 +243,14 @@ pub(super) const LOCAL: [i64; 16] = [
     PROC,
 ];
 
+/// Whether an open file of a file system of this type has no state but the kernel's own.
+pub fn is_local(file_system: i64) -> bool {
+    LOCAL.contains(&file_system)
+}
+
 /// Whether the file of a path can be opened to read and to write.
 pub(super) fn is_path_openable(fd: i32) -> bool {
-    sys::file_system(fd).is_ok_and(|kind| LOCAL.contains(&kind))
-        && sys::may_open(fd, libc::R_OK | libc::W_OK).is_ok()
+    sys::file_system(fd).is_ok_and(is_local) && sys::may_open(fd, libc::R_OK | libc::W_OK).is_ok()
 }
 
 #[cfg(test)]

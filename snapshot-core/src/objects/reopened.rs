@@ -24,7 +24,7 @@ use super::{
     by_group::ByGroup,
     descriptors::{Descriptors, Fate, Group, LINK_BYTES, open_again, with_descriptor_path},
     files, holders, locks,
-    paths::{LOCAL, PROC},
+    paths::{PROC, is_local},
     recording::Recording,
 };
 use crate::kernel::procfs;
@@ -204,7 +204,7 @@ fn hold_terminal(recording: &mut Recording<'_>, number: usize, group: &Group) ->
 
 /// Whether the file of a group can be opened again by its path alone, as it is open.
 fn is_openable(group: &Group, file_system: i64) -> bool {
-    if !LOCAL.contains(&file_system) {
+    if !is_local(file_system) {
         return false;
     }
     let mut mode = 0;

@@ -1,48 +1,92 @@
-//! The account of a process: judges all that it has, and puts that into words.
+//! The account of a process: what the rule says of all that it has, in words.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 use snapshot_core::objects::for_each_system_v;
-use snapshot_core::terms::{Hindrance, Kind, Origin, Why};
+use snapshot_core::terms::{
+    Hindrance, Kind, Origin, Why,
+    comes_back::{self, ComesBack, Reasons, Rooms},
+};
 
 use super::{
-    descriptors::{self, Descriptor},
-    elsewhere::{self, Elsewhere, Holder},
+    descriptors::Descriptor,
+    elsewhere,
+    facts::{Others, Surroundings},
     inspection::{Item, Lost, Refused},
-    judge::{self, OtherEnd, Surroundings, Verdict},
     memory,
-    sockets::{self, Socket},
-    threads::Thread,
+    sockets::Socket,
+    threads::{self, Thread},
 };
-use crate::processes::family::name_of as process_name;
-use crate::refusal::kinds;
+use crate::flags::{AllowKind, SnapshotFlags};
+use crate::processes::{family::name_of as process_name, kin::Child};
+use crate::refusal::{family, kinds};
 
 /// What a take refuses, what a revert loses, and what it brings back.
 #[derive(Debug, Default)]
 pub(super) struct Account {
+    /// What does not refuse a take here.
+    allowed: Vec<AllowKind>,
+    /// Whether what is mapped of files stays as it is.
+    leaves_files: bool,
     pub(super) refused: Vec<Refused>,
     pub(super) not_rolled_back: Vec<Lost>,
     pub(super) rolled_back: Vec<Item>,
 }
 
 impl Account {
-    fn add(&mut self, kind: Kind, fd: Option<i32>, what: String, judged: Verdict) {
-        let item = Item {
+    /// Of a session with these flags.
+    pub(super) fn new(flags: &SnapshotFlags) -> Self {
+        Self {
+            allowed: flags.allow.clone(),
+            leaves_files: flags.no_files,
+            ..Self::default()
+        }
+    }
+
+    fn lose(&mut self, item: Item, why: impl Into<Cow<'static, str>>) {
+        self.not_rolled_back.push(Lost {
+            item,
+            why: why.into(),
+        });
+    }
+
+    /// Something of a kind that refuses a take unless it is allowed.
+    fn refuse_kind(&mut self, item: Item, kind: Kind, why: &'static str) {
+        match kinds::rule(kind) {
+            Some(rule) if !self.allowed.contains(&rule.allow) => self.refused.push(Refused {
+                item,
+                why,
+                help: rule.help,
+            }),
+            _ => self.lose(item, why),
+        }
+    }
+
+    /// Something with, or without, a descriptor; `what` says which one, by why it is lost.
+    fn add(
+        &mut self,
+        kind: Kind,
+        fd: Option<i32>,
+        judged: ComesBack,
+        what: impl Fn(Option<Why>) -> String,
+    ) {
+        let item = |why| Item {
             kind: kind.name(),
             fd,
-            what,
+            what: what(why),
         };
         match judged {
-            Verdict::Returns => self.rolled_back.push(item),
-            Verdict::Stays(why) => self.not_rolled_back.push(Lost {
-                item,
-                why: kinds::why(kind, why),
-            }),
-            Verdict::Refuses => self.refused.push(Refused {
-                item,
-                why: kinds::why(kind, Why::State),
-                help: kinds::rule(kind).map_or("", |rule| rule.help),
-            }),
+            ComesBack::Yes => self.rolled_back.push(item(None)),
+            ComesBack::No(reasons) => {
+                for why in reasons {
+                    self.lose(item(Some(why)), kinds::why(kind, why));
+                }
+            }
+            ComesBack::RefusesTake => {
+                let why = kinds::why(kind, Why::State);
+                self.refuse_kind(item(Some(Why::State)), kind, why);
+            }
         }
     }
 
@@ -61,8 +105,12 @@ impl Account {
     pub(super) fn threads(&mut self, threads: &[Thread]) {
         let workers = threads.iter().filter(|thread| thread.is_worker).count();
         if workers > 0 {
-            let what = format!("{workers} of the kernel's threads, which work for the program");
-            self.add(Kind::IoUring, None, what, Verdict::Refuses);
+            let item = Item {
+                kind: Kind::IoUring.name(),
+                fd: None,
+                what: family::kernel_threads(u32::try_from(workers).unwrap_or(u32::MAX)),
+            };
+            self.refuse_kind(item, Kind::IoUring, family::KERNEL_THREADS);
         }
         if threads
             .iter()
@@ -88,6 +136,19 @@ impl Account {
         }
     }
 
+    /// Tells of threads that a revert makes another user's.
+    pub(super) fn users(&mut self, threads: &[Thread]) {
+        let others = threads::of_other_users(threads);
+        if others > 0 {
+            let item = Item {
+                kind: "thread-user",
+                fd: None,
+                what: family::other_users(others),
+            };
+            self.lose(item, family::OTHER_USERS);
+        }
+    }
+
     /// Tells of descriptors; how many processes could not be asked whether they have them.
     pub(super) fn descriptors(
         &mut self,
@@ -95,74 +156,73 @@ impl Account {
         mine: &[Descriptor],
         except: &HashSet<i32>,
     ) -> u32 {
-        let has_sockets = mine.iter().any(|one| one.kind == Kind::Socket);
-        let mut sockets = HashMap::new();
-        if has_sockets {
-            sockets = sockets::of(pid);
-            for one in mine {
-                if let Some(inode) = inode_of_socket(one)
-                    && !sockets.contains_key(&inode)
-                    && let Some(socket) = sockets::unlisted(pid, one.number)
-                {
-                    sockets.insert(inode, socket);
-                }
-            }
-        }
-        let mut wanted: HashSet<Vec<u8>> = mine.iter().map(|one| one.target.clone()).collect();
-        wanted.extend(
-            mine.iter()
-                .filter_map(|one| peer_of(socket_of(one, &sockets)?)),
-        );
-        let elsewhere = Elsewhere::look(except, &wanted);
+        let around = Surroundings::look(pid, mine, except);
+        let mut have_locks = false;
         for one in mine {
-            let socket = socket_of(one, &sockets);
-            let same = elsewhere.same(pid, one);
-            let (other_end, other) = other_end(one, socket, mine, &elsewhere);
-            let around = Surroundings {
-                is_elsewhere: same.is_some(),
-                other_end,
-                socket,
+            let judged = comes_back::descriptor(one.kind, &around.facts(one));
+            let socket = around.socket(one);
+            let others = match judged {
+                ComesBack::No(_) => around.others(one),
+                _ => Others::default(),
             };
-            let judged = judge::descriptor(one, &around);
-            let what = describe(one, socket, judged, same, other);
-            self.add(one.kind, Some(one.number), what, judged);
+            self.add(one.kind, Some(one.number), judged, |why| {
+                describe(one, socket, why, others)
+            });
             for lock in &one.info.locks {
                 let what = format!("{lock} on {}", String::from_utf8_lossy(&one.target));
-                self.add(Kind::Lock, Some(one.number), what, Verdict::Returns);
+                self.add(Kind::Lock, Some(one.number), ComesBack::Yes, |_| {
+                    what.clone()
+                });
+                have_locks = true;
             }
         }
-        elsewhere.unseen
+        // They come back, with a proviso.
+        if let Some(why) = comes_back::locks(have_locks) {
+            let item = Item {
+                kind: Kind::Lock.name(),
+                fd: None,
+                what: kinds::LOCKS.to_owned(),
+            };
+            self.lose(item, kinds::why(Kind::Lock, why));
+        }
+        around.elsewhere.unseen
     }
 
-    pub(super) fn memory(&mut self, maps: &[u8], except: &HashSet<i32>) {
-        let shared = memory::shared(maps);
+    pub(super) fn memory(&mut self, maps: &[u8], mine: &[Descriptor], except: &HashSet<i32>) {
+        let memfds = mine.iter().filter(|one| one.kind == Kind::Memfd);
+        let open = memfds.filter_map(|one| Some(one.file?.1)).collect();
+        let shared = memory::shared(maps, &open);
         let wanted = shared.iter().map(|one| one.file).collect();
         let mapped = elsewhere::mapped(except, &wanted);
-        let mut memory_left = Origin::Memory.most_copied();
-        let mut of_files_left = Origin::File.most_copied();
+        let mut rooms = Rooms::new(self.leaves_files);
+        let mut all = Vec::new();
         for one in shared {
             // The agent's own.
             if one.path.starts_with("/memfd:cargo-snapshot") {
                 continue;
             }
-            let other = mapped.get(&one.file);
-            let left = match one.origin {
-                Origin::File => &mut of_files_left,
-                _ => &mut memory_left,
+            let other = mapped.get(&one.file).copied();
+            let judged = match one.origin {
+                Origin::Aio => (Kind::Aio, ComesBack::RefusesTake),
+                _ => {
+                    let why = one.why(&mut rooms, other.is_some());
+                    let reasons = Reasons::NONE.and(why);
+                    (Kind::SharedMemory, ComesBack::unless(reasons))
+                }
             };
-            let (kind, judged) = judge::memory(one.origin, other.is_some(), one.bytes, *left);
-            if judged == Verdict::Returns {
-                *left -= one.bytes;
-            }
+            all.push((one, other, judged));
+        }
+        all.sort_by_key(|(one, ..)| one.start);
+        for (one, other, (kind, judged)) in all {
             let name = match one.path.as_str() {
                 path if path.starts_with("/dev/zero") => "anonymous",
                 path => path,
             };
-            let who = other.map_or(String::new(), |&pid| {
+            let who = other.map_or(String::new(), |pid| {
                 format!(", also in {pid} (`{}`)", process_name(pid))
             });
             let what = format!("{:#x} {name}, {} bytes{who}", one.start, one.bytes);
-            self.add(kind, None, what, judged);
+            self.add(kind, None, judged, |_| what.clone());
         }
     }
 
@@ -174,92 +234,35 @@ impl Account {
             return;
         }
         for_each_system_v(pid, |kind, id| {
-            self.add(
-                kind,
-                None,
-                kinds::system_v(kind, id),
-                Verdict::Stays(Why::State),
-            );
+            let reasons = Reasons::NONE.and(comes_back::unrecorded(kind, false));
+            self.add(kind, None, ComesBack::unless(reasons), |_| {
+                kinds::system_v(kind, id)
+            });
         });
     }
 
-    pub(super) fn children(&mut self, count: usize) {
-        if count > 0 {
-            let plural = if count == 1 { "process" } else { "processes" };
-            self.not_rolled_back.push(Lost {
-                item: Item {
-                    kind: "child",
-                    fd: None,
-                    what: format!("{count} child {plural}"),
-                },
-                why: "a process that the program has started lives on; those that are started after the snapshot end with their branch",
-            });
-        }
-    }
-}
-
-fn inode_of_socket(one: &Descriptor) -> Option<u64> {
-    let target = std::str::from_utf8(&one.target).ok()?;
-    let inode = target.strip_prefix("socket:[")?.strip_suffix(']')?;
-    inode.parse().ok()
-}
-
-fn socket_of<'a>(one: &Descriptor, sockets: &'a HashMap<u64, Socket>) -> Option<&'a Socket> {
-    sockets.get(&inode_of_socket(one)?)
-}
-
-/// What the link to the peer of a unix socket leads to.
-fn peer_of(socket: &Socket) -> Option<Vec<u8>> {
-    match socket {
-        Socket::Unix {
-            peer: Some(peer), ..
-        } => Some(format!("socket:[{peer}]").into_bytes()),
-        _ => None,
-    }
-}
-
-/// Where the other end of a descriptor is, and who has it.
-fn other_end<'a>(
-    one: &Descriptor,
-    socket: Option<&Socket>,
-    mine: &[Descriptor],
-    elsewhere: &'a Elsewhere,
-) -> (OtherEnd, Option<&'a Holder>) {
-    let unknown = if elsewhere.unseen > 0 {
-        OtherEnd::Unknown
-    } else {
-        OtherEnd::Nobody
-    };
-    match one.kind {
-        Kind::Pipe | Kind::Fifo => {
-            let completes = |access: descriptors::Access| {
-                (one.access.reads && access.writes) || (one.access.writes && access.reads)
+    /// Tells of the children that a process has.
+    pub(super) fn children(&mut self, pid: i32, children: &[i32]) {
+        for &child in children {
+            let child = Child::look(child, child, &process_name(child), pid);
+            let why = child.why();
+            let item = Item {
+                kind: "child",
+                fd: None,
+                what: child.what,
             };
-            let holder = elsewhere
-                .holders(&one.target)
-                .iter()
-                .find(|holder| completes(holder.access));
-            let is_own = mine
-                .iter()
-                .any(|other| other.target == one.target && completes(other.access));
-            match (holder, is_own) {
-                (Some(holder), _) => (OtherEnd::Elsewhere, Some(holder)),
-                (None, true) => (OtherEnd::Own, None),
-                (None, false) => (unknown, None),
-            }
+            self.lose(item, why);
         }
-        Kind::Socket => match socket.and_then(peer_of) {
-            None => (unknown, None),
-            Some(peer) => match elsewhere.holders(&peer).first() {
-                Some(holder) => (OtherEnd::Elsewhere, Some(holder)),
-                // One that is connected to itself is no pair.
-                None if one.target != peer && mine.iter().any(|other| other.target == peer) => {
-                    (OtherEnd::Own, None)
-                }
-                None => (unknown, None),
-            },
-        },
-        _ => (OtherEnd::Nobody, None),
+    }
+
+    /// Tells of the process that traces it.
+    pub(super) fn traced_by(&mut self, tracer: i32) {
+        let item = Item {
+            kind: "ptrace",
+            fd: None,
+            what: family::traced(&format!("{} ({tracer})", process_name(tracer))),
+        };
+        self.lose(item, family::TRACED);
     }
 }
 
@@ -267,9 +270,8 @@ fn other_end<'a>(
 fn describe(
     one: &Descriptor,
     socket: Option<&Socket>,
-    judged: Verdict,
-    same: Option<&Holder>,
-    other: Option<&Holder>,
+    why: Option<Why>,
+    others: Others<'_>,
 ) -> String {
     let mut what = format!(
         "fd {}: {}",
@@ -280,18 +282,22 @@ fn describe(
         what.push(' ');
         what.push_str(&socket.describe());
     }
-    match (judged, same, other) {
-        (Verdict::Stays(Why::OtherEnd), _, Some(holder)) => {
+    let is_pipe = matches!(one.kind, Kind::Pipe | Kind::Fifo);
+    match (why, others.same, others.other_end) {
+        (Some(Why::OtherEnd | Why::Input | Why::Output | Why::Connected), _, Some(holder)) => {
             what.push_str(&format!(", the other end in {}", holder.describe()));
         }
-        (Verdict::Stays(Why::Elsewhere), Some(holder), _) => {
+        (Some(Why::OtherEnd | Why::Input | Why::Output), Some(holder), None) if is_pipe => {
             what.push_str(&format!(", also in {}", holder.describe()));
         }
-        (Verdict::Stays(Why::Backlog), ..) => match socket.map_or(0, Socket::waiting_connections) {
+        (Some(Why::Elsewhere), Some(holder), _) => {
+            what.push_str(&format!(", also in {}", holder.describe()));
+        }
+        (Some(Why::Backlog), ..) => match socket.map_or(0, Socket::waiting_connections) {
             1 => what.push_str(", 1 connection waits"),
             number => what.push_str(&format!(", {number} connections wait")),
         },
-        (Verdict::Returns, ..) if one.info.watches > 0 => {
+        (None, ..) if one.info.watches > 0 => {
             what.push_str(", where the paths of what it watches are known");
         }
         _ => {}

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
+use nix::libc;
 use snapshot_core::kernel::proc_text::{self, Lock};
 use snapshot_core::terms::{Kind, is_stateless_device, may_be_message_queue};
 
@@ -20,6 +21,10 @@ pub(super) struct Descriptor {
     /// A device that has no state, as `/dev/null`.
     pub(super) is_stateless: bool,
     pub(super) access: Access,
+    /// Its file's device and inode, where they can be seen.
+    pub(super) file: Option<(u64, u64)>,
+    /// Its file's length.
+    pub(super) bytes: u64,
     pub(super) info: Info,
 }
 
@@ -40,10 +45,16 @@ impl Access {
     }
 }
 
+/// The type of the file system that a link leads into.
+pub(super) fn file_system(link: &str) -> Option<i64> {
+    let system = nix::sys::statfs::statfs(link).ok()?;
+    Some(system.filesystem_type().0)
+}
+
 /// Whether a link leads into the file system of POSIX's message queues.
 fn is_message_queue(link: &str) -> bool {
     const MAGIC: i64 = 0x1980_0202;
-    nix::sys::statfs::statfs(link).is_ok_and(|system| system.filesystem_type().0 == MAGIC)
+    file_system(link) == Some(MAGIC)
 }
 
 /// What `fdinfo` adds.
@@ -53,6 +64,10 @@ pub(super) struct Info {
     pub(super) locks: Vec<String>,
     /// What an inotify descriptor watches: how many files.
     pub(super) watches: usize,
+    /// It is a path alone (`O_PATH`).
+    pub(super) is_path: bool,
+    /// Descriptors wait in a local socket to be received.
+    pub(super) carries_descriptors: bool,
 }
 
 /// Reads the lines of `fdinfo` that matter.
@@ -66,6 +81,9 @@ fn info(text: &[u8]) -> Info {
         watches: lines()
             .filter(|line| line.starts_with(b"inotify wd:"))
             .count(),
+        is_path: proc_text::octal_field(text, "flags:")
+            .is_some_and(|flags| flags & u64::from(libc::O_PATH.cast_unsigned()) != 0),
+        carries_descriptors: proc_text::number(text, "scm_fds:").is_some_and(|count| count > 0),
     }
 }
 
@@ -94,8 +112,10 @@ fn descriptor(pid: i32, number: i32) -> Option<Descriptor> {
     let link = format!("/proc/{pid}/fd/{number}");
     let target = fs::read_link(&link).ok()?.into_os_string().into_vec();
     let access = Access::of_link(fs::symlink_metadata(&link).ok()?.mode());
-    let (mode, special) =
-        fs::metadata(&link).map_or((0, 0), |metadata| (metadata.mode(), metadata.rdev()));
+    let metadata = fs::metadata(&link).ok();
+    let (mode, special) = metadata
+        .as_ref()
+        .map_or((0, 0), |metadata| (metadata.mode(), metadata.rdev()));
     let mut kind = Kind::of(&target, mode);
     if kind == Kind::File && may_be_message_queue(&target) && is_message_queue(&link) {
         kind = Kind::MessageQueue;
@@ -103,9 +123,9 @@ fn descriptor(pid: i32, number: i32) -> Option<Descriptor> {
     // For the kinds that are asked about it: the kernel writes a line for each watched file
     // of an epoll set, which may be thousands.
     let info = match kind {
-        Kind::File | Kind::Directory | Kind::Inotify | Kind::Memfd => {
-            let text = files::bytes(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
-            info(&text)
+        _ if !access.reads && !access.writes => read_info(pid, number),
+        Kind::File | Kind::Directory | Kind::Inotify | Kind::Memfd | Kind::Socket => {
+            read_info(pid, number)
         }
         _ => Info::default(),
     };
@@ -115,8 +135,17 @@ fn descriptor(pid: i32, number: i32) -> Option<Descriptor> {
         kind,
         is_stateless: is_stateless_device(mode, special),
         access,
+        file: metadata
+            .as_ref()
+            .map(|metadata| (metadata.dev(), metadata.ino())),
+        bytes: metadata.map_or(0, |metadata| metadata.len()),
         info,
     })
+}
+
+fn read_info(pid: i32, number: i32) -> Info {
+    let text = files::bytes(format!("/proc/{pid}/fdinfo/{number}"));
+    info(&text.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is told of a process. The names of the fields are a contract with scripts, as
 //! those of the events are.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -79,7 +80,7 @@ pub struct Lost {
     #[serde(flatten)]
     pub item: Item,
     /// Why not.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
 }
 
 /// What would refuse a take.

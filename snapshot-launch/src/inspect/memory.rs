@@ -1,10 +1,13 @@
 //! Memory that a process shares, as `/proc/PID/maps` shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use nix::libc;
 use snapshot_core::kernel::proc_text::{self, FileMapping};
-use snapshot_core::terms::Origin;
+use snapshot_core::terms::{
+    Origin, Why,
+    comes_back::{Mapping, Rooms},
+};
 
 /// Which file a mapping is of, told from any other: its device and inode.
 pub(super) type File = ((u32, u32), u64);
@@ -13,7 +16,7 @@ pub(super) fn file_of(mapping: &FileMapping<'_>) -> File {
     (mapping.device, mapping.inode)
 }
 
-/// Shared memory that can be written, one file's together.
+/// Shared memory that a take records, one file's together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shared {
     pub(super) origin: Origin,
@@ -23,33 +26,54 @@ pub(super) struct Shared {
     /// Where the first mapping begins.
     pub(super) start: u64,
     pub(super) bytes: u64,
+    /// How long each mapping is.
+    lengths: Vec<u64>,
 }
 
-/// All of it, by address. A device's memory is told of by its descriptor.
-pub(super) fn shared(text: &[u8]) -> Vec<Shared> {
+impl Shared {
+    /// Why it does not come back, each mapping judged by itself, as a take does.
+    pub(super) fn why(&self, rooms: &mut Rooms, is_elsewhere: bool) -> Option<Why> {
+        let is_file = self.origin == Origin::File;
+        self.lengths.iter().fold(None, |found, &bytes| {
+            let why = rooms.why(is_file, is_elsewhere, bytes);
+            found.or(why)
+        })
+    }
+}
+
+/// All of it, in the order of the files. A device's memory is told of by its descriptor, and so
+/// is a memory file's that has one: `open` are the inodes of those.
+pub(super) fn shared(text: &[u8], open: &HashSet<u64>) -> Vec<Shared> {
     let mut files: BTreeMap<File, Shared> = BTreeMap::new();
     for mapping in proc_text::file_mappings(text) {
-        if !(mapping.is_shared && mapping.protection & libc::PROT_WRITE != 0) {
-            continue;
-        }
-        let Some(origin) = Origin::of(mapping.path) else {
+        let Some(origin) = Origin::of(mapping.path).filter(|_| mapping.is_shared) else {
             continue;
         };
+        let found = Mapping {
+            origin,
+            can_write: mapping.protection & libc::PROT_WRITE != 0,
+            has_descriptor: open.contains(&mapping.inode),
+        };
+        if origin != Origin::Aio && !found.is_recorded() {
+            continue;
+        }
         let bytes = (mapping.range.end - mapping.range.start) as u64;
         files
             .entry(file_of(&mapping))
-            .and_modify(|shared| shared.bytes = shared.bytes.saturating_add(bytes))
+            .and_modify(|shared| {
+                shared.bytes = shared.bytes.saturating_add(bytes);
+                shared.lengths.push(bytes);
+            })
             .or_insert_with(|| Shared {
                 origin,
                 file: file_of(&mapping),
                 path: String::from_utf8_lossy(mapping.path).into_owned(),
                 start: mapping.range.start as u64,
                 bytes,
+                lengths: vec![bytes],
             });
     }
-    let mut all: Vec<Shared> = files.into_values().collect();
-    all.sort_by_key(|shared| shared.start);
-    all
+    files.into_values().collect()
 }
 
 #[cfg(test)]
@@ -71,8 +95,10 @@ mod tests {
         7fff-8000 rw-p 00000000 00:00 0 \n";
 
     #[test]
-    fn what_is_shared_and_writable_is_told_once_a_file() {
-        let found: Vec<_> = shared(MAPS.as_bytes())
+    fn what_is_shared_and_recorded_is_told_once_a_file() {
+        let mut found = shared(MAPS.as_bytes(), &HashSet::new());
+        found.sort_by_key(|shared| shared.start);
+        let found: Vec<_> = found
             .into_iter()
             .map(|shared| (shared.origin, shared.path, shared.bytes))
             .collect();
@@ -87,16 +113,49 @@ mod tests {
         assert_eq!(found, expected);
     }
 
+    #[test]
+    fn what_a_take_does_not_record_by_its_mapping() {
+        let maps = "\
+            7f00-7f04 r--s 00000000 00:01 42    /dev/zero (deleted)\n\
+            7f10-7f12 rw-s 00000000 00:01 43    /memfd:x (deleted)\n\
+            7f12-7f13 rw-s 00000000 00:01 44    /memfd:y (deleted)\n\
+            7f20-7f21 r--s 00000000 fe:00 45    /etc/locale\n";
+        let found = shared(maps.as_bytes(), &HashSet::from([43]));
+        let found: Vec<_> = found.iter().map(|shared| shared.file.1).collect();
+        assert_eq!(found, [42, 44]);
+    }
+
+    #[test]
+    fn each_mapping_of_a_file_is_judged_by_itself() {
+        let most = Origin::File.most_copied();
+        let of = |lengths: &[u64]| Shared {
+            origin: Origin::File,
+            file: ((0, 1), 2),
+            path: String::new(),
+            start: 0,
+            bytes: 0,
+            lengths: lengths.to_vec(),
+        };
+        let mut rooms = Rooms::new(false);
+        assert_eq!(of(&[most, 1]).why(&mut rooms, false), Some(Why::Large));
+        let mut rooms = Rooms::new(false);
+        assert_eq!(of(&[most / 2, most / 2]).why(&mut rooms, false), None);
+        assert_eq!(of(&[1]).why(&mut rooms, false), Some(Why::Large));
+        assert_eq!(of(&[1]).why(&mut rooms, true), Some(Why::Elsewhere));
+        let mut rooms = Rooms::new(true);
+        assert_eq!(of(&[1]).why(&mut rooms, false), Some(Why::Unwanted));
+    }
+
     proptest! {
         #[test]
         fn noise_is_no_panic(noise: String, cut in 0_usize..700, flip in 0_usize..700) {
-            let _ = shared(noise.as_bytes());
+            let _ = shared(noise.as_bytes(), &HashSet::new());
             let mut text = MAPS.as_bytes().to_vec();
             text.truncate(cut);
             if let Some(byte) = text.get_mut(flip) {
                 *byte ^= 1;
             }
-            let _ = shared(&text);
+            let _ = shared(&text, &HashSet::new());
         }
     }
 }

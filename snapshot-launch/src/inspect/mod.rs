@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! /proc/PID ─▶ descriptors ┐
-//!              sockets     ├─▶ judge ─▶ account ─▶ Inspection
-//! /proc/*   ─▶ elsewhere   │   (pure)
+//!              sockets     ├─▶ facts ─▶ comes_back ─▶ account ─▶ Inspection
+//! /proc/*   ─▶ elsewhere   │            (the rule, in snapshot-core)
 //!              memory      │
 //!              threads     ┘
 //! ```
@@ -14,8 +14,8 @@
 mod account;
 mod descriptors;
 mod elsewhere;
+mod facts;
 mod inspection;
-mod judge;
 mod memory;
 mod process;
 mod sockets;

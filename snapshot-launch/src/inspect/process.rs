@@ -19,7 +19,7 @@ use super::{
 };
 use crate::flags::SnapshotFlags;
 use crate::processes::{
-    family::{children as children_of, name_of as process_name},
+    family::{children as children_of, name_of as process_name, tracer_in},
     files,
 };
 use crate::program;
@@ -49,16 +49,21 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     let mut except = of_session;
     except.extend([pid, nix::unistd::getpid().as_raw()]);
 
-    let mut account = Account::default();
+    let flags = SnapshotFlags::from_environment();
+    let mut account = Account::new(&flags);
     account.threads(&all_threads);
     let unseen_processes = account.descriptors(pid, &mine, &except);
-    account.memory(&maps, &except);
+    account.memory(&maps, &mine, &except);
     account.system_v(pid);
-    let children = children_of(pid).len();
-    account.children(children);
+    account.users(&all_threads);
+    let children = children_of(pid);
+    account.children(pid, &children);
+    if let Some(tracer) = tracer_in(&status) {
+        account.traced_by(tracer);
+    }
     // In a session the handlers are the agent's.
     let trigger = match session {
-        None => own_use(&all_threads, &status),
+        None => own_use(flags.signal.number(), &all_threads, &status),
         Some(_) => None,
     };
     Ok(Inspection {
@@ -69,7 +74,7 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
         user: fs::metadata(format!("/proc/{pid}")).map_or(0, |metadata| metadata.uid()),
         session,
         threads: all_threads.iter().filter(|one| !one.is_worker).count(),
-        children,
+        children: children.len(),
         rss_bytes: proc_text::resident_bytes(&status),
         refused: account.refused,
         not_rolled_back: account.not_rolled_back,
@@ -79,8 +84,7 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
 }
 
 /// What the process does with the trigger, as a session of this environment would have it.
-fn own_use(threads: &[threads::Thread], status: &[u8]) -> Option<String> {
-    let trigger = SnapshotFlags::from_environment().signal.number();
+fn own_use(trigger: i32, threads: &[threads::Thread], status: &[u8]) -> Option<String> {
     let catches = proc_text::signals(status, "SigCgt:")
         .is_some_and(|set| set.meets(SignalSet::only(trigger)));
     let own = if threads::all_block(threads, trigger) {

@@ -9,6 +9,8 @@ use std::ffi::CString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::libc;
+use snapshot_core::kernel::unix_diag;
+use snapshot_core::terms::comes_back::{self, SocketState};
 
 use super::unix_peers;
 use crate::processes::files;
@@ -32,15 +34,42 @@ pub(super) enum Socket {
         path: String,
         listens: bool,
         is_connected: bool,
-        /// The inode of the other end.
-        peer: Option<u64>,
+        peer: Peer,
         /// Connections that wait to be accepted, or bytes that wait to be read.
         waiting: u32,
     },
     /// Neither bound nor connected.
     Fresh(String),
-    /// Of the kernel's own, as netlink.
+    /// Of the kernel's own: whoever has one talks to the kernel.
+    Netlink,
+    /// Of a network's packets.
+    Packet,
+    /// Of another family.
     Other(String),
+}
+
+/// The other end of a local socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// Nobody tells, or nobody has accepted the connection yet.
+    Unknown,
+    Closed,
+    /// This is its inode.
+    Inode(u64),
+}
+
+impl Peer {
+    fn of(told: &unix_diag::Socket, style: &str) -> Self {
+        let kind = match style {
+            "dgram" => libc::SOCK_DGRAM,
+            _ => libc::SOCK_STREAM,
+        };
+        match told.peer {
+            Some(0) if told.has_lost_peer(kind) => Self::Closed,
+            None | Some(0) => Self::Unknown,
+            Some(peer) => Self::Inode(peer.into()),
+        }
+    }
 }
 
 impl Socket {
@@ -61,22 +90,45 @@ impl Socket {
         }
     }
 
-    /// Whether datagrams wait in one that is not connected.
-    pub(super) fn has_datagrams(&self) -> bool {
+    /// Whether something waits to be read from it.
+    fn has_unread(&self) -> bool {
         match self {
-            Self::Inet {
-                peer: None,
-                listens: false,
-                waiting,
-                ..
-            }
-            | Self::Unix {
-                is_connected: false,
-                listens: false,
-                waiting,
-                ..
-            } => *waiting > 0,
+            Self::Inet { waiting, .. } | Self::Unix { waiting, .. } => *waiting > 0,
             _ => false,
+        }
+    }
+
+    fn state(&self) -> SocketState {
+        match self {
+            Self::Inet { listens: true, .. } | Self::Unix { listens: true, .. } => {
+                SocketState::Listening
+            }
+            Self::Inet { peer: Some(_), .. }
+            | Self::Unix {
+                is_connected: true, ..
+            }
+            // The kernel says of each who its peer is: the kernel.
+            | Self::Netlink => SocketState::Connected,
+            Self::Inet { .. } | Self::Packet => SocketState::Idle,
+            Self::Unix { path, .. } if path.is_empty() => SocketState::New,
+            Self::Unix { .. } => SocketState::Idle,
+            Self::Fresh(_) => SocketState::New,
+            Self::Other(_) => SocketState::Unseen,
+        }
+    }
+
+    /// What the rule asks, but for whether it is one of a pair.
+    pub(super) fn facts(&self) -> comes_back::Socket {
+        comes_back::Socket {
+            state: self.state(),
+            is_stream: match self {
+                Self::Inet { protocol, .. } => protocol.starts_with("tcp"),
+                Self::Unix { style, .. } => *style == "stream",
+                _ => false,
+            },
+            has_unread: self.has_unread(),
+            waiting_connections: self.waiting_connections().into(),
+            ..comes_back::Socket::default()
         }
     }
 
@@ -118,6 +170,8 @@ impl Socket {
                 format!("unix {style}{path}{state}")
             }
             Self::Fresh(protocol) => format!("{protocol}, not connected"),
+            Self::Netlink => "netlink".to_owned(),
+            Self::Packet => "packet".to_owned(),
             Self::Other(family) => family.clone(),
         }
     }
@@ -140,21 +194,29 @@ pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
     let text = table("netlink");
     all.extend(text.lines().filter_map(|line| {
         let inode = line.split_whitespace().nth(9)?.parse().ok()?;
-        Some((inode, Socket::Other("netlink".to_owned())))
+        Some((inode, Socket::Netlink))
     }));
     let text = table("packet");
     all.extend(text.lines().filter_map(|line| {
         let inode = line.split_whitespace().nth(8)?.parse().ok()?;
-        Some((inode, Socket::Other("packet".to_owned())))
+        Some((inode, Socket::Packet))
     }));
     let text = table("unix");
     let peers = unix_peers::of(pid);
     all.extend(text.lines().filter_map(|line| {
         let (inode, mut socket) = unix(line)?;
-        if let Socket::Unix { peer, waiting, .. } = &mut socket
+        if let Socket::Unix {
+            style,
+            is_connected,
+            peer,
+            waiting,
+            ..
+        } = &mut socket
             && let Some(told) = peers.get(&inode)
         {
-            *peer = (told.peer != 0).then(|| told.peer.into());
+            // One that is connected to, and is not itself, looks connected in the table.
+            *is_connected = told.peer.is_some();
+            *peer = Peer::of(told, style);
             *waiting = told.queue.0;
         }
         Some((inode, socket))
@@ -183,10 +245,11 @@ pub(super) fn unlisted(pid: i32, number: i32) -> Option<Socket> {
         .iter()
         .any(|protocol| name.trim_end_matches("v6") == *protocol)
         || name.starts_with("unix");
-    Some(if is_plain {
-        Socket::Fresh(name)
-    } else {
-        Socket::Other(name)
+    Some(match name.as_str() {
+        _ if is_plain => Socket::Fresh(name),
+        "netlink" => Socket::Netlink,
+        "packet" => Socket::Packet,
+        _ => Socket::Other(name),
     })
 }
 
@@ -254,7 +317,7 @@ fn unix(line: &str) -> Option<(u64, Socket)> {
         path: words.collect::<Vec<_>>().join(" "),
         listens: flags & 0x1_0000 != 0,
         is_connected: state == 3,
-        peer: None,
+        peer: Peer::Unknown,
         waiting: 0,
     };
     Some((inode, socket))
@@ -314,7 +377,7 @@ mod tests {
         else {
             panic!("no pair: {all:?}");
         };
-        assert_eq!(*peer, Some(inode(&other)));
+        assert_eq!(*peer, Peer::Inode(inode(&other)));
     }
 
     #[test]
@@ -343,10 +406,7 @@ mod tests {
             None,
         )
         .expect("every kernel has netlink");
-        assert_eq!(
-            unlisted(own, netlink.as_raw_fd()),
-            Some(Socket::Other("netlink".to_owned()))
-        );
+        assert_eq!(unlisted(own, netlink.as_raw_fd()), Some(Socket::Netlink));
         assert_eq!(unlisted(own, -1), None);
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Thread {
     /// Why it can't be stopped.
     pub(super) hindrance: Option<Hindrance>,
     blocked: Option<SignalSet>,
+    /// Its real, effective and saved user and group.
+    credentials: Vec<Vec<u8>>,
 }
 
 /// All threads, in order.
@@ -48,6 +50,26 @@ pub(super) fn all_block(threads: &[Thread], signal: i32) -> bool {
         })
 }
 
+/// How many threads are not of the user that the first one is.
+pub(super) fn of_other_users(threads: &[Thread]) -> u32 {
+    let mut own = threads.iter().filter(|thread| !thread.is_worker);
+    let first = own.next();
+    let others = own.filter(|thread| first.is_some_and(|of| of.credentials != thread.credentials));
+    u32::try_from(others.count()).unwrap_or(u32::MAX)
+}
+
+fn credentials(status: &[u8]) -> Vec<Vec<u8>> {
+    let of = |name| {
+        let numbers = proc_text::field(status, name).unwrap_or(b"");
+        let words = numbers.split(|byte| byte.is_ascii_whitespace());
+        words
+            .filter(|word| !word.is_empty())
+            .take(3)
+            .map(<[u8]>::to_vec)
+    };
+    of("Uid:").chain(of("Gid:")).collect()
+}
+
 /// From `stat`, `status` and `syscall`; `None` of one that has ended.
 fn thread(
     tid: i32,
@@ -73,6 +95,7 @@ fn thread(
         // Workers are not stopped, but refuse as a whole.
         hindrance: hindrance.filter(|_| !is_worker),
         blocked,
+        credentials: credentials(status),
     })
 }
 
@@ -112,6 +135,18 @@ mod tests {
         assert!(all_block(&[thread(1 << 9), thread(u64::MAX)], 10));
         assert!(!all_block(&[thread(1 << 9), thread(0)], 10));
         assert!(!all_block(&[], 10));
+    }
+
+    #[test]
+    fn threads_of_other_users_are_counted() {
+        let thread = |user| {
+            let status = format!("Uid:\t1000\t{user}\t1000\t7\nGid:\t1\t1\t1\t1\n");
+            let stat = stat('S', 0);
+            super::thread(7, stat.as_bytes(), status.as_bytes(), || None).expect("a thread")
+        };
+        assert_eq!(of_other_users(&[]), 0);
+        assert_eq!(of_other_users(&[thread(1000), thread(1000)]), 0);
+        assert_eq!(of_other_users(&[thread(1000), thread(0), thread(1000)]), 1);
     }
 
     #[test]

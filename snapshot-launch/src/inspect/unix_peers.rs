@@ -13,7 +13,7 @@ use nix::sys::socket::{
 use snapshot_core::kernel::unix_diag::{self, Message, Socket};
 use std::os::fd::AsRawFd;
 
-/// What is told of those where there is something to tell, by inode.
+/// What is told of each, by inode.
 pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
     let namespace = |who: &str| fs::read_link(format!("/proc/{who}/ns/net")).ok();
     let own = namespace("self");
@@ -48,11 +48,6 @@ fn read(packet: &[u8], peers: &mut HashMap<u64, Socket>) -> bool {
     for message in unix_diag::messages(packet) {
         match message {
             Message::End => return true,
-            Message::Socket(Socket {
-                peer: 0,
-                queue: (0, _),
-                ..
-            }) => {}
             Message::Socket(socket) => {
                 peers.insert(socket.inode.into(), socket);
             }
@@ -75,7 +70,12 @@ mod tests {
         let (end, other) = UnixDatagram::pair().expect("a pair");
         let inode = |socket| nix::sys::stat::fstat(socket).expect("it is open").st_ino;
         let peers = of(std::process::id().cast_signed());
-        let peer = |socket| peers.get(&inode(socket)).map(|told| told.peer.into());
+        let peer = |socket| {
+            peers
+                .get(&inode(socket))
+                .and_then(|told| told.peer)
+                .map(u64::from)
+        };
         assert_eq!(peer(&end), Some(inode(&other)));
         assert_eq!(peer(&other), Some(inode(&end)));
     }

@@ -5,6 +5,7 @@ pub(crate) mod ends;
 pub(crate) mod family;
 pub(crate) mod files;
 pub(crate) mod headway;
+pub(crate) mod kin;
 pub(crate) mod numbers;
 pub(crate) mod outside;
 pub(crate) mod own_name;

@@ -99,6 +99,9 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
     }
 }
 
+/// What locks on files are, all of them together.
+pub(crate) const LOCKS: &str = "locks of the process";
+
 /// The name of a System V object, which has no descriptor.
 pub(crate) fn system_v(kind: Kind, id: impl std::fmt::Display) -> String {
     match kind {
@@ -183,6 +186,7 @@ pub(crate) fn rule(kind: Kind) -> Option<Rule> {
 mod tests {
     use super::*;
     use clap::ValueEnum;
+    use snapshot_core::terms::comes_back::refuses_take;
 
     #[test]
     fn everything_is_a_fragment() {
@@ -200,6 +204,7 @@ mod tests {
         let refused: Vec<AllowKind> = Kind::ALL
             .into_iter()
             .filter_map(|kind| {
+                assert_eq!(rule(kind).is_some(), refuses_take(kind), "{kind:?}");
                 let rule = rule(kind)?;
                 let name = rule.allow.to_possible_value()?.get_name().to_owned();
                 assert_eq!(name, kind.name());

@@ -12,7 +12,6 @@ use std::os::unix::fs::MetadataExt;
 
 use nix::libc;
 use snapshot_core::kernel::proc_text;
-use snapshot_core::sys;
 use snapshot_core::terms::{Kind, Origin, ThreadCounts, Why};
 
 use super::remains::range_of;
@@ -21,7 +20,7 @@ use crate::processes::{
     family::{numbers_in, tracer_in},
     files,
 };
-use crate::refusal::{Refusal, kinds};
+use crate::refusal::{Refusal, family, kinds};
 use crate::shortage;
 use crate::talk::event::NotRolledBack;
 
@@ -100,11 +99,7 @@ pub(crate) fn look(
         findings.refuse(Kind::Aio, range, allowed);
     }
     if let Some(tracer) = tracer_in(&status) {
-        findings.add(
-            "ptrace",
-            format!("{} traces the program", named(tracer)),
-            "after a revert it traces nothing any more: attach it again",
-        );
+        findings.add("ptrace", family::traced(&named(tracer)), family::TRACED);
     }
     findings.maps = maps;
     findings
@@ -120,62 +115,6 @@ fn resident_bytes_in(status: &[u8]) -> Option<u64> {
     Some(proc_text::resident_bytes(status)).filter(|&bytes| bytes != 0)
 }
 
-/// A child of the program.
-#[derive(Debug, Default)]
-pub(crate) struct Child {
-    /// Its name and number.
-    pub(crate) what: String,
-    /// What it shares with the program beside what is inherited.
-    pub(crate) shares: Vec<&'static str>,
-    /// Whether the program traces it.
-    pub(crate) is_traced: bool,
-}
-
-impl Child {
-    /// Looks at a child, whose number outside is `outer`, of the program `live`.
-    pub(crate) fn look(pid: i32, outer: i32, name: &str, live: i32) -> Self {
-        let shares = [
-            (sys::Shared::Memory, "memory"),
-            (sys::Shared::Descriptors, "the table of descriptors"),
-            (sys::Shared::Directory, "the working directory"),
-        ];
-        let is_shared = |what| sys::compare_processes(what, live, pid) == Ok(true);
-        Self {
-            what: format!("{name} ({outer})"),
-            shares: shares
-                .into_iter()
-                .filter(|(what, _)| is_shared(*what))
-                .map(|(_, name)| name)
-                .collect(),
-            is_traced: files::bytes(format!("/proc/{pid}/status"))
-                .is_ok_and(|status| tracer_in(&status) == Some(live)),
-        }
-    }
-
-    /// What a take says of it.
-    pub(in crate::supervisor) fn named(&self) -> NotRolledBack {
-        NotRolledBack {
-            kind: "child".to_owned(),
-            what: self.what.clone(),
-            why: self.why(),
-        }
-    }
-
-    /// What a revert means for it.
-    fn why(&self) -> String {
-        let mut why = "a process that the program has started lives on, and after a revert the program can still wait for it, and stop it; but it has another parent then, and those waits that libc makes by itself (`system`, `pclose`) don't find it".to_owned();
-        if !self.shares.is_empty() {
-            why += "; it shares ";
-            why += &self.shares.join(" and ");
-            why += " with the program, and after a revert each has its own";
-        }
-        if self.is_traced {
-            why += "; the program traces it, and after a revert no longer does (ptrace): it runs on or ends as its tracer has asked for";
-        }
-        why
-    }
-}
-
 fn named(pid: i32) -> String {
     format!("{} ({pid})", crate::processes::family::name_of(pid))
 }
@@ -183,14 +122,9 @@ fn named(pid: i32) -> String {
 /// What can't be made again of the threads.
 fn threads(counts: &ThreadCounts, same_ids: bool, allowed: &[AllowKind], findings: &mut Findings) {
     if counts.workers > 0 {
-        let plural = if counts.workers == 1 {
-            "thread"
-        } else {
-            "threads"
-        };
-        let what = format!("{} {plural} of the kernel's", counts.workers);
+        let what = family::kernel_threads(counts.workers);
         if allowed.contains(&AllowKind::IoUring) {
-            findings.add("io-uring", what, "they work for the live process alone");
+            findings.add("io-uring", what, family::KERNEL_THREADS);
         } else {
             let help = kinds::rule(Kind::IoUring).map_or("", |rule| rule.help);
             findings.refusal = Some(Refusal::new(
@@ -203,7 +137,7 @@ fn threads(counts: &ThreadCounts, same_ids: bool, allowed: &[AllowKind], finding
     if counts.robust > 0 && !same_ids {
         findings.add(
             "robust-mutex",
-            format!("held by {}", threads_are(counts.robust)),
+            format!("held by {}", family::threads(counts.robust)),
             "after a revert the thread has a new id: should it end without unlocking, the kernel does not tell the next owner",
         );
     }
@@ -217,16 +151,9 @@ fn threads(counts: &ThreadCounts, same_ids: bool, allowed: &[AllowKind], finding
     if counts.other_users > 0 {
         findings.add(
             "thread-user",
-            format!("{} of another user", threads_are(counts.other_users)),
-            "after a revert all threads are the user that the first one is",
+            family::other_users(counts.other_users),
+            family::OTHER_USERS,
         );
-    }
-}
-
-fn threads_are(count: u32) -> String {
-    match count {
-        1 => "one thread".to_owned(),
-        count => format!("{count} threads"),
     }
 }
 

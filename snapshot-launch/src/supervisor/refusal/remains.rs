@@ -42,7 +42,7 @@ fn told(remains: &Remains, what: String) -> NotRolledBack {
 fn what(proc: &str, maps: &[u8], remains: &Remains) -> Option<String> {
     match remains.kind {
         Kind::SharedMemory => mapping(maps, remains.number),
-        Kind::Lock => Some("locks of the process".to_owned()),
+        Kind::Lock => Some(kinds::LOCKS.to_owned()),
         kind @ (Kind::Semaphores | Kind::MessageQueue) if remains.fd < 0 => {
             Some(kinds::system_v(kind, remains.number))
         }

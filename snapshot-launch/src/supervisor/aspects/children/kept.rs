@@ -10,12 +10,12 @@ use super::{
     tracked::{Children, Standing},
     words::{name_ended, name_kept},
 };
-use crate::processes::family::{self, Process};
-use crate::refusal::Refusal;
-use crate::supervisor::{
-    aspects::aspect::{Aspect, Resumed, Standstill},
-    refusal::preflight::Child,
+use crate::processes::{
+    family::{self, Process},
+    kin::Child,
 };
+use crate::refusal::Refusal;
+use crate::supervisor::aspects::aspect::{Aspect, Resumed, Standstill};
 
 /// The program's processes at one moment.
 pub(in crate::supervisor) struct Family {
