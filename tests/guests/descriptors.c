@@ -2,7 +2,9 @@
  * prints the numbers; `share` starts a child that has the other end of `given`, and `shared`
  * itself; `ping` answers. */
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
+#include <pty.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -12,6 +14,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/un.h>
 
 static char told[1024];
 static int next = 100;
@@ -77,6 +80,56 @@ static void hold_all(void)
 	shmctl(segment, IPC_RMID, NULL);
 }
 
+static int local(const char *name, const struct sockaddr_un *address, int is_listener)
+{
+	int fd = hold(name, socket(AF_UNIX, SOCK_STREAM, 0));
+	const struct sockaddr *at = (const struct sockaddr *)address;
+	if (is_listener ? bind(fd, at, sizeof *address) || listen(fd, 2)
+			: connect(fd, at, sizeof *address))
+		BROKEN("%s: %s", name, strerror(errno));
+	return fd;
+}
+
+static void hold_odd_ones(void)
+{
+	int two[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, two))
+		BROKEN("socketpair: %s", strerror(errno));
+	hold("closed", two[0]);
+	close(two[1]);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, two))
+		BROKEN("socketpair: %s", strerror(errno));
+	int carrier = hold("carrier", two[0]);
+	hold("carried", two[1]);
+	struct iovec byte = { "x", 1 };
+	union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } rights = { 0 };
+	struct msghdr message = { .msg_iov = &byte, .msg_iovlen = 1, .msg_control = &rights,
+				  .msg_controllen = sizeof rights };
+	rights.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
+					.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(&rights.head), &carrier, sizeof carrier);
+	if (sendmsg(carrier, &message, 0) != 1)
+		BROKEN("sendmsg: %s", strerror(errno));
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "socket" };
+	int listener = local("local", &address, 1);
+	local("caller", &address, 0);
+	hold("callee", accept(listener, NULL, NULL));
+	local("waiter", &address, 0);
+	hold("netlink", socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+	if (openpty(&two[0], &two[1], NULL, NULL, NULL))
+		BROKEN("openpty: %s", strerror(errno));
+	hold("master", two[0]);
+	hold("slave", two[1]);
+	hold("path", open("/dev/tty", O_PATH));
+	hold("socketpath", open("socket", O_PATH));
+	int large = hold("large", memfd_create("large", 0));
+	int mapped = hold("mapped", memfd_create("mapped", 0));
+	if (ftruncate(large, 600l << 20) || ftruncate(mapped, 4096) ||
+	    mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, mapped, 0) == MAP_FAILED ||
+	    mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+		BROKEN("memory: %s", strerror(errno));
+}
+
 static void share(void)
 {
 	int two[2], ready[2];
@@ -110,6 +163,8 @@ int main(void)
 		told[0] = 0;
 		if (is(line, "hold")) {
 			hold_all();
+		} else if (is(line, "odd")) {
+			hold_odd_ones();
 		} else if (is(line, "share")) {
 			share();
 		} else if (!is(line, "ping")) {

@@ -300,6 +300,9 @@ fn describe(
         (None, ..) if one.info.watches > 0 => {
             what.push_str(", where the paths of what it watches are known");
         }
+        (None, ..) if socket.is_some_and(Socket::listens_by_tcp) => {
+            what.push_str(", where SO_REUSEADDR is set");
+        }
         _ => {}
     }
     what

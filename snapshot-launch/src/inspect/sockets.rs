@@ -90,6 +90,11 @@ impl Socket {
         }
     }
 
+    /// Whether a snapshot lets go of it only where its address may be used again.
+    pub(super) fn listens_by_tcp(&self) -> bool {
+        matches!(self, Self::Inet { listens: true, .. })
+    }
+
     /// Whether something waits to be read from it.
     fn has_unread(&self) -> bool {
         match self {

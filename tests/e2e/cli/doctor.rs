@@ -1,6 +1,6 @@
 //! `cargo snapshot doctor --pid`: what of a process would come back, and what would not.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::process::{Command, Stdio};
 
 use snapshot_tests::{
@@ -204,6 +204,55 @@ fn a_program_in_a_session_and_its_snapshots_are_one() {
         let frozen = session.frozen_pid(1);
         assert_eq!(role(&look(&place, frozen)), "snapshot");
         session.ask("ping");
+    }
+}
+
+/// Kind, descriptor and reason of each that will not be as it was.
+fn reasons(items: &[Event]) -> BTreeSet<(String, Option<i64>, String)> {
+    let all = items.iter().map(|item| {
+        let number = item.text("what").strip_prefix("fd ");
+        let number = number.and_then(|rest| rest.split(':').next()?.parse().ok());
+        let [kind, why] = ["kind", "why"].map(|field| item.text(field).to_owned());
+        (kind, number, why)
+    });
+    all.collect()
+}
+
+#[test]
+fn the_doctor_says_what_a_take_says() {
+    let mut session = Launch::guest_in_c("descriptors").piped();
+    let place = std::sync::Arc::clone(session.place());
+    for commands in [&["hold", "odd"][..], &["share"]] {
+        for command in commands {
+            numbers(&mut session, command);
+        }
+        let found = look(&place, session.live_pid());
+        assert!(items(&found, "refused", &REFUSED).is_empty(), "{found}");
+        let by_doctor = reasons(&items(&found, "not_rolled_back", &LOST));
+        let by_take = reasons(&session.take().list("not_rolled_back"));
+        let is_seen = |why: &str| {
+            let inside = [
+                "the snapshot holds its address",
+                "events that wait in it are lost",
+            ];
+            !inside.iter().any(|start| why.starts_with(start))
+        };
+        let unsaid: Vec<_> = by_take
+            .iter()
+            .filter(|(_, _, why)| is_seen(why))
+            .filter(|item| !by_doctor.contains(item))
+            .collect();
+        assert!(unsaid.is_empty(), "the doctor lacks {unsaid:?}");
+        // A take names a pipe or a pair once, the doctor each of its descriptors.
+        let without_number =
+            |(kind, _, why): &(String, Option<i64>, String)| (kind.clone(), why.clone());
+        let kinds: BTreeSet<_> = by_take.iter().map(without_number).collect();
+        let too_much: Vec<_> = by_doctor
+            .iter()
+            .filter(|item| !kinds.contains(&without_number(item)))
+            .collect();
+        assert!(too_much.is_empty(), "the take lacks {too_much:?}");
+        assert!(by_take.len() > 12, "{by_take:?}");
     }
 }
 
