@@ -31,6 +31,7 @@ mod inherited;
 pub mod inspect;
 mod launch;
 mod namespaces;
+mod poll_timeout;
 mod processes;
 mod program;
 mod refusal;

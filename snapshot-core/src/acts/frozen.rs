@@ -114,9 +114,9 @@ pub(super) fn live_as_frozen(
     let identity = &*identity;
     ids::forget_choice();
     let room = Room::make();
-    let mut tell = |remains| {
+    let mut tell = |gap| {
         // If this fails the supervisor is gone; Ready finds that out.
-        let _ = link.say(FromFrozen::Remains(remains));
+        let _ = link.say(FromFrozen::Gap(gap));
     };
     let shared = Shared::record(&[link.fd()], identity.pid, identity.tid, &mut tell)
         .and_then(|shared| shared.let_go().map(|()| shared));
@@ -220,7 +220,7 @@ pub(super) fn live_as_frozen(
 /// A copy that could not record says why, and ends.
 pub(super) fn end_unrecorded(link: &Link<Frozen>, step: Step, errno: Errno) -> ! {
     // If this fails the supervisor is gone.
-    let _ = link.say(FromFrozen::Spoilt {
+    let _ = link.say(FromFrozen::Failed {
         step,
         errno: errno.0,
     });

@@ -156,7 +156,7 @@ unsafe fn converse_parked(
                 recorded.give_back();
                 return outcome;
             }
-            Ok(Made::Spoilt(next)) => word = Ok(next),
+            Ok(Made::Failed(next)) => word = Ok(next),
             Err(obstacle) => {
                 recorded.give_back();
                 return hindered(link, obstacle);
@@ -213,7 +213,7 @@ enum Made {
     /// The take is over, on either side.
     Outcome(sys::Result<Outcome>),
     /// The copy lacks memory, and with this message the supervisor grants another one.
-    Spoilt(Heard),
+    Failed(Heard),
 }
 
 /// A message from the supervisor, and the descriptor that came with it.
@@ -301,7 +301,7 @@ fn wait_for_word(
 ) -> Result<Made, Obstacle> {
     match link.hear() {
         Ok(word @ (ToTaker::Granted { .. }, _)) => match dontfork::look() {
-            Ok(()) => Ok(Made::Spoilt(word)),
+            Ok(()) => Ok(Made::Failed(word)),
             Err(errno) => {
                 if let Some(fd) = word.1 {
                     sys::close(fd);

@@ -35,12 +35,12 @@ pub struct Inherited {
 }
 
 /// A place for one of them; an inode of 0 is an empty one.
-struct Place {
+struct Slot {
     device: AtomicU64,
     inode: AtomicU64,
 }
 
-impl Place {
+impl Slot {
     const fn empty() -> Self {
         Self {
             device: AtomicU64::new(0),
@@ -56,7 +56,7 @@ impl Place {
     }
 }
 
-static INHERITED: [Place; MOST_INHERITED] = [const { Place::empty() }; MOST_INHERITED];
+static INHERITED: [Slot; MOST_INHERITED] = [const { Slot::empty() }; MOST_INHERITED];
 /// Whether there was no room for all of them: then anything may be.
 static INHERITED_MORE: AtomicBool = AtomicBool::new(false);
 
@@ -89,7 +89,7 @@ pub fn note_one_inherited(inherited: Inherited) {
 
 /// All that is remembered; `None` where it was more than there is room for.
 pub fn inherited() -> Option<impl Iterator<Item = Inherited>> {
-    let all = INHERITED.iter().map(Place::has);
+    let all = INHERITED.iter().map(Slot::has);
     (!INHERITED_MORE.load(Relaxed)).then(|| all.take_while(|place| place.inode != 0))
 }
 

@@ -121,10 +121,10 @@ impl Pairs {
         };
         let mut asking = Asking::new(recording.open);
         recording.for_each_group(|recording, number, group| {
-            let Some(told) = ask_about(recording, number, &group, &mut asking) else {
+            let Some(info) = ask_about(recording, number, &group, &mut asking) else {
                 return Ok(());
             };
-            let of_peer = match told.peer {
+            let of_peer = match info.peer {
                 None | Some(0) => 0..0,
                 Some(peer) => recording.open.of_inode(group.device, u64::from(peer)),
             };
@@ -140,10 +140,10 @@ impl Pairs {
                 // Each pair once.
                 Some((other, _)) if other < number => return Ok(()),
                 Some((other, peer)) => match ask_about(recording, other, &peer, &mut asking) {
-                    Some(told) => Some((other, peer, told)),
+                    Some(info) => Some((other, peer, info)),
                     None => return Ok(()),
                 },
-                None if told.has_lost_peer(kind) => None,
+                None if info.has_lost_peer(kind) => None,
                 None => return Ok(()),
             };
             let ends = [Some(group), other.map(|(_, peer, _)| peer)];
@@ -160,10 +160,10 @@ impl Pairs {
                 return Ok(());
             }
             let on_their_way = found.rights.entries().len();
-            let own_end = found.record_end(recording.open, number, &group, kind, told)?;
+            let own_end = found.record_end(recording.open, number, &group, kind, info)?;
             let other_end = match other {
-                Some((other, peer, told)) => {
-                    Some(found.record_end(recording.open, other, &peer, kind, told)?)
+                Some((other, peer, info)) => {
+                    Some(found.record_end(recording.open, other, &peer, kind, info)?)
                 }
                 None => None,
             };
@@ -258,12 +258,12 @@ fn has_name(fd: i32) -> bool {
     sys::own_address(fd, &mut name).is_ok_and(|name| name.len() > FAMILY)
 }
 
-/// What the kernel has told. For each question it looks through all local sockets that there
+/// What the kernel has info. For each question it looks through all local sockets that there
 /// are; so where the program has many it is asked once, for all of them.
 pub(super) enum Asking {
     NotYet { has_many: bool },
     Each { socket: i32 },
-    All { told: Records<unix_diag::Socket> },
+    All { info: Records<unix_diag::Socket> },
     Refused,
 }
 
@@ -281,11 +281,11 @@ impl Asking {
         }
         match self {
             Self::Each { socket } => ask(*socket, inode),
-            Self::All { told } => {
+            Self::All { info } => {
                 let inode = u32::try_from(inode).ok()?;
-                let told = told.entries();
-                let at = told.binary_search_by_key(&inode, |told| told.inode).ok()?;
-                told.get(at).copied()
+                let info = info.entries();
+                let at = info.binary_search_by_key(&inode, |info| info.inode).ok()?;
+                info.get(at).copied()
             }
             Self::NotYet { .. } | Self::Refused => None,
         }
@@ -296,25 +296,25 @@ impl Asking {
         if !has_many {
             return Ok(Self::Each { socket });
         }
-        let mut told = Records::growing();
-        let asked = ask_all(socket, &mut told);
+        let mut info = Records::growing();
+        let asked = ask_all(socket, &mut info);
         sys::close(socket);
         asked?;
-        told.entries_mut().sort_unstable_by_key(|told| told.inode);
-        Ok(Self::All { told })
+        info.entries_mut().sort_unstable_by_key(|info| info.inode);
+        Ok(Self::All { info })
     }
 
     pub(super) fn end(self) {
         match self {
             Self::Each { socket } => sys::close(socket),
-            Self::All { told } => told.release(),
+            Self::All { info } => info.release(),
             Self::NotYet { .. } | Self::Refused => {}
         }
     }
 }
 
 /// One question about all, and its answers.
-fn ask_all(socket: i32, told: &mut Records<unix_diag::Socket>) -> Result<(), Errno> {
+fn ask_all(socket: i32, info: &mut Records<unix_diag::Socket>) -> Result<(), Errno> {
     sys::send(socket, &unix_diag::question(None))?;
     let mut packet = [0_u8; 16 * 1024];
     loop {
@@ -324,7 +324,7 @@ fn ask_all(socket: i32, told: &mut Records<unix_diag::Socket>) -> Result<(), Err
         }
         for message in unix_diag::messages(packet.get(..length).unwrap_or(&[])) {
             match message {
-                Message::Socket(of) => told.push(of)?,
+                Message::Socket(of) => info.push(of)?,
                 Message::End => return Ok(()),
             }
         }
@@ -338,7 +338,7 @@ fn ask(socket: i32, inode: u64) -> Option<unix_diag::Socket> {
     let mut answer = [0_u8; 1024];
     let length = sys::read(socket, &mut answer).ok()?;
     match unix_diag::messages(answer.get(..length)?).next()? {
-        Message::Socket(told) => Some(told),
+        Message::Socket(info) => Some(info),
         Message::End => None,
     }
 }
@@ -350,7 +350,7 @@ impl Pairs {
         group: usize,
         of: &Group,
         kind: i32,
-        told: unix_diag::Socket,
+        info: unix_diag::Socket,
     ) -> Result<End, Errno> {
         let options = self.options.record(of.fd, false)?;
         let first = self.rights.entries().len();
@@ -361,12 +361,12 @@ impl Pairs {
         } else {
             usize::MAX
         };
-        let contents = self.read(open, of.fd, kind, told, most);
+        let contents = self.read(open, of.fd, kind, info, most);
         set_peek_offset(of.fd, before)?;
         Ok(End {
             group,
             options,
-            shut_down: told.shut_down,
+            shut_down: info.shut_down,
             contents: contents?,
             is_reset,
             rights: (first, self.rights.entries().len()),
@@ -379,7 +379,7 @@ impl Pairs {
         open: &Descriptors,
         fd: i32,
         kind: i32,
-        told: unix_diag::Socket,
+        info: unix_diag::Socket,
         most: usize,
     ) -> Result<Contents, Errno> {
         /// More than a socket's buffer can be made to hold without privileges.
@@ -390,7 +390,7 @@ impl Pairs {
         }
         let mut contents = Contents::with_room(ROOM)?;
         // A message of no bytes is no end, but where nothing more will come.
-        let can_end = kind == libc::SOCK_STREAM || told.shut_down & 1 != 0;
+        let can_end = kind == libc::SOCK_STREAM || info.shut_down & 1 != 0;
         set_peek_offset(fd, -1)?;
         let begins_empty = !can_end && is_empty_at_first(fd);
         let mut at = 0;
@@ -552,7 +552,7 @@ mod tests {
             b.shutdown(std::net::Shutdown::Both)
                 .expect("it is connected");
         });
-        assert!(named.iter().all(|remains| remains.fd != a.as_raw_fd()));
+        assert!(named.iter().all(|gap| gap.fd != a.as_raw_fd()));
         b.read_exact(&mut buffer).expect("it is there again");
         assert_eq!(&buffer, b"to b");
         a.read_exact(&mut buffer).expect("it is there again");
@@ -614,7 +614,7 @@ mod tests {
             assert!(length > 0);
         });
         // What is in the pipe is not looked at.
-        assert!(named.iter().any(|remains| remains.why == Why::Waiting));
+        assert!(named.iter().any(|gap| gap.why == Why::Waiting));
         let (length, rights) = sys::peek(b.as_raw_fd(), &mut buffer).expect("it is there again");
         assert!(length >= 6);
         assert_eq!(rights.fds().len(), 1);
@@ -664,7 +664,7 @@ mod tests {
         sys::send_with(b, b"unread", &[]).expect("there is room");
         sys::close(a);
         let named = round::<Sockets>(&[b], || {});
-        let is_named = |remains: &crate::terms::Remains| remains.why == Why::Error;
+        let is_named = |gap: &crate::terms::Gap| gap.why == Why::Error;
         assert!(named.iter().any(is_named), "{named:?}");
         assert_eq!(sys::socket_number(b, libc::SO_ERROR), Ok(libc::ECONNRESET));
         sys::close(b);

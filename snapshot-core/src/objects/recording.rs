@@ -10,7 +10,7 @@ use super::{
     mappings,
 };
 use crate::sys::Errno;
-use crate::terms::{Address, Kind, Remains, Why, comes_back::Sharing};
+use crate::terms::{Address, Gap, Kind, Why, comes_back::Sharing};
 
 /// A kind of kernel object that a copy shares with its original.
 pub(super) trait Object: Sized {
@@ -38,7 +38,7 @@ pub(super) struct Recording<'a> {
     /// The thread of it that this is a copy of: it lives, while the first one may have
     /// ended, and then the kernel shows nothing by that one's number.
     pub(super) thread: i32,
-    pub(super) tell: &'a mut dyn FnMut(Remains),
+    pub(super) tell: &'a mut dyn FnMut(Gap),
 }
 
 impl Recording<'_> {
@@ -114,7 +114,7 @@ impl Recording<'_> {
         number: u64,
         address: Address,
     ) {
-        (self.tell)(Remains {
+        (self.tell)(Gap {
             kind,
             why,
             fd,
@@ -130,14 +130,11 @@ pub(super) mod tests {
     use crate::sys;
 
     /// Records what these are, does something, and restores it.
-    pub(in crate::objects) fn round<T: Object>(
-        fds: &[i32],
-        between: impl FnOnce(),
-    ) -> Vec<Remains> {
-        let mut told = Vec::new();
+    pub(in crate::objects) fn round<T: Object>(fds: &[i32], between: impl FnOnce()) -> Vec<Gap> {
+        let mut gaps = Vec::new();
         let mut open = Descriptors::of(fds);
         let holders = Holders::record(&open, 0).expect("/proc is mounted");
-        let mut tell = |remains| told.push(remains);
+        let mut tell = |gap| gaps.push(gap);
         let mut mappings = mappings::Mappings::new();
         let mut recording = Recording {
             open: &mut open,
@@ -154,6 +151,6 @@ pub(super) mod tests {
         mappings.release();
         holders.release();
         open.release();
-        told
+        gaps
     }
 }

@@ -46,12 +46,12 @@ pub(super) struct Reopened {
 }
 
 /// What decides of one group.
-struct Place {
+struct FileSystems {
     /// The file system of the group before, which is often the same.
     known: Option<(u64, i64)>,
 }
 
-impl Place {
+impl FileSystems {
     fn file_system(&mut self, group: &Group) -> Result<i64, Errno> {
         match self.known {
             Some((device, kind)) if device == group.device => Ok(kind),
@@ -71,7 +71,7 @@ impl Reopened {
         locks: &locks::Locks,
     ) -> Result<Self, Errno> {
         let mut of_process = ByGroup::new();
-        let mut place = Place { known: None };
+        let mut place = FileSystems { known: None };
         let outputs = files::outputs();
         let is_copy = recording.original != sys::getpid();
         recording.for_each_group(|recording, number, group| {

@@ -13,7 +13,7 @@ use super::{
     watches,
 };
 use crate::sys::Errno;
-use crate::terms::{Closed, Part, Remains};
+use crate::terms::{Closed, Gap, Part};
 
 /// What could not be put back.
 struct Failed<'a> {
@@ -59,7 +59,7 @@ macro_rules! kinds {
                 own: &[i32],
                 original: i32,
                 thread: i32,
-                tell: &mut dyn FnMut(Remains),
+                tell: &mut dyn FnMut(Gap),
             ) -> Result<Self, Errno> {
                 let mut open = Descriptors::record(own)?;
                 let holders = Holders::record(&open, original)?;

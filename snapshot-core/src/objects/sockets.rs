@@ -56,13 +56,13 @@ impl State {
 
 /// The file of a path that a socket is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct BoundFile {
     inode: u64,
     mode: u32,
     owner: (u32, u32),
 }
 
-impl Place {
+impl BoundFile {
     fn of(stat: &Stat) -> Self {
         Self {
             inode: stat.inode,
@@ -92,7 +92,7 @@ impl Place {
 struct Socket {
     state: State,
     /// Of the path that it is bound to, if it is.
-    place: Option<Place>,
+    place: Option<BoundFile>,
     /// Domain, type and protocol.
     kind: [i32; 3],
     options: Of,
@@ -234,8 +234,8 @@ fn path_of(name: &Address) -> Option<&CStr> {
 }
 
 /// What is at the path of a name.
-fn place_at(name: &Address) -> Option<Place> {
-    Some(Place::of(&sys::stat(path_of(name)?).ok()?))
+fn place_at(name: &Address) -> Option<BoundFile> {
+    Some(BoundFile::of(&sys::stat(path_of(name)?).ok()?))
 }
 
 fn is_shut_down(fd: i32) -> bool {
@@ -329,23 +329,23 @@ impl Socket {
         facts: &mut comes_back::Socket,
     ) {
         let fd = group.fd;
-        let told = match self.kind[0] {
+        let found = match self.kind[0] {
             libc::AF_UNIX => asking.about(group.inode),
             _ => None,
         };
         facts.waiting_connections =
-            told.map_or_else(|| waiting_connections(fd), |told| told.queue.0.into());
+            found.map_or_else(|| waiting_connections(fd), |found| found.queue.0.into());
         let sharing = recording.sharing(number);
         if sharing.is_elsewhere {
             // It does not end when the program closes it.
             return;
         }
-        let path_inode = told.map_or(0, |told| told.path_inode.into());
+        let path_inode = found.map_or(0, |found| found.path_inode.into());
         facts.can_listen_again = self.can_listen_again(fd, path_inode);
         if sharing.is_own() && facts.can_listen_again {
             recording.open.will_be_rebuilt(number);
-            if let (Some(told), State::Listening { backlog, .. }) = (told, &mut self.state) {
-                *backlog = i32::try_from(told.queue.1).unwrap_or(i32::MAX);
+            if let (Some(found), State::Listening { backlog, .. }) = (found, &mut self.state) {
+                *backlog = i32::try_from(found.queue.1).unwrap_or(i32::MAX);
             }
         } else {
             recording.open.will_be_waited_for(number);
@@ -464,7 +464,7 @@ impl Socket {
         Ok(state_of(fd)? == self.state
             && match &self.state {
                 State::Listening { name, .. } if self.place.is_some() => {
-                    let inode = |place: Place| place.inode;
+                    let inode = |place: BoundFile| place.inode;
                     place_at(name).map(inode) == self.place.map(inode) && !is_shut_down(fd)
                 }
                 State::Listening { .. } => !is_shut_down(fd),
@@ -621,7 +621,7 @@ mod tests {
         let named = round::<Sockets>(&[socket.as_raw_fd()], || {
             socket.connect("127.0.0.1:9").expect("it needs nobody");
         });
-        assert!(named.iter().all(|remains| remains.fd != socket.as_raw_fd()));
+        assert!(named.iter().all(|gap| gap.fd != socket.as_raw_fd()));
         socket.peer_addr().expect_err("it is connected no more");
         assert_eq!(socket.local_addr().expect("it is bound"), address);
     }
@@ -655,9 +655,7 @@ mod tests {
         let address = listener.local_addr().expect("it is bound");
         let client = TcpStream::connect(address).expect("somebody listens");
         let named = round::<Sockets>(&[client.as_raw_fd()], || {});
-        let found = named
-            .iter()
-            .find(|remains| remains.fd == client.as_raw_fd());
+        let found = named.iter().find(|gap| gap.fd == client.as_raw_fd());
         let found = found.expect("it is connected");
         assert_eq!((found.kind, found.why), (Kind::Socket, Why::Connected));
         assert_eq!(found.address.bytes()[2..4], address.port().to_be_bytes());

@@ -55,7 +55,7 @@ pub const fn stopped(signal: i32) -> i32 {
 
 /// A child's index in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place(usize);
+pub struct Index(usize);
 
 /// What is known of a child when it enters the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,22 +154,22 @@ impl Table {
         self.used.load(Ordering::Relaxed) == 0
     }
 
-    fn entry(&self, place: Place) -> &Entry {
+    fn entry(&self, index: Index) -> &Entry {
         // An index is made below, and always within the table.
-        &self.entries[place.0 % CAPACITY]
+        &self.entries[index.0 % CAPACITY]
     }
 
     /// All indices that may be in use.
-    pub fn places(&self) -> impl Iterator<Item = Place> + use<> {
+    pub fn indices(&self) -> impl Iterator<Item = Index> + use<> {
         // Acquire: pairs with the release in `enter`.
         let used = self.used.load(Ordering::Acquire) as usize;
-        (0..used.min(CAPACITY)).map(Place)
+        (0..used.min(CAPACITY)).map(Index)
     }
 
     /// The state of a child.
-    pub fn state(&self, place: Place) -> State {
+    pub fn state(&self, index: Index) -> State {
         // Acquire: a reader of the end sees all that was written before it.
-        match self.entry(place).state.load(Ordering::Acquire) {
+        match self.entry(index).state.load(Ordering::Acquire) {
             FREE => State::Free,
             ALIVE => State::Alive,
             state if state & ENDED != 0 => State::Ended((state & 0xffff).cast_signed()),
@@ -178,8 +178,8 @@ impl Table {
     }
 
     /// The identity of a child.
-    pub fn child(&self, place: Place) -> Child {
-        let entry = self.entry(place);
+    pub fn child(&self, index: Index) -> Child {
+        let entry = self.entry(index);
         // Relaxed: written before the state, and not while anyone may wait for it.
         Child {
             pid: entry.pid.load(Ordering::Relaxed),
@@ -190,25 +190,25 @@ impl Table {
     }
 
     /// The resources that it has used, once it has ended; all zero if unknown.
-    pub fn usage(&self, place: Place) -> Usage {
-        let words = &self.entry(place).usage;
+    pub fn usage(&self, index: Index) -> Usage {
+        let words = &self.entry(index).usage;
         core::array::from_fn(|index| words[index].load(Ordering::Relaxed))
     }
 
     /// The unreaped child with this id.
-    pub fn find_alive(&self, pid: i32) -> Option<Place> {
-        self.places().find(|&place| {
-            self.entry(place).pid.load(Ordering::Relaxed) == pid
-                && self.state(place) == State::Alive
+    pub fn find_alive(&self, pid: i32) -> Option<Index> {
+        self.indices().find(|&index| {
+            self.entry(index).pid.load(Ordering::Relaxed) == pid
+                && self.state(index) == State::Alive
         })
     }
 
     /// Adds a child; `None` if there is no room. Only for the supervisor.
-    pub fn enter(&self, child: Child) -> Option<Place> {
-        let place = (0..CAPACITY)
-            .map(Place)
-            .find(|&place| self.state(place) == State::Free)?;
-        let entry = self.entry(place);
+    pub fn enter(&self, child: Child) -> Option<Index> {
+        let index = (0..CAPACITY)
+            .map(Index)
+            .find(|&index| self.state(index) == State::Free)?;
+        let entry = self.entry(index);
         entry.pid.store(child.pid, Ordering::Relaxed);
         entry.group.store(child.group, Ordering::Relaxed);
         entry.user.store(child.user, Ordering::Relaxed);
@@ -221,36 +221,36 @@ impl Table {
         }
         // Release: a reader that sees it alive sees its identity.
         entry.state.store(ALIVE, Ordering::Release);
-        let end = u32::try_from(place.0 + 1).unwrap_or(0);
+        let end = u32::try_from(index.0 + 1).unwrap_or(0);
         self.used.fetch_max(end, Ordering::Release);
-        Some(place)
+        Some(index)
     }
 
     /// Removes a child. Only for the supervisor, and only if nobody can wait for it.
-    pub fn remove(&self, place: Place) {
-        self.release(place);
-        self.entry(place).state.store(FREE, Ordering::Release);
+    pub fn remove(&self, index: Index) {
+        self.release(index);
+        self.entry(index).state.store(FREE, Ordering::Release);
         let used = (0..CAPACITY)
             .rev()
-            .map(Place)
-            .find(|&place| self.state(place) != State::Free)
+            .map(Index)
+            .find(|&index| self.state(index) != State::Free)
             .map_or(0, |last| last.0 + 1);
         self.used
             .store(u32::try_from(used).unwrap_or(0), Ordering::Release);
     }
 
     /// Records the resources that a child has used.
-    pub fn set_usage(&self, place: Place, usage: &Usage) {
-        for (word, &used) in self.entry(place).usage.iter().zip(usage) {
+    pub fn set_usage(&self, index: Index, usage: &Usage) {
+        for (word, &used) in self.entry(index).usage.iter().zip(usage) {
             word.store(used, Ordering::Relaxed);
         }
     }
 
     /// Records how a child has ended, unless that is recorded. Only for its parent.
-    pub fn end(&self, place: Place, status: i32) {
+    pub fn end(&self, index: Index, status: i32) {
         let ended = ENDED | (status.cast_unsigned() & 0xffff);
         // Release: a reader that sees the end sees the resources. On failure nothing is read.
-        let _ = self.entry(place).state.compare_exchange(
+        let _ = self.entry(index).state.compare_exchange(
             ALIVE,
             ended,
             Ordering::Release,
@@ -259,29 +259,29 @@ impl Table {
     }
 
     /// Marks a child as gone without a known end.
-    pub fn lose(&self, place: Place) {
-        self.release(place);
-        self.entry(place).state.store(LOST, Ordering::Release);
+    pub fn lose(&self, index: Index) {
+        self.release(index);
+        self.entry(index).state.store(LOST, Ordering::Release);
     }
 
     /// Whether the live process has adopted a child.
-    pub fn is_adopted(&self, place: Place) -> bool {
-        let word = &self.adopted[place.0 / 64 % WORDS];
-        word.load(Ordering::Acquire) & (1 << (place.0 % 64)) != 0
+    pub fn is_adopted(&self, index: Index) -> bool {
+        let word = &self.adopted[index.0 / 64 % WORDS];
+        word.load(Ordering::Acquire) & (1 << (index.0 % 64)) != 0
     }
 
     /// All adopted children.
-    pub fn adopted(&self) -> impl Iterator<Item = Place> {
-        self.places().filter(|&place| self.is_adopted(place))
+    pub fn adopted(&self) -> impl Iterator<Item = Index> {
+        self.indices().filter(|&index| self.is_adopted(index))
     }
 
     /// Makes these children, and no others, the live process's, with no end reported yet. Only
     /// for the supervisor, while no live process runs.
-    pub fn adopt(&self, places: impl Iterator<Item = Place>) {
+    pub fn adopt(&self, indices: impl Iterator<Item = Index>) {
         let mut words = [0_u64; WORDS];
-        for place in places {
-            words[place.0 / 64 % WORDS] |= 1 << (place.0 % 64);
-            self.entry(place).signalled.store(0, Ordering::Relaxed);
+        for index in indices {
+            words[index.0 / 64 % WORDS] |= 1 << (index.0 % 64);
+            self.entry(index).signalled.store(0, Ordering::Relaxed);
         }
         for (word, new) in self.adopted.iter().zip(words) {
             word.store(new, Ordering::Release);
@@ -291,39 +291,39 @@ impl Table {
     }
 
     /// Ends an adoption, after a wait. True for the one caller that ended it.
-    pub fn release(&self, place: Place) -> bool {
-        let bit = 1 << (place.0 % 64);
-        let word = &self.adopted[place.0 / 64 % WORDS];
+    pub fn release(&self, index: Index) -> bool {
+        let bit = 1 << (index.0 % 64);
+        let word = &self.adopted[index.0 / 64 % WORDS];
         // Acquire and release: only one thread gets it, and read the entry while it owned it.
         word.fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
     /// Whether its SIGCHLD is still due; then the caller must send it.
-    pub fn is_to_be_told(&self, place: Place) -> bool {
-        self.entry(place).signalled.swap(1, Ordering::AcqRel) == 0
+    pub fn is_to_be_told(&self, index: Index) -> bool {
+        self.entry(index).signalled.swap(1, Ordering::AcqRel) == 0
     }
 
     /// The wait status of a child's unread stop or continue.
-    pub fn news(&self, place: Place) -> Option<i32> {
-        let news = self.entry(place).news.load(Ordering::Acquire);
+    pub fn news(&self, index: Index) -> Option<i32> {
+        let news = self.entry(index).news.load(Ordering::Acquire);
         (news & NEWS != 0).then_some((news & 0xffff).cast_signed())
     }
 
     /// Sets or clears a child's unread stop or continue; a later one replaces it, as in the
     /// kernel. Only for the supervisor.
-    pub fn set_news(&self, place: Place, status: Option<i32>) {
+    pub fn set_news(&self, index: Index, status: Option<i32>) {
         let news = status.map_or(0, |status| NEWS | (status.cast_unsigned() & 0xffff));
         if let Some(status) = status.filter(|&status| status != CONTINUED) {
-            self.note_stop(place, status >> 8 & 0xff);
+            self.note_stop(index, status >> 8 & 0xff);
         }
-        self.entry(place).news.store(news, Ordering::Release);
+        self.entry(index).news.store(news, Ordering::Release);
     }
 
     /// Takes it, after a wait. True for the one caller that gets it.
-    pub fn take_news(&self, place: Place, status: i32) -> bool {
+    pub fn take_news(&self, index: Index, status: i32) -> bool {
         let is_it = |news: u32| news & NEWS != 0 && news & 0xffff == status.cast_unsigned();
         // Acquire and release: only one thread gets it.
-        self.entry(place)
+        self.entry(index)
             .news
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |news| {
                 is_it(news).then_some(0)
@@ -332,8 +332,8 @@ impl Table {
     }
 
     /// Whether its SIGCHLD is still due; then the caller must send it.
-    pub fn are_news_to_be_told(&self, place: Place) -> bool {
-        let word = &self.entry(place).news;
+    pub fn are_news_to_be_told(&self, index: Index) -> bool {
+        let word = &self.entry(index).news;
         word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |news| {
             (news & NEWS != 0 && news & SIGNALLED == 0).then_some(news | SIGNALLED)
         })
@@ -341,15 +341,15 @@ impl Table {
     }
 
     /// Records the signal that has stopped a child.
-    pub fn note_stop(&self, place: Place, signal: i32) {
-        self.entry(place)
+    pub fn note_stop(&self, index: Index, signal: i32) {
+        self.entry(index)
             .stopped_by
             .store(signal, Ordering::Relaxed);
     }
 
     /// The signal that has stopped it last; if unknown, a key's.
-    pub fn stopped_by(&self, place: Place) -> i32 {
-        match self.entry(place).stopped_by.load(Ordering::Relaxed) {
+    pub fn stopped_by(&self, index: Index) -> i32 {
+        match self.entry(index).stopped_by.load(Ordering::Relaxed) {
             0 => libc::SIGTSTP,
             signal => signal,
         }
@@ -372,9 +372,9 @@ impl Table {
     }
 
     /// Wakes the waits for this child, and for any.
-    pub fn wake(&self, place: Place) {
+    pub fn wake(&self, index: Index) {
         self.changes.fetch_add(1, Ordering::Release);
-        sys::futex_wake_shared(&self.entry(place).state);
+        sys::futex_wake_shared(&self.entry(index).state);
         sys::futex_wake_shared(&self.changes);
     }
 
@@ -382,8 +382,8 @@ impl Table {
     ///
     /// # Errors
     /// EINTR if a handler without SA_RESTART has run.
-    pub fn sleep_until_ended(&self, place: Place) -> sys::Result<()> {
-        sys::futex_wait_shared(&self.entry(place).state, ALIVE, None)
+    pub fn sleep_until_ended(&self, index: Index) -> sys::Result<()> {
+        sys::futex_wait_shared(&self.entry(index).state, ALIVE, None)
     }
 
     /// Sleeps until there is an event after `seen`, at most this long. It may return early.
@@ -417,42 +417,45 @@ mod tests {
     fn a_child_comes_ends_and_goes() {
         let table = empty();
         assert!(table.is_empty());
-        let place = table.enter(child(7)).expect("there is room");
+        let index = table.enter(child(7)).expect("there is room");
         assert!(!table.is_empty());
-        assert_eq!(table.find_alive(7), Some(place));
+        assert_eq!(table.find_alive(7), Some(index));
         let mut usage = Usage::default();
         usage[4] = 5;
-        table.set_usage(place, &usage);
-        table.end(place, 3 << 8);
-        assert_eq!(table.state(place), State::Ended(3 << 8));
-        assert_eq!(table.usage(place), usage);
+        table.set_usage(index, &usage);
+        table.end(index, 3 << 8);
+        assert_eq!(table.state(index), State::Ended(3 << 8));
+        assert_eq!(table.usage(index), usage);
         // Another process may have its number by now.
         assert_eq!(table.find_alive(7), None);
-        table.end(place, 0);
-        assert_eq!(table.state(place), State::Ended(3 << 8));
-        table.remove(place);
+        table.end(index, 0);
+        assert_eq!(table.state(index), State::Ended(3 << 8));
+        table.remove(index);
         assert!(table.is_empty());
     }
 
     #[test]
     fn an_adopted_child_is_waited_for_once_a_life() {
         let table = empty();
-        let places: Vec<Place> = (1..=70)
+        let indices: Vec<Index> = (1..=70)
             .map(|pid| table.enter(child(pid)).expect("there is room"))
             .collect();
         let seen = table.changes();
-        table.adopt([places[0], places[69]].into_iter());
+        table.adopt([indices[0], indices[69]].into_iter());
         assert_ne!(table.changes(), seen);
-        assert_eq!(table.adopted().collect::<Vec<_>>(), [places[0], places[69]]);
-        assert!(table.is_to_be_told(places[69]));
-        assert!(!table.is_to_be_told(places[69]));
-        assert!(table.release(places[69]));
-        assert!(!table.release(places[69]));
+        assert_eq!(
+            table.adopted().collect::<Vec<_>>(),
+            [indices[0], indices[69]]
+        );
+        assert!(table.is_to_be_told(indices[69]));
+        assert!(!table.is_to_be_told(indices[69]));
+        assert!(table.release(indices[69]));
+        assert!(!table.release(indices[69]));
         // In the next life everything is reported again.
-        table.adopt([places[69]].into_iter());
-        assert!(!table.is_adopted(places[0]));
-        assert!(table.is_to_be_told(places[69]));
-        assert!(table.release(places[69]));
+        table.adopt([indices[69]].into_iter());
+        assert!(!table.is_adopted(indices[0]));
+        assert!(table.is_to_be_told(indices[69]));
+        assert!(table.release(indices[69]));
     }
 
     #[test]
@@ -462,10 +465,10 @@ mod tests {
             assert!(table.enter(child(pid)).is_some());
         }
         assert!(table.enter(child(1025)).is_none());
-        let place = table.find_alive(500).expect("it is there");
-        table.lose(place);
-        assert_eq!(table.state(place), State::Lost);
-        table.remove(place);
-        assert_eq!(table.enter(child(1025)), Some(place));
+        let index = table.find_alive(500).expect("it is there");
+        table.lose(index);
+        assert_eq!(table.state(index), State::Lost);
+        table.remove(index);
+        assert_eq!(table.enter(child(1025)), Some(index));
     }
 }

@@ -296,7 +296,7 @@ impl core::fmt::Debug for Address {
 
 /// Something that will not be as it was after a revert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Remains {
+pub struct Gap {
     /// What it is.
     pub kind: Kind,
     /// Why it will not be.

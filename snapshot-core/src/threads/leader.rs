@@ -44,13 +44,13 @@ struct Work {
     interrupted_call: InterruptedCall,
 }
 
-struct Place(UnsafeCell<Option<Work>>);
+struct WorkCell(UnsafeCell<Option<Work>>);
 
 // SAFETY: written by the thread that has the turn, before it sets CALLED (release), and
 // read by the leader after it has seen that (acquire).
-unsafe impl Sync for Place {}
+unsafe impl Sync for WorkCell {}
 
-static WORK: Place = Place(UnsafeCell::new(None));
+static WORK: WorkCell = WorkCell(UnsafeCell::new(None));
 
 /// How long the leader may take to come, and how long if it only waits for a processor.
 const PATIENCE_NS: u64 = 1_000_000_000;
@@ -114,7 +114,7 @@ fn call(
     argument: *mut c_void,
     interrupted_call: InterruptedCall,
 ) -> sys::Result<()> {
-    // SAFETY: see `Place`: this thread has the turn, and nothing has been called.
+    // SAFETY: see `WorkCell`: this thread has the turn, and nothing has been called.
     unsafe {
         WORK.0.get().write(Some(Work {
             function,
@@ -164,7 +164,7 @@ pub(crate) unsafe fn answer(context: *mut ucontext_t) {
         unsafe { restart::restart(context, takeover::SIGNAL, &InterruptedCall::default(), None) };
         return;
     }
-    // SAFETY: see `Place`: CALLED was seen.
+    // SAFETY: see `WorkCell`: CALLED was seen.
     let Some(work) = (unsafe { (*WORK.0.get()).take() }) else {
         return;
     };

@@ -82,7 +82,7 @@ macro_rules! in_a_row {
 in_a_row! {
     Call { number, arguments, stack, program }
     Closed { inode, writes, pid, fd }
-    Remains { kind, why, fd, number, address }
+    Gap { kind, why, fd, number, address }
     Running { at_ns, renewed }
     Thread { tid, name, why }
     ThreadCounts {

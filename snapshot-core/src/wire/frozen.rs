@@ -4,7 +4,7 @@
 //! Context: AS-SAFE.
 
 use super::conversation::{Conversation, WithKeeper, messages};
-use crate::terms::{Closed, Ended, Obstacle, Part, Remains, Running, Step};
+use crate::terms::{Closed, Ended, Gap, Obstacle, Part, Running, Step};
 
 /// The conversation with a copy, from the split until it runs. A spare has one of its own.
 #[derive(Debug)]
@@ -28,11 +28,11 @@ messages! {
         /// will have it.
         Again,
         /// It has found something that will not be as it was.
-        Remains(Remains),
+        Gap(Gap),
         /// It has recorded everything and sleeps.
         Ready,
         /// It could not record everything, and is gone.
-        Spoilt {
+        Failed {
             /// What it was at.
             step: Step,
             /// Why.

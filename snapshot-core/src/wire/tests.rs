@@ -88,7 +88,7 @@ fn closed() -> impl Strategy<Value = Closed> {
     )
 }
 
-fn remains() -> impl Strategy<Value = Remains> {
+fn gaps() -> impl Strategy<Value = Gap> {
     (
         0..Kind::ALL.len(),
         0..Why::ALL.len(),
@@ -96,7 +96,7 @@ fn remains() -> impl Strategy<Value = Remains> {
         any::<u64>(),
         any::<Vec<u8>>(),
     )
-        .prop_map(|(kind, why, fd, number, address)| Remains {
+        .prop_map(|(kind, why, fd, number, address)| Gap {
             kind: Kind::ALL[kind],
             why: Why::ALL[why],
             fd,
@@ -184,9 +184,9 @@ fn from_frozen() -> impl Strategy<Value = FromFrozen> {
     prop_oneof![
         Just(FromFrozen::Made),
         Just(FromFrozen::Again),
-        remains().prop_map(FromFrozen::Remains),
+        gaps().prop_map(FromFrozen::Gap),
         Just(FromFrozen::Ready),
-        (step(), any::<i32>()).prop_map(|(step, errno)| FromFrozen::Spoilt { step, errno }),
+        (step(), any::<i32>()).prop_map(|(step, errno)| FromFrozen::Failed { step, errno }),
         (any::<i32>(), any::<i32>())
             .prop_map(|(signal, sender)| FromFrozen::Passed { signal, sender }),
         Just(FromFrozen::LetGo),
@@ -353,11 +353,11 @@ fn every_number_is_one_verb() {
 /// The bytes themselves, which the two sides may have from different builds.
 #[test]
 fn a_message_is_its_verb_and_its_fields_in_a_row() {
-    let spoilt = FromFrozen::Spoilt {
+    let failed = FromFrozen::Failed {
         step: Step::Record,
         errno: 12,
     };
-    assert_eq!(spoilt.encode()[..8], [VERSION, 35, 3, 12, 0, 0, 0, 0]);
+    assert_eq!(failed.encode()[..8], [VERSION, 35, 3, 12, 0, 0, 0, 0]);
     let revive = ToFrozen::Revive {
         asked_ns: 0x0102,
         ended: Ended::Killed(9),

@@ -60,9 +60,9 @@ verbs! {
     FromFrozen {
         Made = 31,
         Again = 32,
-        Remains = 33,
+        Gap = 33,
         Ready = 34,
-        Spoilt = 35,
+        Failed = 35,
         Passed = 36,
         LetGo = 37,
         Prepared = 38,

@@ -197,12 +197,12 @@ mod tests {
 
     #[test]
     fn one_without_its_first_thread_has_not_ended() {
-        let told = |threads: u32| {
+        let words = |threads: u32| {
             let status = format!("State:\tZ (zombie)\nThreads:\t{threads}\n");
             let problem = check_it_runs(7, status.as_bytes()).expect_err("nothing is to be seen");
             format!("{problem:?}")
         };
-        assert!(told(1).contains("it has ended"));
-        assert!(told(3).contains("its first thread has ended"));
+        assert!(words(1).contains("it has ended"));
+        assert!(words(3).contains("its first thread has ended"));
     }
 }

@@ -59,13 +59,13 @@ pub(super) enum Peer {
 }
 
 impl Peer {
-    fn of(told: &unix_diag::Socket, style: &str) -> Self {
+    fn of(info: &unix_diag::Socket, style: &str) -> Self {
         let kind = match style {
             "dgram" => libc::SOCK_DGRAM,
             _ => libc::SOCK_STREAM,
         };
-        match told.peer {
-            Some(0) if told.has_lost_peer(kind) => Self::Closed,
+        match info.peer {
+            Some(0) if info.has_lost_peer(kind) => Self::Closed,
             None | Some(0) => Self::Unknown,
             Some(peer) => Self::Inode(peer.into()),
         }
@@ -217,12 +217,12 @@ pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
             waiting,
             ..
         } = &mut socket
-            && let Some(told) = peers.get(&inode)
+            && let Some(info) = peers.get(&inode)
         {
             // One that is connected to, and is not itself, looks connected in the table.
-            *is_connected = told.peer.is_some();
-            *peer = Peer::of(told, style);
-            *waiting = told.queue.0;
+            *is_connected = info.peer.is_some();
+            *peer = Peer::of(info, style);
+            *waiting = info.queue.0;
         }
         Some((inode, socket))
     }));

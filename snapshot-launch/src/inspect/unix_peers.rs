@@ -13,7 +13,7 @@ use nix::sys::socket::{
 use snapshot_core::kernel::unix_diag::{self, Message, Socket};
 use std::os::fd::AsRawFd;
 
-/// What is told of each, by inode.
+/// What is info of each, by inode.
 pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
     let namespace = |who: &str| fs::read_link(format!("/proc/{who}/ns/net")).ok();
     let own = namespace("self");
@@ -73,7 +73,7 @@ mod tests {
         let peer = |socket| {
             peers
                 .get(&inode(socket))
-                .and_then(|told| told.peer)
+                .and_then(|info| info.peer)
                 .map(u64::from)
         };
         assert_eq!(peer(&end), Some(inode(&other)));

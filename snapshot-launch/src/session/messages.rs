@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::state::{Session, timeout};
+use super::state::Session;
+use crate::poll_timeout;
 use crate::talk::timeline_view::printable;
 use crate::terminal::modes::Set;
 
@@ -45,7 +46,7 @@ impl Session {
         while let Some(events) = self.log.awaits_room() {
             let left = until.saturating_duration_since(Instant::now());
             let mut fds = [PollFd::new(events, PollFlags::POLLOUT)];
-            if left.is_zero() || poll(&mut fds, timeout(Some(left))) == Ok(0) {
+            if left.is_zero() || poll(&mut fds, poll_timeout::lasting(Some(left))) == Ok(0) {
                 break;
             }
             let _ = self.log.go_on();

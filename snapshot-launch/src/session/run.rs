@@ -3,7 +3,7 @@
 
 use crate::session::{
     pty::ENOUGH,
-    state::{Session, Waiter, timeout},
+    state::{Session, Waiter},
 };
 use std::collections::HashSet;
 use std::io::{self};
@@ -22,6 +22,7 @@ use snapshot_core::sys::now_ns;
 
 use super::{messages::LAST_MESSAGES, pty::read_stdin};
 use crate::ending::Ending;
+use crate::poll_timeout;
 use crate::processes::{
     child::Child,
     family::{name_out_of_reach, signal_below},
@@ -124,7 +125,12 @@ impl Session {
             .map(|(_, fd, flags)| PollFd::new(*fd, *flags))
             .collect();
         let next = [self.log.next_try(), self.clients.next_look()];
-        if poll(&mut fds, timeout(next.into_iter().flatten().min())).is_err() {
+        if poll(
+            &mut fds,
+            poll_timeout::lasting(next.into_iter().flatten().min()),
+        )
+        .is_err()
+        {
             return Vec::new();
         }
         let mut ready: Vec<Source> = sources

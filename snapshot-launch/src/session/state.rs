@@ -21,7 +21,6 @@ use crate::talk::{
 };
 use crate::terminal::keys::Key;
 use nix::libc;
-use nix::poll::PollTimeout;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
@@ -29,7 +28,6 @@ use snapshot_core::sys::SignalSet;
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
 /// The parts of a session.
 pub(crate) struct Parts {
@@ -84,14 +82,6 @@ pub(crate) struct Session {
     pub(super) ignored: SignalSet,
     pub(super) fatal: Option<i32>,
     pub(super) ending: Option<Result<Ending, Problem>>,
-}
-
-/// The timeout for `poll`, rounded up.
-pub(super) fn timeout(left: Option<Duration>) -> PollTimeout {
-    left.map_or(PollTimeout::NONE, |left| {
-        let milliseconds = left.as_micros().div_ceil(1000);
-        PollTimeout::from(u16::try_from(milliseconds).unwrap_or(u16::MAX))
-    })
 }
 
 impl Session {

@@ -39,7 +39,7 @@ impl Anchor {
     ///
     /// # Errors
     /// EAGAIN, EMFILE.
-    pub(in crate::supervisor) fn make(leads: bool) -> io::Result<Self> {
+    pub(crate) fn make(leads: bool) -> io::Result<Self> {
         let (ward, guard) = socketpair(
             AddressFamily::Unix,
             SockType::SeqPacket,
@@ -71,7 +71,7 @@ impl Anchor {
     }
 
     /// Ends it.
-    pub(in crate::supervisor) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.child.signal(libc::SIGKILL);
     }
 
@@ -82,21 +82,21 @@ impl Anchor {
 
     /// The group is there, whoever else is in it. It is a child that has made no exec, so
     /// its parent may.
-    pub(in crate::supervisor) fn join(&self) {
+    pub(crate) fn join(&self) {
         if self.leads {
             let _ = setpgid(self.pid(), self.pid());
         }
     }
 
     /// Others are in the group now.
-    pub(in crate::supervisor) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         if self.leads {
             let _ = setpgid(self.pid(), getpgrp());
         }
     }
 
     /// Has it end this child of ours, should the supervisor be gone.
-    pub(in crate::supervisor) fn guard(&self, child: &Child) {
+    pub(crate) fn guard(&self, child: &Child) {
         let rights = [child.as_fd().as_raw_fd()];
         let _ = sendmsg::<UnixAddr>(
             self.ward.as_raw_fd(),

@@ -88,7 +88,7 @@ pub(crate) struct Streams {
 
 impl Config {
     /// Between two automatic snapshots, in nanoseconds.
-    pub(in crate::supervisor) fn every_ns(&self) -> Option<u64> {
+    pub(crate) fn every_ns(&self) -> Option<u64> {
         self.every
             .map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX))
     }

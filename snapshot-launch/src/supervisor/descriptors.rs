@@ -14,7 +14,7 @@ const RESERVE: RawFd = 16;
 
 /// The limits of a process.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     pub(super) soft: rlim_t,
     hard: rlim_t,
 }

@@ -1,6 +1,5 @@
 //! The supervisor's loop: wait for whatever comes, and hand it to whom it concerns.
 
-use crate::supervisor::waiting::{Word, may_be_passed, timeout_until};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::libc;
@@ -12,11 +11,12 @@ use snapshot_core::wire::{Caller, FromCaller, FromFrozen, ToCaller, ToFrozen};
 use super::{
     descriptors,
     interrupts::arrivals::Recipient,
-    links::{AgentLink, Heard, MOST_AT_ONCE},
+    links::{AgentLink, Heard, MOST_AT_ONCE, may_be_passed},
     refusal::{apart, filters::Filters},
     stand_in::stand_in_for_launcher,
     state::{Phase, Supervisor},
 };
+use crate::poll_timeout;
 use crate::talk::{
     channel::ToLauncher,
     event::{Event, Files, Tier},
@@ -45,6 +45,15 @@ enum Source {
     Caller(usize),
     SilentCopy(usize),
     Frozen(SnapshotId),
+}
+
+/// What a frozen copy had to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    None,
+    One,
+    /// The supervisor listens to it no more.
+    Last,
 }
 
 impl Supervisor {
@@ -127,7 +136,7 @@ impl Supervisor {
             .iter()
             .map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN))
             .collect();
-        match poll(&mut fds, timeout_until(self.next_deadline())) {
+        match poll(&mut fds, poll_timeout::until(self.next_deadline())) {
             Ok(_) => {}
             Err(_) => return Vec::new(),
         }

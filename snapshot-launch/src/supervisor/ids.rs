@@ -17,14 +17,14 @@ const CHOOSE: u64 = 1 << 40 | 1 << 21;
 
 /// What `/proc/PID/stat` says of a process's place.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Membership {
     group: i32,
     session: i32,
     /// The number of its controlling terminal; 0 for none.
     terminal: u64,
 }
 
-impl Place {
+impl Membership {
     fn of(proc: &str) -> Option<Self> {
         let stat = files::text(format!("{proc}/stat")).ok()?;
         let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(2);
@@ -80,7 +80,7 @@ pub(super) fn look(
             },
         ));
     }
-    if let Some(place) = Place::of(&proc)
+    if let Some(place) = Membership::of(&proc)
         && place.session == pid
         && place.terminal != 0
         && !has_open(&proc, place.terminal)
@@ -117,12 +117,12 @@ fn others_in_its_groups(pid: i32, family: &HashSet<Process>, copy: i32) -> Optio
         .filter(|process| process.pid != pid && process.pid != copy)
         .peekable();
     others.peek()?;
-    let own = Place::of(&format!("/proc/{pid}"))?;
+    let own = Membership::of(&format!("/proc/{pid}"))?;
     if own.group != pid && own.session != pid {
         return None;
     }
     others.find_map(|other| {
-        let place = Place::of(&format!("/proc/{}", other.pid))?;
+        let place = Membership::of(&format!("/proc/{}", other.pid))?;
         if place.group == pid {
             Some(Others::Group)
         } else if place.session == pid {
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn its_own_place_is_read() {
-        let place = Place::of("/proc/self").expect("it is there");
+        let place = Membership::of("/proc/self").expect("it is there");
         assert!(place.group >= 0 && place.session >= 0);
     }
 }

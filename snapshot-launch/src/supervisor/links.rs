@@ -15,6 +15,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
     UnixAddr, UnixCredentials, accept4, bind, getsockopt, listen, recvmsg, send, sendmsg,
@@ -88,7 +89,7 @@ impl<C: Conversation> AgentLink<C> {
     }
 
     /// Our end, and the other one.
-    pub(in crate::supervisor) fn pair_of() -> io::Result<(Self, OwnedFd)> {
+    pub(crate) fn pair_of() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = socketpair(
             AddressFamily::Unix,
             SockType::SeqPacket,
@@ -176,6 +177,11 @@ impl<C: WithKeeper> AgentLink<C> {
         }
         (keeper, false)
     }
+}
+
+/// Whether a frozen copy can have read this signal: two reach no `signalfd`.
+pub(crate) fn may_be_passed(signal: i32) -> bool {
+    (1..=64).contains(&signal) && !matches!(signal, libc::SIGKILL | libc::SIGSTOP)
 }
 
 /// The next packet's length, and the process that has sent it. Descriptors that come along

@@ -29,6 +29,5 @@ mod stand_in;
 pub(crate) mod start;
 mod state;
 mod under_way;
-mod waiting;
 
 pub(crate) use start::begin::run;

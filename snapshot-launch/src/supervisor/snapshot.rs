@@ -17,5 +17,5 @@ pub(crate) struct Snapshot {
     /// The process that it was made of.
     pub(crate) origin: Origin,
     /// What the aspects keep with it.
-    pub(in crate::supervisor) kept: Kept,
+    pub(crate) kept: Kept,
 }

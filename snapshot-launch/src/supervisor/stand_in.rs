@@ -4,7 +4,7 @@ use crate::supervisor::config::Config;
 use nix::sys::termios::{SetArg, tcsetattr};
 
 /// What the launcher would have done in the end, had it lived to do it.
-pub(in crate::supervisor) fn stand_in_for_launcher(config: &Config) {
+pub(crate) fn stand_in_for_launcher(config: &Config) {
     if let Some(outer) = &config.outer {
         let _ = tcsetattr(&outer.terminal, SetArg::TCSANOW, &outer.settings);
     }

@@ -56,7 +56,7 @@ pub(crate) struct Supervisor {
     /// The namespaces that the program was started in.
     pub(crate) home: Home,
     pub(crate) timeline: Timeline<Snapshot>,
-    pub(in crate::supervisor) aspects: Aspects,
+    pub(crate) aspects: Aspects,
     /// Frozen copies that have been killed and are to be reaped.
     pub(crate) dying: HashSet<i32>,
     pub(crate) silent_copies: Vec<SilentCopy>,

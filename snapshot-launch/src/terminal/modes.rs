@@ -17,7 +17,7 @@ const MOST_NUMBERS: usize = 32;
 
 /// The parser's position in a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Place {
+enum Position {
     #[default]
     Text,
     Escape,
@@ -35,7 +35,7 @@ pub(crate) struct Set {
 /// Follows a program's output.
 #[derive(Debug, Default)]
 pub(crate) struct Modes {
-    place: Place,
+    place: Position,
     number: u16,
     numbers: Vec<u16>,
     set: Set,
@@ -46,32 +46,32 @@ impl Modes {
     pub(crate) fn watch(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.place = match (self.place, byte) {
-                (_, 0x1b) => Place::Escape,
-                (Place::Escape, b'[') => Place::Bracket,
-                (Place::Bracket, b'?') => {
+                (_, 0x1b) => Position::Escape,
+                (Position::Escape, b'[') => Position::Bracket,
+                (Position::Bracket, b'?') => {
                     self.numbers.clear();
                     self.number = 0;
-                    Place::Private
+                    Position::Private
                 }
-                (Place::Private, b'0'..=b'9') => {
+                (Position::Private, b'0'..=b'9') => {
                     self.number = self
                         .number
                         .saturating_mul(10)
                         .saturating_add(u16::from(byte - b'0'));
-                    Place::Private
+                    Position::Private
                 }
-                (Place::Private, b';') => {
+                (Position::Private, b';') => {
                     self.note_number();
-                    Place::Private
+                    Position::Private
                 }
-                (Place::Private, b'h' | b'l') => {
+                (Position::Private, b'h' | b'l') => {
                     self.note_number();
                     for number in std::mem::take(&mut self.numbers) {
                         self.set.switch(number, byte == b'h');
                     }
-                    Place::Text
+                    Position::Text
                 }
-                _ => Place::Text,
+                _ => Position::Text,
             };
         }
     }

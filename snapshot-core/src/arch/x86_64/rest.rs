@@ -145,30 +145,30 @@ impl Rest {
     }
 }
 
-const PLACES: usize = 256;
+const SLOTS: usize = 256;
 
 /// One thread's state.
 #[repr(C)]
-struct Place {
+struct Slot {
     rest: UnsafeCell<Rest>,
     taken: AtomicU32,
 }
 
 // SAFETY: a place belongs to the thread that has set `taken`, until that thread clears it.
-unsafe impl Sync for Place {}
+unsafe impl Sync for Slot {}
 
-static RESTS: [Place; PLACES] = [const {
-    Place {
+static RESTS: [Slot; SLOTS] = [const {
+    Slot {
         rest: UnsafeCell::new(Rest::free()),
         taken: AtomicU32::new(0),
     }
-}; PLACES];
+}; SLOTS];
 
 /// More than the length of the function that a thread may be interrupted in.
 const REACH: usize = 512;
 
 /// A place of the interrupted thread.
-pub(crate) struct Owned(&'static Place);
+pub(crate) struct Owned(&'static Slot);
 
 impl Owned {
     /// A new place for the thread, which is at the end of call `number` and has moved this
@@ -336,7 +336,7 @@ unsafe extern "C" fn rest_of_transfer() {
         flags = const offset_of!(Rest, flags),
         rbx = const offset_of!(Rest, rbx),
         copy_to = const offset_of!(Rest, copy_to),
-        taken = const offset_of!(Place, taken),
+        taken = const offset_of!(Slot, taken),
         number = const offset_of!(Step, number),
         arguments = const offset_of!(Step, arguments),
         length = const offset_of!(Step, length),
@@ -349,5 +349,5 @@ unsafe extern "C" fn rest_of_transfer() {
 }
 
 // RBX points to both, and the unwinding table counts from there.
-const _: () = assert!(offset_of!(Place, rest) == 0);
+const _: () = assert!(offset_of!(Slot, rest) == 0);
 const _: () = assert!(offset_of!(Rest, program) == 0 && offset_of!(Rest, rbx) == 8);

@@ -46,7 +46,7 @@ const DEEPEST: usize = LISTED;
 
 /// A snapshot's number and place in the stack.
 #[repr(C)]
-struct Place {
+struct Level {
     id: AtomicU32,
     /// Dropped or committed: it will never be revived.
     forgotten: AtomicU32,
@@ -69,7 +69,7 @@ struct Board {
     /// When the revert was asked for: low and high half of CLOCK_MONOTONIC.
     asked_low: AtomicU32,
     asked_high: AtomicU32,
-    stack: [Place; DEEPEST],
+    stack: [Level; DEEPEST],
     /// The frozen processes: their descriptors are not a foreign program's.
     own: OwnProcesses,
 }
@@ -100,7 +100,7 @@ fn make_board() -> Option<&'static Board> {
 
 impl Board {
     /// The frozen processes' places, oldest first.
-    fn places(&self) -> &[Place] {
+    fn places(&self) -> &[Level] {
         let depth = self.depth.load(Ordering::Acquire) as usize;
         self.stack.get(..depth).unwrap_or(&self.stack)
     }
@@ -298,7 +298,7 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
 /// The frozen process goes on: the child that lived in its place has ended.
 fn go_on(
     board: &Board,
-    place: &Place,
+    place: &Level,
     id: u32,
     state: ChildState,
     pending: SignalSet,

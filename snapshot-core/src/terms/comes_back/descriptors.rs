@@ -81,7 +81,7 @@ pub struct Facts {
     pub sharing: Sharing,
     /// It is a device without a state.
     pub is_stateless: bool,
-    /// Of memory with a descriptor, why its contents do not come back ([`Room::why`]).
+    /// Of memory with a descriptor, why its contents do not come back ([`super::memory::Room::why`]).
     pub memory: Option<Why>,
     /// Of a file.
     pub file: File,

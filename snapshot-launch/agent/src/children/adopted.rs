@@ -9,7 +9,7 @@
 use core::ffi::{c_char, c_int};
 use core::ptr;
 
-use snapshot_core::process::children::{Place, State, Table, Usage};
+use snapshot_core::process::children::{Index, State, Table, Usage};
 use snapshot_core::sys::{self, Errno};
 use snapshot_core::threads::restart;
 
@@ -34,10 +34,10 @@ enum Found {
     /// No such child.
     NoChild,
     /// Some, and none has a change that the wait is for.
-    Running(&'static Table, Place),
-    Ended(&'static Table, Place, Change),
+    Running(&'static Table, Index),
+    Ended(&'static Table, Index, Change),
     /// One has stopped or gone on, and the wait is for that.
-    StoppedOrContinued(&'static Table, Place, Change),
+    StoppedOrContinued(&'static Table, Index, Change),
 }
 
 impl Found {
@@ -58,30 +58,30 @@ fn find(target: Target, options: c_int) -> Found {
     };
     let named = target.named();
     let mut found = Found::NoChild;
-    for place in table.adopted() {
-        if !target.includes(table, place, named) {
+    for index in table.adopted() {
+        if !target.includes(table, index, named) {
             continue;
         }
-        match table.state(place) {
+        match table.state(index) {
             State::Alive => {
                 let news = table
-                    .news(place)
+                    .news(index)
                     .filter(|&status| is_wanted(status, options));
                 if let Some(status) = news {
-                    let change = change(table, place, status, Usage::default());
-                    return Found::StoppedOrContinued(table, place, change);
+                    let change = change(table, index, status, Usage::default());
+                    return Found::StoppedOrContinued(table, index, change);
                 }
-                found = Found::Running(table, place);
+                found = Found::Running(table, index);
             }
             // A wait for stopped children alone ignores ended ones.
             State::Ended(_) if options & libc::WEXITED == 0 => {}
             // No wait answers for the children of a program that ignores them.
             State::Ended(_) if ignores_children() => {
-                table.release(place);
+                table.release(index);
             }
             State::Ended(status) => {
-                let change = change(table, place, status, table.usage(place));
-                return Found::Ended(table, place, change);
+                let change = change(table, index, status, table.usage(index));
+                return Found::Ended(table, index, change);
             }
             State::Free | State::Lost => {}
         }
@@ -89,8 +89,8 @@ fn find(target: Target, options: c_int) -> Found {
     found
 }
 
-fn change(table: &Table, place: Place, status: c_int, usage: Usage) -> Change {
-    let child = table.child(place);
+fn change(table: &Table, index: Index, status: c_int, usage: Usage) -> Change {
+    let child = table.child(index);
     Change {
         pid: child.pid,
         user: child.user,
@@ -123,20 +123,20 @@ pub(crate) fn wait<T>(
         // Before the table is read: a later change wakes a thread that sleeps below.
         let seen = changes();
         let (table, running) = match find(target, options) {
-            Found::Ended(table, place, change) => {
+            Found::Ended(table, index, change) => {
                 // Only one thread gets it.
-                if options & libc::WNOWAIT != 0 || table.release(place) {
+                if options & libc::WNOWAIT != 0 || table.release(index) {
                     return Ok(Some(own(&change)));
                 }
                 continue;
             }
-            Found::StoppedOrContinued(table, place, change) => {
-                if options & libc::WNOWAIT != 0 || table.take_news(place, change.status) {
+            Found::StoppedOrContinued(table, index, change) => {
+                if options & libc::WNOWAIT != 0 || table.take_news(index, change.status) {
                     return Ok(Some(own(&change)));
                 }
                 continue;
             }
-            Found::Running(table, place) => (table, place),
+            Found::Running(table, index) => (table, index),
             Found::NoChild => match real(0) {
                 // The thread has slept in the kernel since before a snapshot, and has woken in
                 // a process without children: they are adopted now.
@@ -211,7 +211,7 @@ fn is_single_threaded() -> bool {
     unsafe { (&raw const SINGLE_THREADED).read_volatile() != 0 }
 }
 
-/// Sleeps in a place where the thread can be cancelled, as in libc's own waits. After an error
+/// Sleeps in a index where the thread can be cancelled, as in libc's own waits. After an error
 /// other than EINTR the caller looks again.
 fn asleep(sleep: impl FnOnce() -> sys::Result<()>) -> sys::Result<()> {
     let mut before = 0;

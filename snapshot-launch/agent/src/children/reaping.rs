@@ -10,7 +10,7 @@ use core::ffi::c_int;
 use core::mem;
 
 use libc::{id_t, idtype_t, pid_t, rusage, siginfo_t};
-use snapshot_core::process::children::{self, Place, Table, Usage};
+use snapshot_core::process::children::{self, Index, Table, Usage};
 use snapshot_core::sys;
 
 use super::{
@@ -95,8 +95,8 @@ impl ChildInfo {
     }
 }
 
-/// Writes a child's end into the table, if a snapshot has seen the child. Returns its place.
-fn note(pid: pid_t, status: c_int) -> Option<(&'static Table, Place)> {
+/// Writes a child's end into the table, if a snapshot has seen the child. Returns its index.
+fn note(pid: pid_t, status: c_int) -> Option<(&'static Table, Index)> {
     if libc::WIFSTOPPED(status) {
         let table = table()?;
         table.note_stop(table.find_alive(pid)?, libc::WSTOPSIG(status));
@@ -104,9 +104,9 @@ fn note(pid: pid_t, status: c_int) -> Option<(&'static Table, Place)> {
     }
     let has_ended = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
     let table = table().filter(|_| has_ended)?;
-    let place = table.find_alive(pid)?;
-    table.end(place, status);
-    Some((table, place))
+    let index = table.find_alive(pid)?;
+    table.end(index, status);
+    Some((table, index))
 }
 
 /// Whether a wait must look at a child before it reaps it. While no snapshot has seen a child,
@@ -152,8 +152,8 @@ pub(crate) fn wait4(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int>
             // Another thread has reaped it.
             Ok(None) | Err(libc::ECHILD) => {}
             Ok(Some(reaped)) => {
-                if let Some((table, place)) = noted {
-                    table.set_usage(place, &reaped.usage);
+                if let Some((table, index)) = noted {
+                    table.set_usage(index, &reaped.usage);
                 }
                 return Ok(Some(reaped));
             }
@@ -178,8 +178,8 @@ fn reap(pid: pid_t, options: c_int) -> Result<Option<Reaped>, c_int> {
         0 => Ok(None),
         -1 => Err(errno::get()),
         pid => {
-            if let Some((table, place)) = note(pid, status) {
-                table.set_usage(place, &usage);
+            if let Some((table, index)) = note(pid, status) {
+                table.set_usage(index, &usage);
             }
             Ok(Some(Reaped { pid, status, usage }))
         }

@@ -5,7 +5,7 @@
 use core::ffi::c_int;
 
 use snapshot_core::process::{
-    children::{Place, Table},
+    children::{Index, Table},
     pidfd,
 };
 use snapshot_core::sys;
@@ -46,8 +46,8 @@ impl Target {
     }
 
     /// Whether the wait is for this adopted child.
-    pub(super) fn includes(self, table: &Table, place: Place, named: Option<pidfd::Named>) -> bool {
-        let child = table.child(place);
+    pub(super) fn includes(self, table: &Table, index: Index, named: Option<pidfd::Named>) -> bool {
+        let child = table.child(index);
         match self {
             Self::Any => true,
             Self::Child(pid) => child.pid == pid,

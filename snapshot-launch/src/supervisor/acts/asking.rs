@@ -64,7 +64,7 @@ impl Supervisor {
     /// Signals the live process for what has been asked of it, if anything has. To be done
     /// again after every take, since the signal may have been lost. One too many is denied by
     /// its number.
-    pub(in crate::supervisor) fn signal_request(&mut self) {
+    pub(crate) fn signal_request(&mut self) {
         if self.asked.is_none() {
             return;
         }
@@ -138,7 +138,7 @@ impl Supervisor {
     }
 
     /// Sends the live process a signal that carries a value.
-    pub(in crate::supervisor) fn queue_to_live(&self, signal: i32, value: u64) -> nix::Result<()> {
+    pub(crate) fn queue_to_live(&self, signal: i32, value: u64) -> nix::Result<()> {
         let info = SignalInfo::queued(signal, value).by_user(getuid().as_raw());
         self.live.queue(&info)
     }
@@ -165,7 +165,7 @@ impl Supervisor {
     }
 
     /// Sees whether the signal was delivered and lost.
-    pub(in crate::supervisor) fn check_asked(&mut self, now: u64) {
+    pub(crate) fn check_asked(&mut self, now: u64) {
         if !self.is_running() || self.asked.as_ref().is_none_or(|asked| now < asked.look_ns) {
             return;
         }
@@ -258,7 +258,7 @@ impl Supervisor {
     }
 
     /// Says once what the program does with the trigger itself.
-    pub(in crate::supervisor) fn note_own_use(&mut self, own: OwnUse) {
+    pub(crate) fn note_own_use(&mut self, own: OwnUse) {
         if !self.has_own_use {
             self.has_own_use = true;
             let signal = crate::talk::signals::name_of(self.config.trigger);
@@ -299,7 +299,7 @@ impl Supervisor {
 
     /// The live process has been asked for a snapshot, by us or by a trigger of a person's, and
     /// can't call.
-    pub(in crate::supervisor) fn refuse_mute(&mut self, request: u32, errno: i32) {
+    pub(crate) fn refuse_mute(&mut self, request: u32, errno: i32) {
         let is_it = |asked: &mut Asked| asked.number & 0xff_ffff == request;
         let (token, trigger) = match self.asked.take_if(is_it) {
             Some(asked) => (asked.wanted.token, asked.wanted.trigger),
@@ -316,7 +316,7 @@ impl Supervisor {
     }
 
     /// Why the live process has not answered.
-    pub(in crate::supervisor) fn why_silent(&self) -> Refusal {
+    pub(crate) fn why_silent(&self) -> Refusal {
         let status = self.live_status();
         let trouble = self.asked.as_ref().and_then(|asked| asked.trouble);
         if let Some(trouble) = trouble.or_else(|| status.trouble()) {

@@ -33,7 +33,7 @@ impl Supervisor {
     }
 
     /// The live process has ended and no take waits for it: goes back, or ends the session.
-    pub(in crate::supervisor) fn branch_died(&mut self, Death { ended, at_ns }: Death) {
+    pub(crate) fn branch_died(&mut self, Death { ended, at_ns }: Death) {
         if ended == Ended::Exited(0) && self.config.on_exit == OnExit::Commit {
             self.commit();
         }

@@ -19,7 +19,7 @@ impl Supervisor {
 
     /// Removes a snapshot from the timeline. Every removal comes through here, so that no aspect
     /// keeps anything for it; its copy is the caller's to end.
-    pub(in crate::supervisor) fn forget(&mut self, id: SnapshotId) -> Option<Snapshot> {
+    pub(crate) fn forget(&mut self, id: SnapshotId) -> Option<Snapshot> {
         let snapshot = self.timeline.remove(id)?;
         let left = self.snapshots_left();
         self.aspects.forget(&snapshot.kept, left);
@@ -27,7 +27,7 @@ impl Supervisor {
     }
 
     /// A take has failed. Where the program had been recorded, that is undone.
-    pub(in crate::supervisor) fn undo_take(&mut self, kept: Option<&Kept>) {
+    pub(crate) fn undo_take(&mut self, kept: Option<&Kept>) {
         let left = self.snapshots_left();
         match kept {
             Some(kept) => self.aspects.undo(kept, left),
@@ -93,7 +93,7 @@ impl Supervisor {
     }
 
     /// A process has been reaped. True if it was a keeper.
-    pub(in crate::supervisor) fn keeper_ended(&mut self, pid: i32) -> bool {
+    pub(crate) fn keeper_ended(&mut self, pid: i32) -> bool {
         let Some(link) = self.aspects.keepers.has_retired(pid) else {
             return self.aspects.keepers.has_ended(pid);
         };
@@ -105,7 +105,7 @@ impl Supervisor {
     }
 
     /// The live process's keeper says that it is there; there was none.
-    pub(in crate::supervisor) fn keeper_has_begun(&mut self, sender: i32) {
+    pub(crate) fn keeper_has_begun(&mut self, sender: i32) {
         if !self.aspects.keepers.has_live()
             && let Ok(keeper) = self.first_heard(sender)
         {

@@ -8,6 +8,7 @@ mod requests;
 pub(super) mod reverting;
 pub(super) mod silent_copies;
 pub(super) mod spare;
+mod take_deadlines;
 pub(super) mod taking;
 mod waiting_revert;
 mod waking;

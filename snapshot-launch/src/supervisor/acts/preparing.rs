@@ -15,7 +15,7 @@ use crate::supervisor::{
 impl Supervisor {
     /// Asks the target's copy what has to be known before the branch is ended: whether it can
     /// come back to life, and for the copy that is to stay.
-    pub(in crate::supervisor) fn prepare(&mut self) {
+    pub(crate) fn prepare(&mut self) {
         let live_threads = self
             .live
             .is_alive()
@@ -43,7 +43,7 @@ impl Supervisor {
     }
 
     /// The copy has answered, or its spare sleeps: goes on if that was all.
-    pub(in crate::supervisor) fn go_on_prepared(&mut self) {
+    pub(crate) fn go_on_prepared(&mut self) {
         let Phase::Reverting(reverting) = &self.phase else {
             return;
         };
@@ -62,7 +62,7 @@ impl Supervisor {
     }
 
     /// The copy can't come back now, or leave a spare.
-    pub(in crate::supervisor) fn hear_of_hindrance(&mut self, obstacle: Obstacle) {
+    pub(crate) fn hear_of_hindrance(&mut self, obstacle: Obstacle) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
@@ -94,7 +94,7 @@ impl Supervisor {
     }
 
     /// The copy that was asked, or goes back to sleep, does nothing.
-    pub(in crate::supervisor) fn copy_is_silent(&mut self) {
+    pub(crate) fn copy_is_silent(&mut self) {
         let pid = self.woken_pid();
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;

@@ -17,7 +17,7 @@ use crate::talk::{
 };
 
 impl Supervisor {
-    pub(in crate::supervisor) fn hear_launcher(&mut self) {
+    pub(crate) fn hear_launcher(&mut self) {
         loop {
             match self.channel.receive() {
                 Ok(Received::Message(message)) => self.serve_launcher(message),
@@ -126,12 +126,7 @@ impl Supervisor {
         }
     }
 
-    pub(in crate::supervisor) fn refuse_unknown(
-        &self,
-        token: Option<u64>,
-        verb: &str,
-        id: Option<SnapshotId>,
-    ) {
+    pub(crate) fn refuse_unknown(&self, token: Option<u64>, verb: &str, id: Option<SnapshotId>) {
         let there: Vec<String> = self.ids().iter().map(|id| format!("#{id}")).collect();
         let cause = match (id, there.is_empty()) {
             (_, true) => "there is no snapshot".to_owned(),
@@ -151,7 +146,7 @@ impl Supervisor {
     }
 
     /// Goes on with what has waited for the program to run again.
-    pub(in crate::supervisor) fn serve_waiting(&mut self) {
+    pub(crate) fn serve_waiting(&mut self) {
         while self.is_running() && self.asked.is_none() {
             let Some(at) = self.waiting.iter().position(|wanted| {
                 self.live.has_agent() || !matches!(wanted.request, Request::Take { .. })
@@ -165,7 +160,7 @@ impl Supervisor {
     }
 
     /// Takes an automatic snapshot when it is time.
-    pub(in crate::supervisor) fn tick(&mut self, now: u64) {
+    pub(crate) fn tick(&mut self, now: u64) {
         let Some(every_ns) = self.config.every_ns() else {
             return;
         };

@@ -71,7 +71,7 @@ impl Supervisor {
     }
 
     /// Ends the branch, and everything newer than the target.
-    pub(in crate::supervisor) fn end_branch(&mut self) {
+    pub(crate) fn end_branch(&mut self) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
@@ -104,7 +104,7 @@ impl Supervisor {
     }
 
     /// There is no revert: the branch goes on, and whoever wanted one hears why.
-    pub(in crate::supervisor) fn refuse_revert(&mut self, cause: &str, help: &str) {
+    pub(crate) fn refuse_revert(&mut self, cause: &str, help: &str) {
         self.end_spare();
         let Phase::Reverting(reverting) = std::mem::replace(&mut self.phase, Phase::Running) else {
             return;
@@ -122,7 +122,7 @@ impl Supervisor {
     }
 
     /// The branch has ended in the middle of a revert.
-    pub(in crate::supervisor) fn branch_has_ended(&mut self) {
+    pub(crate) fn branch_has_ended(&mut self) {
         match &self.phase {
             Phase::Reverting(reverting) if matches!(reverting.stage, Stage::Preparing) => {
                 self.end_branch();
@@ -198,7 +198,7 @@ impl Supervisor {
     }
 
     /// Whether the branch is gone, and every copy that has been told to end.
-    pub(in crate::supervisor) fn is_all_reaped(&self) -> bool {
+    pub(crate) fn is_all_reaped(&self) -> bool {
         !self.live.is_alive()
             && self.dying.is_empty()
             && self.silent_copies_until(now_ns()).is_none()
@@ -218,7 +218,7 @@ impl Supervisor {
     }
 
     /// Fills in by which numbers they are known outside, while they still are.
-    pub(in crate::supervisor) fn see_from_outside(&self, leftovers: &mut [Leftover]) {
+    pub(crate) fn see_from_outside(&self, leftovers: &mut [Leftover]) {
         for leftover in leftovers {
             match self.outside.number_of(leftover.pid) {
                 0 => {}
@@ -269,7 +269,7 @@ impl Supervisor {
     }
 
     /// The program runs again: reports, and goes on with what has waited.
-    pub(in crate::supervisor) fn finish_revert(&mut self, running: Running) {
+    pub(crate) fn finish_revert(&mut self, running: Running) {
         self.hear_spare();
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;

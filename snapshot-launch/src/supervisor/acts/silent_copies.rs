@@ -17,7 +17,7 @@ const PATIENCE_NS: u64 = 1_000_000_000;
 
 impl Supervisor {
     /// Ends whoever speaks on this link for the first time.
-    pub(in crate::supervisor) fn end_when_heard(&mut self, link: AgentLink<Frozen>) {
+    pub(crate) fn end_when_heard(&mut self, link: AgentLink<Frozen>) {
         self.silent_copies.push(SilentCopy {
             link,
             awaited_until_ns: now_ns() + PATIENCE_NS,
@@ -25,7 +25,7 @@ impl Supervisor {
     }
 
     /// One of them speaks, or has ended.
-    pub(in crate::supervisor) fn hear_silent_copy(&mut self, index: usize) {
+    pub(crate) fn hear_silent_copy(&mut self, index: usize) {
         let Some(copy) = self.silent_copies.get(index) else {
             return;
         };
@@ -42,7 +42,7 @@ impl Supervisor {
     }
 
     /// Until when to wait for one of them, if there is any reason to.
-    pub(in crate::supervisor) fn silent_copies_until(&self, now: u64) -> Option<u64> {
+    pub(crate) fn silent_copies_until(&self, now: u64) -> Option<u64> {
         let all = self.silent_copies.iter().map(|copy| copy.awaited_until_ns);
         all.filter(|until_ns| *until_ns > now).max()
     }

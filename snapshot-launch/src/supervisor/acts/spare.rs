@@ -5,10 +5,9 @@ use crate::supervisor::under_way::spare::Spare;
 use snapshot_core::wire::{FromFrozen, Frozen, ToFrozen};
 
 use crate::supervisor::{
-    links::{AgentLink, Heard, MOST_AT_ONCE},
+    links::{AgentLink, Heard, MOST_AT_ONCE, may_be_passed},
     state::{Phase, Supervisor},
     under_way::reverting::{Reverting, Stage},
-    waiting::may_be_passed,
 };
 
 /// From this size on a spare would cost more time than it is worth: the kernel copies page
@@ -20,7 +19,7 @@ const AT_ONCE: u32 = 3;
 
 impl Reverting {
     /// Asks the copy for one, and for room for so many threads.
-    pub(in crate::supervisor) fn ask_for_spare(&mut self, copy: &AgentLink<Frozen>, threads: u32) {
+    pub(crate) fn ask_for_spare(&mut self, copy: &AgentLink<Frozen>, threads: u32) {
         // Where there is no descriptor for it there is none, as where it is killed.
         if let Ok((link, theirs)) = AgentLink::<Frozen>::pair() {
             copy.hand(&ToFrozen::Prepare { threads }, &theirs);
@@ -34,7 +33,7 @@ impl Reverting {
 impl Supervisor {
     /// Before the target is woken: has a spare made where that costs little. Nobody waits for
     /// it.
-    pub(in crate::supervisor) fn make_spare(&mut self) {
+    pub(crate) fn make_spare(&mut self) {
         if let Phase::Reverting(reverting) = &mut self.phase
             && let Some(snapshot) = self.timeline.get(reverting.target)
             && reverting.may_spare
@@ -46,7 +45,7 @@ impl Supervisor {
     }
 
     /// The spare speaks: all that it has said.
-    pub(in crate::supervisor) fn hear_spare(&mut self) {
+    pub(crate) fn hear_spare(&mut self) {
         for _ in 0..MOST_AT_ONCE {
             let Phase::Reverting(reverting) = &mut self.phase else {
                 return;
@@ -76,7 +75,7 @@ impl Supervisor {
     }
 
     /// The spare is there, and speaks for the first time.
-    pub(in crate::supervisor) fn spare_is_made(&mut self, sender: i32) {
+    pub(crate) fn spare_is_made(&mut self, sender: i32) {
         let newcomer = self.first_heard(sender);
         if let Phase::Reverting(reverting) = &mut self.phase
             && let Some(spare) = &mut reverting.spare
@@ -113,7 +112,7 @@ impl Supervisor {
     }
 
     /// The snapshot that was to be kept would not be.
-    pub(in crate::supervisor) fn spare_is_lost(&mut self) {
+    pub(crate) fn spare_is_lost(&mut self) {
         self.let_revert_wait(
             "the copy that was to stay was killed",
             "a person has done so, or the kernel for want of memory (`dmesg` tells)",
@@ -121,7 +120,7 @@ impl Supervisor {
     }
 
     /// Ends the spare: nobody needs it.
-    pub(in crate::supervisor) fn end_spare(&mut self) {
+    pub(crate) fn end_spare(&mut self) {
         if let Phase::Reverting(reverting) = &mut self.phase
             && let Some(spare) = reverting.spare.take()
         {
@@ -133,11 +132,11 @@ impl Supervisor {
     }
 
     /// Whether a process is the spare.
-    pub(in crate::supervisor) fn is_spare(&self, pid: i32) -> bool {
+    pub(crate) fn is_spare(&self, pid: i32) -> bool {
         self.spare_pid() == Some(pid)
     }
 
-    pub(in crate::supervisor) fn spare_pid(&self) -> Option<i32> {
+    pub(crate) fn spare_pid(&self) -> Option<i32> {
         match &self.phase {
             Phase::Reverting(reverting) => Some(reverting.spare.as_ref()?.child.as_ref()?.pid()),
             _ => None,
@@ -145,7 +144,7 @@ impl Supervisor {
     }
 
     /// The spare is the snapshot now.
-    pub(in crate::supervisor) fn spare_takes_over(&mut self, how: &str) {
+    pub(crate) fn spare_takes_over(&mut self, how: &str) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };

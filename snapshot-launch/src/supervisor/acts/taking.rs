@@ -1,10 +1,7 @@
 //! A take, seen from the supervisor; [`snapshot_core::acts::take`] tells the whole story.
 
-use crate::supervisor::under_way::taking::{
-    Death, PATIENCE_NS, Seen, Taking, is_traced_or_stopped,
-};
+use crate::supervisor::under_way::taking::{Death, PATIENCE_NS, Seen, Taking};
 use crate::talk::facts::SnapshotFacts;
-use std::collections::VecDeque;
 
 use nix::libc;
 use snapshot_core::sys::now_ns;
@@ -16,12 +13,10 @@ use crate::refusal::{Refusal, obstacles::explain};
 use crate::supervisor::{
     aspects::{aspect::Standstill, list::Kept},
     descriptors, ids,
-    links::{AgentLink, Heard},
-    refusal::{apart, preflight, remains},
+    links::{AgentLink, Heard, may_be_passed},
+    refusal::{apart, gaps, preflight},
     snapshot::Snapshot,
     state::{Phase, Supervisor},
-    under_way::wanted::Wanted,
-    waiting::may_be_passed,
 };
 use crate::talk::{
     control::{Answer, Request},
@@ -43,7 +38,7 @@ fn no_descriptor_for(error: &std::io::Error) -> Refusal {
     Refusal::failed(format!("{why}: {error}"), help)
 }
 
-fn too_much_remains() -> Refusal {
+fn too_many_gaps() -> Refusal {
     Refusal::failed(
         "the program has more than 65,536 things that a revert can't bring back",
         "close what it does not need",
@@ -159,8 +154,8 @@ impl Supervisor {
             moments,
             interrupted_call,
             seen: None,
-            remains: Vec::new(),
-            untold: Vec::new(),
+            gaps: Vec::new(),
+            unworded: Vec::new(),
             split: false,
             made: None,
             frozen: None,
@@ -175,7 +170,7 @@ impl Supervisor {
     }
 
     /// A moment that the live process has told: neither before its beginning nor to come.
-    pub(in crate::supervisor) fn possible_time(&self, told_ns: u64) -> u64 {
+    pub(crate) fn possible_time(&self, told_ns: u64) -> u64 {
         told_ns.max(self.spawned_ns).min(now_ns())
     }
 
@@ -305,8 +300,8 @@ impl Supervisor {
             self.abandon_take(out_of_turn());
             return;
         }
-        if let Some(spoilt) = taking.made.take() {
-            self.end_copy(spoilt);
+        if let Some(useless) = taking.made.take() {
+            self.end_copy(useless);
         }
         let Phase::Taking(taking) = &mut self.phase else {
             return;
@@ -353,7 +348,7 @@ impl Supervisor {
 
     /// Somebody has ended, and is about to be reaped: if it is the copy, which nobody has heard
     /// yet, it is known as a child of ours only until then.
-    pub(in crate::supervisor) fn hear_unknown_copy(&mut self) {
+    pub(crate) fn hear_unknown_copy(&mut self) {
         if matches!(&self.phase, Phase::Taking(taking) if taking.child().is_none()) {
             self.hear_copy();
         }
@@ -382,13 +377,13 @@ impl Supervisor {
             Heard::Message(FromFrozen::Again) if taking.frozen.is_none() => {
                 self.make_another_copy();
             }
-            Heard::Message(FromFrozen::Remains(remains)) if taking.frozen.is_none() => {
-                if !taking.hear_of(&remains) {
-                    self.abandon_take(too_much_remains());
+            Heard::Message(FromFrozen::Gap(gap)) if taking.frozen.is_none() => {
+                if !taking.hear_of(&gap) {
+                    self.abandon_take(too_many_gaps());
                 }
             }
             Heard::Message(FromFrozen::LetGo) => self.aspects.closings.has_let_go(taking.id),
-            Heard::Message(FromFrozen::Spoilt { step, errno }) if taking.frozen.is_none() => {
+            Heard::Message(FromFrozen::Failed { step, errno }) if taking.frozen.is_none() => {
                 self.abandon_take(explain(Obstacle::Failed(step, errno)));
             }
             Heard::Message(FromFrozen::Passed { signal, sender }) if may_be_passed(signal) => {
@@ -452,9 +447,9 @@ impl Supervisor {
         let running_ns = running_ns.min(now_ns()).max(taking.moments.asked);
         taking.moments.running = running_ns;
         let latency_us = (running_ns - taking.moments.asked) / 1000;
-        let untold = taking.untold.iter();
-        let untold = untold.map(|remains| remains::tell_by_copy(frozen.pid(), remains));
-        let untold: Vec<NotRolledBack> = untold.collect();
+        let unworded = taking.unworded.iter();
+        let unworded = unworded.map(|gap| gaps::tell_by_copy(frozen.pid(), gap));
+        let unworded: Vec<NotRolledBack> = unworded.collect();
         // Only now, when the copy has left the program's group; and nobody waits for it.
         let of_ids = ids::look(
             self.live.pid(),
@@ -492,9 +487,9 @@ impl Supervisor {
             depth: self.depth(),
             moments_ns: self.config.moments.then_some(taking.moments),
             not_rolled_back: taking
-                .remains
+                .gaps
                 .into_iter()
-                .chain(untold)
+                .chain(unworded)
                 .chain(seen.not_rolled_back)
                 .chain(of_ids)
                 .collect(),
@@ -520,7 +515,7 @@ impl Supervisor {
     }
 
     /// There will be no snapshot; the program goes on.
-    fn abandon_take(&mut self, refusal: Refusal) {
+    pub(super) fn abandon_take(&mut self, refusal: Refusal) {
         let Phase::Taking(taking) = std::mem::replace(&mut self.phase, Phase::Running) else {
             return;
         };
@@ -544,7 +539,7 @@ impl Supervisor {
 
     /// The live process has died in the middle of a take. Its copy will say whether there is a
     /// snapshot, or hang up: it has the only other end of its link.
-    pub(in crate::supervisor) fn taker_died(&mut self, death: Death) {
+    pub(crate) fn taker_died(&mut self, death: Death) {
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
@@ -575,12 +570,7 @@ impl Supervisor {
     }
 
     /// Says that there is no snapshot, to everybody who should know.
-    pub(in crate::supervisor) fn refuse_take(
-        &mut self,
-        token: Option<u64>,
-        trigger: Trigger,
-        refusal: Refusal,
-    ) {
+    pub(crate) fn refuse_take(&mut self, token: Option<u64>, trigger: Trigger, refusal: Refusal) {
         let what = format!("cannot snapshot `{}`", self.config.session);
         self.refuse(token, &what, &refusal.why, &refusal.help);
         self.event(Event::Refused(Refused {
@@ -589,98 +579,6 @@ impl Supervisor {
             why: refusal.why,
             help: refusal.help,
         }));
-    }
-
-    /// Gives up on what has waited too long.
-    pub(crate) fn check_take_deadlines(&mut self, now: u64) {
-        self.check_asked(now);
-        if let Some(asked) = self.asked.take_if(|asked| now >= asked.deadline_ns) {
-            let refusal = self.why_silent();
-            self.refuse_take(asked.wanted.token, asked.wanted.trigger, refusal);
-        }
-        self.check_taking(now);
-        if self.is_running() && !self.live.has_agent() && now >= self.spawned_ns + PATIENCE_NS {
-            let takes: VecDeque<Wanted> = {
-                let (takes, others) = std::mem::take(&mut self.waiting)
-                    .into_iter()
-                    .partition(|wanted| matches!(wanted.request, Request::Take { .. }));
-                self.waiting = others;
-                takes
-            };
-            for wanted in takes {
-                let refusal = self.why_silent();
-                self.refuse_take(wanted.token, wanted.trigger, refusal);
-            }
-        }
-    }
-
-    /// Ends a take that stands still: after some time, or as soon as somebody waits for its end
-    /// and the program has been stopped.
-    fn check_taking(&mut self, now: u64) {
-        let live = self.live.pid();
-        let is_awaited = self.is_take_awaited();
-        let Phase::Taking(taking) = &mut self.phase else {
-            return;
-        };
-        let worker = taking.worker(live);
-        if (is_awaited && taking.is_stopped(live, now)) || taking.headway.is_over(worker, now) {
-            self.end_held_up_take();
-        }
-    }
-
-    /// Whether something else is wanted that has to wait for the end of the take.
-    fn is_take_awaited(&self) -> bool {
-        let is_take = |wanted: &Wanted| matches!(wanted.request, Request::Take { .. });
-        self.interrupt_after_take.is_some() || !self.waiting.iter().all(is_take)
-    }
-
-    /// The take gets on no more. What is complete is a snapshot, although the program has not
-    /// said that it runs.
-    fn end_held_up_take(&mut self) {
-        let Phase::Taking(taking) = &mut self.phase else {
-            return;
-        };
-        if taking.complete {
-            taking.is_late = true;
-            self.report_take(now_ns());
-        } else if is_traced_or_stopped(self.live.pid()) {
-            self.abandon_take(Refusal::new(
-                "stopped",
-                "the program was stopped in the middle of the take (SIGSTOP, or a debugger)",
-                "let it go on, `kill -CONT`, and try again",
-            ));
-        } else {
-            self.abandon_take(Refusal::new(
-                "failed",
-                "the frozen copy made no headway for three seconds",
-                "something has stopped it, or the machine has no time for it: try again when that is over",
-            ));
-        }
-    }
-
-    pub(crate) fn take_deadline(&self) -> Option<u64> {
-        let asked = self.asked.as_ref().map(|asked| {
-            let look_ns = if self.is_running() {
-                asked.look_ns
-            } else {
-                u64::MAX
-            };
-            asked.deadline_ns.min(look_ns)
-        });
-        let taking = match &self.phase {
-            Phase::Taking(taking) => {
-                let look_ns = match taking.stopped {
-                    _ if taking.death.is_some() || !self.is_take_awaited() => u64::MAX,
-                    Some(stop) => stop.look_ns,
-                    None => now_ns(),
-                };
-                Some(taking.headway.deadline_ns().min(look_ns))
-            }
-            _ => None,
-        };
-        let silent = (self.is_running() && !self.live.has_agent() && !self.waiting.is_empty())
-            .then_some(self.spawned_ns + PATIENCE_NS);
-        [asked, taking, silent].into_iter().flatten().min()
     }
 
     /// The answer to the library: what there is.

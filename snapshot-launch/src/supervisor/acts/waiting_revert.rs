@@ -18,7 +18,7 @@ const LONGEST_PAUSE_NS: u64 = 2_000_000_000;
 impl Supervisor {
     /// The copy is not to be woken now: where the branch lives it goes on, else the copy is
     /// asked again later.
-    pub(in crate::supervisor) fn let_revert_wait(&mut self, cause: &str, help: &str) {
+    pub(crate) fn let_revert_wait(&mut self, cause: &str, help: &str) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
@@ -32,8 +32,8 @@ impl Supervisor {
             until_ns: now_ns() + pause_ns.min(LONGEST_PAUSE_NS),
         };
         let (target, token) = (reverting.target, reverting.token.take());
-        if reverting.told.as_deref() != Some(cause) {
-            reverting.told = Some(cause.to_owned());
+        if reverting.last_said.as_deref() != Some(cause) {
+            reverting.last_said = Some(cause.to_owned());
             let launcher = self.config.launcher_pid;
             self.note(format!(
                 "{target} can't be brought back yet; it stays, and is tried again\n  cause: {cause}\n  help:  {help}; or go back to an older one, `cargo snapshot revert N`; `kill -TERM {launcher}` ends the session"
@@ -49,7 +49,7 @@ impl Supervisor {
     }
 
     /// Wakes the target once more.
-    pub(in crate::supervisor) fn try_again(&mut self) {
+    pub(crate) fn try_again(&mut self) {
         if let Phase::Reverting(reverting) = &mut self.phase {
             reverting.stage = Stage::Clearing;
             self.prepare();
@@ -58,24 +58,24 @@ impl Supervisor {
     }
 
     /// Says something of the target's copy, unless it was the last thing said.
-    pub(in crate::supervisor) fn say_once(&mut self, what: &str) {
+    pub(crate) fn say_once(&mut self, what: &str) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
-        if reverting.told.as_deref() != Some(what) {
-            reverting.told = Some(what.to_owned());
+        if reverting.last_said.as_deref() != Some(what) {
+            reverting.last_said = Some(what.to_owned());
             let text = format!("the copy of {} {what}", reverting.target);
             self.note(text);
         }
     }
 
     /// Whether nothing lives, and only a person or time can change that.
-    pub(in crate::supervisor) fn revert_waits(&self) -> bool {
+    pub(crate) fn revert_waits(&self) -> bool {
         matches!(&self.phase, Phase::Reverting(reverting) if reverting.waits())
     }
 
     /// What a person wants while nothing lives. What needs the program waits for it.
-    pub(in crate::supervisor) fn serve_without_program(&mut self, wanted: Wanted) {
+    pub(crate) fn serve_without_program(&mut self, wanted: Wanted) {
         let Phase::Reverting(reverting) = &self.phase else {
             return;
         };

@@ -30,7 +30,7 @@ use crate::supervisor::{
 use crate::talk::event::Event;
 
 impl Reverting {
-    pub(in crate::supervisor) fn waking(&mut self) -> Option<&mut Waking> {
+    pub(crate) fn waking(&mut self) -> Option<&mut Waking> {
         match &mut self.stage {
             Stage::Waking(waking) => Some(waking),
             _ => None,
@@ -39,7 +39,7 @@ impl Reverting {
 
     /// Which process the woken copy goes on as, if in another one: then its own end is no
     /// loss.
-    pub(in crate::supervisor) fn becoming(&self) -> Option<i32> {
+    pub(crate) fn becoming(&self) -> Option<i32> {
         match &self.stage {
             Stage::Waking(waking) => waking.becoming,
             _ => None,
@@ -49,7 +49,7 @@ impl Reverting {
 
 impl Supervisor {
     /// The copy that is woken, or asked, speaks.
-    pub(in crate::supervisor) fn hear_woken(&mut self, message: FromFrozen) {
+    pub(crate) fn hear_woken(&mut self, message: FromFrozen) {
         // By the time that it is reported it may have ended, and nobody knows it any more.
         let outer_pid = match message {
             FromFrozen::Opening { .. } => self.woken_pid().map(|pid| self.outside.number_of(pid)),
@@ -105,7 +105,7 @@ impl Supervisor {
     }
 
     /// The copy that is woken, or asked, says what belongs to another conversation.
-    pub(in crate::supervisor) fn woken_out_of_turn(&mut self) {
+    pub(crate) fn woken_out_of_turn(&mut self) {
         if let Phase::Reverting(reverting) = &mut self.phase
             && reverting.waking().is_some()
         {
@@ -115,7 +115,7 @@ impl Supervisor {
 
     /// Whether this is the woken copy, under the number that it has said it would have: it
     /// speaks for the first time.
-    pub(in crate::supervisor) fn has_become(&mut self, sender: i32) -> bool {
+    pub(crate) fn has_become(&mut self, sender: i32) -> bool {
         let newcomer = self.newcomer(sender);
         let Phase::Reverting(reverting) = &mut self.phase else {
             return false;
@@ -134,7 +134,7 @@ impl Supervisor {
     }
 
     /// The copy sleeps: after an attempt that has failed, or in the place of one that died.
-    pub(in crate::supervisor) fn sleeps_again(&mut self) {
+    pub(crate) fn sleeps_again(&mut self) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
@@ -169,7 +169,7 @@ impl Supervisor {
     }
 
     /// Whether a process is the target's copy, or was until it went on as another one.
-    pub(in crate::supervisor) fn is_woken(&self, pid: i32) -> bool {
+    pub(crate) fn is_woken(&self, pid: i32) -> bool {
         let Phase::Reverting(reverting) = &self.phase else {
             return false;
         };
@@ -179,7 +179,7 @@ impl Supervisor {
 
     /// The target's copy has ended. Where it was the program by then, that has ended: after
     /// this call it is the live process.
-    pub(in crate::supervisor) fn woken_ended(&mut self, pid: i32, ended: Ended) {
+    pub(crate) fn woken_ended(&mut self, pid: i32, ended: Ended) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
@@ -202,7 +202,7 @@ impl Supervisor {
 
     /// The target's link has ended. While it was becoming another process either of the two
     /// had it: now there is none, or it is about to be reaped.
-    pub(in crate::supervisor) fn woken_hung_up(&mut self, id: SnapshotId) {
+    pub(crate) fn woken_hung_up(&mut self, id: SnapshotId) {
         if let Phase::Reverting(reverting) = &self.phase
             && reverting.target == id
             && let Some(pid) = reverting.becoming()
@@ -214,7 +214,7 @@ impl Supervisor {
 
     /// The copy that was to go on is gone, and has not been the program yet. Its spare takes
     /// its place, or the next older snapshot.
-    pub(in crate::supervisor) fn copy_died(&mut self, ended: Option<Ended>) {
+    pub(crate) fn copy_died(&mut self, ended: Option<Ended>) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
@@ -237,7 +237,7 @@ impl Supervisor {
     }
 
     /// The target's copy is gone, and its spare sleeps or will not.
-    pub(in crate::supervisor) fn replace_copy(&mut self, how: &str) {
+    pub(crate) fn replace_copy(&mut self, how: &str) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
@@ -263,7 +263,7 @@ impl Supervisor {
 
     /// The target is no more. Where the branch lives it goes on, else the next older one
     /// takes its place.
-    pub(in crate::supervisor) fn go_on_from_another(&mut self, how: &str) {
+    pub(crate) fn go_on_from_another(&mut self, how: &str) {
         let Phase::Reverting(reverting) = &self.phase else {
             return;
         };
@@ -283,7 +283,7 @@ impl Supervisor {
 
     /// Somebody has stopped a copy that a take or a revert needs. It goes on; the stop of one
     /// that wakes is for the program, as soon as that runs. True if the process was one.
-    pub(in crate::supervisor) fn copy_stopped(&mut self, pid: i32, signal: i32) -> bool {
+    pub(crate) fn copy_stopped(&mut self, pid: i32, signal: i32) -> bool {
         if let Phase::Taking(taking) = &self.phase
             && taking.is_copy(pid)
         {
@@ -337,12 +337,12 @@ impl Supervisor {
 
     /// Ends the copy that wakes. It will be reaped, and then counts as dead. False where it is
     /// not there any more.
-    pub(in crate::supervisor) fn end_woken(&self) -> bool {
+    pub(crate) fn end_woken(&self) -> bool {
         self.signal_copies(libc::SIGKILL)
     }
 
     /// The woken copy does nothing any more.
-    pub(in crate::supervisor) fn woken_is_silent(&mut self) {
+    pub(crate) fn woken_is_silent(&mut self) {
         let is_traced = self.woken_pid().is_some_and(family::is_traced);
         if let Phase::Reverting(reverting) = &mut self.phase
             && let Some(waking) = reverting.waking()

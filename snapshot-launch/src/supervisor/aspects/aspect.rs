@@ -12,7 +12,7 @@ use crate::talk::event::{EndedChild, KeptChild, NotRolledBack};
 ///
 /// The acts walk all aspects in the order of their list ([`super::list`]) and know none of
 /// them. An aspect gets what it needs as arguments and never sees the supervisor.
-pub(in crate::supervisor) trait Aspect {
+pub(crate) trait Aspect {
     /// What it keeps with each snapshot.
     type Kept;
 
@@ -56,35 +56,35 @@ pub(in crate::supervisor) trait Aspect {
 }
 
 /// The program at a take, while all its threads stand still.
-pub(in crate::supervisor) struct Standstill<'a> {
+pub(crate) struct Standstill<'a> {
     /// The snapshot that is being taken.
-    pub(in crate::supervisor) id: SnapshotId,
+    pub(crate) id: SnapshotId,
     /// The live process.
-    pub(in crate::supervisor) pid: i32,
+    pub(crate) pid: i32,
     /// Whether it may have children.
-    pub(in crate::supervisor) has_children: bool,
+    pub(crate) has_children: bool,
     /// Which processes below the supervisor are the session's and not the program's.
-    pub(in crate::supervisor) own_pids: HashSet<i32>,
-    pub(in crate::supervisor) outside: &'a Outside,
+    pub(crate) own_pids: HashSet<i32>,
+    pub(crate) outside: &'a Outside,
     /// What the user should hear about the take.
-    pub(in crate::supervisor) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// What a revert will not bring back.
-    pub(in crate::supervisor) not_rolled_back: Vec<NotRolledBack>,
+    pub(crate) not_rolled_back: Vec<NotRolledBack>,
 }
 
 /// A revert's outcome, as the aspects report it.
-pub(in crate::supervisor) struct Resumed<'a> {
-    pub(in crate::supervisor) target: SnapshotId,
+pub(crate) struct Resumed<'a> {
+    pub(crate) target: SnapshotId,
     /// The program's process; `None` where it has ended again.
-    pub(in crate::supervisor) live: Option<&'a Child>,
-    pub(in crate::supervisor) children_kept: Vec<KeptChild>,
-    pub(in crate::supervisor) children_ended: Vec<EndedChild>,
+    pub(crate) live: Option<&'a Child>,
+    pub(crate) children_kept: Vec<KeptChild>,
+    pub(crate) children_ended: Vec<EndedChild>,
     /// What the user should hear.
-    pub(in crate::supervisor) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl<'a> Resumed<'a> {
-    pub(in crate::supervisor) fn of(target: SnapshotId, live: Option<&'a Child>) -> Self {
+    pub(crate) fn of(target: SnapshotId, live: Option<&'a Child>) -> Self {
         Self {
             target,
             live,

@@ -54,7 +54,7 @@ impl Keepers {
     }
 
     /// Without a snapshot to go back to nobody will ever wait for the live process's memory.
-    pub(in crate::supervisor) fn end_needless(&mut self, left: usize) {
+    pub(crate) fn end_needless(&mut self, left: usize) {
         if left == 0 {
             self.end_live();
         }
@@ -85,18 +85,14 @@ impl Keepers {
         }
     }
 
-    pub(in crate::supervisor) fn end(&mut self, keeper: &Child) {
+    pub(crate) fn end(&mut self, keeper: &Child) {
         if keeper.signal(libc::SIGKILL) {
             self.leaving.insert(keeper.pid());
         }
     }
 
     /// A frozen copy has been asked to end, and leaves its memory to a keeper.
-    pub(in crate::supervisor) fn wait_for_retiring(
-        &mut self,
-        child: Child,
-        link: AgentLink<Frozen>,
-    ) {
+    pub(crate) fn wait_for_retiring(&mut self, child: Child, link: AgentLink<Frozen>) {
         self.retiring.push(Retiring {
             child,
             link,
@@ -105,12 +101,12 @@ impl Keepers {
     }
 
     /// The keeper of a copy that has ended.
-    pub(in crate::supervisor) fn begun_by_dead(&mut self, keeper: Option<Child>) {
+    pub(crate) fn begun_by_dead(&mut self, keeper: Option<Child>) {
         self.of_dead.extend(keeper);
     }
 
     /// A frozen copy that was asked to end has been reaped: what it has left to hear.
-    pub(in crate::supervisor) fn has_retired(&mut self, pid: i32) -> Option<AgentLink<Frozen>> {
+    pub(crate) fn has_retired(&mut self, pid: i32) -> Option<AgentLink<Frozen>> {
         let at = self
             .retiring
             .iter()
@@ -119,7 +115,7 @@ impl Keepers {
     }
 
     /// A process has been reaped. True if it was a keeper.
-    pub(in crate::supervisor) fn has_ended(&mut self, pid: i32) -> bool {
+    pub(crate) fn has_ended(&mut self, pid: i32) -> bool {
         if self.live.take_if(|keeper| keeper.pid() == pid).is_some() {
             return true;
         }
@@ -181,7 +177,7 @@ impl Aspect for Keepers {
 }
 
 /// Whether a copy of so much memory is asked to leave it to a keeper.
-pub(in crate::supervisor) const fn is_large(rss_bytes: u64) -> bool {
+pub(crate) const fn is_large(rss_bytes: u64) -> bool {
     rss_bytes >= LARGE_BYTES
 }
 

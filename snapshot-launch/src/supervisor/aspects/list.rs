@@ -15,19 +15,19 @@ use crate::refusal::Refusal;
 macro_rules! aspects {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)+) => {
         /// Everything that the session keeps track of.
-        pub(in crate::supervisor) struct Aspects {
-            $($(#[$doc])* pub(in crate::supervisor) $name: $type,)+
+        pub(crate) struct Aspects {
+            $($(#[$doc])* pub(crate) $name: $type,)+
         }
 
         /// What the aspects keep with one snapshot.
-        pub(in crate::supervisor) struct Kept {
-            $(pub(in crate::supervisor) $name: <$type as Aspect>::Kept,)+
+        pub(crate) struct Kept {
+            $(pub(crate) $name: <$type as Aspect>::Kept,)+
         }
 
         impl Aspects {
             /// [`Aspect::take`]. Where one aspect refuses, those before it undo what they did,
             /// the last one first. `earlier` are the records of the snapshots that there are.
-            pub(in crate::supervisor) fn take(
+            pub(crate) fn take(
                 &mut self,
                 still: &mut Standstill<'_>,
                 earlier: &[&Kept],
@@ -37,42 +37,42 @@ macro_rules! aspects {
             }
 
             /// [`Aspect::undo`], in the reverse order.
-            pub(in crate::supervisor) fn undo(&mut self, kept: &Kept, left: usize) {
+            pub(crate) fn undo(&mut self, kept: &Kept, left: usize) {
                 aspects!(@undo self, kept, left, [] $($name)+);
             }
 
             /// [`Aspect::branch_ends`].
-            pub(in crate::supervisor) fn branch_ends(&mut self) {
+            pub(crate) fn branch_ends(&mut self) {
                 $(self.$name.branch_ends();)+
             }
 
             /// [`Aspect::revert`].
-            pub(in crate::supervisor) fn revert(&mut self, kept: &Kept, ended: Ended) {
+            pub(crate) fn revert(&mut self, kept: &Kept, ended: Ended) {
                 $(self.$name.revert(&kept.$name, ended);)+
             }
 
             /// [`Aspect::waking`].
-            pub(in crate::supervisor) fn waking(&mut self) {
+            pub(crate) fn waking(&mut self) {
                 $(self.$name.waking();)+
             }
 
             /// [`Aspect::resumed`].
-            pub(in crate::supervisor) fn resumed(&mut self, kept: &Kept, news: &mut Resumed<'_>) {
+            pub(crate) fn resumed(&mut self, kept: &Kept, news: &mut Resumed<'_>) {
                 $(self.$name.resumed(&kept.$name, news);)+
             }
 
             /// [`Aspect::settled`].
-            pub(in crate::supervisor) fn settled(&mut self) {
+            pub(crate) fn settled(&mut self) {
                 $(self.$name.settled();)+
             }
 
             /// [`Aspect::forget`].
-            pub(in crate::supervisor) fn forget(&mut self, kept: &Kept, left: usize) {
+            pub(crate) fn forget(&mut self, kept: &Kept, left: usize) {
                 $(self.$name.forget(&kept.$name, left);)+
             }
 
             /// [`Aspect::session_ends`].
-            pub(in crate::supervisor) fn session_ends(&mut self) {
+            pub(crate) fn session_ends(&mut self) {
                 $(self.$name.session_ends();)+
             }
         }

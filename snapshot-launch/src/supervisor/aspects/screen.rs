@@ -17,17 +17,17 @@ use snapshot_core::terms::Ended;
 
 /// The terminal that takes record, if the program has one.
 #[derive(Debug)]
-pub(in crate::supervisor) struct Screens {
+pub(crate) struct Screens {
     terminal: Option<OwnedFd>,
 }
 
 impl Screens {
-    pub(in crate::supervisor) const fn of(terminal: Option<OwnedFd>) -> Self {
+    pub(crate) const fn of(terminal: Option<OwnedFd>) -> Self {
         Self { terminal }
     }
 
     /// Whether the launcher has to put its own group in front, as it was at this moment.
-    pub(in crate::supervisor) fn wants_the_launcher(&self, kept: &Option<Screen>) -> bool {
+    pub(crate) fn wants_the_launcher(&self, kept: &Option<Screen>) -> bool {
         let recorded = kept.as_ref().zip(self.terminal.as_ref());
         recorded.is_some_and(|(screen, terminal)| screen.is_the_launchers(terminal))
     }
@@ -62,7 +62,7 @@ impl Aspect for Screens {
 }
 
 /// A terminal at one moment.
-pub(in crate::supervisor) struct Screen {
+pub(crate) struct Screen {
     settings: Termios,
     foreground: Option<Pid>,
     size: Option<(u16, u16)>,

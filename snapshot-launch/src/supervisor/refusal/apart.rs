@@ -42,7 +42,7 @@ fn differ(ours: Option<u64>, theirs: Option<u64>) -> bool {
 
 impl Home {
     /// This process's.
-    pub(in crate::supervisor) fn own() -> Self {
+    pub(crate) fn own() -> Self {
         Self {
             processes: inode("self", "pid"),
             network: inode("self", "net"),
@@ -52,14 +52,14 @@ impl Home {
 
     /// Why nothing can be taken of this process where it is: it can't call the supervisor, or
     /// a copy of it would be in another namespace than it.
-    pub(in crate::supervisor) fn is_left(&self, pid: i32) -> Option<Refusal> {
+    pub(crate) fn is_left(&self, pid: i32) -> Option<Refusal> {
         let (thread, network) = living(pid)?;
         self.is_out_of_reach(network)
             .or_else(|| self.thread_is_left_by_children(pid, &thread))
     }
 
     /// Whether a copy of this process would be in another namespace than it.
-    pub(in crate::supervisor) fn is_left_by_children(&self, pid: i32) -> Option<Refusal> {
+    pub(crate) fn is_left_by_children(&self, pid: i32) -> Option<Refusal> {
         self.thread_is_left_by_children(pid, &living(pid)?.0)
     }
 
@@ -93,18 +93,18 @@ impl Home {
     }
 
     /// Whether this process has its rights in another user namespace.
-    pub(in crate::supervisor) fn has_other_users(&self, pid: i32) -> bool {
+    pub(crate) fn has_other_users(&self, pid: i32) -> bool {
         living(pid).is_some_and(|(thread, _)| differ(self.users, inode(&thread, "user")))
     }
 }
 
 /// Which emulator the process has become, if one.
-pub(in crate::supervisor) fn emulator_in(pid: i32) -> Option<&'static str> {
+pub(crate) fn emulator_in(pid: i32) -> Option<&'static str> {
     emulator(&fs::read_link(format!("/proc/{pid}/exe")).ok()?)
 }
 
 /// Why nothing can be taken of a program under that one.
-pub(in crate::supervisor) fn under(emulator: &str) -> Refusal {
+pub(crate) fn under(emulator: &str) -> Refusal {
     Refusal::new(
         "emulator",
         format!(

@@ -17,9 +17,9 @@ pub(crate) struct Filters {
 
 /// Why nothing can be taken under a filter.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::supervisor) struct Forbidden {
-    pub(in crate::supervisor) why: String,
-    pub(in crate::supervisor) help: &'static str,
+pub(crate) struct Forbidden {
+    pub(crate) why: String,
+    pub(crate) help: &'static str,
 }
 
 impl Filters {
@@ -27,7 +27,7 @@ impl Filters {
     ///
     /// # Errors
     /// Where `/proc` can't be read: what is not known of now would pass for the program's own.
-    pub(in crate::supervisor) fn inherited(denied: usize) -> std::io::Result<Self> {
+    pub(crate) fn inherited(denied: usize) -> std::io::Result<Self> {
         let own = std::fs::read_to_string("/proc/self/status")?;
         Ok(Self {
             inherited: count(&own) + u32::try_from(denied).unwrap_or(0),
@@ -36,7 +36,7 @@ impl Filters {
     }
 
     /// The agent has tried one. True where it is the first that does harm.
-    pub(in crate::supervisor) fn add(&mut self, filter: Filter) -> bool {
+    pub(crate) fn add(&mut self, filter: Filter) -> bool {
         match filter {
             Filter::Harmless => {
                 self.harmless = self.harmless.saturating_add(1);
@@ -47,7 +47,7 @@ impl Filters {
     }
 
     /// It could not be set.
-    pub(in crate::supervisor) fn remove(&mut self, filter: Filter) {
+    pub(crate) fn remove(&mut self, filter: Filter) {
         match filter {
             Filter::Harmless => self.harmless = self.harmless.saturating_sub(1),
             _ => self.harmful = None,
@@ -55,7 +55,7 @@ impl Filters {
     }
 
     /// Why nothing can be taken, by what `/proc/PID/status` says of the first thread.
-    pub(in crate::supervisor) fn forbid(&self, status: &str) -> Option<Forbidden> {
+    pub(crate) fn forbid(&self, status: &str) -> Option<Forbidden> {
         let mode = field(status, "Seccomp:");
         if self.harmful.is_none() && mode == "0" {
             return None;
@@ -90,7 +90,7 @@ impl Filters {
     }
 
     /// For a person, when it happens.
-    pub(in crate::supervisor) fn note(filter: Filter) -> Option<&'static str> {
+    pub(crate) fn note(filter: Filter) -> Option<&'static str> {
         (filter != Filter::Harmless).then_some(
             "the program forbids itself system calls that a snapshot needs (seccomp): none can be taken from here on, and a `kill -USR1` to the program itself does nothing",
         )

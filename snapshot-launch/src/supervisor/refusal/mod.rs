@@ -2,5 +2,5 @@
 
 pub(super) mod apart;
 pub(super) mod filters;
+pub(super) mod gaps;
 pub(super) mod preflight;
-pub(super) mod remains;

@@ -14,7 +14,7 @@ use nix::libc;
 use snapshot_core::kernel::proc_text;
 use snapshot_core::terms::{Kind, Origin, ThreadCounts, Why};
 
-use super::remains::range_of;
+use super::gaps::range_of;
 use crate::flags::AllowKind;
 use crate::processes::{
     family::{numbers_in, tracer_in},
@@ -106,7 +106,7 @@ pub(crate) fn look(
 }
 
 /// The resident memory of a process; `proc` is where it is found in `/proc`.
-pub(in crate::supervisor) fn resident_bytes(proc: &str) -> Option<u64> {
+pub(crate) fn resident_bytes(proc: &str) -> Option<u64> {
     resident_bytes_in(&files::bytes(format!("{proc}/status")).ok()?)
 }
 

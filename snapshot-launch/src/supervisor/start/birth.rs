@@ -31,7 +31,7 @@ const ATTEMPTS: usize = 12;
 ///
 /// # Errors
 /// What the fork, the denial or the exec failed with.
-pub(in crate::supervisor) fn start(
+pub(crate) fn start(
     command: &mut Command,
     outside: &Outside,
     denied: &[DenyKind],

@@ -29,7 +29,7 @@ const X32: u32 = 0x4000_0000;
 ///
 /// # Errors
 /// Where the kernel has no filters, or something forbids them.
-pub(in crate::supervisor) fn install(kinds: &[DenyKind]) -> io::Result<()> {
+pub(crate) fn install(kinds: &[DenyKind]) -> io::Result<()> {
     for kind in kinds {
         match kind {
             DenyKind::IoUring => filter(IO_URING_SETUP)?,

@@ -31,7 +31,7 @@ fn agent_fd(limits: Limits) -> RawFd {
 ///
 /// # Errors
 /// What the denial or the exec failed with.
-pub(in crate::supervisor) fn program(
+pub(crate) fn program(
     config: &Config,
     address: &str,
     group: Option<Pid>,

@@ -10,23 +10,23 @@ use snapshot_core::terms::InterruptedCall;
 /// The live process has been signalled, and has not called yet.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    pub(in crate::supervisor) number: u32,
-    pub(in crate::supervisor) wanted: Wanted,
-    pub(in crate::supervisor) moments: Moments,
-    pub(in crate::supervisor) deadline_ns: u64,
+    pub(crate) number: u32,
+    pub(crate) wanted: Wanted,
+    pub(crate) moments: Moments,
+    pub(crate) deadline_ns: u64,
     /// When to see whether the signal was lost.
-    pub(in crate::supervisor) look_ns: u64,
+    pub(crate) look_ns: u64,
     /// It was signalled as the trigger too.
-    pub(in crate::supervisor) by_trigger: bool,
+    pub(crate) by_trigger: bool,
     /// What the program's first thread was doing just before it was last signalled.
-    pub(in crate::supervisor) interrupted_call: InterruptedCall,
+    pub(crate) interrupted_call: InterruptedCall,
     /// Why it could not be signalled the last time.
-    pub(in crate::supervisor) trouble: Option<Trouble>,
+    pub(crate) trouble: Option<Trouble>,
 }
 
 /// What keeps the supervisor from signalling the live process, for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::supervisor) enum Trouble {
+pub(crate) enum Trouble {
     /// No signal that carries a number can be queued for the program's user.
     NoRoom,
     /// Its `/proc/PID/status` can't be read, with this error.
@@ -42,7 +42,7 @@ impl Asked {
 
 impl Trouble {
     /// What it is, and what to do.
-    pub(in crate::supervisor) fn explain(self, status: &Status) -> Refusal {
+    pub(crate) fn explain(self, status: &Status) -> Refusal {
         match self {
             Self::NoRoom => Refusal::new(
                 "limits",
@@ -65,15 +65,15 @@ impl Trouble {
 }
 
 /// One reading of the live process's `/proc/PID/status`.
-pub(in crate::supervisor) struct Status {
-    pub(in crate::supervisor) text: String,
+pub(crate) struct Status {
+    pub(crate) text: String,
     /// With what the reading has failed.
-    pub(in crate::supervisor) errno: Option<i32>,
+    pub(crate) errno: Option<i32>,
 }
 
 impl Status {
     /// A field's value; empty where it is not to be had.
-    pub(in crate::supervisor) fn field(&self, name: &str) -> &str {
+    pub(crate) fn field(&self, name: &str) -> &str {
         self.text
             .lines()
             .find_map(|line| line.strip_prefix(name))
@@ -82,7 +82,7 @@ impl Status {
 
     /// What makes it impossible to signal the process just now. One that is not there any
     /// more is none.
-    pub(in crate::supervisor) fn trouble(&self) -> Option<Trouble> {
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
         match self.errno {
             Some(libc::ENOENT | libc::ESRCH) => None,
             Some(errno) => Some(Trouble::Unreadable(errno)),
@@ -91,14 +91,14 @@ impl Status {
     }
 
     /// Whether as many signals wait for the program's user as the program's limit allows.
-    pub(in crate::supervisor) fn has_no_room(&self) -> bool {
+    pub(crate) fn has_no_room(&self) -> bool {
         let (queued, limit) = self.field("SigQ:").split_once('/').unwrap_or(("0", ""));
         let limit = limit.parse().unwrap_or(u64::MAX);
         queued.parse().is_ok_and(|queued: u64| queued >= limit)
     }
 
     /// Whether a signal is in one of the signal sets.
-    pub(in crate::supervisor) fn has(&self, signal: i32, set: &str) -> bool {
+    pub(crate) fn has(&self, signal: i32, set: &str) -> bool {
         let set = u64::from_str_radix(self.field(set), 16).unwrap_or(0);
         set & (1 << (signal - 1)) != 0
     }

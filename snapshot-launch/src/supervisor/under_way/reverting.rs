@@ -10,7 +10,7 @@ use snapshot_core::terms::{Ended, Obstacle, SnapshotId};
 use snapshot_core::wire::{Caller, Frozen};
 
 /// Where a revert stands.
-pub(in crate::supervisor) enum Stage {
+pub(crate) enum Stage {
     /// The branch runs on until the copy has answered.
     Preparing,
     /// The branch is being ended.
@@ -27,15 +27,15 @@ pub(in crate::supervisor) enum Stage {
 const SETTLE_NS: u64 = 1_000_000_000;
 
 /// The target's copy has died, and its spare has still to fall asleep.
-pub(in crate::supervisor) struct LostCopy {
+pub(crate) struct LostCopy {
     /// A fragment behind "the copy".
-    pub(in crate::supervisor) how: String,
+    pub(crate) how: String,
     /// Until when the spare may do so.
-    pub(in crate::supervisor) until_ns: u64,
+    pub(crate) until_ns: u64,
 }
 
 impl LostCopy {
-    pub(in crate::supervisor) fn begin(how: String) -> Self {
+    pub(crate) fn begin(how: String) -> Self {
         let until_ns = now_ns() + SETTLE_NS;
         Self { how, until_ns }
     }
@@ -43,37 +43,37 @@ impl LostCopy {
 
 /// A revert under way.
 pub(crate) struct Reverting {
-    pub(in crate::supervisor) target: SnapshotId,
-    pub(in crate::supervisor) keep: bool,
-    pub(in crate::supervisor) asked_ns: u64,
-    pub(in crate::supervisor) ended: Ended,
-    pub(in crate::supervisor) token: Option<u64>,
+    pub(crate) target: SnapshotId,
+    pub(crate) keep: bool,
+    pub(crate) asked_ns: u64,
+    pub(crate) ended: Ended,
+    pub(crate) token: Option<u64>,
     /// Where the program waits that asks for it itself: its own end is the answer.
-    pub(in crate::supervisor) caller: Option<AgentLink<Caller>>,
-    pub(in crate::supervisor) dropped: Vec<u32>,
-    pub(in crate::supervisor) leftovers: Vec<Leftover>,
-    pub(in crate::supervisor) stage: Stage,
+    pub(crate) caller: Option<AgentLink<Caller>>,
+    pub(crate) dropped: Vec<u32>,
+    pub(crate) leftovers: Vec<Leftover>,
+    pub(crate) stage: Stage,
     /// The copy has been asked whether it can come back, and has not answered.
-    pub(in crate::supervisor) is_asked: bool,
+    pub(crate) is_asked: bool,
     /// With what is being waited for before the copy is woken.
-    pub(in crate::supervisor) patience: Headway,
-    pub(in crate::supervisor) spare: Option<Spare>,
+    pub(crate) patience: Headway,
+    pub(crate) spare: Option<Spare>,
     /// The target's copy has died, and the spare is to take its place.
-    pub(in crate::supervisor) lost_copy: Option<LostCopy>,
+    pub(crate) lost_copy: Option<LostCopy>,
     /// Whether there may be a spare that nobody has asked for.
-    pub(in crate::supervisor) may_spare: bool,
+    pub(crate) may_spare: bool,
     /// Until when the launcher may put its group in front, once it has been asked to.
-    pub(in crate::supervisor) front_until_ns: Option<u64>,
+    pub(crate) front_until_ns: Option<u64>,
     /// Why the woken copy goes back to sleep.
-    pub(in crate::supervisor) hindrance: Option<Obstacle>,
+    pub(crate) hindrance: Option<Obstacle>,
     /// How often it had to be woken again.
-    pub(in crate::supervisor) tries: u32,
+    pub(crate) tries: u32,
     /// What was said of that.
-    pub(in crate::supervisor) told: Option<String>,
+    pub(crate) last_said: Option<String>,
 }
 
 impl Reverting {
-    pub(in crate::supervisor) fn begin(
+    pub(crate) fn begin(
         target: SnapshotId,
         keep: bool,
         ended: Ended,
@@ -98,7 +98,7 @@ impl Reverting {
             front_until_ns: None,
             hindrance: None,
             tries: 0,
-            told: None,
+            last_said: None,
         }
     }
 
@@ -117,7 +117,7 @@ impl Reverting {
     }
 
     /// Whether the copy has answered, and its spare sleeps if there is one.
-    pub(in crate::supervisor) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         !self.is_asked
             && self.lost_copy.is_none()
             && self.spare.as_ref().is_none_or(Spare::is_asleep)

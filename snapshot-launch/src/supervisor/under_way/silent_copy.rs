@@ -5,6 +5,6 @@ use snapshot_core::wire::Frozen;
 
 #[derive(Debug)]
 pub(crate) struct SilentCopy {
-    pub(in crate::supervisor) link: AgentLink<Frozen>,
-    pub(in crate::supervisor) awaited_until_ns: u64,
+    pub(crate) link: AgentLink<Frozen>,
+    pub(crate) awaited_until_ns: u64,
 }

@@ -6,15 +6,15 @@ use snapshot_core::wire::Frozen;
 
 /// The copy of the copy.
 #[derive(Debug)]
-pub(in crate::supervisor) struct Spare {
-    pub(in crate::supervisor) link: AgentLink<Frozen>,
+pub(crate) struct Spare {
+    pub(crate) link: AgentLink<Frozen>,
     /// Once it has spoken.
-    pub(in crate::supervisor) child: Option<Child>,
-    pub(in crate::supervisor) is_asleep: bool,
+    pub(crate) child: Option<Child>,
+    pub(crate) is_asleep: bool,
 }
 
 impl Spare {
-    pub(in crate::supervisor) fn on(link: AgentLink<Frozen>) -> Self {
+    pub(crate) fn on(link: AgentLink<Frozen>) -> Self {
         Self {
             link,
             child: None,
@@ -22,20 +22,20 @@ impl Spare {
         }
     }
 
-    pub(in crate::supervisor) fn link(&self) -> &AgentLink<Frozen> {
+    pub(crate) fn link(&self) -> &AgentLink<Frozen> {
         &self.link
     }
 
-    pub(in crate::supervisor) fn child(&self) -> Option<&Child> {
+    pub(crate) fn child(&self) -> Option<&Child> {
         self.child.as_ref()
     }
 
-    pub(in crate::supervisor) fn is_asleep(&self) -> bool {
+    pub(crate) fn is_asleep(&self) -> bool {
         self.is_asleep
     }
 
     /// What a snapshot is made of, if it sleeps.
-    pub(in crate::supervisor) fn into_parts(self) -> Option<(AgentLink<Frozen>, Child)> {
+    pub(crate) fn into_parts(self) -> Option<(AgentLink<Frozen>, Child)> {
         let child = self.child.filter(|_| self.is_asleep)?;
         Some((self.link, child))
     }

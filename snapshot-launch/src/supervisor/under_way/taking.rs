@@ -1,76 +1,76 @@
 //! A take under way.
 
 use crate::processes::{child::Child, family, headway::Headway};
-use crate::supervisor::{aspects::list::Kept, links::AgentLink, refusal::remains};
+use crate::supervisor::{aspects::list::Kept, links::AgentLink, refusal::gaps};
 use crate::talk::event::{Moments, NotRolledBack, Trigger};
 use nix::libc;
-use snapshot_core::terms::{Ended, InterruptedCall, Remains, SnapshotId};
+use snapshot_core::terms::{Ended, Gap, InterruptedCall, SnapshotId};
 use snapshot_core::wire::{Frozen, Taker};
 
 /// How long the program may take to answer a request, and a copy to do nothing before it is
 /// frozen: one that has much to record takes its time, but it works.
-pub(in crate::supervisor) const PATIENCE_NS: u64 = 3_000_000_000;
+pub(crate) const PATIENCE_NS: u64 = 3_000_000_000;
 
 /// How many things may be named that will not be as they were.
-pub(in crate::supervisor) const MOST_REMAINS: usize = 65_536;
+pub(crate) const MOST_GAPS: usize = 65_536;
 
 /// How long to look at a program that seems to be stopped.
-pub(in crate::supervisor) const LOOK_NS: u64 = 50_000_000;
+pub(crate) const LOOK_NS: u64 = 50_000_000;
 
 /// Whether a thread of a process has been stopped, or is held by a debugger.
-pub(in crate::supervisor) fn is_traced_or_stopped(pid: i32) -> bool {
+pub(crate) fn is_traced_or_stopped(pid: i32) -> bool {
     family::states(pid).any(|state| matches!(state, 'T' | 't'))
 }
 
 /// A take under way.
 pub(crate) struct Taking {
-    pub(in crate::supervisor) id: SnapshotId,
-    pub(in crate::supervisor) link: AgentLink<Taker>,
-    pub(in crate::supervisor) copy: AgentLink<Frozen>,
-    pub(in crate::supervisor) trigger: Trigger,
-    pub(in crate::supervisor) token: Option<u64>,
-    pub(in crate::supervisor) label: Option<String>,
-    pub(in crate::supervisor) moments: Moments,
+    pub(crate) id: SnapshotId,
+    pub(crate) link: AgentLink<Taker>,
+    pub(crate) copy: AgentLink<Frozen>,
+    pub(crate) trigger: Trigger,
+    pub(crate) token: Option<u64>,
+    pub(crate) label: Option<String>,
+    pub(crate) moments: Moments,
     /// What the first thread was doing when it was signalled.
-    pub(in crate::supervisor) interrupted_call: InterruptedCall,
+    pub(crate) interrupted_call: InterruptedCall,
     /// What has been seen of the program, once it stands still.
-    pub(in crate::supervisor) seen: Option<Seen>,
+    pub(crate) seen: Option<Seen>,
     /// What the copy names.
-    pub(in crate::supervisor) remains: Vec<NotRolledBack>,
+    pub(crate) gaps: Vec<NotRolledBack>,
     /// What it names of a program that was killed meanwhile.
-    pub(in crate::supervisor) untold: Vec<Remains>,
+    pub(crate) unworded: Vec<Gap>,
     /// The live process says that the copy is made.
-    pub(in crate::supervisor) split: bool,
+    pub(crate) split: bool,
     /// The copy, once it is made and until it sleeps.
-    pub(in crate::supervisor) made: Option<Child>,
+    pub(crate) made: Option<Child>,
     /// The copy, once it sleeps.
-    pub(in crate::supervisor) frozen: Option<Child>,
+    pub(crate) frozen: Option<Child>,
     /// How many copies have been granted, and how many the live process says it has made.
-    pub(in crate::supervisor) granted: u32,
-    pub(in crate::supervisor) splits: u32,
+    pub(crate) granted: u32,
+    pub(crate) splits: u32,
     /// The live process has died meanwhile.
-    pub(in crate::supervisor) death: Option<Death>,
+    pub(crate) death: Option<Death>,
     /// The snapshot is in the timeline; only the report is missing.
-    pub(in crate::supervisor) complete: bool,
+    pub(crate) complete: bool,
     /// The program has still to say that it runs, and its keeper that it is there.
-    pub(in crate::supervisor) is_late: bool,
+    pub(crate) is_late: bool,
     /// With the program until the copy is made, and then with the copy.
-    pub(in crate::supervisor) headway: Headway,
+    pub(crate) headway: Headway,
     /// Since when something else waits for the end of the take, and does in vain as it seems.
-    pub(in crate::supervisor) stopped: Option<Stop>,
+    pub(crate) stopped: Option<Stop>,
 }
 
 /// What has been seen of the program while it stood still.
-pub(in crate::supervisor) struct Seen {
+pub(crate) struct Seen {
     /// Where the program is found in `/proc`, and what it has mapped.
-    pub(in crate::supervisor) proc: String,
-    pub(in crate::supervisor) maps: Vec<u8>,
-    pub(in crate::supervisor) threads: u32,
+    pub(crate) proc: String,
+    pub(crate) maps: Vec<u8>,
+    pub(crate) threads: u32,
     /// Resident memory; unknown where the program has died meanwhile.
-    pub(in crate::supervisor) rss_bytes: Option<u64>,
+    pub(crate) rss_bytes: Option<u64>,
     /// What the aspects keep.
-    pub(in crate::supervisor) kept: Kept,
-    pub(in crate::supervisor) not_rolled_back: Vec<NotRolledBack>,
+    pub(crate) kept: Kept,
+    pub(crate) not_rolled_back: Vec<NotRolledBack>,
 }
 
 /// The end of the live process.
@@ -82,11 +82,11 @@ pub(crate) struct Death {
 
 /// A take that stands still because somebody has stopped the program.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::supervisor) struct Stop {
+pub(crate) struct Stop {
     /// When to look again.
-    pub(in crate::supervisor) look_ns: u64,
+    pub(crate) look_ns: u64,
     /// What the program had done.
-    pub(in crate::supervisor) work: Option<family::Work>,
+    pub(crate) work: Option<family::Work>,
 }
 
 impl Taking {
@@ -103,7 +103,7 @@ impl Taking {
     }
 
     /// The copy, once it is there.
-    pub(in crate::supervisor) fn child(&self) -> Option<&Child> {
+    pub(crate) fn child(&self) -> Option<&Child> {
         self.frozen.as_ref().or(self.made.as_ref())
     }
 
@@ -113,7 +113,7 @@ impl Taking {
     }
 
     /// Who has something to do for it now.
-    pub(in crate::supervisor) fn worker(&self, live: i32) -> Option<i32> {
+    pub(crate) fn worker(&self, live: i32) -> Option<i32> {
         match self.child() {
             Some(copy) if !self.complete => Some(copy.pid()),
             None if self.death.is_some() => None,
@@ -122,7 +122,7 @@ impl Taking {
     }
 
     /// The copy goes on, if it has been stopped.
-    pub(in crate::supervisor) fn let_copy_go_on(&self) {
+    pub(crate) fn let_copy_go_on(&self) {
         if let Some(copy) = self.child() {
             copy.signal(libc::SIGCONT);
         }
@@ -130,7 +130,7 @@ impl Taking {
 
     /// Whether the program stands still because somebody has stopped it: at two looks, with
     /// nothing done in between, since a tracer stops it for a moment again and again.
-    pub(in crate::supervisor) fn is_stopped(&mut self, live: i32, now: u64) -> bool {
+    pub(crate) fn is_stopped(&mut self, live: i32, now: u64) -> bool {
         if self.death.is_some() || self.stopped.is_some_and(|stop| now < stop.look_ns) {
             return false;
         }
@@ -145,12 +145,12 @@ impl Taking {
     }
 
     /// The copy names something that will not be as it was. False where it is too much.
-    pub(in crate::supervisor) fn hear_of(&mut self, remains: &Remains) -> bool {
+    pub(crate) fn hear_of(&mut self, gap: &Gap) -> bool {
         let seen = self.seen.as_ref();
-        match seen.and_then(|seen| remains::tell(&seen.proc, &seen.maps, remains)) {
-            Some(told) => self.remains.push(told),
-            None => self.untold.push(*remains),
+        match seen.and_then(|seen| gaps::tell(&seen.proc, &seen.maps, gap)) {
+            Some(words) => self.gaps.push(words),
+            None => self.unworded.push(*gap),
         }
-        self.remains.len() + self.untold.len() <= MOST_REMAINS
+        self.gaps.len() + self.unworded.len() <= MOST_GAPS
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use snapshot_core::process::children::{CAPACITY, Place, State};
+use snapshot_core::process::children::{CAPACITY, Index, State};
 use snapshot_core::terms::Ended;
 
 use super::{
@@ -18,13 +18,13 @@ use crate::refusal::Refusal;
 use crate::supervisor::aspects::aspect::{Aspect, Resumed, Standstill};
 
 /// The program's processes at one moment.
-pub(in crate::supervisor) struct Family {
+pub(crate) struct Family {
     /// Its children: by birth, and adopted and not waited for.
-    children: Vec<Place>,
+    children: Vec<Index>,
     /// The state of those that were stopped.
-    standings: HashMap<Place, Standing>,
+    standings: HashMap<Index, Standing>,
     /// Everything that it had started: a revert leaves that alone.
-    pub(in crate::supervisor) processes: HashSet<Process>,
+    pub(crate) processes: HashSet<Process>,
 }
 
 impl Aspect for Children {
@@ -53,23 +53,23 @@ impl Aspect for Children {
 
     fn revert(&mut self, kept: &Family, _ended: Ended) {
         self.lose_missing(&kept.children);
-        for &place in &kept.children {
-            let then = kept.standings.get(&place).copied().unwrap_or_default();
-            let news = self.news_of(place, then);
-            self.table.set_news(place, news);
+        for &index in &kept.children {
+            let then = kept.standings.get(&index).copied().unwrap_or_default();
+            let news = self.news_of(index, then);
+            self.table.set_news(index, news);
         }
         let table = self.table;
-        let to_adopt = |place: &Place| table.state(*place) != State::Lost;
+        let to_adopt = |index: &Index| table.state(*index) != State::Lost;
         table.adopt(kept.children.iter().copied().filter(to_adopt));
         self.reverted.clone_from(&kept.children);
     }
 
     /// Sends the program the SIGCHLDs of children that changed while it woke.
     fn resumed(&mut self, _kept: &Family, news: &mut Resumed<'_>) {
-        for &place in &self.reverted {
-            self.tell_of_end(place, news.live);
-            if self.table.is_adopted(place) {
-                self.tell_news(place, news.live);
+        for &index in &self.reverted {
+            self.tell_of_end(index, news.live);
+            if self.table.is_adopted(index) {
+                self.tell_news(index, news.live);
             }
         }
         let (kept, ended) = self.account();
@@ -84,29 +84,29 @@ impl Aspect for Children {
 }
 
 impl Children {
-    /// Enters the children that the live process has by birth (`own`), and gives the places of
+    /// Enters the children that the live process has by birth (`own`), and gives the indices of
     /// those and of the adopted ones.
     fn record(
         &mut self,
         own: &[i32],
         still: &mut Standstill<'_>,
         earlier: &[&Family],
-    ) -> Vec<Place> {
+    ) -> Vec<Index> {
         let named = earlier
             .iter()
             .flat_map(|family| family.children.iter().copied())
             .collect();
         self.forget_all_but(&named);
-        let mut places: Vec<Place> = self.table.adopted().collect();
-        let adopted = places.len();
-        places.extend(own.iter().filter_map(|&pid| self.enter(pid, still.outside)));
+        let mut indices: Vec<Index> = self.table.adopted().collect();
+        let adopted = indices.len();
+        indices.extend(own.iter().filter_map(|&pid| self.enter(pid, still.outside)));
         // The program stands still, so it has reaped none of them meanwhile: there is no room.
-        if places.len() - adopted < own.len() {
+        if indices.len() - adopted < own.len() {
             still.notes.push(format!(
                 "the program and its snapshots have more than {CAPACITY} children: after a revert it can't wait for the rest of them"
             ));
         }
-        places
+        indices
     }
 }
 

@@ -1,6 +1,6 @@
 //! The program's children.
 
-pub(in crate::supervisor) mod kept;
+pub(crate) mod kept;
 mod news;
-pub(in crate::supervisor) mod tracked;
+pub(crate) mod tracked;
 mod words;

@@ -2,7 +2,7 @@
 //! tell the program.
 
 use nix::libc;
-use snapshot_core::process::children::{Place, State, Usage};
+use snapshot_core::process::children::{Index, State, Usage};
 use snapshot_core::sys::SignalInfo;
 
 use super::tracked::Children;
@@ -10,71 +10,65 @@ use crate::processes::child::Child;
 
 impl Children {
     /// The supervisor has reaped a process. If it was the program's, `live` hears of its end.
-    pub(in crate::supervisor) fn ended(
-        &self,
-        pid: i32,
-        status: i32,
-        usage: &Usage,
-        live: Option<&Child>,
-    ) {
+    pub(crate) fn ended(&self, pid: i32, status: i32, usage: &Usage, live: Option<&Child>) {
         let table = self.table;
-        if let Some(place) = table.find_alive(pid) {
+        if let Some(index) = table.find_alive(pid) {
             // The agent may answer a wait for it as soon as it has ended.
-            let is_adopted = table.is_adopted(place);
-            table.set_usage(place, usage);
-            table.end(place, status);
+            let is_adopted = table.is_adopted(index);
+            table.set_usage(index, usage);
+            table.end(index, status);
             if is_adopted {
-                self.tell_of_end(place, live);
+                self.tell_of_end(index, live);
             }
-            table.wake(place);
+            table.wake(index);
         }
     }
 
     /// A child of the supervisor's has stopped, or goes on. If it was the program's, `live`
     /// hears of that.
-    pub(in crate::supervisor) fn has_news(&self, pid: i32, status: i32, live: Option<&Child>) {
+    pub(crate) fn has_news(&self, pid: i32, status: i32, live: Option<&Child>) {
         let table = self.table;
-        let Some(place) = table.find_alive(pid) else {
+        let Some(index) = table.find_alive(pid) else {
             return;
         };
-        if table.is_adopted(place) {
-            table.set_news(place, Some(status));
-            self.tell_news(place, live);
-            table.wake(place);
+        if table.is_adopted(index) {
+            table.set_news(index, Some(status));
+            self.tell_news(index, live);
+            table.wake(index);
         } else if libc::WIFSTOPPED(status) {
             // The branch is dead, and the next one has not adopted the child yet.
-            table.note_stop(place, libc::WSTOPSIG(status));
+            table.note_stop(index, libc::WSTOPSIG(status));
         }
     }
 
     /// Sends the live process the SIGCHLD of a stop, if it wants one.
-    pub(super) fn tell_news(&self, place: Place, live: Option<&Child>) {
+    pub(super) fn tell_news(&self, index: Index, live: Option<&Child>) {
         let table = self.table;
         if let Some(live) = live
             && !table.hides_stops()
-            && let Some(status) = table.news(place)
-            && table.are_news_to_be_told(place)
+            && let Some(status) = table.news(index)
+            && table.are_news_to_be_told(index)
         {
-            self.send(live, place, status);
+            self.send(live, index, status);
         }
     }
 
     /// Sends the live process the SIGCHLD of an adopted child that has ended, if the agent has
     /// not sent it.
-    pub(super) fn tell_of_end(&self, place: Place, live: Option<&Child>) {
+    pub(super) fn tell_of_end(&self, index: Index, live: Option<&Child>) {
         if let Some(live) = live
-            && let State::Ended(status) = self.table.state(place)
-            && self.table.is_to_be_told(place)
+            && let State::Ended(status) = self.table.state(index)
+            && self.table.is_to_be_told(index)
         {
-            self.send(live, place, status);
+            self.send(live, index, status);
         }
     }
 
     /// The kernel lets no process send the code of an exit (`si_code` CLD_EXITED), which is the
     /// kernel's own. So the code says that a process queued the signal; every other field is
     /// what the kernel would send.
-    fn send(&self, live: &Child, place: Place, status: i32) {
-        let child = self.table.child(place);
+    fn send(&self, live: &Child, index: Index, status: i32) {
+        let child = self.table.child(index);
         let info = SignalInfo::of_child(child.pid, child.user, status, false);
         let _ = live.queue(&info);
     }

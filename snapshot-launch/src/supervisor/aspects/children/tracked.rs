@@ -4,7 +4,7 @@
 //! shares. A revert makes the supervisor their parent; the revived process *adopts* them:
 //! the supervisor, which reaps them, writes into the table how they end and sends the
 //! SIGCHLD, and the agent answers the program's waits from there. The program can write what
-//! it likes into the table, and lies to itself then: which process a place stands for, the
+//! it likes into the table, and lies to itself then: which process a index stands for, the
 //! supervisor knows by its own list.
 #![expect(unsafe_code, reason = "maps memory that the program shares")]
 
@@ -19,7 +19,7 @@ use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 use snapshot_core::process::{
-    children::{self, CONTINUED, Child, Place, State, Table},
+    children::{self, CONTINUED, Child, Index, State, Table},
     pidfd,
 };
 use snapshot_core::sys;
@@ -31,17 +31,17 @@ use crate::processes::{
 use crate::talk::event::{EndedChild, KeptChild};
 
 /// What the supervisor knows of the children that snapshots have seen.
-pub(in crate::supervisor) struct Children {
+pub(crate) struct Children {
     pub(super) table: &'static Table,
     pub(super) memory: OwnedFd,
     pub(super) known: Vec<Known>,
     /// Those of the snapshot that was last reverted to.
-    pub(super) reverted: Vec<Place>,
+    pub(super) reverted: Vec<Index>,
 }
 
 /// A child in the table.
 pub(super) struct Known {
-    pub(super) place: Place,
+    pub(super) index: Index,
     pub(super) process: Process,
     /// Its number as everybody outside sees it.
     pub(super) outer_pid: i32,
@@ -53,7 +53,7 @@ impl Children {
     ///
     /// # Errors
     /// Where there is no memory or no descriptor for it.
-    pub(in crate::supervisor) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let memory = memfd_create(
             c"cargo-snapshot-children",
             MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING,
@@ -75,17 +75,17 @@ impl Children {
     }
 
     /// The memory that the table lies in, for the agent.
-    pub(in crate::supervisor) fn memory(&self) -> &OwnedFd {
+    pub(crate) fn memory(&self) -> &OwnedFd {
         &self.memory
     }
 
     /// Forgets those that nobody can wait for any more.
-    pub(super) fn forget_all_but(&mut self, named: &HashSet<Place>) {
+    pub(super) fn forget_all_but(&mut self, named: &HashSet<Index>) {
         let table = self.table;
         self.known.retain(|known| {
-            let stays = named.contains(&known.place) || table.is_adopted(known.place);
+            let stays = named.contains(&known.index) || table.is_adopted(known.index);
             if !stays {
-                table.remove(known.place);
+                table.remove(known.index);
             }
             stays
         });
@@ -93,82 +93,82 @@ impl Children {
     }
 
     /// Which of them have been stopped by now, or have news that nobody has waited for.
-    pub(super) fn standings(&self, places: &[Place]) -> HashMap<Place, Standing> {
+    pub(super) fn standings(&self, indices: &[Index]) -> HashMap<Index, Standing> {
         let table = self.table;
-        let standing = |&place: &Place| {
-            let (is_stopped, untold) = family::stop_of(self.known(place)?.process.pid)?;
-            let untold = match table.is_adopted(place) {
-                true => table.news(place),
+        let standing = |&index: &Index| {
+            let (is_stopped, untold) = family::stop_of(self.known(index)?.process.pid)?;
+            let untold = match table.is_adopted(index) {
+                true => table.news(index),
                 false => Some(untold)
                     .filter(|&signal| signal > 0)
                     .map(children::stopped),
             };
             let standing = Standing { is_stopped, untold };
-            (standing != Standing::default()).then_some((place, standing))
+            (standing != Standing::default()).then_some((index, standing))
         };
-        places.iter().filter_map(standing).collect()
+        indices.iter().filter_map(standing).collect()
     }
 
     /// What there is to tell the life that adopts a child, which knows it as it stood then.
-    pub(super) fn news_of(&self, place: Place, then: Standing) -> Option<i32> {
+    pub(super) fn news_of(&self, index: Index, then: Standing) -> Option<i32> {
         let table = self.table;
-        if table.state(place) != State::Alive {
+        if table.state(index) != State::Alive {
             return None;
         }
-        let (is_stopped, untold) = family::stop_of(self.known(place)?.process.pid)?;
+        let (is_stopped, untold) = family::stop_of(self.known(index)?.process.pid)?;
         match (then.is_stopped, is_stopped) {
             (true, false) => Some(CONTINUED),
             (false, true) if untold > 0 => Some(children::stopped(untold)),
-            (false, true) => Some(children::stopped(table.stopped_by(place))),
+            (false, true) => Some(children::stopped(table.stopped_by(index))),
             // As the one that is dead now has been told, or has not been yet.
             _ => then.untold,
         }
     }
 
-    /// The place of a child of the live process. `None` where there is no room, or it is
+    /// The index of a child of the live process. `None` where there is no room, or it is
     /// gone already.
-    pub(super) fn enter(&mut self, pid: i32, outside: &Outside) -> Option<Place> {
+    pub(super) fn enter(&mut self, pid: i32, outside: &Outside) -> Option<Index> {
         let process = Process::of(pid)?;
         // Ended ones too: the program may be about to reap it.
         if let Some(known) = self.known.iter().find(|known| known.process.is(process)) {
-            return Some(known.place);
+            return Some(known.index);
         }
         // Somebody has reaped that one without our knowing, and its number is another's.
-        if let Some(place) = self.table.find_alive(pid) {
-            self.table.lose(place);
+        if let Some(index) = self.table.find_alive(pid) {
+            self.table.lose(index);
         }
-        let place = self.table.enter(Child {
+        let index = self.table.enter(Child {
             pid,
             group: sys::group_of(pid).unwrap_or(0),
             user: fs::metadata(format!("/proc/{pid}")).map_or(0, |metadata| metadata.uid()),
             handle: pidfd::inode_of(pid),
         })?;
         self.known.push(Known {
-            place,
+            index,
             process,
             outer_pid: outside.number_of(pid),
             name: family::name_of(pid),
         });
-        Some(place)
+        Some(index)
     }
 
-    /// What is known of the children at these places.
-    pub(super) fn known_of(&self, places: &[Place]) -> impl Iterator<Item = &Known> {
-        places.iter().filter_map(|&place| self.known(place))
+    /// What is known of the children at these indices.
+    pub(super) fn known_of(&self, indices: &[Index]) -> impl Iterator<Item = &Known> {
+        indices.iter().filter_map(|&index| self.known(index))
     }
 
-    fn known(&self, place: Place) -> Option<&Known> {
-        self.known.iter().find(|known| known.place == place)
+    fn known(&self, index: Index) -> Option<&Known> {
+        self.known.iter().find(|known| known.index == index)
     }
 
     /// Gives up those that have been reaped by a dead branch without a word.
-    pub(super) fn lose_missing(&self, places: &[Place]) {
+    pub(super) fn lose_missing(&self, indices: &[Index]) {
         for known in &self.known {
-            if places.contains(&known.place)
-                && self.table.state(known.place) == State::Alive
+            if indices.contains(&known.index)
+                && self.table.state(known.index) == State::Alive
                 && Process::of(known.process.pid).is_none_or(|now| !now.is(known.process))
             {
-                self.table.lose(known.place);
+                self.table.lose(known.index);
             }
         }
     }
@@ -180,7 +180,7 @@ impl Children {
         let mut ended = Vec::new();
         for known in self.known_of(&self.reverted) {
             let pid = known.process.pid;
-            let (code, signal) = match self.table.state(known.place) {
+            let (code, signal) = match self.table.state(known.index) {
                 State::Alive => {
                     // It may have become another program since.
                     let name = Some(family::name_of(pid)).filter(|name| !name.is_empty());
@@ -209,7 +209,7 @@ impl Children {
 
 /// How a child stands, in the eyes of the program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::supervisor) struct Standing {
+pub(crate) struct Standing {
     is_stopped: bool,
     /// What a wait for stopped children would tell it next.
     pub(super) untold: Option<i32>,

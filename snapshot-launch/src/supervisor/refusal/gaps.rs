@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use snapshot_core::kernel::proc_text::{self, FileMapping};
-use snapshot_core::terms::{Address, Kind, Remains, Why};
+use snapshot_core::terms::{Address, Gap, Kind, Why};
 
 use crate::processes::files;
 use crate::refusal::kinds;
@@ -12,63 +12,51 @@ use crate::talk::event::NotRolledBack;
 
 /// In words; `proc` is where the process that has it is found in `/proc`, and `maps` what that
 /// has mapped. `None` where it is not there: then that process has been killed.
-pub(in crate::supervisor) fn tell(
-    proc: &str,
-    maps: &[u8],
-    remains: &Remains,
-) -> Option<NotRolledBack> {
-    Some(told(remains, what(proc, maps, remains)?))
+pub(crate) fn tell(proc: &str, maps: &[u8], gap: &Gap) -> Option<NotRolledBack> {
+    Some(in_words(gap, what(proc, maps, gap)?))
 }
 
 /// The same of a program that was killed as it was copied: its frozen copy has all of it.
-pub(in crate::supervisor) fn tell_by_copy(copy: i32, remains: &Remains) -> NotRolledBack {
+pub(crate) fn tell_by_copy(copy: i32, gap: &Gap) -> NotRolledBack {
     let proc = format!("/proc/{copy}");
     let maps = files::bytes(format!("{proc}/maps")).unwrap_or_default();
-    let what = what(&proc, &maps, remains);
-    told(
-        remains,
-        what.unwrap_or_else(|| remains.kind.name().to_owned()),
-    )
+    let what = what(&proc, &maps, gap);
+    in_words(gap, what.unwrap_or_else(|| gap.kind.name().to_owned()))
 }
 
-fn told(remains: &Remains, what: String) -> NotRolledBack {
+fn in_words(gap: &Gap, what: String) -> NotRolledBack {
     NotRolledBack {
-        kind: remains.kind.name().to_owned(),
+        kind: gap.kind.name().to_owned(),
         what,
-        why: kinds::why(remains.kind, remains.why).to_owned(),
+        why: kinds::why(gap.kind, gap.why).to_owned(),
     }
 }
 
-fn what(proc: &str, maps: &[u8], remains: &Remains) -> Option<String> {
-    match remains.kind {
-        Kind::SharedMemory => mapping(maps, remains.number),
+fn what(proc: &str, maps: &[u8], gap: &Gap) -> Option<String> {
+    match gap.kind {
+        Kind::SharedMemory => mapping(maps, gap.number),
         Kind::Lock => Some(kinds::LOCKS.to_owned()),
-        kind @ (Kind::Semaphores | Kind::MessageQueue) if remains.fd < 0 => {
-            Some(kinds::system_v(kind, remains.number))
+        kind @ (Kind::Semaphores | Kind::MessageQueue) if gap.fd < 0 => {
+            Some(kinds::system_v(kind, gap.number))
         }
         _ => {
-            let target = fs::read_link(format!("{proc}/fd/{}", remains.fd)).ok()?;
+            let target = fs::read_link(format!("{proc}/fd/{}", gap.fd)).ok()?;
             let target = target.to_string_lossy();
-            let peer =
-                peer(&remains.address).map_or_else(String::new, |peer| format!(" to {peer}"));
-            Some(format!(
-                "fd {}: {target}{peer}{}",
-                remains.fd,
-                count(remains)
-            ))
+            let peer = peer(&gap.address).map_or_else(String::new, |peer| format!(" to {peer}"));
+            Some(format!("fd {}: {target}{peer}{}", gap.fd, count(gap)))
         }
     }
 }
 
 /// How much of it there is, where that is known.
-fn count(remains: &Remains) -> String {
-    let (one, more) = match (remains.kind, remains.why) {
+fn count(gap: &Gap) -> String {
+    let (one, more) = match (gap.kind, gap.why) {
         (_, Why::Backlog) => ("connection", "connections"),
         (Kind::MessageQueue, _) => ("message", "messages"),
         (_, Why::Unread) => ("byte", "bytes"),
         _ => return String::new(),
     };
-    match remains.number {
+    match gap.number {
         0 => String::new(),
         1 => format!(", 1 {one}"),
         number => format!(", {number} {more}"),
@@ -76,7 +64,7 @@ fn count(remains: &Remains) -> String {
 }
 
 /// Where a mapping is, as the kernel writes it.
-pub(in crate::supervisor) fn range_of(mapping: &FileMapping<'_>) -> String {
+pub(crate) fn range_of(mapping: &FileMapping<'_>) -> String {
     format!("{:08x}-{:08x}", mapping.range.start, mapping.range.end)
 }
 
