@@ -7,7 +7,8 @@
 //! The frozen side records first. Then it lets go of what it can make anew or open again:
 //! what the program closes then is closed, and whoever reads the other end, or waits for a
 //! lock, learns of it. The rest stays shared, and is put back as it was.
-//! [`crate::terms::Gap`] names what will not be as it was.
+//! [`crate::terms::Gap`] names what will not be as it was, by the rule that the doctor reads
+//! too ([`crate::terms::comes_back`]).
 //!
 //! Directory, root and umask, limits and descriptor flags are a copy's own already.
 //!

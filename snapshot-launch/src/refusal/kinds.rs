@@ -4,7 +4,7 @@
 //! A take, `show` and `doctor --pid` read them here, so they say the same. Called by the
 //! supervisor and by `inspect`.
 
-use snapshot_core::terms::{Kind, Why};
+use snapshot_core::terms::{Kind, Why, comes_back::refuses_take};
 
 use crate::flags::AllowKind;
 
@@ -151,6 +151,9 @@ pub(crate) struct Rule {
 /// The rule for a kind that refuses a take: without the object, the program would go on from a
 /// copy with wrong data.
 pub(crate) fn rule(kind: Kind) -> Option<Rule> {
+    if !refuses_take(kind) {
+        return None;
+    }
     let (allow, what, help) = match kind {
         Kind::IoUring => (
             AllowKind::IoUring,
@@ -186,7 +189,6 @@ pub(crate) fn rule(kind: Kind) -> Option<Rule> {
 mod tests {
     use super::*;
     use clap::ValueEnum;
-    use snapshot_core::terms::comes_back::refuses_take;
 
     #[test]
     fn everything_is_a_fragment() {

@@ -3,7 +3,8 @@
 //! A frozen copy reads it from inside (`objects/`), as it records what it shares with the live
 //! process. The doctor reads it from outside, by what `/proc` shows of a process. Each gathers
 //! the facts in its own way, and neither decides. What only the inside shows has its harmless
-//! value outside ([`Facts::default`]). The look before a take asks [`refuses_take`] alone.
+//! value outside ([`Facts::default`]). The supervisor's look before a take asks
+//! [`refuses_take`] alone.
 //!
 //! Pure. The launcher has the words for each kind and reason.
 //!
