@@ -1,10 +1,10 @@
 //! What comes back at a revert, and why something does not: one rule for every kind of object.
 //!
-//! A frozen copy reads it from inside (`objects/`), as it records what it shares with the live
-//! process. The doctor reads it from outside, by what `/proc` shows of a process. Each gathers
-//! the facts in its own way, and neither decides. What only the inside shows has its harmless
-//! value outside ([`Facts::default`]). The supervisor's look before a take asks
-//! [`refuses_take`] alone.
+//! A frozen copy applies it from inside (`objects/`), as it records what it shares with the
+//! live process. The doctor applies it from outside, by what `/proc` shows of a process. Each
+//! gathers the facts in its own way, and neither decides. Facts that show only from inside have
+//! harmless values outside ([`Facts::default`]). The look before a take needs [`refuses_take`]
+//! alone.
 //!
 //! Pure. The launcher has the words for each kind and reason.
 //!
@@ -17,8 +17,8 @@ use super::{
 };
 use crate::terms::{Kind, Why};
 
-/// Whether things of a kind refuse a take: a program that goes on from a copy without them
-/// would compute with wrong data.
+/// Whether a kind refuses a take: without the object, the program would go on from a copy with
+/// wrong data.
 pub const fn refuses_take(kind: Kind) -> bool {
     matches!(
         kind,
@@ -56,14 +56,14 @@ impl Watches {
     }
 }
 
-/// Why an interest list does not come back whole: the files of so many interests are not to
-/// be found in the program.
+/// Why an interest list does not come back whole: the files of this many interests are not
+/// found in the program.
 pub fn interests(unknown: u64) -> Option<Why> {
-    // Only another process can have what is on the list then.
+    // Only another process can have those files then.
     (unknown > 0).then_some(Why::Elsewhere)
 }
 
-/// Why something does not come back that nobody records.
+/// Why an object of a kind that is not recorded does not come back.
 pub const fn unrecorded(kind: Kind, is_stateless: bool) -> Option<Why> {
     match kind {
         Kind::Pidfd | Kind::Perf => Some(Why::Process),
@@ -73,16 +73,16 @@ pub const fn unrecorded(kind: Kind, is_stateless: bool) -> Option<Why> {
     }
 }
 
-/// What is known of a descriptor. Each kind asks for its own.
+/// The facts of a descriptor. Each kind uses its own.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Facts {
     /// It is a path alone (`O_PATH`), which has no state.
     pub is_path: bool,
-    /// Whom it belongs to.
+    /// Its owners.
     pub sharing: Sharing,
     /// It is a device without a state.
     pub is_stateless: bool,
-    /// Of memory with a descriptor, why its contents do not come back ([`super::memory::Room::why`]).
+    /// For memory with a descriptor: why its contents do not come back ([`super::Room::why`]).
     pub memory: Option<Why>,
     /// Of a file.
     pub file: File,
@@ -96,7 +96,7 @@ pub struct Facts {
     pub watches: Watches,
 }
 
-/// What becomes of what a descriptor stands for.
+/// What comes back of a descriptor's object.
 pub fn descriptor(kind: Kind, facts: &Facts) -> ComesBack {
     if refuses_take(kind) {
         return ComesBack::RefusesTake;
@@ -126,7 +126,7 @@ pub fn descriptor(kind: Kind, facts: &Facts) -> ComesBack {
         | Kind::Other
         | Kind::Semaphores
         | Kind::MessageQueue => none.and(unrecorded(kind, facts.is_stateless)),
-        // These refuse, or have no descriptor.
+        // These refuse a take, or have no descriptor.
         Kind::IoUring
         | Kind::Userfaultfd
         | Kind::Gpu

@@ -10,7 +10,7 @@ use crate::terms::{Kind, Why};
 pub struct File {
     /// It is open for writing.
     pub can_write: bool,
-    /// It is what stdout or stderr is, or the program was started with it to write to.
+    /// It is stdout or stderr, or the program was started with it for writing.
     pub is_output: bool,
     /// There are locks on it by this descriptor.
     pub has_locks: bool,
@@ -30,7 +30,7 @@ impl Default for File {
 }
 
 impl File {
-    /// Why what is written to it stays written.
+    /// Why writes to it stay written.
     pub fn contents(&self, kind: Kind) -> Option<Why> {
         (kind == Kind::File && self.can_write).then_some(match self.is_output {
             true => Why::Output,
@@ -47,19 +47,20 @@ impl File {
                 can_be_reopened: false,
                 ..
             } => Some(Why::Held),
-            // Once the branch has closed it, they have the lock.
+            // Once the branch has closed it, the other processes have the lock.
             _ if sharing.is_elsewhere && is_on_disk => Some(Why::Elsewhere),
             _ => None,
         }
     }
 }
 
-/// Why locks are not as they were, if there are any: they come back, but others may be first.
+/// Why locks are not as before, if there are any: they come back, but another process may be
+/// first.
 pub fn locks(have_any: bool) -> Option<Why> {
     have_any.then_some(Why::Retaken)
 }
 
-/// Why locks of a process can't be recorded that can't be read.
+/// Why the unreadable locks of a process can't be recorded.
 pub const fn unread_locks(has_ended: bool) -> Why {
     if has_ended { Why::Ended } else { Why::Hidden }
 }
@@ -67,18 +68,19 @@ pub const fn unread_locks(has_ended: bool) -> Why {
 /// A terminal, either end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Terminal {
-    /// It is the end that makes one.
+    /// It is the master end.
     pub is_master: bool,
-    /// The program has the other end, which makes it.
+    /// The program has its master end.
     pub has_own_master: bool,
-    /// The program was started with it: it is the user's.
+    /// The program was started with it, so it is the user's.
     pub is_inherited: bool,
     /// Something waits to be read.
     pub has_unread: bool,
 }
 
 impl Terminal {
-    /// Why what waits in it does not come back: the kernel shows it to whoever takes it.
+    /// Why its unread data does not come back: the kernel shows it only to a reader, who takes
+    /// it.
     pub fn unread(&self) -> Option<Why> {
         (self.has_unread && (self.is_master || self.has_own_master)).then_some(Why::Unread)
     }

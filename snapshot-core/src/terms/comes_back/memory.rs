@@ -1,20 +1,20 @@
-//! Memory that is shared: mapped, or with a descriptor.
+//! Shared memory: mapped, or with a descriptor.
 //!
 //! Context: AS-SAFE.
 
 use crate::terms::{Origin, Why};
 
-/// How much memory a take still copies: a take is to be short.
+/// How much memory a take may still copy, to stay short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room(u64);
 
 impl Room {
-    /// For memory of this origin, at the beginning.
+    /// The room for memory of this origin, at the beginning.
     pub const fn of(origin: Origin) -> Self {
         Self(origin.most_copied())
     }
 
-    /// Why memory of so many bytes does not come back; where it does, it takes the room.
+    /// Why memory of this many bytes does not come back; if it does, it takes up room.
     pub fn why(&mut self, is_elsewhere: bool, bytes: u64) -> Option<Why> {
         match self.0.checked_sub(bytes) {
             _ if is_elsewhere => Some(Why::Elsewhere),
@@ -30,11 +30,11 @@ impl Room {
 /// Memory that is mapped shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mapping {
-    /// What it belongs to.
+    /// Its object.
     pub origin: Origin,
     /// It can be written through this mapping.
     pub can_write: bool,
-    /// Its file is open: it is copied by that.
+    /// Its file is open, and is copied through that descriptor.
     pub has_descriptor: bool,
 }
 
@@ -44,14 +44,14 @@ impl Mapping {
         match self.origin {
             Origin::Memory => true,
             Origin::Memfd => !self.has_descriptor,
-            // What can't be written through this mapping is somebody else's to restore.
+            // Memory that this mapping can't write to is not the copy's to restore.
             Origin::File => self.can_write,
             Origin::Aio => false,
         }
     }
 }
 
-/// How much of all that is mapped shared a take still copies.
+/// How much shared memory a take may still copy, of each origin.
 #[derive(Debug, Clone, Copy)]
 pub struct Rooms {
     memory: Room,
@@ -60,7 +60,7 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    /// At the beginning; whether the user wants files left alone.
+    /// The rooms at the beginning; `leaves_files` if the user wants files left alone.
     pub const fn new(leaves_files: bool) -> Self {
         Self {
             memory: Room::of(Origin::Memory),
@@ -69,7 +69,8 @@ impl Rooms {
         }
     }
 
-    /// Why a mapping of so many bytes does not come back. Those of one file follow each other.
+    /// Why a mapping of this many bytes does not come back. Mappings of one file must follow
+    /// each other.
     pub fn why(&mut self, is_file: bool, is_elsewhere: bool, bytes: u64) -> Option<Why> {
         match is_file {
             true if self.leaves_files => Some(Why::Unwanted),

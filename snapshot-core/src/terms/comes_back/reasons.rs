@@ -1,23 +1,23 @@
-//! What is said of one thing: it comes back, it does not for these reasons, or it refuses a
-//! take. And whom a thing belongs to, which decides most of it.
+//! The verdict on one object: it comes back, it does not for these reasons, or it refuses a
+//! take. And its owners, which decide most of it.
 //!
 //! Context: AS-SAFE.
 
 use crate::terms::Why;
 
-/// Whether something is as it was after a revert.
+/// Whether something is as before after a revert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ComesBack {
     /// It is.
     Yes,
-    /// Not quite, for these reasons.
+    /// Not entirely, for these reasons.
     No(Reasons),
-    /// There is no revert: a take refuses, unless the user allows this kind.
+    /// There is no snapshot to revert to: it refuses a take, unless the user allows this kind.
     RefusesTake,
 }
 
 impl ComesBack {
-    /// By the reasons against it.
+    /// The verdict by the reasons against it.
     pub const fn unless(reasons: Reasons) -> Self {
         match reasons.0 {
             [None, ..] => Self::Yes,
@@ -55,7 +55,7 @@ impl IntoIterator for Reasons {
     }
 }
 
-/// Whom something belongs to.
+/// The owners of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sharing {
     /// The system hides which descriptors are the same (`kcmp`).
@@ -65,13 +65,13 @@ pub struct Sharing {
 }
 
 impl Sharing {
-    /// Whether it is the program's alone, for certain.
+    /// Whether it certainly belongs to the program alone.
     pub const fn is_own(self) -> bool {
         self.why().is_none()
     }
 
-    /// Why a thing does not come back that only the program's own does: interest lists,
-    /// counters, timers, signals to read.
+    /// Why an object does not come back that must be the program's own for that: interest
+    /// lists, counters, timers, signals to read.
     pub const fn why(self) -> Option<Why> {
         match self {
             Self {

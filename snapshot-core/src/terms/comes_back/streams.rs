@@ -8,19 +8,19 @@ use crate::terms::Why;
 /// Where the other end of a pipe is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OtherEnd {
-    /// The program has both.
+    /// In the program.
     Own,
-    /// Nowhere.
+    /// It is closed.
     #[default]
     Closed,
-    /// Somewhere else, or it may be.
+    /// In another process, or perhaps.
     Open,
 }
 
 /// An end of a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pipe {
-    /// Where the other one is.
+    /// Where the other end is.
     pub other_end: OtherEnd,
     /// This one can be written to.
     pub can_write: bool,
@@ -29,7 +29,7 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// Why it does not come back; who has any of its ends, has the pipe.
+    /// Why it does not come back. A process with either end shares the pipe.
     pub fn why(&self, sharing: Sharing) -> Option<Why> {
         if sharing.is_own() && self.other_end != OtherEnd::Open {
             return None;
@@ -42,7 +42,7 @@ impl Pipe {
     }
 }
 
-/// What a socket does.
+/// The state of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SocketState {
     /// Neither connected nor bound.
@@ -53,7 +53,7 @@ pub enum SocketState {
     Listening,
     /// It is connected, or about to be.
     Connected,
-    /// Nobody can tell from outside.
+    /// It can't be seen from outside.
     Unseen,
 }
 
@@ -62,17 +62,17 @@ pub enum SocketState {
 pub struct Socket {
     /// What it does.
     pub state: SocketState,
-    /// It is one of TCP, or a local one like it.
+    /// TCP, or a local socket like it.
     pub is_stream: bool,
     /// Something waits to be read from it.
     pub has_unread: bool,
     /// How many connections wait to be accepted.
     pub waiting_connections: u64,
-    /// Another one can listen in its place for certain, once it is closed.
+    /// Another socket can certainly listen in its place, once it is closed.
     pub can_listen_again: bool,
     /// It has a filter that the kernel does not show.
     pub has_hidden_filter: bool,
-    /// Its peer is the program's own too, or has been closed.
+    /// Its pair, if its peer is the program's own too or closed.
     pub pair: Option<Pair>,
 }
 
@@ -102,10 +102,10 @@ impl Socket {
         }
     }
 
-    /// The same of one that is no pair's, or of a pair that can't be made anew.
+    /// The same for one that is in no pair, or in a pair that can't be made anew.
     pub fn reasons_of_one(&self, sharing: Sharing) -> Reasons {
         let has_backlog = self.waiting_connections > 0;
-        // One that others have does not end when the program closes it.
+        // A socket that others share does not end when the program closes it.
         let is_held = !sharing.is_elsewhere && (sharing.is_hidden || !self.can_listen_again);
         let of_state = match self.state {
             SocketState::New => [None, None],
@@ -131,9 +131,9 @@ impl Socket {
 pub struct Pair {
     /// One of them is bound to a name, or made by a listener that is.
     pub has_name: bool,
-    /// The kernel says of both that the user has made them whom the program acts as.
+    /// The kernel says that the program's present user has made both.
     pub is_vouched_for: bool,
-    /// An error waits in one whose messages hide what waits behind it.
+    /// It has a pending error, and its messages hide what is behind that.
     pub hides_error: bool,
     /// Descriptors are on their way in it.
     pub carries_descriptors: bool,
@@ -145,10 +145,10 @@ impl Pair {
         self.is_vouched_for && !self.hides_error
     }
 
-    /// Why it does not come back, or not quite.
+    /// Why it does not come back, or not entirely.
     pub fn reasons(&self) -> Reasons {
         if !self.is_vouched_for {
-            // Another one would say that the program's user has made it.
+            // A new one would name the program's present user as its maker.
             return Reasons::NONE.and([Why::Credentials]);
         }
         Reasons::NONE

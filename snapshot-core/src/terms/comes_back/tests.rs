@@ -14,7 +14,7 @@ const HIDDEN: Sharing = Sharing {
     ..OWN
 };
 
-/// The reasons of a kind, where `change` says what is known of it.
+/// The reasons for a kind, with the facts that `change` sets.
 fn of(kind: Kind, change: impl FnOnce(&mut Facts)) -> Vec<Why> {
     let mut facts = Facts::default();
     change(&mut facts);
@@ -28,8 +28,7 @@ fn of(kind: Kind, change: impl FnOnce(&mut Facts)) -> Vec<Why> {
 #[test]
 fn every_kind_by_whom_it_belongs_to() {
     use Why::{Connected, Elsewhere, Hidden, OtherEnd, Process, State};
-    // Alone, with others, and where nobody can tell; a pipe whose other end is closed, a socket
-    // that is connected.
+    // Alone, shared, and unknown; a pipe with its other end closed, a socket that is connected.
     let all = [
         (Kind::File, None, None, None),
         (Kind::Directory, None, None, None),
