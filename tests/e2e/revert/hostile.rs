@@ -101,6 +101,7 @@ fn a_copy_that_is_not_wanted_is_nobody_else() {
     let answer = session.ask("hear");
     victim.lives("a copy that it is said to be");
     assert_eq!(answer, DENIED);
+    session.next("refused");
     goes_on(&mut session);
 }
 

@@ -118,14 +118,18 @@ impl Directory {
     }
 
     /// Removes what killed sessions have left: sockets without a listener.
-    pub(super) fn sweep(&self) {
+    /// `dead` is a launcher that ended while it made its socket, so that nothing is to wait for.
+    pub(super) fn sweep(&self, dead: Option<i32>) {
         let Some(_lock) = self.lock(Duration::ZERO) else {
             // Another process does it.
             return;
         };
         for name in self.names() {
             let is_dead = match self.socket_of(&name) {
-                Some((.., made)) if name.ends_with(".new") => is_old(made) && self.is_deaf(&name),
+                Some((.., made)) if name.ends_with(".new") => {
+                    let is_of_dead = dead.is_some() && maker_of(&name) == dead;
+                    (is_of_dead || is_old(made)) && self.is_deaf(&name)
+                }
                 Some(_) => number_of(&name).is_some() && self.is_deaf(&name),
                 None => false,
             };
@@ -142,7 +146,7 @@ impl Directory {
 
     /// Makes the socket of this launcher.
     pub(super) fn bind(&self, pid: i32) -> io::Result<(UnixListener, Place)> {
-        let temporary = format!(".{pid}-{}.new", now_ns());
+        let temporary = being_made(pid);
         let listener = UnixListener::bind(self.path_of(&temporary))?;
         let named = self.name_it(&temporary, pid);
         if named.is_err() {
@@ -204,6 +208,20 @@ pub(super) fn number_of(name: &str) -> Option<i32> {
     name.strip_suffix(".sock")?.split('.').next()?.parse().ok()
 }
 
+/// The name of a socket that this launcher is making.
+fn being_made(pid: i32) -> String {
+    format!(".{pid}-{}.new", now_ns())
+}
+
+/// The launcher's number in the name of a socket that is being made: `.7-1234.new`.
+pub(super) fn maker_of(name: &str) -> Option<i32> {
+    let (pid, _) = name
+        .strip_prefix('.')?
+        .strip_suffix(".new")?
+        .split_once('-')?;
+    pid.parse().ok()
+}
+
 /// Connects; `WouldBlock` if the listener does not answer in time.
 pub(super) fn knock(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let flags = if patience.is_zero() {
@@ -242,5 +260,25 @@ impl Place {
         drop(lock);
         // Fails if another session's socket is in it, as intended.
         let _ = fs::remove_dir(&self.directory);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_was_being_made_goes_with_its_launcher_alone() {
+        let path = std::env::temp_dir().join(format!("doors-{}-{}", std::process::id(), now_ns()));
+        let directory = Directory::make(&path).expect("it can be made");
+        let names = [being_made(7), being_made(8)];
+        for name in &names {
+            drop(UnixListener::bind(directory.path_of(name)).expect("it can be made"));
+        }
+        directory.sweep(None);
+        assert_eq!(directory.names().len(), 2, "both may be made yet");
+        directory.sweep(Some(7));
+        assert_eq!(directory.names(), names[1..]);
+        fs::remove_dir_all(&path).expect("it is ours");
     }
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use nix::unistd::{geteuid, mkdtemp};
 
-use super::directory::{Directory, LOCK, Place, knock, number_of};
+use super::directory::{Directory, LOCK, Place, knock, maker_of, number_of};
 
 /// How often to start again if a directory vanishes meanwhile: another session removes it as it
 /// ends.
@@ -136,7 +136,7 @@ fn open_in(path: &Path, pid: i32) -> io::Result<(UnixListener, Place)> {
     let mut tries = 0;
     loop {
         let directory = Directory::make(path)?;
-        directory.sweep();
+        directory.sweep(None);
         match directory.bind(pid) {
             // Another session that ends may have removed the directory.
             Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => tries += 1,
@@ -150,12 +150,13 @@ pub(crate) fn sweep_for(pid: i32) {
     let until = Instant::now() + LOCK;
     let is_there = |directory: &Directory| {
         let names = directory.names();
-        names.iter().any(|name| number_of(name) == Some(pid))
+        let is_its = |name: &String| number_of(name).or(maker_of(name)) == Some(pid);
+        names.iter().any(is_its)
     };
     for directory in present() {
         // The launcher is ending, and may not have closed the socket yet.
         while is_there(&directory) && Instant::now() < until {
-            directory.sweep();
+            directory.sweep(Some(pid));
             std::thread::sleep(Duration::from_millis(10));
         }
         let _ = fs::remove_dir(&directory.path);
@@ -185,7 +186,7 @@ impl Door {
 pub(crate) fn all() -> Vec<Door> {
     let mut doors = Vec::new();
     for directory in present() {
-        directory.sweep();
+        directory.sweep(None);
         let directory = Rc::new(directory);
         let mut names = directory.names();
         names.sort_unstable();
