@@ -1,14 +1,14 @@
 //! The anchor: a process that does next to nothing.
 //!
-//! It has the number of the program's process group, which stays taken as long as any
-//! process has it: so neither the program, which may want its own number back, nor the
-//! supervisor, whose group must not be the program's or Ctrl+Z would be discarded, can lead
-//! that group. And it is not *in* the group, but for the moments in which nobody else is:
-//! what the program sends to all of its group ends nothing that a revert needs.
+//! Its number is that of the program's process group, and stays taken while any process is in
+//! that group. So the program can't lead the group: it may need its own number back. Nor can
+//! the supervisor: its group must be another, or the kernel discards Ctrl+Z. The anchor is in
+//! the group only while nobody else is, so a signal from the program to its whole group ends
+//! nothing that a revert needs.
 //!
-//! Where there are no namespaces, whose end is the end of all that is in them, it also ends
-//! the program should launcher and supervisor be killed at once. The kernel could do that by
-//! itself (PR_SET_PDEATHSIG), but shows it to the program.
+//! Without namespaces, which end all their processes with them, it also ends the program if
+//! launcher and supervisor are killed at once. PR_SET_PDEATHSIG would do that too, but the
+//! program can see it.
 #![expect(unsafe_code, reason = "forks, and closes descriptors")]
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -30,12 +30,12 @@ use crate::processes::child::{Child, send};
 pub(crate) struct Anchor {
     child: Child,
     ward: OwnedFd,
-    /// Whether the program is in its group.
+    /// Whether it leads the program's group.
     leads: bool,
 }
 
 impl Anchor {
-    /// Makes one; where it is to lead the program's group it is in it to begin with.
+    /// Makes one. If it leads the program's group, it starts in that group.
     ///
     /// # Errors
     /// EAGAIN, EMFILE.
@@ -49,7 +49,7 @@ impl Anchor {
         // SAFETY: the supervisor has one thread, so the child may do what it likes.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => {
-                // Without one it ends as `ward` does.
+                // On failure `ward` closes, and that ends the child.
                 let anchor = Self {
                     child: Child::of(child.as_raw())?,
                     ward,
@@ -80,22 +80,21 @@ impl Anchor {
         self.leads.then_some(self.pid())
     }
 
-    /// The group is there, whoever else is in it. It is a child that has made no exec, so
-    /// its parent may.
+    /// Joins the group, so that it exists. A parent may move a child that has made no exec.
     pub(crate) fn join(&self) {
         if self.leads {
             let _ = setpgid(self.pid(), self.pid());
         }
     }
 
-    /// Others are in the group now.
+    /// Leaves the group to others.
     pub(crate) fn leave(&self) {
         if self.leads {
             let _ = setpgid(self.pid(), getpgrp());
         }
     }
 
-    /// Has it end this child of ours, should the supervisor be gone.
+    /// Makes it end this child of ours if the supervisor dies.
     pub(crate) fn guard(&self, child: &Child) {
         let rights = [child.as_fd().as_raw_fd()];
         let _ = sendmsg::<UnixAddr>(
@@ -144,7 +143,7 @@ fn receive(guard: &OwnedFd) -> nix::Result<Option<OwnedFd>> {
     Ok(None)
 }
 
-/// Whoever waits for the end of a pipe of the program's must not wait for this process.
+/// Closes all but `fd`: this process must not keep the program's pipes open.
 fn close_all_but(fd: RawFd) {
     let fd = libc::c_uint::try_from(fd).unwrap_or(0);
     let close = |first, last| {

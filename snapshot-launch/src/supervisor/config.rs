@@ -22,12 +22,12 @@ pub(crate) struct OuterTerminal {
 /// Which process group the program is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Group {
-    /// One of its own, in the terminal that the launcher owns.
+    /// Its own, in the terminal that the launcher owns.
     InTerminal,
-    /// One of its own in a session of its own: there is no terminal.
+    /// Its own, in its own session: there is no terminal.
     InSession,
-    /// One of its own, which the launcher puts in front of the terminal that they share.
-    /// `at_once`: the launcher's own is in front.
+    /// Its own. The launcher puts it in front of the terminal that they share. `at_once`: the
+    /// launcher's own group is in front.
     InFront { at_once: bool },
     /// The launcher's, with all that is in the same pipeline.
     Launchers,
@@ -43,7 +43,7 @@ pub(crate) struct Config {
     /// The pty's inner side, if the launcher owns one.
     pub(crate) streams: Option<Streams>,
     pub(crate) outer: Option<OuterTerminal>,
-    /// The control socket, once there is one: removed when the launcher could not.
+    /// The control socket, if any: removed here if the launcher could not.
     pub(crate) door: Option<doors::Place>,
     pub(crate) trigger: i32,
     pub(crate) on_exit: OnExit,
@@ -52,13 +52,13 @@ pub(crate) struct Config {
     pub(crate) keep_last: u32,
     pub(crate) at_start: bool,
     pub(crate) no_files: bool,
-    /// Events of takes tell where their time went.
+    /// Events of takes say where their time went.
     pub(crate) moments: bool,
     pub(crate) reseed: bool,
     pub(crate) allow: Vec<AllowKind>,
     pub(crate) deny: Vec<DenyKind>,
     pub(crate) group: Group,
-    /// Descriptors that are the program's alone, as soon as it has them.
+    /// The supervisor closes these once the program has them.
     pub(crate) inherited: Vec<RawFd>,
 }
 
@@ -66,15 +66,15 @@ pub(crate) struct Config {
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) path: PathBuf,
-    /// What it is called by: its argument 0.
+    /// Its argument 0.
     pub(crate) called: OsString,
     pub(crate) args: Vec<OsString>,
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) huge_pages: Option<Settings>,
     pub(crate) directory: Option<PathBuf>,
-    /// The signal mask, umask and limits it is to have.
+    /// The signal mask, umask and limits it starts with.
     pub(crate) ways: OwnWays,
-    /// The signals it is to ignore.
+    /// The signals it ignores.
     pub(crate) ignored: SignalSet,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct Streams {
 }
 
 impl Config {
-    /// Between two automatic snapshots, in nanoseconds.
+    /// The time between automatic snapshots, in ns.
     pub(crate) fn every_ns(&self) -> Option<u64> {
         self.every
             .map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX))

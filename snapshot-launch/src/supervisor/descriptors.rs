@@ -1,15 +1,15 @@
 //! How many descriptors the supervisor may have: it needs two a snapshot.
 //!
-//! The usual limit is 1,024, for the sake of programs that use `select`, and anybody may
-//! raise it up to a second limit, which is hundreds of thousands on most systems. The
-//! supervisor does. The program keeps the limit that it would have without the tool.
+//! The usual (soft) limit is 1,024, since programs may use `select`. Any process may raise it
+//! to the hard limit, hundreds of thousands on most systems. The supervisor does. The program
+//! keeps the limit that it would have without the tool.
 
 use std::os::fd::{AsRawFd, RawFd};
 
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
-/// Descriptors that no snapshot may use. Without any the supervisor could take no call of
-/// the program, nor see what is to be ended on a revert: it looks that up in `/proc`.
+/// Descriptors that no snapshot may use. The supervisor needs some to accept calls of the
+/// program, and to read in `/proc` which processes a revert ends.
 const RESERVE: RawFd = 16;
 
 /// The limits of a process.
@@ -20,28 +20,26 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Raises this process's own as far as it goes, and gives what they were.
+    /// Raises this process's own to the hard limit. Returns the old ones.
     pub(super) fn raise() -> std::io::Result<Self> {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
         Ok(Self { soft, hard })
     }
 
-    /// Makes them the calling process's. Safe between fork and exec.
+    /// Sets them for this process. Safe between fork and exec.
     pub(super) fn put_back(self) -> std::io::Result<()> {
         setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard)?;
         Ok(())
     }
 }
 
-/// Whether the newest descriptor leaves too few: the kernel gives the lowest number that
-/// is free.
+/// Whether too few remain after the newest one: the kernel gives the lowest free number.
 pub(super) fn are_scarce(newest: &impl AsRawFd) -> bool {
     leaves_fewer_than(RESERVE, newest)
 }
 
-/// Whether it leaves too few for calls of the program, which may use half of what is kept
-/// back.
+/// Whether too few remain even for calls of the program, which may use half of the reserve.
 pub(super) fn are_nearly_gone(newest: &impl AsRawFd) -> bool {
     leaves_fewer_than(RESERVE / 2, newest)
 }

@@ -1,4 +1,4 @@
-//! The supervisor's loop: wait for whatever comes, and hand it to whom it concerns.
+//! The supervisor's loop: waits for events, and hands each to its act.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -23,16 +23,16 @@ use crate::talk::{
     signals::SI_KERNEL,
 };
 
-/// How long the program has to load the agent before that is worth a note.
+/// How long the program may take to load the agent before a note.
 const HELLO_NS: u64 = 3_000_000_000;
 
-/// How many calls are taken before everything else has its turn.
+/// How many calls to accept before anything else is served.
 const CALLS_AT_ONCE: usize = 64;
 
-/// How many calls may be open in which nothing has been said yet.
+/// How many calls may be open that have said nothing yet.
 const MOST_CALLERS: usize = 1024;
 
-/// Who has something to say.
+/// What can be ready.
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Signals,
@@ -47,12 +47,12 @@ enum Source {
     Frozen(SnapshotId),
 }
 
-/// What a frozen copy had to say.
+/// How much a frozen copy said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
     None,
     One,
-    /// The supervisor listens to it no more.
+    /// The supervisor stops listening.
     Last,
 }
 
@@ -62,9 +62,8 @@ impl Supervisor {
             for source in self.ready() {
                 self.hear(source);
             }
-            // Only after everything that has come: after a pause of this process, a
-            // press that is held may be long due, with the rest of its burst waiting to
-            // be read.
+            // Only after all that was ready: if this process paused, a held press may be
+            // overdue, while the rest of its burst still waits to be read.
             let now = now_ns();
             self.check_take_deadlines(now);
             self.check_revert_deadline(now);
@@ -93,8 +92,8 @@ impl Supervisor {
             (Source::Channel, self.channel.as_fd()),
             (Source::Switchboard, self.switchboard.as_fd()),
         ];
-        // During a revert all calls are the dead branch's, until `wake` has hung up on
-        // them; what the revived one wants can wait until it counts as live.
+        // During a revert all calls are the dead branch's, until `wake` closes them. The
+        // revived program's calls wait until it counts as live.
         if matches!(self.phase, Phase::Reverting(_)) {
             sources.pop();
         }
@@ -118,7 +117,7 @@ impl Supervisor {
         if let Some(link) = &self.late {
             sources.push((Source::Late, link.as_fd()));
         }
-        // The same goes for what it has said already.
+        // The same goes for accepted calls.
         if !matches!(self.phase, Phase::Reverting(_)) {
             for (index, caller) in self.callers.iter().enumerate() {
                 sources.push((Source::Caller(index), caller.as_fd()));
@@ -146,11 +145,11 @@ impl Supervisor {
             .filter(|(_, fd)| fd.any().unwrap_or(false))
             .map(|((source, _), _)| *source)
             .collect();
-        // Those of a list are removed as they are served: from the last one on.
+        // Serving may remove an entry from its list, so start with the last.
         ready.reverse();
         ready.sort_by_key(|source| match source {
             Source::Signals => 0,
-            // Before the copy, whose link ends too when the live process gives up.
+            // Before the copy: its link ends too if the live process gives up.
             Source::Taker | Source::Late => 1,
             Source::Copy => 2,
             _ => 3,
@@ -203,8 +202,8 @@ impl Supervisor {
         }
     }
 
-    /// Takes the calls of the live process, and hangs up on everybody else: anybody on the
-    /// machine can call. Not all at once, so that no flood holds up anything else.
+    /// Accepts calls of the live process and closes others: anybody on the machine can call. A
+    /// limited number at once, so that a flood delays nothing else.
     fn take_calls(&mut self) {
         for _ in 0..CALLS_AT_ONCE {
             let Some((link, pid)) = self.switchboard.accept() else {
@@ -213,22 +212,22 @@ impl Supervisor {
             if !self.live.is(pid) {
                 continue;
             }
-            // The agent says at once what it wants: the oldest that has not is no agent's.
+            // An agent speaks at once, so the oldest silent call is no agent's.
             let is_full = self.callers.len() >= MOST_CALLERS;
             if (is_full || descriptors::are_nearly_gone(&link.as_fd())) && !self.callers.is_empty()
             {
                 self.callers.remove(0);
             }
             self.callers.push(link);
-            // It speaks as soon as it has called. In a revert, which an earlier call may have
-            // begun, what it says is kept.
+            // It speaks as soon as it has called. If an earlier call has begun a revert, its
+            // words wait.
             if self.is_running() {
                 self.hear_caller(self.callers.len() - 1);
             }
         }
     }
 
-    /// A frozen copy speaks, or the one that has been woken.
+    /// A frozen copy or the woken copy speaks.
     pub(super) fn hear_frozen(&mut self, id: SnapshotId) -> Word {
         let Some(snapshot) = self.timeline.get(id) else {
             return Word::None;
@@ -243,7 +242,7 @@ impl Supervisor {
             }
             Heard::Message(FromFrozen::LetGo) => self.aspects.closings.has_let_go(id),
             Heard::Message(message) if is_target => self.hear_woken(message),
-            // The answer to a question that nobody waits for any more.
+            // Nobody waits for this answer any more.
             Heard::Message(FromFrozen::Prepared | FromFrozen::Hindered(_)) => {}
             Heard::Other(message, sender) if is_target && self.has_become(sender) => {
                 self.hear_woken(message);
@@ -253,13 +252,13 @@ impl Supervisor {
             {
                 self.woken_out_of_turn();
             }
-            // It was not its turn: no frozen copy of the engine's says that.
+            // Out of turn: the engine's frozen copies never say that.
             Heard::Message(_) | Heard::Other(..) | Heard::OutOfTurn { .. } => return Word::Last,
         }
         Word::One
     }
 
-    /// All that the copy has said by now that is to come back to life, if there is one.
+    /// Hears all that the target's copy has said by now, if there is a revert.
     pub(super) fn hear_target(&mut self) {
         for _ in 0..MOST_AT_ONCE {
             let Phase::Reverting(reverting) = &self.phase else {
@@ -272,8 +271,8 @@ impl Supervisor {
         }
     }
 
-    /// A frozen copy's link has ended. It has died, and is reaped in a moment; one that has
-    /// only hung up, or speaks out of turn, could not be woken.
+    /// A frozen copy's link has ended. A dead copy is reaped in a moment. One that only hung
+    /// up, or spoke out of turn, could not be woken.
     fn frozen_hung_up(&mut self, id: SnapshotId) {
         let pid_of = |of: &Self| Some(of.timeline.get(id)?.child.pid());
         let pid = pid_of(self);
@@ -282,7 +281,7 @@ impl Supervisor {
         let Some(snapshot) = self.timeline.get(id) else {
             return;
         };
-        // Another one has taken its place.
+        // Another copy replaced it.
         if pid_of(self) != pid {
             return;
         }
@@ -304,7 +303,7 @@ impl Supervisor {
         };
         match caller.hear() {
             Heard::Nothing => {}
-            // It is the live process's own, and nobody else has a word in it.
+            // Only the live process may speak on its call.
             Heard::Closed | Heard::Other(..) | Heard::OutOfTurn { other: Some(_) } => {
                 self.callers.remove(index);
             }
@@ -335,7 +334,7 @@ impl Supervisor {
             }
             FromCaller::Exec => {
                 self.live.has_lost_agent();
-                // The memory that it keeps is about to be another.
+                // The exec replaces the memory that it keeps.
                 self.aspects.keepers.end_live();
                 self.spawned_ns = now_ns();
                 link.hand(&ToCaller::Carry, &self.config.agent);
@@ -390,7 +389,7 @@ impl Supervisor {
             snapshot.link.say(&message);
             holders.push(id);
         }
-        // One that is complete, but of which the program has not said so yet.
+        // One that is complete, but not reported by the program yet.
         if let Phase::Taking(taking) = &self.phase {
             taking.copy().say(&message);
             holders.push(taking.id());
@@ -419,7 +418,7 @@ impl Supervisor {
             match signal {
                 libc::SIGCHLD => self.reap(),
                 libc::SIGINT if from_kernel => self.interrupt_elsewhere(Recipient::Supervisor, 0),
-                // The kernel's other signals have reached whom they concern.
+                // The kernel sent its other signals to the program too.
                 _ if from_kernel => {}
                 libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT => {
                     self.tell(&ToLauncher::AskedToEnd { signal });

@@ -1,4 +1,4 @@
-//! Whether the ids will be the same after a revert: known at the take, and said there.
+//! Whether ids stay the same after a revert. The take finds out and says so.
 
 use std::collections::HashSet;
 use std::fs;
@@ -45,8 +45,8 @@ fn ids(what: impl Into<String>, why: &str) -> NotRolledBack {
     }
 }
 
-/// What of them is not to be had back. `copy` is the frozen copy's, which may have been
-/// taken for one of the family.
+/// What will not come back. `copy` is the frozen copy's pid, which `family` may contain by
+/// mistake.
 pub(super) fn look(
     pid: i32,
     has_namespaces: bool,
@@ -100,7 +100,7 @@ fn may_choose(proc: &str) -> bool {
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
-        // Where it can't be read nothing is claimed.
+        // If it can't be read, claim nothing.
         .is_none_or(|set| set & CHOOSE != 0)
 }
 

@@ -1,11 +1,11 @@
 //! The supervisor's ends of the conversations with agents.
 //!
 //! A conversation is with one process. The kernel writes the sender's number into each packet
-//! (SCM_CREDENTIALS), so whoever else has got hold of the other end, or has been handed it,
-//! is told from that process. What a packet itself says of numbers nobody reads.
+//! (SCM_CREDENTIALS), so the supervisor notices any other process that holds the agent's end.
+//! It believes no process number inside a packet.
 //!
-//! A link belongs to one of the conversations of [`snapshot_core::wire`]. What belongs to
-//! another is heard as out of turn, whatever it is.
+//! A link belongs to one of the conversations of [`snapshot_core::wire`]. Messages of another
+//! conversation are out of turn.
 
 #![expect(unsafe_code, reason = "takes ownership of accepted descriptors")]
 
@@ -26,8 +26,8 @@ use snapshot_core::wire::{
     Caller, Conversation, Frozen, MESSAGE_BYTES, Message, Taker, WithKeeper, is_out_of_turn,
 };
 
-/// How many messages of one conversation are heard at once where all that has been said is
-/// wanted: more than wait in a socket, so that who says more does not hold anybody up.
+/// How many messages to read at once to hear all that has been said. Fewer fit into a socket;
+/// the limit stops an agent that never stops talking.
 pub(crate) const MOST_AT_ONCE: usize = 1024;
 
 /// What an agent said.
@@ -35,8 +35,8 @@ pub(crate) const MOST_AT_ONCE: usize = 1024;
 pub(crate) enum Heard<M> {
     /// From the process that the conversation is with.
     Message(M),
-    /// From another process, of this number: to be believed only where a new one is expected
-    /// to speak for the first time.
+    /// From another process, with this number: believed only where a new process is expected to
+    /// speak.
     Other(M, i32),
     /// A message of another conversation.
     OutOfTurn {
@@ -44,7 +44,7 @@ pub(crate) enum Heard<M> {
         other: Option<i32>,
     },
     Nothing,
-    /// The agent is gone, or speaks another language.
+    /// The agent is gone, or sent garbage.
     Closed,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct AgentLink<C> {
 }
 
 impl AgentLink<Caller> {
-    /// The call has asked for a take, and is that from then on.
+    /// The call has asked for a take and becomes one.
     pub(crate) fn into_take(self) -> AgentLink<Taker> {
         AgentLink {
             fd: self.fd,
@@ -88,7 +88,7 @@ impl<C: Conversation> AgentLink<C> {
         })
     }
 
-    /// Our end, and the other one.
+    /// Our end, and the agent's.
     pub(crate) fn pair_of() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = socketpair(
             AddressFamily::Unix,
@@ -104,7 +104,7 @@ impl<C: Conversation> AgentLink<C> {
         self.speaker.set(Some(speaker));
     }
 
-    /// Nothing of it is heeded any more: to wait for one that is closed would be no waiting.
+    /// Stops listening: a wait on a closed link would return at once, forever.
     pub(crate) fn give_up(&self) {
         self.is_given_up.set(true);
     }
@@ -113,7 +113,7 @@ impl<C: Conversation> AgentLink<C> {
         self.is_given_up.get()
     }
 
-    /// Says something. An agent that is gone is noticed when it is next listened to.
+    /// Says something. If the agent is gone, the next `hear` notices.
     pub(crate) fn say(&self, message: &C::ToAgent) {
         let _ = send(
             self.fd.as_raw_fd(),
@@ -139,8 +139,8 @@ impl<C: Conversation> AgentLink<C> {
     pub(crate) fn hear(&self) -> Heard<C::FromAgent> {
         let mut packet = [0; MESSAGE_BYTES];
         let heard = match receive(&self.fd, &mut packet) {
-            // It has hung up before it heard all that was said to it. The kernel reports
-            // that first, and once; what it said itself is still there.
+            // It hung up before it read everything. The kernel reports that first, and once;
+            // its own messages are still there.
             Err(Errno::ECONNRESET) => receive(&self.fd, &mut packet),
             heard => heard,
         };
@@ -161,8 +161,8 @@ impl<C: Conversation> AgentLink<C> {
 }
 
 impl<C: WithKeeper> AgentLink<C> {
-    /// All that has been said by now, where only that a keeper is there matters: which process
-    /// that is, and whether nothing more will come.
+    /// Reads all that has been said by now, for a keeper alone. Returns its number, and whether
+    /// nothing more will come.
     pub(crate) fn hear_of_keeper(&self) -> (Option<i32>, bool) {
         let mut keeper = None;
         for _ in 0..MOST_AT_ONCE {
@@ -184,8 +184,8 @@ pub(crate) fn may_be_passed(signal: i32) -> bool {
     (1..=64).contains(&signal) && !matches!(signal, libc::SIGKILL | libc::SIGSTOP)
 }
 
-/// The next packet's length, and the process that has sent it. Descriptors that come along
-/// have no room, and are none.
+/// The next packet's length, and the process that has sent it. There is no room for
+/// descriptors.
 fn receive(fd: &OwnedFd, packet: &mut [u8]) -> nix::Result<(usize, Option<i32>)> {
     let mut parts = [IoSliceMut::new(packet)];
     let mut room = nix::cmsg_space!(UnixCredentials);
@@ -219,7 +219,7 @@ impl Switchboard {
             SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
             None,
         )?;
-        // What is said before the call is accepted has its sender too.
+        // For messages sent before the call is accepted.
         setsockopt(&fd, PassCred, &true)?;
         bind(fd.as_raw_fd(), &UnixAddr::new_abstract(address.as_bytes())?)?;
         listen(&fd, Backlog::MAXCONN)?;
@@ -292,7 +292,7 @@ mod tests {
         ours.bind_to(own);
         packet_to(&theirs, &FromCaller::Commit);
         assert!(matches!(ours.hear(), Heard::OutOfTurn { other: None }));
-        // The supervisor says that itself.
+        // Only the supervisor says that.
         packet_to(&theirs, &ToFrozen::Retire);
         assert!(matches!(ours.hear(), Heard::Closed));
     }

@@ -11,7 +11,7 @@ use crate::supervisor::refusal::filters::Filters;
 #[derive(Debug)]
 pub(crate) struct Live {
     child: Child,
-    /// The same as everybody outside sees it.
+    /// Its number outside.
     outer_pid: i32,
     is_alive: bool,
     has_agent: bool,
@@ -35,7 +35,7 @@ impl Origin {
         self.pid
     }
 
-    /// Its number as everybody outside saw it.
+    /// Its number outside.
     pub(crate) fn outer_pid(&self) -> i32 {
         self.outer_pid
     }
@@ -56,13 +56,12 @@ impl Live {
         }
     }
 
-    /// Its number, and from its end to the next revival the last one that it had: that may be
-    /// another process's by then.
+    /// Its number. After its end, until the next revival, another process may have that number.
     pub(crate) fn pid(&self) -> i32 {
         self.child.pid()
     }
 
-    /// The same as everybody outside sees it.
+    /// Its number outside.
     pub(crate) fn outer_pid(&self) -> i32 {
         self.outer_pid
     }
@@ -87,7 +86,7 @@ impl Live {
         self.has_agent
     }
 
-    /// What simulates the program, if something does.
+    /// The emulator that runs the program, if any.
     pub(crate) fn emulator(&self) -> Option<&'static str> {
         self.emulator
     }
@@ -106,13 +105,12 @@ impl Live {
         &self.thread_numbers
     }
 
-    /// Whether a trigger that is still pending in it may be the supervisor's own, whose request
-    /// is kept elsewhere.
+    /// Whether a pending trigger may be the supervisor's own: that request is kept elsewhere.
     pub(crate) fn trigger_is_kept(&self) -> bool {
         self.trigger_is_kept
     }
 
-    /// The supervisor's own trigger may still be pending in it.
+    /// Notes that a pending trigger may be our own.
     pub(crate) fn keep_trigger(&mut self, is_kept: bool) {
         self.trigger_is_kept = is_kept;
     }
@@ -128,7 +126,7 @@ impl Live {
         self.has_agent = false;
     }
 
-    /// It stands still, and has so many threads.
+    /// It stands still with so many threads.
     pub(crate) fn stands_still(&mut self, threads: u32) {
         self.thread_numbers = match threads {
             1 => Vec::new(),
@@ -152,7 +150,7 @@ impl Live {
     }
 
     /// A woken copy goes on as the program; `origin` is what its snapshot kept, and `outer_pid`
-    /// its number outside where that is known already.
+    /// its number outside if already known.
     pub(crate) fn goes_on_as(
         &mut self,
         child: Child,
@@ -179,7 +177,7 @@ impl Live {
     /// Sends it a signal that carries a value.
     ///
     /// # Errors
-    /// ESRCH where it is not there; EAGAIN where its user may queue no more.
+    /// ESRCH if it is not there; EAGAIN if its user may queue no more.
     pub(crate) fn queue(&self, info: &SignalInfo) -> nix::Result<()> {
         self.child().ok_or(Errno::ESRCH)?.queue(info)
     }

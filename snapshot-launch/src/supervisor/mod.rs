@@ -6,11 +6,10 @@
 //! place and no message can cross another.
 //!
 //! In the order in which things happen: `start` brings up the supervisor and the program;
-//! `event_loop` waits for whatever comes and hands it on, `reaping` says who has ended;
-//! `acts` are take, revert, commit, drop and the end, and `interrupts` says whose Ctrl+C it
-//! is. They work on `state`, with what is `under_way`, the `snapshot`s and the `live`
-//! process. Below lie `aspects`, one thing to keep track of each, and `refusal`, what
-//! refuses a take.
+//! `event_loop` waits for whatever comes and hands it on, `reaping` reaps what has ended;
+//! `acts` are take, revert, commit, drop and the end, and `interrupts` says whose Ctrl+C it is.
+//! They work on `state`, with what is `under_way`, the `snapshot`s and the `live` process.
+//! Below lie `aspects`, one thing to keep track of each, and `refusal`, what refuses a take.
 
 mod acts;
 mod anchor;

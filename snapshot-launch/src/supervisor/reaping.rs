@@ -1,4 +1,4 @@
-//! Who has ended, and whom that concerns.
+//! Ended processes, and what follows.
 
 use nix::libc;
 use snapshot_core::process::own_processes;
@@ -9,16 +9,16 @@ use crate::processes::{ends, numbers};
 use crate::talk::{channel::ToLauncher, event::Event};
 
 impl Supervisor {
-    /// Reaps whatever has ended, and says so to whom it concerns.
+    /// Reaps every ended process, and passes its end on.
     pub(super) fn reap(&mut self) {
         self.keep_pending_trigger();
         while let Some((pid, code)) = ends::next() {
-            // What it has said before its end comes first: which process it is, and that it
-            // runs. And until it is reaped it still has its number outside.
+            // First hear what it said before its end: which process it is, and that it runs.
+            // Its number outside exists until it is reaped.
             self.hear_target();
             self.hear_unknown_copy();
             if !matches!(code, libc::CLD_STOPPED | libc::CLD_CONTINUED) {
-                // Its number may be another's from then on.
+                // Its number is free after that.
                 own_processes::remove(pid);
                 if self.live.is(pid) {
                     numbers::wait_until_free(self.live.thread_numbers());
@@ -70,7 +70,7 @@ impl Supervisor {
                 self.live_ended(ended);
             }
         } else if was_woken {
-            // The snapshot's own affair.
+            // `woken_ended` did it.
         } else if self.is_spare(pid) {
             self.hear_spare();
         } else if let Some(id) = self.snapshot_of(pid) {

@@ -66,15 +66,15 @@ pub(crate) struct Supervisor {
     /// The one take that the live process has been signalled for.
     pub(crate) asked: Option<Asked>,
     pub(crate) next_request: u32,
-    /// Where the live process ends the conversation of a take that is over.
+    /// The link of a take that is over, until the live process ends it.
     pub(crate) late: Option<AgentLink<Taker>>,
-    /// Conversations that the live process has begun, and has said nothing in yet.
+    /// Calls of the live process that have said nothing yet.
     pub(crate) callers: Vec<AgentLink<Caller>>,
     pub(crate) presses: Presses,
-    /// How a press that is being held came.
+    /// How the held press came.
     pub(crate) held_press: Option<super::interrupts::via::Via>,
     pub(crate) interrupts: Arrivals<Fate>,
-    /// The interrupts that the program has been sent, and has not asked about yet.
+    /// Interrupts sent to the program that it has not asked about yet.
     pub(crate) sent_interrupts: Vec<u32>,
     /// An interrupt that came during a take, acted on after it.
     pub(crate) interrupt_after_take: Option<(super::interrupts::via::Via, u64)>,
@@ -83,12 +83,12 @@ pub(crate) struct Supervisor {
     pub(crate) start_snapshot_due: bool,
     pub(crate) next_tick_ns: Option<u64>,
     pub(crate) launcher_gone: bool,
-    /// The program has a use of its own for the trigger, and that was said.
+    /// The program uses the trigger itself, and a note said so.
     pub(crate) has_own_use: bool,
 }
 
 impl Supervisor {
-    /// Tells the launcher. If it is gone, the end of the channel says so in its turn.
+    /// Tells the launcher. If that is gone, the loop sees the channel's end.
     pub(crate) fn tell(&self, message: &ToLauncher) {
         let _ = self.channel.send(message);
     }
@@ -119,8 +119,7 @@ impl Supervisor {
         );
     }
 
-    /// A number for what the live process is signalled about. Never 0, which the agent
-    /// takes for none.
+    /// A number for a request to the live process. Never 0, which means none to the agent.
     pub(crate) fn next_number(&mut self) -> u32 {
         self.next_request = self.next_request.wrapping_add(1).max(1);
         self.next_request
@@ -138,11 +137,10 @@ impl Supervisor {
         }
     }
 
-    /// The process of a message's sender, where it is a child of ours that has no other part
-    /// in the session.
+    /// The sender of a message, if it is a child of ours with no other part in the session.
     ///
     /// # Errors
-    /// ECHILD where it is none; EMFILE.
+    /// ECHILD if it is not; EMFILE.
     pub(crate) fn newcomer(&self, sender: i32) -> io::Result<Child> {
         if self.has_a_part(sender) {
             return Err(Errno::ECHILD.into());
@@ -150,8 +148,8 @@ impl Supervisor {
         Child::of(sender)
     }
 
-    /// The same of one that speaks for the first time. Where there is no descriptor for it, it
-    /// is ended: unknown it would pass for a process of the program's.
+    /// The same for one that speaks for the first time. Without a descriptor for it the
+    /// supervisor ends it: it would pass for one of the program's.
     ///
     /// # Errors
     /// As above.
@@ -164,7 +162,7 @@ impl Supervisor {
         newcomer
     }
 
-    /// Whether a process is the session's own, the live one or one of those beside it.
+    /// Whether a process already has a part in the session.
     fn has_a_part(&self, pid: i32) -> bool {
         let is_awaited = match &self.phase {
             Phase::Taking(taking) => taking.is_copy(pid),

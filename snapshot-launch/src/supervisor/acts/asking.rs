@@ -1,10 +1,9 @@
-//! Asking the live process for a snapshot: by the signal that no program blocks, with the
-//! request's number in it. And keeping what people have asked it for when it is ended before it
-//! could answer.
+//! Asks the live process for a snapshot, by a signal that no program blocks and that carries
+//! the request's number. Keeps requests if the process ends before it can answer.
 //!
-//! Where libc has installed its own handler behind the agent's, it takes no notice of the
-//! signal. So if that has been delivered and nobody has called, the request is signalled again
-//! as the trigger, if a thread lets that through: none may stay behind for the program to find.
+//! If libc has installed its own handler behind the agent's back, that ignores the signal. So
+//! if the signal was delivered and nobody has called, the supervisor sends the trigger, but
+//! only if a thread lets it through: none may stay pending for the program to find.
 
 use crate::processes::ends::waits_to_be_reaped;
 use crate::refusal::Refusal;
@@ -29,7 +28,7 @@ use crate::supervisor::{
 };
 use crate::talk::event::{Moments, Trigger};
 
-/// How long a signal that has been delivered may go unanswered before it is taken for lost.
+/// How long a delivered signal may go unanswered before it counts as lost.
 const LOST_NS: u64 = 20_000_000;
 
 /// How many requests may wait.
@@ -61,9 +60,8 @@ impl Supervisor {
         self.signal_request();
     }
 
-    /// Signals the live process for what has been asked of it, if anything has. To be done
-    /// again after every take, since the signal may have been lost. One too many is denied by
-    /// its number.
+    /// Signals the live process for the open request, if any. Called again after every take,
+    /// since the signal may have been lost. A signal too many is denied by its number.
     pub(crate) fn signal_request(&mut self) {
         if self.asked.is_none() {
             return;
@@ -71,14 +69,14 @@ impl Supervisor {
         let Some(status) = self.status_if_it_runs() else {
             return;
         };
-        // Others may have taken their signals in a while, or let go of their descriptors.
+        // Later there may be room: others take signals, or close descriptors.
         let trouble = status.trouble();
         if trouble.is_some() {
             self.note_trouble(trouble);
             self.look_again_later();
             return;
         }
-        // It may end the program to make the calls that a snapshot needs.
+        // The calls that a snapshot needs might end the program.
         if self.why_not(&status.text).is_some() {
             if let Some(asked) = &mut self.asked {
                 asked.deadline_ns = 0;
@@ -92,7 +90,7 @@ impl Supervisor {
         {
             self.note_own_use(OwnUse::Blocks);
         }
-        // Without a handler the signal would end the program that it is to save.
+        // Without a handler the signal would end the program.
         if !status.has(REQUEST_SIGNAL, "SigCgt:") {
             self.signal_by_trigger(&status);
         } else if status.has(REQUEST_SIGNAL, "ShdPnd:") {
@@ -103,7 +101,7 @@ impl Supervisor {
         }
     }
 
-    /// Nothing of one that has just ended, which is asked again when it has been revived.
+    /// `None` if it has just ended: the revived one will be asked again.
     fn status_if_it_runs(&self) -> Option<Status> {
         let status = self.live_status();
         let has_ended =
@@ -123,7 +121,7 @@ impl Supervisor {
         }
     }
 
-    /// The kernel gives it to the first thread, if that one doesn't block it.
+    /// The kernel gives it to the first thread, if that doesn't block it.
     fn signal_live_by(&mut self, signal: i32) {
         if let Some(asked) = &mut self.asked {
             asked.interrupted_call =
@@ -143,12 +141,12 @@ impl Supervisor {
         self.live.queue(&info)
     }
 
-    /// The signal of requests is of no use. The trigger is, where the agent is in the program
-    /// and a thread lets it through.
+    /// Sends the trigger in place of the request's signal. The agent must be in the program,
+    /// and a thread must let it through.
     fn signal_by_trigger(&mut self, status: &Status) {
         let trigger = self.config.trigger;
         if !has_agent(self.live.pid()) {
-            // It has become another program without our knowing.
+            // It made an exec that nobody reported.
             self.live.has_lost_agent();
             if let Some(asked) = &mut self.asked {
                 asked.deadline_ns = 0;
@@ -185,9 +183,8 @@ impl Supervisor {
         }
     }
 
-    /// A trigger arrived at a process that is not the live one: it is wanted there. One
-    /// that was sent to a whole group counts as often as it arrived: two requests, even
-    /// of one sender, are two snapshots.
+    /// A trigger meant for the live process arrived at another one. One sent to a whole group
+    /// counts as often as it arrived: two requests, even of one sender, are two snapshots.
     pub(crate) fn trigger_arrived(&mut self, asked_ns: u64) {
         self.want_take(Wanted::by_signal(asked_ns));
     }
@@ -209,14 +206,13 @@ impl Supervisor {
         status.has(trigger, "ShdPnd:") || status.has(trigger, "SigPnd:")
     }
 
-    /// A trigger that the live process was sent and has not seen before its end is a
-    /// request to what comes after it. To be called before it is reaped: then it can't
-    /// see it any more, and the kernel still knows.
+    /// Keeps a trigger that the live process did not see before its end: it is a request to the
+    /// next one. Call this before the process is reaped, while the kernel still shows it.
     pub(crate) fn keep_pending_trigger(&mut self) {
         if self.live.is_alive()
             && self.asked.as_ref().is_none_or(|asked| !asked.by_trigger)
             && self.live.has_agent()
-            // What waits may be the program's own.
+            // It may be the program's own.
             && !self.has_own_use
             && !self.live.trigger_is_kept()
             && waits_to_be_reaped(self.live.pid())
@@ -226,8 +222,8 @@ impl Supervisor {
         }
     }
 
-    /// The live process has called, and is being ended: if it was about to take what a
-    /// signal has asked for, that request is not lost.
+    /// The live process has called, and is being ended. If it called to take a snapshot for a
+    /// signal, keeps that request.
     pub(crate) fn salvage(&mut self, link: &AgentLink<Caller>) {
         if let Heard::Message(FromCaller::Begin {
             ask: Ask::Signal,
@@ -266,7 +262,7 @@ impl Supervisor {
         }
     }
 
-    /// What to do where the agent is gone: above all what not to.
+    /// Help if the agent is gone: above all, what not to do.
     fn help_without_agent(&self) -> String {
         let help = "launch that program itself to see why";
         let trigger = self.config.trigger;
@@ -287,7 +283,7 @@ impl Supervisor {
         )
     }
 
-    /// Why the live process is not to be asked at all, by its `/proc/PID/status`.
+    /// Why the live process must not be asked, by its `/proc/PID/status`.
     fn why_not(&self, status: &str) -> Option<Refusal> {
         let pid = self.live.pid();
         let filters = self.live.filters().forbid(status);
@@ -297,8 +293,7 @@ impl Supervisor {
             .or_else(|| self.home.is_left(pid))
     }
 
-    /// The live process has been asked for a snapshot, by us or by a trigger of a person's, and
-    /// can't call.
+    /// The live process can't call after a request for a snapshot, ours or a person's trigger.
     pub(crate) fn refuse_mute(&mut self, request: u32, errno: i32) {
         let is_it = |asked: &mut Asked| asked.number & 0xff_ffff == request;
         let (token, trigger) = match self.asked.take_if(is_it) {
@@ -365,7 +360,7 @@ impl Supervisor {
     }
 }
 
-/// Every thread of a process, by its `status`.
+/// The `status` of each thread of a process.
 fn statuses(pid: i32) -> impl Iterator<Item = String> {
     let threads = numbers_in(&format!("/proc/{pid}/task"));
     threads
@@ -384,12 +379,12 @@ fn has_other_threads(pid: i32) -> bool {
 
 fn every_thread_blocks(pid: i32, signal: i32) -> bool {
     let mut statuses = statuses(pid).peekable();
-    // Where none can be seen nothing is known of them.
+    // If none can be seen, nothing is known.
     statuses.peek().is_some()
         && statuses.all(|text| Status { text, errno: None }.has(signal, "SigBlk:"))
 }
 
-/// Whether the agent is in a process: it is mapped there, from the memory that it was in.
+/// Whether the agent is in a process: its memory file is mapped there.
 fn has_agent(pid: i32) -> bool {
     files::bytes(format!("/proc/{pid}/maps")).is_ok_and(|maps| {
         let name = crate::embed::NAME.to_bytes();

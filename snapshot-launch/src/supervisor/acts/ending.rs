@@ -14,8 +14,8 @@ use crate::supervisor::{
 };
 use crate::talk::{channel::ToLauncher, event::Event};
 
-/// How long the program has after TERM, HUP or QUIT, and what it has started has after
-/// the program's end, before everything is killed.
+/// How long the program has after TERM, HUP or QUIT, and its processes have after its end,
+/// before they are killed.
 const GRACE_NS: u64 = 500_000_000;
 
 impl Supervisor {
@@ -32,7 +32,7 @@ impl Supervisor {
         }
     }
 
-    /// The live process has ended and no take waits for it: goes back, or ends the session.
+    /// The live process has ended and no take waits for it: reverts, or ends the session.
     pub(crate) fn branch_died(&mut self, Death { ended, at_ns }: Death) {
         if ended == Ended::Exited(0) && self.config.on_exit == OnExit::Commit {
             self.commit();
@@ -49,7 +49,7 @@ impl Supervisor {
         self.begin_ending(Some(ended), GRACE_NS);
     }
 
-    /// The launcher asks for the end: the program hears of it by the same signal.
+    /// The launcher asks for the end: sends the program the same signal.
     pub(crate) fn end_by(&mut self, signal: i32) {
         if matches!(self.phase, Phase::Ending(_)) {
             return;
@@ -61,7 +61,7 @@ impl Supervisor {
         self.begin_ending(None, GRACE_NS);
     }
 
-    /// The launcher is gone, or something that must not happen has happened.
+    /// The launcher is gone, or something impossible has happened.
     pub(crate) fn end_at_once(&mut self) {
         self.signal_live(Signal::SIGKILL);
         self.begin_ending(None, 0);
@@ -93,8 +93,8 @@ impl Supervisor {
         });
     }
 
-    /// Tells what the program has started that its terminal is gone, so to speak. Gives when
-    /// their time is over; `None` as long as one of the session's own may be among them.
+    /// Sends SIGHUP to all that the program has started. Returns when their time is over;
+    /// `None` while one of the session's own may be among them.
     fn end_the_rest(&mut self, now: u64) -> Option<u64> {
         let Phase::Ending(Ending {
             grace_ns,
@@ -124,7 +124,7 @@ impl Supervisor {
         Some(deadline_ns)
     }
 
-    /// Whether the session is over; kills what is left when patience has ended.
+    /// Whether the session is over; after the deadline, kills what is left.
     pub(crate) fn check_ending(&mut self, now: u64) -> bool {
         let Some(deadline_ns) = self.end_the_rest(now) else {
             return false;
@@ -144,7 +144,7 @@ impl Supervisor {
             if !left.iter().all(is_beyond) {
                 return false;
             }
-            // Nothing is left but what only its own user, or root, can end.
+            // Only their own user, or root, can end those that are left.
             if self.anchor.is_some()
                 && let Some(text) = family::name_out_of_reach(&out_of_reach)
             {
@@ -158,7 +158,7 @@ impl Supervisor {
         let Phase::Ending(Ending { status, .. }) = self.phase else {
             return false;
         };
-        // Neither where the session ended while the program was being made again.
+        // Both `None` if the session ended during a revert.
         let (code, signal) = (status.and_then(Ended::code), status.and_then(Ended::signal));
         self.event(Event::Finished { code, signal });
         self.tell(&ToLauncher::Finished { code, signal });
@@ -167,7 +167,7 @@ impl Supervisor {
 
     pub(crate) fn ending_deadline(&self) -> Option<u64> {
         match &self.phase {
-            // Looked at again and again: what is killed takes its time.
+            // Polled: killed processes take time to end.
             Phase::Ending(ending) => {
                 let soon_ns = now_ns() + 5_000_000;
                 Some(

@@ -17,8 +17,8 @@ impl Supervisor {
         self.timeline.depth() + usize::from(matches!(self.phase, Phase::Taking(_)))
     }
 
-    /// Removes a snapshot from the timeline. Every removal comes through here, so that no aspect
-    /// keeps anything for it; its copy is the caller's to end.
+    /// Removes a snapshot from the timeline. Every removal comes through here, so that no
+    /// aspect keeps anything for it. The caller ends its copy.
     pub(crate) fn forget(&mut self, id: SnapshotId) -> Option<Snapshot> {
         let snapshot = self.timeline.remove(id)?;
         let left = self.snapshots_left();
@@ -26,7 +26,7 @@ impl Supervisor {
         Some(snapshot)
     }
 
-    /// A take has failed. Where the program had been recorded, that is undone.
+    /// A take has failed: undoes what the aspects have recorded.
     pub(crate) fn undo_take(&mut self, kept: Option<&Kept>) {
         let left = self.snapshots_left();
         match kept {
@@ -36,7 +36,7 @@ impl Supervisor {
         }
     }
 
-    /// Forgets one snapshot that a person or the program needs no more.
+    /// Drops one snapshot, for a person or the program.
     pub(crate) fn drop_snapshot(&mut self, id: SnapshotId) -> Option<Event> {
         let snapshot = self.forget(id)?;
         self.end_snapshot(snapshot);
@@ -61,7 +61,7 @@ impl Supervisor {
         Some(event)
     }
 
-    /// Keeps as many automatic snapshots as are wanted.
+    /// Drops automatic snapshots over the limit.
     pub(crate) fn drop_oldest_automatic(&mut self) {
         let automatic: Vec<SnapshotId> = self
             .timeline
@@ -83,7 +83,7 @@ impl Supervisor {
             return;
         }
         snapshot.link.say(&ToFrozen::Retire);
-        // A copy that was stopped would not hear that.
+        // A stopped copy would not hear that.
         if snapshot.child.signal(libc::SIGCONT) {
             self.dying.insert(snapshot.child.pid());
             self.aspects
@@ -104,14 +104,14 @@ impl Supervisor {
         false
     }
 
-    /// The live process's keeper says that it is there; there was none.
+    /// The live process's keeper has begun, if there was none.
     pub(crate) fn keeper_has_begun(&mut self, sender: i32) {
         if !self.aspects.keepers.has_live()
             && let Ok(keeper) = self.first_heard(sender)
         {
             let left = match self.phase {
                 Phase::Running => self.snapshots_left(),
-                // The revert, or the end, decides.
+                // A revert or the end decides.
                 _ => usize::MAX,
             };
             self.aspects.keepers.begun(keeper, left);

@@ -1,5 +1,5 @@
-//! What is asked of a frozen copy before the branch is ended for it: whether it answers, whether
-//! there is room for what it needs, and for a copy of it that stays.
+//! Asks a frozen copy, before the branch ends for it: whether it answers, whether there is room
+//! for what it needs, and for a copy of it that stays.
 
 use nix::libc;
 use snapshot_core::terms::{Obstacle, Step};
@@ -13,8 +13,8 @@ use crate::supervisor::{
 };
 
 impl Supervisor {
-    /// Asks the target's copy what has to be known before the branch is ended: whether it can
-    /// come back to life, and for the copy that is to stay.
+    /// Asks the target's copy, before the branch ends, whether it can come back to life, and
+    /// for a spare if one is wanted.
     pub(crate) fn prepare(&mut self) {
         let live_threads = self
             .live
@@ -31,7 +31,7 @@ impl Supervisor {
         if !wants_spare && live_threads.is_none() {
             return;
         }
-        // A stop that was sent to the whole group has reached the copy too.
+        // A stop of the whole group has reached the copy too.
         snapshot.child.signal(libc::SIGCONT);
         let threads = live_threads.map_or(0, |live| snapshot.facts.threads.saturating_sub(live));
         reverting.is_asked = true;
@@ -42,7 +42,7 @@ impl Supervisor {
         }
     }
 
-    /// The copy has answered, or its spare sleeps: goes on if that was all.
+    /// The copy has answered, or its spare sleeps: goes on if both have.
     pub(crate) fn go_on_prepared(&mut self) {
         let Phase::Reverting(reverting) = &self.phase else {
             return;
@@ -61,7 +61,7 @@ impl Supervisor {
         }
     }
 
-    /// The copy can't come back now, or leave a spare.
+    /// The copy can't come back now, or can't leave a spare.
     pub(crate) fn hear_of_hindrance(&mut self, obstacle: Obstacle) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
@@ -69,10 +69,10 @@ impl Supervisor {
         let is_spare = matches!(obstacle, Obstacle::Failed(Step::Split, _));
         if let Stage::Waking(_) = reverting.stage {
             if is_spare {
-                // It wakes without.
+                // It wakes without one.
                 return;
             }
-            // It goes back to sleep, by whichever number.
+            // It goes back to sleep, as either process.
             let stage = std::mem::replace(&mut reverting.stage, Stage::Settling);
             reverting.hindrance = Some(obstacle);
             reverting.patience.renew();
@@ -93,7 +93,7 @@ impl Supervisor {
         self.let_revert_wait(&refusal.why, &refusal.help);
     }
 
-    /// The copy that was asked, or goes back to sleep, does nothing.
+    /// The copy was asked, or should go back to sleep, and does nothing.
     pub(crate) fn copy_is_silent(&mut self) {
         let pid = self.woken_pid();
         let Phase::Reverting(reverting) = &mut self.phase else {

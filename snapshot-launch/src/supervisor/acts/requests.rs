@@ -24,7 +24,7 @@ impl Supervisor {
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) | Err(_) => {
                     self.launcher_gone = true;
-                    // At once: what is to be ended may take its time.
+                    // At once: ending the rest may take time.
                     if let Some(door) = self.config.door.take() {
                         door.remove();
                     }
@@ -58,7 +58,7 @@ impl Supervisor {
                 at_ns,
                 ..
             } => {
-                // Its numbers are not ours.
+                // Its pids are not ours.
                 let sender = if self.outside.is_another() {
                     SENDER_OUTSIDE
                 } else {
@@ -72,7 +72,7 @@ impl Supervisor {
             }
             ToSupervisor::Continue => {
                 self.signal_live(Signal::SIGCONT);
-                // What was in front with it was stopped with it.
+                // The rest of its group was stopped too.
                 if let Some(group) = self.anchor.as_ref().and_then(Anchor::group) {
                     let _ = nix::sys::signal::killpg(group, Signal::SIGCONT);
                 }
@@ -145,7 +145,7 @@ impl Supervisor {
         self.refuse(token, &what, &cause, help);
     }
 
-    /// Goes on with what has waited for the program to run again.
+    /// Serves requests that waited until the program runs again.
     pub(crate) fn serve_waiting(&mut self) {
         while self.is_running() && self.asked.is_none() {
             let Some(at) = self.waiting.iter().position(|wanted| {

@@ -1,9 +1,9 @@
-//! A revert: the target's copy is asked whether it can come back, the live branch and
-//! everything newer than the target end, all of it is reaped, the terminal is put back, and
-//! the target is woken ([`super::waking`]).
+//! A revert: asks the target's copy whether it can come back, ends and reaps the live branch
+//! and everything newer than the target, puts the terminal back, and wakes the target
+//! ([`super::waking`]).
 //!
-//! Where a person asks for it the live branch is not ended before the copy has answered. Where
-//! the branch has ended by itself both happen at once.
+//! If a person asks for it, the branch ends only after the copy has answered. If the branch has
+//! ended by itself, asking and ending happen at once.
 
 use crate::supervisor::{
     aspects::{aspect::Resumed, list::Kept},
@@ -52,7 +52,7 @@ impl Supervisor {
         let Some(plan) = self.timeline.plan_revert(id) else {
             return false;
         };
-        // Of a revert that waited.
+        // From a waiting revert.
         self.end_spare();
         let reverting = Reverting::begin(plan.target, keep, ended, asked_ns, token);
         self.phase = Phase::Reverting(Box::new(reverting));
@@ -63,7 +63,7 @@ impl Supervisor {
         true
     }
 
-    /// The program waits for the revert that it has asked for itself.
+    /// The program waits for a revert that it asked for.
     pub(crate) fn revert_called(&mut self, link: AgentLink<Caller>) {
         if let Phase::Reverting(reverting) = &mut self.phase {
             reverting.caller = Some(link);
@@ -80,14 +80,14 @@ impl Supervisor {
         let dropped = plan.map_or_else(Vec::new, |plan| plan.dropped);
         reverting.dropped = dropped.iter().map(|id| id.number()).collect();
         self.signal_live(Signal::SIGKILL);
-        // With the branch the last one may leave that is in the program's group.
+        // The branch may be the last in the program's group.
         if let Some(anchor) = &self.anchor {
             anchor.join();
         }
         self.hear_late();
         self.aspects.branch_ends();
         self.sent_interrupts.clear();
-        // What the supervisor has asked of the branch is asked again of what follows.
+        // An open request to the branch goes to its successor.
         if let Some(asked) = self.asked.take() {
             self.live.keep_trigger(asked.by_trigger);
             self.waiting.push_front(asked.into_wanted());
@@ -103,7 +103,7 @@ impl Supervisor {
         self.clear_branch();
     }
 
-    /// There is no revert: the branch goes on, and whoever wanted one hears why.
+    /// There is no revert: the branch goes on, and whoever asked hears why.
     pub(crate) fn refuse_revert(&mut self, cause: &str, help: &str) {
         self.end_spare();
         let Phase::Reverting(reverting) = std::mem::replace(&mut self.phase, Phase::Running) else {
@@ -131,8 +131,8 @@ impl Supervisor {
         }
     }
 
-    /// Goes on with the clearing: once all that was killed is reaped, the branch has no process
-    /// any more and the copy has answered, the target is woken.
+    /// Goes on with the clearing: wakes the target once all killed processes are reaped, the
+    /// branch has none left and the copy has answered.
     pub(crate) fn clear_branch(&mut self) {
         let is_left = !self.is_all_reaped();
         let Phase::Reverting(reverting) = &mut self.phase else {
@@ -170,8 +170,8 @@ impl Supervisor {
         self.wake();
     }
 
-    /// Whether the launcher has still to put its own group in front of the terminal. It is
-    /// asked for that once; the next look is soon.
+    /// Whether the launcher still has to put its own group in front of the terminal. Asks it
+    /// once, and looks again soon.
     fn waits_for_the_front(&mut self) -> bool {
         let Phase::Reverting(reverting) = &self.phase else {
             return false;
@@ -197,7 +197,7 @@ impl Supervisor {
         now_ns() < until_ns
     }
 
-    /// Whether the branch is gone, and every copy that has been told to end.
+    /// Whether the branch and every dying copy are gone.
     pub(crate) fn is_all_reaped(&self) -> bool {
         !self.live.is_alive()
             && self.dying.is_empty()
@@ -217,7 +217,7 @@ impl Supervisor {
         leftovers
     }
 
-    /// Fills in by which numbers they are known outside, while they still are.
+    /// Fills in their numbers outside, while they still have any.
     pub(crate) fn see_from_outside(&self, leftovers: &mut [Leftover]) {
         for leftover in leftovers {
             match self.outside.number_of(leftover.pid) {
@@ -228,7 +228,7 @@ impl Supervisor {
     }
 
     fn wake(&mut self) {
-        // Calls that the dead branch has made and nobody has answered.
+        // Unanswered calls of the dead branch.
         while let Some((caller, _)) = self.switchboard.accept() {
             self.salvage(&caller);
         }
@@ -246,13 +246,13 @@ impl Supervisor {
         let Some(snapshot) = self.timeline.get(target) else {
             return;
         };
-        // A stop that was sent to the whole group has reached the copy too.
+        // A stop of the whole group has reached the copy too.
         snapshot.child.signal(libc::SIGCONT);
         let word = ToFrozen::Revive {
             asked_ns: reverting.asked_ns,
             ended: reverting.ended,
             same_ids: self.outside.is_another().then(|| {
-                // Root may choose that one too.
+                // Root may choose its number outside.
                 if geteuid().is_root() {
                     snapshot.origin.outer_pid()
                 } else {
@@ -268,7 +268,7 @@ impl Supervisor {
         self.aspects.waking();
     }
 
-    /// The program runs again: reports, and goes on with what has waited.
+    /// The program runs again: reports, and serves what has waited.
     pub(crate) fn finish_revert(&mut self, running: Running) {
         self.hear_spare();
         let Phase::Reverting(reverting) = &mut self.phase else {
@@ -344,8 +344,8 @@ impl Supervisor {
         self.aspects.settled();
     }
 
-    /// The copy of this snapshot, which is the program now. Its spare takes its place; without one
-    /// the snapshot is used up, and what was kept with it comes along.
+    /// Returns this snapshot's copy, which is the program now. The spare replaces it. Without
+    /// one the snapshot is used up, and its records are returned too.
     fn leave_behind(
         &mut self,
         target: SnapshotId,
@@ -361,7 +361,7 @@ impl Supervisor {
         Some((std::mem::replace(&mut snapshot.child, child), None))
     }
 
-    /// Goes on with what was to happen by now.
+    /// Acts on deadlines that have passed.
     pub(crate) fn check_revert_deadline(&mut self, now: u64) {
         let woken = self.woken_pid();
         let Phase::Reverting(reverting) = &mut self.phase else {
@@ -388,7 +388,7 @@ impl Supervisor {
             }
             Stage::Clearing => self.clear_branch(),
             Stage::Waking(waking) => {
-                // What it has to put back may be much, and then it works at it.
+                // It may have much to put back, but then it makes headway.
                 if waking.is_over(woken, now) {
                     self.woken_is_silent();
                 }
@@ -402,7 +402,7 @@ impl Supervisor {
     }
 }
 
-/// Why ids are new that should not be.
+/// Why ids changed against the plan.
 fn renewed(count: u32, stayed: Option<i32>) -> String {
     let why = match stayed {
         Some(libc::EPERM) => {

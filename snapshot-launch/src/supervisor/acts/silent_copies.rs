@@ -1,6 +1,6 @@
-//! Copies that nobody needs any more, and that have not said yet which process they are: the
-//! spare of a revert that is done, the copy of a take that is given up. Each has what the
-//! program had open until it ends, and its first word tells whom to end.
+//! Copies that nobody needs and that have not said yet which process they are: the spare of a
+//! finished revert, the copy of an abandoned take. Each keeps open what the program had open
+//! until it ends. Its first message shows which process to end.
 
 use crate::supervisor::under_way::silent_copy::SilentCopy;
 use snapshot_core::sys::now_ns;
@@ -11,8 +11,8 @@ use crate::supervisor::{
     state::Supervisor,
 };
 
-/// How long others wait for one. It may have been stopped before it could speak; or it was
-/// never made, and the program that was to make it is stopped.
+/// How long others wait for one. It may be stopped before it could speak, or it was never made
+/// because the program is stopped.
 const PATIENCE_NS: u64 = 1_000_000_000;
 
 impl Supervisor {
@@ -41,7 +41,7 @@ impl Supervisor {
         self.silent_copies.remove(index);
     }
 
-    /// Until when to wait for one of them, if there is any reason to.
+    /// Until when to wait for them; `None` if there are none.
     pub(crate) fn silent_copies_until(&self, now: u64) -> Option<u64> {
         let all = self.silent_copies.iter().map(|copy| copy.awaited_until_ns);
         all.filter(|until_ns| *until_ns > now).max()

@@ -1,5 +1,6 @@
-//! The spare: a copy of the copy that wakes. It sleeps until the program runs; if the other one
-//! dies before that, it is the snapshot. A revert that keeps its snapshot leaves it there.
+//! The spare: a copy of the copy that wakes. It sleeps until the program runs; if the waking
+//! copy dies before that, the spare is the snapshot. A revert that keeps its snapshot leaves
+//! it.
 
 use crate::supervisor::under_way::spare::Spare;
 use snapshot_core::wire::{FromFrozen, Frozen, ToFrozen};
@@ -10,17 +11,17 @@ use crate::supervisor::{
     under_way::reverting::{Reverting, Stage},
 };
 
-/// From this size on a spare would cost more time than it is worth: the kernel copies page
-/// tables for it, some 10 ms a gigabyte.
+/// From this size on a spare costs more time than it is worth: the kernel copies page tables
+/// for it, some 10 ms a gigabyte.
 const MOST_SPARED_BYTES: u64 = 64 << 20;
 
-/// How often a copy that dies as it wakes is woken at once.
+/// How often to replace a dying copy without a pause.
 const AT_ONCE: u32 = 3;
 
 impl Reverting {
-    /// Asks the copy for one, and for room for so many threads.
+    /// Asks for a spare, and for room for so many threads.
     pub(crate) fn ask_for_spare(&mut self, copy: &AgentLink<Frozen>, threads: u32) {
-        // Where there is no descriptor for it there is none, as where it is killed.
+        // Without a descriptor there is no spare, as if it were killed.
         if let Ok((link, theirs)) = AgentLink::<Frozen>::pair() {
             copy.hand(&ToFrozen::Prepare { threads }, &theirs);
             self.spare = Some(Spare::on(link));
@@ -31,8 +32,7 @@ impl Reverting {
 }
 
 impl Supervisor {
-    /// Before the target is woken: has a spare made where that costs little. Nobody waits for
-    /// it.
+    /// Asks for a spare before the target wakes, if that costs little. Nobody waits for it.
     pub(crate) fn make_spare(&mut self) {
         if let Phase::Reverting(reverting) = &mut self.phase
             && let Some(snapshot) = self.timeline.get(reverting.target)
@@ -44,7 +44,7 @@ impl Supervisor {
         }
     }
 
-    /// The spare speaks: all that it has said.
+    /// Hears all that the spare has said.
     pub(crate) fn hear_spare(&mut self) {
         for _ in 0..MOST_AT_ONCE {
             let Phase::Reverting(reverting) = &mut self.phase else {
@@ -86,7 +86,7 @@ impl Supervisor {
         }
     }
 
-    /// The spare sleeps, or there is none any more.
+    /// The spare sleeps, or is gone.
     fn spare_is_settled(&mut self) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
@@ -107,11 +107,11 @@ impl Supervisor {
             ));
             return;
         }
-        // What the copy itself says comes first: why it could leave none.
+        // First hear the copy itself: why it could leave no spare.
         self.go_on_prepared();
     }
 
-    /// The snapshot that was to be kept would not be.
+    /// Without the spare, no snapshot would stay.
     pub(crate) fn spare_is_lost(&mut self) {
         self.let_revert_wait(
             "the copy that was to stay was killed",

@@ -1,4 +1,4 @@
-//! How long a take may last, and what ends one that gets nowhere.
+//! How long a take may last, and how a stuck one ends.
 
 use std::collections::VecDeque;
 
@@ -52,14 +52,14 @@ impl Supervisor {
         }
     }
 
-    /// Whether something else is wanted that has to wait for the end of the take.
+    /// Whether another request waits for the end of the take.
     fn is_take_awaited(&self) -> bool {
         let is_take = |wanted: &Wanted| matches!(wanted.request, Request::Take { .. });
         self.interrupt_after_take.is_some() || !self.waiting.iter().all(is_take)
     }
 
-    /// The take gets on no more. What is complete is a snapshot, although the program has not
-    /// said that it runs.
+    /// The take is stuck. If it is complete it is a snapshot, although the program has not said
+    /// that it runs.
     fn end_held_up_take(&mut self) {
         let Phase::Taking(taking) = &mut self.phase else {
             return;

@@ -108,7 +108,7 @@ impl Supervisor {
         };
         moments.entered = at_ns;
         moments.called = now_ns();
-        // Where the supervisor has asked it has looked before.
+        // If the supervisor asked, it looked before.
         let refusal = if ask_was_ours {
             None
         } else {
@@ -169,7 +169,7 @@ impl Supervisor {
         }));
     }
 
-    /// A moment that the live process has told: neither before its beginning nor to come.
+    /// Limits a time that the live process gave: not before its start, not in the future.
     pub(crate) fn possible_time(&self, told_ns: u64) -> u64 {
         told_ns.max(self.spawned_ns).min(now_ns())
     }
@@ -188,10 +188,10 @@ impl Supervisor {
             Heard::Message(FromTaker::Split)
                 if taking.seen.is_some() && taking.splits < taking.granted =>
             {
-                // It may come after the copy has asked for another one.
+                // It may come after the copy asked for another one.
                 taking.splits += 1;
                 taking.split = taking.splits == taking.granted;
-                // A large program takes its time to be copied; to freeze takes none.
+                // Copying a large program takes time; freezing takes none.
                 taking.headway = Headway::begin(PATIENCE_NS);
                 self.complete_take();
             }
@@ -211,7 +211,7 @@ impl Supervisor {
                 }
                 self.abandon_take(explain(obstacle));
             }
-            // The snapshot stands, whatever is said.
+            // The snapshot is complete anyway.
             Heard::Closed | Heard::Message(_) | Heard::Other(..) | Heard::OutOfTurn { .. }
                 if taking.complete =>
             {
@@ -220,8 +220,8 @@ impl Supervisor {
             Heard::Message(_) | Heard::Other(..) | Heard::OutOfTurn { .. } => {
                 self.abandon_take(out_of_turn());
             }
-            // The live process has died. If the copy was made it will still freeze; its
-            // own end of the link tells whether.
+            // The live process has died. A copy that was made still freezes; its own link tells
+            // whether.
             Heard::Closed => {
                 taking.link.give_up();
                 taking.split = true;
@@ -229,8 +229,8 @@ impl Supervisor {
         }
     }
 
-    /// Every thread of the program stands still: what won't roll back is looked for, while
-    /// the copy is being made.
+    /// Every thread of the program stands still: looks for what won't roll back, while the copy
+    /// is being made.
     fn look_at_parked(&mut self, counts: &ThreadCounts) {
         if counts.lost_calls > 0 {
             self.note(format!(
@@ -270,8 +270,7 @@ impl Supervisor {
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
-        // The first thread may have ended, and `/proc` shows nothing of the program under its
-        // number then.
+        // If the first thread has ended, `/proc` shows nothing of the program under its number.
         let proc = format!("/proc/{}/task/{}", self.live.pid(), counts.tid);
         let same_ids = self.outside.is_another();
         let findings = preflight::look(&proc, counts, same_ids, &self.config.allow);
@@ -291,7 +290,7 @@ impl Supervisor {
         }
     }
 
-    /// The copy lacks memory that is kept from copies. The next one will have it.
+    /// The copy lacks memory that forks skip. The next one will have it.
     fn make_another_copy(&mut self) {
         let Phase::Taking(taking) = &mut self.phase else {
             return;
@@ -314,7 +313,7 @@ impl Supervisor {
                 let granted = ToTaker::Granted {
                     id: taking.id.number(),
                     interrupted_call: taking.interrupted_call,
-                    // It has been asked for with the first one.
+                    // The first grant asked for it.
                     keeper: false,
                 };
                 taking.link.hand(&granted, &for_copy);
@@ -323,8 +322,8 @@ impl Supervisor {
         }
     }
 
-    /// The copy is there, and speaks for the first time. Without a child of ours behind it
-    /// there will be no snapshot.
+    /// The copy speaks for the first time. If the sender is no child of ours, there will be no
+    /// snapshot.
     fn copy_is_made(&mut self, sender: i32) {
         let child = match self.first_heard(sender) {
             Ok(child) => child,
@@ -340,14 +339,13 @@ impl Supervisor {
         if let Phase::Taking(taking) = &mut self.phase {
             taking.copy.bind_to(sender);
             taking.made = Some(child);
-            // It may have been in the program's group when that was stopped, before anybody
-            // knew of it.
+            // It may have been stopped with the program's group before we knew of it.
             taking.let_copy_go_on();
         }
     }
 
-    /// Somebody has ended, and is about to be reaped: if it is the copy, which nobody has heard
-    /// yet, it is known as a child of ours only until then.
+    /// A process is about to be reaped. If it is the copy and nobody has heard it yet, only now
+    /// can it be known as a child of ours.
     pub(crate) fn hear_unknown_copy(&mut self) {
         if matches!(&self.phase, Phase::Taking(taking) if taking.child().is_none()) {
             self.hear_copy();
@@ -356,7 +354,7 @@ impl Supervisor {
 
     /// The copy speaks.
     pub(crate) fn hear_copy(&mut self) {
-        // What the live process has said before it made the copy comes first.
+        // First hear what the live process said before it made the copy.
         let is_behind = |taking: &Taking| taking.seen.is_none() && !taking.link.is_given_up();
         if matches!(&self.phase, Phase::Taking(taking) if is_behind(taking)) {
             self.hear_taker();
@@ -450,7 +448,7 @@ impl Supervisor {
         let unworded = taking.unworded.iter();
         let unworded = unworded.map(|gap| gaps::tell_by_copy(frozen.pid(), gap));
         let unworded: Vec<NotRolledBack> = unworded.collect();
-        // Only now, when the copy has left the program's group; and nobody waits for it.
+        // Only now: the copy has left the program's group, and nobody waits.
         let of_ids = ids::look(
             self.live.pid(),
             self.outside.is_another(),
@@ -500,7 +498,7 @@ impl Supervisor {
         self.after_take(taking.death);
     }
 
-    /// The program says what it had to say of a take that is over.
+    /// Hears the program's last words on a take that is over.
     pub(crate) fn hear_late(&mut self) {
         let Some(link) = &self.late else {
             return;
@@ -528,7 +526,7 @@ impl Supervisor {
         self.late = (!taking.link.is_given_up()).then_some(taking.link);
         let kept = taking.seen.map(|seen| seen.kept);
         self.undo_take(kept.as_ref());
-        // It may be held up by somebody, and would not see that it is not wanted.
+        // If somebody holds it up, it can't see that it is unwanted.
         match taking.frozen.or(taking.made) {
             Some(copy) => self.end_copy(copy),
             None => self.end_when_heard(taking.copy),
@@ -558,7 +556,7 @@ impl Supervisor {
         }
     }
 
-    /// A take is over, with or without a snapshot: goes on with what has waited for that.
+    /// A take is over, with or without a snapshot: serves what has waited for that.
     fn after_take(&mut self, death: Option<Death>) {
         self.signal_request();
         if let Some((via, asked_ns)) = self.interrupt_after_take.take() {
@@ -581,7 +579,7 @@ impl Supervisor {
         }));
     }
 
-    /// The answer to the library: what there is.
+    /// The answer to the library: all snapshots.
     pub(crate) fn listing_for_agent(&self) -> ToCaller {
         let mut ids = [0; LISTED];
         for (slot, id) in ids.iter_mut().zip(self.ids()) {

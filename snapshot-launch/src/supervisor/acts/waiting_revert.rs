@@ -1,6 +1,6 @@
-//! A revert that can't go on: the branch has ended, the snapshot is there, and there is no
-//! room for it to come back. It is tried again until there is; meanwhile a person may go back
-//! to another one, or end the session.
+//! A revert that can't go on: the branch has ended, the snapshot is there, and there is no room
+//! for it to come back. The supervisor tries again; meanwhile a person may revert to another
+//! one, or end the session.
 
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::SnapshotId;
@@ -16,8 +16,8 @@ const PAUSE_NS: u64 = 100_000_000;
 const LONGEST_PAUSE_NS: u64 = 2_000_000_000;
 
 impl Supervisor {
-    /// The copy is not to be woken now: where the branch lives it goes on, else the copy is
-    /// asked again later.
+    /// The copy can't be woken now. If the branch lives it goes on; else the copy is asked
+    /// again later.
     pub(crate) fn let_revert_wait(&mut self, cause: &str, help: &str) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
@@ -39,7 +39,7 @@ impl Supervisor {
                 "{target} can't be brought back yet; it stays, and is tried again\n  cause: {cause}\n  help:  {help}; or go back to an older one, `cargo snapshot revert N`; `kill -TERM {launcher}` ends the session"
             ));
         }
-        // Nobody waits for what may take as long as it likes.
+        // Answer now: this may take any length of time.
         self.refuse(
             token,
             &format!("cannot bring {target} back yet"),
@@ -57,7 +57,7 @@ impl Supervisor {
         }
     }
 
-    /// Says something of the target's copy, unless it was the last thing said.
+    /// Notes something on the target's copy, unless that was the last note.
     pub(crate) fn say_once(&mut self, what: &str) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
@@ -74,7 +74,7 @@ impl Supervisor {
         matches!(&self.phase, Phase::Reverting(reverting) if reverting.waits())
     }
 
-    /// What a person wants while nothing lives. What needs the program waits for it.
+    /// Serves a request while nothing lives. If it needs the program, it waits.
     pub(crate) fn serve_without_program(&mut self, wanted: Wanted) {
         let Phase::Reverting(reverting) = &self.phase else {
             return;

@@ -1,14 +1,13 @@
-//! A frozen copy on its way back to life, and what becomes of the snapshot if it does not
-//! arrive.
+//! How a frozen copy comes back to life, and what happens to the snapshot if it fails.
 //!
-//! A snapshot that was promised is not lost. So a copy of the copy, the *spare*, sleeps
-//! beside it until the program runs: if the one that wakes dies, whoever has killed it, the
-//! spare takes its place. A revert that keeps its snapshot leaves the same spare there. A
-//! copy that finds no room for its threads goes back to sleep, and is woken again as long as
-//! that lasts, or until a person decides otherwise.
+//! A promised snapshot must not be lost. So a copy of the copy, the *spare*, sleeps beside it
+//! until the program runs. If the waking copy dies, whoever killed it, the spare replaces it. A
+//! revert that keeps its snapshot leaves the same spare. A copy without room for its threads
+//! goes back to sleep. The supervisor wakes it again until there is room, or a person decides
+//! otherwise.
 //!
-//! What ends the woken one counts as the program's own end only once it has said that it
-//! lets the threads go.
+//! The woken copy's end counts as the program's only once it has said that it lets the threads
+//! go.
 
 use crate::supervisor::under_way::waking::Waking;
 use nix::libc;
@@ -37,7 +36,7 @@ impl Reverting {
         }
     }
 
-    /// Which process the woken copy goes on as, if in another one: then its own end is no
+    /// The process as which the woken copy goes on, if another one: then its own end is no
     /// loss.
     pub(crate) fn becoming(&self) -> Option<i32> {
         match &self.stage {
@@ -50,7 +49,7 @@ impl Reverting {
 impl Supervisor {
     /// The copy that is woken, or asked, speaks.
     pub(crate) fn hear_woken(&mut self, message: FromFrozen) {
-        // By the time that it is reported it may have ended, and nobody knows it any more.
+        // Look now: by the time of the report it may have ended.
         let outer_pid = match message {
             FromFrozen::Opening { .. } => self.woken_pid().map(|pid| self.outside.number_of(pid)),
             _ => None,
@@ -97,7 +96,7 @@ impl Supervisor {
                 waking.opening = Some(renewed);
                 waking.outer_pid = outer_pid;
             }
-            // No copy of the engine's says that.
+            // The engine never says that.
             _ => {
                 self.end_woken();
             }
@@ -113,8 +112,8 @@ impl Supervisor {
         }
     }
 
-    /// Whether this is the woken copy, under the number that it has said it would have: it
-    /// speaks for the first time.
+    /// Whether this is the woken copy, which speaks for the first time under its announced
+    /// number.
     pub(crate) fn has_become(&mut self, sender: i32) -> bool {
         let newcomer = self.newcomer(sender);
         let Phase::Reverting(reverting) = &mut self.phase else {
@@ -133,7 +132,7 @@ impl Supervisor {
         }
     }
 
-    /// The copy sleeps: after an attempt that has failed, or in the place of one that died.
+    /// The copy sleeps, after a failed attempt or in place of one that died.
     pub(crate) fn sleeps_again(&mut self) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
@@ -144,7 +143,7 @@ impl Supervisor {
         let hindrance = reverting.hindrance.take();
         let was_spared = reverting.spare.is_some() && !reverting.keep;
         match hindrance {
-            // It may be the spare that there is no room beside.
+            // Perhaps the spare takes up the room.
             Some(_) if was_spared => {
                 reverting.may_spare = false;
                 self.end_spare();
@@ -177,14 +176,14 @@ impl Supervisor {
         self.woken_pid() == Some(pid) || copy.is_some_and(|snapshot| snapshot.child.pid() == pid)
     }
 
-    /// The target's copy has ended. Where it was the program by then, that has ended: after
-    /// this call it is the live process.
+    /// The target's copy has ended. If it was the program by then, it is the live process after
+    /// this call.
     pub(crate) fn woken_ended(&mut self, pid: i32, ended: Ended) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
         match reverting.waking() {
-            // What it was before it became another process.
+            // Its former process has ended.
             Some(waking) if waking.becoming.is_some_and(|number| number != pid) => {}
             Some(Waking {
                 opening: Some(renewed),
@@ -200,8 +199,8 @@ impl Supervisor {
         }
     }
 
-    /// The target's link has ended. While it was becoming another process either of the two
-    /// had it: now there is none, or it is about to be reaped.
+    /// The target's link has ended. While it was becoming another process, both had the link:
+    /// now both are gone, or about to be reaped.
     pub(crate) fn woken_hung_up(&mut self, id: SnapshotId) {
         if let Phase::Reverting(reverting) = &self.phase
             && reverting.target == id
@@ -212,13 +211,13 @@ impl Supervisor {
         }
     }
 
-    /// The copy that was to go on is gone, and has not been the program yet. Its spare takes
-    /// its place, or the next older snapshot.
+    /// The target's copy died before it was the program. Its spare takes its place, or the next
+    /// older snapshot.
     pub(crate) fn copy_died(&mut self, ended: Option<Ended>) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
-        // Both of its processes may be seen to end.
+        // Each of its two processes may end.
         if reverting.lost_copy.is_some() {
             return;
         }
@@ -236,7 +235,7 @@ impl Supervisor {
         self.replace_copy(&how);
     }
 
-    /// The target's copy is gone, and its spare sleeps or will not.
+    /// The target's copy is gone, and its spare sleeps or is lost.
     pub(crate) fn replace_copy(&mut self, how: &str) {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
@@ -261,8 +260,8 @@ impl Supervisor {
         self.go_on_from_another(how);
     }
 
-    /// The target is no more. Where the branch lives it goes on, else the next older one
-    /// takes its place.
+    /// The target is gone. If the branch lives it goes on; else the next older one takes its
+    /// place.
     pub(crate) fn go_on_from_another(&mut self, how: &str) {
         let Phase::Reverting(reverting) = &self.phase else {
             return;
@@ -281,8 +280,8 @@ impl Supervisor {
         }
     }
 
-    /// Somebody has stopped a copy that a take or a revert needs. It goes on; the stop of one
-    /// that wakes is for the program, as soon as that runs. True if the process was one.
+    /// Somebody has stopped a copy that a take or a revert needs: it goes on. A stop of the
+    /// waking copy stops the program once that runs. True if it was a copy.
     pub(crate) fn copy_stopped(&mut self, pid: i32, signal: i32) -> bool {
         if let Phase::Taking(taking) = &self.phase
             && taking.is_copy(pid)
@@ -299,7 +298,7 @@ impl Supervisor {
         if let Some(waking) = reverting.waking() {
             waking.stopped_by = Signal::try_from(signal).ok();
             if let Some(renewed) = waking.opening {
-                // It is the program that stands still.
+                // The program itself stands still.
                 let at_ns = now_ns();
                 self.finish_revert(Running { at_ns, renewed });
                 return false;
@@ -309,8 +308,8 @@ impl Supervisor {
         true
     }
 
-    /// Signals the copy that wakes, or is asked, whichever of its two processes it is, and its
-    /// spare where `signal` does no harm. False where the copy is not there any more.
+    /// Signals the copy that wakes or is asked, in both of its processes, and its spare if
+    /// `signal` does no harm. False if the copy is gone.
     fn signal_copies(&self, signal: libc::c_int) -> bool {
         let Phase::Reverting(reverting) = &self.phase else {
             return false;
@@ -335,8 +334,7 @@ impl Supervisor {
         is_there || has_become
     }
 
-    /// Ends the copy that wakes. It will be reaped, and then counts as dead. False where it is
-    /// not there any more.
+    /// Ends the copy that wakes. It counts as dead once reaped. False if it is gone.
     pub(crate) fn end_woken(&self) -> bool {
         self.signal_copies(libc::SIGKILL)
     }
@@ -354,7 +352,7 @@ impl Supervisor {
             return;
         }
         self.say_once("made no headway for ten seconds as it was woken, and was ended");
-        // Whoever still has its link may keep that open.
+        // Another holder may keep its link open.
         if !self.end_woken() {
             self.copy_died(None);
         }

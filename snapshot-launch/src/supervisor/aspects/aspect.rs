@@ -1,4 +1,4 @@
-//! What every aspect answers to, and what the acts tell it.
+//! The steps of every aspect, and the data of each step.
 
 use std::collections::HashSet;
 
@@ -48,7 +48,7 @@ pub(crate) trait Aspect {
     /// The revert has been reported, so nobody waits for what happens now.
     fn settled(&mut self) {}
 
-    /// The snapshot is in the timeline no more. `left` snapshots remain.
+    /// The snapshot has left the timeline. `left` snapshots remain.
     fn forget(&mut self, _kept: &Self::Kept, _left: usize) {}
 
     /// The session ends: no snapshot remains, and none will follow.
@@ -63,7 +63,7 @@ pub(crate) struct Standstill<'a> {
     pub(crate) pid: i32,
     /// Whether it may have children.
     pub(crate) has_children: bool,
-    /// Which processes below the supervisor are the session's and not the program's.
+    /// The processes below the supervisor that are the session's, not the program's.
     pub(crate) own_pids: HashSet<i32>,
     pub(crate) outside: &'a Outside,
     /// What the user should hear about the take.
@@ -75,7 +75,7 @@ pub(crate) struct Standstill<'a> {
 /// A revert's outcome, as the aspects report it.
 pub(crate) struct Resumed<'a> {
     pub(crate) target: SnapshotId,
-    /// The program's process; `None` where it has ended again.
+    /// The program's process; `None` if it has ended again.
     pub(crate) live: Option<&'a Child>,
     pub(crate) children_kept: Vec<KeptChild>,
     pub(crate) children_ended: Vec<EndedChild>,

@@ -1,6 +1,6 @@
-//! Closes that wait until the snapshots have let go: the live process closes something that
-//! they hold too, and others wait for the end of. What the program does next may count on
-//! the end, and its own interest lists must not tell of what it has closed.
+//! Closes that wait until the snapshots have let go. The live process closes something that
+//! they hold too, and others wait for its end. The program may rely on that end next, and its
+//! own interest lists must not report what it has closed.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use super::aspect::{Aspect, Standstill};
 use crate::refusal::Refusal;
 use crate::supervisor::links::AgentLink;
 
-/// How long a snapshot may take. One that is stopped lets go when it goes on.
+/// How long a snapshot may take. A stopped one lets go later.
 const PATIENCE_NS: u64 = 1_000_000_000;
 
 #[derive(Debug)]
@@ -21,13 +21,13 @@ struct Closing {
     link: AgentLink<Caller>,
     /// Which snapshots have not let go yet.
     holders: Vec<SnapshotId>,
-    /// Copies that are none any more, and hold what they have until they are reaped; `None`
-    /// until all of them are known.
+    /// Killed copies, which hold what they have until they are reaped; `None` until all of them
+    /// are known.
     dying: Option<HashSet<i32>>,
     deadline_ns: u64,
 }
 
-/// Those that wait, oldest first.
+/// All waiting closes, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Closings(Vec<Closing>);
 
@@ -53,8 +53,8 @@ impl Closings {
         }
     }
 
-    /// Lets those go on whose objects no process of the session holds any more. `dying`: the
-    /// copies that have been told to end, once all of those are known.
+    /// Ends each wait for an object that no process of the session holds any more. `dying`: the
+    /// copies that are being ended, once all are known.
     pub(crate) fn check(&mut self, now_ns: u64, dying: Option<&HashSet<i32>>) {
         self.0.retain_mut(|closing| {
             if let Some(dying) = dying {
@@ -71,14 +71,14 @@ impl Closings {
         });
     }
 
-    /// When the next one goes on whatever has happened.
+    /// When the next wait ends in any case.
     pub(crate) fn deadline(&self) -> Option<u64> {
         self.0.first().map(|closing| closing.deadline_ns)
     }
 }
 
 impl Aspect for Closings {
-    /// Whose snapshot it is.
+    /// The snapshot itself.
     type Kept = SnapshotId;
 
     fn take(

@@ -1,6 +1,6 @@
-//! Keepers: tasks that hold the memory of what has ended, so that nobody waits until the
-//! kernel has given it back. They end when the program runs again, or just before that where
-//! there is little to give back.
+//! Keepers: tasks that hold the memory of ended processes, so that nobody waits until the
+//! kernel has freed it. They end when the program runs again, or just before that if there is
+//! little to free.
 
 use std::collections::HashSet;
 
@@ -14,8 +14,8 @@ use crate::processes::{child::Child, files};
 use crate::refusal::Refusal;
 use crate::supervisor::links::AgentLink;
 
-/// From this size on a frozen copy is asked to leave its memory to a keeper, and a branch's
-/// keeper outlives the revert. To end a smaller one takes no longer than that.
+/// From this size on a frozen copy must leave its memory to a keeper, and a branch's keeper
+/// outlives the revert. Ending a smaller one takes no longer.
 const LARGE_BYTES: u64 = 64 << 20;
 
 /// How long a copy may take to end by itself.
@@ -34,9 +34,9 @@ struct Retiring {
 pub(crate) struct Keepers {
     /// The live process's.
     live: Option<Child>,
-    /// Of what has ended: kept until the program runs again.
+    /// Those of ended processes, until the program runs again.
     of_dead: Vec<Child>,
-    /// Those that have been killed, and give memory back.
+    /// Killed ones, while the kernel frees their memory.
     leaving: HashSet<i32>,
     retiring: Vec<Retiring>,
 }
@@ -47,20 +47,20 @@ impl Keepers {
         self.live.is_some()
     }
 
-    /// The live process has one now, for `left` snapshots, or one to come.
+    /// The live process has one now, for `left` snapshots or a coming one.
     pub(crate) fn begun(&mut self, keeper: Child, left: usize) {
         self.live = Some(keeper);
         self.end_needless(left);
     }
 
-    /// Without a snapshot to go back to nobody will ever wait for the live process's memory.
+    /// Without a snapshot to revert to, nobody waits for the live process's memory.
     pub(crate) fn end_needless(&mut self, left: usize) {
         if left == 0 {
             self.end_live();
         }
     }
 
-    /// All of them: no business of the program's.
+    /// All keepers: none is the program's.
     pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
         self.live
             .iter()
@@ -69,7 +69,7 @@ impl Keepers {
             .chain(self.leaving.iter().copied())
     }
 
-    /// Ends the live process's keeper, which holds no memory that would be given back.
+    /// Ends the live process's keeper. That frees no memory: the process still has it.
     pub(crate) fn end_live(&mut self) {
         if let Some(keeper) = self.live.take() {
             self.end(&keeper);
@@ -79,7 +79,7 @@ impl Keepers {
     /// The program runs again, or never will.
     pub(crate) fn end_those_of_dead(&mut self) {
         for keeper in std::mem::take(&mut self.of_dead) {
-            // To give memory back is nothing that anybody waits for.
+            // Nobody waits for the freed memory.
             keeper.lower_priority();
             self.end(&keeper);
         }
@@ -105,7 +105,7 @@ impl Keepers {
         self.of_dead.extend(keeper);
     }
 
-    /// A frozen copy that was asked to end has been reaped: what it has left to hear.
+    /// A frozen copy that was asked to end has been reaped: returns its link.
     pub(crate) fn has_retired(&mut self, pid: i32) -> Option<AgentLink<Frozen>> {
         let at = self
             .retiring
@@ -151,8 +151,8 @@ impl Aspect for Keepers {
         self.of_dead.extend(self.live.take());
     }
 
-    /// With its memory a branch has its mappings, and what is locked or sealed by them is so
-    /// until its keeper has ended. A keeper with little memory ends while the copy wakes.
+    /// A keeper also holds the branch's mappings, and their locks and seals last until it ends.
+    /// A keeper with little memory ends while the copy wakes.
     fn waking(&mut self) {
         let dead = std::mem::take(&mut self.of_dead);
         let (small, large) = dead.into_iter().partition(is_small);
@@ -176,7 +176,7 @@ impl Aspect for Keepers {
     }
 }
 
-/// Whether a copy of so much memory is asked to leave it to a keeper.
+/// Whether a copy of this size must leave its memory to a keeper.
 pub(crate) const fn is_large(rss_bytes: u64) -> bool {
     rss_bytes >= LARGE_BYTES
 }

@@ -1,4 +1,4 @@
-//! Which aspects there are, in the one order in which every act walks them.
+//! All aspects, in the order in which every act walks them.
 
 use snapshot_core::terms::Ended;
 
@@ -25,8 +25,8 @@ macro_rules! aspects {
         }
 
         impl Aspects {
-            /// [`Aspect::take`]. Where one aspect refuses, those before it undo what they did,
-            /// the last one first. `earlier` are the records of the snapshots that there are.
+            /// [`Aspect::take`]. If one aspect refuses, those before it undo what they did, the
+            /// last one first. `earlier` are the records of all snapshots.
             pub(crate) fn take(
                 &mut self,
                 still: &mut Standstill<'_>,

@@ -1,8 +1,7 @@
 //! The terminal's settings, foreground group and size: a take records them and a revert puts
 //! them back, so that a branch that went raw and crashed leaves no trace.
 //!
-//! The supervisor has SIGTTOU blocked, which is what lets a process that is not in front
-//! change a terminal.
+//! The supervisor blocks SIGTTOU: this lets a process that is not in front change a terminal.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -15,7 +14,7 @@ use crate::refusal::Refusal;
 use crate::terminal::size::size_of;
 use snapshot_core::terms::Ended;
 
-/// The terminal that takes record, if the program has one.
+/// The terminal that takes record, if there is one.
 #[derive(Debug)]
 pub(crate) struct Screens {
     terminal: Option<OwnedFd>,
@@ -26,7 +25,7 @@ impl Screens {
         Self { terminal }
     }
 
-    /// Whether the launcher has to put its own group in front, as it was at this moment.
+    /// Whether the launcher has to put its own group in front, as at the take.
     pub(crate) fn wants_the_launcher(&self, kept: &Option<Screen>) -> bool {
         let recorded = kept.as_ref().zip(self.terminal.as_ref());
         recorded.is_some_and(|(screen, terminal)| screen.is_the_launchers(terminal))
@@ -82,18 +81,18 @@ impl Screen {
         })
     }
 
-    /// Whether the launcher's own group was in front and another one is now: it has no
-    /// number in a namespace, so only the launcher can put it back.
+    /// Whether the launcher's own group was in front and another one is now. It has no number
+    /// in the namespace, so only the launcher can put it back.
     fn is_the_launchers(&self, terminal: &OwnedFd) -> bool {
         let outside = Some(Pid::from_raw(0));
         self.foreground == outside && tcgetpgrp(terminal.as_fd()).ok() != outside
     }
 
-    /// Puts settings and foreground group back. `flush` drops what was typed and not
-    /// read, as a terminal does on Ctrl+C.
+    /// Puts settings and foreground group back. `flush` drops unread input, as a terminal does
+    /// on Ctrl+C.
     fn restore(&self, terminal: &OwnedFd, flush: bool) {
         if let Some(group) = self.foreground {
-            // Fails where the group is gone: then its leader was of the dead branch.
+            // Fails if the group is gone: its leader was in the dead branch.
             let _ = tcsetpgrp(terminal.as_fd(), group);
         }
         let _ = tcsetattr(terminal.as_fd(), SetArg::TCSANOW, &self.settings);

@@ -1,8 +1,8 @@
 //! One signal, several recipients: which arrivals are the same event?
 //!
-//! A terminal sends SIGINT to its whole foreground group, and so does `kill -INT -PGID`
-//! or `pkill`. Then launcher, supervisor, live process and frozen copies each have one,
-//! and each tells the supervisor. One press must not revert twice.
+//! A terminal sends SIGINT to its whole foreground group, and so does `kill -INT -PGID` or
+//! `pkill`. Then launcher, supervisor, live process and frozen copies each get one, and each
+//! tells the supervisor. One press must not revert twice.
 //!
 //! Two arrivals are one event if signal and sender are the same, the recipients differ,
 //! and little time lies between them. Two signals to the *same* recipient are two events.
@@ -11,10 +11,10 @@
 
 use snapshot_core::terms::SENDER_OUTSIDE;
 
-/// How far apart the arrivals of one event may be, on a machine that is busy.
+/// How far apart one event's arrivals may be on a busy machine.
 const APART_NS: u64 = 100_000_000;
 
-/// How many events are remembered: a program that makes up more forgets its own.
+/// How many events to remember: a program that invents more loses its own.
 const MOST: usize = 256;
 
 /// Who was sent the signal.
@@ -36,7 +36,7 @@ struct Heard<T> {
     outcome: T,
 }
 
-/// The events of the last moments, each with what became of it.
+/// Recent events, each with its outcome.
 #[derive(Debug)]
 pub(crate) struct Arrivals<T> {
     heard: Vec<Heard<T>>,
@@ -49,8 +49,8 @@ impl<T> Default for Arrivals<T> {
 }
 
 impl<T: Copy> Arrivals<T> {
-    /// What became of the event that this arrival belongs to, if it is not a new one.
-    /// `sender` is 0 for the kernel, and may be [`SENDER_OUTSIDE`].
+    /// The outcome of the event that this arrival belongs to, if it is not a new one. `sender`
+    /// is 0 for the kernel, and may be [`SENDER_OUTSIDE`].
     pub(crate) fn outcome_of(
         &mut self,
         signal: i32,
@@ -91,8 +91,8 @@ impl<T: Copy> Arrivals<T> {
     }
 }
 
-/// Whether two arrivals may have one sender: of one outside the namespace nothing is known
-/// but that it is a process.
+/// Whether two arrivals may have one sender. Outside the namespace, any process may be the
+/// sender.
 fn may_be_one(a: i32, b: i32) -> bool {
     a == b || (a != 0 && b != 0 && (a == SENDER_OUTSIDE || b == SENDER_OUTSIDE))
 }

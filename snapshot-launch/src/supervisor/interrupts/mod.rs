@@ -1,4 +1,4 @@
-//! Ctrl+C: whose it is, and what a burst of presses means.
+//! Ctrl+C: who gets it, and what a burst of presses means.
 
 pub(super) mod arrivals;
 pub(super) mod presses;

@@ -1,12 +1,11 @@
 //! Ctrl+C pressed again and again is one press.
 //!
-//! The first press reverts at once. A hand that keeps hammering would then revert level
-//! after level, and at depth 0 end the very program that the snapshot was to save. So a
-//! press that follows a reverting one closely is held for a moment: if more come, all of
-//! them belong to the first; if none does, it was meant, and acts.
+//! The first press reverts at once. Someone who keeps pressing would then revert level after
+//! level, and at depth 0 end the program that the snapshot should save. So a press soon after a
+//! reverting one is held for a moment: if more come, all of them belong to the first; if none
+//! comes, it acts.
 //!
-//! Where no revert has begun a burst, every press is the program's own and passes at
-//! once.
+//! If no revert began the burst, every press is the program's own and passes at once.
 //!
 //! Pure: time comes in as a number, so that every rhythm can be tested.
 
@@ -16,11 +15,11 @@ pub(crate) const CLOSE_NS: u64 = 100_000_000;
 /// What to do with a press.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Press {
-    /// Do what a press does.
+    /// Act on it.
     Act,
-    /// Wait and see; [`Presses::due`] says what came of it.
+    /// Wait; [`Presses::due`] says when to act.
     Hold,
-    /// Part of an earlier press. A held one is, too.
+    /// Part of an earlier press. So is a held one.
     Swallow,
 }
 
@@ -31,9 +30,9 @@ enum Burst {
     None,
     /// A press has reverted.
     Reverted,
-    /// And another one waits.
+    /// A second one is held.
     Holding,
-    /// Hammering: all of it is one press.
+    /// All of these are one press.
     Hammering,
 }
 
@@ -75,7 +74,7 @@ impl Presses {
         matches!(self.burst, Burst::Holding).then_some(self.last_ns + CLOSE_NS)
     }
 
-    /// Whether the held press is to act now; it is held no longer then.
+    /// Whether the held press acts now; if so, it is no longer held.
     pub(crate) fn due(&mut self, now_ns: u64) -> bool {
         let due = self.due_at().is_some_and(|at| now_ns >= at);
         if due {
@@ -91,8 +90,8 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// Plays presses at these milliseconds against a program with that many snapshots;
-    /// how many are left in the end, and how many presses reached the program.
+    /// Plays presses at these milliseconds against a program with that many snapshots. Returns
+    /// how many are left, and how many presses reached the program.
     fn play(times_ms: &[u64], snapshots: u32) -> (u32, u32) {
         let mut presses = Presses::default();
         let (mut left, mut own) = (snapshots, 0);

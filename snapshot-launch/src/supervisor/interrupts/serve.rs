@@ -26,7 +26,7 @@ impl Supervisor {
         } else {
             Via::Elsewhere
         };
-        // A live process that waits for an answer has asked by itself.
+        // Nobody waits: a live process asks by itself.
         self.interrupt(via, recipient, sender);
     }
 
@@ -36,21 +36,21 @@ impl Supervisor {
         self.settle(Via::Typed, fate);
     }
 
-    /// The live process has a SIGINT and asks whose it is.
+    /// The live process got a SIGINT and asks whether it is its own.
     pub(crate) fn interrupt_asked(&mut self, link: AgentLink<Caller>, sender: i32, passed: u32) {
         if passed != 0 {
             link.say(self.own_once(passed));
             return;
         }
-        // In a terminal that the launcher owns every Ctrl+C has been through its hands.
+        // If the launcher owns the terminal, it has handled every Ctrl+C.
         if sender == 0 && self.config.streams.is_some() {
             link.say(&ToCaller::Own);
             return;
         }
         let fate = self.interrupt(Via::Live, Recipient::Live, sender);
         if fate == Fate::Held {
-            // It can't wait in its handler, where no further press would reach it: if the
-            // press was meant, it is sent another one.
+            // It can't wait in its handler, where no further press reaches it. If the press
+            // acts later, the supervisor sends another.
             for waiting in [
                 self.held_press.as_mut(),
                 self.interrupt_after_take.as_mut().map(|(via, _)| via),
@@ -69,8 +69,7 @@ impl Supervisor {
         });
     }
 
-    /// The answer to the first who asks for an interrupt of this number, and to the
-    /// others.
+    /// `Own` for the first who asks about this number; another answer for the rest.
     fn own_once(&mut self, number: u32) -> &'static ToCaller {
         let before = self.sent_interrupts.len();
         self.sent_interrupts.retain(|&sent| sent != number);
@@ -99,7 +98,7 @@ impl Supervisor {
     fn decide(&mut self, via: Via, at_ns: u64) -> Fate {
         match self.presses.press(at_ns) {
             Press::Swallow => {
-                // The held one turns out to be part of the burst as well.
+                // The held press was part of the burst too.
                 if let Some(held) = self.held_press.take() {
                     self.settle(held, Fate::Swallowed);
                 }
@@ -116,7 +115,7 @@ impl Supervisor {
     /// Does what an interrupt does now.
     fn act_on_interrupt(&mut self, via: Via, asked_ns: u64) -> Fate {
         match self.phase {
-            // Being reverted is what it wants.
+            // A revert is under way already.
             Phase::Reverting(_) => {
                 self.presses.reverted();
                 if self.revert_waits() {
@@ -125,7 +124,7 @@ impl Supervisor {
                 return Fate::Swallowed;
             }
             Phase::Ending(_) => return Fate::Swallowed,
-            // The snapshot is completed first, and then gone back to.
+            // The take completes first; then this reverts to it.
             Phase::Taking(_) => {
                 if let Some((earlier, _)) = self.interrupt_after_take.replace((via, asked_ns)) {
                     self.settle(earlier, Fate::Swallowed);
@@ -145,7 +144,7 @@ impl Supervisor {
         let number = self.next_number();
         self.sent_interrupts.push(number);
         let value = PASSED_MAGIC | u64::from(number);
-        // It arrives without the number where no more can be queued.
+        // It arrives without the number if no more can be queued.
         let _ = self.queue_to_live(libc::SIGINT, value);
         Fate::Passed(number)
     }
@@ -156,7 +155,7 @@ impl Supervisor {
         self.settle(via, fate);
     }
 
-    /// The held press was meant after all, if its time has come.
+    /// Acts on the held press if its time has come.
     pub(crate) fn check_held_press(&mut self, now: u64) {
         if self.presses.due(now)
             && let Some(via) = self.held_press.take()
@@ -165,7 +164,7 @@ impl Supervisor {
         }
     }
 
-    /// Tells the launcher, whose keyboard waits, what became of a typed interrupt.
+    /// Tells the launcher, which holds back its keyboard, the fate of a typed interrupt.
     fn settle(&mut self, via: Via, fate: Fate) {
         if via == Via::Typed && fate != Fate::Held {
             self.tell(&ToLauncher::Typed {
@@ -176,7 +175,7 @@ impl Supervisor {
 
     /// A frozen copy was sent a signal that is meant for the live process.
     pub(crate) fn passed_on(&mut self, id: SnapshotId, signal: i32, sender: i32) {
-        // In a group with the program, a copy gets what that sends to all of it.
+        // In the program's group, a copy also gets what the program sends to all.
         let is_shared = self.config.group == Group::Launchers;
         if is_shared && self.live.is(sender) {
             return;
@@ -187,7 +186,7 @@ impl Supervisor {
     /// A signal reached a process of the session that is not the live one, at this moment.
     pub(crate) fn signalled(&mut self, recipient: Recipient, signal: i32, sender: i32, at_ns: u64) {
         if signal == self.config.trigger {
-            // What the program sends to its whole group, say, is not meant for us.
+            // The program's own signals, say to its whole group, are not for us.
             if !self.is_inside(sender) {
                 self.trigger_arrived(at_ns);
             }
@@ -198,8 +197,8 @@ impl Supervisor {
         }
     }
 
-    /// Whether a process is one of the session's. In a namespace of its own whatever has a
-    /// number is, even if it has ended meanwhile.
+    /// Whether a process is in the session. If that has its own namespace, any number is, even
+    /// of an ended process.
     fn is_inside(&self, sender: i32) -> bool {
         match sender {
             0 => true,

@@ -20,7 +20,7 @@ pub(crate) struct Asked {
     pub(crate) by_trigger: bool,
     /// What the program's first thread was doing just before it was last signalled.
     pub(crate) interrupted_call: InterruptedCall,
-    /// Why it could not be signalled the last time.
+    /// Why the last signal could not be sent.
     pub(crate) trouble: Option<Trouble>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) enum Trouble {
 }
 
 impl Asked {
-    /// What was wanted, to be asked again.
+    /// The request, to ask again.
     pub(crate) fn into_wanted(self) -> Wanted {
         self.wanted
     }
@@ -67,12 +67,12 @@ impl Trouble {
 /// One reading of the live process's `/proc/PID/status`.
 pub(crate) struct Status {
     pub(crate) text: String,
-    /// With what the reading has failed.
+    /// The reading's error, if it failed.
     pub(crate) errno: Option<i32>,
 }
 
 impl Status {
-    /// A field's value; empty where it is not to be had.
+    /// A field's value; empty if there is none.
     pub(crate) fn field(&self, name: &str) -> &str {
         self.text
             .lines()
@@ -80,8 +80,7 @@ impl Status {
             .map_or("", str::trim)
     }
 
-    /// What makes it impossible to signal the process just now. One that is not there any
-    /// more is none.
+    /// Why the process can't be signalled just now. A process that is gone is no trouble.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         match self.errno {
             Some(libc::ENOENT | libc::ESRCH) => None,
@@ -90,7 +89,7 @@ impl Status {
         }
     }
 
-    /// Whether as many signals wait for the program's user as the program's limit allows.
+    /// Whether the program's user has as many signals queued as the limit allows.
     pub(crate) fn has_no_room(&self) -> bool {
         let (queued, limit) = self.field("SigQ:").split_once('/').unwrap_or(("0", ""));
         let limit = limit.parse().unwrap_or(u64::MAX);

@@ -4,10 +4,10 @@ use snapshot_core::terms::Ended;
 
 /// The session is ending.
 pub(crate) struct Ending {
-    /// How long what the program has started may take to end.
+    /// How long the program's processes may take to end.
     pub(crate) grace_ns: u64,
-    /// When that is over. `None` until the session knows all of its own processes: the rest
-    /// hears of the end only then.
+    /// When that is over. `None` until the session knows all of its own processes: the rest are
+    /// told only then.
     pub(crate) deadline_ns: Option<u64>,
     /// How the program ended, once it has.
     pub(crate) status: Option<Ended>,

@@ -17,16 +17,16 @@ pub(crate) enum Stage {
     Clearing,
     /// The target has been woken.
     Waking(Waking),
-    /// It could not come back, and goes to sleep again.
+    /// It could not come back, and falls asleep again.
     Settling,
-    /// It is woken again at this moment.
+    /// It is woken again at this time.
     Waiting { until_ns: u64 },
 }
 
 /// How long a copy that has just been made may take to fall asleep.
 const SETTLE_NS: u64 = 1_000_000_000;
 
-/// The target's copy has died, and its spare has still to fall asleep.
+/// The target's copy has died, and its spare is not asleep yet.
 pub(crate) struct LostCopy {
     /// A fragment behind "the copy".
     pub(crate) how: String,
@@ -48,19 +48,19 @@ pub(crate) struct Reverting {
     pub(crate) asked_ns: u64,
     pub(crate) ended: Ended,
     pub(crate) token: Option<u64>,
-    /// Where the program waits that asks for it itself: its own end is the answer.
+    /// The call of a program that asked for it: the answer is its own end.
     pub(crate) caller: Option<AgentLink<Caller>>,
     pub(crate) dropped: Vec<u32>,
     pub(crate) leftovers: Vec<Leftover>,
     pub(crate) stage: Stage,
     /// The copy has been asked whether it can come back, and has not answered.
     pub(crate) is_asked: bool,
-    /// With what is being waited for before the copy is woken.
+    /// For what must happen before the copy wakes.
     pub(crate) patience: Headway,
     pub(crate) spare: Option<Spare>,
     /// The target's copy has died, and the spare is to take its place.
     pub(crate) lost_copy: Option<LostCopy>,
-    /// Whether there may be a spare that nobody has asked for.
+    /// Whether there may be a spare beside what was asked.
     pub(crate) may_spare: bool,
     /// Until when the launcher may put its group in front, once it has been asked to.
     pub(crate) front_until_ns: Option<u64>,
@@ -68,7 +68,7 @@ pub(crate) struct Reverting {
     pub(crate) hindrance: Option<Obstacle>,
     /// How often it had to be woken again.
     pub(crate) tries: u32,
-    /// What was said of that.
+    /// The last note on that.
     pub(crate) last_said: Option<String>,
 }
 
@@ -111,7 +111,7 @@ impl Reverting {
         self.target
     }
 
-    /// Whether nothing lives, and nothing happens before a person or time wants it.
+    /// Whether nothing lives, and only time or a person can change that.
     pub(crate) fn waits(&self) -> bool {
         matches!(self.stage, Stage::Waiting { .. })
     }

@@ -34,7 +34,7 @@ impl Spare {
         self.is_asleep
     }
 
-    /// What a snapshot is made of, if it sleeps.
+    /// The parts for a snapshot, if it sleeps.
     pub(crate) fn into_parts(self) -> Option<(AgentLink<Frozen>, Child)> {
         let child = self.child.filter(|_| self.is_asleep)?;
         Some((self.link, child))

@@ -7,11 +7,11 @@ use nix::libc;
 use snapshot_core::terms::{Ended, Gap, InterruptedCall, SnapshotId};
 use snapshot_core::wire::{Frozen, Taker};
 
-/// How long the program may take to answer a request, and a copy to do nothing before it is
-/// frozen: one that has much to record takes its time, but it works.
+/// How long the program may take to answer a request, and how long a copy may stand still
+/// before it is frozen. One with much to record is slow, but works.
 pub(crate) const PATIENCE_NS: u64 = 3_000_000_000;
 
-/// How many things may be named that will not be as they were.
+/// How many gaps a copy may name.
 pub(crate) const MOST_GAPS: usize = 65_536;
 
 /// How long to look at a program that seems to be stopped.
@@ -37,7 +37,7 @@ pub(crate) struct Taking {
     pub(crate) seen: Option<Seen>,
     /// What the copy names.
     pub(crate) gaps: Vec<NotRolledBack>,
-    /// What it names of a program that was killed meanwhile.
+    /// Gaps without words: the program was killed meanwhile.
     pub(crate) unworded: Vec<Gap>,
     /// The live process says that the copy is made.
     pub(crate) split: bool,
@@ -52,21 +52,21 @@ pub(crate) struct Taking {
     pub(crate) death: Option<Death>,
     /// The snapshot is in the timeline; only the report is missing.
     pub(crate) complete: bool,
-    /// The program has still to say that it runs, and its keeper that it is there.
+    /// The program has not said that it runs, nor its keeper that it is there.
     pub(crate) is_late: bool,
-    /// With the program until the copy is made, and then with the copy.
+    /// The program's until the copy is made, then the copy's.
     pub(crate) headway: Headway,
-    /// Since when something else waits for the end of the take, and does in vain as it seems.
+    /// Set while something waits for the end of a take that seems to be stopped.
     pub(crate) stopped: Option<Stop>,
 }
 
 /// What has been seen of the program while it stood still.
 pub(crate) struct Seen {
-    /// Where the program is found in `/proc`, and what it has mapped.
+    /// The program's place in `/proc`, and what it has mapped.
     pub(crate) proc: String,
     pub(crate) maps: Vec<u8>,
     pub(crate) threads: u32,
-    /// Resident memory; unknown where the program has died meanwhile.
+    /// Resident memory; unknown if the program has died meanwhile.
     pub(crate) rss_bytes: Option<u64>,
     /// What the aspects keep.
     pub(crate) kept: Kept,
@@ -85,7 +85,7 @@ pub(crate) struct Death {
 pub(crate) struct Stop {
     /// When to look again.
     pub(crate) look_ns: u64,
-    /// What the program had done.
+    /// The program's work so far.
     pub(crate) work: Option<family::Work>,
 }
 
@@ -112,7 +112,7 @@ impl Taking {
         self.child().is_some_and(|copy| copy.pid() == pid)
     }
 
-    /// Who has something to do for it now.
+    /// The process that has to work for it now.
     pub(crate) fn worker(&self, live: i32) -> Option<i32> {
         match self.child() {
             Some(copy) if !self.complete => Some(copy.pid()),
@@ -128,8 +128,8 @@ impl Taking {
         }
     }
 
-    /// Whether the program stands still because somebody has stopped it: at two looks, with
-    /// nothing done in between, since a tracer stops it for a moment again and again.
+    /// Whether somebody has stopped the program: it is so at two looks, with no work in
+    /// between. A tracer stops it for moments only.
     pub(crate) fn is_stopped(&mut self, live: i32, now: u64) -> bool {
         if self.death.is_some() || self.stopped.is_some_and(|stop| now < stop.look_ns) {
             return false;
@@ -144,7 +144,7 @@ impl Taking {
         work.is_some() && before.is_some_and(|stop| stop.work == work)
     }
 
-    /// The copy names something that will not be as it was. False where it is too much.
+    /// The copy names something that will not be as it was. False if these are too many.
     pub(crate) fn hear_of(&mut self, gap: &Gap) -> bool {
         let seen = self.seen.as_ref();
         match seen.and_then(|seen| gaps::tell(&seen.proc, &seen.maps, gap)) {

@@ -4,19 +4,19 @@ use crate::processes::{child::Child, headway::Headway};
 use nix::sys::signal::Signal;
 use snapshot_core::terms::Part;
 
-/// How long a woken copy may do nothing.
+/// How long a woken copy may stand still.
 pub(crate) const WAKING_NS: u64 = 10_000_000_000;
 
 /// A copy that has been woken.
 pub(crate) struct Waking {
     pub(crate) headway: Headway,
-    /// It goes on under this number: what it is now will end.
+    /// It will go on under this number; its first process ends.
     pub(crate) becoming: Option<i32>,
-    /// It does, and this is what it is now.
+    /// The process with that number, once there.
     pub(crate) became: Option<Child>,
-    /// How many of its ids are new, once it lets its threads go.
+    /// How many of its ids are new; set once it lets its threads go.
     pub(crate) opening: Option<u32>,
-    /// What it is known by outside, from then on.
+    /// Its number outside, from then on.
     pub(crate) outer_pid: Option<i32>,
     /// Why it has another id than before, if it has.
     pub(crate) stayed: Option<i32>,
@@ -56,7 +56,7 @@ impl Waking {
         self.headway.deadline_ns()
     }
 
-    /// Whether there is no patience left.
+    /// Whether it has stood still too long.
     pub(crate) fn is_over(&mut self, pid: Option<i32>, now: u64) -> bool {
         self.headway.is_over(pid, now)
     }

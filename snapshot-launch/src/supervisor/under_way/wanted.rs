@@ -1,8 +1,8 @@
-//! Something that is wanted, and whom to tell.
+//! A request, and who gets the answer.
 
 use crate::talk::{control::Request, event::Trigger};
 
-/// Something wanted, and whom to tell.
+/// A request, and who gets the answer.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) token: Option<u64>,
@@ -12,7 +12,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// A snapshot that a trigger signal has asked for: nobody waits for an answer.
+    /// A snapshot that a trigger has asked for: nobody waits for an answer.
     pub(crate) fn by_signal(asked_ns: u64) -> Self {
         Self {
             token: None,

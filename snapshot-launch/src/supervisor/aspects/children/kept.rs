@@ -1,4 +1,4 @@
-//! The children across takes and reverts: a take records them, a revert makes them those of the
+//! The children across takes and reverts: a take records them, a revert gives them to the
 //! revived process.
 
 use std::collections::{HashMap, HashSet};
@@ -19,11 +19,11 @@ use crate::supervisor::aspects::aspect::{Aspect, Resumed, Standstill};
 
 /// The program's processes at one moment.
 pub(crate) struct Family {
-    /// Its children: by birth, and adopted and not waited for.
+    /// Its own children, and adopted ones not waited for.
     children: Vec<Index>,
     /// The state of those that were stopped.
     standings: HashMap<Index, Standing>,
-    /// Everything that it had started: a revert leaves that alone.
+    /// All that it had started: a revert leaves them alone.
     pub(crate) processes: HashSet<Process>,
 }
 
@@ -84,8 +84,8 @@ impl Aspect for Children {
 }
 
 impl Children {
-    /// Enters the children that the live process has by birth (`own`), and gives the indices of
-    /// those and of the adopted ones.
+    /// Enters the live process's children by birth (`own`). Returns the indices of those and of
+    /// the adopted ones.
     fn record(
         &mut self,
         own: &[i32],
@@ -100,7 +100,7 @@ impl Children {
         let mut indices: Vec<Index> = self.table.adopted().collect();
         let adopted = indices.len();
         indices.extend(own.iter().filter_map(|&pid| self.enter(pid, still.outside)));
-        // The program stands still, so it has reaped none of them meanwhile: there is no room.
+        // The program stands still and reaps none, so the table is full.
         if indices.len() - adopted < own.len() {
             still.notes.push(format!(
                 "the program and its snapshots have more than {CAPACITY} children: after a revert it can't wait for the rest of them"
@@ -110,8 +110,8 @@ impl Children {
     }
 }
 
-/// All that the program has ever started, `own` and below. What it started before an earlier
-/// revert is beside it now, below the supervisor.
+/// All that the program has started, `own` and below. What it started before an earlier revert
+/// is now a child of the supervisor.
 fn all_started(own: Vec<i32>, still: &Standstill<'_>) -> HashSet<Process> {
     let beside = family::children(nix::unistd::getpid().as_raw())
         .into_iter()

@@ -1,4 +1,4 @@
-//! What happens to the children, as the supervisor reaps them: the family table and SIGCHLD
+//! Ends and stops of children, as the supervisor reaps them: the table of children and SIGCHLD
 //! tell the program.
 
 use nix::libc;
@@ -13,7 +13,7 @@ impl Children {
     pub(crate) fn ended(&self, pid: i32, status: i32, usage: &Usage, live: Option<&Child>) {
         let table = self.table;
         if let Some(index) = table.find_alive(pid) {
-            // The agent may answer a wait for it as soon as it has ended.
+            // Before `end`: the agent may answer a wait right after.
             let is_adopted = table.is_adopted(index);
             table.set_usage(index, usage);
             table.end(index, status);
@@ -24,8 +24,8 @@ impl Children {
         }
     }
 
-    /// A child of the supervisor's has stopped, or goes on. If it was the program's, `live`
-    /// hears of that.
+    /// A child of the supervisor has stopped, or goes on. If it was the program's, `live` hears
+    /// of that.
     pub(crate) fn has_news(&self, pid: i32, status: i32, live: Option<&Child>) {
         let table = self.table;
         let Some(index) = table.find_alive(pid) else {
@@ -53,8 +53,8 @@ impl Children {
         }
     }
 
-    /// Sends the live process the SIGCHLD of an adopted child that has ended, if the agent has
-    /// not sent it.
+    /// Sends the live process the SIGCHLD of an ended adopted child, if the agent has not sent
+    /// it.
     pub(super) fn tell_of_end(&self, index: Index, live: Option<&Child>) {
         if let Some(live) = live
             && let State::Ended(status) = self.table.state(index)
@@ -64,9 +64,8 @@ impl Children {
         }
     }
 
-    /// The kernel lets no process send the code of an exit (`si_code` CLD_EXITED), which is the
-    /// kernel's own. So the code says that a process queued the signal; every other field is
-    /// what the kernel would send.
+    /// Only the kernel may send the code of an exit (`si_code` CLD_EXITED). So the code says
+    /// that a process queued the signal; every other field is what the kernel would send.
     fn send(&self, live: &Child, index: Index, status: i32) {
         let child = self.table.child(index);
         let info = SignalInfo::of_child(child.pid, child.user, status, false);

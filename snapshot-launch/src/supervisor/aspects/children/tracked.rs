@@ -1,11 +1,10 @@
 //! The program's children across a revert.
 //!
-//! Those that a snapshot has seen are entered in the family table, which the program
-//! shares. A revert makes the supervisor their parent; the revived process *adopts* them:
-//! the supervisor, which reaps them, writes into the table how they end and sends the
-//! SIGCHLD, and the agent answers the program's waits from there. The program can write what
-//! it likes into the table, and lies to itself then: which process a index stands for, the
-//! supervisor knows by its own list.
+//! Those that a snapshot has seen are in the table of children, which the program shares. A
+//! revert makes the supervisor their parent, and the revived process *adopts* them: the
+//! supervisor reaps them, writes their ends into the table and sends SIGCHLD; the agent answers
+//! the program's waits from there. If the program writes into the table, it deceives only
+//! itself: the supervisor has its own list of which process an index means.
 #![expect(unsafe_code, reason = "maps memory that the program shares")]
 
 use std::collections::{HashMap, HashSet};
@@ -35,7 +34,7 @@ pub(crate) struct Children {
     pub(super) table: &'static Table,
     pub(super) memory: OwnedFd,
     pub(super) known: Vec<Known>,
-    /// Those of the snapshot that was last reverted to.
+    /// The children of the last revert's target.
     pub(super) reverted: Vec<Index>,
 }
 
@@ -43,7 +42,7 @@ pub(crate) struct Children {
 pub(super) struct Known {
     pub(super) index: Index,
     pub(super) process: Process,
-    /// Its number as everybody outside sees it.
+    /// Its number outside.
     pub(super) outer_pid: i32,
     pub(super) name: String,
 }
@@ -52,7 +51,7 @@ impl Children {
     /// Makes an empty table.
     ///
     /// # Errors
-    /// Where there is no memory or no descriptor for it.
+    /// No memory or no descriptor for it.
     pub(crate) fn new() -> io::Result<Self> {
         let memory = memfd_create(
             c"cargo-snapshot-children",
@@ -60,10 +59,10 @@ impl Children {
         )?;
         let length = libc::off_t::try_from(Table::BYTES).map_err(io::Error::other)?;
         ftruncate(&memory, length)?;
-        // Whatever the program does to it: it stays as long as it is, and access is safe.
+        // The program can't change its length, so access is safe.
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
-        // SAFETY: as long as that, sealed, and made for this.
+        // SAFETY: of that length, sealed, and made for this.
         let table = unsafe { Table::map(memory.as_raw_fd()) }
             .map_err(|errno| io::Error::from_raw_os_error(errno.0))?;
         Ok(Self {
@@ -79,7 +78,7 @@ impl Children {
         &self.memory
     }
 
-    /// Forgets those that nobody can wait for any more.
+    /// Forgets those that nobody can wait for.
     pub(super) fn forget_all_but(&mut self, named: &HashSet<Index>) {
         let table = self.table;
         self.known.retain(|known| {
@@ -109,7 +108,7 @@ impl Children {
         indices.iter().filter_map(standing).collect()
     }
 
-    /// What there is to tell the life that adopts a child, which knows it as it stood then.
+    /// The news for the process that adopts a child, and knows it as it was `then`.
     pub(super) fn news_of(&self, index: Index, then: Standing) -> Option<i32> {
         let table = self.table;
         if table.state(index) != State::Alive {
@@ -120,20 +119,19 @@ impl Children {
             (true, false) => Some(CONTINUED),
             (false, true) if untold > 0 => Some(children::stopped(untold)),
             (false, true) => Some(children::stopped(table.stopped_by(index))),
-            // As the one that is dead now has been told, or has not been yet.
+            // As before: the dead branch was told, or not yet.
             _ => then.untold,
         }
     }
 
-    /// The index of a child of the live process. `None` where there is no room, or it is
-    /// gone already.
+    /// The index of a child of the live process. `None` if there is no room, or it is gone.
     pub(super) fn enter(&mut self, pid: i32, outside: &Outside) -> Option<Index> {
         let process = Process::of(pid)?;
-        // Ended ones too: the program may be about to reap it.
+        // Ended ones too: the program may still reap it.
         if let Some(known) = self.known.iter().find(|known| known.process.is(process)) {
             return Some(known.index);
         }
-        // Somebody has reaped that one without our knowing, and its number is another's.
+        // That child was reaped unnoticed, and its number is another's.
         if let Some(index) = self.table.find_alive(pid) {
             self.table.lose(index);
         }
@@ -161,7 +159,7 @@ impl Children {
         self.known.iter().find(|known| known.index == index)
     }
 
-    /// Gives up those that have been reaped by a dead branch without a word.
+    /// Gives up those that a dead branch has reaped unnoticed.
     pub(super) fn lose_missing(&self, indices: &[Index]) {
         for known in &self.known {
             if indices.contains(&known.index)
@@ -173,8 +171,7 @@ impl Children {
         }
     }
 
-    /// Which of the children that were there at the snapshot there still are, and how the
-    /// others have ended.
+    /// Which children of the snapshot still live, and how the others have ended.
     pub(super) fn account(&self) -> (Vec<KeptChild>, Vec<EndedChild>) {
         let mut kept = Vec::new();
         let mut ended = Vec::new();
@@ -207,7 +204,7 @@ impl Children {
     }
 }
 
-/// How a child stands, in the eyes of the program.
+/// The state of a child, as the program knows it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     is_stopped: bool,
