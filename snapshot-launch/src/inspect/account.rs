@@ -1,4 +1,4 @@
-//! The account of a process: what the rule says of all that it has, in words.
+//! The account of a process: what the rule says of its objects, in words.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -25,9 +25,9 @@ use crate::refusal::{family, kinds};
 /// What a take refuses, what a revert loses, and what it brings back.
 #[derive(Debug, Default)]
 pub(super) struct Account {
-    /// What does not refuse a take here.
+    /// Kinds that refuse no take here.
     allowed: Vec<AllowKind>,
-    /// Whether what is mapped of files stays as it is.
+    /// Whether mapped files stay as they are.
     leaves_files: bool,
     pub(super) refused: Vec<Refused>,
     pub(super) not_rolled_back: Vec<Lost>,
@@ -35,7 +35,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Of a session with these flags.
+    /// For a session with these flags.
     pub(super) fn new(flags: &SnapshotFlags) -> Self {
         Self {
             allowed: flags.allow.clone(),
@@ -51,7 +51,7 @@ impl Account {
         });
     }
 
-    /// Something of a kind that refuses a take unless it is allowed.
+    /// Adds something that refuses a take unless it is allowed.
     fn refuse_kind(&mut self, item: Item, kind: Kind, why: &'static str) {
         match kinds::rule(kind) {
             Some(rule) if !self.allowed.contains(&rule.allow) => self.refused.push(Refused {
@@ -63,7 +63,7 @@ impl Account {
         }
     }
 
-    /// Something with, or without, a descriptor; `what` says which one, by why it is lost.
+    /// Adds something with or without a descriptor; `what` names it, by why it is lost.
     fn add(
         &mut self,
         kind: Kind,
@@ -136,7 +136,7 @@ impl Account {
         }
     }
 
-    /// Tells of threads that a revert makes another user's.
+    /// Adds threads that a revert makes another user's.
     pub(super) fn users(&mut self, threads: &[Thread]) {
         let others = threads::of_other_users(threads);
         if others > 0 {
@@ -149,7 +149,7 @@ impl Account {
         }
     }
 
-    /// Tells of descriptors; how many processes could not be asked whether they have them.
+    /// Adds descriptors. Returns how many processes could not be asked about them.
     pub(super) fn descriptors(
         &mut self,
         pid: i32,
@@ -176,7 +176,7 @@ impl Account {
                 have_locks = true;
             }
         }
-        // They come back, with a proviso.
+        // They come back conditionally.
         if let Some(why) = comes_back::locks(have_locks) {
             let item = Item {
                 kind: Kind::Lock.name(),
@@ -226,11 +226,11 @@ impl Account {
         }
     }
 
-    /// Tells of what the system has for everybody, and the process has used last.
+    /// Adds System V objects that the process was the last to use.
     pub(super) fn system_v(&mut self, pid: i32) {
         let namespace = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/ipc")).ok();
         if namespace("self") != namespace(&pid.to_string()) {
-            // The kernel tells of the caller's own alone.
+            // The kernel lists the caller's namespace only.
             return;
         }
         for_each_system_v(pid, |kind, id| {
@@ -241,7 +241,7 @@ impl Account {
         });
     }
 
-    /// Tells of the children that a process has.
+    /// Adds the children of a process.
     pub(super) fn children(&mut self, pid: i32, children: &[i32]) {
         for &child in children {
             let child = Child::look(child, child, &process_name(child), pid);
@@ -255,7 +255,7 @@ impl Account {
         }
     }
 
-    /// Tells of the process that traces it.
+    /// Adds the process that traces it.
     pub(super) fn traced_by(&mut self, tracer: i32) {
         let item = Item {
             kind: "ptrace",
@@ -266,7 +266,7 @@ impl Account {
     }
 }
 
-/// Which one it is, and who else has it, where that is the reason.
+/// Names it, and who else has it if that is the reason.
 fn describe(
     one: &Descriptor,
     socket: Option<&Socket>,

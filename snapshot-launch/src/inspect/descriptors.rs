@@ -15,20 +15,20 @@ use crate::processes::{family::numbers_in, files};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Descriptor {
     pub(super) number: i32,
-    /// What its link leads to.
+    /// The target of its link.
     pub(super) target: Vec<u8>,
     pub(super) kind: Kind,
     /// A device that has no state, as `/dev/null`.
     pub(super) is_stateless: bool,
     pub(super) access: Access,
-    /// Its file's device and inode, where they can be seen.
+    /// Its file's device and inode, if they can be seen.
     pub(super) file: Option<(u64, u64)>,
     /// Its file's length.
     pub(super) bytes: u64,
     pub(super) info: Info,
 }
 
-/// Which ends it is, of what has two.
+/// Which ends of a pipe it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Access {
     pub(super) reads: bool,
@@ -36,7 +36,7 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// By the mode of the link itself, which says what it was opened for.
+    /// From the mode of the link itself: how it was opened.
     pub(super) fn of_link(mode: u32) -> Self {
         Self {
             reads: mode & 0o400 != 0,
@@ -62,9 +62,9 @@ fn is_message_queue(link: &str) -> bool {
 pub(super) struct Info {
     /// Locks on the file, as `POSIX WRITE`.
     pub(super) locks: Vec<String>,
-    /// What an inotify descriptor watches: how many files.
+    /// How many files an inotify descriptor watches.
     pub(super) watches: usize,
-    /// It is a path alone (`O_PATH`).
+    /// It is only a path (`O_PATH`).
     pub(super) is_path: bool,
     /// Descriptors wait in a local socket to be received.
     pub(super) carries_descriptors: bool,
@@ -97,11 +97,11 @@ fn describe(lock: &Lock) -> String {
 /// All descriptors of a process, in order.
 ///
 /// # Errors
-/// Where it is gone, or may not be looked into.
+/// It is gone, or we may not look.
 pub(super) fn of(pid: i32) -> io::Result<Vec<Descriptor>> {
     let mut numbers: Vec<i32> = numbers_in(&format!("/proc/{pid}/fd"))?.collect();
     numbers.sort_unstable();
-    // What is closed meanwhile is none.
+    // Skip those closed meanwhile.
     Ok(numbers
         .into_iter()
         .filter_map(|number| descriptor(pid, number))
@@ -120,8 +120,8 @@ fn descriptor(pid: i32, number: i32) -> Option<Descriptor> {
     if kind == Kind::File && may_be_message_queue(&target) && is_message_queue(&link) {
         kind = Kind::MessageQueue;
     }
-    // For the kinds that are asked about it: the kernel writes a line for each watched file
-    // of an epoll set, which may be thousands.
+    // Only for kinds that need it: the kernel writes a line for each watched file of an epoll
+    // set, maybe thousands.
     let info = match kind {
         _ if !access.reads && !access.writes => read_info(pid, number),
         Kind::File | Kind::Directory | Kind::Inotify | Kind::Memfd | Kind::Socket => {

@@ -1,5 +1,5 @@
-//! What other processes have of what a process has: the same descriptor, or the other end.
-//! Found by one look at `/proc/*/fd`.
+//! What other processes share with a process: the same descriptor, or the other end. Found by
+//! one look at `/proc/*/fd`.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -29,7 +29,7 @@ pub(super) struct Holder {
 }
 
 impl Holder {
-    /// For a person: which process.
+    /// Names the process.
     pub(super) fn describe(&self) -> String {
         format!("{} (`{}`)", self.pid, process_name(self.pid))
     }
@@ -38,9 +38,9 @@ impl Holder {
 /// What others have.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
-    /// By what their links lead to.
+    /// By the targets of their links.
     holders: HashMap<Vec<u8>, Vec<Holder>>,
-    /// How many processes may not be looked into.
+    /// How many processes we may not look into.
     pub(super) unseen: u32,
 }
 
@@ -81,17 +81,17 @@ impl Elsewhere {
         });
     }
 
-    /// Whoever has something of this name.
+    /// All that have something of this name.
     pub(super) fn holders(&self, target: &[u8]) -> &[Holder] {
         self.holders.get(target).map_or(&[], Vec::as_slice)
     }
 
-    /// Whoever has the very thing that this descriptor of `pid` stands for.
+    /// Another process that has the same object as this descriptor of `pid`.
     pub(super) fn same(&self, pid: i32, descriptor: &Descriptor) -> Option<&Holder> {
         self.holders(&descriptor.target)
             .iter()
             .find(|holder| match descriptor.kind {
-                // Their names are theirs alone, and so is the end.
+                // Each socket has its own name.
                 Kind::Socket => true,
                 Kind::Pipe | Kind::Fifo => holder.access == descriptor.access,
                 Kind::Memfd => is_same_file(pid, descriptor.number, holder),
@@ -114,12 +114,12 @@ fn is_same_file(pid: i32, number: i32, holder: &Holder) -> bool {
     own.is_some() && own == id(holder.pid, holder.number)
 }
 
-/// Where the kernel does not tell, nothing is known to be shared.
+/// If the kernel does not tell, it does not count as shared.
 fn is_same_opening(pid: i32, number: i32, holder: &Holder) -> bool {
     sys::compare_files((pid, number), (holder.pid, holder.number)) == Ok(Ordering::Equal)
 }
 
-/// Which of these files other processes have mapped, and who.
+/// Which of these files other processes map, and who.
 pub(super) fn mapped(except: &HashSet<i32>, wanted: &HashSet<File>) -> HashMap<File, i32> {
     let mut found = HashMap::new();
     if wanted.is_empty() {

@@ -1,8 +1,8 @@
 //! The facts of each descriptor, gathered from outside, as [`comes_back::descriptor`] asks for
 //! them. Nothing is decided here.
 //!
-//! What only the process itself can ask has its harmless value: what waits in a terminal,
-//! whether a listener's address can be taken again, which filters a socket has.
+//! Facts that only the process itself can find out have their harmless value: what waits in a
+//! terminal, whether a listener's address can be taken again, a socket's filters.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -26,16 +26,16 @@ pub(super) struct Surroundings<'a> {
     pub(super) elsewhere: Elsewhere,
     /// Whether the kernel hides which descriptors are the same.
     is_hidden: bool,
-    /// What stdin, stdout and stderr are: the program was started with those.
+    /// The files of stdin, stdout and stderr: the program was started with them.
     inherited: HashSet<(u64, u64)>,
-    /// Of each memory file, why it does not come back.
+    /// For each memory file: why it does not come back.
     memory: HashMap<(u64, u64), Option<Why>>,
 }
 
-/// Who else has what a descriptor stands for.
+/// Who else has a descriptor's object.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Others<'a> {
-    /// The very same thing.
+    /// The same object.
     pub(super) same: Option<&'a Holder>,
     /// The other end of a pipe or a connection.
     pub(super) other_end: Option<&'a Holder>,
@@ -87,7 +87,7 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// What the rule asks.
+    /// The facts for the rule.
     pub(super) fn facts(&self, one: &Descriptor) -> Facts {
         let is_inherited = self.is_inherited(one);
         let mut facts = Facts {
@@ -134,8 +134,8 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// Whether the program was started with it, as far as that shows. What it has both ends of,
-    /// alone, it has put there itself.
+    /// Whether the program was started with it, as far as that shows. If it alone has both
+    /// ends, it made them itself.
     fn is_inherited(&self, one: &Descriptor) -> bool {
         if !one.file.is_some_and(|file| self.inherited.contains(&file)) {
             return false;
@@ -174,14 +174,14 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// The descriptor that is the peer of a socket. One that is connected to itself has none.
+    /// The program's own descriptor of a socket's peer. A socket connected to itself has none.
     fn own_peer(&self, one: &Descriptor) -> Option<&Descriptor> {
         let peer = peer_of(self.socket(one)?)?;
         let mut mine = self.mine.iter();
         mine.find(|other| other.target == peer && other.target != one.target)
     }
 
-    /// What is known of a pair, if a socket is one of the program's own.
+    /// The facts of a pair, if no other process has a socket of it.
     fn pair(&self, one: &Descriptor, socket: &Socket) -> Option<Pair> {
         let Socket::Unix {
             is_connected: true,
@@ -210,7 +210,7 @@ impl<'a> Surroundings<'a> {
         })
     }
 
-    /// Judges the memory files in the order in which a take does.
+    /// Judges the memory files in the order of a take.
     fn memory_files(&self) -> HashMap<(u64, u64), Option<Why>> {
         let mut files: BTreeMap<(u64, u64), (bool, u64)> = BTreeMap::new();
         let memfds = self.mine.iter().filter(|one| one.kind == Kind::Memfd);
@@ -229,7 +229,7 @@ impl<'a> Surroundings<'a> {
     }
 }
 
-/// Whether what is written to one of two descriptors of a pipe is read from the other.
+/// Whether one of two pipe descriptors reads what the other writes.
 fn completes(one: Access, other: Access) -> bool {
     (one.reads && other.writes) || (one.writes && other.reads)
 }
@@ -256,7 +256,7 @@ fn inode_of_socket(one: &Descriptor) -> Option<u64> {
     inode.parse().ok()
 }
 
-/// What the link to the peer of a unix socket leads to.
+/// The link target of a unix socket's peer.
 fn peer_of(socket: &Socket) -> Option<Vec<u8>> {
     match socket {
         Socket::Unix {

@@ -1,5 +1,5 @@
-//! What is told of a process. The names of the fields are a contract with scripts, as
-//! those of the events are.
+//! What `doctor` reports of a process. The names of the fields are a contract with scripts,
+//! like those of events.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,14 +12,14 @@ use serde::Serialize;
 pub struct Inspection {
     /// Which process.
     pub pid: i32,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// The user whose it is.
+    /// Its user.
     pub user: u32,
-    /// The session that it is in, if it is in one of this user's.
+    /// Its session, if it is in one of this user's.
     pub session: Option<InSession>,
-    /// Whether its executable can be launched in a session: of one that runs outside, no
-    /// snapshot can be taken.
+    /// Whether its executable can be launched in a session: outside of one, no snapshot can be
+    /// taken.
     pub executable: Launchable,
     /// Its threads, without the kernel's own.
     pub threads: usize,
@@ -35,7 +35,7 @@ pub struct Inspection {
     pub rolled_back: Vec<Item>,
     /// What the process does with the trigger itself, and what that means.
     pub trigger: Option<String>,
-    /// How many processes may not be looked into: what is shared with them is not known.
+    /// How many processes we may not look into: what they share with it is unknown.
     pub unseen_processes: u32,
 }
 
@@ -91,7 +91,7 @@ pub struct Refused {
     pub item: Item,
     /// Why.
     pub why: &'static str,
-    /// The way on.
+    /// The next step.
     pub help: &'static str,
 }
 

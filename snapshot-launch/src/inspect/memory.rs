@@ -9,14 +9,14 @@ use snapshot_core::terms::{
     comes_back::{Mapping, Rooms},
 };
 
-/// Which file a mapping is of, told from any other: its device and inode.
+/// The file of a mapping: its device and inode.
 pub(super) type File = ((u32, u32), u64);
 
 pub(super) fn file_of(mapping: &FileMapping<'_>) -> File {
     (mapping.device, mapping.inode)
 }
 
-/// Shared memory that a take records, one file's together.
+/// All shared mappings of one file, which a take records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shared {
     pub(super) origin: Origin,
@@ -26,12 +26,12 @@ pub(super) struct Shared {
     /// Where the first mapping begins.
     pub(super) start: u64,
     pub(super) bytes: u64,
-    /// How long each mapping is.
+    /// The length of each mapping.
     lengths: Vec<u64>,
 }
 
 impl Shared {
-    /// Why it does not come back, each mapping judged by itself, as a take does.
+    /// Why it does not come back. Judges each mapping by itself, like a take.
     pub(super) fn why(&self, rooms: &mut Rooms, is_elsewhere: bool) -> Option<Why> {
         let is_file = self.origin == Origin::File;
         self.lengths.iter().fold(None, |found, &bytes| {
@@ -41,8 +41,8 @@ impl Shared {
     }
 }
 
-/// All of it, in the order of the files. A device's memory is told of by its descriptor, and so
-/// is a memory file's that has one: `open` are the inodes of those.
+/// All of it, in the order of the files. Descriptors report the memory of devices and of open
+/// memory files: `open` are the inodes of those.
 pub(super) fn shared(text: &[u8], open: &HashSet<u64>) -> Vec<Shared> {
     let mut files: BTreeMap<File, Shared> = BTreeMap::new();
     for mapping in proc_text::file_mappings(text) {

@@ -1,5 +1,5 @@
-//! What a revert would bring back of a process that runs, and what it would not: looked
-//! for in `/proc` alone, so the process need not be in a session, and notices nothing.
+//! What a revert would bring back of a running process, and what not. Reads only `/proc`, so
+//! the process need not be in a session, and notices nothing.
 //!
 //! ```text
 //! /proc/PID ─▶ descriptors ┐

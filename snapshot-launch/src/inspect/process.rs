@@ -1,4 +1,4 @@
-//! Looks at a process: whether that may be done, in which session it is, and what it has.
+//! Looks at a process: whether we may, in which session it is, and what it has.
 
 use std::collections::HashSet;
 use std::fs;
@@ -32,7 +32,7 @@ use crate::talk::{
 /// Looks at a process.
 ///
 /// # Errors
-/// No such process, or it may not be looked into: what, cause, help.
+/// No such process, or we may not look into it: what, cause, help.
 pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     let status =
         files::bytes(format!("/proc/{pid}/status")).map_err(|error| refused(pid, &error))?;
@@ -83,7 +83,7 @@ pub(crate) fn inspect(pid: i32) -> Result<Inspection, Problem> {
     })
 }
 
-/// What the process does with the trigger, as a session of this environment would have it.
+/// What the process does with the trigger that a session would use here.
 fn own_use(trigger: i32, threads: &[threads::Thread], status: &[u8]) -> Option<String> {
     let catches = proc_text::signals(status, "SigCgt:")
         .is_some_and(|set| set.meets(SignalSet::only(trigger)));
@@ -97,7 +97,7 @@ fn own_use(trigger: i32, threads: &[threads::Thread], status: &[u8]) -> Option<S
     Some(own_use::words(&name_of(trigger), own))
 }
 
-/// Why a process can't be looked at.
+/// Why we can't look at a process.
 fn refused(pid: i32, error: &io::Error) -> Problem {
     let problem = Problem::new(exit::REFUSED, format!("cannot look at process {pid}"));
     match error.kind() {
@@ -112,7 +112,7 @@ fn refused(pid: i32, error: &io::Error) -> Problem {
                     .help("ask as root"),
             }
         }
-        // ESRCH is what a file of one that has just ended answers.
+        // Files of a process that just ended answer ESRCH.
         _ if error.kind() == ErrorKind::NotFound
             || error.raw_os_error() == Some(nix::libc::ESRCH) =>
         {
@@ -146,7 +146,7 @@ fn check_it_runs(pid: i32, status: &[u8]) -> Result<(), Problem> {
             .cause("it has ended, and waits for its parent to take note of it")
             .help("see `ps` for those that run"));
     }
-    // Only what runs a program has memory of its own.
+    // A kernel thread has no memory of its own.
     if proc_text::field(status, "VmSize:").is_none() {
         return Err(problem
             .cause("it is a thread of the kernel's")
@@ -160,8 +160,7 @@ fn executable(pid: i32, name: &str) -> Launchable {
     Launchable::of(program::check_executable(&link, name).map(|()| fs::read_link(&link).ok()))
 }
 
-/// The session that a process is in, and the processes that are its copies: what those
-/// have is not another's.
+/// A process's session and its copies: what those have counts as its own.
 fn session(pid: i32) -> (Option<InSession>, HashSet<i32>) {
     for control::Session { listing, .. } in control::sessions(None).answering {
         let frozen: HashSet<i32> = listing

@@ -1,7 +1,6 @@
 //! The sockets of a process's network namespace, by inode, as `/proc/PID/net` lists them.
 //!
-//! A socket that is neither bound nor connected is in no list; of it only its protocol is
-//! known.
+//! No list has sockets that are neither bound nor connected: only their protocol is known.
 #![expect(unsafe_code, reason = "asks for the protocol of another's socket")]
 
 use std::collections::HashMap;
@@ -18,7 +17,7 @@ use crate::processes::files;
 /// What is known of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Socket {
-    /// `tcp`, `udp6`, ...; the peer is known where it is connected.
+    /// `tcp`, `udp6`, ...; the peer is known if it is connected.
     Inet {
         protocol: &'static str,
         local: SocketAddr,
@@ -40,9 +39,9 @@ pub(super) enum Socket {
     },
     /// Neither bound nor connected.
     Fresh(String),
-    /// Of the kernel's own: whoever has one talks to the kernel.
+    /// A socket that talks to the kernel.
     Netlink,
-    /// Of a network's packets.
+    /// For a network's packets.
     Packet,
     /// Of another family.
     Other(String),
@@ -51,7 +50,7 @@ pub(super) enum Socket {
 /// The other end of a local socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
-    /// Nobody tells, or nobody has accepted the connection yet.
+    /// The kernel does not tell, or nobody has accepted yet.
     Unknown,
     Closed,
     /// This is its inode.
@@ -90,7 +89,7 @@ impl Socket {
         }
     }
 
-    /// Whether a snapshot lets go of it only where its address may be used again.
+    /// Whether a snapshot lets go of it only if its address may be reused.
     pub(super) fn listens_by_tcp(&self) -> bool {
         matches!(self, Self::Inet { listens: true, .. })
     }
@@ -112,7 +111,7 @@ impl Socket {
             | Self::Unix {
                 is_connected: true, ..
             }
-            // The kernel says of each who its peer is: the kernel.
+            // The kernel itself is the peer of each.
             | Self::Netlink => SocketState::Connected,
             Self::Inet { .. } | Self::Packet => SocketState::Idle,
             Self::Unix { path, .. } if path.is_empty() => SocketState::New,
@@ -122,7 +121,7 @@ impl Socket {
         }
     }
 
-    /// What the rule asks, but for whether it is one of a pair.
+    /// The facts for the rule, except whether it is one of a pair.
     pub(super) fn facts(&self) -> comes_back::Socket {
         comes_back::Socket {
             state: self.state(),
@@ -137,7 +136,7 @@ impl Socket {
         }
     }
 
-    /// For a person.
+    /// In words.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Inet {
@@ -182,7 +181,7 @@ impl Socket {
     }
 }
 
-/// Tables whose lines are addresses of the internet's, and what their sockets are called.
+/// Tables of internet addresses, named like their sockets.
 const INET: [&str; 8] = ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "icmp", "icmp6"];
 
 /// The sockets of a process's network namespace, by inode.
@@ -219,7 +218,7 @@ pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
         } = &mut socket
             && let Some(info) = peers.get(&inode)
         {
-            // One that is connected to, and is not itself, looks connected in the table.
+            // An unconnected socket that has peers looks connected in the table.
             *is_connected = info.peer.is_some();
             *peer = Peer::of(info, style);
             *waiting = info.queue.0;
@@ -229,7 +228,7 @@ pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
     all
 }
 
-/// A socket that is in no list; `None` where its protocol is not to be had.
+/// A socket that is in no list; `None` if its protocol is unknown.
 pub(super) fn unlisted(pid: i32, number: i32) -> Option<Socket> {
     let path = CString::new(format!("/proc/{pid}/fd/{number}")).ok()?;
     let mut name = [0_u8; 32];
@@ -258,8 +257,7 @@ pub(super) fn unlisted(pid: i32, number: i32) -> Option<Socket> {
     })
 }
 
-/// What TCP and its like call their states: connected is any from the first word of the
-/// peer's to the last.
+/// States of TCP and the like: all others count as connected.
 const LISTEN: u8 = 10;
 const CLOSED: u8 = 7;
 
@@ -283,7 +281,7 @@ fn inet(protocol: &'static str, line: &str) -> Option<(u64, Socket)> {
     Some((inode, socket))
 }
 
-/// `0100007F:1F90`: words of 32 bits as the processor has them, and the port.
+/// `0100007F:1F90`: words of 32 bits in native byte order, and the port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (host, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;

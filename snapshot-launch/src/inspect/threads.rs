@@ -13,7 +13,7 @@ use crate::processes::{family::numbers_in, files};
 pub(super) struct Thread {
     pub(super) tid: i32,
     pub(super) name: String,
-    /// The kernel has made it in the program's stead, for io_uring.
+    /// The kernel has made it for io_uring.
     pub(super) is_worker: bool,
     /// Why it can't be stopped.
     pub(super) hindrance: Option<Hindrance>,
@@ -25,7 +25,7 @@ pub(super) struct Thread {
 /// All threads, in order.
 ///
 /// # Errors
-/// Where the process is gone.
+/// The process is gone.
 pub(super) fn of(pid: i32) -> io::Result<Vec<Thread>> {
     let mut tids: Vec<i32> = numbers_in(&format!("/proc/{pid}/task"))?.collect();
     tids.sort_unstable();
@@ -39,7 +39,7 @@ pub(super) fn of(pid: i32) -> io::Result<Vec<Thread>> {
         .collect())
 }
 
-/// Whether no thread lets this signal through.
+/// Whether every thread blocks this signal.
 pub(super) fn all_block(threads: &[Thread], signal: i32) -> bool {
     let mut own = threads.iter().filter(|thread| !thread.is_worker).peekable();
     own.peek().is_some()
@@ -50,7 +50,7 @@ pub(super) fn all_block(threads: &[Thread], signal: i32) -> bool {
         })
 }
 
-/// How many threads are not of the user that the first one is.
+/// How many threads have another user than the first.
 pub(super) fn of_other_users(threads: &[Thread]) -> u32 {
     let mut own = threads.iter().filter(|thread| !thread.is_worker);
     let first = own.next();
@@ -70,7 +70,7 @@ fn credentials(status: &[u8]) -> Vec<Vec<u8>> {
     of("Uid:").chain(of("Gid:")).collect()
 }
 
-/// From `stat`, `status` and `syscall`; `None` of one that has ended.
+/// From `stat`, `status` and `syscall`; `None` if it has ended.
 fn thread(
     tid: i32,
     stat: &[u8],
@@ -92,7 +92,7 @@ fn thread(
         tid,
         name: String::from_utf8_lossy(name).into_owned(),
         is_worker,
-        // Workers are not stopped, but refuse as a whole.
+        // Nobody stops workers; they refuse as a whole.
         hindrance: hindrance.filter(|_| !is_worker),
         blocked,
         credentials: credentials(status),

@@ -1,8 +1,7 @@
-//! Which unix socket is connected to which, and how much waits in it: the kernel tells it by
-//! netlink (sock_diag(7)), and nowhere in `/proc`.
+//! Which unix socket is connected to which, and how much waits in it: the kernel tells this
+//! only by netlink (sock_diag(7)), not in `/proc`.
 //!
-//! It tells of the caller's own network namespace alone; of a process in another one
-//! nothing is known.
+//! It lists only the caller's own network namespace: nothing is known of processes in another.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,7 +12,7 @@ use nix::sys::socket::{
 use snapshot_core::kernel::unix_diag::{self, Message, Socket};
 use std::os::fd::AsRawFd;
 
-/// What is info of each, by inode.
+/// The sockets, by inode.
 pub(super) fn of(pid: i32) -> HashMap<u64, Socket> {
     let namespace = |who: &str| fs::read_link(format!("/proc/{who}/ns/net")).ok();
     let own = namespace("self");
@@ -43,7 +42,7 @@ fn ask() -> nix::Result<HashMap<u64, Socket>> {
     }
 }
 
-/// Reads one packet of the answer; true where it is the last.
+/// Reads one packet of the answer; true if it is the last.
 fn read(packet: &[u8], peers: &mut HashMap<u64, Socket>) -> bool {
     for message in unix_diag::messages(packet) {
         match message {

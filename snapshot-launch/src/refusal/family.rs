@@ -1,5 +1,5 @@
-//! What is said of children, threads and tracers that a revert does not bring back as they
-//! were. A take and the doctor say the same of the same thing.
+//! The words for children, threads and tracers that a revert does not bring back as they were.
+//! A take and the doctor use the same ones.
 
 use crate::talk::counted::counted;
 
@@ -37,8 +37,8 @@ pub(crate) fn traced(tracer: &str) -> String {
     format!("{tracer} traces the program")
 }
 
-/// A child that shares these with the program beside what is inherited, and whether the
-/// program traces it.
+/// A child that shares these with the program, beyond what it inherits, and whether the program
+/// traces it.
 pub(crate) fn child(shares: &[&str], is_traced: bool) -> String {
     let mut why = "a process that the program has started lives on, and after a revert the program can still wait for it, and stop it; but it has another parent then, and those waits that libc makes by itself (`system`, `pclose`) don't find it".to_owned();
     if !shares.is_empty() {

@@ -99,7 +99,7 @@ pub(crate) fn why(kind: Kind, why: Why) -> &'static str {
     }
 }
 
-/// What locks on files are, all of them together.
+/// All locks on files together.
 pub(crate) const LOCKS: &str = "locks of the process";
 
 /// The name of a System V object, which has no descriptor.

@@ -26,7 +26,7 @@ impl Supervisor {
         } else {
             Via::Elsewhere
         };
-        // Nobody waits: a live process asks by itself.
+        // No answer: a live process that waits has asked itself.
         self.interrupt(via, recipient, sender);
     }
 

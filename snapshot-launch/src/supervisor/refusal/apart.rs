@@ -1,5 +1,5 @@
-//! Where the program has gone beyond the session's reach: into namespaces of its own, or under
-//! an emulator. Looked at before anything is sent to it.
+//! Whether the program is beyond the session's reach: in namespaces of its own, or under an
+//! emulator. Checked before any signal to it.
 
 use crate::refusal::Refusal;
 use std::os::unix::fs::MetadataExt;
@@ -20,9 +20,8 @@ fn inode(pid: &str, namespace: &str) -> Option<u64> {
     Some(metadata.ino())
 }
 
-/// Where a process's namespaces are found in `/proc`, and the one of its network: of one whose
-/// first thread has ended, at another thread. `None` where it has ended, or may not be looked
-/// at.
+/// A process's place in `/proc` for its namespaces, and its network namespace. If its first
+/// thread has ended, another thread's. `None` if it has ended, or we may not look.
 fn living(pid: i32) -> Option<(String, u64)> {
     let with_network = |path: String| inode(&path, "net").map(|network| (path, network));
     with_network(pid.to_string()).or_else(|| {
@@ -34,7 +33,7 @@ fn living(pid: i32) -> Option<(String, u64)> {
     })
 }
 
-/// Whether two are known, and are not the same.
+/// Whether both are known, and differ.
 fn differ(ours: Option<u64>, theirs: Option<u64>) -> bool {
     ours.zip(theirs)
         .is_some_and(|(ours, theirs)| ours != theirs)
@@ -50,15 +49,15 @@ impl Home {
         }
     }
 
-    /// Why nothing can be taken of this process where it is: it can't call the supervisor, or
-    /// a copy of it would be in another namespace than it.
+    /// Why no snapshot of this process can be taken: it can't call the supervisor, or a copy of
+    /// it would be in another namespace.
     pub(crate) fn is_left(&self, pid: i32) -> Option<Refusal> {
         let (thread, network) = living(pid)?;
         self.is_out_of_reach(network)
             .or_else(|| self.thread_is_left_by_children(pid, &thread))
     }
 
-    /// Whether a copy of this process would be in another namespace than it.
+    /// Whether a copy of this process would be in another namespace.
     pub(crate) fn is_left_by_children(&self, pid: i32) -> Option<Refusal> {
         self.thread_is_left_by_children(pid, &living(pid)?.0)
     }
@@ -66,7 +65,7 @@ impl Home {
     fn thread_is_left_by_children(&self, pid: i32, thread: &str) -> Option<Refusal> {
         let theirs = match fs::metadata(format!("/proc/{thread}/ns/pid_for_children")) {
             Ok(metadata) => Some(metadata.ino()),
-            // It is another one, in which nobody has been yet.
+            // It is another one, still empty.
             Err(error) if error.kind() == io::ErrorKind::NotFound && living(pid).is_some() => {
                 Some(0)
             }
@@ -98,12 +97,12 @@ impl Home {
     }
 }
 
-/// Which emulator the process has become, if one.
+/// The emulator that the process has become.
 pub(crate) fn emulator_in(pid: i32) -> Option<&'static str> {
     emulator(&fs::read_link(format!("/proc/{pid}/exe")).ok()?)
 }
 
-/// Why nothing can be taken of a program under that one.
+/// Why no snapshot is possible under it.
 pub(crate) fn under(emulator: &str) -> Refusal {
     Refusal::new(
         "emulator",

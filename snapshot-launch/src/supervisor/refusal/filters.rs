@@ -1,5 +1,5 @@
-//! Filters of system calls (seccomp) that the program has set: those that the agent has tried
-//! count, and whether there are others is seen before anything is sent to the program.
+//! Filters of system calls (seccomp) that the program has set. The agent tries and reports
+//! them. The supervisor looks for others before it signals the program.
 
 use nix::libc;
 use snapshot_core::terms::Filter;
@@ -7,15 +7,15 @@ use snapshot_core::terms::Filter;
 /// What is known of the live process's filters.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Filters {
-    /// Those that it was started with.
+    /// It was started with these.
     inherited: u32,
-    /// Those that leave alone what a snapshot needs.
+    /// These allow all that a snapshot needs.
     harmless: u32,
-    /// One that does not.
+    /// A filter that does not.
     harmful: Option<Filter>,
 }
 
-/// Why nothing can be taken under a filter.
+/// Why a filter forbids snapshots.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Forbidden {
     pub(crate) why: String,
@@ -23,10 +23,10 @@ pub(crate) struct Forbidden {
 }
 
 impl Filters {
-    /// As many as this process has, whose child the program is, and these.
+    /// Counts this process's own, which the program inherits, and `denied`.
     ///
     /// # Errors
-    /// Where `/proc` can't be read: what is not known of now would pass for the program's own.
+    /// `/proc` can't be read: uncounted filters would pass for the program's own.
     pub(crate) fn inherited(denied: usize) -> std::io::Result<Self> {
         let own = std::fs::read_to_string("/proc/self/status")?;
         Ok(Self {
@@ -35,7 +35,7 @@ impl Filters {
         })
     }
 
-    /// The agent has tried one. True where it is the first that does harm.
+    /// The agent has tried one. True if it is the first harmful one.
     pub(crate) fn add(&mut self, filter: Filter) -> bool {
         match filter {
             Filter::Harmless => {
@@ -54,7 +54,7 @@ impl Filters {
         }
     }
 
-    /// Why nothing can be taken, by what `/proc/PID/status` says of the first thread.
+    /// Why no snapshot is possible, by the first thread's `/proc/PID/status`.
     pub(crate) fn forbid(&self, status: &str) -> Option<Forbidden> {
         let mode = field(status, "Seccomp:");
         if self.harmful.is_none() && mode == "0" {
@@ -80,7 +80,7 @@ impl Filters {
                     .to_owned(),
                 help,
             }),
-            // Older kernels tell no number, before 5.9.
+            // Kernels before 5.9 tell no number.
             None if count(status) > self.inherited.saturating_add(self.harmless) => Some(Forbidden {
                 why: "the program has set a filter of system calls (seccomp) by a call of its own, which could not be tried: it may end the program that is asked for a snapshot".to_owned(),
                 help: "have it set the filter with libc's `prctl` or `syscall`, or start it without its sandbox",
@@ -89,7 +89,7 @@ impl Filters {
         }
     }
 
-    /// For a person, when it happens.
+    /// Words for the user.
     pub(crate) fn note(filter: Filter) -> Option<&'static str> {
         (filter != Filter::Harmless).then_some(
             "the program forbids itself system calls that a snapshot needs (seccomp): none can be taken from here on, and a `kill -USR1` to the program itself does nothing",
@@ -97,7 +97,7 @@ impl Filters {
     }
 }
 
-/// A field's value; empty where it is not to be had.
+/// A field's value; empty if there is none.
 fn field<'a>(status: &'a str, name: &str) -> &'a str {
     status
         .lines()
@@ -109,7 +109,7 @@ fn count(status: &str) -> u32 {
     field(status, "Seccomp_filters:").parse().unwrap_or(0)
 }
 
-/// The calls that a filter is most likely to lack.
+/// The calls that filters most likely lack.
 fn name_of(call: i32) -> String {
     let name = match i64::from(call) {
         libc::SYS_socket => "socket",
@@ -164,7 +164,7 @@ mod tests {
         let mut filters = Filters::default();
         let socket = i32::try_from(libc::SYS_socket).expect("numbers of calls are small");
         filters.add(Filter::Forbids(socket));
-        // Another thread's: the first one has none.
+        // Another thread has it, the first none.
         let forbidden = filters.forbid(&status(0, 0)).expect("it is harmful");
         assert!(forbidden.why.ends_with(": socket"), "{}", forbidden.why);
         filters.remove(Filter::Forbids(socket));

@@ -1,4 +1,4 @@
-//! What a frozen copy tells of the things that will not be as they were, for a person.
+//! The words for things that a frozen copy can't bring back as they were.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,13 +10,13 @@ use crate::processes::files;
 use crate::refusal::kinds;
 use crate::talk::event::NotRolledBack;
 
-/// In words; `proc` is where the process that has it is found in `/proc`, and `maps` what that
-/// has mapped. `None` where it is not there: then that process has been killed.
+/// In words; `proc` is its process's place in `/proc`, and `maps` what that has mapped. `None`
+/// if it is not there: the process has been killed.
 pub(crate) fn tell(proc: &str, maps: &[u8], gap: &Gap) -> Option<NotRolledBack> {
     Some(in_words(gap, what(proc, maps, gap)?))
 }
 
-/// The same of a program that was killed as it was copied: its frozen copy has all of it.
+/// The same for a program that was killed during the take: looks at its frozen copy.
 pub(crate) fn tell_by_copy(copy: i32, gap: &Gap) -> NotRolledBack {
     let proc = format!("/proc/{copy}");
     let maps = files::bytes(format!("{proc}/maps")).unwrap_or_default();
@@ -48,7 +48,7 @@ fn what(proc: &str, maps: &[u8], gap: &Gap) -> Option<String> {
     }
 }
 
-/// How much of it there is, where that is known.
+/// How much of it there is, if known.
 fn count(gap: &Gap) -> String {
     let (one, more) = match (gap.kind, gap.why) {
         (_, Why::Backlog) => ("connection", "connections"),

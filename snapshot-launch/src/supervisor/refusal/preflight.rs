@@ -1,9 +1,8 @@
-//! What refuses a take, and what of threads, children and allowed kinds a revert will not
-//! bring back: looked for at each take, while the program stands still, so that the user
-//! hears of it before relying on it.
+//! Looks for what refuses a take, and for threads, children and allowed kinds that a revert
+//! will not bring back. Runs at each take, while the program stands still, so the user knows
+//! before relying on it.
 //!
-//! Of ordinary descriptors and of shared memory the copy itself tells, which has recorded
-//! them.
+//! The copy itself reports ordinary descriptors and shared memory: it records them.
 
 use std::fs;
 use std::io;
@@ -31,7 +30,7 @@ pub(crate) struct Findings {
     pub(crate) not_rolled_back: Vec<NotRolledBack>,
     /// What makes a take impossible.
     pub(crate) refusal: Option<Refusal>,
-    /// Resident memory; unknown where the program has died meanwhile.
+    /// Resident memory; unknown if the program has died meanwhile.
     pub(crate) rss_bytes: Option<u64>,
     /// What is mapped.
     pub(crate) maps: Vec<u8>,
@@ -46,8 +45,8 @@ impl Findings {
         });
     }
 
-    /// What a look has seen. One that fails refuses, since nobody knows what it would have
-    /// found; what is gone meanwhile was nothing.
+    /// The result of a look. A failed one refuses the take, since it may have missed something.
+    /// One at something that is gone finds nothing.
     fn seen<T>(&mut self, look: io::Result<T>) -> Option<T> {
         let error = match look {
             Ok(seen) => return Some(seen),
@@ -62,8 +61,8 @@ impl Findings {
         None
     }
 
-    /// Refuses, if this kind does and is not allowed; else names it. Of several refusals
-    /// the first is told.
+    /// Refuses, if this kind does and is not allowed; else names it. Only the first refusal
+    /// counts.
     fn refuse(&mut self, kind: Kind, what: String, allowed: &[AllowKind]) {
         let Some(rule) = kinds::rule(kind) else {
             return;
@@ -78,8 +77,7 @@ impl Findings {
     }
 }
 
-/// Looks at the live process, whose threads are parked; `proc` is where it is found in
-/// `/proc`.
+/// Looks at the live process while its threads are parked; `proc` is its place in `/proc`.
 pub(crate) fn look(
     proc: &str,
     counts: &ThreadCounts,
@@ -105,12 +103,12 @@ pub(crate) fn look(
     findings
 }
 
-/// The resident memory of a process; `proc` is where it is found in `/proc`.
+/// The resident memory of a process; `proc` is its place in `/proc`.
 pub(crate) fn resident_bytes(proc: &str) -> Option<u64> {
     resident_bytes_in(&files::bytes(format!("{proc}/status")).ok()?)
 }
 
-/// None where the status is one of a process that has ended.
+/// `None` if the process has ended.
 fn resident_bytes_in(status: &[u8]) -> Option<u64> {
     Some(proc_text::resident_bytes(status)).filter(|&bytes| bytes != 0)
 }
@@ -119,7 +117,7 @@ fn named(pid: i32) -> String {
     format!("{} ({pid})", crate::processes::family::name_of(pid))
 }
 
-/// What can't be made again of the threads.
+/// Threads that can't come back.
 fn threads(counts: &ThreadCounts, same_ids: bool, allowed: &[AllowKind], findings: &mut Findings) {
     if counts.workers > 0 {
         let what = family::kernel_threads(counts.workers);
@@ -168,8 +166,8 @@ fn descriptors(proc: &str, allowed: &[AllowKind], findings: &mut Findings) {
             continue;
         };
         let target = target.as_os_str().as_bytes();
-        // What has another name is of no such kind. The look at the mode is dear, as there
-        // may be thousands.
+        // Other names are of no such kind. The mode is expensive to read: there may be
+        // thousands.
         let mode = if target.starts_with(b"/dev/") {
             fs::metadata(&link).map_or(0, |metadata| metadata.mode())
         } else if target.starts_with(b"anon_inode:") {
@@ -182,7 +180,7 @@ fn descriptors(proc: &str, allowed: &[AllowKind], findings: &mut Findings) {
     }
 }
 
-/// Where contexts of `io_setup` lie, which have no descriptor.
+/// The addresses of `io_setup` contexts: they have no descriptor.
 fn aio_contexts(maps: &[u8]) -> impl Iterator<Item = String> {
     proc_text::file_mappings(maps)
         .filter(|mapping| Origin::of(mapping.path) == Some(Origin::Aio))

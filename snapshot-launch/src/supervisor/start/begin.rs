@@ -1,5 +1,5 @@
-//! The beginning of a session: the supervisor's process, the program's terminal, the
-//! program. And the end, where the launcher can't see to it.
+//! The start of a session: the supervisor's process, the program's terminal, the program. And
+//! the end, if the launcher can't do it.
 #![expect(unsafe_code, reason = "takes a terminal, asks for random bytes")]
 
 use crate::processes::own_name::name_process;
@@ -59,8 +59,8 @@ const FRONT: Duration = Duration::from_secs(1);
 /// Runs the session in a process of its own that the launcher has forked, with every
 /// signal blocked. Does not come back.
 ///
-/// It is there before anything that a killed launcher would leave behind, and starts the
-/// program only when the launcher says that it is ready.
+/// It exists before anything that a killed launcher would leave behind, and starts the program
+/// only when the launcher is ready.
 pub(crate) fn run(mut config: Config, outside: Outside, channel: Channel) -> ! {
     name_process("snap-supervisor");
     if let Some(door) = wait_for_begin(&channel) {
@@ -79,7 +79,7 @@ pub(crate) fn run(mut config: Config, outside: Outside, channel: Channel) -> ! {
     std::process::exit(0)
 }
 
-/// The control socket's place, if it has one. `None` where the launcher has ended instead.
+/// The control socket's place, if it has one. `None` if the launcher has ended.
 fn wait_for_begin(channel: &Channel) -> Option<Option<Place>> {
     loop {
         match channel.receive() {
@@ -93,7 +93,7 @@ fn wait_for_begin(channel: &Channel) -> Option<Option<Place>> {
     }
 }
 
-/// Makes everything and starts the program.
+/// Sets everything up and starts the program.
 fn begin(
     mut config: Config,
     outside: Outside,
@@ -108,9 +108,9 @@ fn begin(
         Group::InTerminal | Group::InSession => {
             setsid()?;
         }
-        // What is sent to the launcher's group it gets itself, and passes on.
+        // The launcher gets its group's signals, and passes them on.
         Group::InFront { .. } => setpgid(NOBODY_ELSE, NOBODY_ELSE)?,
-        // Below, when the program has inherited it.
+        // Below, after the program has inherited it.
         Group::Launchers => {}
     }
     let anchor = Anchor::make(config.group != Group::Launchers)?;
@@ -145,7 +145,7 @@ fn begin(
     );
     let switchboard = Switchboard::open(&address)?;
     let children = Children::new()?;
-    // None of these has anything of the program's once it runs. Takes need not look.
+    // None of these holds anything of the program's. Takes need not look.
     own_processes::add(getpid().as_raw());
     own_processes::add(anchor.pid().as_raw());
     if outside.is_another() {
@@ -207,7 +207,7 @@ fn begin(
     })
 }
 
-/// Before the program looks at the terminal, which it could not read otherwise.
+/// Waits until the program's group is in front: else the program can't read.
 fn wait_until_in_front(anchor: &Anchor) {
     let Some(terminal) = inherited::terminal() else {
         return;
@@ -218,7 +218,7 @@ fn wait_until_in_front(anchor: &Anchor) {
     }
 }
 
-/// Makes the address one that nobody can guess and occupy.
+/// So that nobody can guess the address and occupy it.
 fn random_number() -> u64 {
     let mut bytes = [0_u8; 8];
     // SAFETY: writes at most the length given, which is the array's.

@@ -1,10 +1,9 @@
-//! The program's process, made so that it has one number: inside the session's namespace
-//! the same as outside, where that can be had. What the program writes down of itself, in a
-//! log or a pid file, is then true for everybody.
+//! Makes the program's process with the same number inside the session's namespace and outside,
+//! if possible. Then the number that the program writes to a log or a pid file is true for
+//! everybody.
 //!
-//! The outer number is the kernel's to give, in turn, so that none is used again soon after
-//! its last owner's end: somebody may still mean that one. So the inner one is chosen, as a
-//! bet on the next outer one.
+//! The kernel gives outer numbers in turn, so that none is reused soon: somebody may still mean
+//! its last owner. So the supervisor chooses the inner number, as a bet on the next outer one.
 #![expect(unsafe_code, reason = "forks")]
 
 use std::fs::File;
@@ -27,7 +26,7 @@ use crate::talk::unstarted::{StartStep, Unstarted};
 /// How often to bet before any number will do.
 const ATTEMPTS: usize = 12;
 
-/// Starts the command in a process of its own, which is denied these.
+/// Starts the command in its own process, without what is `denied`.
 ///
 /// # Errors
 /// What the fork, the denial or the exec failed with.
@@ -71,7 +70,7 @@ impl Newborn {
         // SAFETY: the supervisor has one thread, so the child may do what it likes.
         let side = unsafe { sys::fork_with_ids(ids) };
         match side.map_err(|errno| io::Error::from_raw_os_error(errno.0))? {
-            // Where that fails the other one ends, as `go` does.
+            // On failure `go` closes, and that ends the child.
             Side::Original(pid) => Ok(Self {
                 child: Child::of(pid)?,
                 go,
@@ -82,9 +81,9 @@ impl Newborn {
                 if File::from(may_go).read_exact(&mut [0]).is_err() {
                     sys::exit_group(0);
                 }
-                // First, while it still has the rights that a session's processes have.
+                // First, while it still has the session's rights.
                 let unstarted = match deny::install(denied) {
-                    // Comes back only where it has failed.
+                    // Returns only on failure.
                     Ok(()) => command.exec().into(),
                     Err(error) => Unstarted::at(StartStep::Deny)(error),
                 };
@@ -97,7 +96,7 @@ impl Newborn {
     fn go(self) -> Result<Child, Unstarted> {
         File::from(self.go).write_all(&[1])?;
         let mut unstarted = [0; 5];
-        // The exec closes the other end.
+        // A successful exec closes it.
         match File::from(self.outcome).read_exact(&mut unstarted) {
             Err(_) => Ok(self.child),
             Ok(()) => {

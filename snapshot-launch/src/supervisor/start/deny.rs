@@ -1,9 +1,9 @@
-//! What the program is not to have (`--deny`): the kernel answers as if there were none,
-//! to the program and to all that it starts.
+//! What the program must not use (`--deny`): for it and all that it starts, the kernel answers
+//! as if there were none.
 //!
-//! A ring of io_uring can't be copied, and runtimes that find none use epoll, which can
-//! be. So the one system call that makes a ring fails with ENOSYS, by a filter of the
-//! kernel's (seccomp) that a process can add and never take away.
+//! An io_uring ring can't be copied. Runtimes without one use epoll, which can be. So the one
+//! system call that makes a ring fails with ENOSYS, by a kernel filter (seccomp) that a process
+//! can add and never remove.
 //!
 //! Context: the program's process before its exec, which has a single thread. It allocates
 //! nothing.
@@ -16,8 +16,8 @@ use nix::sys::prctl;
 
 use crate::flags::DenyKind;
 
-/// `io_uring_setup`: since Linux 5.1 new calls have the same number on every architecture,
-/// so the filter need not ask which one it is.
+/// `io_uring_setup`: since Linux 5.1 new calls have the same number on every architecture, so
+/// the filter need not ask for it.
 const IO_URING_SETUP: u32 = 425;
 
 /// What x86 adds to the numbers of calls with 32-bit pointers (x32).
@@ -25,10 +25,10 @@ const X32: u32 = 0x4000_0000;
 
 /// Denies each of these to the calling process, for good.
 ///
-/// Who may not filter unless it gives up set-uid programs gives them up (`no_new_privs`).
+/// A process that may not filter otherwise gives up set-uid programs (`no_new_privs`).
 ///
 /// # Errors
-/// Where the kernel has no filters, or something forbids them.
+/// The kernel has no filters, or something forbids them.
 pub(crate) fn install(kinds: &[DenyKind]) -> io::Result<()> {
     for kind in kinds {
         match kind {
@@ -50,7 +50,7 @@ fn filter(call: u32) -> io::Result<()> {
     }
 }
 
-/// The number, without the mark of x32, is this call's: ENOSYS. Any other: go on.
+/// ENOSYS for this call, with or without the x32 mark; others go on.
 fn program(call: u32) -> [libc::sock_filter; 5] {
     let step = |code: u32, jt, jf, k| libc::sock_filter {
         code: u16::try_from(code).expect("libc has them in wider numbers than the kernel"),
@@ -60,7 +60,7 @@ fn program(call: u32) -> [libc::sock_filter; 5] {
     };
     let enosys = libc::ENOSYS.unsigned_abs() & libc::SECCOMP_RET_DATA;
     [
-        // The number is the first field of what a filter is given.
+        // The number is the first field of a filter's data.
         step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
         step(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, !X32),
         step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call),

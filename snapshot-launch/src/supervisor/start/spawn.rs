@@ -1,4 +1,4 @@
-//! The program's process, as it is to be.
+//! Starts the program's process.
 
 #![expect(unsafe_code, reason = "prepares a child before its exec")]
 
@@ -18,11 +18,11 @@ use crate::supervisor::{config::Config, descriptors::Limits};
 use crate::talk::unstarted::Unstarted;
 use crate::{inherited, namespaces};
 
-/// Where the agent's descriptor is put in the program, until the agent closes it: out of
-/// the way of any that the program's loader uses, or a little above.
+/// The agent's descriptor in the program, until the agent closes it: this number or a little
+/// above, out of the way of those that the loader uses.
 const AGENT_FD: RawFd = 250;
 
-/// The same, where the program's limit on descriptors is lower.
+/// The same, within the program's limit on descriptors.
 fn agent_fd(limits: Limits) -> RawFd {
     RawFd::try_from(limits.soft.saturating_sub(1)).map_or(AGENT_FD, |last| last.min(AGENT_FD))
 }
@@ -52,7 +52,7 @@ pub(crate) fn program(
         command.current_dir(directory);
     }
     command.envs(program.env.iter().map(|(name, value)| (name, value)));
-    // Not one that the caller has handed on to the program.
+    // Not a number that the caller hands on to the program.
     let agent = inherited::out_of_the_way(agent, agent_fd(limits))?;
     let agent_fd = agent.as_raw_fd();
     let preload = format!("/proc/self/fd/{agent_fd}");
@@ -91,7 +91,7 @@ pub(crate) fn program(
     let supervisor = getpid();
     let (ways, ignored) = (program.ways, program.ignored);
     let has_own_user = outside.is_another() && !geteuid().is_root();
-    // Until the agent's handlers are in place the trigger waits.
+    // The trigger waits until the agent's handlers are in place.
     let mask = ways.mask.with(SignalSet::only(*trigger));
     let before_exec = move || {
         if getppid() != supervisor {
