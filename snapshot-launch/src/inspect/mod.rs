@@ -1,4 +1,4 @@
-//! What a revert would bring back of a running process, and what not. Reads only `/proc`, so
+//! What a revert would bring back of a running process, and what not. Looks from outside, so
 //! the process need not be in a session, and notices nothing.
 //!
 //! ```text

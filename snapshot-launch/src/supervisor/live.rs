@@ -11,7 +11,7 @@ use crate::supervisor::refusal::filters::Filters;
 #[derive(Debug)]
 pub(crate) struct Live {
     child: Child,
-    /// Its number outside.
+    /// Its number outside the namespace.
     outer_pid: i32,
     is_alive: bool,
     has_agent: bool,
@@ -35,7 +35,7 @@ impl Origin {
         self.pid
     }
 
-    /// Its number outside.
+    /// Its number outside the namespace.
     pub(crate) fn outer_pid(&self) -> i32 {
         self.outer_pid
     }
@@ -61,7 +61,7 @@ impl Live {
         self.child.pid()
     }
 
-    /// Its number outside.
+    /// Its number outside the namespace.
     pub(crate) fn outer_pid(&self) -> i32 {
         self.outer_pid
     }

@@ -70,7 +70,7 @@ impl Supervisor {
                 self.live_ended(ended);
             }
         } else if was_woken {
-            // `woken_ended` did it.
+            // Served by `woken_ended`.
         } else if self.is_spare(pid) {
             self.hear_spare();
         } else if let Some(id) = self.snapshot_of(pid) {

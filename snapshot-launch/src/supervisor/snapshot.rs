@@ -9,7 +9,7 @@ use snapshot_core::wire::Frozen;
 pub(crate) struct Snapshot {
     /// The frozen copy.
     pub(crate) child: Child,
-    /// Its number outside.
+    /// Its number outside the namespace.
     pub(crate) outer_pid: i32,
     pub(crate) link: AgentLink<Frozen>,
     pub(crate) facts: SnapshotFacts,

@@ -57,7 +57,7 @@ pub(crate) struct Supervisor {
     pub(crate) home: Home,
     pub(crate) timeline: Timeline<Snapshot>,
     pub(crate) aspects: Aspects,
-    /// Frozen copies that have been killed and are to be reaped.
+    /// Killed frozen copies that are not reaped yet.
     pub(crate) dying: HashSet<i32>,
     pub(crate) silent_copies: Vec<SilentCopy>,
     pub(crate) phase: Phase,

@@ -45,7 +45,7 @@ impl Supervisor {
         Some(event)
     }
 
-    /// Drops every snapshot. `None` where there is none.
+    /// Drops every snapshot. `None` if there is none.
     pub(crate) fn commit(&mut self) -> Option<Event> {
         let dropped = self.ids();
         if dropped.is_empty() {

@@ -72,7 +72,7 @@ impl Supervisor {
                 // It wakes without one.
                 return;
             }
-            // It goes back to sleep, as either process.
+            // It goes back to sleep, under either number.
             let stage = std::mem::replace(&mut reverting.stage, Stage::Settling);
             reverting.hindrance = Some(obstacle);
             reverting.patience.renew();

@@ -40,7 +40,7 @@ use crate::talk::{
 const FRONT_NS: u64 = 1_000_000_000;
 
 impl Supervisor {
-    /// Begins a revert. False where there is no such snapshot.
+    /// Begins a revert. False if there is no such snapshot.
     pub(crate) fn begin_revert(
         &mut self,
         id: Option<SnapshotId>,
@@ -52,7 +52,7 @@ impl Supervisor {
         let Some(plan) = self.timeline.plan_revert(id) else {
             return false;
         };
-        // From a waiting revert.
+        // Left by a waiting revert.
         self.end_spare();
         let reverting = Reverting::begin(plan.target, keep, ended, asked_ns, token);
         self.phase = Phase::Reverting(Box::new(reverting));
@@ -402,7 +402,7 @@ impl Supervisor {
     }
 }
 
-/// Why ids changed against the plan.
+/// Why some ids are not the same.
 fn renewed(count: u32, stayed: Option<i32>) -> String {
     let why = match stayed {
         Some(libc::EPERM) => {

@@ -16,7 +16,7 @@ use crate::supervisor::{
 const PATIENCE_NS: u64 = 1_000_000_000;
 
 impl Supervisor {
-    /// Ends whoever speaks on this link for the first time.
+    /// Ends the process that first speaks on this link.
     pub(crate) fn end_when_heard(&mut self, link: AgentLink<Frozen>) {
         self.silent_copies.push(SilentCopy {
             link,
@@ -41,7 +41,7 @@ impl Supervisor {
         self.silent_copies.remove(index);
     }
 
-    /// Until when to wait for them; `None` if there are none.
+    /// Until when to wait for them; `None` if not at all.
     pub(crate) fn silent_copies_until(&self, now: u64) -> Option<u64> {
         let all = self.silent_copies.iter().map(|copy| copy.awaited_until_ns);
         all.filter(|until_ns| *until_ns > now).max()

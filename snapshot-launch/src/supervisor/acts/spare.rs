@@ -111,7 +111,7 @@ impl Supervisor {
         self.go_on_prepared();
     }
 
-    /// Without the spare, no snapshot would stay.
+    /// The spare is lost: no snapshot would stay.
     pub(crate) fn spare_is_lost(&mut self) {
         self.let_revert_wait(
             "the copy that was to stay was killed",

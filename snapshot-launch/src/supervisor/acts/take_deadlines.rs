@@ -52,7 +52,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether another request waits for the end of the take.
+    /// Whether anything but another take waits for the end of the take.
     fn is_take_awaited(&self) -> bool {
         let is_take = |wanted: &Wanted| matches!(wanted.request, Request::Take { .. });
         self.interrupt_after_take.is_some() || !self.waiting.iter().all(is_take)

@@ -217,7 +217,7 @@ impl Supervisor {
         let Phase::Reverting(reverting) = &mut self.phase else {
             return;
         };
-        // Each of its two processes may end.
+        // Both of its processes may end: act once.
         if reverting.lost_copy.is_some() {
             return;
         }

@@ -33,7 +33,7 @@ impl Screens {
 }
 
 impl Aspect for Screens {
-    /// `None` where there is no terminal to record.
+    /// `None` if there is no terminal to record.
     type Kept = Option<Screen>;
 
     fn take(
@@ -72,7 +72,7 @@ fn dimensions(terminal: &OwnedFd) -> Option<(u16, u16)> {
 }
 
 impl Screen {
-    /// The terminal as it is now; `None` where that can't be read.
+    /// The terminal as it is now; `None` if that can't be read.
     fn record(terminal: &OwnedFd) -> Option<Self> {
         Some(Self {
             settings: tcgetattr(terminal.as_fd()).ok()?,

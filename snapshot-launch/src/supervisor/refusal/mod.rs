@@ -1,4 +1,4 @@
-//! What refuses a take, and what one names.
+//! What refuses a take, and what a take names.
 
 pub(super) mod apart;
 pub(super) mod filters;

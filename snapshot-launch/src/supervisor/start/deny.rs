@@ -1,5 +1,5 @@
-//! What the program must not use (`--deny`): for it and all that it starts, the kernel answers
-//! as if there were none.
+//! What `--deny` takes from the program and all that it starts: the kernel answers as if it
+//! lacked such a thing.
 //!
 //! An io_uring ring can't be copied. Runtimes without one use epoll, which can be. So the one
 //! system call that makes a ring fails with ENOSYS, by a kernel filter (seccomp) that a process

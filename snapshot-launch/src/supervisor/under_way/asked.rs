@@ -16,7 +16,7 @@ pub(crate) struct Asked {
     pub(crate) deadline_ns: u64,
     /// When to see whether the signal was lost.
     pub(crate) look_ns: u64,
-    /// It was signalled as the trigger too.
+    /// The trigger was sent too.
     pub(crate) by_trigger: bool,
     /// What the program's first thread was doing just before it was last signalled.
     pub(crate) interrupted_call: InterruptedCall,

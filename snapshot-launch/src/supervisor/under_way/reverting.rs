@@ -58,7 +58,7 @@ pub(crate) struct Reverting {
     /// For what must happen before the copy wakes.
     pub(crate) patience: Headway,
     pub(crate) spare: Option<Spare>,
-    /// The target's copy has died, and the spare is to take its place.
+    /// The target's copy has died, and the spare must replace it.
     pub(crate) lost_copy: Option<LostCopy>,
     /// Whether there may be a spare beside what was asked.
     pub(crate) may_spare: bool,

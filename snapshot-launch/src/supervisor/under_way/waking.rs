@@ -22,7 +22,7 @@ pub(crate) struct Waking {
     pub(crate) stayed: Option<i32>,
     /// What could not be put back.
     pub(crate) not_restored: Vec<(Part, u32)>,
-    /// Somebody has stopped it: that is for the program.
+    /// The signal that stopped it, for the program.
     pub(crate) stopped_by: Option<Signal>,
 }
 

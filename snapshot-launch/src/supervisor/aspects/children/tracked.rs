@@ -42,7 +42,7 @@ pub(crate) struct Children {
 pub(super) struct Known {
     pub(super) index: Index,
     pub(super) process: Process,
-    /// Its number outside.
+    /// Its number outside the namespace.
     pub(super) outer_pid: i32,
     pub(super) name: String,
 }
