@@ -1,4 +1,4 @@
-//! What is recorded of an open file description, by its group.
+//! Records of open file descriptions, by group.
 //!
 //! Context: AS-SAFE.
 
@@ -6,16 +6,16 @@ use super::descriptors::{Descriptors, Group};
 use crate::kernel::records::Records;
 use crate::sys::Errno;
 
-/// A record a group.
+/// Records by group.
 pub(super) struct ByGroup<T: Copy>(Records<(usize, T)>);
 
 impl<T: Copy> ByGroup<T> {
-    /// None yet.
+    /// No records.
     pub(super) const fn new() -> Self {
         Self(Records::growing())
     }
 
-    /// Adds what is recorded of the group of this number.
+    /// Adds the record of the group with this number.
     ///
     /// # Errors
     /// ENOMEM.
@@ -23,12 +23,12 @@ impl<T: Copy> ByGroup<T> {
         self.0.push((number, record))
     }
 
-    /// All of it, with the groups' numbers.
+    /// All records, with the groups' numbers.
     pub(super) fn entries(&self) -> &[(usize, T)] {
         self.0.entries()
     }
 
-    /// Puts each back by `restore`; the number of those where that failed.
+    /// Calls `restore` for each. Returns how many failed.
     pub(super) fn restore(
         &self,
         open: &Descriptors,

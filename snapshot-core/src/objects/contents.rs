@@ -1,4 +1,4 @@
-//! Bytes that wait somewhere to be read: copied, in the parts in which they are read.
+//! A copy of unread bytes, in the parts in which a reader gets them.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "keeps bytes in memory that it maps")]
@@ -8,8 +8,7 @@ use core::ptr::NonNull;
 
 use crate::sys::{self, Errno};
 
-/// Parts of bytes, each with its length before it. Not given back on drop: after a split
-/// there are two of it.
+/// Parts of bytes, each behind its length. No `Drop`: after a split two processes have it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Contents {
     memory: Option<NonNull<u8>>,
@@ -22,12 +21,12 @@ pub(super) struct Contents {
 const HEADER: usize = size_of::<u32>();
 
 impl Contents {
-    /// With room for that many bytes, in parts of one byte at the least.
+    /// Makes room for `bytes`, in parts of one byte or more.
     ///
     /// # Errors
     /// ENOMEM.
     pub(super) fn with_room(bytes: usize) -> Result<Self, Errno> {
-        // Only what is written to is ever more than address space.
+        // The kernel gives memory only to pages that are written.
         let room = bytes * (HEADER + 1) + HEADER;
         Ok(Self {
             memory: Some(sys::map_memory(room, false).ok_or(Errno(libc::ENOMEM))?),
@@ -51,8 +50,7 @@ impl Contents {
         }
     }
 
-    /// Adds the part that `read` writes into the room that it is given, and says the length
-    /// of.
+    /// Adds a part: `read` writes it into a buffer and returns its length.
     ///
     /// # Errors
     /// What `read` gives; ENOSPC where there is no room.

@@ -1,9 +1,9 @@
-//! Regular files, memory files and directories: where in them the program is. The frozen
-//! side writes it down and seeks back.
+//! The program's offsets in regular files, memory files and directories. The frozen side records
+//! them and seeks back.
 //!
-//! Not in a file that is stdout or stderr, or that the program was started with to write to:
-//! there both branches append to one output, and seeking back would let the second overwrite
-//! what the first has said, or what others have.
+//! Not in stdout, stderr or inherited files that are open for writing. There both branches append
+//! to one output: after seeking back the second would overwrite the output of the first, or of
+//! others.
 //!
 //! Context: AS-SAFE.
 
@@ -16,7 +16,7 @@ use super::{
 use crate::sys::{self, Errno, Stat};
 use crate::terms::{Kind, comes_back::File};
 
-/// Where the program is in each group's file.
+/// The offset in each group's file.
 pub(super) struct Offsets(ByGroup<i64>);
 
 impl Object for Offsets {
@@ -52,13 +52,13 @@ impl Object for Offsets {
     }
 }
 
-/// What stdout and stderr are.
+/// The files of stdout and stderr.
 pub(super) fn outputs() -> [Option<Stat>; 2] {
     [sys::fstat(1).ok(), sys::fstat(2).ok()]
 }
 
-/// Whether a group is output that goes on where it is. By its open file and not by its
-/// number: a program may have moved what it was started with.
+/// Whether a group is output, which keeps its offset. This goes by the file, not by the number: a
+/// program may have moved the descriptor.
 pub(super) fn is_output(group: &Group, outputs: &[Option<Stat>; 2]) -> bool {
     group.kind == Kind::File
         && group.can_write()

@@ -1,6 +1,5 @@
-//! Status flags (`O_NONBLOCK`, `O_APPEND`, ...) of whatever stays shared or is opened again,
-//! and who is told by a signal of what happens there (`F_SETOWN`, `F_SETSIG`), also of what is
-//! made anew.
+//! Status flags (`O_NONBLOCK`, `O_APPEND`, ...) of all that stays shared or is opened again. And,
+//! also for objects made anew, who gets a signal about events there (`F_SETOWN`, `F_SETSIG`).
 //!
 //! Context: AS-SAFE.
 
@@ -11,15 +10,15 @@ use super::{
 };
 use crate::sys::{self, Errno};
 
-/// Who is told, and by which signal.
+/// Who gets which signal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Notice {
-    /// A thread, a process or a group, and its number.
+    /// A thread, process or group, and its number.
     owner: [i32; 2],
     signal: i32,
 }
 
-/// Of every group.
+/// Flags by group.
 pub(super) struct Flags {
     notices: ByGroup<Notice>,
     /// The process's id at the time.
@@ -41,7 +40,7 @@ impl Notice {
         self.owner[1] == 0 && self.signal == 0
     }
 
-    /// `pid` is the id that this process had.
+    /// `pid` is this process's former id.
     fn restore(mut self, fd: i32, pid: i32) -> Result<(), Errno> {
         const PROCESS: i32 = 1;
         if self.owner == [PROCESS, pid] {
@@ -53,7 +52,7 @@ impl Notice {
         }
         if now.owner != self.owner {
             match sys::set_notice_owner(fd, self.owner) {
-                // Whom it was to tell is gone, and is told nothing either way.
+                // The owner is gone, and gets no signal either way.
                 Ok(_) | Err(Errno(libc::ESRCH)) => {}
                 Err(errno) => return Err(errno),
             }
@@ -62,8 +61,7 @@ impl Notice {
     }
 }
 
-/// The signal says the number of the descriptor by which it was asked for: that is one of the
-/// program's again.
+/// Sets O_ASYNC again by the program's own descriptor: the signal reports that number.
 fn ask_again(fd: i32, flags: i32) -> Result<(), Errno> {
     if flags & libc::O_ASYNC == 0 {
         return Ok(());

@@ -1,11 +1,11 @@
-//! Interest lists (`epoll`): which files are watched for what, with the program's own word
-//! for each. The copy makes a list of its own, when everything that is on it is there.
+//! Interest lists (`epoll`): the watched files, the events, and the program's data for each. The
+//! copy makes a new list once all files on it are open again.
 //!
-//! What is registered is a file, by a number that it had at the time: the number may stand
-//! for another file by now, or for none, as long as a duplicate keeps the file open.
+//! An entry is a file, with the number that it had at registration. By now the number may be
+//! another file's or nobody's, while a duplicate keeps the file open.
 //!
-//! Everything that is ready is reported once more after a revert, edge-triggered or not:
-//! which edges have been seen is not told by the kernel, and one too many does no harm.
+//! After a revert the list reports everything that is ready once more, even edge-triggered: the
+//! kernel does not show which edges were seen, and one too many does no harm.
 //!
 //! Context: AS-SAFE.
 
@@ -22,26 +22,26 @@ use crate::terms::{Kind, comes_back};
 
 #[derive(Clone, Copy)]
 struct Interest {
-    /// The list that it is on.
+    /// Its list.
     list: usize,
-    /// The number that the file is registered by, and which of those with this number it is.
+    /// The number at registration, and the position among the entries with this number.
     by: i32,
     nth: u32,
     /// A descriptor of the file.
     fd: i32,
     events: u32,
     data: u64,
-    /// What the kernel says of the file: device and inode.
+    /// The file's device and inode, from the kernel.
     file: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Copy)]
 struct List {
     group: usize,
-    /// Which of the interests are on it.
+    /// Its range of the interests.
     first: usize,
     count: usize,
-    /// How many lists it is a list of, in turn.
+    /// How deep lists are nested in it.
     height: u32,
 }
 
@@ -64,9 +64,8 @@ impl Slot {
         self.compare(fd) == Some(Ordering::Equal)
     }
 
-    /// A descriptor of the file that is registered here. To ask the kernel about one costs
-    /// more the longer the list is; so it is asked about few, and not at all where the
-    /// file's inode says it.
+    /// Finds a descriptor of the file in this slot. A question to the kernel costs more the
+    /// longer the list is, so this asks about few, and about none if the inode decides.
     fn find(&self, open: &Descriptors, file: Option<(u64, u64)>, guess: &mut Guess) -> Option<i32> {
         let candidates = file.map_or(0..open.groups().len(), |file| open.of_file(file));
         let by_number = open
@@ -94,13 +93,13 @@ impl Slot {
             guess.comes_after(number);
             return fd_of(number);
         }
-        // Some file systems tell programs another device than the kernel has.
+        // Some file systems show programs another device than the kernel's.
         let has_path = |kind| !matches!(kind, Kind::Pipe | Kind::Socket) && !is_nameless(kind);
         file.and_then(|_| self.search(open, 0..open.groups().len(), has_path))
             .and_then(fd_of)
     }
 
-    /// Searches among some groups. Those of one file are in the kernel's order.
+    /// Searches some groups. The groups of one file are in the kernel's order.
     fn search(
         &self,
         open: &Descriptors,
@@ -126,25 +125,25 @@ impl Slot {
     }
 }
 
-/// What of many files of one inode (counters, timers) the next on a list may be. The kernel
-/// lists them in an order of its own, which is the same in every list: so a list of all of
-/// them is made, and the next one there is most often the next one here.
+/// Guesses the next file on a list among many of one inode (counters, timers). The kernel has an
+/// order of its own, the same in every list. So this makes a list of all of them: the next one
+/// there is most often the next one here.
 struct Guess {
-    /// Which groups it is about.
+    /// The groups to guess among.
     among: Range<usize>,
-    /// They, in that order.
+    /// These groups in the kernel's order.
     order: Records<usize>,
-    /// Where each of them is in it.
+    /// The position of each group in `order`.
     places: Records<usize>,
-    /// Where the one before was found.
+    /// The position of the last file found.
     last: Option<usize>,
 }
 
 impl Guess {
-    /// A search of its own is as quick among so few.
+    /// Up to so many groups a plain search is as quick.
     const FEW: usize = 8;
-    /// Which are tried: the next one; the same again, under another number; or one further
-    /// on, where others are on no list.
+    /// Steps to try: the next one; the same again, under another number; or a later one, if those
+    /// between are on no list.
     const TRIED: [usize; 4] = [1, 0, 2, 3];
 
     const fn none() -> Self {
@@ -156,7 +155,7 @@ impl Guess {
         }
     }
 
-    /// This one has been found.
+    /// Notes that this group was found.
     fn comes_after(&mut self, number: usize) {
         let of_it = number.checked_sub(self.among.start);
         let place = of_it.and_then(|at| self.places.entries().get(at));
@@ -177,11 +176,11 @@ impl Guess {
         if self.among != *among {
             core::mem::replace(self, Self::none()).release();
             self.among = among.clone();
-            // Without it there is the search.
+            // On failure the caller searches.
             let _ = self.list(open);
         }
         let order = self.order.entries();
-        // Before the first one there is none.
+        // At the start there is no last one.
         let places = Self::TRIED.map(|further| match self.last {
             Some(last) => Some(last + further),
             None => further.checked_sub(1),
@@ -203,7 +202,7 @@ impl Guess {
             if let Some(group) = open.groups().get(number)
                 && group.kind != Kind::Epoll
             {
-                // What can't be on a list is on none.
+                // A file that can't be on a list fails here, and is on no list.
                 let _ = sys::epoll_add(epoll, group.fd, 0, number as u64);
             }
         }
@@ -238,7 +237,7 @@ impl Guess {
     }
 }
 
-/// Whether all of a kind have an inode that belongs to no file.
+/// Whether objects of a kind have no file path.
 fn is_nameless(kind: Kind) -> bool {
     matches!(
         kind,
@@ -330,7 +329,7 @@ impl Interests {
         let open = &*recording.open;
         let all = self.interests.entries_mut();
         let interests = all.get_mut(from..).unwrap_or(&mut []);
-        // The kernel numbers those that are registered by one number, in this order.
+        // The kernel counts the entries with the same number in this order.
         let mut order = Records::growing();
         for (at, interest) in interests.iter().enumerate() {
             order.push((interest.by, at))?;
@@ -365,7 +364,7 @@ impl Interests {
         Ok(())
     }
 
-    /// How many lists each one depends on; the kernel allows no circles, and five at most.
+    /// Measures how deep each list nests; the kernel allows no cycles, and a depth of five.
     fn measure(&mut self, open: &Descriptors) {
         for _ in 0..8 {
             let mut changed = false;
@@ -374,7 +373,7 @@ impl Interests {
                     continue;
                 };
                 let lists = self.lists.entries_mut();
-                // They are in the order of their groups.
+                // The lists are sorted by group.
                 let Some(height) = lists
                     .binary_search_by_key(&target, |list| list.group)
                     .ok()
@@ -415,7 +414,7 @@ impl Interests {
     }
 }
 
-/// A new list, at a number that none of these is registered by: those are lent to other files
+/// Makes a list at a number that no interest has: those numbers are lent to other files
 /// meanwhile.
 fn epoll_aside(interests: &[Interest]) -> Result<i32, Errno> {
     let mut epoll = sys::epoll()?;
@@ -423,7 +422,7 @@ fn epoll_aside(interests: &[Interest]) -> Result<i32, Errno> {
     let highest = interests.iter().map(|interest| interest.by).max();
     let mut above = highest.map_or(0, |highest| highest.saturating_add(1));
     while is_lent(epoll) {
-        // The limit may be lower than that: then the next one will do.
+        // The limit may be lower than that: then try the next number.
         let next = match sys::duplicate_above(epoll, above) {
             Err(Errno(libc::EINVAL | libc::EMFILE)) if above > epoll + 1 => {
                 above = epoll + 1;
@@ -438,12 +437,12 @@ fn epoll_aside(interests: &[Interest]) -> Result<i32, Errno> {
     Ok(epoll)
 }
 
-/// What an interest keeps when it has been told of once and is not to be told again.
+/// The flags that a one-shot interest keeps after its event.
 const KEPT_WHEN_DISARMED: u32 =
     (libc::EPOLLONESHOT | libc::EPOLLWAKEUP | libc::EPOLLET).cast_unsigned();
 
 impl Interest {
-    /// Whether it has been told of, and waits to be armed again.
+    /// Whether it is a one-shot interest that waits to be armed again.
     fn is_disarmed(&self) -> bool {
         self.events & libc::EPOLLONESHOT.cast_unsigned() != 0
             && self.events & !KEPT_WHEN_DISARMED == 0
@@ -453,7 +452,7 @@ impl Interest {
         if self.fd == self.by {
             return self.register(epoll);
         }
-        // The number is lent to the file for as long as it takes to register it by it.
+        // Lends the number to the file for the registration.
         let in_the_way = match open.group_of(self.by) {
             Some(_) => {
                 let closes = sys::fcntl(self.by, libc::F_GETFD, 0)? & libc::FD_CLOEXEC != 0;
@@ -481,8 +480,8 @@ impl Interest {
         if !self.is_disarmed() {
             return sys::epoll_add(epoll, self.by, self.events, self.data);
         }
-        // The kernel adds errors to whatever is asked for: only one that is told of is
-        // disarmed of these, too. Nothing that is armed is on the list yet.
+        // The kernel adds errors to every mask. Only an event that is delivered disarms those
+        // too. No armed interest is on the list yet.
         let anything = (libc::EPOLLIN | libc::EPOLLOUT).cast_unsigned();
         sys::epoll_add(epoll, self.by, self.events | anything, self.data)?;
         if sys::epoll_take(epoll)? == 0 {

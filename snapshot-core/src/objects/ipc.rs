@@ -1,9 +1,8 @@
-//! Semaphores and queues of messages: the system has one of each for everybody, and what is
-//! in them can't be read without taking it, or set without setting it for others. They are
-//! named.
+//! Semaphores and message queues. The whole system shares each. Reading a queue empties it, and
+//! setting a semaphore sets it for others. So a take only names them.
 //!
-//! A POSIX queue has a descriptor. For System V's the kernel keeps no list of users: it tells
-//! who has used one last, so one that the program has used before another is not known.
+//! A POSIX queue has a descriptor. For System V the kernel shows only the last user: objects that
+//! others have used since are not found.
 //!
 //! Context: AS-SAFE.
 

@@ -1,9 +1,9 @@
-//! Locks on files: those of an open file description (`flock`, `F_OFD_SETLK`, leases), and
-//! those of the process (`F_SETLK`), which a copy has none of.
+//! File locks: those of an open file description (`flock`, `F_OFD_SETLK`, leases), and those of
+//! the process (`F_SETLK`). A copy does not get the latter.
 //!
-//! They are put back last, since to close any descriptor of a file drops the process's
-//! locks on it. From the branch's end until then they are free: a process that waits for one
-//! may get it. The take says so, and one that is lost is counted.
+//! They come back last: closing any descriptor of a file drops the process's locks on it. Between
+//! the branch's end and then they are free, so a waiting process may get one. The take says so,
+//! and the revert counts lost locks.
 //!
 //! Context: AS-SAFE.
 
@@ -24,12 +24,12 @@ use crate::terms::{Kind, Why, comes_back};
 const F_OFD_SETLK: i32 = 37;
 const F_SETLEASE: i32 = 1024;
 
-/// The program's locks, with the group that they are known by.
+/// The program's locks, with their groups.
 pub(super) struct Locks {
     /// Every group that can have locks.
     groups: Records<usize>,
     locks: Records<(usize, Lock)>,
-    /// Groups that have locks, and whose file is mapped as well.
+    /// Groups with locks on a mapped file.
     mapped: Records<usize>,
 }
 
@@ -48,8 +48,8 @@ impl Object for Locks {
                 continue;
             }
             found.groups.push(number)?;
-            // The process's own are the original's; each is shown with the descriptor that
-            // it was taken by, alone.
+            // The original has the process's locks. Only the descriptor that took a lock shows
+            // it.
             let read = with_path_in(recording.thread, group.fd, |path| found.read(path, number));
             match read {
                 Err(Errno(libc::EACCES | libc::EPERM | libc::ENOENT | libc::ESRCH)) => {
@@ -99,9 +99,9 @@ impl Locks {
         outcome
     }
 
-    /// Those of a group. They are recorded in the order of the groups.
+    /// The locks of a group.
     fn of(&self, group: usize) -> impl Iterator<Item = &Lock> {
-        // They are recorded a group after the other.
+        // They are sorted by group.
         let locks = self.locks.entries();
         let first = locks.partition_point(|(of, _)| *of < group);
         let rest = locks.get(first..).unwrap_or(&[]).iter();
@@ -119,8 +119,7 @@ impl Locks {
         self.of(group).any(|lock| lock.kind == LockKind::Process)
     }
 
-    /// Whether a group has locks of its own, and its file is mapped: what is mapped has it as
-    /// well.
+    /// Whether a group has locks of its own on a mapped file: the mapping keeps them, too.
     pub(super) fn is_mapped(&self, group: usize) -> bool {
         self.mapped.entries().contains(&group)
             && self.of(group).any(|lock| lock.kind != LockKind::Process)
@@ -163,7 +162,7 @@ impl Locks {
             })
         });
         let mut failed = u32::from(read.is_err());
-        // What the branch holds goes, so that what was held can come.
+        // Drops the branch's locks, to make way for the recorded ones.
         if now_flock && !self.of(group).any(|lock| lock.kind == LockKind::Flock) {
             failed += u32::from(sys::flock(fd, libc::LOCK_UN).is_err());
         }
@@ -197,8 +196,8 @@ fn take(fd: i32, lock: &Lock) -> Result<(), Errno> {
     }
 }
 
-/// Why the locks of the process that this is a copy of can't be read: a killed one has none
-/// any more, and is there until it is reaped.
+/// Why the original's locks can't be read: a killed process has none, but stays until it is
+/// reaped.
 fn why_unread(thread: i32) -> Why {
     /// The kernel's PF_EXITING.
     const EXITING: u64 = 0x4;

@@ -1,9 +1,8 @@
-//! What the live branch has closed although somebody waited for its end: the copy has let
-//! go of it, so that the end could come, and has something in its place when it comes back
-//! to life. A pipe is opened again, if its other end is still there, and so is a file or a
-//! terminal. In place of a connection there is one that the other side has closed, which is how
-//! it is; and in place of a terminal that has lost its first end there is a new one, with both ends
-//! as far as the program had them. Where that has another number it is counted.
+//! What the live branch has closed while somebody waited for its end. The copy has let go of it, so
+//! that the end comes, and puts something in its place when it is revived. It opens a file, a
+//! terminal or a pipe again; a pipe only if the other end is still there. A connection becomes one
+//! that the other side has closed. A terminal without its master becomes a new one, with the ends
+//! that the program had; another number counts as a failure.
 //!
 //! Context: AS-SAFE.
 
@@ -15,16 +14,15 @@ use super::{
 use crate::sys::{self, Errno};
 use crate::terms::{Closed, Kind};
 
-/// What a copy has let go of while it was frozen, with a descriptor of the inode alone, and
-/// where in it the branch was.
-/// What stands for a connection is made where sockets are.
+/// What a frozen copy has let go of: a descriptor of the inode alone, and the branch's offset.
+/// `sockets` makes the replacement of a connection.
 pub(super) struct Losses(ByGroup<Loss>);
 
 #[derive(Clone, Copy)]
 struct Loss {
     path: i32,
     at: Option<i64>,
-    /// Of a terminal's first end: its number.
+    /// The number, for a terminal's master.
     terminal: Option<u32>,
 }
 
@@ -37,7 +35,7 @@ impl Losses {
         Self(ByGroup::new())
     }
 
-    /// Marks what this copy holds.
+    /// Marks the descriptors that this copy holds.
     pub(super) fn mark(open: &Descriptors) {
         for group in open.groups() {
             if is_held(group) {
@@ -48,7 +46,7 @@ impl Losses {
         }
     }
 
-    /// The live branch has closed it.
+    /// Lets go of what the live branch closes.
     pub(super) fn let_go(&mut self, open: &mut Descriptors, closed: Closed) {
         for number in 0..open.groups().len() {
             let Some(&group) = open.groups().get(number) else {
@@ -56,7 +54,7 @@ impl Losses {
             };
             if is_held(&group) && is_it(&group, closed) && self.lose(open, number, &group).is_err()
             {
-                // It stays: its end comes with this snapshot's.
+                // It stays open until this snapshot ends.
                 return;
             }
         }
@@ -64,7 +62,7 @@ impl Losses {
 
     fn lose(&mut self, open: &mut Descriptors, number: usize, group: &Group) -> Result<(), Errno> {
         if group.kind != Kind::Socket {
-            // An output goes on where the branch has left it.
+            // Output goes on where the branch has left it.
             let at = sys::lseek(group.fd, 0, libc::SEEK_CUR).ok();
             let path = open_again(group.fd, libc::O_PATH)?;
             let terminal = match group.kind {
@@ -76,8 +74,7 @@ impl Losses {
         open.lose(number)
     }
 
-    /// Opens the pipes again, or has something in their place; the number of those where
-    /// nothing could be.
+    /// Opens each again, or something in its place. Returns how many failed.
     pub(super) fn restore(&self, open: &Descriptors) -> u32 {
         self.0.restore(open, |group, loss| {
             let fd = match (group.kind, loss.terminal) {
@@ -85,7 +82,7 @@ impl Losses {
                 (Kind::Terminal, Some(number)) => {
                     return self.make_terminal(open, group, loss.path, number);
                 }
-                // It comes with the first end.
+                // It comes with the master.
                 (Kind::Terminal, None) if self.has_lost(slave_number(loss.path)) => return Ok(()),
                 _ => reopened::open_by(loss.path, group)?,
             };
@@ -96,13 +93,13 @@ impl Losses {
         })
     }
 
-    /// Whether the first end of a terminal of this number is lost.
+    /// Whether the master of the terminal with this number is lost.
     fn has_lost(&self, number: Option<u32>) -> bool {
         let mut losses = self.0.entries().iter();
         number.is_some() && losses.any(|(_, loss)| loss.terminal == number)
     }
 
-    /// A descriptor of the path of a group, whether or not it is lost.
+    /// A descriptor of a group's path, lost or not.
     fn path_of(&self, number: usize, group: &Group) -> i32 {
         let mut losses = self.0.entries().iter();
         losses
@@ -110,8 +107,8 @@ impl Losses {
             .map_or(group.fd, |(_, loss)| loss.path)
     }
 
-    /// Makes a terminal in the stead of the one that had this number. The path of a first end
-    /// is that of all: whoever opens it gets a new one.
+    /// Makes a terminal in place of the one with this number. All masters have one path, and each
+    /// open of it makes a new terminal.
     fn make_terminal(
         &self,
         open: &Descriptors,
@@ -130,13 +127,13 @@ impl Losses {
     }
 
     fn open_other_ends(&self, open: &Descriptors, master: i32, number: u32) -> Result<(), Errno> {
-        // Without any it has hung up, which it can after it was open.
+        // A master hangs up only if its other end was open once.
         sys::close(sys::open_other_end(master, libc::O_RDWR | libc::O_NOCTTY)?);
         for (at, group) in open.of_kind(Kind::Terminal) {
             if slave_number(self.path_of(at, group)) == Some(number) {
                 let flags = (group.flags & libc::O_ACCMODE) | libc::O_NOCTTY;
                 let end = sys::open_other_end(master, flags)?;
-                // Opened by its path it has the flags of what was opened so.
+                // Only an open by path leaves the mark in the flags.
                 let opened = open_again(end, flags);
                 sys::close(end);
                 open.install(group, opened?)?;
@@ -153,7 +150,7 @@ impl Losses {
     }
 }
 
-/// Whether a group is what the live branch closes.
+/// Whether the live branch closes this group.
 fn is_it(group: &Group, closed: Closed) -> bool {
     if group.inode != closed.inode {
         return false;
@@ -168,7 +165,7 @@ fn is_it(group: &Group, closed: Closed) -> bool {
     }
 }
 
-/// The number of the terminal that a path is the second end of.
+/// The number of the terminal, if the path is its slave.
 fn slave_number(path: i32) -> Option<u32> {
     const FIRST: u32 = 136;
     const LAST: u32 = 143;
@@ -181,14 +178,14 @@ fn slave_number(path: i32) -> Option<u32> {
 fn open_pipe(open: &Descriptors, group: &Group, inode: i32) -> Result<(), Errno> {
     let flags = (group.flags & libc::O_ACCMODE) | libc::O_NONBLOCK;
     let fd = match open_again(inode, flags) {
-        // Nobody reads a pipe with a name any more.
+        // A FIFO without a reader.
         Err(Errno(libc::ENXIO)) => closed_pipe()?,
         opened => opened?,
     };
     open.install(group, fd)
 }
 
-/// The end to write to of a pipe that nobody reads.
+/// The write end of a pipe without a reader.
 fn closed_pipe() -> Result<i32, Errno> {
     let [from, to] = sys::pipe(false)?;
     sys::close(from);

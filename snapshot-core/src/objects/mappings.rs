@@ -1,12 +1,11 @@
-//! Shared mappings of files: what is mapped has its file open, so the copy lets go of that as
-//! well. A lock of a file that is closed and unmapped is free then, and memory that is mapped
-//! by nobody else can be sealed.
+//! Shared mappings of files. A mapping keeps its file open, so the copy lets go of it too. Then a
+//! lock goes free once the program closes and unmaps its file, and the program can seal a memory
+//! file that nobody else maps.
 //!
-//! The range stays taken, by memory that nobody can touch. The file is mapped there again
-//! before anything else comes back: by the program's own descriptor if it has one, by a path
-//! that the copy keeps (`O_PATH`) otherwise. Where neither is to be had the copy keeps the
-//! mapping. What is mapped for the program alone (`MAP_PRIVATE`) stays: what has been written
-//! to it is nowhere else.
+//! Inaccessible memory reserves the range. The copy maps the file there again before anything
+//! else comes back: by the program's own descriptor, or else by a path that the copy keeps
+//! (`O_PATH`). Without either the copy keeps the mapping. Private mappings (`MAP_PRIVATE`) stay:
+//! only they have what the program has written to them.
 //!
 //! Context: AS-SAFE.
 #![expect(
@@ -21,7 +20,7 @@ use crate::kernel::{proc_text::FileMapping, records::Records};
 use crate::sys::{self, Errno};
 use crate::terms::{Kind, Origin};
 
-/// Where a mapping's file is found again.
+/// How the copy finds a mapping's file again.
 #[derive(Clone, Copy)]
 enum Source {
     /// Not at all: the mapping stays.
@@ -44,7 +43,7 @@ struct Mapping {
     source: Source,
 }
 
-/// What the copy takes away.
+/// The mappings that the copy lets go of.
 pub(super) struct Mappings(Records<Mapping>);
 
 impl Mappings {
@@ -52,7 +51,7 @@ impl Mappings {
         Self(Records::growing())
     }
 
-    /// Notes a shared mapping, if it is of a file.
+    /// Notes a shared mapping of a file.
     ///
     /// # Errors
     /// ENOMEM.
@@ -66,7 +65,7 @@ impl Mappings {
         let length = mapping.range.end - start;
         let here = (&raw const start).addr();
         if (start..mapping.range.end).contains(&here) {
-            // The stack that this runs on.
+            // This is the stack that this code runs on.
             return Ok(());
         }
         let mut found = Mapping {
@@ -85,8 +84,7 @@ impl Mappings {
         self.0.push(found)
     }
 
-    /// Finds the descriptors that it can be mapped by again, after it is known which groups can
-    /// be opened again.
+    /// Finds a descriptor to map each file by, once it is known which groups can be opened again.
     pub(super) fn find(&mut self, open: &Descriptors) {
         for mapping in self.0.entries_mut() {
             if let Some(number) = mapping.group_in(open) {
@@ -98,7 +96,7 @@ impl Mappings {
         }
     }
 
-    /// Takes them away.
+    /// Replaces the mappings by reserved ranges.
     ///
     /// # Errors
     /// ENOMEM.
@@ -107,20 +105,19 @@ impl Mappings {
             if matches!(mapping.source, Source::None) {
                 return Ok(());
             }
-            // SAFETY: the copy has one thread, which runs on another stack; the contents are
-            // the file's, and what is recorded of it.
+            // SAFETY: the copy has one thread, on another stack; the file and its record keep the
+            // contents.
             unsafe { sys::reserve(mapping.start, mapping.length) }
         })
     }
 
-    /// Brings them back, when the files are open again; the number of those where that failed.
+    /// Maps the files again once they are open. Returns how many mappings failed.
     pub(super) fn restore(&self, open: &Descriptors) -> u32 {
         let restored = self.0.entries().iter().map(|mapping| mapping.restore(open));
         restored.map(|done| u32::from(done.is_err())).sum()
     }
 
-    /// Gives each the rights that it had: a file that was sealed in between has been made
-    /// anew.
+    /// Gives memory files their protection back, once sealed ones have been made anew.
     pub(super) fn protect(&self) -> u32 {
         let mut failed = 0;
         for mapping in self.0.entries() {
@@ -143,7 +140,7 @@ impl Mappings {
 }
 
 impl Mapping {
-    /// The group that it is mapped by, or might be.
+    /// The group to map it by.
     fn group_in(&self, open: &Descriptors) -> Option<usize> {
         let writes = self.protection & libc::PROT_WRITE != 0;
         let numbers = open.of_inode(self.device, self.inode);
@@ -153,7 +150,7 @@ impl Mapping {
             if !is_file || !group.can_be_reopened || !group.can_read() {
                 continue;
             }
-            // It may be made writable later, if its descriptor was.
+            // The program may make it writable later, if the descriptor was.
             if group.can_write() {
                 return Some(number);
             }
@@ -189,8 +186,8 @@ impl Mapping {
         unsafe { sys::map_over(range, self.protection, true, fd, self.offset) }
     }
 
-    /// The branch has sealed it against writing: whoever makes it anew finds it by what is
-    /// mapped, and gives it its rights afterwards.
+    /// Maps a file that the branch has sealed against writing. `memfds` finds this mapping,
+    /// replaces the file, and sets the protection afterwards.
     fn map_sealed(&self, fd: i32) -> Result<(), Errno> {
         let fd = open_again(fd, libc::O_RDONLY)?;
         let range = (self.start, self.length);
@@ -201,8 +198,8 @@ impl Mapping {
     }
 }
 
-/// A descriptor of the path of what is mapped to be written, if it can be had and opened again.
-/// The kernel's own link is for the privileged alone; a name is looked at twice.
+/// Opens the path of a writable mapping, if it can be opened again. The kernel's own link needs
+/// privileges, so this opens the name and checks the inode.
 fn path_of(mapping: &FileMapping<'_>) -> Option<i32> {
     if mapping.protection & libc::PROT_WRITE == 0 {
         return None;

@@ -1,8 +1,8 @@
 //! Memberships of datagram sockets in multicast groups.
 //!
-//! The kernel keeps no list by socket that could be read. But it lists the groups that
-//! anybody here is in, and tells of each whether a socket is: so it is asked for all.
-//! The sources that a member has chosen or excluded are not kept.
+//! The kernel shows no list for a socket. But it lists the groups that any socket here is in, and
+//! tells whether a given socket is in one. So the copy asks about each. It does not keep the
+//! sources that a member has chosen or excluded.
 //!
 //! Context: AS-SAFE.
 
@@ -12,7 +12,7 @@ use crate::sys::{self, Errno, GroupRequest};
 const JOIN: i32 = 42;
 const LEAVE: i32 = 45;
 
-/// Which of all memberships are one socket's.
+/// One socket's range of all memberships.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Of {
     first: usize,
@@ -22,7 +22,7 @@ pub(super) struct Of {
 /// The memberships of all sockets.
 pub(super) struct Memberships {
     all: Records<GroupRequest>,
-    /// The groups that anybody is in, read for the first socket.
+    /// The groups of all sockets, read for the first one.
     here: Option<Records<GroupRequest>>,
 }
 
@@ -46,7 +46,7 @@ impl Memberships {
         }
     }
 
-    /// Writes a socket's down.
+    /// Records a socket's.
     ///
     /// # Errors
     /// ENOMEM.
@@ -67,7 +67,7 @@ impl Memberships {
         })
     }
 
-    /// Joins and leaves what differs; the number of groups where that failed.
+    /// Joins and leaves groups. Returns how many of those calls failed.
     pub(super) fn restore(&self, of: Of, fd: i32, domain: i32) -> u32 {
         let level = level_of(domain);
         let wanted = self.all.entries().get(of.first..of.end).unwrap_or(&[]);
@@ -96,12 +96,12 @@ impl Memberships {
     }
 }
 
-/// The groups that anybody of this network namespace is in, by interface.
+/// The groups of all sockets in this network namespace, by interface.
 fn groups_here() -> Result<Records<GroupRequest>, Errno> {
     let mut groups = Records::growing();
     let mut added = Ok(());
     let mut interface = 0;
-    // There may be no protocol of a family.
+    // The kernel may lack a protocol.
     let _ = procfs::for_each_line(c"/proc/thread-self/net/igmp", |line| {
         match (older_group(line), line.first()) {
             (Some(address), _) => {
@@ -126,14 +126,14 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|word| !word.is_empty())
 }
 
-/// The decimal number that a line begins with.
+/// The decimal number at the start of a line.
 fn number(line: &[u8]) -> u32 {
     let digits = words(line).next().unwrap_or(&[]);
     let number = core::str::from_utf8(digits).ok();
     number.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// Of `\t\t\t\t010000E0     1 0:00000000\t\t0`, as the processor has those bytes.
+/// The group in `\t\t\t\t010000E0 1 0:00000000\t\t0`, in native byte order.
 fn older_group(line: &[u8]) -> Option<[u8; 4]> {
     let group = line.strip_prefix(b"\t\t")?;
     let digits = core::str::from_utf8(words(group).next()?).ok()?;

@@ -1,8 +1,8 @@
 //! Memory files (`memfd`): contents, length and seals.
 //!
-//! They are put back in place, so that every mapping sees it. A seal can't be broken: where
-//! the branch has set one, there is a new file of the same contents, and what was mapped of
-//! the old one is mapped of the new one.
+//! The copy restores them in place, so every mapping sees it. Nobody can remove a seal: if the
+//! branch has set one, the copy makes a new file with the old contents, and maps it wherever the
+//! old one was mapped.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "maps a file where its double was mapped")]
@@ -27,7 +27,7 @@ const F_GET_SEALS: i32 = 1034;
 
 #[derive(Clone, Copy)]
 struct File {
-    /// Its first group, and the one behind its last: they are of one inode.
+    /// Its groups, `first..end`: all have one inode.
     first: usize,
     end: usize,
     bytes: u64,
@@ -87,7 +87,7 @@ fn read(group: &Group, bytes: u64) -> Result<Pages, Errno> {
             Ok(())
         },
         |number, page| {
-            // What is behind the end stays 0.
+            // Bytes past the end stay 0.
             sys::read_at(fd, page, (number * PAGE) as u64).is_ok()
         },
     );
@@ -122,7 +122,7 @@ impl File {
             return self.make_anew(open, groups, any);
         }
         if self.seals & libc::F_SEAL_WRITE != 0 {
-            // Nobody could write.
+            // The seal has kept everybody from writing.
             return Ok(());
         }
         let fd = open_again(any.fd, libc::O_RDWR)?;
@@ -131,7 +131,7 @@ impl File {
         filled
     }
 
-    /// Gives a file this one's length and contents.
+    /// Gives the file `fd` the recorded length and contents.
     fn fill(&self, fd: i32) -> Result<(), Errno> {
         if sys::fstat(fd)?.bytes != self.bytes {
             sys::set_length(fd, self.bytes)?;
@@ -162,8 +162,8 @@ impl File {
             .and_then(|()| sys::fcntl(made, F_ADD_SEALS, usize::try_from(self.seals).unwrap_or(0)))
             .and_then(|_| {
                 for group in groups {
-                    // Its own is the one that the call has made; what is opened again says
-                    // so in its flags.
+                    // One descriptor is the one that `memfd_create` has made. The flags of one
+                    // opened later show it.
                     let fd = if group.was_opened() && group.fd != any.fd {
                         let flags = group.flags & (libc::O_ACCMODE | libc::O_APPEND);
                         open_again(made, flags)?
@@ -179,7 +179,7 @@ impl File {
     }
 }
 
-/// The name that a memory file was made with.
+/// The name given to a memory file at its creation.
 fn name_of(fd: i32, buffer: &mut [u8; 256]) -> &CStr {
     let mut link = [0; 300];
     let target = with_descriptor_path(fd, |path| {
@@ -213,7 +213,7 @@ fn map_instead(old: &Group, new: i32) -> Result<(), Errno> {
 fn map_one_instead(mapping: &FileMapping<'_>, new: i32) -> Result<(), Errno> {
     let start = mapping.range.start;
     let length = mapping.range.end - start;
-    // What a private mapping has written is its own, and in no file.
+    // Pages written to a private mapping are in no file.
     let own = match mapping.is_shared {
         true => None,
         false => Some(Pages::record(
@@ -222,8 +222,8 @@ fn map_one_instead(mapping: &FileMapping<'_>, new: i32) -> Result<(), Errno> {
             |number, page| sys::read_own_memory(start + number * PAGE, page).is_ok(),
         )?),
     };
-    // SAFETY: the old file's contents are the new one's as well, and what is not in it is
-    // written below.
+    // SAFETY: the new file has the old one's contents, and the code below writes the private
+    // pages.
     let mut outcome = unsafe {
         sys::map_over(
             (start, length),
@@ -242,7 +242,7 @@ fn map_one_instead(mapping: &FileMapping<'_>, new: i32) -> Result<(), Errno> {
             if let Some(page) = page
                 && outcome.is_ok()
             {
-                // SAFETY: the mapping was made just now, to have this in it.
+                // SAFETY: the mapping is new, and made to hold these bytes.
                 outcome = unsafe { sys::write_own_memory(start + number * PAGE, page) }.map(drop);
             }
         });
@@ -254,7 +254,7 @@ fn map_one_instead(mapping: &FileMapping<'_>, new: i32) -> Result<(), Errno> {
     outcome
 }
 
-/// Marks the pages of a private mapping that are its own by now.
+/// Marks the pages of a private mapping that are no longer the file's.
 fn mark_own(start: usize, marks: &mut [u8]) -> Result<(), Errno> {
     const ENTRY: usize = 8;
     const PRESENT: u64 = 1 << 63;

@@ -1,16 +1,15 @@
-//! What a program believes to be its own although a copy of it shares it, or lacks it.
+//! What a program takes for its own, although its copies share it or lack it.
 //!
-//! What the kernel forgets in a copy is [`crate::process`]'s. `Shared` is what both sides
-//! have one of: open files and all that descriptors stand for, shared memory, locks. The
-//! frozen side records it, a kind a file, and puts it back on revive.
+//! [`crate::process`] has what the kernel forgets in a copy. `Shared` has what both sides share:
+//! open files and all else behind descriptors, shared memory, locks. The frozen side records it
+//! and puts it back on revive. Each kind has its file here.
 //!
-//! The frozen side records first. Then it lets go of what it can make anew or open again:
-//! what the program closes then is closed, and whoever reads the other end, or waits for a
-//! lock, learns of it. The rest stays shared, and is put back as it was.
-//! [`crate::terms::Gap`] names what will not be as it was, by the rule that the doctor reads
-//! too ([`crate::terms::comes_back`]).
+//! The frozen side records first. Then it lets go of what it can make anew or open again. So a
+//! close by the program is a last close, and readers of the other end and waiters for a lock
+//! notice it. The rest stays shared and is put back. [`crate::terms::Gap`] names what can't be
+//! put back, by the doctor's rule ([`crate::terms::comes_back`]).
 //!
-//! Directory, root and umask, limits and descriptor flags are a copy's own already.
+//! A copy already has its own directory, root, umask, limits and descriptor flags.
 //!
 //! Context: AS-SAFE.
 

@@ -1,10 +1,9 @@
-//! Marks descriptors that snapshots hold open too, where others wait for the end: connections,
-//! pipes with another process at the other end, terminals, and files that can't be opened a
-//! second time. As long as a frozen copy has such a thing, its end does not come when the
-//! program closes it. So the agent looks here whenever the program closes a descriptor, and
-//! has the copies let go.
+//! Marks descriptors that snapshots hold open too while others wait for the end: connections,
+//! pipes to other processes, terminals, and files that can't be opened again. While a frozen copy
+//! holds such an object, a close by the program does not end it. So the agent looks here at each
+//! close, and makes the copies let go.
 //!
-//! A bit a descriptor, in memory that all copies share. A bit too many costs a look.
+//! One bit per descriptor, in memory that all copies share. A wrong bit costs one look.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "shares bits with all copies")]
@@ -19,13 +18,13 @@ use crate::kernel::procfs;
 use crate::process::own_memory::keep_out;
 use crate::sys::{self, Errno};
 
-/// Descriptors above are not looked after.
+/// Higher descriptors are never marked.
 const MOST: usize = 1 << 16;
 const WORDS: usize = MOST / 64;
 
 static BITS: AtomicPtr<[AtomicU64; WORDS]> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Begins to keep account. Without memory for it nothing is looked after.
+/// Begins to mark. Without memory nothing is marked.
 pub fn begin() {
     if let Ok(start) = map() {
         keep_out(start.as_ptr().addr());
@@ -33,7 +32,7 @@ pub fn begin() {
     }
 }
 
-/// Memory that is told by its name: it is not the program's. Without one where the program may
+/// Maps named memory: the name shows that it is not the program's. It has none if the program may
 /// have no file of that length.
 fn map() -> sys::Result<NonNull<u8>> {
     const BYTES: usize = size_of::<[AtomicU64; WORDS]>();
@@ -53,14 +52,14 @@ fn word_of(fd: i32) -> Option<(&'static AtomicU64, u64)> {
     Some((words.get(fd / 64)?, 1 << (fd % 64)))
 }
 
-/// A snapshot holds what this descriptor is open for.
+/// Notes that a snapshot holds this descriptor's object.
 pub(super) fn mark(fd: i32) {
     if let Some((word, bit)) = word_of(fd) {
         word.fetch_or(bit, Ordering::Relaxed);
     }
 }
 
-/// Whether one may hold it.
+/// Whether a snapshot may hold it.
 pub fn is_marked(fd: i32) -> bool {
     word_of(fd).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
 }
@@ -87,7 +86,7 @@ impl Closed {
     fn of(fd: i32) -> Option<Self> {
         let stat = sys::fstat(fd).ok()?;
         let flags = sys::status_flags(fd).ok()?;
-        // What is a path alone nobody waits for.
+        // Nobody waits for the end of a path.
         (flags & libc::O_PATH == 0).then_some(Self {
             inode: stat.inode,
             writes: flags & libc::O_ACCMODE != libc::O_RDONLY,
@@ -96,14 +95,13 @@ impl Closed {
         })
     }
 
-    /// Whether another descriptor keeps it open after this one's end. Of a pipe any end of
-    /// the same direction does.
+    /// Whether another descriptor keeps it open. For a pipe any end of the same direction does.
     pub(super) fn is_open_by(&self, (pid, fd): (i32, i32), kind_is_stream: bool) -> bool {
         let is_same = || sys::compare_files((pid, fd), (self.pid, self.fd));
         match is_same() {
             Ok(core::cmp::Ordering::Equal) => true,
             Ok(_) => kind_is_stream,
-            // Where the kernel hides it, all of the file that is open alike.
+            // If the kernel hides it, any match counts.
             Err(_) => true,
         }
     }
@@ -114,8 +112,8 @@ fn is_stream(mode: u32) -> bool {
     matches!(mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFSOCK)
 }
 
-/// The program is about to close a descriptor that was marked: what snapshots are to let
-/// go of, unless it has another one of the same. Clears the mark.
+/// Before the program closes a marked descriptor: what snapshots must let go of, unless the
+/// program has a duplicate. Clears the mark.
 pub fn closing(fd: i32) -> Option<Closed> {
     let (word, bit) = word_of(fd)?;
     word.fetch_and(!bit, Ordering::Relaxed);
@@ -136,7 +134,7 @@ pub fn closing(fd: i32) -> Option<Closed> {
             mark(other);
             None
         }
-        // A terminal whose other end nobody else has comes back whole if it is held.
+        // A held terminal comes back whole if nobody else has its other end.
         None if sys::terminal_number(fd).is_ok_and(|number| !others_have_terminal(number)) => None,
         None => Some(closed),
     }

@@ -1,31 +1,31 @@
-//! Socket options that a program sets: written down as they are, and set again where they
-//! differ. One table has all that can be read and set.
+//! Socket options: the copy records them, and sets those that differ after a revert. One table
+//! has all that can be read and set.
 //!
-//! Some options change others (`IP_TOS` the priority, one time stamp the other), so they are
-//! looked at until all are as they were. What can't be read is not here: keys
-//! (`TCP_MD5SIG`), and filters of eBPF, which the kernel admits to have and does not show.
+//! Some options change others (`IP_TOS` the priority, one time stamp the other), so the copy sets
+//! them in several rounds. Unreadable ones are missing: keys (`TCP_MD5SIG`), and eBPF filters,
+//! which the kernel reports but does not show.
 //!
 //! Context: AS-SAFE.
 
 use crate::kernel::records::Records;
 use crate::sys::{self, Errno};
 
-/// The longest option here: options of the internet's own, as a packet carries them.
+/// The longest option here: IP options as in a packet.
 const LONGEST: usize = 40;
 
-/// How an option is dealt with.
+/// How the copy treats an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
-    /// Everywhere, connections too.
+    /// For all sockets, also connections.
     Everywhere,
-    /// Not of connections, where few set it, or the kernel changes it by itself.
+    /// Not for connections: few set it there, or the kernel changes it by itself.
     Unconnected,
-    /// A buffer's size. The kernel tells twice what it is told, and changes it by itself
-    /// unless it has been told. With privileges it takes more by another name.
+    /// A buffer's size. The kernel reports twice the size that was set, and adapts it if none was
+    /// set. `forced` is the option that allows more with privileges.
     Buffer { forced: i32, lock: u8 },
-    /// `TCP_MAXSEG`: what is told where nothing was set can't be set.
+    /// `TCP_MAXSEG`: the value reported for an unset one can't be set.
     Segment,
-    /// For sockets of streams the kernel keeps something else there.
+    /// For datagram sockets only: for streams it means something else.
     Datagrams,
 }
 
@@ -101,7 +101,7 @@ const BUFFERS: [Option_; 2] = [
     },
 ];
 
-/// By number where libc has no name for it.
+/// Rare options, by number if libc has no name for it.
 const RARE: [Option_; 26] = each(
     libc::SOL_SOCKET,
     Unconnected,
@@ -135,7 +135,7 @@ const RARE: [Option_; 26] = each(
     ],
 );
 
-/// Behind what it locks.
+/// After the options that it locks.
 const LOCKS: [Option_; 1] = each(libc::SOL_SOCKET, Unconnected, [SO_BUF_LOCK]);
 
 const TCP: [Option_; 9] = each(
@@ -294,7 +294,7 @@ const RARE_IPV6: [Option_; 31] = each(
     ],
 );
 
-/// What raw sockets let through.
+/// The filters of raw sockets.
 const RAW: [Option_; 2] = [
     Option_ {
         level: IPPROTO_ICMP_LEVEL,
@@ -367,7 +367,7 @@ struct Style {
     kind: i32,
     protocol: i32,
     is_connected: bool,
-    /// Which buffers the program has set the size of; all where the kernel does not say.
+    /// The buffers with a set size; all, if the kernel does not say.
     locked: u8,
 }
 
@@ -390,7 +390,7 @@ impl Style {
             libc::SOL_SOCKET => true,
             libc::IPPROTO_TCP => is_internet && matches!(self.protocol, libc::IPPROTO_TCP | MPTCP),
             libc::IPPROTO_UDP => is_internet && self.protocol == libc::IPPROTO_UDP,
-            // Those of the newer family are asked for both.
+            // An IPv6 socket has the options of both families.
             libc::IPPROTO_IP => is_internet && !(self.is_connected && self.is_newer()),
             libc::IPPROTO_IPV6 => self.is_newer(),
             libc::IPPROTO_ICMPV6 => self.is_newer() && self.kind == libc::SOCK_RAW,
@@ -416,7 +416,7 @@ impl Style {
 /// An instruction of a filter.
 type Instruction = [u8; 8];
 
-/// Which of the values are one socket's.
+/// One socket's range of the values.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Of {
     first: usize,
@@ -430,7 +430,7 @@ pub(super) struct Of {
 
 /// The options of all sockets.
 pub(super) struct Options {
-    /// Of each its number in the table, its length and its bytes.
+    /// For each: number in the table, length, bytes.
     values: Records<u8>,
     filters: Records<Instruction>,
 }
@@ -443,8 +443,7 @@ impl Options {
         }
     }
 
-    /// Writes a socket's down; of a connection those alone that the kernel leaves as they
-    /// were set.
+    /// Records a socket's options; for a connection only those that the kernel never changes.
     ///
     /// # Errors
     /// ENOMEM.
@@ -476,10 +475,10 @@ impl Options {
         })
     }
 
-    /// False where there is one that the kernel does not show.
+    /// Returns false if the kernel hides the filter.
     fn record_filter(&mut self, fd: i32) -> Result<bool, Errno> {
         match read_filter(fd, &mut self.filters) {
-            // Made of eBPF.
+            // An eBPF filter.
             Err(Errno(libc::EACCES)) => Ok(false),
             Err(errno @ Errno(libc::ENOMEM)) => Err(errno),
             // It has none, or can have none.
@@ -487,9 +486,9 @@ impl Options {
         }
     }
 
-    /// Sets those that differ; the number of those that could not be.
+    /// Sets those that differ. Returns how many failed.
     pub(super) fn restore(&self, of: Of, fd: i32) -> u32 {
-        /// One option changes another, which changes no third.
+        /// An option changes another, but that changes no third.
         const ROUNDS: usize = 3;
         let mut failed = 0;
         for _ in 0..ROUNDS {
@@ -538,7 +537,7 @@ impl Options {
 
     /// Calls `visit` with each option and its value.
     fn for_each(&self, of: Of, mut visit: impl FnMut(Option_, &[u8])) {
-        // They are in the table's order.
+        // The values are in the table's order.
         let mut table = (0_u8..).zip(all());
         let mut rest = self.values.entries().get(of.first..of.end).unwrap_or(&[]);
         while let [number, length, bytes @ ..] = rest {
@@ -572,7 +571,7 @@ fn read_filter(fd: i32, to: &mut Records<Instruction>) -> Result<(), Errno> {
 }
 
 fn set(fd: i32, option: Option_, wanted: &[u8]) -> Result<(), Errno> {
-    /// What is told of a socket that was set to none.
+    /// The value reported for an unset segment size.
     const NO_SEGMENT: i32 = 536;
     let Option_ { level, name, how } = option;
     let number = wanted
@@ -627,7 +626,7 @@ mod tests {
         Some(bytes[..length].to_vec())
     }
 
-    /// Sets an option to something else; false where it takes nothing.
+    /// Sets an option to another value; false if none is accepted.
     fn change(fd: i32, option: Option_, number: usize) -> bool {
         let Some(before) = value(fd, option) else {
             return false;
@@ -654,7 +653,7 @@ mod tests {
 
     fn change_all(fd: i32, number: usize) -> Vec<Option_> {
         let changed = |option: &Option_| change(fd, *option, number);
-        // A lock keeps nothing from being set, but is to be seen.
+        // A lock prevents no setting, but must show.
         all().filter(changed).collect()
     }
 
@@ -672,7 +671,7 @@ mod tests {
         assert!(differing.is_empty(), "{what}: {differing:?}");
     }
 
-    /// Each option by itself, so that none hides that another is missing.
+    /// Each option by itself, so that none hides a missing one.
     #[test]
     fn whatever_can_be_set_is_set_in_a_new_socket_and_in_the_old_one() {
         let mut tried = 0;
@@ -712,8 +711,7 @@ mod tests {
                 let mut options = Options::new();
                 let of = options.record(fd, false).expect("memory");
                 let wanted = values(fd);
-                // Once it is on it can't be turned off; of this one's options the size of
-                // its segments tells ever after.
+                // These can't be turned off again; IP options leave a mark in the segment size.
                 let stays = [
                     (libc::SOL_SOCKET, libc::SO_TXTIME),
                     (libc::IPPROTO_IP, libc::IP_OPTIONS),

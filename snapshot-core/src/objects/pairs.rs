@@ -1,17 +1,17 @@
-//! Pairs of connected local sockets that are both the program's: the copy makes a pair of
-//! its own, with the same bytes and descriptors on their way in either direction.
+//! Connected pairs of local sockets that are both the program's. The copy makes a new pair, with
+//! the same unread bytes and descriptors in both directions.
 //!
-//! Which socket is whose peer the kernel tells by a socket of its own (`unix_diag`). One
-//! whose peer has been closed is a pair of which the other end is closed again.
+//! The kernel shows each socket's peer by netlink (`unix_diag`). For a socket with a closed peer
+//! the copy makes a pair and closes the other end.
 //!
-//! Descriptors in a stream may come with an earlier byte than they were sent with, never
-//! with a later one: the kernel does not tell where in what waits they are. Of messages of
-//! no bytes it shows another than the first only once: a later snapshot lacks it.
+//! A descriptor in a stream may arrive with an earlier byte than before, never with a later one:
+//! the kernel does not show its place in the queue. The kernel shows empty messages after the
+//! first only once: a later snapshot lacks them.
 //!
-//! A peer that was closed with something unread leaves an error, which any look at what waits
-//! takes off where nothing waits before it. A stream says how much that is, so no more is
-//! looked at, and the error is made again in the copy's own pair, in the way in which it came
-//! about. Packets are not looked at then: the socket is held, and named.
+//! A peer that closes with unread bytes leaves an error. A peek past the bytes before it would
+//! take the error. A stream tells their length, so the record stops there, and the copy causes
+//! the error again in its new pair. For packets the record does not peek: the copy holds the
+//! socket, and the take names it.
 //!
 //! Context: AS-SAFE.
 
@@ -28,7 +28,7 @@ use crate::kernel::{
 use crate::sys::{self, Errno};
 use crate::terms::{Kind, comes_back};
 
-/// What waits to be read from one end.
+/// One end, and what it has unread.
 #[derive(Clone, Copy)]
 struct End {
     group: usize,
@@ -36,9 +36,9 @@ struct End {
     /// RCV 1, SEND 2.
     shut_down: u8,
     contents: Contents,
-    /// An error waits behind that: ECONNRESET, since local sockets have no other.
+    /// ECONNRESET waits behind `contents`: local sockets have no other error.
     is_reset: bool,
-    /// Which of the descriptors are on their way to it.
+    /// Its range of the descriptors in transit.
     rights: (usize, usize),
 }
 
@@ -48,14 +48,14 @@ struct Pair {
     ends: [Option<End>; 2],
 }
 
-/// A descriptor on its way: with which part of which queue, and what it is here.
+/// A descriptor in transit: its part of the queue, and what it is here.
 #[derive(Clone, Copy)]
 struct OnItsWay {
     part: usize,
     fd: i32,
-    /// Of a pipe the inode alone is kept, so that its end can come; it is opened with these.
+    /// For a pipe `fd` is the inode alone, so that the end can come; these flags open it.
     flags: Option<i32>,
-    /// What the program has of the same, by the number of its group.
+    /// The program's own group of the same file.
     group: Option<usize>,
 }
 
@@ -83,8 +83,7 @@ impl OnItsWay {
         })
     }
 
-    /// What the program has of the same, if that is made anew: then this is one of it too,
-    /// and nothing is kept.
+    /// The program's own group, if the copy makes it anew: then `fd` is not needed.
     fn own<'a>(&self, open: &'a Descriptors) -> Option<&'a Group> {
         let group = open.groups().get(self.group?)?;
         (group.fate == Fate::Rebuilt).then_some(group)
@@ -132,7 +131,7 @@ impl Pairs {
                 .filter_map(|number| Some((number, *recording.open.groups().get(number)?)))
                 .find(|(_, peer)| peer.kind == Kind::Socket && peer.flags & libc::O_PATH == 0);
             if peer.is_some_and(|(other, _)| other == number) {
-                // Connected to itself: that is no pair.
+                // A socket connected to itself is no pair.
                 return Ok(());
             }
             let kind = sys::socket_number(group.fd, libc::SO_TYPE)?;
@@ -183,7 +182,7 @@ impl Pairs {
         Ok(found)
     }
 
-    /// Lets go of what is on its way and will be made anew, once it is known what will be.
+    /// Lets go of descriptors in transit that the copy makes anew, once all fates are known.
     pub(super) fn let_go(&mut self, open: &Descriptors) {
         for right in self.rights.entries_mut() {
             if right.own(open).is_some() {
@@ -192,7 +191,7 @@ impl Pairs {
         }
     }
 
-    /// Makes them anew, when all that may be on its way in them is there again.
+    /// Makes the pairs anew, once all that may be in transit is there again.
     pub(super) fn restore(&self, open: &Descriptors) -> u32 {
         let mut made = Records::growing();
         let mut failed = 0;
@@ -227,7 +226,7 @@ impl Pairs {
     }
 }
 
-/// What the kernel tells of a group, if it is an end of a pair that may be the program's.
+/// Asks about a group, if it may be an end of a pair of the program's.
 fn ask_about(
     recording: &Recording<'_>,
     number: usize,
@@ -246,20 +245,20 @@ fn ask_about(
     asking.about(group.inode)
 }
 
-/// Whether the kernel says of an end's peer that it is of the user that the program acts as.
+/// Whether the kernel names the program's effective user for an end's peer.
 fn is_vouched_for(fd: i32) -> bool {
     sys::peer_ids(fd) == Some(sys::effective_ids())
 }
 
-/// Whether it is bound to a name, or made by a listener that is.
+/// Whether the socket, or the listener that made it, is bound to a name.
 fn has_name(fd: i32) -> bool {
     const FAMILY: usize = 2;
     let mut name = [0; 128];
     sys::own_address(fd, &mut name).is_ok_and(|name| name.len() > FAMILY)
 }
 
-/// What the kernel has info. For each question it looks through all local sockets that there
-/// are; so where the program has many it is asked once, for all of them.
+/// Questions to the kernel about local sockets. For each it searches all sockets of the system.
+/// So for many sockets it gets one question, about all.
 pub(super) enum Asking {
     NotYet { has_many: bool },
     Each { socket: i32 },
@@ -313,7 +312,7 @@ impl Asking {
     }
 }
 
-/// One question about all, and its answers.
+/// Asks about all sockets.
 fn ask_all(socket: i32, info: &mut Records<unix_diag::Socket>) -> Result<(), Errno> {
     sys::send(socket, &unix_diag::question(None))?;
     let mut packet = [0_u8; 16 * 1024];
@@ -331,7 +330,7 @@ fn ask_all(socket: i32, info: &mut Records<unix_diag::Socket>) -> Result<(), Err
     }
 }
 
-/// One question, and its answer.
+/// Asks about one socket.
 fn ask(socket: i32, inode: u64) -> Option<unix_diag::Socket> {
     let question = unix_diag::question(Some(u32::try_from(inode).ok()?));
     sys::send(socket, &question).ok()?;
@@ -373,7 +372,7 @@ impl Pairs {
         })
     }
 
-    /// What waits to be read, without taking it; so many bytes at most.
+    /// Peeks at the queue, up to about `most` bytes.
     fn read(
         &mut self,
         open: &Descriptors,
@@ -382,20 +381,20 @@ impl Pairs {
         info: unix_diag::Socket,
         most: usize,
     ) -> Result<Contents, Errno> {
-        /// More than a socket's buffer can be made to hold without privileges.
+        /// More than a socket's buffer can hold without privileges.
         const ROOM: usize = 8 << 20;
         const MOST_PARTS: usize = 1 << 16;
         if most == 0 || sys::poll_now(fd) & libc::POLLIN == 0 {
             return Ok(Contents::default());
         }
         let mut contents = Contents::with_room(ROOM)?;
-        // A message of no bytes is no end, but where nothing more will come.
+        // An empty message is the end only if nothing more can come.
         let can_end = kind == libc::SOCK_STREAM || info.shut_down & 1 != 0;
         set_peek_offset(fd, -1)?;
         let begins_empty = !can_end && is_empty_at_first(fd);
         let mut at = 0;
         for part in 0..MOST_PARTS {
-            // One of no bytes is seen at no offset once it has been seen.
+            // After its first peek an empty message shows at no offset.
             let offset = if part == 0 && begins_empty { -1 } else { at };
             set_peek_offset(fd, offset)?;
             let mut came = None;
@@ -420,8 +419,7 @@ impl Pairs {
         Err(Errno(libc::ENOSPC))
     }
 
-    /// Puts the ends of a new pair in their places. What stays behind of them is
-    /// [`Pairs::fill_both`]'s to close.
+    /// Installs duplicates of a new pair's ends. [`Pairs::fill_both`] closes `ends` themselves.
     fn place(&self, open: &Descriptors, pair: &Pair, ends: [i32; 2]) -> u32 {
         let mut failed = 0;
         for (end, fd) in pair.ends.iter().zip(ends) {
@@ -443,19 +441,19 @@ impl Pairs {
                 failed += u32::from(self.fill(open, end, ends[1 - number]).is_err());
             }
         }
-        // An end that closes with something unread.
+        // An end that closes with unread bytes causes the error.
         for (number, end) in pair.ends.iter().enumerate() {
             if end.is_some_and(|end| end.is_reset) && pair.ends[1 - number].is_none() {
                 failed += u32::from(sys::send_with(ends[number], b"?", &[]).is_err());
             }
         }
-        // Not before everything is in.
+        // Only after all is sent.
         for (number, end) in pair.ends.iter().enumerate() {
             let how = match end.map_or(0, |end| end.shut_down) {
                 1 => Some(libc::SHUT_RD),
                 2 => Some(libc::SHUT_WR),
                 3 if pair.ends[1 - number].is_some() => Some(libc::SHUT_RDWR),
-                // By the end that is closed.
+                // The closed end does it.
                 _ => None,
             };
             if let Some(how) = how {
@@ -466,7 +464,7 @@ impl Pairs {
         failed
     }
 
-    /// Sends from the other end what had been sent.
+    /// Sends an end's recorded bytes and descriptors from the other end.
     fn fill(&self, open: &Descriptors, end: &End, from: i32) -> Result<(), Errno> {
         let rights = self.rights.entries().get(end.rights.0..end.rights.1);
         let rights = rights.unwrap_or(&[]);
@@ -508,15 +506,15 @@ impl Pairs {
     }
 }
 
-/// Whether an error waits; to ask for it would be to take it.
+/// Whether an error waits. SO_ERROR would take it.
 fn has_error(fd: i32) -> bool {
     sys::poll_now(fd) & libc::POLLERR != 0
 }
 
-/// Whether the first message that waits has no bytes.
+/// Whether the first unread message is empty.
 fn is_empty_at_first(fd: i32) -> bool {
     let Ok((_, rights)) = sys::peek(fd, &mut []) else {
-        // One that has more bytes than there is room for, or nothing.
+        // A message with bytes, or no message.
         return false;
     };
     for &fd in rights.fds() {
@@ -613,7 +611,7 @@ mod tests {
             let length = b.read(&mut buffer).expect("it was sent");
             assert!(length > 0);
         });
-        // What is in the pipe is not looked at.
+        // The record does not look into the pipe.
         assert!(named.iter().any(|gap| gap.why == Why::Waiting));
         let (length, rights) = sys::peek(b.as_raw_fd(), &mut buffer).expect("it is there again");
         assert!(length >= 6);
@@ -623,7 +621,7 @@ mod tests {
         assert_eq!(&buffer[..10], b"helloFtail");
     }
 
-    /// What is read from an end: bytes, an error, and the end behind it.
+    /// Reads bytes, then the error, then the end.
     fn read_through_an_error(mut end: &UnixStream, length: usize) {
         let mut buffer = [0; 10];
         assert_eq!(end.read(&mut buffer).expect("it was sent"), length);

@@ -1,8 +1,7 @@
-//! The paths by which a program has named what it watches.
+//! The paths of the files that a program watches.
 //!
-//! They are noted in ordinary context, by several threads maybe, and read in a copy in which
-//! none of them is in the middle of it: who is would have been parked there, and then
-//! nothing is known.
+//! Threads note them in ordinary context. A copy reads them. If a thread was parked in the middle
+//! of noting one, the copy knows no path.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "a list behind a lock of its own")]
@@ -15,7 +14,7 @@ use super::descriptors::with_descriptor_path;
 use crate::kernel::records::Records;
 use crate::sys;
 
-/// A noted path, of a device and an inode as `stat` tells them.
+/// A noted path, with its device and inode from `stat`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Noted {
     device: u64,
@@ -23,10 +22,10 @@ pub(super) struct Noted {
     at: usize,
 }
 
-/// A table of paths by their inode's number: a program may watch very many.
+/// A table of paths by inode: a program may watch very many.
 struct Notes {
-    /// As many as a power of two, half of them empty. Those of one number are in the places
-    /// from its own one on, up to an empty one.
+    /// A hash table: its length is a power of two, half is empty. An inode's notes lie from its
+    /// own place to the next empty one.
     noted: Records<Option<Noted>>,
     count: usize,
     /// The paths, each with a NUL behind it.
@@ -38,10 +37,10 @@ struct Locked {
     notes: UnsafeCell<Notes>,
 }
 
-// SAFETY: whoever has set `is_taken` is alone with the notes.
+// SAFETY: only the thread that has set `is_taken` uses the notes.
 unsafe impl Sync for Locked {}
 
-/// A program that watches a million files has a hundred bytes of path for each.
+/// The most files; each has about a hundred bytes of path.
 const MOST: usize = 1 << 20;
 
 static NOTES: Locked = Locked {
@@ -53,7 +52,8 @@ static NOTES: Locked = Locked {
     }),
 };
 
-/// Does something with the notes, or nothing where another thread is at it and stays.
+/// Calls `act` with the notes. Returns `None` if another thread has them and this one is not
+/// patient.
 fn locked<T>(patient: bool, act: impl FnOnce(&mut Notes) -> T) -> Option<T> {
     while NOTES.is_taken.swap(true, Ordering::Acquire) {
         if !patient {
@@ -67,10 +67,10 @@ fn locked<T>(patient: bool, act: impl FnOnce(&mut Notes) -> T) -> Option<T> {
     Some(done)
 }
 
-/// inotify_add_watch(2), and a note of the path, as the kernel writes it out. Where that
-/// can't be known the watch is one without a path.
+/// inotify_add_watch(2), and a note of the full path from the kernel. If the kernel can't give
+/// it, nothing is noted.
 ///
-/// A handler that interrupts it in the same thread must not come here.
+/// A handler that interrupts this call must not call it.
 ///
 /// # Errors
 /// As the manual page says; EFAULT for a path that can't be read.
@@ -95,7 +95,7 @@ fn note(fd: i32) {
     if let (Ok(stat), Some(target)) = (stat, target)
         && target.starts_with(b"/")
     {
-        // What there is no room for is not known.
+        // Without memory the path stays unknown.
         let _ = locked(true, |notes| notes.add((stat.device, stat.inode), target));
     }
 }
@@ -127,13 +127,13 @@ impl Notes {
 
     /// The places to look for an inode's number.
     fn places(&self, inode: u64) -> impl Iterator<Item = usize> + use<> {
-        // Numbers that follow each other are spread (2^64 by the golden ratio).
+        // Spreads consecutive numbers (2^64 by the golden ratio).
         let spread = inode.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let count = self.noted.entries().len();
         (0..count).map(move |step| (spread as usize + step) & (count - 1))
     }
 
-    /// Those of an inode's number, with their places.
+    /// The notes of an inode, with their places.
     fn of_inode(&self, inode: u64) -> impl Iterator<Item = (usize, Noted)> {
         let noted = self.noted.entries();
         self.places(inode)
@@ -157,7 +157,7 @@ impl Notes {
         }
     }
 
-    /// Makes the table larger if another one would fill more than half of it.
+    /// Grows the table if another note would fill more than half of it.
     fn make_room(&mut self) -> sys::Result<()> {
         const FIRST: usize = 64;
         let places = self.noted.entries().len();
@@ -188,14 +188,13 @@ fn text_at(text: &[u8], at: usize) -> Option<&CStr> {
     CStr::from_bytes_until_nul(text.get(at..)?).ok()
 }
 
-/// A device as the kernel itself counts, from one as `stat` tells it.
+/// The kernel's number of a device, from the one in `stat`.
 fn kernel_device(device: u64) -> u64 {
     u64::from(libc::major(device)) << 20 | u64::from(libc::minor(device))
 }
 
-/// The path of an inode, if it is still there. The device is as the kernel itself counts:
-/// some file systems tell another one to programs, and then the inode's number must do, if
-/// there is one of it alone.
+/// The path of an inode, if it is still there. `device` is the kernel's number. Some file systems
+/// show programs another one; then a match of the inode alone will do, if it is the only one.
 pub(super) fn find(device: u64, inode: u64) -> Option<Noted> {
     let noted = locked(false, |notes| {
         let of_number = || notes.of_inode(inode).map(|(_, noted)| noted);
@@ -223,7 +222,7 @@ pub(super) fn with<T>(noted: Noted, act: impl FnOnce(&CStr) -> sys::Result<T>) -
 
 pub(super) const PROC: i64 = 0x9fa0;
 
-/// File systems where an open file has no state but the kernel's own: their `f_type`.
+/// The `f_type` of file systems that keep an open file's state in this kernel alone.
 const LOCAL: [i64; 16] = [
     0xef53,      // ext
     0x0102_1994, // tmpfs
@@ -243,12 +242,12 @@ const LOCAL: [i64; 16] = [
     PROC,
 ];
 
-/// Whether an open file of a file system of this type has no state but the kernel's own.
+/// Whether a file system of this type keeps an open file's state in this kernel alone.
 pub fn is_local(file_system: i64) -> bool {
     LOCAL.contains(&file_system)
 }
 
-/// Whether the file of a path can be opened to read and to write.
+/// Whether a path's file can be opened for reading and writing.
 pub(super) fn is_path_openable(fd: i32) -> bool {
     sys::file_system(fd).is_ok_and(is_local) && sys::may_open(fd, libc::R_OK | libc::W_OK).is_ok()
 }

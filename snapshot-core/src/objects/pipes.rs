@@ -1,8 +1,8 @@
-//! Pipes whose ends are all the program's: the copy makes one of its own, of the same size
-//! and with the same bytes in it, packet for packet where it is in packets.
+//! Pipes with all ends in the program. The copy makes a new pipe of the same size, with the same
+//! bytes, and the same packets in packet mode.
 //!
-//! A pipe that another process has an end of stays shared. One with a name is opened again
-//! by the inode, which the copy keeps without being a reader or a writer.
+//! A pipe stays shared if another process has an end. The copy keeps a FIFO's inode, without
+//! being a reader or a writer, and opens it again by that.
 //!
 //! Context: AS-SAFE.
 
@@ -23,12 +23,12 @@ use crate::terms::{
 
 #[derive(Clone, Copy)]
 struct Pipe {
-    /// Its first group, and the one behind its last: they are of one inode.
+    /// Its groups, `first..end`: all have one inode.
     first: usize,
     end: usize,
     capacity: usize,
     has_packets: bool,
-    /// A descriptor of the inode alone, for one that has a name.
+    /// A descriptor of the inode alone, for a FIFO.
     inode_fd: Option<i32>,
     contents: Contents,
 }
@@ -86,11 +86,11 @@ impl Object for Pipes {
     }
 }
 
-/// Where the other end is of those that the program has.
+/// Where the other end is.
 fn other_end(groups: &[Group]) -> OtherEnd {
     let reads = groups.iter().find(|group| group.can_read());
     let writes = groups.iter().find(|group| group.can_write());
-    // The kernel tells an end that the other one is gone.
+    // A poll shows whether the other end is gone.
     let (end, gone) = match (reads, writes) {
         (Some(_), Some(_)) => return OtherEnd::Own,
         (Some(end), None) => (end, libc::POLLHUP),
@@ -146,8 +146,8 @@ impl Pipe {
             return u32::try_from(groups.len()).unwrap_or(u32::MAX);
         };
         let mut failed = u32::from(self.fill(from, to).is_err());
-        // The two that the call has made are the first of each kind; what is opened again
-        // says so in its flags.
+        // The first group of each end is the one that `pipe` has made. The flags of one opened
+        // later show it.
         let mut is_taken = [false; 2];
         for group in groups {
             let end = usize::from(group.can_write());
@@ -169,7 +169,7 @@ impl Pipe {
 
     fn fill(&self, from: i32, to: i32) -> Result<(), Errno> {
         if self.inode_fd.is_some() {
-            // It may be open elsewhere by now, or in an older copy that shares it.
+            // Others may have it open by now, or an older copy shares it.
             drain(from)?;
         }
         if sys::pipe_capacity(to) != Ok(self.capacity) {
@@ -200,7 +200,7 @@ fn reopen_both(inode: i32) -> Result<[i32; 2], Errno> {
     }
 }
 
-/// What is in a pipe, without taking it: the kernel lets another pipe have the same pages.
+/// Reads a pipe without taking from it: `tee` gives the same pages to another pipe.
 fn read(
     end: i32,
     waiting: usize,
@@ -217,7 +217,7 @@ fn read(
     if sys::tee(end, to, waiting)? != waiting {
         return Err(Errno(libc::ENOSPC));
     }
-    // A packet is read by itself, whatever there is room for.
+    // One read gives one packet at most.
     let mut contents = Contents::with_room(waiting)?;
     while contents.length() < waiting {
         match contents.add(|room| sys::read(from, room)) {

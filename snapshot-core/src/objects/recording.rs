@@ -1,4 +1,4 @@
-//! How a kind of kernel object is recorded and put back, and what a recording knows.
+//! How each kind of kernel object is recorded and put back, and what a recording knows.
 //!
 //! Context: AS-SAFE.
 
@@ -14,14 +14,13 @@ use crate::terms::{Address, Gap, Kind, Why, comes_back::Sharing};
 
 /// A kind of kernel object that a copy shares with its original.
 pub(super) trait Object: Sized {
-    /// Writes down the state of every one of them, while everything stands still, and says
-    /// of which groups the copy can let go. Changes nothing.
+    /// Records the state of all such objects while every thread stands still, and decides which
+    /// groups the copy lets go of. Changes nothing.
     ///
-    /// # Errors
-    /// Where it can't be read, or there is no memory for the record.
+    /// # Errors The state can't be read, or there is no memory.
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno>;
 
-    /// Puts it back, as often as it is called; the number of things that could not be.
+    /// Puts the state back; may be called again. Returns how many things failed.
     fn restore(&self, open: &Descriptors) -> u32;
 
     /// Gives the record's memory back.
@@ -35,15 +34,15 @@ pub(super) struct Recording<'a> {
     pub(super) mappings: &'a mut mappings::Mappings,
     /// The process that this one is a copy of, or this one.
     pub(super) original: i32,
-    /// The thread of it that this is a copy of: it lives, while the first one may have
-    /// ended, and then the kernel shows nothing by that one's number.
+    /// The copied thread of it. This thread lives; the first one may have ended, and then the
+    /// kernel shows nothing for its number.
     pub(super) thread: i32,
     pub(super) tell: &'a mut dyn FnMut(Gap),
 }
 
 impl Recording<'_> {
-    /// Calls `visit` with every group and its number, but for those that are a path alone
-    /// (`O_PATH`): those have no state.
+    /// Calls `visit` with every group and its number. Skips paths (`O_PATH`), which have no
+    /// state.
     pub(super) fn for_each_group(
         &mut self,
         mut visit: impl FnMut(&mut Self, usize, Group) -> Result<(), Errno>,
@@ -58,8 +57,8 @@ impl Recording<'_> {
         Ok(())
     }
 
-    /// Calls `visit` with every group of a kind that is the program's alone. One that is not
-    /// is named.
+    /// Calls `visit` with every group of a kind that is the program's alone, and names the
+    /// others.
     pub(super) fn for_each_own(
         &mut self,
         kind: Kind,
@@ -73,7 +72,7 @@ impl Recording<'_> {
         })
     }
 
-    /// Whether nobody else has a group. One that somebody has is named.
+    /// Whether nobody else has a group; names it otherwise.
     pub(super) fn is_own(&mut self, number: usize, group: &Group) -> bool {
         let why = self.sharing(number).why();
         self.name_all(why, group);
@@ -105,7 +104,7 @@ impl Recording<'_> {
         self.name_peer(kind, why, fd, number, Address::NONE);
     }
 
-    /// The same of a socket with a peer.
+    /// The same for a socket with a peer.
     pub(super) fn name_peer(
         &mut self,
         kind: Kind,
@@ -129,7 +128,7 @@ pub(super) mod tests {
     use super::*;
     use crate::sys;
 
-    /// Records what these are, does something, and restores it.
+    /// Records these descriptors, calls `between`, and restores them.
     pub(in crate::objects) fn round<T: Object>(fds: &[i32], between: impl FnOnce()) -> Vec<Gap> {
         let mut gaps = Vec::new();
         let mut open = Descriptors::of(fds);

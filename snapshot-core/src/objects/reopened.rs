@@ -1,20 +1,19 @@
-//! Files of which the copy keeps the path alone: regular files, directories and memory files
-//! that no other process has.
+//! Files that the copy keeps by path alone: regular files, directories and memory files that no
+//! other process has.
 //!
-//! To the kernel a copy that has the same open file is a holder like any other: the last close,
-//! at which a lock ends, a lease goes, a writer is none any more, does not come when the live
-//! process closes. A descriptor of the path alone (`O_PATH`) has none of that, also where the
-//! file has no name any more. By it the copy opens the file again, with the same rights and
-//! flags; offsets, locks and owners are put back by those who have recorded them.
+//! The kernel counts a copy as a holder of the open file. So a close by the live process would
+//! not be the last one, which ends locks, leases and write access. A path descriptor (`O_PATH`)
+//! does not count, and works even for a deleted file. The copy opens the file again by it, with
+//! the same rights and flags. Other files here put back offsets, locks and owners.
 //!
-//! What can't be opened that way is held, as connections are, and the copies let go of it when
-//! the live process closes it by a function of libc ([`super::open_marks`]): what another process
-//! has too, what was inherited, what the file's mode forbids by now, and what is on a file
-//! system where an open file has a state with a server. A lock is held too where its file is
-//! mapped: the dead branch's memory ends after the revert, and with it that lock.
+//! The copies hold files that they can't open that way, as they hold connections, and let go when
+//! the live process closes them by libc ([`super::open_marks`]). These are files that another
+//! process has too, inherited ones, those that the mode forbids by now, and those with state on a
+//! server. They also hold a locked file that is mapped: the dead branch's memory ends only after
+//! the revert, and would end the lock.
 //!
-//! A file below `/proc/self` shows one process, and is dead when that is. It is opened again
-//! by its name, in the process that has come back to life.
+//! A file below `/proc/self` shows one process, and dies with it. The revived process opens it
+//! again by its name.
 //!
 //! Context: AS-SAFE.
 
@@ -38,16 +37,16 @@ use crate::threads::slots;
 /// The path of a file below `/proc/self`, from there on, with its NUL.
 type Name = [u8; 64];
 
-/// Those of the process itself.
+/// The files below `/proc/self`.
 pub(super) struct Reopened {
     of_process: ByGroup<Name>,
     /// The process's id at the time.
     pid: i32,
 }
 
-/// What decides of one group.
+/// The file system of each group.
 struct FileSystems {
-    /// The file system of the group before, which is often the same.
+    /// The previous group's device and file system: often the same.
     known: Option<(u64, i64)>,
 }
 
@@ -65,7 +64,7 @@ impl FileSystems {
 }
 
 impl Reopened {
-    /// Decides what the copy lets go of. `locks` are recorded already.
+    /// Decides which files the copy lets go of. `locks` are already recorded.
     pub(super) fn record(
         recording: &mut Recording<'_>,
         locks: &locks::Locks,
@@ -101,11 +100,11 @@ impl Reopened {
             {
                 of_process.push(number, name)?;
             }
-            // What was inherited others may have, who can't be seen.
+            // Unseen processes may have inherited files.
             let stays = sharing.is_elsewhere
                 || files::is_output(&group, &outputs)
                 || (group.kind == Kind::Directory && !is_at_start(group.fd))
-                // The process that freezes is the one that has them.
+                // Without a copy the freezing process itself has them.
                 || (!is_copy && locks.has_any_of_process(number))
                 || locks.is_mapped(number);
             recording.open.can_be_reopened(number, !stays);
@@ -120,8 +119,8 @@ impl Reopened {
         })
     }
 
-    /// Opens everything again but what shows this process, whose threads are not there yet;
-    /// the number of those where that failed.
+    /// Opens all again except files below `/proc/self`: the threads do not exist yet. Returns how
+    /// many failed.
     pub(super) fn open(&self, open: &Descriptors) -> u32 {
         let mut failed = 0;
         for (number, group) in open.groups().iter().enumerate() {
@@ -133,7 +132,7 @@ impl Reopened {
         failed
     }
 
-    /// Opens what shows this process.
+    /// Opens the files below `/proc/self`.
     pub(super) fn open_of_process(&self, open: &Descriptors) -> u32 {
         self.of_process.restore(open, |group, name| {
             if group.fate != Fate::Reopened {
@@ -186,8 +185,8 @@ impl Reopened {
     }
 }
 
-/// A terminal's other side learns of the last close as a peer does. What the program was
-/// started with is its user's.
+/// Holds a terminal: its other side notices the last close, as a peer does. An inherited terminal
+/// is the user's.
 fn hold_terminal(recording: &mut Recording<'_>, number: usize, group: &Group) -> Result<(), Errno> {
     if holders::is_inherited(group.device, group.inode) {
         return Ok(());
@@ -202,7 +201,7 @@ fn hold_terminal(recording: &mut Recording<'_>, number: usize, group: &Group) ->
     Ok(())
 }
 
-/// Whether the file of a group can be opened again by its path alone, as it is open.
+/// Whether a group's file can be opened again by path, with the same rights.
 fn is_openable(group: &Group, file_system: i64) -> bool {
     if !is_local(file_system) {
         return false;
@@ -214,7 +213,7 @@ fn is_openable(group: &Group, file_system: i64) -> bool {
     if group.can_write() {
         mode |= libc::W_OK;
     }
-    // Only its owner may open a file so that reading leaves no trace.
+    // Only a file's owner may open it with O_NOATIME.
     let leaves_traces = group.flags & libc::O_NOATIME == 0;
     sys::may_open(group.fd, mode).is_ok() && (leaves_traces || is_own(group.fd))
 }
@@ -223,12 +222,12 @@ fn is_own(fd: i32) -> bool {
     sys::fstat(fd).is_ok_and(|stat| stat.owner.0 == sys::effective_ids().0)
 }
 
-/// A directory is read by a cursor, which means something to its descriptor alone.
+/// A directory's read position has a meaning for its own descriptor alone.
 fn is_at_start(fd: i32) -> bool {
     sys::lseek(fd, 0, libc::SEEK_CUR) == Ok(0)
 }
 
-/// What a file is opened with to be open as it was; the rest is set afterwards.
+/// The flags for the open; others are set afterwards.
 fn flags_of(group: &Group) -> i32 {
     const GIVEN: i32 = libc::O_ACCMODE
         | libc::O_APPEND
@@ -243,12 +242,12 @@ fn flags_of(group: &Group) -> i32 {
     (group.flags & GIVEN) | libc::O_NOCTTY | directory
 }
 
-/// Opens the file of a group by the path that its lowest descriptor stands for.
+/// Opens the file of a group by the path of its lowest descriptor.
 pub(super) fn open_file(group: &Group) -> Result<i32, Errno> {
     open_by(group.fd, group)
 }
 
-/// Opens the file of a group by a descriptor of its path.
+/// Opens the file of a group by a path descriptor.
 pub(super) fn open_by(path: i32, group: &Group) -> Result<i32, Errno> {
     match open_again(path, flags_of(group)) {
         Err(Errno(libc::EACCES)) => open_by_owner(path, group),
@@ -256,7 +255,7 @@ pub(super) fn open_by(path: i32, group: &Group) -> Result<i32, Errno> {
     }
 }
 
-/// The branch has taken the rights from its own file: they are lent for the moment.
+/// Opens a file that the branch has made inaccessible: lends it the mode meanwhile.
 fn open_by_owner(path: i32, group: &Group) -> Result<i32, Errno> {
     const OWN_READ_AND_WRITE: u32 = 0o600;
     const MODE: u32 = 0o7777;
@@ -278,7 +277,7 @@ fn open_by_owner(path: i32, group: &Group) -> Result<i32, Errno> {
     }
 }
 
-/// The name below `/proc/PID` of what a descriptor stands for, if it is below that.
+/// A descriptor's path relative to `/proc/PID`, if it is below that.
 fn name_in(pid: i32, fd: i32, buffer: &mut [u8; LINK_BYTES]) -> Option<Name> {
     let target =
         with_descriptor_path(fd, |path| sys::read_link_at(libc::AT_FDCWD, path, buffer)).ok()?;
@@ -287,7 +286,7 @@ fn name_in(pid: i32, fd: i32, buffer: &mut [u8; LINK_BYTES]) -> Option<Name> {
         .strip_prefix(b"/proc/")?
         .strip_prefix(procfs::decimal(pid.unsigned_abs(), &mut digits))?;
     let mut name = [0; size_of::<Name>()];
-    // Another process's number may begin with this one's.
+    // Another number may begin with this one.
     if !matches!(rest.first(), None | Some(b'/')) || rest.len() >= name.len() {
         return None;
     }
@@ -295,7 +294,7 @@ fn name_in(pid: i32, fd: i32, buffer: &mut [u8; LINK_BYTES]) -> Option<Name> {
     Some(name)
 }
 
-/// The thread in `/task/TID/stat`, and what follows it.
+/// The thread in `/task/TID/stat`, and the text after it.
 fn task_in(name: &[u8]) -> Option<(i32, &[u8])> {
     let rest = name.strip_prefix(b"/task/")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,9 +1,9 @@
-//! Memory that is mapped shared: without a name (`MAP_ANONYMOUS`, System V), a memory
-//! file's whose descriptor is closed, or a file's. Both sides have one of it, so the frozen
-//! side copies what is in it, and writes it back.
+//! Shared mappings: anonymous ones (`MAP_ANONYMOUS`, System V), memory files without a
+//! descriptor, and files. Both sides share the contents, so the frozen side copies them and
+//! writes them back.
 //!
-//! Of a file only what is mapped comes back, and only where no other process has it mapped;
-//! what is in a file otherwise is for the file layers.
+//! Of a file only the mapped part comes back, and only if no other process maps the file. The
+//! file layers handle all other file contents.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "writes to the program's memory")]
@@ -30,10 +30,10 @@ use crate::terms::{
     comes_back::{self, Rooms},
 };
 
-/// Whether what is mapped of files comes back.
+/// Whether mapped parts of files come back.
 static FILES_COME_BACK: AtomicBool = AtomicBool::new(true);
 
-/// No file is to be rolled back (`--no-files`).
+/// Makes takes leave mapped files alone (`--no-files`).
 pub fn leave_files_alone() {
     FILES_COME_BACK.store(false, Ordering::Relaxed);
 }
@@ -50,7 +50,7 @@ struct Area {
     pages: Option<Pages>,
 }
 
-/// Whatever is mapped shared.
+/// All shared mappings.
 pub(super) struct SharedMemory(Records<Area>);
 
 impl Object for SharedMemory {
@@ -91,7 +91,7 @@ impl Object for SharedMemory {
     }
 }
 
-/// What there is to record of a mapping.
+/// The area to record of a mapping, if any.
 fn area_of(mapping: &FileMapping<'_>, open: &Descriptors) -> Option<Area> {
     let FileMapping {
         range,
@@ -126,9 +126,9 @@ fn area_of(mapping: &FileMapping<'_>, open: &Descriptors) -> Option<Area> {
 }
 
 impl SharedMemory {
-    /// Marks what another process has mapped, too.
+    /// Marks the areas that another process maps, too.
     fn look_elsewhere(&mut self, original: i32) -> Result<(), Errno> {
-        // In the order of their files, to be found by those.
+        // Sorted by file, for the search.
         self.0.entries_mut().sort_unstable_by_key(|area| area.file);
         let mut left = self.0.entries().len();
         if left == 0 {
@@ -154,7 +154,7 @@ impl SharedMemory {
         })
     }
 
-    /// Another process has this file mapped; the number of areas of which that was not known.
+    /// Marks the areas of a file that another process maps. Returns how many are newly marked.
     fn mark_elsewhere(&mut self, file: ((u32, u32), u64)) -> usize {
         let areas = self.0.entries_mut();
         let first = areas.partition_point(|area| area.file < file);
@@ -187,7 +187,7 @@ impl Area {
             self.length,
             |marks| {
                 if self.is_file || is_swapped {
-                    // What is not in memory is elsewhere, and is to be read.
+                    // Pages of a file that are not in memory must be read, too.
                     marks.fill(1);
                     return Ok(());
                 }
@@ -198,7 +198,7 @@ impl Area {
         )
     }
 
-    /// Writes back what differs; the number of pages where that failed.
+    /// Writes back the pages that differ. Returns 1 if that failed.
     fn restore(&self) -> u32 {
         let Some(pages) = self.pages else {
             return 0;
@@ -209,7 +209,7 @@ impl Area {
         let mut was_opened = false;
         pages.for_each(|number, copied| {
             let address = self.start + number * PAGE;
-            // What was not there is empty again, if it is there now.
+            // A page without a copy was empty; it is emptied if it exists now.
             let wanted = match copied {
                 Some(page) => page,
                 None if self.is_file || !is_resident(address) => return,
@@ -222,15 +222,14 @@ impl Area {
                 let open = libc::PROT_READ | libc::PROT_WRITE;
                 was_opened = sys::protect(self.start, self.length, open).is_ok();
             }
-            // SAFETY: the program's threads have not begun to run, and the memory is to have
-            // what it had.
+            // SAFETY: the program's threads do not run yet, and these are their own old bytes.
             let written = unsafe { sys::write_own_memory(address, wanted) };
             failed += u32::from(written != Ok(PAGE));
         });
         if was_opened {
             failed += u32::from(sys::protect(self.start, self.length, self.protection).is_err());
         }
-        // A range that could not be written is one thing that is not as it was.
+        // A range counts as one failure.
         u32::from(failed > 0)
     }
 }

@@ -11,7 +11,7 @@ use crate::kernel::proc_text;
 use crate::sys::{self, Errno, SignalSet};
 use crate::terms::Kind;
 
-/// The program's.
+/// The program's signal descriptors.
 pub(super) struct SignalDescriptors(ByGroup<SignalSet>);
 
 impl Object for SignalDescriptors {

@@ -1,5 +1,5 @@
-//! Terminals: their settings, and the size that a program gives to one whose other end it
-//! has. The foreground group is the launcher's to put back.
+//! Terminals: their settings, and the size of a terminal that the program has made itself. The
+//! launcher puts back the foreground group.
 //!
 //! Context: AS-SAFE.
 
@@ -15,15 +15,15 @@ use crate::terms::{Kind, comes_back};
 struct Settings {
     fd: i32,
     settings: Terminal,
-    /// Of one whose other end is the program's: any other's is its user's.
+    /// Only of a master: the user sets the size of any other.
     size: Option<WindowSize>,
 }
 
-/// Of every terminal that is open.
+/// The settings of every open terminal.
 pub(super) struct Terminals(Records<Settings>);
 
-/// Names what waits to be read in terminals that the program has made itself, at either end:
-/// the kernel shows it to whoever takes it.
+/// Names unread bytes in terminals that the program has made itself, at either end: reading them
+/// would take them.
 fn name_what_waits(recording: &mut Recording<'_>) {
     let mut number = 0;
     while let Some(&group) = recording.open.groups().get(number) {
@@ -51,7 +51,7 @@ fn is_master(group: &Group) -> bool {
     sys::terminal_number(group.fd).is_ok()
 }
 
-/// Whether the other end of a terminal is the program's too.
+/// Whether the program also has the terminal's master.
 fn has_own_master(open: &Descriptors, group: &Group) -> bool {
     const FIRST_MAJOR: u32 = 136;
     const MINORS: u32 = 256;
@@ -92,8 +92,7 @@ impl Object for Terminals {
     fn restore(&self, _: &Descriptors) -> u32 {
         let mut failed = 0;
         for terminal in self.0.entries() {
-            // One that is as it was is left alone: to set it would discard nothing, but
-            // needs to be in the foreground.
+            // Leaves unchanged settings alone: only a foreground process may set them.
             if sys::terminal(terminal.fd) != Ok(terminal.settings) {
                 failed += u32::from(sys::set_terminal(terminal.fd, &terminal.settings).is_err());
             }

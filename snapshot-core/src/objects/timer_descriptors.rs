@@ -1,8 +1,7 @@
 //! Timers with a descriptor (`timerfd`).
 //!
-//! One that was set for a time on the clock goes off at that time, whatever has happened
-//! since; one that was set for a while from then on has as much of it left as it had.
-//! Expirations that nobody has read of are there to be read.
+//! A timer set for a time of day still expires at that time. A timer set for a duration has as
+//! much left as at the snapshot. Unread expirations are unread again.
 //!
 //! Context: AS-SAFE.
 
@@ -19,7 +18,7 @@ use crate::terms::Kind;
 struct Timer {
     clock: i32,
     flags: i32,
-    /// Interval, and the time left, or the time on its clock; seconds and nanoseconds.
+    /// Interval, and the time left or the time of day; seconds and nanoseconds.
     value: TimerValue,
     ticks: u64,
 }
@@ -49,7 +48,7 @@ impl Object for Timers {
 
 impl Timer {
     fn record(fd: i32) -> Result<Self, Errno> {
-        // First: this counts in what has elapsed, which the text alone does not.
+        // First: this call makes the kernel count elapsed ticks; reading the text does not.
         let mut value = sys::timerfd_left(fd)?;
         let mut buffer = [0; 1024];
         let text = information(fd, &mut buffer)?;
@@ -58,8 +57,8 @@ impl Timer {
         let clock = i32::try_from(clock).map_err(|_| unreadable)?;
         let flags = proc_text::octal_field(text, "settime flags:").ok_or(unreadable)?;
         let flags = i32::try_from(flags).map_err(|_| unreadable)?;
-        // One that is due this very moment, and whose interrupt has not come yet, has nothing
-        // left; to set it to nothing would disarm it.
+        // A timer that is due before its interrupt has come has no time left, and setting it to
+        // zero would disarm it.
         let repeats = value[0] != 0 || value[1] != 0;
         if repeats && value[2] == 0 && value[3] == 0 {
             value[3] = 1;
@@ -91,7 +90,7 @@ impl Timer {
     }
 }
 
-/// The clock that an alarm clock goes by: the alarms themselves can't be read everywhere.
+/// The clock behind an alarm clock: not every system can read alarm clocks.
 fn clock_behind(clock: i32) -> i32 {
     match clock {
         libc::CLOCK_REALTIME_ALARM => libc::CLOCK_REALTIME,

@@ -1,5 +1,5 @@
-//! What is not recorded, since its state is in hardware, or in a part of the kernel that
-//! gives it to nobody: it is named.
+//! Objects with state in hardware, or in the kernel without access to it. A take records nothing
+//! of them and names them.
 //!
 //! Context: AS-SAFE.
 
@@ -10,7 +10,7 @@ use super::{
 use crate::sys::{self, Errno};
 use crate::terms::{Kind, comes_back, is_stateless_device};
 
-/// Nothing.
+/// Nothing is recorded.
 pub(super) struct Unrecorded;
 
 fn is_stateless(fd: i32) -> bool {
@@ -20,7 +20,7 @@ fn is_stateless(fd: i32) -> bool {
 impl Object for Unrecorded {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         recording.for_each_group(|recording, _, group| {
-            // Of those that refuse a take the supervisor tells, and of queues `ipc` does.
+            // The supervisor names those that refuse a take; `ipc` names queues.
             if group.kind != Kind::MessageQueue {
                 let is_stateless = group.kind == Kind::Device && is_stateless(group.fd);
                 let why = comes_back::unrecorded(group.kind, is_stateless);

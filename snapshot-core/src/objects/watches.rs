@@ -1,9 +1,9 @@
-//! Watched files (`inotify`). The kernel tells the inode of what is watched, and not its
-//! path; the agent notes the paths as the program names them ([`paths::add_watch`]). Where all of
-//! them are known the copy makes the watches anew, each with its number. Elsewhere the
-//! watches stay shared, those of the branch are taken away, and it is said so.
+//! Watched files (`inotify`). The kernel shows the inode of a watched file, but not its path. The
+//! agent notes the paths as the program names them ([`paths::add_watch`]). If it knows all of
+//! them, the copy makes the watches anew, each with its number. Otherwise they stay shared, a
+//! revert removes those of the branch, and the take says so.
 //!
-//! Events that waited to be read are lost: they can't be read without taking them.
+//! Unread events are lost: reading them would take them from the program.
 //!
 //! Context: AS-SAFE.
 
@@ -25,7 +25,7 @@ use crate::terms::{Kind, comes_back};
 #[derive(Clone, Copy)]
 struct Watched {
     watch: Watch,
-    /// Where its path is among the noted ones.
+    /// The noted path, if it is known.
     path: Option<paths::Noted>,
 }
 
@@ -132,7 +132,7 @@ fn make_anew(open: &Descriptors, group: &Group, watches: &[Watched]) -> u32 {
 
 impl Watched {
     fn make(&self, fd: i32, path: paths::Noted) -> Result<(), Errno> {
-        /// What a program can ask for; the rest is the kernel's own.
+        /// Flags that a program can set; the kernel sets the others itself.
         const ASKED: u32 = libc::IN_ALL_EVENTS
             | libc::IN_ONLYDIR
             | libc::IN_DONT_FOLLOW
@@ -150,8 +150,8 @@ impl Watched {
     }
 }
 
-/// Takes those away that the branch has added, and its events; the number of those that
-/// are missing.
+/// Removes the watches that the branch has added, and all events. Returns how many watches are
+/// missing.
 fn take_away(fd: i32, watches: &[Watched]) -> u32 {
     let here = loop {
         // One at a time: the list changes under the reader.
