@@ -1,8 +1,8 @@
-//! Counters (`eventfd`): a number, and whether it is a semaphore. Both are in `fdinfo`, so
-//! that the copy makes a counter of its own.
+//! Counters (`eventfd`): a number, and whether it is a semaphore. The copy makes a new counter,
+//! since `fdinfo` shows both.
 //!
-//! Older kernels don't tell whether one is a semaphore: there it stays shared, and the
-//! number is put back.
+//! Older kernels don't show whether it is a semaphore. Then it stays shared, and the copy sets
+//! its number.
 //!
 //! Context: AS-SAFE.
 

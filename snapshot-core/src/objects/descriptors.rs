@@ -1,9 +1,8 @@
-//! The descriptors that a process has open, grouped by what they share: descriptors that
-//! are duplicates of each other have one open file description, whose offset, flags and
-//! state are the same for all of them.
+//! The open descriptors of a process, in groups of duplicates. Duplicates have one open file
+//! description, so they share offset, flags and state.
 //!
-//! Groups are found by the kernel's own order of open file descriptions (`kcmp`), in as
-//! many comparisons as sorting takes.
+//! The kernel's order of open file descriptions (`kcmp`) finds the groups, with as many
+//! comparisons as a sort needs.
 //!
 //! Context: AS-SAFE.
 
@@ -22,7 +21,7 @@ pub(super) struct Descriptor {
     kind: Kind,
     device: u64,
     inode: u64,
-    /// What the link in `/proc` says of it, as a number.
+    /// A hash of its link in `/proc`.
     name: u64,
 }
 
@@ -33,8 +32,8 @@ pub(super) enum Fate {
     Shared,
     /// The copy has let go of it, and makes it anew when it comes back to life.
     Rebuilt,
-    /// The copy has let go of it and has the path alone (`O_PATH`), by which it opens it
-    /// again when it comes back to life.
+    /// The copy has let go of it and keeps its path (`O_PATH`). It opens that again when it comes
+    /// back to life.
     Reopened,
     /// The live branch has closed it, and the copy has let go of it for good.
     Lost,
@@ -48,16 +47,16 @@ pub(super) struct Group {
     pub(super) inode: u64,
     /// F_GETFL: access mode and status flags.
     pub(super) flags: i32,
-    /// One of its descriptors, the lowest.
+    /// Its lowest descriptor.
     pub(super) fd: i32,
-    /// What the link in `/proc` says of it, as a number: the same for all that have it.
+    /// A hash of its link in `/proc`: the same in all processes.
     pub(super) name: u64,
     pub(super) fate: Fate,
     /// Whether somebody else waits for its end.
     pub(super) is_waited_for: bool,
-    /// Whether another descriptor of the same file can be opened by its path alone.
+    /// Whether the copy can open the same file again by its path.
     pub(super) can_be_reopened: bool,
-    /// Which of the descriptors are its own.
+    /// Its range of the descriptors.
     first: usize,
     count: usize,
 }
@@ -67,10 +66,10 @@ impl Group {
         self.flags & libc::O_ACCMODE != libc::O_WRONLY
     }
 
-    /// Whether it was made by opening a path: that leaves a mark among the flags, which a
-    /// call like `pipe` does not.
+    /// Whether an open of a path made it: that leaves a mark in the flags, unlike a call such as
+    /// `pipe`.
     pub(super) fn was_opened(&self) -> bool {
-        // O_LARGEFILE, which libc calls 0 on this processor.
+        // O_LARGEFILE, which libc defines as 0 on this processor.
         self.flags & 0o100_000 != 0
     }
 
@@ -79,14 +78,14 @@ impl Group {
     }
 }
 
-/// All of them.
+/// All descriptors, and their groups.
 pub(super) struct Descriptors {
-    /// Sorted by what they are descriptors of.
+    /// Sorted by group.
     all: Records<Descriptor>,
     groups: Records<Group>,
     /// Each number and its group, sorted by the number.
     numbers: Records<(i32, usize)>,
-    /// Whether the kernel tells which are the same; otherwise each is a group by itself.
+    /// Whether the kernel compares descriptors; otherwise each is a group by itself.
     pub(super) are_told_apart: bool,
 }
 
@@ -109,10 +108,9 @@ impl Descriptors {
         }
     }
 
-    /// Finds them, but for those of the engine's own.
+    /// Finds all descriptors except `own`, the engine's.
     ///
-    /// # Errors
-    /// Where `/proc` can't be read, or there is no memory.
+    /// # Errors `/proc` can't be read, or there is no memory.
     pub(super) fn record(own: &[i32]) -> Result<Self, Errno> {
         let directory = sys::open_to_read(c"/proc/thread-self/fd", libc::O_DIRECTORY)?;
         let mut descriptors = Self::none();
@@ -125,7 +123,7 @@ impl Descriptors {
         Ok(descriptors)
     }
 
-    /// Those alone: the tests of one process have each their own.
+    /// Only these: each test in this process has its own.
     #[cfg(test)]
     pub(super) fn of(fds: &[i32]) -> Self {
         let directory = sys::open_to_read(c"/proc/thread-self/fd", libc::O_DIRECTORY)
@@ -208,12 +206,12 @@ impl Descriptors {
         Ok(())
     }
 
-    /// The open file descriptions; those of one file are next to each other.
+    /// The open file descriptions; those of one file follow each other.
     pub(super) fn groups(&self) -> &[Group] {
         self.groups.entries()
     }
 
-    /// The groups of the file that this one is of, from it on: their numbers.
+    /// The numbers of this group and those after it of the same file.
     pub(super) fn of_same_file(&self, first: usize) -> Range<usize> {
         let groups = self.groups().get(first..).unwrap_or(&[]);
         let count = groups.first().map_or(0, |of| {
@@ -225,14 +223,14 @@ impl Descriptors {
         first..first + count
     }
 
-    /// The groups of a file, by its device as the kernel itself counts, and its inode.
+    /// The groups of a file, by the kernel's device number and the inode.
     pub(super) fn of_file(&self, (device, inode): (u64, u64)) -> Range<usize> {
         let [major, minor] = [device >> 20, device & 0xf_ffff]
             .map(|number| libc::c_uint::try_from(number).unwrap_or(libc::c_uint::MAX));
         self.of_inode(libc::makedev(major, minor), inode)
     }
 
-    /// The same, by its device as `stat` tells it.
+    /// The same, by the device number in `stat`.
     pub(super) fn of_inode(&self, device: u64, inode: u64) -> Range<usize> {
         let key = (device, inode);
         let groups = self.groups();
@@ -254,15 +252,15 @@ impl Descriptors {
             .filter(move |(_, group)| group.kind == kind)
     }
 
-    /// The number of the group that a descriptor is in.
+    /// The number of a descriptor's group.
     pub(super) fn group_of(&self, fd: i32) -> Option<usize> {
         let numbers = self.numbers.entries();
         let at = numbers.binary_search_by_key(&fd, |of| of.0).ok()?;
         numbers.get(at).map(|of| of.1)
     }
 
-    /// The number of the group that a descriptor is of, which is not among them; of a file
-    /// that has one for each way in, as a pipe, any of the file's.
+    /// The group of a descriptor that is not in the record. With `of_file`, for a pipe, any group
+    /// of the same file.
     pub(super) fn find(&self, fd: i32, stat: &Stat, of_file: bool) -> Option<usize> {
         let pid = sys::getpid();
         self.groups().iter().position(|group| {
@@ -297,8 +295,8 @@ impl Descriptors {
         }
     }
 
-    /// Puts a placeholder in the stead of every descriptor that will be rebuilt or opened
-    /// again: the live process alone has those then, and their numbers stay taken.
+    /// Replaces each descriptor that will be rebuilt or opened again by a placeholder. Then only
+    /// the live process has them, and their numbers stay taken.
     ///
     /// # Errors
     /// EMFILE and kin.
@@ -310,7 +308,7 @@ impl Descriptors {
         self.place(Fate::Rebuilt, self.groups())
     }
 
-    /// Puts a descriptor of the path alone in the stead of what is opened again.
+    /// Replaces descriptors that will be opened again by path descriptors.
     fn leave_paths(&self) -> Result<(), Errno> {
         if !self.has(Fate::Reopened) {
             return Ok(());
@@ -339,8 +337,7 @@ impl Descriptors {
         self.groups().iter().any(|group| group.fate == fate)
     }
 
-    /// Puts a placeholder in the stead of the descriptors of those groups that have this
-    /// fate.
+    /// Replaces the descriptors of groups with this fate by a placeholder.
     fn place(&self, fate: Fate, groups: &[Group]) -> Result<(), Errno> {
         let placeholder = sys::open(c"/", libc::O_PATH)?;
         let placed = groups
@@ -365,7 +362,7 @@ impl Descriptors {
         self.place(Fate::Lost, &[group])
     }
 
-    /// Closes a group that is about to be made anew, and keeps its numbers taken.
+    /// Closes a group before it is made anew, and keeps its numbers taken.
     ///
     /// # Errors
     /// As above.
@@ -378,11 +375,10 @@ impl Descriptors {
         members(self.all.entries(), group).iter().map(|of| of.fd)
     }
 
-    /// Makes every descriptor of a group one of `fd`, with the group's flags, and closes
-    /// `fd` itself.
+    /// Replaces every descriptor of a group by a duplicate of `fd`, with the group's flags, and
+    /// closes `fd`.
     ///
-    /// # Errors
-    /// EBADF where the limit is lower now.
+    /// # Errors EBADF if the limit is lower now.
     pub(super) fn install(&self, group: &Group, fd: i32) -> Result<(), Errno> {
         let mut outcome = set_status_flags(fd, group.flags);
         for descriptor in members(self.all.entries(), group) {
@@ -400,7 +396,7 @@ impl Descriptors {
     }
 }
 
-/// Finds what is equal in what is in order: a few comparisons for many.
+/// A binary search.
 pub(super) fn search(
     mut among: Range<usize>,
     mut compare: impl FnMut(usize) -> Option<Ordering>,
@@ -421,9 +417,9 @@ fn members<'a>(all: &'a [Descriptor], group: &Group) -> &'a [Descriptor] {
         .unwrap_or(&[])
 }
 
-/// fcntl(F_SETFL), if there is something to change.
+/// fcntl(F_SETFL), if a flag differs.
 pub(super) fn set_status_flags(fd: i32, flags: i32) -> Result<(), Errno> {
-    /// What can be changed; the rest is left alone by the kernel, or refused.
+    /// The kernel ignores or refuses changes of other flags.
     const CHANGEABLE: i32 =
         libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME | libc::O_NONBLOCK;
     let now = sys::status_flags(fd)?;
@@ -452,10 +448,10 @@ fn look(directory: i32, fd: i32) -> Result<Descriptor, Errno> {
     })
 }
 
-/// How much of a link in `/proc` is looked at.
+/// How many bytes of a link in `/proc` are read.
 pub(super) const LINK_BYTES: usize = 256;
 
-/// A link's text as a number: the same text has the same one (FNV-1a).
+/// A hash of a link's text (FNV-1a).
 pub(super) fn name_of(target: &[u8]) -> u64 {
     target.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -472,12 +468,12 @@ pub(super) fn with_information_path<T>(fd: i32, with: impl FnOnce(&core::ffi::CS
     with_path(b"/proc/thread-self/fdinfo/", fd, with)
 }
 
-/// Opens what a descriptor stands for once more, with these flags.
+/// Opens a descriptor's file again, with these flags.
 pub(super) fn open_again(fd: i32, flags: i32) -> Result<i32, Errno> {
     with_descriptor_path(fd, |path| sys::open(path, flags))
 }
 
-/// Reads all that waits in what a descriptor stands for, and leaves it non-blocking.
+/// Reads all that waits in a descriptor, and leaves it non-blocking.
 pub(super) fn drain(fd: i32) -> Result<(), Errno> {
     sys::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK as usize)?;
     let mut buffer = [0; 4096];

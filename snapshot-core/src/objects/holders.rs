@@ -1,13 +1,12 @@
-//! Who else has what the program has open: children that it was inherited by, processes
-//! that it was passed to, or those that it came from.
+//! Which other processes have what the program has open: children inherit descriptors, and
+//! processes pass them to each other.
 //!
-//! One look at every process that may be looked at. The session's own are left out: its
-//! frozen copies have what they have for later, and the live process is whom the copy is of.
-//! They are known by a list that the engine keeps ([`own_processes`]), since any program can
-//! give itself any name.
+//! One look at every process that shows its descriptors, except the session's own: frozen copies
+//! hold them for later, and the live process is the original. The engine keeps a list of these
+//! ([`own_processes`]), since any program can take any name.
 //!
-//! What the program was started with came from outside, maybe from a process that can't be
-//! seen from here: [`note_inherited`] remembers it, and the agent carries it across an exec.
+//! Inherited files came from outside, maybe from a process that can't be seen from here:
+//! [`note_inherited`] remembers them, and the agent carries that across an exec.
 //!
 //! Context: AS-SAFE.
 
@@ -22,10 +21,10 @@ use crate::process::own_processes;
 use crate::sys::{self, Errno};
 use crate::terms::Kind;
 
-/// How many things that the program was started with are remembered.
+/// How many inherited files are remembered.
 pub const MOST_INHERITED: usize = 64;
 
-/// Something that the program was started with.
+/// A file that the program was started with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inherited {
     /// Its file's device.
@@ -34,7 +33,7 @@ pub struct Inherited {
     pub inode: u64,
 }
 
-/// A place for one of them; an inode of 0 is an empty one.
+/// A place for an inherited file; inode 0 marks it empty.
 struct Slot {
     device: AtomicU64,
     inode: AtomicU64,
@@ -57,11 +56,10 @@ impl Slot {
 }
 
 static INHERITED: [Slot; MOST_INHERITED] = [const { Slot::empty() }; MOST_INHERITED];
-/// Whether there was no room for all of them: then anything may be.
+/// There was no room for all of them: then any file may be inherited.
 static INHERITED_MORE: AtomicBool = AtomicBool::new(false);
 
-/// Remembers what is open now: in a program that has not begun, all of it is somebody
-/// else's as well.
+/// Remembers all that is open now: before the program begins, all of it came from somebody else.
 pub fn note_inherited() {
     let _ = procfs::for_each_descriptor(|fd| {
         if let Ok(stat) = sys::fstat(fd) {
@@ -73,7 +71,7 @@ pub fn note_inherited() {
     });
 }
 
-/// Remembers one thing.
+/// Remembers one file.
 pub fn note_one_inherited(inherited: Inherited) {
     let found = INHERITED
         .iter()
@@ -87,7 +85,7 @@ pub fn note_one_inherited(inherited: Inherited) {
     }
 }
 
-/// All that is remembered; `None` where it was more than there is room for.
+/// All remembered files; `None` if there was no room for all.
 pub fn inherited() -> Option<impl Iterator<Item = Inherited>> {
     let all = INHERITED.iter().map(Slot::has);
     (!INHERITED_MORE.load(Relaxed)).then(|| all.take_while(|place| place.inode != 0))
@@ -99,25 +97,25 @@ pub(super) fn is_inherited(device: u64, inode: u64) -> bool {
     inherited().is_none_or(|mut all| all.any(|one| one == wanted))
 }
 
-/// Which groups others have as well.
+/// The groups that other processes have as well.
 pub(super) struct Holders {
     elsewhere: Records<bool>,
 }
 
-/// By what a group is found in another process.
+/// How a group is found in another process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
-    /// The name of a descriptor tells it.
+    /// By the inode in a descriptor's name.
     Inode(u64),
-    /// A descriptor's device and inode do.
+    /// By device and inode.
     File(u64, u64),
-    /// The kernel compares it with those of its kind.
+    /// The kernel compares it with groups of its kind.
     Compared(u8),
-    /// The kernel compares it with those of its name.
+    /// The kernel compares it with groups of its name.
     Name(u64),
 }
 
-/// Kinds of which it matters.
+/// The key of a group; `None` for kinds that need none.
 fn key(group: &Group) -> Option<Key> {
     match group.kind {
         Kind::Pipe | Kind::Socket => Some(Key::Inode(group.inode)),
@@ -133,16 +131,14 @@ fn key(group: &Group) -> Option<Key> {
 }
 
 impl Holders {
-    /// Looks for them, but for the process of this number, whom the calling one is a copy
-    /// of.
+    /// Looks at other processes, except `original`, which this one is a copy of.
     ///
-    /// # Errors
-    /// Where `/proc` can't be read, or there is no memory.
+    /// # Errors `/proc` can't be read, or there is no memory.
     pub(super) fn record(open: &Descriptors, original: i32) -> Result<Self, Errno> {
         let mut elsewhere = Records::growing();
         let mut wanted = Records::growing();
         for (number, group) in open.groups().iter().enumerate() {
-            // What has no inode of its own is found by comparing alone.
+            // Without an inode of its own a group is only compared.
             let key = key(group);
             let inherited = match key {
                 None | Some(Key::Compared(_)) => false,
@@ -162,7 +158,7 @@ impl Holders {
             elsewhere,
         };
         if search.left > 0 {
-            // By the key alone: those that are compared are in the kernel's order already.
+            // This keeps the kernel's order among equal keys, as `compare` needs.
             search.wanted.entries_mut().sort_unstable();
             for_each_other(original, |pid| search.look_at(pid))?;
         }
@@ -187,18 +183,18 @@ impl Holders {
     }
 }
 
-/// Up to so many descriptors of a process are looked at one by one.
+/// Up to so many descriptors of a process are read one by one.
 const FEW: usize = 16;
 
-/// A look through all processes. What it costs grows with the descriptors that they have,
-/// and not with how many the program has: those are sorted.
+/// A look through all processes. The cost grows with their descriptors, and hardly with the
+/// program's, which are sorted.
 struct Search<'a> {
     open: &'a Descriptors,
     own: i32,
-    /// How many of the wanted nobody has been found to have yet.
+    /// How many wanted groups are not found yet.
     left: usize,
     has_fifo: bool,
-    /// Groups and by what they are found, sorted.
+    /// Keys and groups, sorted.
     wanted: Records<(Key, usize)>,
     elsewhere: Records<bool>,
 }
@@ -213,11 +209,11 @@ impl Search<'_> {
         });
     }
 
-    /// Looks at all that another process has open; gives how many that are. `None` where it
-    /// has ended, or is none of ours to look at.
+    /// Looks at all that another process has open. Returns how many descriptors; `None` if it has
+    /// ended or does not show them.
     fn look_at_all(&mut self, pid: i32, path: &CStr) -> Option<usize> {
         let directory = sys::open_to_read(path, libc::O_DIRECTORY).ok()?;
-        // Since Linux 6.2 that is how many it has open.
+        // Since Linux 6.2 the size is the number of descriptors.
         let count = sys::fstat(directory).map_or(0, |stat| stat.bytes);
         let count = usize::try_from(count).unwrap_or(0);
         if count > FEW && self.probe(pid, directory, count) {
@@ -235,9 +231,9 @@ impl Search<'_> {
         Some(count)
     }
 
-    /// Looks at a process that has many open: most of them are then inherited, and have the
-    /// numbers that they have here. To compare those takes a tenth of the time that it takes
-    /// to read names. True once all have been found.
+    /// Looks at a process with many descriptors: most are inherited, with the same numbers as
+    /// here. A comparison takes a tenth of the time of reading a name. Returns true once all are
+    /// found.
     fn probe(&mut self, pid: i32, directory: i32, count: usize) -> bool {
         let Some(some) = self.open.groups().first() else {
             return false;
@@ -259,7 +255,7 @@ impl Search<'_> {
                     procfs::with_number(fd, |name| self.look_at_one((pid, fd), directory, name));
                     left -= 1;
                 }
-                // It has none of this number.
+                // It has no such descriptor.
                 Err(Errno(libc::EBADF)) => {}
                 Err(_) => return false,
             }
@@ -278,19 +274,18 @@ impl Search<'_> {
         } else if target.starts_with(b"anon_inode:") {
             self.compare(Key::Compared(Kind::of(target, 0) as u8), other);
         } else {
-            // The same open file has the same name everywhere; whether it is the same the
-            // kernel tells.
+            // The same open file has the same name everywhere; then the kernel compares.
             self.compare(Key::Name(name_of(target)), other);
         }
         if target.starts_with(b"/memfd:") || (target.starts_with(b"/") && self.has_fifo) {
-            // A name says nothing of where it leads to from here.
+            // The name may lead elsewhere from here.
             if let Ok(stat) = sys::stat_at(directory, name) {
                 self.mark_all(Key::File(stat.device, stat.inode));
             }
         }
     }
 
-    /// Where those of a key are among the wanted.
+    /// The range of a key among the wanted.
     fn range(&self, key: Key) -> Range<usize> {
         let wanted = self.wanted.entries();
         let first = wanted.partition_point(|&(other, _)| other < key);
@@ -319,7 +314,7 @@ impl Search<'_> {
         }
     }
 
-    /// Marks a group, and where it is one end of something, the other one.
+    /// Marks a group, and all groups with the same inode key.
     fn mark_alike(&mut self, number: usize) {
         if self.elsewhere.entries().get(number) != Some(&false) {
             return;
@@ -331,14 +326,14 @@ impl Search<'_> {
         }
     }
 
-    /// The group of a wanted one.
+    /// A wanted group.
     fn group(&self, at: usize) -> Option<&Group> {
         let &(_, group) = self.wanted.entries().get(at)?;
         self.open.groups().get(group)
     }
 
-    /// Marks the one that is the other process's. Those of one inode are in the kernel's own
-    /// order, and on today's kernels all of a kind are.
+    /// Marks the group that the other process has. Groups of one inode are in the kernel's order;
+    /// on today's kernels that holds for a whole kind.
     fn compare(&mut self, key: Key, other: (i32, i32)) {
         let all = self.range(key);
         let mut from = all.start;
@@ -350,7 +345,7 @@ impl Search<'_> {
             let mut is_hidden = false;
             let compare = |at| {
                 let order = sys::compare_files((self.own, self.group(at)?.fd), other);
-                // What has been closed meanwhile is nobody's.
+                // Nobody has a descriptor that was closed meanwhile.
                 is_hidden |=
                     order.is_err_and(|errno| !matches!(errno.0, libc::EBADF | libc::ESRCH));
                 order.ok()
@@ -379,9 +374,9 @@ fn inode_in(target: &[u8]) -> Option<u64> {
     core::str::from_utf8(number).ok()?.parse().ok()
 }
 
-/// Calls `look` with a process's number; and where it finds nothing by that, with its other
-/// threads', until one gives something. Of a process whose first thread has ended the kernel
-/// shows what it has only by those.
+/// Calls `look` with a process's number. If that finds nothing, calls it with each other thread
+/// until one finds something: once the first thread has ended, only those show what the process
+/// has.
 pub(super) fn by_first_living(pid: i32, mut look: impl FnMut(i32) -> Option<usize>) {
     if look(pid) != Some(0) {
         return;
@@ -397,8 +392,7 @@ pub(super) fn by_first_living(pid: i32, mut look: impl FnMut(i32) -> Option<usiz
     });
 }
 
-/// Whether another process that can be seen from here has the second end of the terminal of
-/// this number.
+/// Whether another visible process has the slave of the terminal with this number.
 pub(super) fn others_have_terminal(number: u32) -> bool {
     let mut others = false;
     let looked = for_each_other(sys::getpid(), |pid| {
@@ -409,7 +403,7 @@ pub(super) fn others_have_terminal(number: u32) -> bool {
     looked.is_err() || others
 }
 
-/// Whether the second end of that terminal is among these descriptors. Closes their directory.
+/// Whether the slave of that terminal is among these descriptors. Closes their directory.
 fn is_terminal_in(descriptors: i32, number: u32) -> bool {
     const DIRECTORY: &[u8] = b"/dev/pts/";
     let mut digits = [0; 10];
@@ -425,19 +419,17 @@ fn is_terminal_in(descriptors: i32, number: u32) -> bool {
     found
 }
 
-/// The directory of another process's descriptors; `None` where it has ended, or is none of
-/// ours to look at.
+/// The directory of another process's descriptors; `None` if it has ended or does not show them.
 fn open_descriptors(pid: i32) -> Option<i32> {
     procfs::of_process(pid, b"/fd\0", |path| {
         sys::open_to_read(path, libc::O_DIRECTORY).ok()
     })
 }
 
-/// Calls `visit` with every process but this one, its original, and those that a session
-/// keeps beside the live one; the youngest first, which has inherited most.
+/// Calls `visit` with every process except this one, its original, and the session's own. The
+/// youngest comes first: it has inherited most.
 ///
-/// # Errors
-/// Where `/proc` can't be read.
+/// # Errors `/proc` can't be read.
 pub(super) fn for_each_other(original: i32, mut visit: impl FnMut(i32)) -> Result<(), Errno> {
     let own = sys::getpid();
     let mut others = Records::growing();

@@ -101,7 +101,7 @@ impl Closed {
         match is_same() {
             Ok(core::cmp::Ordering::Equal) => true,
             Ok(_) => kind_is_stream,
-            // If the kernel hides it, any match counts.
+            // If the kernel hides it, the same file and direction will do.
             Err(_) => true,
         }
     }

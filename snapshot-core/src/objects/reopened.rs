@@ -104,7 +104,7 @@ impl Reopened {
             let stays = sharing.is_elsewhere
                 || files::is_output(&group, &outputs)
                 || (group.kind == Kind::Directory && !is_at_start(group.fd))
-                // Without a copy the freezing process itself has them.
+                // A process that freezes itself has these.
                 || (!is_copy && locks.has_any_of_process(number))
                 || locks.is_mapped(number);
             recording.open.can_be_reopened(number, !stays);

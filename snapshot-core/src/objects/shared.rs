@@ -1,4 +1,4 @@
-//! What a copy shares with its original, of every kind: the order of the kinds stands here.
+//! All that a copy shares with its original, and the order of its kinds.
 //!
 //! Context: AS-SAFE.
 
@@ -47,14 +47,11 @@ macro_rules! kinds {
         }
 
         impl Shared {
-            /// Records it. `own` are descriptors of the engine's, `original` is the process
-            /// that the calling one is a copy of, or its own id. What will not be as it was
-            /// is told to `tell`.
+            /// Records it. `own` are the engine's descriptors. `original` is the process that
+            /// this one is a copy of, or its own id. `tell` gets what will not be as it was.
             ///
-            /// # Errors
-            /// Where it can't be read, or there is no memory for the record. What has been
-            /// recorded until then is not given back: a frozen copy ends, and a program by
-            /// itself keeps that memory.
+            /// # Errors The state can't be read, or there is no memory. Then the record so far is
+            /// not freed: a frozen copy ends, and a program without launcher keeps that memory.
             pub(crate) fn record(
                 own: &[i32],
                 original: i32,
@@ -89,14 +86,13 @@ macro_rules! kinds {
                 self.mappings.let_go()
             }
 
-            /// The live branch has closed what others wait for the end of.
+            /// Lets go of what the live branch has closed and others wait for.
             pub(crate) fn let_go_of(&mut self, closed: Closed) {
                 self.losses.let_go(&mut self.open, closed);
             }
 
-            /// Opens the files again that the copy has let go of, and maps them; the number of
-            /// those where that failed, and `tell` hears of each part how many. Before there are
-            /// threads.
+            /// Opens the files again that the copy has let go of, and maps them, before there are
+            /// threads. Returns how many failed; `tell` gets the number for each part.
             pub(crate) fn open(&self, tell: &mut dyn FnMut(Part, u32)) -> u32 {
                 let mut failed = Failed::new(tell);
                 failed.count(Part::Closed, self.losses.restore(&self.open));
@@ -105,8 +101,8 @@ macro_rules! kinds {
                 failed.all
             }
 
-            /// Puts it back, when everything is open and the threads are there; the number of
-            /// things that could not be, as above.
+            /// Puts the rest back, once all files are open and the threads exist. Returns as
+            /// above.
             pub(crate) fn restore(&self, tell: &mut dyn FnMut(Part, u32)) -> u32 {
                 let mut failed = Failed::new(tell);
                 failed.count(Part::Files, self.reopened.open_of_process(&self.open));
@@ -141,10 +137,10 @@ kinds! {
     sockets: sockets::Sockets => Sockets,
     terminals: terminals::Terminals => Terminals,
     ipc: ipc::Ipc => Unrecorded,
-    // Those are on it.
+    // After the files on the lists.
     interests: interests::Interests => Interests,
     flags: flags::Flags => Flags,
-    // To close any descriptor of a file drops locks.
+    // Last: closing any descriptor of a file drops locks.
     locks: locks::Locks => Locks,
     unrecorded: unrecorded::Unrecorded => Unrecorded,
 }

@@ -1,14 +1,13 @@
-//! Sockets: those that listen, are bound, connected, or new, and pairs of them.
+//! Sockets: listening, bound, connected and new ones, and pairs.
 //!
-//! A listener that is the program's alone and can be made anew is let go of, so that it ends
-//! when the program closes it, by whatever way: it is made, bound and listens again when the
-//! copy comes back to life. Connections that nobody has accepted end with the branch.
+//! The copy lets go of a listener that it can make anew and only the program has. So any close by
+//! the program ends the listener. The revived copy makes it, binds it and listens again.
+//! Connections that nobody has accepted end with the branch.
 //!
-//! What can't be made anew for certain stays shared, and the copy lets go of it when the
-//! program closes it by libc. In place what was shut down listens again, and what was
-//! connected is disconnected or made anew. A connection can't be taken back, and is named
-//! with its peer; how it is dealt with is to be chosen one day (pass, hold, cut), and this is
-//! where.
+//! Other sockets stay shared, and the copy lets go when the program closes them by libc. After a
+//! revert a listener that was shut down listens again, and a socket that has connected is
+//! disconnected or made anew. Nobody can take a connection back: the take names it with its peer.
+//! A later version may offer a choice here (pass, hold, cut).
 //!
 //! Context: AS-SAFE.
 
@@ -30,9 +29,9 @@ use crate::terms::{
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// As a new one is.
+    /// Neither bound nor connected.
     New,
-    /// Neither connected nor listening, at this address.
+    /// Bound to this address, not connected or listening.
     Idle(Address),
     Listening {
         name: Address,
@@ -43,7 +42,7 @@ enum State {
 }
 
 impl State {
-    /// As it is seen from outside, too.
+    /// The same without the details.
     const fn seen(&self) -> SocketState {
         match self {
             Self::New => SocketState::New,
@@ -54,7 +53,7 @@ impl State {
     }
 }
 
-/// The file of a path that a socket is bound to.
+/// The file that a socket is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct BoundFile {
     inode: u64,
@@ -71,7 +70,7 @@ impl BoundFile {
         }
     }
 
-    /// Gives the file of a socket, which a descriptor stands for, this mode and this owner.
+    /// Gives this mode and owner to the socket file behind a path descriptor.
     fn give_to(&self, socket: i32) -> Result<(), Errno> {
         let stat = sys::fstat(socket)?;
         if stat.mode & libc::S_IFMT != libc::S_IFSOCK {
@@ -91,7 +90,7 @@ impl BoundFile {
 #[derive(Clone, Copy)]
 struct Socket {
     state: State,
-    /// Of the path that it is bound to, if it is.
+    /// The file that it is bound to, if any.
     place: Option<BoundFile>,
     /// Domain, type and protocol.
     kind: [i32; 3],
@@ -110,7 +109,7 @@ pub(super) struct Sockets {
 impl Object for Sockets {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut found = Self {
-            // First: what is a pair is nothing else.
+            // First: the rest skips what is made anew as a pair.
             pairs: Pairs::record(recording)?,
             sockets: ByGroup::new(),
             options: Options::new(),
@@ -144,7 +143,7 @@ impl Object for Sockets {
             }
             restored
         });
-        // Any of those may be on its way in one.
+        // Last: any of those may be in transit in a pair.
         failed + self.pairs.restore(open)
     }
 
@@ -181,8 +180,8 @@ fn state_of(fd: i32) -> Result<State, Errno> {
     let is_tcp = sys::socket_number(fd, libc::SO_PROTOCOL) == Ok(libc::IPPROTO_TCP);
     let info = if is_tcp { tcp_info(fd) } else { None };
     if sys::socket_number(fd, libc::SO_ACCEPTCONN) == Ok(1) {
-        // In a socket that listens this field holds the length of its queue. A local one
-        // tells it elsewhere.
+        // A TCP listener has its queue's length in this field. `settle_listener` sets a local
+        // one's.
         let backlog = info.map_or(libc::SOMAXCONN, |info| number_at(&info, SACKED));
         let name = name_of(fd)?;
         return Ok(State::Listening { name, backlog });
@@ -212,7 +211,7 @@ fn waiting_connections(fd: i32) -> u64 {
     u64::try_from(waiting).unwrap_or(0)
 }
 
-/// Whether a socket of this name has been given none.
+/// Whether the name is that of an unbound socket.
 fn is_nowhere(name: &Address) -> bool {
     let Some((family, rest)) = name.bytes().split_first_chunk::<2>() else {
         return false;
@@ -224,7 +223,7 @@ fn is_nowhere(name: &Address) -> bool {
     }
 }
 
-/// What is made of a socket that listens at a path of the file system.
+/// The path of a name in the file system.
 fn path_of(name: &Address) -> Option<&CStr> {
     let (family, rest) = name.bytes().split_first_chunk::<2>()?;
     if i32::from(u16::from_ne_bytes(*family)) != libc::AF_UNIX || rest.first() == Some(&0) {
@@ -233,7 +232,7 @@ fn path_of(name: &Address) -> Option<&CStr> {
     CStr::from_bytes_until_nul(rest).ok()
 }
 
-/// What is at the path of a name.
+/// The file at the path of a name.
 fn place_at(name: &Address) -> Option<BoundFile> {
     Some(BoundFile::of(&sys::stat(path_of(name)?).ok()?))
 }
@@ -261,7 +260,7 @@ impl Socket {
         })
     }
 
-    /// Decides what becomes of it while the copy is frozen, and names what will not come back.
+    /// Decides the fate of the socket while the copy is frozen, and names what is lost.
     fn settle(
         &mut self,
         recording: &mut Recording<'_>,
@@ -290,8 +289,7 @@ impl Socket {
             }
             State::Connected => recording.open.will_be_waited_for(number),
             State::Idle(name) => {
-                // One whose connection has ended says so when it is asked, and another one
-                // in its place would not.
+                // A socket reports that its connection has ended; a new socket would not.
                 let is_unused =
                     facts.is_stream && happened & (libc::POLLRDHUP | libc::POLLERR) == 0;
                 let can_be_anew = is_unused
@@ -299,8 +297,8 @@ impl Socket {
                     && self.can_be_opened()
                     && self.could_be_bound(fd, &name);
                 if !sharing.is_elsewhere && can_be_anew {
-                    // The kernel takes a port that it has chosen away from a socket that has
-                    // been used, which says the old one nevertheless.
+                    // If the kernel chose the port, it takes it from a used socket, whose name
+                    // still shows it.
                     recording.open.will_be_rebuilt(number);
                 } else if !sharing.is_elsewhere && self.can_be_opened() {
                     recording.open.will_be_waited_for(number);
@@ -352,8 +350,8 @@ impl Socket {
         }
     }
 
-    /// Whether another one of the kind can be had: a raw one may have been opened with rights
-    /// that the program has given up.
+    /// Whether the program can open such a socket again: it may have given up the rights for a
+    /// raw one.
     fn can_be_opened(&self) -> bool {
         let [domain, kind, _] = self.kind;
         !self.options.has_hidden_filter
@@ -361,8 +359,8 @@ impl Socket {
             && kind != libc::SOCK_RAW
     }
 
-    /// Whether another socket can listen in its place for certain, once it is closed.
-    /// `path_inode` is of the path that it is bound to.
+    /// Whether a new socket can surely listen in its place, once it is closed. `path_inode` is
+    /// the inode that it is bound to.
     fn can_listen_again(&self, fd: i32, path_inode: u64) -> bool {
         let State::Listening { name, .. } = &self.state else {
             return false;
@@ -374,7 +372,7 @@ impl Socket {
             [libc::AF_INET | libc::AF_INET6, _, libc::IPPROTO_TCP] => {
                 is_reused(fd) && self.could_be_bound(fd, name)
             }
-            // Who connects is told who listens.
+            // A client can see who listens.
             [libc::AF_UNIX, ..] if sys::peer_ids(fd) != Some(sys::effective_ids()) => false,
             [libc::AF_UNIX, ..] => match (path_of(name), &self.place) {
                 (None, _) => self.is_of_this_network(fd),
@@ -390,11 +388,11 @@ impl Socket {
         }
     }
 
-    /// Whether the program may bind a socket to its address: the kernel looks whether it may
-    /// before it looks whether the address is taken.
+    /// Whether the program may bind a socket to its address: the kernel checks permission before
+    /// it checks that the address is free.
     fn could_be_bound(&self, fd: i32, name: &Address) -> bool {
         if self.kind[0] == libc::AF_UNIX {
-            // A path that is gone would be there again.
+            // The attempt would make a path that is gone.
             return false;
         }
         let Ok(other) = self.open() else {
@@ -430,11 +428,11 @@ impl Socket {
         };
         let mut made = self.make(fd, group, options);
         if group.fate == Fate::Shared && made == Err(Errno(libc::EADDRINUSE)) {
-            // By itself, maybe.
+            // Its own old socket may hold the address.
             open.vacate(group)?;
             made = self.make(fd, group, options);
         }
-        // One that has no address is better than none.
+        // A socket without an address is better than none.
         open.install(group, fd).and(made)
     }
 
@@ -443,8 +441,8 @@ impl Socket {
         sys::socket(domain, kind, protocol)
     }
 
-    /// Something of the same kind whose other side has closed it: what a program sets or
-    /// asks of a connection it can set or ask of this.
+    /// Makes a socket of the same kind with a closed peer: the program can set and ask all that
+    /// it can of a connection.
     fn closed(&self) -> Result<i32, Errno> {
         let [domain, kind, _] = self.kind;
         if domain == libc::AF_UNIX {
@@ -454,7 +452,7 @@ impl Socket {
         }
         let fd = self.open()?;
         if kind == libc::SOCK_STREAM {
-            // It says that it is not connected, and is shut down nevertheless.
+            // This fails with ENOTCONN, and shuts the socket down nevertheless.
             let _ = sys::shut_down(fd, libc::SHUT_RDWR);
         }
         Ok(fd)
@@ -468,13 +466,13 @@ impl Socket {
                     place_at(name).map(inode) == self.place.map(inode) && !is_shut_down(fd)
                 }
                 State::Listening { .. } => !is_shut_down(fd),
-                // Another kind that is not connected says the same of itself always.
+                // Other unconnected sockets always look shut down.
                 State::Idle(_) if self.kind[1] == libc::SOCK_DGRAM => !is_shut_down(fd),
                 _ => true,
             })
     }
 
-    /// Takes back what the protocol can take back. False where that is not enough.
+    /// Takes back what the protocol can take back. Returns false if that is not enough.
     fn restore_in_place(&self, fd: i32) -> Result<bool, Errno> {
         if self.state == State::Connected || self.is_as_it_was(fd)? {
             return Ok(true);
@@ -493,7 +491,7 @@ impl Socket {
         self.is_as_it_was(fd)
     }
 
-    /// Makes a new socket what this one was.
+    /// Gives a new socket the state of this one.
     fn make(&self, fd: i32, group: &Group, options: &Options) -> Result<(), Errno> {
         options.restore(self.options, fd);
         let (name, backlog) = match self.state {
@@ -512,8 +510,8 @@ impl Socket {
         }
     }
 
-    /// Binds a socket to a path, in the stead of one that nobody listens at any more. It has
-    /// the name that the kernel tells of it, so it can't be made beside.
+    /// Binds a socket to a path, in place of a file without a listener. The kernel reports the
+    /// bound path as its name, so a rename from another path won't do.
     fn bind_over(&self, fd: i32, group: &Group, name: &Address, path: &CStr) -> Result<(), Errno> {
         match sys::bind(fd, name.bytes()) {
             Err(Errno(libc::EADDRINUSE)) if self.may_replace(group, name, path) => {
@@ -525,15 +523,15 @@ impl Socket {
         let Some(place) = self.place else {
             return Ok(());
         };
-        // Whoever may write to the directory may have put something else in its place, a
-        // link to another's file say: what is looked at is what is changed.
+        // Others with write access to the directory may replace the file, say by a link. So this
+        // checks and changes the same open file.
         let bound = sys::open(path, libc::O_PATH | libc::O_NOFOLLOW)?;
         let done = place.give_to(bound);
         sys::close(bound);
         done
     }
 
-    /// Whether a path is this socket's own, or one's to which nobody is bound any more.
+    /// Whether a path is this socket's own, or one that nobody is bound to any more.
     fn may_replace(&self, group: &Group, name: &Address, path: &CStr) -> bool {
         let Ok(stat) = sys::stat(path) else {
             return false;
@@ -541,12 +539,12 @@ impl Socket {
         if stat.mode & libc::S_IFMT != libc::S_IFSOCK {
             return false;
         }
-        // The number is its own as long as the socket is held, and then may be another's.
+        // While the socket is held, nobody else can get its inode number.
         let is_own = self.place.is_some_and(|place| place.inode == stat.inode);
         if group.fate == Fate::Shared && is_own {
             return true;
         }
-        // One of another type can't connect, and is told so if there is anybody.
+        // A socket of another type gets EPROTOTYPE if somebody is bound.
         let other = match self.kind[1] {
             libc::SOCK_STREAM => libc::SOCK_DGRAM,
             _ => libc::SOCK_STREAM,
@@ -560,18 +558,18 @@ impl Socket {
     }
 }
 
-/// Whether the connections that a listener has accepted, which have its options, leave its
-/// address to another one.
+/// Whether accepted connections, which have the listener's options, leave its address to a new
+/// one.
 fn is_reused(fd: i32) -> bool {
     let is_on = |name| sys::socket_number(fd, name) == Ok(1);
     is_on(libc::SO_REUSEADDR)
-        // This one is among sockets of one user.
+        // SO_REUSEPORT works among sockets of one user.
         || is_on(libc::SO_REUSEPORT)
             && sys::fstat(fd).is_ok_and(|stat| stat.owner.0 == sys::effective_ids().0)
 }
 
-/// Whether two sockets are of one network namespace. Older kernels don't tell, and then it is
-/// so unless the program has left one.
+/// Whether two sockets are in one network namespace. Older kernels don't tell; then they are,
+/// unless the program has changed its own.
 fn are_of_one_network(one: i32, other: i32) -> bool {
     const SO_NETNS_COOKIE: i32 = 71;
     let cookie = |fd| {
@@ -581,7 +579,7 @@ fn are_of_one_network(one: i32, other: i32) -> bool {
     cookie(one) == cookie(other)
 }
 
-/// Whether the program may make and remove what is in the directory of a path.
+/// Whether the program may create and remove files in a path's directory.
 fn may_write_beside(path: &CStr) -> bool {
     let path = path.to_bytes();
     let mut directory = [0; Address::CAPACITY + 2];
@@ -629,7 +627,7 @@ mod tests {
     #[test]
     fn what_stands_for_a_closed_connection_takes_its_options() {
         for any in ["127.0.0.1:0", "[::1]:0"] {
-            // A machine may have no loopback of the newer kind.
+            // A machine may have no IPv6 loopback.
             let Ok(listener) = TcpListener::bind(any) else {
                 continue;
             };

@@ -1,5 +1,5 @@
-//! Objects with state in hardware, or in the kernel without access to it. A take records nothing
-//! of them and names them.
+//! Objects with state in hardware, or in the kernel, which gives no access. A take records
+//! nothing of them and names them.
 //!
 //! Context: AS-SAFE.
 
