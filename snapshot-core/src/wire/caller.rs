@@ -1,14 +1,14 @@
-//! The live process calls: it says one thing, gets the answer, and hangs up.
+//! The live process calls: it sends one message, gets the answer, and hangs up.
 //!
-//! One thing is different: a call that asks for a take becomes the conversation of a
-//! [`super::Taker`], and the answer comes there.
+//! One call is different: a request for a take becomes the conversation of a [`super::Taker`],
+//! and the answer comes there.
 //!
 //! Context: AS-SAFE.
 
 use super::conversation::{Conversation, messages};
 use crate::terms::{Ask, Closed, Filter, OwnUse, Text};
 
-/// The conversation with the live process, which wants something.
+/// The conversation with the live process as it calls.
 #[derive(Debug)]
 pub enum Caller {}
 
@@ -22,26 +22,26 @@ messages! {
     pub enum FromCaller {
         /// The agent is in the program, and its handlers are in place.
         Hello,
-        /// A snapshot is wanted. What follows is a take.
+        /// Make a snapshot. A take follows.
         Begin {
-            /// By whom.
+            /// Who asks.
             ask: Ask,
             /// When, on CLOCK_MONOTONIC.
             at_ns: u64,
             /// What to call it.
             label: Text,
         },
-        /// It is about to become another program, and wants the agent again.
+        /// The program is about to exec, and asks for the agent.
         Exec,
-        /// It closes what snapshots hold, and others wait for the end of; it waits until they
-        /// have let go.
+        /// The program closes what snapshots hold and others wait for. It waits until the
+        /// snapshots let go.
         Closed(Closed),
-        /// It got a SIGINT. Whose is it?
+        /// The program got a SIGINT. Whose is it?
         Interrupted {
-            /// By which process, or [`crate::terms::SENDER_OUTSIDE`]; 0 where the kernel sent
-            /// it, for a terminal.
+            /// The sending process, or [`crate::terms::SENDER_OUTSIDE`]; 0 if the kernel sent it,
+            /// for a terminal.
             sender: i32,
-            /// The number of the signal, if the supervisor sent it; else 0.
+            /// The supervisor's number for the signal, if it sent it; else 0.
             passed: u32,
         },
         /// End this branch and go on from a snapshot.
@@ -60,9 +60,9 @@ messages! {
         List,
         /// The program is about to set a filter of system calls.
         Filtered(Filter),
-        /// It could not be set after all.
+        /// The filter could not be set.
         Unfiltered(Filter),
-        /// The program has a use of its own for the trigger. Nobody answers.
+        /// The program uses the trigger itself. There is no answer.
         Uses(OwnUse),
     }
 }
@@ -70,7 +70,7 @@ messages! {
 messages! {
     /// The supervisor's answers.
     pub enum ToCaller {
-        /// The answer to a Hello; the memory of the family table comes with it.
+        /// The answer to a Hello, with the memory of the table of children.
         Welcome {
             /// Take #1 before `main`.
             take_at_start: bool,
@@ -79,15 +79,15 @@ messages! {
             /// A revert wipes memory that asks to be wiped in copies.
             reseed: bool,
         },
-        /// It is not done; the program goes on.
+        /// The request is denied; the program goes on.
         Denied,
-        /// The agent to carry into the next program, as a descriptor.
+        /// The agent for the next program, as a descriptor.
         Carry,
         /// No snapshot holds what the live process closes.
         Gone,
         /// The signal is the program's own.
         Own,
-        /// Done; the answer to a request of the library.
+        /// The library's request is done.
         Done {
             /// How many snapshots there are now.
             depth: u32,

@@ -1,4 +1,4 @@
-//! What a conversation is: two ends, and a type for the messages of each.
+//! A conversation: two ends, and a message type for each.
 //!
 //! Context: AS-SAFE.
 
@@ -9,15 +9,15 @@ use super::{
     verbs,
 };
 
-/// What one end of a conversation says.
+/// A message of one end of a conversation.
 pub trait Message: Debug + Copy + PartialEq {
     /// As bytes.
     fn encode(&self) -> Packet;
 
-    /// Back from bytes; `None` for what this end does not say in this version.
+    /// From bytes; `None` if this end has no such message in this version.
     fn decode(packet: &Packet) -> Option<Self>;
 
-    /// Whether this end says the verb of this number.
+    /// Whether this end has the verb with this number.
     fn has_verb(number: u8) -> bool;
 }
 
@@ -25,27 +25,27 @@ pub trait Message: Debug + Copy + PartialEq {
 pub trait Conversation: Debug {
     /// What the agent's side says: the live process, or a copy of it.
     ///
-    /// No message says which process it is about: it is about the one that says it, and the
-    /// kernel tells the supervisor which one that is.
+    /// No message names a process: each is about its sender, and the kernel tells the supervisor
+    /// who that is.
     type FromAgent: Message;
     /// What the supervisor says.
     type ToAgent: Message;
 }
 
-/// A conversation in which a keeper says that it is there: it keeps the memory of the process
-/// that the conversation is with, and shares that one's descriptors for a moment.
+/// A conversation in which a keeper announces itself. It keeps the memory of the process at the
+/// agent's end, and shares its descriptors for a moment.
 pub trait WithKeeper: Conversation {
-    /// What it says.
+    /// Its message.
     const KEEPER: Self::FromAgent;
 }
 
-/// Whether the agent's side says this in another conversation than `C`.
+/// Whether the packet is an agent's message of another conversation than `C`.
 pub fn is_out_of_turn<C: Conversation>(packet: &Packet) -> bool {
     open(packet).is_some_and(|(verb, _)| verbs::is_agents(verb) && !C::FromAgent::has_verb(verb))
 }
 
-/// Makes the type of what one end says: each message has the verb of its name in the end's
-/// list of [`verbs`], and behind it its fields, in the order in which they are declared.
+/// Makes the message type of one end. A message is the verb of its name, from the end's list in
+/// [`verbs`], and then its fields in the order of their declaration.
 macro_rules! messages {
     (
         $(#[$about:meta])*
@@ -105,7 +105,7 @@ macro_rules! messages {
     };
 }
 
-/// The first of two: names what has only a type.
+/// Gives the first of two tokens: names a field that has only a type.
 macro_rules! first {
     ($first:ident, $second:ty) => {
         $first

@@ -1,4 +1,4 @@
-//! The fields that messages are made of, each as the numbers that stand for it.
+//! The fields of messages, each encoded as numbers.
 //!
 //! Context: AS-SAFE.
 
@@ -47,7 +47,7 @@ impl Field for bool {
     }
 }
 
-/// Those with a number of one byte.
+/// Fields with a number of one byte.
 macro_rules! by_byte {
     ($($name:ty),*) => {$(
         impl Field for $name {
@@ -64,7 +64,7 @@ macro_rules! by_byte {
 
 by_byte!(Kind, OwnUse, Part, Step, Why);
 
-/// Those that are others in a row, in the order of what is written here.
+/// Fields that consist of others, in the order written here.
 macro_rules! in_a_row {
     ($($name:ident { $($field:ident),* })*) => {$(
         impl Field for $name {
@@ -222,7 +222,7 @@ impl Field for Obstacle {
     }
 }
 
-/// Whether it is there, and the number or 0.
+/// Whether there is a number, and the number or 0.
 impl Field for Option<i32> {
     fn write(&self, writer: &mut Writer) {
         writer.put(&self.is_some()).put(&self.unwrap_or(0));
@@ -254,7 +254,7 @@ impl Field for Asleep {
     }
 }
 
-/// Whether there is a call and whether there is a sleep, and then both, or zeros.
+/// Two flags for call and sleep, and then both, or zeros.
 impl Field for InterruptedCall {
     fn write(&self, writer: &mut Writer) {
         writer.put(&self.call.is_some()).put(&self.asleep.is_some());
@@ -275,7 +275,7 @@ impl Field for InterruptedCall {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let (in_call, is_asleep): (bool, bool) = (reader.get()?, reader.get()?);
         let (call, asleep) = (reader.get()?, reader.get()?);
-        // It may have been of another thread than the one that got the signal.
+        // Another thread than the receiver of the signal may have been in the call.
         Some(Self {
             looked: false,
             call: in_call.then_some(call),

@@ -6,7 +6,7 @@
 use super::conversation::{Conversation, WithKeeper, messages};
 use crate::terms::{Closed, Ended, Gap, Obstacle, Part, Running, Step};
 
-/// The conversation with a copy, from the split until it runs. A spare has one of its own.
+/// The conversation with a copy, from the split until it runs. A spare has its own.
 #[derive(Debug)]
 pub enum Frozen {}
 
@@ -22,34 +22,34 @@ impl WithKeeper for Frozen {
 messages! {
     /// From the copy.
     pub enum FromFrozen {
-        /// From a new copy, before anything else: it is there.
+        /// A new copy exists. Its first message.
         Made,
-        /// It lacks memory that is kept from copies, and has done nothing yet; the next one
+        /// The copy lacks memory that copies do not get, and has done nothing yet. The next copy
         /// will have it.
         Again,
-        /// It has found something that will not be as it was.
+        /// The copy has found something that will not be as it was.
         Gap(Gap),
-        /// It has recorded everything and sleeps.
+        /// The copy has recorded everything and sleeps.
         Ready,
-        /// It could not record everything, and is gone.
+        /// The copy could not record everything, and ends.
         Failed {
-            /// What it was at.
+            /// At which step.
             step: Step,
             /// Why.
             errno: i32,
         },
-        /// It was sent a signal that is meant for the live process.
+        /// The copy got a signal for the live process.
         Passed {
             /// Which.
             signal: i32,
-            /// By which process, or [`crate::terms::SENDER_OUTSIDE`].
+            /// The sender, or [`crate::terms::SENDER_OUTSIDE`].
             sender: i32,
         },
-        /// It has let go of what it was told.
+        /// The copy has let go as told.
         LetGo,
-        /// It could come back to life, as far as it can tell before the branch has ended.
+        /// As far as the copy can tell before the branch ends, it can come back to life.
         Prepared,
-        /// It can't come back to life, or leave a spare.
+        /// The copy can't come back to life, or can't leave a spare.
         Hindered(Obstacle),
         /// The woken copy could not put something back.
         NotRestored {
@@ -58,23 +58,23 @@ messages! {
             /// How many of them.
             count: u32,
         },
-        /// The woken copy is about to go on under the id of the process that it was made of:
-        /// what ends is only what it was meanwhile.
+        /// The woken copy is about to go on under the original's id. Only its temporary process
+        /// ends.
         Becoming,
-        /// It could not, and goes on under the id that it has.
+        /// The copy could not, and keeps its own id.
         Stayed {
-            /// Why: EPERM where ids may not be chosen, EEXIST where the number is taken.
+            /// Why: EPERM if it may not choose ids, EEXIST if the id is taken.
             errno: i32,
         },
-        /// The woken copy is about to let the program's threads go: how it ends from now on is
-        /// the program's business.
+        /// The woken copy is about to start the program's threads: from now on its end is the
+        /// program's own.
         Opening {
             /// How many ids are not what they were.
             renewed: u32,
         },
-        /// It is the live process now, and runs since this moment.
+        /// The copy is the live process now, and runs since this moment.
         Running(Running),
-        /// From the keeper of its memory itself: it is there now.
+        /// From the keeper of its memory: the keeper exists.
         Keeper,
     }
 }
@@ -84,23 +84,23 @@ messages! {
     pub enum ToFrozen {
         /// The live branch has closed this: let go of it.
         LetGo(Closed),
-        /// See whether you can come back to life, and answer. If a descriptor comes along, leave
-        /// a frozen copy of yourself behind, which reports there.
+        /// Check whether you can come back to life, and answer. If a descriptor comes along,
+        /// leave a frozen copy, which reports there.
         Prepare {
-            /// How many threads there must be room for, beside all that run now.
+            /// How many threads must fit, beside all that run now.
             threads: u32,
         },
         /// Wake up.
         Revive {
-            /// When the revert was asked for, or the branch died, on CLOCK_MONOTONIC.
+            /// When somebody asked for the revert, or the branch died, on CLOCK_MONOTONIC.
             asked_ns: u64,
             /// How the branch ended.
             ended: Ended,
-            /// Take over the original's id: the one that it had outside of the session's
-            /// namespace, or 0 where that one can't be chosen.
+            /// Take over the original's id: its id outside the session's namespace, or 0 if that
+            /// can't be chosen.
             same_ids: Option<i32>,
         },
-        /// The snapshot is not wanted any more: end, but leave the memory to a keeper.
+        /// End, but leave the memory to a keeper: the snapshot is dropped.
         Retire,
     }
 }

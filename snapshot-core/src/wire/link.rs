@@ -1,8 +1,7 @@
 //! The agent's connection to the supervisor, in one of the conversations.
 //!
-//! It is made anew for each conversation and closed after it, so that the program never
-//! holds a descriptor of ours between takes: it may close every descriptor it knows,
-//! or count on the next one being 3, and nothing breaks.
+//! Each conversation has a new link. So the program never holds a descriptor of ours between
+//! takes: it may close all descriptors, or count on 3 for the next one, and nothing breaks.
 //!
 //! Context: AS-SAFE.
 
@@ -27,12 +26,11 @@ pub struct Link<C> {
 impl Link<Caller> {
     /// Calls the supervisor that listens on this abstract name.
     ///
-    /// # Errors
-    /// ECONNREFUSED where it is gone, EMFILE where the program has no descriptor left.
+    /// # Errors ECONNREFUSED if it is gone, EMFILE if the program has no descriptor left.
     pub fn connect(name: &[u8]) -> sys::Result<Self> {
         let fd = sys::connect_abstract(name)?;
-        // Out of the way of 0, 1 and 2, which a program may have closed and may expect
-        // to be closed in the frozen copy too.
+        // Avoids 0, 1 and 2: a program may have closed them and expect them closed in the frozen
+        // copy.
         let fd = if fd < 3 {
             let higher = sys::duplicate_above(fd, 3);
             sys::close(fd);
@@ -43,7 +41,7 @@ impl Link<Caller> {
         Ok(Self::from_fd(fd))
     }
 
-    /// Asks for a take, which this call is from then on. After an error it has hung up.
+    /// Asks for a take, and the call becomes one. Hangs up on an error.
     ///
     /// # Errors
     /// As [`Link::say`].
@@ -59,7 +57,7 @@ impl Link<Caller> {
 }
 
 impl<C: Conversation> Link<C> {
-    /// An end that came over another link.
+    /// Makes a link of an end that came over another.
     pub(crate) const fn from_fd(fd: i32) -> Self {
         Self {
             fd,
@@ -108,8 +106,7 @@ impl<C: Conversation> Link<C> {
         sys::close(self.fd);
     }
 
-    /// In a copy of the process: closes its own descriptor of this end, by which the original
-    /// goes on.
+    /// In a copy of the process: closes the copy's descriptor; the original keeps its own.
     pub(crate) fn leave(&self) {
         sys::close(self.fd);
     }

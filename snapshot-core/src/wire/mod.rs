@@ -9,12 +9,11 @@
 //! | [`Taker`] | the live process in the middle of a take | when a call asks for one |
 //! | [`Frozen`] | a copy, from the split until it runs | with the link that comes with a grant |
 //!
-//! A [`link::Link`] belongs to one of them, so what can't be said in it can't be written. What
-//! comes over it and belongs to another is no message there.
+//! A [`link::Link`] belongs to one of them, so code can't send another's messages over it.
+//! Another's message that arrives there does not decode.
 //!
-//! A message is a verb and its numbers, never a pointer, so that either side may be of
-//! another build. Both sides check [`VERSION`] in the first byte. `verbs.rs` has the numbers
-//! of all verbs.
+//! A message is a verb and numbers, never a pointer, so the sides may have different builds. Both
+//! check [`VERSION`] in the first byte. `verbs.rs` has the numbers of all verbs.
 //!
 //! Context: AS-SAFE.
 

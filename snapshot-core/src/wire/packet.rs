@@ -1,5 +1,4 @@
-//! A packet, and how it is written and read: a version, a verb, and fields one after the
-//! other.
+//! Packets, and how to write and read them: a version, a verb, and the fields in a row.
 //!
 //! Context: AS-SAFE.
 
@@ -12,12 +11,12 @@ pub const MESSAGE_BYTES: usize = 256;
 /// One message, encoded.
 pub type Packet = [u8; MESSAGE_BYTES];
 
-/// What a message is made of. [`super::fields`] has all of them.
+/// A part of a message. [`super::fields`] has all.
 pub(super) trait Field: Sized {
-    /// Writes it behind what is there.
+    /// Appends it to the packet.
     fn write(&self, writer: &mut Writer);
 
-    /// Reads it; `None` past the end, and where the bytes are no such thing.
+    /// Reads it; `None` past the end, and for bytes without a meaning.
     fn read(reader: &mut Reader<'_>) -> Option<Self>;
 }
 
@@ -52,7 +51,7 @@ impl Writer {
     }
 }
 
-/// Reads them back; `None` past the end.
+/// Reads fields; `None` past the end.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }

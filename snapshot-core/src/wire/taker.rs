@@ -30,7 +30,7 @@ messages! {
         Hindered(Obstacle),
         /// The program runs again, since this moment.
         Running(Running),
-        /// From the keeper of its memory itself: it is there now.
+        /// From the keeper of its memory: the keeper exists.
         Keeper,
     }
 }
@@ -42,10 +42,9 @@ messages! {
         Granted {
             /// The snapshot's number.
             id: u32,
-            /// What the first thread was doing when it was signalled, if it was by the
-            /// supervisor.
+            /// What the first thread was doing when the supervisor signalled it, if it did.
             interrupted_call: InterruptedCall,
-            /// Whether the memory is to have a keeper: it has none yet.
+            /// Whether to make a keeper for the memory.
             keeper: bool,
         },
         /// Don't take; the program goes on.

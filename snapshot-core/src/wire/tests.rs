@@ -219,7 +219,7 @@ fn to_frozen() -> impl Strategy<Value = ToFrozen> {
     ]
 }
 
-/// Which of the six ends say this, in the order of the table of verbs.
+/// Which of the six ends have this message, in the order of the table of verbs.
 fn said_by(packet: &Packet) -> [bool; 6] {
     [
         FromCaller::decode(packet).is_some(),
@@ -231,7 +231,7 @@ fn said_by(packet: &Packet) -> [bool; 6] {
     ]
 }
 
-/// It comes back as what it was, at the end of this number and at no other.
+/// The message decodes as itself at this end, and at no other.
 fn comes_back<M: Message>(message: M, end: usize) {
     let packet = message.encode();
     assert_eq!(M::decode(&packet), Some(message));
@@ -342,7 +342,7 @@ fn every_number_is_one_verb() {
     }
     let all = rows.concat();
     assert!(all.windows(2).all(|two| two[0] < two[1]), "{all:?}");
-    // What is no verb is no message at any end, whatever stands behind it.
+    // A number without a verb is no message at any end.
     for number in (0..=u8::MAX).filter(|number| !all.contains(number)) {
         let packet = packet::Writer::new(number).packet;
         assert_eq!(said_by(&packet), [false; 6], "{number}");
@@ -350,7 +350,7 @@ fn every_number_is_one_verb() {
     }
 }
 
-/// The bytes themselves, which the two sides may have from different builds.
+/// Checks the bytes: the two sides may have different builds.
 #[test]
 fn a_message_is_its_verb_and_its_fields_in_a_row() {
     let failed = FromFrozen::Failed {

@@ -1,11 +1,11 @@
-//! Every verb of every conversation, with its number: the one table.
+//! The table of all verbs of all conversations, with their numbers.
 //!
-//! No number stands for two verbs, so a message of one conversation is none of another. Each
-//! end of a conversation has its numbers in a row.
+//! No number stands for two verbs, so no message fits two conversations. The numbers of each end
+//! are in a row.
 //!
 //! Context: AS-SAFE.
 
-/// Makes a type of each list, and reads a verb back from its number.
+/// Makes an enum of each list, and a function from number to verb.
 macro_rules! verbs {
     ($($(#[$about:meta])* $end:ident { $($verb:ident = $number:literal),* $(,)? })*) => {$(
         $(#[$about])*
@@ -101,7 +101,7 @@ verbs! {
     }
 }
 
-/// Whether the agent's side says this in any conversation.
+/// Whether the agent's side has this verb in any conversation.
 pub(super) const fn is_agents(number: u8) -> bool {
     FromCaller::from_number(number).is_some()
         || FromTaker::from_number(number).is_some()
