@@ -297,8 +297,8 @@ impl Socket {
                     && self.can_be_opened()
                     && self.could_be_bound(fd, &name);
                 if !sharing.is_elsewhere && can_be_anew {
-                    // If the kernel chose the port, it takes it from a used socket, whose name
-                    // still shows it.
+                    // The kernel takes a port that it chose from a used socket; the name still
+                    // shows it.
                     recording.open.will_be_rebuilt(number);
                 } else if !sharing.is_elsewhere && self.can_be_opened() {
                     recording.open.will_be_waited_for(number);

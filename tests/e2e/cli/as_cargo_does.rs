@@ -1,5 +1,5 @@
-//! What `cargo snapshot run` builds is what `cargo run` builds, and the program finds
-//! the surroundings that `cargo run` gives it. Each test compares the two.
+//! `cargo snapshot run` builds what `cargo run` builds, and gives the program the same
+//! environment. Each test compares the two.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! `cargo snapshot run` and `exec`, and the launcher as a cargo runner: the right
-//! program is found, gets its arguments, and its end is passed on.
+//! `cargo snapshot run` and `exec`, and the launcher as a cargo runner: they find the right
+//! program, pass its arguments, and end as it ends.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};

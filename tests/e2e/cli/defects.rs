@@ -1,5 +1,5 @@
-//! The seven defects of the design that this tool grew out of, each a test that would
-//! fail there: the parent froze, its child lived, and signal handlers in both decided.
+//! The seven defects of this tool's first design, where a parent froze, its child ran, and signal
+//! handlers in both decided. Each test would fail there.
 
 use std::time::Duration;
 

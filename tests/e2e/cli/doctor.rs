@@ -1,4 +1,4 @@
-//! `cargo snapshot doctor --pid`: what of a process would come back, and what would not.
+//! `cargo snapshot doctor --pid`: what would come back of a process, and what would not.
 
 use std::collections::{BTreeSet, HashMap};
 use std::process::{Command, Stdio};

@@ -1,5 +1,5 @@
-//! The events file is whatever a person names: a FIFO that nobody reads, a full disk, a link, a
-//! terminal. The session never waits for it, and says what is not in it.
+//! The user may name anything as the events file: a FIFO without a reader, a full disk, a link, a
+//! terminal. The session never waits for it, and says what is missing in it.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Read as _;

@@ -1,5 +1,5 @@
-//! The harness itself: a leak is found, whatever form it has. A check that cannot fail
-//! would make all the other tests worth less.
+//! The harness itself: it finds every kind of leak. With a check that can't fail all other tests
+//! would be worth less.
 
 use snapshot_tests::leaks;
 use snapshot_tests::{Launch, Place};

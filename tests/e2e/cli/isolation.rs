@@ -1,5 +1,5 @@
-//! The namespaces of a session, and what they are for: after a revert the program has the
-//! ids that it had. As root, as an ordinary user, and where they are refused.
+//! The namespaces of a session and their purpose: the program keeps its ids over a revert. As
+//! root, as an ordinary user, and on a machine that refuses namespaces.
 
 use std::process::Command;
 

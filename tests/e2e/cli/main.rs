@@ -1,4 +1,4 @@
-//! The command line, events, the doctor, and what a session is started by and in.
+//! The command line, events, the doctor, and how and where sessions start.
 
 mod as_cargo_does;
 mod cargo;

@@ -1,5 +1,5 @@
-//! Whoever starts the tool may have ignored signals, set limits, a priority, a umask: the
-//! program gets all of it as without the tool, and the tool itself works all the same.
+//! The parent of the tool may ignore signals, or set limits, a priority or a umask. The program
+//! inherits all of it as without the tool, and the tool works all the same.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is done to a watched session: what users do, what goes wrong, and both at once.
+//! The actions on a watched session: those of users, failures, and both at once.
 
 use std::process::{Child, Stdio};
 use std::time::Duration;

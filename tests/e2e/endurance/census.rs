@@ -1,14 +1,14 @@
-//! What each process of a session has: memory, descriptors, mappings, threads. After an hour
-//! it must be what it was after a minute.
+//! Counts what each process of a session has: memory, descriptors, mappings, threads. After an
+//! hour it must have what it had after a minute.
 //!
-//! It is looked at without a snapshot and without a client, where each process has what it
-//! needs for itself alone. What may be more, and why:
+//! The count runs without snapshots and clients, so each process has only what it needs for
+//! itself. Allowed growth, and why:
 //! - *memory* is the process's own (`RssAnon`): pages of its program come and go by the
 //!   kernel's choice. An allocator keeps what was freed, 128 kB at the top and the holes
 //!   between, so a tool's process may have half a megabyte more than the most it had in the
 //!   first minute. A leak of 50 bytes an event is more than that in an hour.
-//! - *descriptors and threads* of the tool's processes: none. The guest's children and threads
-//!   come and go, so its own may be as many as those need.
+//! - *descriptors and threads*: none for the tool's processes. The guest's children and threads
+//!   come and go, so it may have as many as those need.
 //! - *mappings*: a heap may be in one piece or in two. The guest's libc keeps stacks of
 //!   threads that have ended, and a revival makes those of the engine.
 

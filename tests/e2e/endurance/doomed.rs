@@ -1,4 +1,4 @@
-//! Sessions that are ended by force, at any moment: by contract all of one is gone then.
+//! The tests kill sessions at any moment: then nothing of the session may remain.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;

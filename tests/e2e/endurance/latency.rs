@@ -1,5 +1,5 @@
-//! Whether takes and reverts have become slower. On a busy machine all suffers, so each is
-//! compared with a plain fork of the same minutes.
+//! Whether takes and reverts become slower. A busy machine slows everything, so this compares
+//! each with a plain fork in the same minutes.
 #![expect(unsafe_code, reason = "forks a child that ends at once")]
 
 use std::fmt;

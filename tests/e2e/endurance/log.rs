@@ -1,4 +1,4 @@
-//! The last things that a run has done, for whoever reads a failure.
+//! The last actions of a run, for the reader of a failure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

@@ -1,11 +1,11 @@
-//! Endurance: for an hour everything that can happen to a session happens to two of them, one
-//! in namespaces and one without, at random moments, while the guest `endurance` checks
-//! itself; beside them other sessions are ended by force.
+//! Endurance: for an hour two sessions, one in namespaces and one without, go through all that
+//! can happen, at random moments. The guest `endurance` checks itself. Meanwhile the test kills
+//! other sessions.
 //!
-//! After each action the events must make sense (`model`), the list must agree with them, and
-//! the guest must live and remember what belongs to that moment (`watched`). Each minute, and
-//! at the end, all processes have what they had in the first minute (`census`), and takes and
-//! reverts have not become slower (`latency`).
+//! After each action the events must make sense (`model`), the list must agree with them, and the
+//! guest must live and remember what belongs to that moment (`watched`). Each minute, and at the
+//! end, all processes have what they had in the first minute (`census`), and takes and reverts
+//! are as fast (`latency`).
 //!
 //! `SNAPSHOT_ENDURANCE_SECS` sets how long the long run is; `SNAPSHOT_TEST_SEED` repeats one,
 //! as far as chance in the kernel allows.

@@ -1,5 +1,5 @@
-//! What the timeline must be, by the events alone: each must be possible after those before
-//! it. And which number the guest must remember, since a revert takes its memory back.
+//! A model of the timeline, from the events alone: each must be possible after those before it.
+//! It also knows which number the guest must remember after each revert.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Shortages that a test can make and end: of descriptors by a process's limit, of processes
-//! by a control group.
+//! Shortages that a test makes and ends: of descriptors by a process's limit, of processes by a
+//! control group.
 #![expect(unsafe_code, reason = "sets another process's limit")]
 
 use std::fs;

@@ -1,5 +1,5 @@
-//! A session that is watched for the whole run: whatever was done to it, its events must make
-//! sense, its list must agree with them, and the guest must remember what it then should.
+//! A session that the test watches for the whole run. After every action its events must make
+//! sense, its list must agree with them, and the guest must remember the right number.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
-//! Programs that are an event loop: epoll, its wake-ups and its timers, under several
-//! runtimes. Clients come and go while branch after branch is taken and ended. After each
-//! revert the timers fire, the loop hears who talks to it from outside, and whoever connects
-//! is served; the guest itself checks that no message is lost and none comes twice.
+//! Programs with an event loop: epoll, wake-ups and timers, under several runtimes. Clients come
+//! and go during many takes and reverts. After each revert the timers fire, the loop hears
+//! messages from outside, and serves new clients. The guest itself checks that no message is lost
+//! and none comes twice.
 
 use std::path::PathBuf;
 use std::time::Duration;

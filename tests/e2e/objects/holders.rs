@@ -1,5 +1,5 @@
-//! Who else has what the program has. The tool finds every such process, whatever its number,
-//! name and state, and never takes the session's own copies for one.
+//! Other processes with the program's objects. The tool finds each of them, whatever its number,
+//! name and state, and never mistakes the session's own copies for one.
 
 use snapshot_tests::{Event, Launch, PipedSession};
 

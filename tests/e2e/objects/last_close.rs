@@ -1,9 +1,9 @@
-//! What the kernel does at a last close, it does at the live program's, although frozen copies
-//! of it have had the same: a lock is free, a program can be run, who watches learns of the
-//! end, a lease is gone, memory can be sealed, the other side of a terminal hangs up.
+//! The live program's close is the last close for the kernel, although frozen copies had the same
+//! file: the lock is free, a written program can run, watchers see the end, the lease is gone,
+//! memory can be sealed, the other side of a terminal hangs up.
 //!
-//! The guest `last_close` closes; another process of it, the witness, looks. After a revert all
-//! is there again.
+//! The guest `last_close` closes, and its witness process looks. After a revert everything is
+//! open again.
 
 use snapshot_tests::{Event, Isolation, Launch, PipedSession};
 

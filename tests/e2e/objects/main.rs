@@ -1,4 +1,4 @@
-//! What a program has beside memory and threads: descriptors, shared memory, children.
+//! What a program has besides memory and threads: descriptors, shared memory, children.
 
 mod children;
 mod cpu_clocks;

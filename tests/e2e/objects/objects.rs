@@ -1,9 +1,9 @@
-//! Kernel objects after a revert: files, event sources, streams, shared memory, as they were
-//! at the snapshot, whatever the branch has done to them.
+//! Kernel objects after a revert: files, event sources, streams and shared memory are as at the
+//! snapshot, whatever the branch has done to them.
 //!
-//! The guest `objects` knows how to set, change and check each kind. A round here is: from a
-//! snapshot, random changes; back to it; a check, which consumes; back to it. A snapshot that
-//! went with its revert is taken anew, of what came back, so that errors would add up.
+//! The guest `objects` can set, change and check each kind. Each round makes random changes after
+//! a snapshot, reverts, checks (which consumes), and reverts. If a revert used up its snapshot,
+//! the test takes a new one of what came back, so errors add up.
 
 use std::ops::Range;
 

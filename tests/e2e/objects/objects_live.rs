@@ -1,8 +1,8 @@
-//! What others notice when the live process closes something after a take: the same as without
-//! the tool, although frozen copies have had it too.
+//! When the live process closes something after a take, others notice the same as without the
+//! tool, although frozen copies had it too.
 //!
-//! The guest `objects_live` closes an end and looks at the other one itself, asks a child that
-//! has it, or this test has it.
+//! The guest `objects_live` closes one end. The guest, its child or this test looks at the other
+//! end.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

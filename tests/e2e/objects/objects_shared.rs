@@ -1,5 +1,5 @@
-//! What another process has too, or what belongs to somebody else by its nature, stays as the
-//! dead branch left it. The take has said so.
+//! Objects that another process has too, or that belong to somebody else by nature, stay as the
+//! dead branch left them. The take says so.
 
 use snapshot_tests::{Event, Launch, PipedSession, binaries, outside};
 

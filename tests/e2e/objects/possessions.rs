@@ -1,5 +1,5 @@
-//! What the kernel keeps for a thread or a process and gives to no copy of it: it is there
-//! after a take, and again after a revert. What can't be given back refuses.
+//! What the kernel keeps for a thread or process and does not copy: the program has it after a
+//! take and after a revert. If the tool can't restore it, it refuses the take.
 
 use snapshot_tests::outside::has_ring;
 use snapshot_tests::{Event, Launch, PipedSession, Signal, process};

@@ -1,6 +1,6 @@
 //! Sockets while a snapshot exists, and after a revert: listeners end when the program closes
-//! them, and listen again; names, options and rights are what they were; what can't come back
-//! is named at the take.
+//! them, and listen again. Names, options and rights are as before. The take names what can't
+//! come back.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};

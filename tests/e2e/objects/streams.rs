@@ -1,6 +1,6 @@
-//! The streams that a program was started with: output goes on where it is, whatever number it
-//! has by now, and a take names it. And files that show the program itself: after a revert they
-//! show the program that has come back.
+//! Inherited streams: output goes on where it is, whatever its descriptor by now, and a take
+//! names it. And files that show the program itself: after a revert they show the revived
+//! program.
 
 use snapshot_tests::{Launch, PipedSession, Place, binaries};
 

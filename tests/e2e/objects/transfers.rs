@@ -1,6 +1,6 @@
-//! A call that moves a lot at once moves all of it although snapshots are taken meanwhile:
-//! the kernel ends it with what it has moved so far, and the rest follows. What the program's
-//! own signals end stays ended. The calls are the guest's, `guests/transfers/`.
+//! A call that moves many bytes moves all of them despite takes meanwhile: the kernel ends it
+//! early, and the tool moves the rest. If a signal of the program's own ends the call, it stays
+//! ended. `guests/transfers/` has the calls.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Memory that asks to be wiped in copies keeps its bytes over a revert: to the program a revert
-//! is no fork. With `--reseed` it is wiped. Its guard pages are guards again.
+//! Memory that a fork would wipe keeps its bytes over a revert: for the program a revert is no
+//! fork. With `--reseed` a revert wipes it. Its guard pages are guards again.
 
 use snapshot_tests::{Launch, PipedSession, binaries};
 

@@ -1,5 +1,5 @@
-//! A program that becomes another one, by any of the ways that C has, stays in the
-//! session; one that fails to is what it was.
+//! A program that execs another, by any of C's functions, stays in the session. If the exec
+//! fails, nothing changes.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;

@@ -1,6 +1,6 @@
-//! Huge pages: glibc's heap gets them, nobody sees how, and whoever wants none has none.
+//! Huge pages: glibc's heap gets them, invisibly, and a program that wants none has none.
 //!
-//! A test on a shared machine can't say how fast a take is then. It can say how much of the
+//! On a shared machine a test can't tell how fast a take is then. It can tell how much of the
 //! heap is in huge pages.
 
 use std::fs;

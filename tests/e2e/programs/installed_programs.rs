@@ -1,5 +1,5 @@
-//! Interpreters, shells and clients as they are installed, unmodified: a snapshot, a crash
-//! or a revert, and they go on with what they had.
+//! Installed interpreters, shells and clients, unmodified: after a snapshot and a crash or a
+//! revert they go on with what they had.
 
 use snapshot_tests::{Launch, PipedSession, binaries, outside};
 

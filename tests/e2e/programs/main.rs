@@ -1,4 +1,4 @@
-//! Real programs, and how programs start and become others.
+//! Real programs, and how programs start and exec others.
 
 mod exec;
 mod huge_pages;

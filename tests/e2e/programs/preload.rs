@@ -1,5 +1,4 @@
-//! The agent in the program: it leaves no trace that the program could see, and keeps
-//! what is the program's own.
+//! The agent in the program: the program sees no trace of it, and keeps what is its own.
 
 use std::time::Duration;
 

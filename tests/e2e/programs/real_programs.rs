@@ -1,5 +1,5 @@
-//! Programs as they are installed, unmodified: an interpreter, a shell, a database, and
-//! a fresh cargo project.
+//! Installed programs, unmodified: an interpreter, a shell, a database, and a fresh cargo
+//! project.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! A Redis server, as it is installed, that goes back again and again while a benchmark keeps
-//! it busy over TCP. After each revert it answers whoever connects, and knows what it knew.
+//! An installed Redis server reverts again and again while a benchmark keeps it busy over TCP.
+//! After each revert it answers new clients, and has the data of the snapshot.
 //!
-//! The benchmark's own connections may be cut off: a request that the dead branch has read
-//! gets no answer. So it is started anew when nothing more comes from it.
+//! The benchmark's connections may break: a request that the dead branch has read gets no answer.
+//! So the test restarts a benchmark that has gone silent.
 
 use std::net::TcpListener;
 use std::path::PathBuf;

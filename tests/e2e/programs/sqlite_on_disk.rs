@@ -1,21 +1,20 @@
-//! SQLite with its database on disk, in WAL mode, snapshotted in the middle of a transaction;
-//! the branch dies in the middle of one as well. After the revert the program goes on with
-//! its transaction as if nothing had happened.
+//! SQLite with its database on disk, in WAL mode. The snapshot is in the middle of a transaction,
+//! and the branch dies in the middle of one. After the revert the program goes on with its
+//! transaction as if nothing had happened.
 //!
-//! Why that holds although contents of files are not rolled back: a branch only *appends* to
-//! the log. Two places say where the log ends: its index, which is shared memory and comes
-//! back, and the program's own memory. So what the branch has appended lies beyond the end, and
-//! the program overwrites it. The locks come back too, so that nobody else takes the program
-//! for gone.
+//! This works although a revert does not roll back files: a branch only *appends* to the log. Two
+//! places say where the log ends: its index, which is shared memory and comes back, and the
+//! program's own memory. So the branch's additions lie beyond the end, and the program overwrites
+//! them. The locks come back too, so no other process takes the program for gone.
 //!
-//! Where it ends, and why a take names the database and its log:
-//! - A branch that moves the log into the database (a checkpoint: by itself after a thousand
-//!   pages, or when the last connection closes) changes what the snapshot still needs. Then
-//!   the database may be malformed after the revert.
-//! - A transaction that is too large for SQLite's cache is in the log in part, before it is
-//!   committed. A branch that goes on with it overwrites that part.
-//! - After a power cut there is no index. Where the program has written the very bytes that
-//!   the branch wrote, what the branch wrote behind them counts again.
+//! The limits, because of which a take names the database and its log:
+//! - A checkpoint in the branch (automatic after a thousand pages, or at the last close) moves
+//!   the log into the database, and changes what the snapshot still needs. Then the database may
+//!   be malformed after the revert.
+//! - SQLite writes a part of a large transaction to the log before the commit. A branch that goes
+//!   on with the transaction overwrites that part.
+//! - After a power cut there is no index. If the program has written the same bytes as the
+//!   branch, the bytes that the branch wrote after them count again.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What a take of many things costs: ten times as many things cost about ten times as much, not
-//! a hundred times.
+//! The cost of a take with many objects: ten times as many objects cost about ten times as much,
+//! not a hundred times.
 #![expect(unsafe_code, reason = "traces a process, to hold it up")]
 
 use std::time::{Duration, Instant};

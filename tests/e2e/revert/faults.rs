@@ -1,7 +1,6 @@
-//! The kernel runs out of something in the middle of a take or a revert: processes,
-//! descriptors, memory. Each call of each process of the session fails once. The program goes
-//! on as if nothing had been asked, or with its snapshot; the message says what was missing;
-//! the next attempt succeeds.
+//! The kernel runs out of processes, descriptors or memory in the middle of a take or a revert.
+//! Each call of each process of the session fails once. The program goes on as if nobody had
+//! asked, or with its snapshot. The message says what was missing. The next attempt succeeds.
 
 use snapshot_tests::deadline;
 use snapshot_tests::{Event, Fault, Faults, Launch, PipedSession, Signal};

@@ -1,6 +1,6 @@
-//! A program that speaks to the supervisor by itself, with fewer rights than the supervisor
-//! has: nothing that it says is believed about a process. Whatever number it names, that
-//! process lives on, and the session goes on or says why not.
+//! A program with fewer rights than the supervisor sends it forged messages. The supervisor
+//! believes no message about a process: the process that it names lives on, and the session goes
+//! on or says why not.
 
 use std::ffi::OsStr;
 use std::fs::File;

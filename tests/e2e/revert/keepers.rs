@@ -1,5 +1,5 @@
-//! The task that keeps a dead branch's memory until the program runs again: nobody but the tool
-//! must notice it, and it must not outlive its purpose.
+//! The keeper, a task that holds a dead branch's memory until the program runs again: only the
+//! tool may notice it, and it must end then.
 
 use std::fs;
 

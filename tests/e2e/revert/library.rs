@@ -1,5 +1,4 @@
-//! The library: the same scenes under the launcher, which it then speaks to, and alone,
-//! in the classic orientation.
+//! The library: the same scenes under the launcher and without one.
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Reverts, and that no snapshot is ever lost: whatever is killed, stopped or short.
+//! Reverts. No snapshot is ever lost, whatever is killed, stopped or short.
 
 mod alone;
 mod cost;

@@ -1,5 +1,5 @@
-//! No orphans: whichever process of a session is killed at whatever moment, within a
-//! second nothing of the session is left, or it goes on whole.
+//! No orphans: the test kills any process of a session at any moment. Within a second nothing of
+//! the session is left, or it goes on whole.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A program that an ordinary user runs may start what runs as root: a set-uid program, as sudo
-//! is one. Without namespaces nobody but root can end it. The session says so, and ends.
+//! An ordinary user's program may start a process that runs as root: a set-uid program such as
+//! sudo. Without namespaces only root can end it. The session says so, and ends.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,5 @@
-//! A snapshot that was promised is not lost: whoever is killed, stopped or short of room in
-//! the middle of a take or a revert, the program goes on from it, now or when it can.
+//! A promised snapshot is never lost. Even if a process is killed, stopped or short of room in
+//! the middle of a take or a revert, the program goes on from the snapshot, now or when it can.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

@@ -1,6 +1,6 @@
-//! The end of a branch with many threads. The kernel keeps what somebody has looked at in
-//! `/proc` until the process is reaped. A supervisor that reaps the process while one of its
-//! threads still clears its own part spins, for as long as that thread waits for a processor.
+//! The end of a branch with many threads. The kernel keeps `/proc` entries that somebody has read
+//! until the process is reaped. If the supervisor reaps it while a thread still clears its own
+//! entries, the supervisor spins for as long as that thread waits for a processor.
 #![expect(unsafe_code, reason = "asks the kernel what it has cached")]
 
 use std::ffi::CString;

@@ -1,5 +1,5 @@
-//! Reverting: however a live branch ends, the program goes on from the newest snapshot,
-//! with the memory it had there; and at depth 0 its end is its own.
+//! Reverts: however a live branch ends, the program goes on from the newest snapshot, with its
+//! memory. At depth 0 the program's end is final.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The tool on a machine that gives it little: each limit at its lowest values. A session runs
-//! and does what it can, or it is refused with the true cause and with what to raise.
+//! The tool on a poor machine: each limit at its lowest values. A session runs and does what it
+//! can, or a refusal gives the true cause and the limit to raise.
 
 use std::process::Command;
 

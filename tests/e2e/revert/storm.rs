@@ -1,6 +1,5 @@
-//! Many threads, and the tool at random moments: takes, reverts, kills, interrupts and
-//! commits, while the guest `storm` checks itself. After each revert every one of its
-//! threads must get on, from where the snapshot was.
+//! Many threads, and takes, reverts, kills, interrupts and commits at random moments, while the
+//! guest `storm` checks itself. After each revert every thread must go on from the snapshot.
 
 use std::time::{Duration, Instant};
 

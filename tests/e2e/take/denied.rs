@@ -1,5 +1,5 @@
-//! `--deny`: for the program it is as if the kernel lacked what is denied. Where that can't be
-//! done, nothing is launched.
+//! `--deny`: to the program the kernel seems to lack the denied feature. If the tool can't do
+//! that, it launches nothing.
 #![expect(
     unsafe_code,
     reason = "forbids filters to a launcher, between fork and exec"

@@ -1,5 +1,5 @@
-//! Deep timelines: what a thousand snapshots ask of the session itself. The guest is as
-//! small as can be: its memory is not what is tested.
+//! Deep timelines: what a thousand snapshots ask of the session itself. The guest is as small as
+//! possible: its memory is not under test.
 
 use snapshot_tests::{Event, Launch, PipedSession, binaries, process};
 

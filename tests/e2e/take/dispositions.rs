@@ -1,5 +1,5 @@
-//! Signal dispositions and masks: what the program has set, inherited or handed on is
-//! what it would be without the tool, whichever of C's functions it asks by.
+//! Signal dispositions and masks: those that the program sets, inherits or passes on are the same
+//! as without the tool, for each of C's functions.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;

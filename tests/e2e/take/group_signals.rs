@@ -1,5 +1,5 @@
-//! Signals that reach several processes of a session at once, or come at a random
-//! moment: what the whole group gets is one event, and no moment is a bad one.
+//! Signals that reach several processes of a session at once, or at a random moment. A signal to
+//! the whole group is one event, and every moment works.
 
 use std::time::Duration;
 

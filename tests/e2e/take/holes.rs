@@ -1,5 +1,5 @@
-//! A program may count on a hole in its memory. A take maps nothing there that stays, and the
-//! hole is there after takes and reverts.
+//! A program may count on a hole in its memory. A take leaves no mapping there, and the hole is
+//! there after takes and reverts.
 
 use std::fs;
 

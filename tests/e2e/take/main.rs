@@ -1,4 +1,4 @@
-//! Takes: what a snapshot is, who may ask for one, and when the answer is no.
+//! Takes: what a snapshot is, who may ask for one, and when the tool refuses.
 
 mod denied;
 mod depth;

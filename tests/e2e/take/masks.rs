@@ -1,5 +1,5 @@
-//! A call that lets a signal through while it waits is interrupted by that signal's handler
-//! alone: a snapshot at the same moment neither hides it nor comes before it.
+//! Calls that unblock a signal while they wait: only that signal's handler interrupts them. A
+//! snapshot at the same moment neither hides the signal nor comes before it.
 
 use snapshot_tests::{Launch, PipedSession, Signal, process};
 

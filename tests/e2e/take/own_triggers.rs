@@ -1,5 +1,5 @@
-//! The trigger has two masters: from outside the session it takes a snapshot, and from inside it
-//! is the program's own, with its handler, its mask, its flags and its ways to wait for it.
+//! The trigger has two uses: from outside the session it takes a snapshot; from inside it is the
+//! program's own signal, with its handler, mask, flags and waits.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What can't be done is refused: what, cause, help, the right status, and no harm done.
+//! Refusals: each names kind, reason and help, has the right status, and does no harm.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Programs that forbid themselves system calls, or go into namespaces of their own: a take
-//! works, or is refused with the true reason and leaves no trace.
+//! Programs that forbid themselves system calls, or enter namespaces of their own: a take works,
+//! or the tool refuses it with the true reason and leaves no trace.
 
 use std::path::Path;
 use std::process::Command;

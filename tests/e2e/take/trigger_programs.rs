@@ -1,5 +1,5 @@
-//! Programs as they are installed that use SIGUSR1 for themselves: from inside the session they
-//! see what they see without the tool, and from outside a snapshot is taken.
+//! Installed programs that use SIGUSR1 themselves: a signal from inside the session works as
+//! without the tool, and one from outside takes a snapshot.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What the tool says is so: counts, reasons and advice, each as the user sees it.
+//! The tool's messages are true: counts, reasons and advice, as the user sees them.
 
 use std::fs::File;
 use std::time::Duration;

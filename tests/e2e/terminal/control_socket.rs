@@ -1,5 +1,5 @@
-//! Where the control socket lies: in any directory that serves, under a name of its own. It goes
-//! when its session ends, in whatever way, and no other socket goes with it.
+//! The control socket: it lies in any suitable directory, under a unique name. It goes when its
+//! session ends, in whatever way, and no other socket goes with it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};

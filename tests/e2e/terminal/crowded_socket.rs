@@ -1,5 +1,5 @@
-//! Many second terminals at once, slow ones, silent ones and strange ones: none of them stands in
-//! the way of takes, reverts and signals, or of the next terminal.
+//! Many second terminals at once, also slow, silent and strange ones: none of them blocks takes,
+//! reverts, signals or the next terminal.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;

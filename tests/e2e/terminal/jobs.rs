@@ -1,5 +1,5 @@
-//! Job control of a shell that has been reverted: its jobs are the supervisor's children
-//! then, and still stop, go on and end under its hands.
+//! Job control of a reverted shell: its jobs are the supervisor's children then, and the shell
+//! can still stop, continue and end them.
 
 use std::fs;
 

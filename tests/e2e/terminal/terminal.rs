@@ -1,5 +1,5 @@
-//! In a terminal: the program sees one, the keys work, and whatever happens the terminal
-//! is afterwards as it was before.
+//! In a terminal: the program sees a terminal, the keys work, and afterwards the terminal is
+//! always as before.
 
 use std::os::unix::process::ExitStatusExt;
 

@@ -1,4 +1,4 @@
-//! The tour: what a first-time user runs, with a terminal and without.
+//! The tour that a first-time user runs, with a terminal and without.
 
 use std::os::unix::process::ExitStatusExt;
 

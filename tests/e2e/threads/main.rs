@@ -1,4 +1,4 @@
-//! Threads: each comes back where it stood, in whatever call.
+//! Threads: each comes back where it was, in any call.
 
 mod odd_threads;
 mod own_rseq;

@@ -1,5 +1,5 @@
-//! Programs with threads in odd states: deep in recursion, very many, coming and going,
-//! inside vfork, deaf to signals, or without their first one.
+//! Programs with odd threads: deep in recursion, very many, short-lived, inside vfork, with all
+//! signals blocked, or without the first thread.
 
 use snapshot_tests::{Event, Launch, PipedSession, Signal, binaries, process};
 

@@ -1,6 +1,6 @@
-//! The kernel does not say where an area of restartable sequences lies that the program has
-//! registered itself. Takes are refused and say so, since the program would go on with a wrong
-//! processor's number.
+//! Programs that register their own area for restartable sequences. The kernel does not show
+//! where it lies, and the program would go on with a wrong processor number. So the tool refuses
+//! takes and says why.
 
 use snapshot_tests::{Launch, Signal};
 

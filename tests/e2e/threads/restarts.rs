@@ -1,6 +1,6 @@
-//! No blocking call notices a take or a revert: a call with a time limit comes back when it
-//! would have, one without stays until its event, and none is interrupted but by the
-//! program's own signals. The table of calls is the guest's, `guests/restarts/table.rs`.
+//! No blocking call notices a take or a revert: a call with a time limit returns on time, one
+//! without stays until its event, and only the program's own signals interrupt a call.
+//! `guests/restarts/table.rs` has the calls.
 #![expect(unsafe_code, reason = "nix knows no objects of System V")]
 
 use std::fmt::Write as _;

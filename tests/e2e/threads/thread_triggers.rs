@@ -1,5 +1,5 @@
-//! The trigger reaches whichever thread the kernel or a sender picks, whatever that thread
-//! does at the time; the whole program is taken, and all of it comes back.
+//! The trigger reaches any thread that the kernel or a sender picks, whatever it does at the
+//! time. The snapshot has the whole program, and all of it comes back.
 
 use snapshot_tests::{Launch, PipedSession, Seed, Signal, process};
 

@@ -1,7 +1,7 @@
-//! Programs with threads, as people write them in Rust: a server on tokio, a sum on
-//! rayon, a pipeline of the standard library, crossbeam's scopes, and allocators that
-//! keep something for each thread. Whatever ends a branch, all threads go on from the
-//! snapshot, and the program's result is what it would have been without the branch.
+//! Typical Rust programs with threads: a server on tokio, a sum on rayon, a pipeline of the
+//! standard library, crossbeam's scopes, and allocators with memory for each thread. Whatever
+//! ends a branch, all threads go on from the snapshot, and the program's result is the same as
+//! without the branch.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
-//! Programs with threads as they are installed, unmodified: CPython, SQLite inside it,
-//! a Java virtual machine, and Redis.
+//! Installed programs with threads, unmodified: CPython, SQLite inside it, a Java virtual
+//! machine, and Redis.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! What the tool leaves to be seen: a program finds around itself what it would find without,
-//! and so does whoever waits for it outside.
+//! Traces of the tool: the program sees the same environment as without it, and so does its
+//! parent outside.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! The ways that Rust, Python and bash have of their own to wait for children.
+//! How Rust, Python and bash wait for children.
 
 use snapshot_tests::{Launch, PipedSession, Signal, binaries, outside};
 

@@ -1,5 +1,5 @@
-//! Which children a life has: those of its snapshot, across further snapshots and an exec, and
-//! none that the dead branch has started.
+//! Which children a revived program has: those of its snapshot, across further snapshots and an
+//! exec, and none that the dead branch started.
 
 use snapshot_tests::{Event, Launch, process};
 

@@ -1,5 +1,5 @@
-//! The program's own children across a revert: those that were there at the snapshot stay
-//! its children, however it waits for them; and the report names them.
+//! The program's children across a revert: those of the snapshot stay its children, however it
+//! waits for them, and the report names them.
 
 mod guest;
 mod languages;

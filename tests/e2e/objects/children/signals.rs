@@ -1,4 +1,4 @@
-//! What tells of a child's end beside a wait: SIGCHLD, a signalfd, a pidfd.
+//! Other notices of a child's end than a wait: SIGCHLD, signalfd, pidfd.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Every wait that begins after the revert finds the child, once: whether it lives, has ended,
-//! or was reaped by the dead branch.
+//! Every wait after the revert finds the child once, whether the child lives, has ended, or was
+//! reaped by the dead branch.
 
 use super::guest::{FOR_ANY, FOR_ONE, guest, pids, start};
 

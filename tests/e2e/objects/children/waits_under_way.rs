@@ -1,5 +1,4 @@
-//! Waits that were under way at the snapshot, or are when the next one is taken: they go on, and
-//! end as in the kernel.
+//! Waits under way at the snapshot or at the next take: they go on, and end as in the kernel.
 
 use super::guest::{FOR_ANY, FOR_ONE, guest, start_for};
 

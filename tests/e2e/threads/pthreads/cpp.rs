@@ -1,4 +1,4 @@
-//! The threads of the C++ library, which are POSIX threads below.
+//! The threads of the C++ library, which uses POSIX threads.
 
 use snapshot_tests::{Ending, Launch, Place, Signal, binaries, outside};
 

@@ -1,4 +1,4 @@
-//! The guest `pthreads`, and the ways out of its branches.
+//! The guest `pthreads`, and the ways to end its branches.
 
 use snapshot_tests::{Ending, Launch, PipedSession, Place, Signal, binaries};
 

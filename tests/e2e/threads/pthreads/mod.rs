@@ -1,6 +1,6 @@
-//! What POSIX threads and the threads of C++ promise, kept over a revert: locks keep
-//! their owners, waiters keep waiting, and whoever is named by its `pthread_t` is found,
-//! although the kernel's number of it is new while the C library remembers the old one.
+//! POSIX threads and C++ threads keep their promises over a revert: locks keep their owners,
+//! waiters keep waiting, and a `pthread_t` finds its thread, although the kernel's number is new
+//! and the C library remembers the old one.
 
 mod cpp;
 mod guest;

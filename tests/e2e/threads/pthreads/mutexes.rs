@@ -1,5 +1,5 @@
-//! Mutexes keep their owners and exclude the others; the take names those whose owner the kernel
-//! knows, where ids differ after a revert.
+//! Mutexes keep their owners and exclude other threads. If ids change at a revert, the take names
+//! the mutexes with an owner that the kernel knows.
 
 use snapshot_tests::Event;
 

@@ -1,5 +1,5 @@
-//! What a program does to a thread by its `pthread_t`: it joins, cancels and signals it, names
-//! and schedules it; and what a thread has of its own.
+//! A program's actions on a thread by `pthread_t`: join, cancel, signal, name, schedule. And what
+//! a thread has of its own.
 
 use snapshot_tests::{Ending, PipedSession, Signal};
 
