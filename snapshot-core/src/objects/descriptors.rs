@@ -110,7 +110,8 @@ impl Descriptors {
 
     /// Finds all descriptors except `own`, the engine's.
     ///
-    /// # Errors `/proc` can't be read, or there is no memory.
+    /// # Errors
+    /// `/proc` can't be read, or there is no memory.
     pub(super) fn record(own: &[i32]) -> Result<Self, Errno> {
         let directory = sys::open_to_read(c"/proc/thread-self/fd", libc::O_DIRECTORY)?;
         let mut descriptors = Self::none();
@@ -378,7 +379,8 @@ impl Descriptors {
     /// Replaces every descriptor of a group by a duplicate of `fd`, with the group's flags, and
     /// closes `fd`.
     ///
-    /// # Errors EBADF if the limit is lower now.
+    /// # Errors
+    /// EBADF if the limit is lower now.
     pub(super) fn install(&self, group: &Group, fd: i32) -> Result<(), Errno> {
         let mut outcome = set_status_flags(fd, group.flags);
         for descriptor in members(self.all.entries(), group) {

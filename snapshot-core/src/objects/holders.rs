@@ -133,7 +133,8 @@ fn key(group: &Group) -> Option<Key> {
 impl Holders {
     /// Looks at other processes, except `original`, which this one is a copy of.
     ///
-    /// # Errors `/proc` can't be read, or there is no memory.
+    /// # Errors
+    /// `/proc` can't be read, or there is no memory.
     pub(super) fn record(open: &Descriptors, original: i32) -> Result<Self, Errno> {
         let mut elsewhere = Records::growing();
         let mut wanted = Records::growing();
@@ -429,7 +430,8 @@ fn open_descriptors(pid: i32) -> Option<i32> {
 /// Calls `visit` with every process except this one, its original, and the session's own. The
 /// youngest comes first: it has inherited most.
 ///
-/// # Errors `/proc` can't be read.
+/// # Errors
+/// `/proc` can't be read.
 pub(super) fn for_each_other(original: i32, mut visit: impl FnMut(i32)) -> Result<(), Errno> {
     let own = sys::getpid();
     let mut others = Records::growing();

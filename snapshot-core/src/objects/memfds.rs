@@ -162,8 +162,8 @@ impl File {
             .and_then(|()| sys::fcntl(made, F_ADD_SEALS, usize::try_from(self.seals).unwrap_or(0)))
             .and_then(|_| {
                 for group in groups {
-                    // One descriptor is the one that `memfd_create` has made. The flags of one
-                    // opened later show it.
+                    // `memfd_create` has made one group; the flags of the others show a later
+                    // open.
                     let fd = if group.was_opened() && group.fd != any.fd {
                         let flags = group.flags & (libc::O_ACCMODE | libc::O_APPEND);
                         open_again(made, flags)?

@@ -146,8 +146,7 @@ impl Pipe {
             return u32::try_from(groups.len()).unwrap_or(u32::MAX);
         };
         let mut failed = u32::from(self.fill(from, to).is_err());
-        // The first group of each end is the one that `pipe` has made. The flags of one opened
-        // later show it.
+        // `pipe` has made the first group of each end; the flags of the others show a later open.
         let mut is_taken = [false; 2];
         for group in groups {
             let end = usize::from(group.can_write());

@@ -17,7 +17,8 @@ pub(super) trait Object: Sized {
     /// Records the state of all such objects while every thread stands still, and decides which
     /// groups the copy lets go of. Changes nothing.
     ///
-    /// # Errors The state can't be read, or there is no memory.
+    /// # Errors
+    /// The state can't be read, or there is no memory.
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno>;
 
     /// Puts the state back; may be called again. Returns how many things failed.

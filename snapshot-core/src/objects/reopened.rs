@@ -4,7 +4,7 @@
 //! The kernel counts a copy as a holder of the open file. So a close by the live process would
 //! not be the last one, which ends locks, leases and write access. A path descriptor (`O_PATH`)
 //! does not count, and works even for a deleted file. The copy opens the file again by it, with
-//! the same rights and flags. Other files here put back offsets, locks and owners.
+//! the same rights and flags. Other modules put back offsets, locks and owners.
 //!
 //! The copies hold files that they can't open that way, as they hold connections, and let go when
 //! the live process closes them by libc ([`super::open_marks`]). These are files that another

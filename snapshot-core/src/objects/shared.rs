@@ -50,8 +50,9 @@ macro_rules! kinds {
             /// Records it. `own` are the engine's descriptors. `original` is the process that
             /// this one is a copy of, or its own id. `tell` gets what will not be as it was.
             ///
-            /// # Errors The state can't be read, or there is no memory. Then the record so far is
-            /// not freed: a frozen copy ends, and a program without launcher keeps that memory.
+            /// # Errors
+            /// The state can't be read, or there is no memory. Then the record so far is not
+            /// freed: a frozen copy ends, and a program without launcher keeps that memory.
             pub(crate) fn record(
                 own: &[i32],
                 original: i32,

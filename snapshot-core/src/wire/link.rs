@@ -26,7 +26,8 @@ pub struct Link<C> {
 impl Link<Caller> {
     /// Calls the supervisor that listens on this abstract name.
     ///
-    /// # Errors ECONNREFUSED if it is gone, EMFILE if the program has no descriptor left.
+    /// # Errors
+    /// ECONNREFUSED if it is gone, EMFILE if the program has no descriptor left.
     pub fn connect(name: &[u8]) -> sys::Result<Self> {
         let fd = sys::connect_abstract(name)?;
         // Avoids 0, 1 and 2: a program may have closed them and expect them closed in the frozen

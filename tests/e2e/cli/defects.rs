@@ -1,4 +1,4 @@
-//! The seven defects of this tool's first design, where a parent froze, its child ran, and signal
+//! The seven defects of the earlier design, where a parent froze, its child ran, and signal
 //! handlers in both decided. Each test would fail there.
 
 use std::time::Duration;

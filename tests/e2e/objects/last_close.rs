@@ -1,5 +1,5 @@
 //! The live program's close is the last close for the kernel, although frozen copies had the same
-//! file: the lock is free, a written program can run, watchers see the end, the lease is gone,
+//! file: the lock is free, a new executable can run, watchers see the end, the lease is gone,
 //! memory can be sealed, the other side of a terminal hangs up.
 //!
 //! The guest `last_close` closes, and its witness process looks. After a revert everything is

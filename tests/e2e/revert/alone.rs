@@ -1,5 +1,5 @@
 //! The library without a launcher: the process that the shell started freezes and waits, and
-//! still ends as the program does. It passes its signals to the live process.
+//! still ends as the program does. A signal to it means the live process.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Traces of the tool: the program sees the same environment as without it, and so does its
-//! parent outside.
+//! Traces of the tool: the program sees the same environment as without it, and so do others who
+//! wait for it.
 
 use std::fs::File;
 use std::io::Read;
