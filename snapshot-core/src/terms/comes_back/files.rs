@@ -14,7 +14,7 @@ pub struct File {
     pub is_output: bool,
     /// There are locks on it by this descriptor.
     pub has_locks: bool,
-    /// It can be opened a second time, as it is open.
+    /// It can be opened again with the same rights.
     pub can_be_reopened: bool,
 }
 

@@ -34,7 +34,7 @@ impl Reasons {
     /// None.
     pub const NONE: Self = Self([None; 4]);
 
-    /// These, if there is one.
+    /// Adds these.
     #[must_use]
     pub fn and(mut self, reasons: impl IntoIterator<Item = Why>) -> Self {
         for why in reasons {
@@ -70,8 +70,8 @@ impl Sharing {
         self.why().is_none()
     }
 
-    /// Why an object does not come back that must be the program's own for that: interest
-    /// lists, counters, timers, signals to read.
+    /// Why a shared object does not come back, for interest lists, counters, timers and
+    /// `signalfd`.
     pub const fn why(self) -> Option<Why> {
         match self {
             Self {

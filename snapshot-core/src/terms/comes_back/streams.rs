@@ -13,7 +13,7 @@ pub enum OtherEnd {
     /// It is closed.
     #[default]
     Closed,
-    /// In another process, or perhaps.
+    /// Perhaps in another process.
     Open,
 }
 
@@ -126,7 +126,7 @@ impl Socket {
     }
 }
 
-/// A pair of connected local sockets, both the program's alone, or one whose peer is closed.
+/// A pair of connected local sockets that only the program has, or one with a closed peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair {
     /// One of them is bound to a name, or made by a listener that is.
