@@ -13,6 +13,7 @@ pub use crate::inspect::Launchable;
 use crate::inspect::{self, Inspection};
 use crate::namespaces::{self, Side};
 use crate::program;
+use crate::refusal::Refusal;
 use crate::talk::{event::Tier, problem::Problem};
 
 /// The doctor's findings.
@@ -78,7 +79,7 @@ pub fn examine(subject: Subject<'_>) -> Result<Machine, Problem> {
     );
     let (tier, why, help) = match try_namespaces() {
         Ok(()) => (Tier::Full, None, None),
-        Err((why, help)) => (Tier::IdsDiffer, Some(why), Some(help)),
+        Err(Refusal { why, help, .. }) => (Tier::IdsDiffer, Some(why), Some(help)),
     };
     let mut changes = Vec::new();
     if tier == Tier::Full {
@@ -115,27 +116,28 @@ fn launchable(called: &OsStr) -> Launchable {
 }
 
 /// Makes namespaces as a session does, and a process with a chosen id in them.
-fn try_namespaces() -> Result<(), (String, String)> {
+fn try_namespaces() -> Result<(), Refusal> {
     let child = match namespaces::fork_into() {
         Ok(Side::Supervisor(_)) => sys::exit_group(match namespaces::try_to_choose_an_id() {
             Ok(()) => 0,
             Err(error) => error.raw_os_error().unwrap_or(1),
         }),
         Ok(Side::Launcher(child)) => child,
-        Err(refusal) => return Err((refusal.why(), refusal.help().to_owned())),
+        Err(failure) => return Err(failure.explain()),
     };
     match waitpid(child, None) {
         Ok(WaitStatus::Exited(_, 0)) => Ok(()),
-        Ok(WaitStatus::Exited(_, errno)) => Err((
+        Ok(WaitStatus::Exited(_, errno)) => Err(Refusal::new(
+            "namespaces",
             format!(
                 "ids can't be chosen in a namespace: {}",
                 std::io::Error::from_raw_os_error(errno)
             ),
-            "a kernel from 5.9 on and a seccomp profile that lets clone3 through".to_owned(),
+            "a kernel from 5.9 on and a seccomp profile that lets clone3 through",
         )),
-        other => Err((
+        other => Err(Refusal::failed(
             format!("the attempt was interrupted: {other:?}"),
-            "try again".to_owned(),
+            "try again",
         )),
     }
 }

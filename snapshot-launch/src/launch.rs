@@ -209,7 +209,7 @@ fn fork_supervisor(isolate: When) -> Result<(Side, Option<String>), Problem> {
         When::Never => None,
         When::Auto | When::Always => match namespaces::fork_into() {
             Ok(side) => return Ok((side, None)),
-            Err(refusal) => Some(refusal),
+            Err(failure) => Some(failure.explain()),
         },
     };
     if isolate == When::Always
@@ -217,11 +217,11 @@ fn fork_supervisor(isolate: When) -> Result<(Side, Option<String>), Problem> {
     {
         return Err(
             Problem::new(exit::SETUP, "cannot isolate the session (--isolate always)")
-                .cause(refusal.why())
-                .help(refusal.help()),
+                .cause(&refusal.why)
+                .help(refusal.help.as_str()),
         );
     }
-    let missing = refusal.map_or("--isolate never".to_owned(), |refusal| refusal.why());
+    let missing = refusal.map_or("--isolate never".to_owned(), |refusal| refusal.why);
     // SAFETY: this process has a single thread, so the child is unrestricted.
     match unsafe { fork() }.map_err(io::Error::from) {
         Ok(ForkResult::Child) => Ok((Side::Supervisor(Outside::default()), Some(missing))),

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use snapshot_core::sys;
 
 use crate::processes::outside::Outside;
+use crate::refusal::Refusal;
 
 /// Which side of the fork this is.
 pub(crate) enum Side {
@@ -41,7 +42,7 @@ pub(crate) enum Side {
 
 /// Why there are no namespaces.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Refusal {
+pub(crate) struct Failure {
     step: Step,
     errno: i32,
 }
@@ -55,7 +56,7 @@ enum Step {
     Fork,
 }
 
-impl Refusal {
+impl Failure {
     fn of(step: Step) -> impl Fn(io::Error) -> Self {
         move |error| Self {
             step,
@@ -63,8 +64,13 @@ impl Refusal {
         }
     }
 
+    /// In words, for a person.
+    pub(crate) fn explain(&self) -> Refusal {
+        Refusal::new("namespaces", self.why(), self.help())
+    }
+
     /// A fragment: what was refused, and by what.
-    pub(crate) fn why(&self) -> String {
+    fn why(&self) -> String {
         let is_root = geteuid().is_root();
         let what = match self.step {
             Step::Make if is_root => "namespaces can't be made",
@@ -79,7 +85,7 @@ impl Refusal {
     }
 
     /// The next step for a person who wants them.
-    pub(crate) fn help(&self) -> &'static str {
+    fn help(&self) -> &'static str {
         match (self.step, Errno::from_raw(self.errno)) {
             (Step::Make, Errno::ENOSPC) => {
                 "raise /proc/sys/user/max_user_namespaces and max_pid_namespaces, or leave the flag out"
@@ -102,9 +108,9 @@ impl Refusal {
 /// id has changed.
 ///
 /// The calling process must have a single thread.
-pub(crate) fn fork_into() -> Result<Side, Refusal> {
+pub(crate) fn fork_into() -> Result<Side, Failure> {
     let (verdict, report) =
-        pipe2(OFlag::O_CLOEXEC).map_err(|errno| Refusal::of(Step::Fork)(errno.into()))?;
+        pipe2(OFlag::O_CLOEXEC).map_err(|errno| Failure::of(Step::Fork)(errno.into()))?;
     let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
     let own_user = !geteuid().is_root();
     if own_user {
@@ -116,7 +122,7 @@ pub(crate) fn fork_into() -> Result<Side, Refusal> {
     // below before it forks again.
     let child = unsafe { libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD, 0, 0, 0, 0) };
     match child {
-        ..0 => Err(Refusal::of(Step::Make)(io::Error::last_os_error())),
+        ..0 => Err(Failure::of(Step::Make)(io::Error::last_os_error())),
         0 => {
             drop(verdict);
             let outside = match set_up(own_user.then_some(ids)) {
@@ -133,7 +139,7 @@ pub(crate) fn fork_into() -> Result<Side, Refusal> {
                     drop((report, outside));
                     be_init(child)
                 }
-                Err(errno) => give_up(report, &Refusal::of(Step::Fork)(errno.into())),
+                Err(errno) => give_up(report, &Failure::of(Step::Fork)(errno.into())),
             }
         }
         child => {
@@ -145,7 +151,7 @@ pub(crate) fn fork_into() -> Result<Side, Refusal> {
                 return Ok(Side::Launcher(child));
             }
             let _ = waitpid(child, None);
-            Err(serde_json::from_str(&text).unwrap_or(Refusal {
+            Err(serde_json::from_str(&text).unwrap_or(Failure {
                 step: Step::Make,
                 errno: 0,
             }))
@@ -154,23 +160,23 @@ pub(crate) fn fork_into() -> Result<Side, Refusal> {
 }
 
 /// In pid 1, after a failure: says why, and ends.
-fn give_up(report: OwnedFd, refusal: &Refusal) -> ! {
-    let text = serde_json::to_string(refusal).unwrap_or_default();
+fn give_up(report: OwnedFd, failure: &Failure) -> ! {
+    let text = serde_json::to_string(failure).unwrap_or_default();
     let _ = File::from(report).write_all(text.as_bytes());
     sys::exit_group(1)
 }
 
 /// In pid 1: sets the ids, and mounts a `/proc` of this namespace.
-fn set_up(ids: Option<(u32, u32)>) -> Result<Outside, Refusal> {
+fn set_up(ids: Option<(u32, u32)>) -> Result<Outside, Failure> {
     // The former `/proc`, which shows the processes with their outer numbers.
     let former = open(
         "/proc",
         OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
         Mode::empty(),
     )
-    .map_err(|errno| Refusal::of(Step::MountProc)(errno.into()))?;
+    .map_err(|errno| Failure::of(Step::MountProc)(errno.into()))?;
     if let Some((user, group)) = ids {
-        map_ids(user, group).map_err(Refusal::of(Step::MapIds))?;
+        map_ids(user, group).map_err(Failure::of(Step::MapIds))?;
     }
     let nothing = None::<&str>;
     // Outside mounts show up inside, but not the other way round.
@@ -181,10 +187,10 @@ fn set_up(ids: Option<(u32, u32)>) -> Result<Outside, Refusal> {
         MsFlags::MS_REC | MsFlags::MS_SLAVE,
         nothing,
     )
-    .map_err(|errno| Refusal::of(Step::Detach)(errno.into()))?;
+    .map_err(|errno| Failure::of(Step::Detach)(errno.into()))?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, nothing)
-        .map_err(|errno| Refusal::of(Step::MountProc)(errno.into()))?;
+        .map_err(|errno| Failure::of(Step::MountProc)(errno.into()))?;
     Ok(Outside::through(former))
 }
 

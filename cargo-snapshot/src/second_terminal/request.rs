@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use clap::Args;
 use snapshot_launch::{
     control::{Answer, Request},
-    event::Event,
+    event::{Event, Refused},
     problem::{Problem, exit},
     timeline_view::printable,
 };
@@ -44,10 +44,10 @@ pub fn ask(session: &SessionFlag, request: &Request) -> Result<Event, Problem> {
 /// The event in an answer. The program may choose names in a refusal, so they are made printable.
 fn happened(answer: Answer) -> Result<Event, Problem> {
     match answer {
-        Answer::Done(Event::Refused(refused)) => {
+        Answer::Done(Event::Refused(Refused { refusal, .. })) => {
             Err(Problem::new(exit::REFUSED, "the request was refused")
-                .cause(printable(&refused.why))
-                .help(printable(&refused.help)))
+                .cause(printable(&refusal.why))
+                .help(printable(&refusal.help)))
         }
         Answer::Done(event) => Ok(event),
         Answer::Refused { what, cause, help } => Err(Problem {
@@ -84,7 +84,7 @@ fn explain_interrupts(session: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use snapshot_launch::event::{Refused, Trigger};
+    use snapshot_launch::event::{Refusal, Trigger};
 
     #[test]
     fn what_was_done_comes_back() {
@@ -105,9 +105,7 @@ mod tests {
         );
         let event = Event::Refused(Refused {
             trigger: Trigger::Command,
-            kind: "threads".to_owned(),
-            why: "a second thread runs".to_owned(),
-            help: "try later".to_owned(),
+            refusal: Refusal::new("threads", "a second thread runs", "try later"),
         });
         let problem = happened(Answer::Done(event)).expect_err("refused");
         assert_eq!(problem.code, exit::REFUSED);

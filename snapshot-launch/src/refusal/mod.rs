@@ -3,7 +3,6 @@
 
 pub(crate) mod family;
 pub(crate) mod kinds;
-mod no;
 pub(crate) mod obstacles;
 
-pub(crate) use no::Refusal;
+pub(crate) use crate::talk::refusal::Refusal;

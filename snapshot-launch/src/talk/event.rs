@@ -5,6 +5,8 @@
 
 use super::facts::SnapshotFacts;
 pub use super::facts::Trigger;
+
+pub use super::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use snapshot_core::Ended;
 
@@ -135,12 +137,9 @@ pub struct NotRolledBack {
 pub struct Refused {
     /// What asked for it.
     pub trigger: Trigger,
-    /// One word for scripts.
-    pub kind: String,
-    /// The reason.
-    pub why: String,
-    /// The next step.
-    pub help: String,
+    /// Why.
+    #[serde(flatten)]
+    pub refusal: Refusal,
 }
 
 /// A live branch ended.

@@ -9,6 +9,7 @@ pub mod event;
 pub mod facts;
 pub(crate) mod own_use;
 pub mod problem;
+pub mod refusal;
 pub(crate) mod report;
 pub mod signals;
 pub mod timeline_view;

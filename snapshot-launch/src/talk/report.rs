@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::talk::{
     counted::counted,
     event::{Event, NotRolledBack},
+    refusal::Refusal,
     signals::{SignalName, name_of},
     timeline_view::duration,
 };
@@ -99,7 +100,8 @@ impl Reporter {
                 )
             }
             Event::Refused(refused) => {
-                format!("no snapshot: {}; {}", refused.why, refused.help)
+                let Refusal { why, help, .. } = &refused.refusal;
+                format!("no snapshot: {why}; {help}")
             }
             Event::Ended(ended) => {
                 format!("the branch after #{} {}", ended.id_reverted_to, ended.ended)

@@ -571,12 +571,7 @@ impl Supervisor {
     pub(crate) fn refuse_take(&mut self, token: Option<u64>, trigger: Trigger, refusal: Refusal) {
         let what = format!("cannot snapshot `{}`", self.config.session);
         self.refuse(token, &what, &refusal.why, &refusal.help);
-        self.event(Event::Refused(Refused {
-            trigger,
-            kind: refusal.kind.to_owned(),
-            why: refusal.why,
-            help: refusal.help,
-        }));
+        self.event(Event::Refused(Refused { trigger, refusal }));
     }
 
     /// The answer to the library: all snapshots.
