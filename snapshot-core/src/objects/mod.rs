@@ -28,6 +28,7 @@ mod mappings;
 mod memberships;
 mod memfds;
 mod open_marks;
+mod option_table;
 mod options;
 mod pairs;
 mod paths;
@@ -40,6 +41,7 @@ mod signal_descriptors;
 mod sockets;
 mod terminals;
 mod timer_descriptors;
+mod unix_questions;
 mod unrecorded;
 mod watches;
 

@@ -18,8 +18,9 @@ use super::{
     descriptors::{Descriptors, Fate, Group, with_descriptor_path},
     memberships::{self, Memberships, can_be_member},
     options::{Of, Options},
-    pairs::{Asking, Pairs},
+    pairs::Pairs,
     recording::{Object, Recording},
+    unix_questions::Asking,
 };
 use crate::sys::{self, Errno, SocketAddress, Stat};
 use crate::terms::{

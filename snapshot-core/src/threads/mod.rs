@@ -17,6 +17,7 @@ pub(crate) mod state;
 pub mod takeover;
 pub(crate) mod time_used;
 pub mod timing;
+mod transfer_parts;
 pub(crate) mod transfers;
 pub mod turn;
 pub(crate) mod unparked;

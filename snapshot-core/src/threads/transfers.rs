@@ -13,9 +13,8 @@
 
 #![expect(unsafe_code, reason = "writes down how much has been moved")]
 
-use core::mem::offset_of;
-
-use crate::arch::{Header, Owned, Part, Rest, STEPS, Step, SyscallFrame};
+use super::transfer_parts::{MESSAGE_BYTES, Parts, Split, read_header, rest_of_message};
+use crate::arch::{Header, Owned, Rest, STEPS, Step, SyscallFrame};
 use crate::sys;
 
 /// How a call names its bytes, and how to ask for the rest.
@@ -616,112 +615,6 @@ impl Steps {
     fn finish(self) -> Option<[Step; STEPS + 1]> {
         (self.count > 0).then_some(self.steps)
     }
-}
-
-/// An array of addresses and lengths, in the program's memory.
-#[derive(Debug, Clone, Copy, Default)]
-struct Parts {
-    start: usize,
-    count: usize,
-}
-
-/// What is left of it.
-#[derive(Debug, Clone, Copy)]
-struct Split {
-    /// The rest of the part that it ended in.
-    part: Part,
-    /// The later parts.
-    after: Parts,
-    after_length: usize,
-}
-
-impl Parts {
-    fn new(start: i64, count: i64) -> Self {
-        Self {
-            start: unsigned(start),
-            count: unsigned(count),
-        }
-    }
-
-    /// The rest after this many bytes; `None` if there is none.
-    fn split(&self, moved: usize) -> Option<Split> {
-        const AT_ONCE: usize = 8;
-        // The kernel takes no more parts.
-        if self.count > 1024 {
-            return None;
-        }
-        let mut left = moved;
-        let mut split: Option<Split> = None;
-        let mut bytes = [0; AT_ONCE * size_of::<Part>()];
-        for begin in (0..self.count).step_by(AT_ONCE) {
-            let count = AT_ONCE.min(self.count - begin);
-            let bytes = bytes.get_mut(..count * size_of::<Part>())?;
-            sys::read_own_memory(self.start + begin * size_of::<Part>(), bytes).ok()?;
-            for (index, entry) in bytes.chunks_exact(size_of::<Part>()).enumerate() {
-                let part = Part {
-                    start: word(entry, offset_of!(Part, start))?,
-                    length: word(entry, offset_of!(Part, length))?,
-                };
-                match &mut split {
-                    Some(split) => split.after_length += part.length,
-                    None if part.length <= left => left -= part.length,
-                    None => {
-                        let next = begin + index + 1;
-                        split = Some(Split {
-                            part: Part {
-                                start: part.start + left,
-                                length: part.length - left,
-                            },
-                            after: Self {
-                                start: self.start + next * size_of::<Part>(),
-                                count: self.count - next,
-                            },
-                            after_length: 0,
-                        });
-                    }
-                }
-            }
-        }
-        split
-    }
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<usize> {
-    let (word, _) = bytes.get(at..)?.split_first_chunk::<8>()?;
-    Some(usize::from_ne_bytes(*word))
-}
-
-/// The header of a message in the program's memory.
-fn read_header(address: usize) -> Option<Header> {
-    let mut bytes = [0; size_of::<Header>()];
-    sys::read_own_memory(address, &mut bytes).ok()?;
-    Some(Header {
-        name: word(&bytes, offset_of!(Header, name))?,
-        name_length: word(&bytes, offset_of!(Header, name_length))? as u64,
-        parts: word(&bytes, offset_of!(Header, parts))?,
-        count: word(&bytes, offset_of!(Header, count))?,
-        control: word(&bytes, offset_of!(Header, control))?,
-        control_length: word(&bytes, offset_of!(Header, control_length))?,
-        flags: word(&bytes, offset_of!(Header, flags))? as u64,
-    })
-}
-
-/// A header, followed by the length that the kernel writes.
-const MESSAGE_BYTES: usize = size_of::<Header>() + 8;
-
-/// The rest of the last of these messages, and where its length is counted.
-fn rest_of_message(start: usize, count: usize) -> Option<(Split, usize)> {
-    let address = start + count.checked_sub(1)? * MESSAGE_BYTES;
-    let header = read_header(address)?;
-    let counter = address + size_of::<Header>();
-    let mut moved = [0; 4];
-    sys::read_own_memory(counter, &mut moved).ok()?;
-    let parts = Parts {
-        start: header.parts,
-        count: header.count,
-    };
-    let split = parts.split(u32::from_ne_bytes(moved) as usize)?;
-    Some((split, counter))
 }
 
 /// The room for a message's control data while a thread waits for it; the kernel overwrites
