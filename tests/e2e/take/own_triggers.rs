@@ -326,3 +326,18 @@ fn whoever_reads_it_of_a_descriptor_finds_its_own_there() {
         assert_eq!(lines(&mut session).len(), 1);
     }
 }
+
+/// A revived program's last steps in the engine block every signal. They are no use of its own.
+#[test]
+fn a_program_that_is_being_revived_is_not_said_to_block_it() {
+    let mut session = Launch::commander().piped();
+    for round in 1..=60 {
+        session.take();
+        // The trigger that the branch does not live to answer is asked of what follows.
+        session.signal_live(Signal::SIGUSR1);
+        session.signal_live(Signal::SIGKILL);
+        session.wait_for_count("reverted", round);
+    }
+    assert_eq!(session.ask("ping"), "pong");
+    assert_eq!(lines(&mut session), [""; 0]);
+}

@@ -85,7 +85,7 @@ impl Supervisor {
         }
         let trigger = self.config.trigger;
         if !self.has_own_use
-            && status.has(trigger, "SigBlk:")
+            && status.blocks_by_itself(trigger)
             && every_thread_blocks(self.live.pid(), trigger)
         {
             self.note_own_use(OwnUse::Blocks);

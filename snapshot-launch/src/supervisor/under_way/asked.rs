@@ -5,7 +5,7 @@ use crate::shortage;
 use crate::supervisor::under_way::wanted::Wanted;
 use crate::talk::event::Moments;
 use nix::libc;
-use snapshot_core::terms::InterruptedCall;
+use snapshot_core::terms::{InterruptedCall, REQUEST_SIGNAL};
 
 /// The live process has been signalled, and has not called yet.
 #[derive(Debug)]
@@ -94,6 +94,12 @@ impl Status {
         let (queued, limit) = self.field("SigQ:").split_once('/').unwrap_or(("0", ""));
         let limit = limit.parse().unwrap_or(u64::MAX);
         queued.parse().is_ok_and(|queued: u64| queued >= limit)
+    }
+
+    /// Whether the program blocks a signal. A thread in the engine, as at the end of a revert,
+    /// blocks the request signal too, which no program can.
+    pub(crate) fn blocks_by_itself(&self, signal: i32) -> bool {
+        self.has(signal, "SigBlk:") && !self.has(REQUEST_SIGNAL, "SigBlk:")
     }
 
     /// Whether a signal is in one of the signal sets.
