@@ -74,6 +74,11 @@ fn obey(counts: Counts) {
                     Err(number) => println!("err thread {number} stays down"),
                 }
             }
+            // The same, without a wait.
+            ["leave"] => {
+                CLIMBS.fetch_add(1, Ordering::SeqCst);
+                println!("ok");
+            }
             ["set", value] => println!("ok {}", std::mem::replace(&mut memory, value.into())),
             ["block"] => {
                 let blocked = SigSet::from(Signal::SIGUSR1).thread_block();

@@ -41,8 +41,9 @@ fn a_deep_stack_comes_back_from_its_top() {
     session.ask("bottom");
     session.take();
     for _ in 0..3 {
-        // Both threads are on their way when the branch dies.
-        session.send("climb");
+        // Both threads are on their way when the branch dies, and the request is not left for
+        // the next one to read.
+        session.ask("leave");
         session.signal_live(Signal::SIGKILL);
         session.next("reverted");
         session.take();
