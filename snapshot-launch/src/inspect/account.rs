@@ -19,7 +19,10 @@ use super::{
     threads::{self, Thread},
 };
 use crate::flags::{AllowKind, SnapshotFlags};
-use crate::processes::{family::name_of as process_name, kin::Child};
+use crate::processes::{
+    family::{name_of as process_name, title_of},
+    kin::Child,
+};
 use crate::refusal::{family, kinds};
 
 /// What a take refuses, what a revert loses, and what it brings back.
@@ -244,7 +247,7 @@ impl Account {
     /// Adds the children of a process.
     pub(super) fn children(&mut self, pid: i32, children: &[i32]) {
         for &child in children {
-            let child = Child::look(child, child, &process_name(child), pid);
+            let child = Child::look(child, child, pid);
             let why = child.why();
             let item = Item {
                 kind: "child",
@@ -260,7 +263,7 @@ impl Account {
         let item = Item {
             kind: "ptrace",
             fd: None,
-            what: family::traced(&format!("{} ({tracer})", process_name(tracer))),
+            what: family::traced(&title_of(tracer)),
         };
         self.lose(item, family::TRACED);
     }

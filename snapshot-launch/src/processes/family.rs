@@ -152,6 +152,16 @@ pub(crate) fn name_of(pid: i32) -> String {
     name.trim_end().to_owned()
 }
 
+/// A process as a person reads it: `sleep (123)`.
+pub(crate) fn title(name: &str, number: i32) -> String {
+    format!("{name} ({number})")
+}
+
+/// The same of a process that runs.
+pub(crate) fn title_of(pid: i32) -> String {
+    title(&name_of(pid), pid)
+}
+
 /// The children of one process, of all its threads.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
     let Ok(threads) = numbers_in(&format!("/proc/{pid}/task")) else {
@@ -200,7 +210,7 @@ pub(crate) fn name_out_of_reach(leftovers: &[Leftover]) -> Option<String> {
 pub(crate) fn names_of(leftovers: &[Leftover]) -> String {
     let names: Vec<String> = leftovers
         .iter()
-        .map(|leftover| format!("{} ({})", leftover.name, leftover.outer_pid))
+        .map(|leftover| title(&leftover.name, leftover.outer_pid))
         .collect();
     names.join(", ")
 }

@@ -2,7 +2,10 @@
 
 use snapshot_core::sys;
 
-use crate::processes::{family::tracer_in, files};
+use crate::processes::{
+    family::{name_of, title, tracer_in},
+    files,
+};
 use crate::refusal::family;
 use crate::talk::event::NotRolledBack;
 
@@ -19,7 +22,7 @@ pub(crate) struct Child {
 
 impl Child {
     /// Looks at a child, whose number outside is `outer`, of the program `live`.
-    pub(crate) fn look(pid: i32, outer: i32, name: &str, live: i32) -> Self {
+    pub(crate) fn look(pid: i32, outer: i32, live: i32) -> Self {
         let shares = [
             (sys::Shared::Memory, "memory"),
             (sys::Shared::Descriptors, "the table of descriptors"),
@@ -27,7 +30,8 @@ impl Child {
         ];
         let is_shared = |what| sys::compare_processes(what, live, pid) == Ok(true);
         Self {
-            what: format!("{name} ({outer})"),
+            // It may have become another program since its start.
+            what: title(&name_of(pid), outer),
             shares: shares
                 .into_iter()
                 .filter(|(what, _)| is_shared(*what))

@@ -53,8 +53,7 @@ pub(crate) fn explain(obstacle: Obstacle) -> Refusal {
                 .to_owned(),
             "mount /proc there, or take snapshots before that",
         ),
-        Obstacle::Failed(step, errno) => Refusal::new(
-            "failed",
+        Obstacle::Failed(step, errno) => Refusal::failed(
             format!(
                 "the program could not be copied while {}: {}",
                 step.doing(),

@@ -86,7 +86,7 @@ impl Supervisor {
         let trigger = self.config.trigger;
         if !self.has_own_use
             && status.blocks_by_itself(trigger)
-            && every_thread_blocks(self.live.pid(), trigger)
+            && every_thread(self.live.pid(), |of| of.blocks_by_itself(trigger))
         {
             self.note_own_use(OwnUse::Blocks);
         }
@@ -360,28 +360,29 @@ impl Supervisor {
     }
 }
 
-/// The `status` of each thread of a process.
-fn statuses(pid: i32) -> impl Iterator<Item = String> {
+/// The status of each thread of a process.
+fn statuses(pid: i32) -> impl Iterator<Item = Status> {
     let threads = numbers_in(&format!("/proc/{pid}/task"));
     threads
         .into_iter()
         .flatten()
         .filter_map(|thread| files::text(of_thread(thread, "status")).ok())
+        .map(|text| Status { text, errno: None })
 }
 
 /// Whether a process whose first thread has ended goes on with others.
 fn has_other_threads(pid: i32) -> bool {
-    statuses(pid).any(|text| {
-        let status = Status { text, errno: None };
-        !status.field("State:").starts_with(['Z', 'X'])
-    })
+    statuses(pid).any(|status| !status.field("State:").starts_with(['Z', 'X']))
 }
 
 fn every_thread_blocks(pid: i32, signal: i32) -> bool {
+    every_thread(pid, |status| status.has(signal, "SigBlk:"))
+}
+
+/// Whether this holds for every thread. If none can be seen, nothing is known.
+fn every_thread(pid: i32, holds: impl Fn(&Status) -> bool) -> bool {
     let mut statuses = statuses(pid).peekable();
-    // If none can be seen, nothing is known.
-    statuses.peek().is_some()
-        && statuses.all(|text| Status { text, errno: None }.has(signal, "SigBlk:"))
+    statuses.peek().is_some() && statuses.all(|status| holds(&status))
 }
 
 /// Whether the agent is in a process: its memory file is mapped there.

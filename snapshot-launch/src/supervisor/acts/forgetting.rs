@@ -109,12 +109,12 @@ impl Supervisor {
         if !self.aspects.keepers.has_live()
             && let Ok(keeper) = self.first_heard(sender)
         {
-            let left = match self.phase {
-                Phase::Running => self.snapshots_left(),
-                // A revert or the end decides.
-                _ => usize::MAX,
-            };
-            self.aspects.keepers.begun(keeper, left);
+            self.aspects.keepers.begun(keeper);
+            // Else the take, the revert or the end decides.
+            if self.is_running() {
+                let left = self.snapshots_left();
+                self.aspects.keepers.end_needless(left);
+            }
         }
     }
 }

@@ -74,8 +74,7 @@ impl Supervisor {
                 "let it go on, `kill -CONT`, and try again",
             ));
         } else {
-            self.abandon_take(Refusal::new(
-                "failed",
+            self.abandon_take(Refusal::failed(
                 "the frozen copy made no headway for three seconds",
                 "something has stopped it, or the machine has no time for it: try again when that is over",
             ));

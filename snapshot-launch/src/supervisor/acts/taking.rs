@@ -179,6 +179,9 @@ impl Supervisor {
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
+        if taking.link.is_given_up() {
+            return;
+        }
         match taking.link.hear() {
             Heard::Nothing => {}
             Heard::Message(FromTaker::Parked(counts)) if taking.seen.is_none() => {
@@ -355,8 +358,7 @@ impl Supervisor {
     /// The copy speaks.
     pub(crate) fn hear_copy(&mut self) {
         // First hear what the live process said before it made the copy.
-        let is_behind = |taking: &Taking| taking.seen.is_none() && !taking.link.is_given_up();
-        if matches!(&self.phase, Phase::Taking(taking) if is_behind(taking)) {
+        if matches!(&self.phase, Phase::Taking(taking) if taking.seen.is_none()) {
             self.hear_taker();
         }
         let Phase::Taking(taking) = &mut self.phase else {
@@ -397,12 +399,9 @@ impl Supervisor {
 
     /// The copy was killed; or it was never made, and then the program has said why.
     fn copy_has_ended(&mut self) {
-        if matches!(&self.phase, Phase::Taking(taking) if !taking.link.is_given_up()) {
-            self.hear_taker();
-        }
+        self.hear_taker();
         if matches!(&self.phase, Phase::Taking(_)) {
-            self.abandon_take(Refusal::new(
-                "failed",
+            self.abandon_take(Refusal::failed(
                 "the frozen copy was killed before it was complete",
                 "a person has done so, or the kernel for want of memory (`dmesg` tells): try again when that is over",
             ));

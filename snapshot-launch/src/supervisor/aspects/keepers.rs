@@ -47,10 +47,9 @@ impl Keepers {
         self.live.is_some()
     }
 
-    /// The live process has one now, for `left` snapshots or a coming one.
-    pub(crate) fn begun(&mut self, keeper: Child, left: usize) {
+    /// The live process has one now.
+    pub(crate) fn begun(&mut self, keeper: Child) {
         self.live = Some(keeper);
-        self.end_needless(left);
     }
 
     /// Without a snapshot to revert to, nobody waits for the live process's memory.

@@ -16,7 +16,7 @@ use snapshot_core::terms::{Kind, Origin, ThreadCounts, Why};
 use super::gaps::range_of;
 use crate::flags::AllowKind;
 use crate::processes::{
-    family::{numbers_in, tracer_in},
+    family::{numbers_in, title_of, tracer_in},
     files,
 };
 use crate::refusal::{Refusal, family, kinds};
@@ -97,7 +97,7 @@ pub(crate) fn look(
         findings.refuse(Kind::Aio, range, allowed);
     }
     if let Some(tracer) = tracer_in(&status) {
-        findings.add("ptrace", family::traced(&named(tracer)), family::TRACED);
+        findings.add("ptrace", family::traced(&title_of(tracer)), family::TRACED);
     }
     findings.maps = maps;
     findings
@@ -111,10 +111,6 @@ pub(crate) fn resident_bytes(proc: &str) -> Option<u64> {
 /// `None` if the process has ended.
 fn resident_bytes_in(status: &[u8]) -> Option<u64> {
     Some(proc_text::resident_bytes(status)).filter(|&bytes| bytes != 0)
-}
-
-fn named(pid: i32) -> String {
-    format!("{} ({pid})", crate::processes::family::name_of(pid))
 }
 
 /// Threads that can't come back.

@@ -5,6 +5,8 @@ use crate::shortage;
 use crate::supervisor::under_way::wanted::Wanted;
 use crate::talk::event::Moments;
 use nix::libc;
+use snapshot_core::kernel::proc_text;
+use snapshot_core::sys::SignalSet;
 use snapshot_core::terms::{InterruptedCall, REQUEST_SIGNAL};
 
 /// The live process has been signalled, and has not called yet.
@@ -52,8 +54,7 @@ impl Trouble {
                 ),
                 shortage::HELP_WITH_SIGNALS,
             ),
-            Self::Unreadable(errno) => Refusal::new(
-                "failed",
+            Self::Unreadable(errno) => Refusal::failed(
                 format!(
                     "the supervisor can't see how the program is: {}",
                     std::io::Error::from_raw_os_error(errno)
@@ -96,15 +97,35 @@ impl Status {
         queued.parse().is_ok_and(|queued: u64| queued >= limit)
     }
 
-    /// Whether the program blocks a signal. A thread in the engine, as at the end of a revert,
-    /// blocks the request signal too, which no program can.
+    /// Whether the program has blocked a signal in this thread. A thread in the engine, as at the
+    /// end of a revert, blocks the request signal too, which no program can.
     pub(crate) fn blocks_by_itself(&self, signal: i32) -> bool {
         self.has(signal, "SigBlk:") && !self.has(REQUEST_SIGNAL, "SigBlk:")
     }
 
     /// Whether a signal is in one of the signal sets.
     pub(crate) fn has(&self, signal: i32, set: &str) -> bool {
-        let set = u64::from_str_radix(self.field(set), 16).unwrap_or(0);
-        set & (1 << (signal - 1)) != 0
+        proc_text::signals(self.text.as_bytes(), set)
+            .is_some_and(|set| set.meets(SignalSet::only(signal)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_in_the_engine_has_not_blocked_the_trigger_itself() {
+        let status = |blocked: u64| Status {
+            text: format!(
+                "Name:\tx\nSigBlk:\t{blocked:016x}\nSigIgn:\t{:016x}\n",
+                u64::MAX
+            ),
+            errno: None,
+        };
+        let trigger = 1 << (libc::SIGUSR1 - 1);
+        assert!(status(trigger).blocks_by_itself(libc::SIGUSR1));
+        assert!(!status(u64::MAX).blocks_by_itself(libc::SIGUSR1));
+        assert!(!status(0).blocks_by_itself(libc::SIGUSR1));
     }
 }

@@ -37,13 +37,10 @@ impl Aspect for Children {
             false => Vec::new(),
         };
         let children = self.record(&own, still, earlier);
-        still
-            .not_rolled_back
-            .extend(self.known_of(&children).map(|known| {
-                // It may have become another program since.
-                let pid = known.process.pid;
-                Child::look(pid, known.outer_pid, &family::name_of(pid), still.pid).named()
-            }));
+        still.not_rolled_back.extend(
+            self.known_of(&children)
+                .map(|known| Child::look(known.process.pid, known.outer_pid, still.pid).named()),
+        );
         Ok(Family {
             standings: self.standings(&children),
             children,

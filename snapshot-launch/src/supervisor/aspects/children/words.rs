@@ -2,6 +2,7 @@
 
 use snapshot_core::terms::SnapshotId;
 
+use crate::processes::family::title;
 use crate::talk::event::{EndedChild, KeptChild};
 
 fn processes(count: usize, one: &str, more: &str, target: SnapshotId) -> String {
@@ -16,7 +17,7 @@ fn processes(count: usize, one: &str, more: &str, target: SnapshotId) -> String 
 pub(super) fn name_kept(kept: &[KeptChild], target: SnapshotId) -> Option<String> {
     let names: Vec<String> = kept
         .iter()
-        .map(|child| format!("{} ({})", child.name, child.pid))
+        .map(|child| title(&child.name, child.pid))
         .collect();
     (!names.is_empty()).then(|| {
         processes(kept.len(), "stays its child", "stay its children", target) + &names.join(", ")
@@ -33,7 +34,7 @@ pub(super) fn name_ended(ended: &[EndedChild], target: SnapshotId) -> Option<Str
                 (None, Some(signal)) => format!("by {}", crate::talk::signals::name_of(signal)),
                 (None, None) => "and its exit status is lost".to_owned(),
             };
-            format!("{} ({}) {how}", child.name, child.pid)
+            format!("{} {how}", title(&child.name, child.pid))
         })
         .collect();
     (!names.is_empty()).then(|| {
