@@ -6,6 +6,7 @@
 //!  park
 //!  Parked ────────────────────▶ checks what can't roll back
 //!  ◀───────────────── Granted + a link for the copy
+//!  Listener ──────────────────▶ the first time: the journal gets it
 //!  split ─────────────────────────────────────────────────────▶
 //!  Split ─────────────────────▶         ◀────────────────────── Made
 //!                                                               record
@@ -31,7 +32,13 @@ use crate::acts::{
     park::{self, Parked},
     split::split_for_parent,
 };
-use crate::process::{cpu_times, dontfork, identity::Identity, keeper, own_processes};
+use crate::process::{
+    cpu_times, dontfork,
+    identity::Identity,
+    keeper,
+    listener::{self, Listener},
+    own_processes,
+};
 use crate::sys::{self, Errno, Side};
 use crate::terms::{Disagreement, InterruptedCall, Obstacle, Running, Step, ThreadCounts};
 use crate::threads::{
@@ -139,10 +146,14 @@ unsafe fn converse_parked(
                     id,
                     interrupted_call: looked,
                     keeper,
+                    journal,
                 },
                 Some(fd),
             )) => {
                 *interrupted_call = looked;
+                if journal {
+                    hand_listener(link);
+                }
                 (Wanted { id, keeper }, Link::from_fd(fd))
             }
             answer => {
@@ -165,6 +176,33 @@ unsafe fn converse_parked(
     }
     recorded.give_back();
     hindered(link, Obstacle::Failed(Step::Split, libc::EAGAIN))
+}
+
+/// Has the kernel ask about calls that change files, from now on, and gives the supervisor the
+/// listener. The take goes on without it too.
+///
+/// It comes before the split, so that the copy has the same filter, and neither the program nor
+/// the copy has the listener.
+fn hand_listener(link: &Link<Taker>) {
+    // If the supervisor is gone, the next message finds that out.
+    let _ = match listener::listen() {
+        Ok(Listener {
+            fd,
+            no_new_privs,
+            waits_killable,
+        }) => {
+            let handed = link.hand(
+                FromTaker::Listener {
+                    no_new_privs,
+                    waits_killable,
+                },
+                fd,
+            );
+            sys::close(fd);
+            handed
+        }
+        Err(Errno(errno)) => link.say(FromTaker::NoListener { errno }),
+    };
 }
 
 /// Whether any thread has a restartable-sequences area that can't be found again.

@@ -6,12 +6,14 @@
 pub mod children;
 pub mod cpu_times;
 pub(crate) mod dontfork;
+mod file_filter;
 pub mod filter_trial;
 pub(crate) mod identity;
 pub(crate) mod ids;
 pub(crate) mod keeper;
 mod lacking;
 pub mod lineage;
+pub(crate) mod listener;
 pub(crate) mod locked_memory;
 pub(crate) mod memory;
 pub(crate) mod own_memory;

@@ -72,10 +72,7 @@ pub(crate) fn allow_only<const STEPS: usize>(calls: &[i64]) -> Result<()> {
         filter: steps.as_mut_ptr(),
     };
     // A process without the right to filter may do it if no exec can give it rights.
-    super::plain(
-        libc::SYS_prctl,
-        [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0],
-    )?;
+    forbid_new_privileges()?;
     let mode = libc::SECCOMP_MODE_FILTER as usize;
     let place = (&raw const program).expose_provenance();
     // SAFETY: reads as many steps as there are, and keeps a copy.
@@ -86,6 +83,60 @@ pub(crate) fn allow_only<const STEPS: usize>(calls: &[i64]) -> Result<()> {
         )
     }
     .map(drop)
+}
+
+/// prctl(PR_SET_NO_NEW_PRIVS): from now on no exec gives the calling thread rights.
+///
+/// # Errors
+/// None on a kernel that has filters.
+pub(crate) fn forbid_new_privileges() -> Result<()> {
+    super::plain(
+        libc::SYS_prctl,
+        [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0],
+    )
+    .map(drop)
+}
+
+/// seccomp(2): sets a filter for all threads of the process, and returns the listener of its
+/// questions, close-on-exec. With `waits_killable`, a thread whose question has been received
+/// waits for the answer whatever signal comes (Linux 5.19).
+///
+/// # Errors
+/// EACCES if an exec could still give the process rights, and it may not set filters; ESRCH if a
+/// thread has filters that the calling one lacks; EBUSY if there is a listener already.
+pub(crate) fn filter_and_listen(
+    program: &'static [libc::sock_filter],
+    waits_killable: bool,
+) -> Result<i32> {
+    const WAIT_KILLABLE_RECV: libc::c_ulong = 1 << 5;
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).unwrap_or(0),
+        filter: program.as_ptr().cast_mut(),
+    };
+    // With a filter, kernels before 5.16 turn speculative loads off, which makes the program
+    // slower. Not with SPEC_ALLOW.
+    let flags: libc::c_ulong = libc::SECCOMP_FILTER_FLAG_TSYNC
+        | libc::SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+        | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER
+        | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW
+        | if waits_killable {
+            WAIT_KILLABLE_RECV
+        } else {
+            0
+        };
+    let mode = libc::SECCOMP_SET_MODE_FILTER as usize;
+    // SAFETY: reads as many steps as there are, and keeps a copy.
+    unsafe {
+        super::with(
+            libc::SYS_seccomp,
+            [
+                mode,
+                usize::try_from(flags).unwrap_or(0),
+                (&raw const program).expose_provenance(),
+            ],
+        )
+    }
+    .map(super::small)
 }
 
 /// wait4(2): reaps one child, whatever signal it ends with. Returns its status.

@@ -6,6 +6,7 @@ mod closed;
 pub mod comes_back;
 mod disagreement;
 mod ended;
+pub mod file_calls;
 mod interrupted_call;
 mod kinds;
 mod message_parts;

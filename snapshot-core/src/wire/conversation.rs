@@ -30,6 +30,11 @@ pub trait Conversation: Debug {
     type FromAgent: Message;
     /// What the supervisor says.
     type ToAgent: Message;
+
+    /// Whether a descriptor comes with this message, one exactly. With no other comes any.
+    fn brings_descriptor(_message: &Self::FromAgent) -> bool {
+        false
+    }
 }
 
 /// A conversation in which a keeper announces itself. It keeps the memory of the process at the

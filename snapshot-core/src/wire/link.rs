@@ -79,6 +79,22 @@ impl<C: Conversation> Link<C> {
         sys::send(self.fd, &message.encode())
     }
 
+    /// Says something and hands a descriptor over.
+    ///
+    /// # Errors
+    /// As [`Link::say`]; ETOOMANYREFS if the user has too many descriptors on their way.
+    pub(crate) fn hand(&self, message: C::FromAgent, descriptor: i32) -> sys::Result<()> {
+        let packet = message.encode();
+        loop {
+            match sys::send_with(self.fd, &packet, &[descriptor]) {
+                Ok(_) => return Ok(()),
+                // The supervisor will read, or hang up.
+                Err(Errno(libc::EINTR | libc::EAGAIN)) => sys::pause_ns(100_000),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
     /// Waits for an answer and the descriptor that may come with it.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! Context: AS-SAFE.
 
 /// Changes whenever a message changes its meaning.
-pub const VERSION: u8 = 8;
+pub const VERSION: u8 = 9;
 
 /// The length of every message.
 pub const MESSAGE_BYTES: usize = 256;

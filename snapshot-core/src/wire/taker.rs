@@ -13,6 +13,10 @@ pub enum Taker {}
 impl Conversation for Taker {
     type FromAgent = FromTaker;
     type ToAgent = ToTaker;
+
+    fn brings_descriptor(message: &FromTaker) -> bool {
+        matches!(message, FromTaker::Listener { .. })
+    }
 }
 
 impl WithKeeper for Taker {
@@ -32,6 +36,18 @@ messages! {
         Running(Running),
         /// From the keeper of its memory: the keeper exists.
         Keeper,
+        /// The kernel asks about calls that change files; the listener comes with this.
+        Listener {
+            /// The program can't gain rights by an exec any more.
+            no_new_privs: bool,
+            /// A thread with a received question waits for its answer whatever signal comes.
+            waits_killable: bool,
+        },
+        /// There is no listener.
+        NoListener {
+            /// Why, by the kernel.
+            errno: i32,
+        },
     }
 }
 
@@ -46,6 +62,8 @@ messages! {
             interrupted_call: InterruptedCall,
             /// Whether to make a keeper for the memory.
             keeper: bool,
+            /// Whether to have the kernel ask the journal about calls that change files.
+            journal: bool,
         },
         /// Don't take; the program goes on.
         Denied,

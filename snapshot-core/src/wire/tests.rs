@@ -163,16 +163,22 @@ fn from_taker() -> impl Strategy<Value = FromTaker> {
         obstacle().prop_map(FromTaker::Hindered),
         running().prop_map(FromTaker::Running),
         Just(FromTaker::Keeper),
+        any::<[bool; 2]>().prop_map(|[no_new_privs, waits_killable]| FromTaker::Listener {
+            no_new_privs,
+            waits_killable,
+        }),
+        any::<i32>().prop_map(|errno| FromTaker::NoListener { errno }),
     ]
 }
 
 fn to_taker() -> impl Strategy<Value = ToTaker> {
     prop_oneof![
-        (any::<u32>(), interrupted_call(), any::<bool>()).prop_map(
-            |(id, interrupted_call, keeper)| ToTaker::Granted {
+        (any::<u32>(), interrupted_call(), any::<[bool; 2]>()).prop_map(
+            |(id, interrupted_call, [keeper, journal])| ToTaker::Granted {
                 id,
                 interrupted_call,
                 keeper,
+                journal,
             }
         ),
         Just(ToTaker::Denied),

@@ -54,6 +54,8 @@ verbs! {
         Hindered = 23,
         Running = 24,
         Keeper = 25,
+        Listener = 26,
+        NoListener = 27,
     }
 
     /// A copy, from the split until it runs.

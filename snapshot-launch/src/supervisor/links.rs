@@ -12,7 +12,7 @@
 use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -55,7 +55,20 @@ pub(crate) struct AgentLink<C> {
     /// Which process it is with, once one has spoken.
     speaker: Cell<Option<i32>>,
     is_given_up: Cell<bool>,
+    /// The descriptor that came with the last message.
+    passed: Cell<Option<OwnedFd>>,
     conversation: PhantomData<C>,
+}
+
+/// What was said last, all read at once.
+#[derive(Debug)]
+pub(crate) struct LastWords<M> {
+    /// A keeper's number, if one has spoken.
+    pub(crate) keeper: Option<i32>,
+    /// A message of the conversation's process with a descriptor.
+    pub(crate) passed: Option<(M, OwnedFd)>,
+    /// Nothing more will come.
+    pub(crate) is_over: bool,
 }
 
 impl AgentLink<Caller> {
@@ -65,6 +78,7 @@ impl AgentLink<Caller> {
             fd: self.fd,
             speaker: self.speaker,
             is_given_up: self.is_given_up,
+            passed: Cell::new(None),
             conversation: PhantomData,
         }
     }
@@ -84,6 +98,7 @@ impl<C: Conversation> AgentLink<C> {
             fd,
             speaker: Cell::new(speaker),
             is_given_up: Cell::new(false),
+            passed: Cell::new(None),
             conversation: PhantomData,
         })
     }
@@ -135,9 +150,15 @@ impl<C: Conversation> AgentLink<C> {
         );
     }
 
+    /// The descriptor that came with the message heard last.
+    pub(crate) fn take_passed(&self) -> Option<OwnedFd> {
+        self.passed.take()
+    }
+
     /// The next message that is there.
     pub(crate) fn hear(&self) -> Heard<C::FromAgent> {
         let mut packet = [0; MESSAGE_BYTES];
+        self.passed.set(None);
         let heard = match receive(&self.fd, &mut packet) {
             // It hung up before it read everything. The kernel reports that first, and once;
             // its own messages are still there.
@@ -145,9 +166,15 @@ impl<C: Conversation> AgentLink<C> {
             heard => heard,
         };
         match heard {
-            Ok((MESSAGE_BYTES, Some(sender))) => {
+            Ok((MESSAGE_BYTES, Some(sender), passed)) => {
                 let other = Some(sender).filter(|_| self.speaker.get() != Some(sender));
-                match (C::FromAgent::decode(&packet), other) {
+                let said = C::FromAgent::decode(&packet);
+                let brings = said.as_ref().is_some_and(C::brings_descriptor);
+                if brings != passed.is_some() {
+                    return Heard::Closed;
+                }
+                self.passed.set(passed);
+                match (said, other) {
                     (Some(message), None) => Heard::Message(message),
                     (Some(message), Some(sender)) => Heard::Other(message, sender),
                     (None, other) if is_out_of_turn::<C>(&packet) => Heard::OutOfTurn { other },
@@ -161,21 +188,32 @@ impl<C: Conversation> AgentLink<C> {
 }
 
 impl<C: WithKeeper> AgentLink<C> {
-    /// Reads all that has been said by now, for a keeper alone. Returns its number, and whether
-    /// nothing more will come.
-    pub(crate) fn hear_of_keeper(&self) -> (Option<i32>, bool) {
-        let mut keeper = None;
+    /// Reads all that has been said by now, for a keeper and a descriptor alone.
+    pub(crate) fn hear_last_words(&self) -> LastWords<C::FromAgent> {
+        let mut words = LastWords {
+            keeper: None,
+            passed: None,
+            is_over: false,
+        };
         for _ in 0..MOST_AT_ONCE {
             match self.hear() {
                 Heard::Other(said, sender) if said == C::KEEPER => {
-                    keeper = keeper.or(Some(sender));
+                    words.keeper = words.keeper.or(Some(sender));
                 }
-                Heard::Message(_) | Heard::Other(..) | Heard::OutOfTurn { .. } => {}
-                Heard::Nothing => return (keeper, false),
-                Heard::Closed => return (keeper, true),
+                Heard::Message(said) => {
+                    if let Some(descriptor) = self.take_passed() {
+                        words.passed = Some((said, descriptor));
+                    }
+                }
+                Heard::Other(..) | Heard::OutOfTurn { .. } => {}
+                Heard::Nothing => return words,
+                Heard::Closed => {
+                    words.is_over = true;
+                    return words;
+                }
             }
         }
-        (keeper, false)
+        words
     }
 }
 
@@ -184,18 +222,33 @@ pub(crate) fn may_be_passed(signal: i32) -> bool {
     (1..=64).contains(&signal) && !matches!(signal, libc::SIGKILL | libc::SIGSTOP)
 }
 
-/// The next packet's length, and the process that has sent it. There is no room for
-/// descriptors.
-fn receive(fd: &OwnedFd, packet: &mut [u8]) -> nix::Result<(usize, Option<i32>)> {
+/// The next packet's length, the process that has sent it, and the descriptor that comes with
+/// it. There is no room for more than one.
+fn receive(fd: &OwnedFd, packet: &mut [u8]) -> nix::Result<(usize, Option<i32>, Option<OwnedFd>)> {
     let mut parts = [IoSliceMut::new(packet)];
-    let mut room = nix::cmsg_space!(UnixCredentials);
+    let mut room = nix::cmsg_space!(UnixCredentials, [RawFd; 1]);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let received = recvmsg::<()>(fd.as_raw_fd(), &mut parts, Some(&mut room), flags)?;
-    let sender = received.cmsgs()?.find_map(|message| match message {
-        ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.pid()),
-        _ => None,
-    });
-    Ok((received.bytes, sender))
+    let (mut sender, mut passed, mut is_too_much) = (None, None, false);
+    // The kernel has cut the list short; what fitted is still ours to close.
+    let is_cut = received.flags.contains(MsgFlags::MSG_CTRUNC);
+    for message in received.cmsgs()? {
+        match message {
+            ControlMessageOwned::ScmCredentials(credentials) => sender = Some(credentials.pid()),
+            ControlMessageOwned::ScmRights(descriptors) => {
+                for descriptor in descriptors {
+                    // SAFETY: the kernel has just made this descriptor for us alone.
+                    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+                    is_too_much |= passed.replace(descriptor).is_some();
+                }
+            }
+            _ => {}
+        }
+    }
+    if is_cut || is_too_much {
+        return Err(Errno::EBADMSG);
+    }
+    Ok((received.bytes, sender, passed))
 }
 
 impl<C> AsFd for AgentLink<C> {
@@ -235,7 +288,7 @@ impl Switchboard {
             ) {
                 Ok(fd) => {
                     // SAFETY: the kernel has just made this descriptor for us alone.
-                    let fd: OwnedFd = unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) };
+                    let fd: OwnedFd = unsafe { OwnedFd::from_raw_fd(fd) };
                     let peer = getsockopt(&fd, PeerCredentials).map(|peer| peer.pid());
                     if let Ok(peer) = peer
                         && let Ok(link) = AgentLink::with(fd, Some(peer))
@@ -260,7 +313,7 @@ impl AsFd for Switchboard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use snapshot_core::wire::{FromCaller, FromFrozen, ToFrozen};
+    use snapshot_core::wire::{FromCaller, FromFrozen, FromTaker, ToFrozen};
 
     fn packet_to(theirs: &OwnedFd, message: &impl Message) {
         let sent = send(theirs.as_raw_fd(), &message.encode(), MsgFlags::empty());
@@ -297,6 +350,52 @@ mod tests {
         assert!(matches!(ours.hear(), Heard::Closed));
     }
 
+    fn hand_to(theirs: &OwnedFd, message: &impl Message, descriptors: &[RawFd]) {
+        let packet = message.encode();
+        sendmsg::<UnixAddr>(
+            theirs.as_raw_fd(),
+            &[IoSlice::new(&packet)],
+            &[ControlMessage::ScmRights(descriptors)],
+            MsgFlags::empty(),
+            None,
+        )
+        .expect("there is room");
+    }
+
+    #[test]
+    fn a_listener_brings_one_descriptor() {
+        let (ours, theirs) = AgentLink::<Taker>::pair_of().expect("sockets are to be had");
+        ours.bind_to(std::process::id().cast_signed());
+        let listener = FromTaker::Listener {
+            no_new_privs: true,
+            waits_killable: false,
+        };
+        let descriptor = theirs.as_raw_fd();
+        hand_to(&theirs, &listener, &[descriptor]);
+        assert!(matches!(ours.hear(), Heard::Message(said) if said == listener));
+        assert!(ours.take_passed().is_some());
+        assert!(ours.take_passed().is_none());
+        // One that nobody takes is closed with the next message.
+        hand_to(&theirs, &listener, &[descriptor]);
+        packet_to(&theirs, &FromTaker::Split);
+        assert!(matches!(ours.hear(), Heard::Message(_)));
+        assert!(matches!(ours.hear(), Heard::Message(FromTaker::Split)));
+        assert!(ours.take_passed().is_none());
+        // None, too many, or with another message: an agent does nothing of that.
+        packet_to(&theirs, &listener);
+        assert!(matches!(ours.hear(), Heard::Closed));
+        hand_to(&theirs, &listener, &[descriptor, descriptor]);
+        assert!(matches!(ours.hear(), Heard::Closed));
+        hand_to(&theirs, &FromTaker::Split, &[descriptor]);
+        assert!(matches!(ours.hear(), Heard::Closed));
+        // What was said before the end is heard all the same.
+        hand_to(&theirs, &listener, &[descriptor]);
+        drop(theirs);
+        let words = ours.hear_last_words();
+        assert!(words.is_over);
+        assert_eq!(words.passed.map(|(said, _)| said), Some(listener));
+    }
+
     #[test]
     fn what_is_no_message_ends_the_conversation() {
         let (ours, theirs) = AgentLink::<Frozen>::pair().expect("sockets are to be had");
@@ -305,7 +404,7 @@ mod tests {
             send(theirs.as_raw_fd(), noise, MsgFlags::empty()).expect("there is room");
             assert!(matches!(ours.hear(), Heard::Closed));
         }
-        // Descriptors are handed over, never taken.
+        // No descriptor belongs to this message.
         let packet = FromFrozen::Ready.encode();
         let rights = [theirs.as_raw_fd()];
         sendmsg::<UnixAddr>(

@@ -20,6 +20,7 @@ mod event_loop;
 mod ids;
 mod interrupts;
 mod links;
+mod listener;
 mod live;
 mod reaping;
 mod refusal;

@@ -19,6 +19,7 @@ use super::{
     aspects::list::Aspects,
     interrupts::{arrivals::Arrivals, presses::Presses, via::Fate},
     links::{AgentLink, Switchboard},
+    listener::Listening,
     refusal::apart::Home,
     under_way::{
         asked::Asked, ending::Ending, reverting::Reverting, silent_copy::SilentCopy, taking::Taking,
@@ -85,6 +86,9 @@ pub(crate) struct Supervisor {
     pub(crate) launcher_gone: bool,
     /// The program uses the trigger itself, and a note said so.
     pub(crate) has_own_use: bool,
+    /// Whether the first take asks the live process for a listener.
+    pub(crate) wants_listener: bool,
+    pub(crate) listening: Listening,
 }
 
 impl Supervisor {

@@ -97,7 +97,7 @@ impl Supervisor {
         let Some(link) = self.aspects.keepers.has_retired(pid) else {
             return self.aspects.keepers.has_ended(pid);
         };
-        if let (Some(sender), _) = link.hear_of_keeper() {
+        if let Some(sender) = link.hear_last_words().keeper {
             let keeper = self.first_heard(sender);
             self.aspects.keepers.begun_by_dead(keeper.ok());
         }

@@ -3,6 +3,8 @@
 use crate::supervisor::under_way::taking::{Death, PATIENCE_NS, Seen, Taking};
 use crate::talk::facts::SnapshotFacts;
 
+use std::os::fd::OwnedFd;
+
 use nix::libc;
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ask, InterruptedCall, Obstacle, Text, ThreadCounts};
@@ -13,7 +15,8 @@ use crate::refusal::{Refusal, obstacles::explain};
 use crate::supervisor::{
     aspects::{aspect::Standstill, list::Kept},
     descriptors, ids,
-    links::{AgentLink, Heard, may_be_passed},
+    links::{AgentLink, Heard, LastWords, may_be_passed},
+    listener::{Listener, Listening, is_listener},
     refusal::{apart, gaps, preflight},
     snapshot::Snapshot,
     state::{Phase, Supervisor},
@@ -69,6 +72,8 @@ impl Supervisor {
         label: Text,
     ) {
         let link = link.into_take();
+        // Another link may take its place.
+        self.hear_late();
         if !self.is_running() {
             link.say(&ToTaker::Denied);
             return;
@@ -142,6 +147,7 @@ impl Supervisor {
             id: id.number(),
             interrupted_call,
             keeper: !self.aspects.keepers.has_live(),
+            journal: self.wants_listener && !self.live.filters().has_ours(),
         };
         link.hand(&granted, &for_copy);
         self.phase = Phase::Taking(Box::new(Taking {
@@ -198,6 +204,21 @@ impl Supervisor {
                 taking.headway = Headway::begin(PATIENCE_NS);
                 self.complete_take();
             }
+            Heard::Message(said @ FromTaker::Listener { .. })
+                if taking.seen.is_some() && !taking.complete =>
+            {
+                let descriptor = taking.link.take_passed();
+                if let Some(descriptor) = descriptor {
+                    self.hear_listener(said, descriptor);
+                }
+            }
+            Heard::Message(FromTaker::NoListener { errno })
+                if taking.seen.is_some() && !taking.complete =>
+            {
+                if self.wants_listener {
+                    self.listening = Listening::Refused(errno);
+                }
+            }
             Heard::Other(FromTaker::Keeper, sender) => self.keeper_has_begun(sender),
             Heard::Message(FromTaker::Running(running)) if taking.complete => {
                 // The report may begin a revert, and then the keeper is the dead branch's.
@@ -229,6 +250,25 @@ impl Supervisor {
                 taking.link.give_up();
                 taking.split = true;
             }
+        }
+    }
+
+    /// The live process has the kernel ask about calls that change files. That holds even if the
+    /// take fails.
+    fn hear_listener(&mut self, said: FromTaker, fd: OwnedFd) {
+        if let FromTaker::Listener {
+            no_new_privs,
+            waits_killable,
+        } = said
+            && self.wants_listener
+            && is_listener(&fd)
+        {
+            self.live.filters_mut().add_ours();
+            self.listening = Listening::Here(Listener {
+                fd,
+                no_new_privs,
+                waits_killable,
+            });
         }
     }
 
@@ -318,6 +358,7 @@ impl Supervisor {
                     interrupted_call: taking.interrupted_call,
                     // The first grant asked for it.
                     keeper: false,
+                    journal: false,
                 };
                 taking.link.hand(&granted, &for_copy);
             }
@@ -502,9 +543,16 @@ impl Supervisor {
         let Some(link) = &self.late else {
             return;
         };
-        let (keeper, is_over) = link.hear_of_keeper();
+        let LastWords {
+            keeper,
+            passed,
+            is_over,
+        } = link.hear_last_words();
         if is_over {
             self.late = None;
+        }
+        if let Some((said, descriptor)) = passed {
+            self.hear_listener(said, descriptor);
         }
         if let Some(sender) = keeper {
             self.keeper_has_begun(sender);
@@ -541,12 +589,16 @@ impl Supervisor {
             return;
         };
         taking.death = Some(death);
-        let (keeper, _) = taking.link.hear_of_keeper();
+        let LastWords { keeper, passed, .. } = taking.link.hear_last_words();
         taking.link.give_up();
         taking.split = true;
         taking.let_copy_go_on();
         taking.headway = Headway::begin(PATIENCE_NS);
         let is_complete = taking.frozen.is_some();
+        // The copy has the filter too.
+        if let Some((said, descriptor)) = passed {
+            self.hear_listener(said, descriptor);
+        }
         if let Some(sender) = keeper {
             self.keeper_has_begun(sender);
         }

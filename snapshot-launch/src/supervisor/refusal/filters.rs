@@ -11,6 +11,8 @@ pub(crate) struct Filters {
     inherited: u32,
     /// These allow all that a snapshot needs.
     harmless: u32,
+    /// The one by which the kernel asks the journal, set in a take.
+    has_ours: bool,
     /// A filter that does not.
     harmful: Option<Filter>,
 }
@@ -44,6 +46,23 @@ impl Filters {
             }
             harmful => self.harmful.replace(harmful).is_none(),
         }
+    }
+
+    /// The live process has set ours.
+    pub(crate) fn add_ours(&mut self) {
+        self.has_ours = true;
+    }
+
+    /// Whether the live process has ours.
+    pub(crate) fn has_ours(&self) -> bool {
+        self.has_ours
+    }
+
+    /// How many are known to be harmless.
+    fn harmless(&self) -> u32 {
+        self.inherited
+            .saturating_add(self.harmless)
+            .saturating_add(u32::from(self.has_ours))
     }
 
     /// It could not be set.
@@ -81,7 +100,7 @@ impl Filters {
                 help,
             }),
             // Kernels before 5.9 tell no number.
-            None if count(status) > self.inherited.saturating_add(self.harmless) => Some(Forbidden {
+            None if count(status) > self.harmless() => Some(Forbidden {
                 why: "the program has set a filter of system calls (seccomp) by a call of its own, which could not be tried: it may end the program that is asked for a snapshot".to_owned(),
                 help: "have it set the filter with libc's `prctl` or `syscall`, or start it without its sandbox",
             }),
@@ -157,6 +176,20 @@ mod tests {
         filters.remove(Filter::Harmless);
         assert!(filters.forbid(&status(2, 2)).is_some());
         assert!(filters.forbid(&status(1, 0)).is_some());
+    }
+
+    #[test]
+    fn ours_is_harmless_and_counts_once() {
+        let mut filters = Filters::default();
+        assert!(filters.forbid(&status(2, 1)).is_some());
+        filters.add_ours();
+        filters.add_ours();
+        assert!(filters.has_ours());
+        assert_eq!(filters.forbid(&status(2, 1)), None);
+        assert!(filters.forbid(&status(2, 2)).is_some());
+        // What a snapshot keeps and a revert brings back.
+        let kept = filters;
+        assert_eq!(kept.forbid(&status(2, 1)), None);
     }
 
     #[test]

@@ -36,6 +36,7 @@ use crate::supervisor::{
     descriptors::Limits,
     interrupts::{arrivals::Arrivals, presses::Presses},
     links::Switchboard,
+    listener::Listening,
     live::Live,
     refusal::{apart::Home, filters::Filters},
     state::{Phase, Supervisor},
@@ -204,6 +205,9 @@ fn begin(
         spawned_ns: now,
         launcher_gone: false,
         has_own_use: false,
+        // There is no journal that could answer.
+        wants_listener: false,
+        listening: Listening::default(),
     })
 }
 
