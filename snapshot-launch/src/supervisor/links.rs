@@ -9,7 +9,7 @@
 
 #![expect(unsafe_code, reason = "takes ownership of accepted descriptors")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -56,7 +56,7 @@ pub(crate) struct AgentLink<C> {
     speaker: Cell<Option<i32>>,
     is_given_up: Cell<bool>,
     /// The descriptor that came with the last message.
-    passed: Cell<Option<OwnedFd>>,
+    passed: RefCell<Option<OwnedFd>>,
     conversation: PhantomData<C>,
 }
 
@@ -78,7 +78,7 @@ impl AgentLink<Caller> {
             fd: self.fd,
             speaker: self.speaker,
             is_given_up: self.is_given_up,
-            passed: Cell::new(None),
+            passed: RefCell::new(None),
             conversation: PhantomData,
         }
     }
@@ -98,7 +98,7 @@ impl<C: Conversation> AgentLink<C> {
             fd,
             speaker: Cell::new(speaker),
             is_given_up: Cell::new(false),
-            passed: Cell::new(None),
+            passed: RefCell::new(None),
             conversation: PhantomData,
         })
     }
@@ -158,7 +158,7 @@ impl<C: Conversation> AgentLink<C> {
     /// The next message that is there.
     pub(crate) fn hear(&self) -> Heard<C::FromAgent> {
         let mut packet = [0; MESSAGE_BYTES];
-        self.passed.set(None);
+        self.passed.take();
         let heard = match receive(&self.fd, &mut packet) {
             // It hung up before it read everything. The kernel reports that first, and once;
             // its own messages are still there.
@@ -173,7 +173,7 @@ impl<C: Conversation> AgentLink<C> {
                 if brings != passed.is_some() {
                     return Heard::Closed;
                 }
-                self.passed.set(passed);
+                self.passed.replace(passed);
                 match (said, other) {
                     (Some(message), None) => Heard::Message(message),
                     (Some(message), Some(sender)) => Heard::Other(message, sender),
@@ -370,7 +370,8 @@ mod tests {
             no_new_privs: true,
             waits_killable: false,
         };
-        let descriptor = theirs.as_raw_fd();
+        let file = std::fs::File::open("/dev/null").expect("it is there");
+        let descriptor = file.as_raw_fd();
         hand_to(&theirs, &listener, &[descriptor]);
         assert!(matches!(ours.hear(), Heard::Message(said) if said == listener));
         assert!(ours.take_passed().is_some());
