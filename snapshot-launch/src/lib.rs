@@ -29,6 +29,7 @@ mod ending;
 mod huge_pages;
 mod inherited;
 pub mod inspect;
+mod journal;
 mod launch;
 mod namespaces;
 mod poll_timeout;

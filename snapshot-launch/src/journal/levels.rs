@@ -1,0 +1,243 @@
+//! All levels of a session, a level a snapshot: the face of the undo log.
+//!
+//! Whoever changes something for the program calls these before it does so, with the directory,
+//! the name and the state that it has seen. Only the newest level takes records. Without a level
+//! nothing is kept, and every call returns at once.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use snapshot_core::terms::SnapshotId;
+
+use super::coverage::Coverage;
+use super::records::{Counts, Level, Want};
+use super::stat::{FileId, Stat};
+use super::store::Stores;
+use super::undo::{Outcome, undo};
+
+/// Oldest first.
+#[derive(Debug)]
+pub(crate) struct Levels {
+    levels: Vec<Level>,
+    stores: Stores,
+}
+
+impl Levels {
+    /// None yet. The stores are named with `tag`, and made in these directories by preference.
+    pub(crate) fn new(tag: &str, candidates: Vec<PathBuf>) -> Self {
+        Self {
+            levels: Vec::new(),
+            stores: Stores::new(tag, candidates),
+        }
+    }
+
+    /// Begins a level: the snapshot `id` is taken now.
+    pub(crate) fn begin(&mut self, id: SnapshotId) {
+        self.levels.push(Level::new(id));
+    }
+
+    /// Takes it back: the take has failed. What was kept since goes to the level below.
+    pub(crate) fn abandon_newest(&mut self) {
+        if let Some(newest) = self.levels.last() {
+            self.drop_level(newest.id);
+        }
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.levels.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.levels.is_empty()
+    }
+
+    /// Whether a directory is the journal's own, and not the program's.
+    pub(crate) fn is_own(&self, id: FileId) -> bool {
+        self.stores.is_own(id)
+    }
+
+    /// Before the name `name` in `dir` comes to lead somewhere else; `now` is what it leads to.
+    /// Both names of a rename are touched, and also that of a link, a new file or directory.
+    ///
+    /// The directory's properties are kept too. An object that is there is held, so that it can
+    /// be found wherever it goes; if it goes for good, [`Self::keep_link`] must follow.
+    ///
+    /// # Errors
+    /// The program's call should fail with it: nothing was kept.
+    pub(crate) fn touch_entry(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        dir_stat: &Stat,
+        name: &OsStr,
+        now: Option<&Stat>,
+    ) -> io::Result<Coverage> {
+        match self.levels.last_mut() {
+            Some(level) => level.touch_entry(&mut self.stores, dir, dir_stat, name, now),
+            None => Ok(Coverage::Covered),
+        }
+    }
+
+    /// Before mode, owner, times, extended attributes or flags change.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn keep_properties(
+        &mut self,
+        pin: BorrowedFd<'_>,
+        stat: &Stat,
+    ) -> io::Result<Coverage> {
+        match self.levels.last_mut() {
+            Some(level) => level.keep_properties(&mut self.stores, pin, stat),
+            None => Ok(Coverage::Covered),
+        }
+    }
+
+    /// Before a file's bytes change.
+    ///
+    /// # Errors
+    /// As above; a full disk is one.
+    pub(crate) fn keep_content(
+        &mut self,
+        pin: BorrowedFd<'_>,
+        stat: &Stat,
+        want: Want,
+    ) -> io::Result<Coverage> {
+        match self.levels.last_mut() {
+            Some(level) => level.keep_content(&mut self.stores, pin, stat, want),
+            None => Ok(Coverage::Covered),
+        }
+    }
+
+    /// Before a name is removed, or something is renamed over it: keeps the inode.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn keep_link(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        stat: &Stat,
+    ) -> io::Result<Coverage> {
+        match self.levels.last_mut() {
+            Some(level) => level.keep_link(&mut self.stores, dir, name, stat),
+            None => Ok(Coverage::Covered),
+        }
+    }
+
+    /// Removes an empty directory that existed at the newest take. It does what `rmdir` does
+    /// for the program, and keeps the directory.
+    ///
+    /// # Errors
+    /// Those of `rmdir`: ENOTEMPTY above all.
+    pub(crate) fn move_directory_away(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        stat: &Stat,
+    ) -> io::Result<Coverage> {
+        match self.levels.last_mut() {
+            Some(level) if !level.is_born(stat) => {
+                level.move_directory_away(&mut self.stores, dir, name, stat)
+            }
+            _ => super::sys::remove_directory(dir, name).map(|()| Coverage::Covered),
+        }
+    }
+
+    /// This object was made after the newest take: nothing needs to be kept of it.
+    pub(crate) fn born(&mut self, stat: &Stat) {
+        if let Some(level) = self.levels.last_mut() {
+            level.born(stat);
+        }
+    }
+
+    /// An object that was born has lost its last name.
+    pub(crate) fn gone(&mut self, stat: &Stat) {
+        if let Some(level) = self.levels.last_mut() {
+            level.gone(stat);
+        }
+    }
+
+    pub(crate) fn is_born(&self, stat: &Stat) -> bool {
+        self.levels.last().is_some_and(|level| level.is_born(stat))
+    }
+
+    /// Puts files back as they were at a take, and forgets the levels above it. With `keep` its
+    /// own level begins anew.
+    ///
+    /// The program must not run meanwhile. Without such a level nothing happens.
+    pub(crate) fn revert_to(&mut self, id: SnapshotId, keep: bool) -> Outcome {
+        let Some(index) = self.position(id) else {
+            return Outcome::default();
+        };
+        while self.levels.len() > index + 1 {
+            self.merge_down(self.levels.len() - 1);
+        }
+        let outcome = match self.levels.pop() {
+            Some(level) => undo(level, &mut self.stores),
+            None => Outcome::default(),
+        };
+        if keep {
+            self.begin(id);
+        }
+        outcome
+    }
+
+    /// Forgets one level. The one below takes over its records.
+    pub(crate) fn drop_level(&mut self, id: SnapshotId) {
+        match self.position(id) {
+            Some(0) => {
+                let level = self.levels.remove(0);
+                self.forget(level);
+            }
+            Some(index) => self.merge_down(index),
+            None => {}
+        }
+    }
+
+    /// Forgets all levels: the files stay as they are. Returns what was kept for them.
+    pub(crate) fn commit(&mut self) -> Counts {
+        let mut counts = Counts::default();
+        for level in std::mem::take(&mut self.levels) {
+            let Counts { files, bytes } = level.counts();
+            counts.files += files;
+            counts.bytes += bytes;
+            self.forget(level);
+        }
+        counts
+    }
+
+    /// What a level could bring back, and what that takes.
+    pub(crate) fn counts(&self, id: SnapshotId) -> Counts {
+        self.position(id)
+            .map_or_else(Counts::default, |index| self.levels[index].counts())
+    }
+
+    /// Removes up to `budget` things that nobody needs any more. Returns whether there are more.
+    pub(crate) fn sweep_some(&self, budget: usize) -> bool {
+        self.stores.sweep_some(budget)
+    }
+
+    /// Commits and removes the stores. Returns the paths of those that stay, because something
+    /// in them could not be brought back.
+    pub(crate) fn end(mut self) -> Vec<PathBuf> {
+        self.commit();
+        self.stores.end()
+    }
+
+    fn position(&self, id: SnapshotId) -> Option<usize> {
+        self.levels.iter().position(|level| level.id == id)
+    }
+
+    fn merge_down(&mut self, index: usize) {
+        let level = self.levels.remove(index);
+        self.levels[index - 1].take_over(level, &mut self.stores);
+    }
+
+    fn forget(&mut self, level: Level) {
+        for shelf in &level.shelves {
+            self.stores.discard_shelf(shelf);
+        }
+    }
+}

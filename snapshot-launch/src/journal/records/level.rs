@@ -1,0 +1,447 @@
+//! A *level*: what a revert to one snapshot needs. It has the state of each thing before its
+//! first change since the take, and not the changes themselves.
+//!
+//! Names are kept by directory: a directory's record has the names that were touched in it. So
+//! they follow a directory that is renamed. What was born since the take needs no record: a
+//! revert removes it by removing its name, which has one.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use snapshot_core::terms::SnapshotId;
+
+use super::content::{self, Content, Want};
+use super::name::Name;
+use super::object::{Anew, Object, Was};
+use super::properties::Properties;
+use crate::journal::coverage::{Coverage, Loss};
+use crate::journal::stat::{FileId, Kind, Stat, Timestamp};
+use crate::journal::store::{Place, Shelf, StoreId, Stores};
+use crate::journal::sys;
+
+/// The records since one take.
+#[derive(Debug)]
+pub(crate) struct Level {
+    pub(crate) id: SnapshotId,
+    pub(crate) objects: HashMap<FileId, Object>,
+    pub(crate) shelves: Vec<Shelf>,
+    pub(super) born: HashMap<FileId, Option<Timestamp>>,
+}
+
+impl Level {
+    pub(crate) fn new(id: SnapshotId) -> Self {
+        Self {
+            id,
+            objects: HashMap::new(),
+            shelves: Vec::new(),
+            born: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn born(&mut self, stat: &Stat) {
+        self.born.insert(stat.id, stat.born);
+    }
+
+    pub(crate) fn gone(&mut self, stat: &Stat) {
+        self.born.remove(&stat.id);
+    }
+
+    pub(crate) fn is_born(&self, stat: &Stat) -> bool {
+        self.born.get(&stat.id) == Some(&stat.born)
+    }
+
+    /// Keeps what is under a name: `now`.
+    ///
+    /// # Errors
+    /// If the kernel refuses to look, or the disk is full.
+    pub(crate) fn touch_entry(
+        &mut self,
+        stores: &mut Stores,
+        dir: BorrowedFd<'_>,
+        dir_stat: &Stat,
+        name: &OsStr,
+        now: Option<&Stat>,
+    ) -> io::Result<Coverage> {
+        if self.is_born(dir_stat) {
+            return Ok(Coverage::Covered);
+        }
+        if let Some(known) = self.objects.get(&dir_stat.id) {
+            if known.entries.contains_key(name) {
+                return Ok(Coverage::Covered);
+            }
+        }
+        if stores.for_directory(dir, dir_stat).is_none() {
+            let why = "no directory on its filesystem where removed files could wait";
+            return Ok(Loss::names(why).of(dir));
+        }
+        let kept = self.keep_properties(stores, dir, dir_stat)?;
+        if kept != Coverage::Covered {
+            return Ok(kept);
+        }
+        let mut coverage = Coverage::Covered;
+        let was = match now.filter(|now| !self.is_born(now)) {
+            None => Was::Absent,
+            Some(now) => {
+                coverage = self.keep_object(stores, dir, name, now)?;
+                Was::Present(now.id)
+            }
+        };
+        if let Some(dir) = self.objects.get_mut(&dir_stat.id) {
+            dir.entries.insert(Name::from(name), was);
+        }
+        Ok(coverage)
+    }
+
+    /// Keeps the object under a name that may go to another place, so that it can be found there.
+    fn keep_object(
+        &mut self,
+        stores: &mut Stores,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        stat: &Stat,
+    ) -> io::Result<Coverage> {
+        let is_held = self.objects.get(&stat.id).is_some_and(Object::is_held);
+        if is_held && (stat.kind != Kind::Directory || self.has_properties(stat.id)) {
+            return Ok(Coverage::Covered);
+        }
+        let pin = match sys::pin(dir, name) {
+            Ok(pin) => pin,
+            Err(error) if is_out_of_descriptors(&error) && stat.kind != Kind::Directory => {
+                return self.keep_link(stores, dir, name, stat);
+            }
+            Err(error) if is_out_of_descriptors(&error) => return Ok(Loss::names(error).of(dir)),
+            Err(error) => return Err(error),
+        };
+        // A directory that moves may have to be made writable for a moment.
+        if stat.kind == Kind::Directory {
+            return self.keep_properties(stores, pin.as_fd(), stat);
+        }
+        self.object(stat).pin.get_or_insert(pin);
+        Ok(Coverage::Covered)
+    }
+
+    fn has_properties(&self, id: FileId) -> bool {
+        self.objects
+            .get(&id)
+            .is_some_and(|object| object.properties.is_some())
+    }
+
+    /// The record of an inode.
+    fn object(&mut self, stat: &Stat) -> &mut Object {
+        self.objects
+            .entry(stat.id)
+            .or_insert_with(|| Object::new(stat))
+    }
+
+    /// Keeps mode, owner, times, extended attributes and flags.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub(crate) fn keep_properties(
+        &mut self,
+        stores: &mut Stores,
+        pin: BorrowedFd<'_>,
+        stat: &Stat,
+    ) -> io::Result<Coverage> {
+        if self.is_born(stat) || self.has_properties(stat.id) {
+            return Ok(Coverage::Covered);
+        }
+        let properties = Properties::of(pin, stat)?;
+        if !self.objects.get(&stat.id).is_some_and(Object::is_held) {
+            match pin.try_clone_to_owned() {
+                Ok(pin) => self.object(stat).pin = Some(pin),
+                Err(error) if is_out_of_descriptors(&error) => {
+                    match self.link_pinned(stores, pin, stat) {
+                        Ok(place) => self.object(stat).trash = Some(place),
+                        Err(error) => return Ok(Loss::names(error).of(pin)),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.object(stat).properties = Some(properties);
+        Ok(Coverage::Covered)
+    }
+
+    /// A link on a shelf, in the place of a pin.
+    fn link_pinned(
+        &mut self,
+        stores: &mut Stores,
+        pin: BorrowedFd<'_>,
+        stat: &Stat,
+    ) -> io::Result<Place> {
+        if stat.kind == Kind::Directory {
+            return Err(nix::errno::Errno::EMFILE.into());
+        }
+        let store = stores
+            .for_content(pin, stat)
+            .ok_or(nix::errno::Errno::EMFILE)?;
+        let (place, shelf) = self.new_place(stores, store)?;
+        sys::link_pinned(pin, shelf.dir(), OsStr::new(&place.name()))?;
+        Ok(place)
+    }
+
+    /// A free name on this level's shelf in a store.
+    fn new_place(&mut self, stores: &mut Stores, store: StoreId) -> io::Result<(Place, &Shelf)> {
+        let number = stores.next_number();
+        let shelf = self.shelf(stores, store)?;
+        let place = Place {
+            shelf: shelf.id(),
+            number,
+        };
+        Ok((place, shelf))
+    }
+
+    fn shelf(&mut self, stores: &mut Stores, store: StoreId) -> io::Result<&mut Shelf> {
+        let known = self.shelves.iter().position(|shelf| shelf.store() == store);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                self.shelves.push(stores.new_shelf(store)?);
+                self.shelves.len() - 1
+            }
+        };
+        Ok(&mut self.shelves[index])
+    }
+
+    /// Keeps a file's content, with its properties.
+    ///
+    /// # Errors
+    /// If it can't be written: a full disk above all. Then nothing has changed.
+    pub(crate) fn keep_content(
+        &mut self,
+        stores: &mut Stores,
+        pin: BorrowedFd<'_>,
+        stat: &Stat,
+        want: Want,
+    ) -> io::Result<Coverage> {
+        if stat.kind != Kind::File || self.is_born(stat) {
+            return Ok(Coverage::Covered);
+        }
+        let known = self.objects.get(&stat.id).map(|object| &object.content);
+        if !known.is_none_or(|content| content.is_less_than(want)) {
+            return Ok(Coverage::Covered);
+        }
+        // What was only appended to still begins with its old bytes.
+        let size = match known {
+            Some(Content::Size(size)) => *size,
+            _ => stat.size,
+        };
+        let kept = self.keep_properties(stores, pin, stat)?;
+        if kept != Coverage::Covered {
+            return Ok(kept);
+        }
+        let (content, coverage) = match want {
+            Want::Size => (Content::Size(size), Coverage::Covered),
+            Want::All => match content::open(pin) {
+                Ok(file) => {
+                    let store = stores.for_content(pin, stat);
+                    let store = store.ok_or(io::ErrorKind::StorageFull)?;
+                    let shelf = self.shelf(stores, store)?;
+                    (
+                        content::keep(&file, size, shelf, stores)?,
+                        Coverage::Covered,
+                    )
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    (Content::Lost { why }, Loss::content(&error).of(pin))
+                }
+            },
+        };
+        self.object(stat).content = content;
+        Ok(coverage)
+    }
+
+    /// Before a name goes: a link on a shelf, so that the inode stays.
+    ///
+    /// # Errors
+    /// If neither a link nor a copy can be made: a full disk above all.
+    pub(crate) fn keep_link(
+        &mut self,
+        stores: &mut Stores,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        stat: &Stat,
+    ) -> io::Result<Coverage> {
+        if stat.kind == Kind::Directory || self.is_born(stat) {
+            return Ok(Coverage::Covered);
+        }
+        let known = self.objects.get(&stat.id);
+        if known.is_some_and(|known| known.trash.is_some() || known.anew.is_some()) {
+            return Ok(Coverage::Covered);
+        }
+        let dir_stat = Stat::of_fd(dir)?;
+        let refused = match stores.for_directory(dir, &dir_stat) {
+            None => nix::errno::Errno::EXDEV.into(),
+            Some(store) => {
+                let (place, shelf) = self.new_place(stores, store)?;
+                match sys::link(dir, name, shelf.dir(), OsStr::new(&place.name())) {
+                    Ok(()) => {
+                        let object = self.object(stat);
+                        object.trash = Some(place);
+                        object.pin = None;
+                        return Ok(Coverage::Covered);
+                    }
+                    Err(error) if is_about_space(&error) => return Err(error),
+                    Err(error) => error,
+                }
+            }
+        };
+        self.keep_copy(stores, dir, name, stat, &refused)
+    }
+
+    /// What can be had where the filesystem gives no link.
+    fn keep_copy(
+        &mut self,
+        stores: &mut Stores,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        stat: &Stat,
+        refused: &io::Error,
+    ) -> io::Result<Coverage> {
+        let pin = sys::pin(dir, name)?;
+        let anew = match stat.kind {
+            Kind::File => {
+                let kept = self.keep_content(stores, pin.as_fd(), stat, Want::All)?;
+                if kept != Coverage::Covered {
+                    return Ok(kept);
+                }
+                Anew::File
+            }
+            Kind::Symlink => Anew::Symlink(nix::fcntl::readlinkat(dir, name)?.into()),
+            _ => Anew::Node {
+                mode: stat.mode,
+                rdev: stat.rdev,
+            },
+        };
+        let kept = self.keep_properties(stores, pin.as_fd(), stat)?;
+        if kept != Coverage::Covered {
+            return Ok(kept);
+        }
+        self.object(stat).anew = Some(anew);
+        Ok(Loss::identity(refused).of(pin.as_fd()))
+    }
+
+    /// Removes an empty directory, by moving it to a shelf.
+    ///
+    /// # Errors
+    /// Those of `rmdir`.
+    pub(crate) fn move_directory_away(
+        &mut self,
+        stores: &mut Stores,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        stat: &Stat,
+    ) -> io::Result<Coverage> {
+        let pin = sys::pin(dir, name)?;
+        let kept = self.keep_properties(stores, pin.as_fd(), stat)?;
+        let dir_stat = Stat::of_fd(dir)?;
+        let refused = match stores.for_directory(dir, &dir_stat) {
+            None => nix::errno::Errno::EXDEV.into(),
+            Some(store) => {
+                require_empty(pin.as_fd(), stat)?;
+                let (place, shelf) = self.new_place(stores, store)?;
+                match move_directory(dir, name, shelf.dir(), OsStr::new(&place.name()), stat) {
+                    Ok(()) => {
+                        self.object(stat).trash = Some(place);
+                        return Ok(kept);
+                    }
+                    Err(error) => error,
+                }
+            }
+        };
+        if refused.raw_os_error() != Some(nix::libc::EXDEV) {
+            return Err(refused);
+        }
+        sys::remove_directory(dir, name)?;
+        self.object(stat).anew = Some(Anew::Directory);
+        Ok(Loss::identity(&refused).of(pin.as_fd()))
+    }
+
+    /// Things that a revert would bring back or remove, and the bytes that this takes.
+    pub(crate) fn counts(&self) -> Counts {
+        let touched = |object: &Object| {
+            let absent = object
+                .entries
+                .values()
+                .filter(|was| **was == Was::Absent)
+                .count();
+            absent + usize::from(!object.is_directory() || object.trash.is_some())
+        };
+        Counts {
+            files: self.objects.values().map(touched).sum(),
+            bytes: self
+                .objects
+                .values()
+                .map(|object| object.content.cost())
+                .sum(),
+        }
+    }
+}
+
+/// What a level could bring back, and what that takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+}
+
+/// Moves a directory, though its owner may have locked it against himself: the kernel writes the
+/// new `..` into it.
+pub(crate) fn move_directory(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    to: BorrowedFd<'_>,
+    new: &OsStr,
+    stat: &Stat,
+) -> io::Result<()> {
+    match sys::move_to(dir, name, to, new) {
+        Err(error) if is_locked(&error, stat) => {}
+        other => return other,
+    }
+    let pin = sys::pin(dir, name)?;
+    sys::set_mode(pin.as_fd(), stat.mode & 0o7777 | 0o700)?;
+    let moved = sys::move_to(dir, name, to, new);
+    sys::set_mode(pin.as_fd(), stat.mode & 0o7777)?;
+    moved
+}
+
+fn is_locked(error: &io::Error, stat: &Stat) -> bool {
+    let is_own = stat.uid == nix::unistd::geteuid().as_raw();
+    error.kind() == io::ErrorKind::PermissionDenied && is_own && stat.mode & 0o700 != 0o700
+}
+
+fn require_empty(pin: BorrowedFd<'_>, stat: &Stat) -> io::Result<()> {
+    let mut list = match sys::list(pin) {
+        Err(error) if is_locked(&error, stat) => {
+            sys::set_mode(pin, stat.mode & 0o7777 | 0o700)?;
+            let list = sys::list(pin);
+            sys::set_mode(pin, stat.mode & 0o7777)?;
+            list?
+        }
+        other => other?,
+    };
+    for entry in list.iter() {
+        if ![c".", c".."].contains(&entry?.file_name()) {
+            return Err(nix::errno::Errno::ENOTEMPTY.into());
+        }
+    }
+    Ok(())
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(nix::libc::EMFILE | nix::libc::ENFILE)
+    )
+}
+
+fn is_about_space(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(nix::libc::ENOSPC | nix::libc::EDQUOT | nix::libc::EIO)
+    )
+}

@@ -1,0 +1,83 @@
+//! A level that is dropped hands its records to the one below. The older state of a thing wins:
+//! it is what a revert to the level below brings back.
+
+use super::content::Content;
+use super::level::Level;
+use super::object::{Object, Was};
+use crate::journal::stat::Stat;
+use crate::journal::store::Stores;
+
+impl Level {
+    /// Takes over the records of the next newer level.
+    pub(crate) fn take_over(&mut self, newer: Self, stores: &mut Stores) {
+        let Self {
+            objects,
+            shelves,
+            born,
+            ..
+        } = newer;
+        for object in objects.into_values() {
+            // A revert to this level removes what was born since its take, with its names.
+            if self.born.get(&object.id) != Some(&object.born) {
+                self.take_over_object(object);
+            }
+        }
+        self.born.extend(born);
+        for shelf in shelves {
+            let in_use = |object: &Object| {
+                object.trash.map(|place| place.shelf) == Some(shelf.id())
+                    || object.content.shelf() == Some(shelf.id())
+            };
+            if self.objects.values().any(in_use) {
+                self.shelves.push(shelf);
+            } else {
+                stores.discard_shelf(&shelf);
+            }
+        }
+    }
+
+    fn take_over_object(&mut self, mut newer: Object) {
+        // What was born since this level's take was absent at it, under whatever name.
+        for was in newer.entries.values_mut() {
+            if let Was::Present(id) = was {
+                if self.born.contains_key(id) && !self.objects.contains_key(id) {
+                    *was = Was::Absent;
+                }
+            }
+        }
+        let Some(older) = self.objects.get_mut(&newer.id) else {
+            self.objects.insert(newer.id, newer);
+            return;
+        };
+        for (name, was) in newer.entries {
+            older.entries.entry(name).or_insert(was);
+        }
+        older.properties = older.properties.take().or(newer.properties);
+        older.content = match (&older.content, newer.content) {
+            (Content::Unkept, newer) => newer,
+            (Content::Size(size), mut newer @ (Content::Logged(_) | Content::Copied { .. })) => {
+                newer.cut_to(*size);
+                newer
+            }
+            (Content::Size(_), lost @ Content::Lost { .. }) => lost,
+            (older, _) => older.clone(),
+        };
+        older.trash = older.trash.or(newer.trash);
+        older.anew = older.anew.take().or(newer.anew);
+        if older.pin.is_none() && (older.is_directory() || older.trash.is_none()) {
+            older.pin = newer.pin;
+        }
+    }
+}
+
+impl Object {
+    /// Whether something keeps the inode from being removed for good.
+    pub(super) fn is_held(&self) -> bool {
+        self.pin.is_some() || self.trash.is_some()
+    }
+
+    /// Whether a state is of this inode, and not of a later one with its number.
+    pub(crate) fn is(&self, stat: &Stat) -> bool {
+        self.id == stat.id && self.born == stat.born
+    }
+}

@@ -1,0 +1,13 @@
+//! What is kept: the states of names and inodes before their first change since a take.
+
+mod content;
+mod level;
+mod merge;
+mod name;
+mod object;
+mod properties;
+
+pub(crate) use content::Want;
+pub(crate) use level::{Counts, Level, move_directory};
+pub(crate) use name::Name;
+pub(crate) use object::{Anew, Object, Was};

@@ -1,0 +1,217 @@
+//! An inode's properties: mode, owner, times, extended attributes (access lists are such),
+//! flags. Kept before the first change, and put back last, because everything else changes
+//! them.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::time::SystemTime;
+
+use nix::fcntl::OFlag;
+use nix::libc;
+use serde::{Deserialize, Serialize};
+
+use super::name::Name;
+use crate::journal::stat::{Kind, Stat, Timestamp};
+use crate::journal::sys;
+
+/// The flags that a revert restores: immutable, append-only, no dump, compressed. `statx` and
+/// the flags of an inode (`FS_*_FL`) have the same bits for them.
+const FLAGS: u64 = 0x10 | 0x20 | 0x40 | 0x04;
+/// Those of them that keep an inode from being changed at all.
+const LOCKS: u64 = 0x10 | 0x20;
+
+/// The kernel's clock for files may be a tick behind.
+const TICK_NS: i128 = 20_000_000;
+
+/// As they were.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Properties {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    accessed: Timestamp,
+    modified: Timestamp,
+    changed: Timestamp,
+    flags: u64,
+    xattrs: Vec<(Name, Name)>,
+    /// When they were read.
+    kept_ns: i128,
+}
+
+/// A property that could not be put back.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) what: String,
+    pub(crate) error: io::Error,
+}
+
+impl Failure {
+    pub(crate) fn new(what: impl Into<String>, error: io::Error) -> Self {
+        Self {
+            what: what.into(),
+            error,
+        }
+    }
+}
+
+impl Properties {
+    /// Those of what `pin` holds.
+    ///
+    /// # Errors
+    /// If its extended attributes can't be listed.
+    pub(super) fn of(pin: BorrowedFd<'_>, stat: &Stat) -> io::Result<Self> {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Ok(Self {
+            mode: stat.mode,
+            uid: stat.uid,
+            gid: stat.gid,
+            accessed: stat.accessed,
+            modified: stat.modified,
+            changed: stat.changed,
+            flags: stat.attributes & FLAGS,
+            xattrs: xattrs(pin, stat.kind)?,
+            kept_ns: since_1970.map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(0)),
+        })
+    }
+
+    /// Whether the inode has certainly not been changed since, by any call. Its access time may
+    /// have.
+    pub(super) fn are_untouched(&self, now: &Stat) -> bool {
+        let changed =
+            i128::from(self.changed.seconds) * 1_000_000_000 + i128::from(self.changed.nanoseconds);
+        self.changed == now.changed && changed + TICK_NS < self.kept_ns
+    }
+
+    /// Lifts what keeps the inode from being changed, if it wasn't so.
+    pub(super) fn unlock(&self, pin: BorrowedFd<'_>, now: &Stat) -> Result<(), Failure> {
+        let locks = now.attributes & LOCKS & !self.flags;
+        if locks == 0 {
+            return Ok(());
+        }
+        change_flags(pin, 0, locks).map_err(|error| Failure::new("clear its flags", error))
+    }
+
+    /// Puts them back, as far as they differ. `now` is from before anything was put back.
+    pub(super) fn restore(&self, pin: BorrowedFd<'_>, kind: Kind) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        let mut note = |what: &str, result: io::Result<()>| {
+            failures.extend(result.err().map(|error| Failure::new(what, error)));
+        };
+        let now = match Stat::of_fd(pin) {
+            Ok(now) => now,
+            Err(error) => return vec![Failure::new("look at it", error)],
+        };
+        let mut changed = false;
+        if (now.uid, now.gid) != (self.uid, self.gid) {
+            changed = true;
+            note("set its owner", sys::set_owner(pin, self.uid, self.gid));
+        }
+        // A symbolic link's permissions can't be set, and its attributes are the system's.
+        if kind != Kind::Symlink {
+            if !self.are_untouched(&now) {
+                changed |= self.restore_xattrs(pin, kind, &mut note);
+            }
+            // An access list changes the mode, and a new owner takes away bits of it.
+            if changed || now.mode != self.mode {
+                changed = true;
+                note(
+                    "set its permissions",
+                    sys::set_mode(pin, self.mode & 0o7777),
+                );
+            }
+        }
+        if changed || (now.accessed, now.modified) != (self.accessed, self.modified) {
+            note(
+                "set its times",
+                sys::set_times(pin, self.accessed, self.modified),
+            );
+        }
+        let (set, clear) = (
+            self.flags & !now.attributes,
+            now.attributes & !self.flags & FLAGS,
+        );
+        if set | clear != 0 {
+            note("set its flags", change_flags(pin, set, clear));
+        }
+        failures
+    }
+
+    fn restore_xattrs(
+        &self,
+        pin: BorrowedFd<'_>,
+        kind: Kind,
+        note: &mut impl FnMut(&str, io::Result<()>),
+    ) -> bool {
+        let now = match xattrs(pin, kind) {
+            Ok(now) => now,
+            Err(error) => {
+                note("list its extended attributes", Err(error));
+                return false;
+            }
+        };
+        if now == self.xattrs {
+            return false;
+        }
+        let was: HashMap<&Name, &Name> = self
+            .xattrs
+            .iter()
+            .map(|(name, value)| (name, value))
+            .collect();
+        let is: HashMap<&Name, &Name> = now.iter().map(|(name, value)| (name, value)).collect();
+        let about = |name: &Name| format!("extended attribute {}", name.as_os().display());
+        for name in is.keys().filter(|name| !was.contains_key(*name)) {
+            note(
+                &format!("remove {}", about(name)),
+                sys::remove_xattr(pin, name.as_os()),
+            );
+        }
+        for (name, value) in was {
+            if is.get(name) != Some(&value) {
+                let value = value.as_os().as_bytes();
+                note(
+                    &format!("set {}", about(name)),
+                    sys::set_xattr(pin, name.as_os(), value),
+                );
+            }
+        }
+        true
+    }
+}
+
+/// All extended attributes, in order.
+fn xattrs(pin: BorrowedFd<'_>, kind: Kind) -> io::Result<Vec<(Name, Name)>> {
+    if kind == Kind::Symlink {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for name in sys::xattr_names(pin)? {
+        match sys::xattr(pin, &name) {
+            Ok(value) => found.push((name.into(), bytes(value))),
+            // One that this user may not read, or that has gone: nor can the program change it.
+            Err(error) if is_refused(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    [libc::EACCES, libc::EPERM, libc::ENODATA, libc::ENOTSUP]
+        .iter()
+        .any(|&refusal| errno == Some(refusal))
+}
+
+fn bytes(value: Vec<u8>) -> Name {
+    Name::from(OsStr::from_bytes(&value))
+}
+
+fn change_flags(pin: BorrowedFd<'_>, set: u64, clear: u64) -> io::Result<()> {
+    let flags = |bits: u64| i32::try_from(bits & FLAGS).unwrap_or(0);
+    let file = sys::reopen(pin, OFlag::O_RDONLY)?;
+    sys::change_flags(&file, flags(set), flags(clear))
+}

@@ -1,0 +1,12 @@
+//! Where pre-images and removed objects lie: directories of the journal's own, one on each
+//! filesystem that the program changes.
+
+mod place;
+mod shelf;
+mod stores;
+mod sweep;
+
+pub(crate) use place::{PLAN, PREFIX};
+pub(crate) use shelf::{Place, Shelf, ShelfId, Span};
+pub(crate) use stores::{StoreId, Stores, usual_candidates};
+pub(crate) use sweep::names;

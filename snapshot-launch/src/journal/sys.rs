@@ -1,0 +1,333 @@
+//! The system calls of the journal that `nix` doesn't wrap, and those that it always calls in
+//! one way.
+//!
+//! The journal holds objects by `O_PATH` descriptors. Many calls don't take those, but all take
+//! the path of the descriptor in `/proc/self/fd`: it leads to that very object, whatever its
+//! name is by now.
+#![expect(unsafe_code, reason = "system calls that nix has no wrapper for")]
+
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use nix::NixPath;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, renameat, renameat2};
+use nix::libc;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, unlinkat};
+
+use super::stat::Timestamp;
+
+/// What the journal asks of `statx`.
+const MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID;
+
+/// `FICLONE` and the two that read and write an inode's flags (`linux/fs.h`).
+const FICLONE: libc::Ioctl = 0x4004_9409;
+const FS_IOC_GETFLAGS: libc::Ioctl = 0x8008_6601;
+const FS_IOC_SETFLAGS: libc::Ioctl = 0x4008_6602;
+
+/// A descriptor's path in `/proc`.
+fn by_proc(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+fn by_proc_c(fd: BorrowedFd<'_>) -> io::Result<CString> {
+    Ok(CString::new(by_proc(fd))?)
+}
+
+/// What is under `name`, which isn't followed; of the descriptor itself for an empty name.
+pub(super) fn statx(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<libc::statx> {
+    let mut flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
+    if name.is_empty() {
+        flags |= libc::AT_EMPTY_PATH;
+    }
+    let ask = |name: &CStr| {
+        // SAFETY: `statx` is plain numbers, and zero is a value of each.
+        let mut answer: libc::statx = unsafe { std::mem::zeroed() };
+        // SAFETY: `statx` reads a string that ends and writes one structure; both live here.
+        let result =
+            unsafe { libc::statx(dir.as_raw_fd(), name.as_ptr(), flags, MASK, &raw mut answer) };
+        Errno::result(result).map(|_| answer)
+    };
+    Ok(name.with_nix_path(ask)??)
+}
+
+/// Opens `name` in `dir` as a pin: it holds the object and grants nothing.
+pub(super) fn pin(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    Ok(openat(dir, name, flags, Mode::empty())?)
+}
+
+/// The same for a directory, by its path.
+pub(super) fn pin_directory(path: &std::path::Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(openat(AT_FDCWD, path, flags, Mode::empty())?)
+}
+
+/// Opens what a pin holds.
+pub(super) fn reopen(pin: BorrowedFd<'_>, flags: OFlag) -> io::Result<File> {
+    let path = by_proc(pin);
+    let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    Ok(openat(AT_FDCWD, path.as_str(), flags, Mode::empty())?.into())
+}
+
+/// The same for reading, without a trace in its access time where the kernel allows it.
+pub(super) fn reopen_quietly(pin: BorrowedFd<'_>) -> io::Result<File> {
+    match reopen(pin, OFlag::O_RDONLY | OFlag::O_NOATIME) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => reopen(pin, OFlag::O_RDONLY),
+        other => other,
+    }
+}
+
+/// The path that the kernel gives for a descriptor. It is for messages, and for directories,
+/// which have one name.
+pub(super) fn path_of(fd: BorrowedFd<'_>) -> PathBuf {
+    nix::fcntl::readlink(by_proc(fd).as_str()).map_or_else(|_| by_proc(fd).into(), PathBuf::from)
+}
+
+/// Makes a file for the journal alone, to be written and read.
+pub(super) fn create(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+    Ok(openat(dir, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+}
+
+/// Renames, never over something.
+pub(super) fn move_to(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    to: BorrowedFd<'_>,
+    new: &OsStr,
+) -> io::Result<()> {
+    match renameat2(dir, name, to, new, RenameFlags::RENAME_NOREPLACE) {
+        // A filesystem that doesn't know the flag. Nobody else writes there meanwhile.
+        Err(Errno::EINVAL) if matches!(statx_is_absent(to, new), Ok(true)) => {
+            renameat(dir, name, to, new)?;
+        }
+        other => other?,
+    }
+    Ok(())
+}
+
+fn statx_is_absent(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
+    match statx(dir, name) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(true),
+        other => other.map(|_| false),
+    }
+}
+
+/// Another name for what `name` is; a symbolic link is not followed.
+pub(super) fn link(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    to: BorrowedFd<'_>,
+    new: &OsStr,
+) -> io::Result<()> {
+    Ok(linkat(dir, name, to, new, AtFlags::empty())?)
+}
+
+/// Another name for what a pin holds. The kernel refuses it to an object without any.
+pub(super) fn link_pinned(pin: BorrowedFd<'_>, to: BorrowedFd<'_>, new: &OsStr) -> io::Result<()> {
+    let path = by_proc(pin);
+    Ok(linkat(
+        AT_FDCWD,
+        path.as_str(),
+        to,
+        new,
+        AtFlags::AT_SYMLINK_FOLLOW,
+    )?)
+}
+
+/// Removes a name that is no directory's.
+pub(super) fn unlink(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    Ok(unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)?)
+}
+
+/// Removes an empty directory.
+pub(super) fn remove_directory(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    Ok(unlinkat(dir, name, UnlinkatFlags::RemoveDir)?)
+}
+
+/// Sets the permissions of what a pin holds.
+pub(super) fn set_mode(pin: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    let path = by_proc(pin);
+    let mode = Mode::from_bits_truncate(mode);
+    Ok(fchmodat(
+        AT_FDCWD,
+        path.as_str(),
+        mode,
+        FchmodatFlags::FollowSymlink,
+    )?)
+}
+
+/// Sets the owner of what a pin holds.
+pub(super) fn set_owner(pin: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    Ok(fchownat(
+        pin,
+        "",
+        Some(uid),
+        Some(gid),
+        AtFlags::AT_EMPTY_PATH,
+    )?)
+}
+
+/// Sets access and modification time of what a pin holds.
+pub(super) fn set_times(
+    pin: BorrowedFd<'_>,
+    accessed: Timestamp,
+    modified: Timestamp,
+) -> io::Result<()> {
+    let spec = |time: Timestamp| libc::timespec {
+        tv_sec: time.seconds,
+        tv_nsec: time.nanoseconds.into(),
+    };
+    let times = [spec(accessed), spec(modified)];
+    // SAFETY: `utimensat` reads two times and a string that ends; both live here.
+    let result = unsafe {
+        libc::utimensat(
+            pin.as_raw_fd(),
+            c"".as_ptr(),
+            times.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// The names of the extended attributes that this process may see. None where the filesystem
+/// has none.
+pub(super) fn xattr_names(pin: BorrowedFd<'_>) -> io::Result<Vec<OsString>> {
+    let path = by_proc_c(pin)?;
+    let mut names = [0_u8; 1024];
+    // SAFETY: `listxattr` reads a string that ends and writes at most the given length.
+    let length = unsafe { libc::listxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) };
+    let list = match Errno::result(length) {
+        Ok(length) => names[..length.cast_unsigned()].to_vec(),
+        Err(Errno::ERANGE) => all_xattr_names(&path)?,
+        Err(Errno::ENOTSUP) => return Ok(Vec::new()),
+        Err(errno) => return Err(errno.into()),
+    };
+    let names = list
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty());
+    Ok(names
+        .map(|name| OsString::from_vec(name.to_vec()))
+        .collect())
+}
+
+/// The longest list of names, and the longest value, that the kernel passes on.
+const LONGEST: usize = 65536;
+
+fn all_xattr_names(path: &CStr) -> io::Result<Vec<u8>> {
+    let mut names = vec![0_u8; LONGEST];
+    // SAFETY: as above.
+    let length = unsafe { libc::listxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) };
+    names.truncate(Errno::result(length)?.cast_unsigned());
+    Ok(names)
+}
+
+/// The value of an extended attribute.
+pub(super) fn xattr(pin: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<u8>> {
+    let (path, name) = (by_proc_c(pin)?, CString::new(name.as_bytes())?);
+    let mut value = vec![0_u8; LONGEST];
+    // SAFETY: `getxattr` reads two strings that end and writes at most the given length.
+    let length = unsafe {
+        libc::getxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            value.as_mut_ptr().cast(),
+            value.len(),
+        )
+    };
+    value.truncate(Errno::result(length)?.cast_unsigned());
+    value.shrink_to_fit();
+    Ok(value)
+}
+
+/// Sets an extended attribute.
+pub(super) fn set_xattr(pin: BorrowedFd<'_>, name: &OsStr, value: &[u8]) -> io::Result<()> {
+    let (path, name) = (by_proc_c(pin)?, CString::new(name.as_bytes())?);
+    // SAFETY: `setxattr` reads two strings that end and the given length of a live slice.
+    let result = unsafe {
+        libc::setxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            0,
+        )
+    };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// Removes an extended attribute.
+pub(super) fn remove_xattr(pin: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    let (path, name) = (by_proc_c(pin)?, CString::new(name.as_bytes())?);
+    // SAFETY: `removexattr` reads two strings that end.
+    Errno::result(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) })?;
+    Ok(())
+}
+
+/// Makes `to` share the blocks of `from`, where the filesystem can.
+pub(super) fn clone_blocks(from: &File, to: &File) -> Result<(), Errno> {
+    // SAFETY: `FICLONE` takes a descriptor as its argument; both are open.
+    let result = unsafe { libc::ioctl(to.as_raw_fd(), FICLONE, from.as_raw_fd()) };
+    Errno::result(result).map(drop)
+}
+
+/// Sets and clears flags of an inode (`FS_*_FL`), and leaves the others.
+pub(super) fn change_flags(file: &File, set: i32, clear: i32) -> io::Result<()> {
+    let mut flags: libc::c_int = 0;
+    // SAFETY: the kernel writes an `int` there, whatever the request's number says.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_GETFLAGS, &raw mut flags) };
+    Errno::result(result)?;
+    flags = (flags | set) & !clear;
+    // SAFETY: the kernel reads an `int` there.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_SETFLAGS, &raw const flags) };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// Where data (`SEEK_DATA`) or a hole (`SEEK_HOLE`) comes next.
+pub(super) fn seek(file: &File, from: u64, whence: libc::c_int) -> Result<u64, Errno> {
+    let from = libc::off_t::try_from(from).map_err(|_| Errno::EOVERFLOW)?;
+    // SAFETY: `lseek` takes numbers alone, and the file is open.
+    let at = unsafe { libc::lseek(file.as_raw_fd(), from, whence) };
+    Errno::result(at).map(libc::off_t::cast_unsigned)
+}
+
+/// Copies bytes to the same place in another file. Returns how many.
+pub(super) fn copy_range(from: &File, to: &File, at: u64, length: usize) -> Result<usize, Errno> {
+    let mut input = libc::off64_t::try_from(at).map_err(|_| Errno::EOVERFLOW)?;
+    let mut output = input;
+    // SAFETY: `copy_file_range` reads and writes two numbers, which live here, and takes two open
+    // files.
+    let copied = unsafe {
+        libc::copy_file_range(
+            from.as_raw_fd(),
+            &raw mut input,
+            to.as_raw_fd(),
+            &raw mut output,
+            length,
+            0,
+        )
+    };
+    Errno::result(copied).map(isize::cast_unsigned)
+}
+
+/// Opens a directory that a pin holds, to list it.
+pub(super) fn list(dir: BorrowedFd<'_>) -> io::Result<nix::dir::Dir> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let quiet = openat(dir, ".", flags | OFlag::O_NOATIME, Mode::empty());
+    let fd = match quiet {
+        Err(Errno::EPERM) => openat(dir, ".", flags, Mode::empty())?,
+        other => other?,
+    };
+    Ok(nix::dir::Dir::from_fd(fd)?)
+}

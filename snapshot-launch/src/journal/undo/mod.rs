@@ -1,0 +1,15 @@
+//! The revert of files: from the records of a level to the tree as it was.
+
+mod outcome;
+mod plan;
+mod recover;
+mod run;
+mod stage;
+mod stop;
+mod whereabouts;
+
+pub(crate) use outcome::{Outcome, Problem, Restored};
+pub(crate) use recover::recover;
+pub(crate) use run::undo;
+#[cfg(test)]
+pub(crate) use stop::{Stopped, after};

@@ -1,0 +1,94 @@
+//! The *plan*: all that a revert has to do, in a file, written before its first step. A revert
+//! that is cut by a kill is finished from it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::fcntl::OFlag;
+use serde::{Deserialize, Serialize};
+
+use super::stop::step;
+use super::whereabouts::{Whereabouts, collect};
+use crate::journal::records::{Level, Name, Object};
+use crate::journal::store::{PLAN, ShelfId, StoreId, Stores};
+use crate::journal::sys;
+
+/// The plan, with its objects (to read) or with references to them (to write).
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Plan<O> {
+    version: u32,
+    pub(super) snapshot: u32,
+    pub(super) stores: Vec<PlannedStore>,
+    pub(super) shelves: Vec<(ShelfId, StoreId)>,
+    pub(super) objects: Vec<O>,
+    pub(super) whereabouts: Vec<Whereabouts>,
+    /// Names in the stores are numbers up to this.
+    pub(super) last_number: u64,
+}
+
+/// A store by its path. Its device may have another number after a restart of the machine.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PlannedStore {
+    pub(super) path: Name,
+    pub(super) dev: u64,
+}
+
+const VERSION: u32 = 1;
+/// Its name until it is complete.
+const INCOMPLETE: &str = "plan.new";
+
+/// Writes the plan to revert a level.
+///
+/// # Errors
+/// If it can't be written.
+pub(super) fn write(level: &Level, stores: &Stores, root: BorrowedFd<'_>) -> io::Result<()> {
+    let plan = Plan {
+        version: VERSION,
+        snapshot: level.id.number(),
+        stores: stores
+            .iter()
+            .map(|(_, store)| PlannedStore {
+                path: Name::from(store.path().as_os_str()),
+                dev: store.stat().id.dev,
+            })
+            .collect(),
+        shelves: level
+            .shelves
+            .iter()
+            .map(|shelf| (shelf.id(), shelf.store()))
+            .collect(),
+        objects: level.objects.values().collect(),
+        whereabouts: collect(level.objects.values()),
+        last_number: stores.last_number(),
+    };
+    step();
+    let _ = sys::unlink(root, OsStr::new(INCOMPLETE));
+    let mut file = BufWriter::new(sys::create(root, OsStr::new(INCOMPLETE))?);
+    serde_json::to_writer::<_, Plan<&Object>>(&mut file, &plan)?;
+    file.flush()?;
+    step();
+    sys::move_to(root, OsStr::new(INCOMPLETE), root, OsStr::new(PLAN))
+}
+
+/// Reads the plan in a store.
+///
+/// # Errors
+/// If there is none, or another version has written it.
+pub(super) fn read(root: BorrowedFd<'_>) -> io::Result<Plan<Object>> {
+    let pin = sys::pin(root, OsStr::new(PLAN))?;
+    let file: File = sys::reopen(pin.as_fd(), OFlag::O_RDONLY)?;
+    let plan: Plan<Object> = serde_json::from_reader(BufReader::new(file))?;
+    if plan.version != VERSION {
+        let why = format!("it was written by another version ({})", plan.version);
+        return Err(io::Error::other(why));
+    }
+    Ok(plan)
+}
+
+/// Removes it: the revert is complete.
+pub(super) fn remove(root: BorrowedFd<'_>) -> io::Result<()> {
+    step();
+    sys::unlink(root, OsStr::new(PLAN))
+}

@@ -1,0 +1,212 @@
+//! Finishes a revert that was cut, from its plan. It runs in a new process: it finds again what
+//! the journal held by descriptors.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use snapshot_core::terms::SnapshotId;
+
+use super::outcome::Outcome;
+use super::plan::{self, Plan};
+use super::run::resume;
+use super::stage::Stage;
+use super::whereabouts::Whereabouts;
+use crate::journal::records::{Level, Name, Object, Was};
+use crate::journal::stat::{FileId, Stat};
+use crate::journal::store::{Shelf, Stores};
+use crate::journal::sys;
+
+/// Finishes the revert that has its plan in the store `dir`, and removes its stores.
+///
+/// # Errors
+/// If there is no plan, or the session that wrote it is alive. Nothing is changed then.
+pub(crate) fn recover(dir: &Path) -> io::Result<Outcome> {
+    let mut plan = plan::read(sys::pin_directory(dir)?.as_fd())?;
+    let mut stores = Stores::new("", Vec::new());
+    let mut devices = HashMap::new();
+    for planned in &plan.stores {
+        let id = stores.reopen(Path::new(planned.path.as_os()))?;
+        devices.insert(planned.dev, stores.get(id).stat().id.dev);
+    }
+    stores.skip_numbers(plan.last_number);
+    renumber(&mut plan, &devices);
+    let mut level = Level::new(SnapshotId::new(plan.snapshot));
+    for &(shelf, store) in &plan.shelves {
+        level.shelves.push(stores.open_shelf(shelf, store)?);
+    }
+    level.objects = plan
+        .objects
+        .into_iter()
+        .map(|object| (object.id, object))
+        .collect();
+    let stage = Stage::look(&mut stores);
+    let mut outcome = Outcome::default();
+    let mut finder = Finder::new(&level, &stores, &stage, &plan.whereabouts);
+    let pins = finder.find_all(&mut outcome);
+    for (id, pin) in pins {
+        if let Some(object) = level.objects.get_mut(&id) {
+            object.pin = Some(pin);
+        }
+    }
+    let mut outcome = resume(level, &mut stores, outcome);
+    for path in stores.end() {
+        let why = io::Error::other("something in it may still be wanted");
+        outcome.problem(path, "remove the journal's directory", why);
+    }
+    Ok(outcome)
+}
+
+/// Filesystems may have got other device numbers since.
+fn renumber(plan: &mut Plan<Object>, devices: &HashMap<u64, u64>) {
+    let renumber = |id: &mut FileId| id.dev = devices.get(&id.dev).copied().unwrap_or(id.dev);
+    for object in &mut plan.objects {
+        renumber(&mut object.id);
+        for was in object.entries.values_mut() {
+            if let Was::Present(id) = was {
+                renumber(id);
+            }
+        }
+    }
+    for place in &mut plan.whereabouts {
+        renumber(&mut place.id);
+        if let Some((dir, _)) = &mut place.within {
+            renumber(dir);
+        }
+    }
+}
+
+/// Finds objects by all the places where they can be.
+struct Finder<'a> {
+    objects: &'a HashMap<FileId, Object>,
+    shelves: &'a [Shelf],
+    stores: &'a Stores,
+    stage: &'a Stage,
+    /// Directories and names: where each was, and where it was when the revert began.
+    places: HashMap<FileId, Vec<(FileId, &'a Name)>>,
+    root: Option<FileId>,
+    found: HashMap<FileId, OwnedFd>,
+    /// Those that are looked for right now: a place below itself is none.
+    under_way: HashSet<FileId>,
+}
+
+impl<'a> Finder<'a> {
+    fn new(
+        level: &'a Level,
+        stores: &'a Stores,
+        stage: &'a Stage,
+        whereabouts: &'a [Whereabouts],
+    ) -> Self {
+        let mut places: HashMap<FileId, Vec<(FileId, &Name)>> = HashMap::new();
+        let mut root = None;
+        for place in whereabouts {
+            match &place.within {
+                Some((dir, name)) => places.entry(place.id).or_default().push((*dir, name)),
+                None => root = Some(place.id),
+            }
+        }
+        for dir in level.objects.values() {
+            for (name, was) in &dir.entries {
+                if let Was::Present(id) = was {
+                    places.entry(*id).or_default().push((dir.id, name));
+                }
+            }
+        }
+        Self {
+            objects: &level.objects,
+            shelves: &level.shelves,
+            stores,
+            stage,
+            places,
+            root,
+            found: HashMap::new(),
+            under_way: HashSet::new(),
+        }
+    }
+
+    /// All objects that something has to be done to.
+    fn find_all(&mut self, outcome: &mut Outcome) -> HashMap<FileId, OwnedFd> {
+        for object in self.objects.values() {
+            if object.trash.is_some() && !object.is_directory() {
+                continue;
+            }
+            let is_found = self.find(object.id).is_some();
+            let is_expected = self.places.contains_key(&object.id) && object.anew.is_none();
+            if !is_found && is_expected {
+                let names = self.places.get(&object.id).into_iter().flatten();
+                let name = names
+                    .map(|(_, name)| name.as_os())
+                    .next()
+                    .unwrap_or_default();
+                let gone = io::ErrorKind::NotFound.into();
+                outcome.problem(PathBuf::from(name), "find it", gone);
+            }
+        }
+        std::mem::take(&mut self.found)
+    }
+
+    fn find(&mut self, id: FileId) -> Option<BorrowedFd<'_>> {
+        if !self.found.contains_key(&id) {
+            if !self.under_way.insert(id) {
+                return None;
+            }
+            let found = self.look(id);
+            self.under_way.remove(&id);
+            self.found.insert(id, found?);
+        }
+        self.found.get(&id).map(AsFd::as_fd)
+    }
+
+    fn look(&mut self, id: FileId) -> Option<OwnedFd> {
+        if self.root == Some(id) {
+            return sys::pin_directory(Path::new("/")).ok();
+        }
+        if let Some(staged) = self.stage.peek(id) {
+            let found = self.look_at(id, self.stores.get(staged.store).stage(), &staged.name);
+            if found.is_some() {
+                return found;
+            }
+        }
+        let trash = self.objects.get(&id).and_then(|object| object.trash);
+        if let Some(place) = trash {
+            let shelf = self
+                .shelves
+                .iter()
+                .find(|shelf| shelf.id() == place.shelf)?;
+            let found = self.look_at(id, shelf.dir(), OsStr::new(&place.name()));
+            if found.is_some() {
+                return found;
+            }
+        }
+        let places = self.places.get(&id)?.clone();
+        places.into_iter().find_map(|(dir, name)| {
+            let dir = self.find(dir)?.try_clone_to_owned().ok()?;
+            self.look_at(id, dir.as_fd(), name.as_os())
+        })
+    }
+
+    fn look_at(&self, id: FileId, dir: BorrowedFd<'_>, name: &OsStr) -> Option<OwnedFd> {
+        if name.as_bytes().is_empty() {
+            return None;
+        }
+        let pin = match sys::pin(dir, name) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                // The branch has closed this directory to its owner; a revert opens it anyway.
+                let now = Stat::of_fd(dir).ok()?;
+                sys::set_mode(dir, now.mode & 0o7777 | 0o700).ok()?;
+                sys::pin(dir, name).ok()?
+            }
+            other => other.ok()?,
+        };
+        let stat = Stat::of_fd(pin.as_fd()).ok()?;
+        let is_it = match self.objects.get(&id) {
+            Some(object) => object.is(&stat),
+            // A directory on the way: its filesystem's number may have changed.
+            None => stat.id.ino == id.ino,
+        };
+        is_it.then_some(pin)
+    }
+}

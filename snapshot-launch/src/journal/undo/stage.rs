@@ -1,0 +1,103 @@
+//! The *stage*: where a revert puts what isn't where it belongs, before anything comes back.
+//! Then no old object stands in another's way, and none lies below another.
+//!
+//! What a revert that was cut has left there is found by a look.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use super::stop::step;
+use crate::journal::records::move_directory;
+use crate::journal::stat::{FileId, Kind, Stat};
+use crate::journal::store::{StoreId, Stores, names};
+use crate::journal::sys;
+
+/// Something on it.
+#[derive(Debug, Clone)]
+pub(super) struct Staged {
+    pub(super) store: StoreId,
+    pub(super) name: OsString,
+}
+
+/// All that is on it. An inode with several links can be there more than once.
+#[derive(Debug, Default)]
+pub(super) struct Stage {
+    items: HashMap<FileId, Vec<Staged>>,
+}
+
+impl Stage {
+    /// What is there now.
+    pub(super) fn look(stores: &mut Stores) -> Self {
+        let mut stage = Self::default();
+        let mut last = 0;
+        for (store, place) in stores.iter() {
+            for name in names(place.stage()) {
+                let number = name.to_str().and_then(|name| name.parse().ok());
+                last = last.max(number.unwrap_or(0));
+                if let Ok(Some(stat)) = Stat::of(place.stage(), &name) {
+                    stage.add(stat.id, Staged { store, name });
+                }
+            }
+        }
+        stores.skip_numbers(last);
+        stage
+    }
+
+    fn add(&mut self, id: FileId, staged: Staged) {
+        self.items.entry(id).or_default().push(staged);
+    }
+
+    /// Moves something there.
+    pub(super) fn put(
+        &mut self,
+        stores: &mut Stores,
+        store: StoreId,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        stat: &Stat,
+    ) -> io::Result<()> {
+        let new = OsString::from(stores.next_number().to_string());
+        let stage = stores.get(store).stage();
+        step();
+        move_any(dir, name, stage, &new, stat)?;
+        self.add(stat.id, Staged { store, name: new });
+        Ok(())
+    }
+
+    pub(super) fn has(&self, id: FileId) -> bool {
+        self.items.get(&id).is_some_and(|items| !items.is_empty())
+    }
+
+    pub(super) fn peek(&self, id: FileId) -> Option<&Staged> {
+        self.items.get(&id)?.last()
+    }
+
+    pub(super) fn pop(&mut self, id: FileId) {
+        if let Some(items) = self.items.get_mut(&id) {
+            items.pop();
+        }
+    }
+
+    /// What is left.
+    pub(super) fn into_rest(self) -> impl Iterator<Item = (FileId, Staged)> {
+        self.items
+            .into_iter()
+            .flat_map(|(id, items)| items.into_iter().map(move |item| (id, item)))
+    }
+}
+
+/// Moves an object of any kind.
+pub(super) fn move_any(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    to: BorrowedFd<'_>,
+    new: &OsStr,
+    stat: &Stat,
+) -> io::Result<()> {
+    match stat.kind {
+        Kind::Directory => move_directory(dir, name, to, new, stat),
+        _ => sys::move_to(dir, name, to, new),
+    }
+}
