@@ -53,6 +53,16 @@ pub struct SnapshotFlags {
     )]
     pub isolate: When,
 
+    /// Roll back only the files in this directory (may be repeated)
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "CARGO_SNAPSHOT_FILES",
+        value_delimiter = ':',
+        conflicts_with = "no_files"
+    )]
+    pub files: Vec<PathBuf>,
+
     /// Roll back no files, not even what is mapped of them
     #[arg(long, env = "CARGO_SNAPSHOT_NO_FILES", value_parser = clap::builder::FalseyValueParser::new())]
     pub no_files: bool,

@@ -15,6 +15,7 @@ use nix::unistd::{ForkResult, fork, getpgrp, getpid, isatty, tcgetpgrp};
 use crate::embed::agent_file;
 use crate::flags::{SnapshotFlags, When};
 use crate::inherited::{self, OwnWays};
+use crate::journal::scope::Trees;
 use crate::namespaces::{self, Side};
 use crate::processes::outside::Outside;
 use crate::session::{self, ControlSocket, EventsFile, Inner, Session};
@@ -94,6 +95,7 @@ fn set_up_and_run(launch: Launch, ways: OwnWays) -> Result<Ending, Problem> {
         .name
         .clone()
         .unwrap_or_else(|| file_name(&called).to_string_lossy().into_owned());
+    let trees = trees(&flags)?;
     let events = open_events(flags.events.as_deref())?;
     let agent = agent_file().map_err(cannot_begin("the agent can't be put into memory"))?;
     let inherited = inherited::descriptors().map_err(cannot_begin("/proc can't be read"))?;
@@ -132,7 +134,7 @@ fn set_up_and_run(launch: Launch, ways: OwnWays) -> Result<Ending, Problem> {
         every: flags.every,
         keep_last: flags.keep_last,
         at_start: flags.at_start,
-        no_files: flags.no_files,
+        trees,
         moments: flags.moments,
         reseed: flags.reseed,
         allow: flags.allow.clone(),
@@ -228,6 +230,32 @@ fn fork_supervisor(isolate: When) -> Result<(Side, Option<String>), Problem> {
         Ok(ForkResult::Parent { child }) => Ok((Side::Launcher(child), Some(missing))),
         Err(error) => Err(cannot_begin("the supervisor can't be forked")(error)),
     }
+}
+
+/// Which files come back; `None` for none.
+fn trees(flags: &SnapshotFlags) -> Result<Option<Trees>, Problem> {
+    if flags.no_files {
+        return Ok(None);
+    }
+    if flags.files.is_empty() {
+        return Ok(Some(Trees::All));
+    }
+    let mut trees = Vec::new();
+    for tree in &flags.files {
+        let wrong = |cause: String| {
+            Problem::new(exit::USAGE, format!("--files {}", tree.display()))
+                .cause(cause)
+                .help("name a directory that exists")
+        };
+        let path = tree
+            .canonicalize()
+            .map_err(|error| wrong(error.to_string()))?;
+        if !path.is_dir() {
+            return Err(wrong("it is not a directory".to_owned()));
+        }
+        trees.push(path);
+    }
+    Ok(Some(Trees::Only(trees)))
 }
 
 fn open_events(path: Option<&Path>) -> Result<Option<EventsFile>, Problem> {

@@ -53,7 +53,7 @@ pub fn remove(pid: i32) {
 }
 
 /// Whether this process is on the list.
-pub(crate) fn contain(pid: i32) -> bool {
+pub fn contain(pid: i32) -> bool {
     word_of(pid).is_some_and(|(word, bit)| word.load(Ordering::Acquire) & bit != 0)
 }
 

@@ -1,21 +1,25 @@
 //! The journal: keeps what files were before their first change since a take, and puts it back
 //! at a revert. The program goes on writing to the real files.
-#![cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the journal's process comes next")
-)]
+//!
+//! `process` waits for calls of the session and for the supervisor. `listener` is the kernel's
+//! side of a call, `callers` and `credentials` say who calls, `paths` finds what is meant, and
+//! `calls` keeps what changes and makes the call. Below lie the `levels`, with their `records`
+//! of what was, in `store`s on each filesystem; `undo` puts it back.
 
+mod caller_memory;
+mod callers;
+mod calls;
 mod coverage;
+mod credentials;
 mod levels;
+mod listener;
+mod news;
+mod open_files;
+mod paths;
+pub(crate) mod process;
 mod records;
+pub(crate) mod scope;
 mod stat;
 mod store;
 mod sys;
 mod undo;
-
-pub(crate) use coverage::{Coverage, Loss, NotCovered};
-pub(crate) use levels::Levels;
-pub(crate) use records::{Counts, Want};
-pub(crate) use stat::{FileId, Kind, Stat, Timestamp};
-pub(crate) use store::{PREFIX, usual_candidates};
-pub(crate) use undo::{Outcome, Problem, Restored, recover};

@@ -3,6 +3,7 @@
 use crate::flags::{AllowKind, DenyKind, OnExit, OnInterrupt};
 use crate::huge_pages::Settings;
 use crate::inherited::OwnWays;
+use crate::journal::scope::Trees;
 use crate::talk::doors;
 use nix::sys::termios::Termios;
 use snapshot_core::sys::SignalSet;
@@ -51,7 +52,8 @@ pub(crate) struct Config {
     pub(crate) every: Option<Duration>,
     pub(crate) keep_last: u32,
     pub(crate) at_start: bool,
-    pub(crate) no_files: bool,
+    /// The trees that roll back; `None` for no file at all.
+    pub(crate) trees: Option<Trees>,
     /// Events of takes say where their time went.
     pub(crate) moments: bool,
     pub(crate) reseed: bool,

@@ -19,7 +19,7 @@ use super::{
 use crate::poll_timeout;
 use crate::talk::{
     channel::ToLauncher,
-    event::{Event, Files, Tier},
+    event::{Event, Tier},
     signals::SI_KERNEL,
 };
 
@@ -38,6 +38,7 @@ enum Source {
     Signals,
     Channel,
     Switchboard,
+    Journal,
     Taker,
     Copy,
     Spare,
@@ -99,6 +100,9 @@ impl Supervisor {
         }
         if self.launcher_gone {
             sources.remove(1);
+        }
+        if let Some(fd) = self.aspects.files.fd() {
+            sources.push((Source::Journal, fd));
         }
         match &self.phase {
             Phase::Taking(taking) => {
@@ -185,6 +189,7 @@ impl Supervisor {
             Source::Signals => self.hear_signals(),
             Source::Channel => self.hear_launcher(),
             Source::Switchboard => self.take_calls(),
+            Source::Journal => self.hear_journal(),
             Source::Taker => self.hear_taker(),
             Source::Copy => self.hear_copy(),
             Source::Spare => self.hear_spare(),
@@ -327,7 +332,7 @@ impl Supervisor {
                 }
                 let welcome = ToCaller::Welcome {
                     take_at_start: self.start_snapshot_due,
-                    no_files: self.config.no_files,
+                    no_files: self.config.trees.is_none(),
                     reseed: self.config.reseed,
                 };
                 link.hand(&welcome, self.aspects.children.memory());
@@ -440,7 +445,7 @@ impl Supervisor {
             } else {
                 Tier::IdsDiffer
             },
-            files: Files::None,
+            files: self.aspects.files.promised(self.config.trees.as_ref()),
         });
     }
 

@@ -55,6 +55,10 @@ impl Supervisor {
         if self.keeper_ended(pid) {
             return;
         }
+        if self.aspects.files.has_ended(pid) {
+            self.journal_has_ended();
+            return;
+        }
         // Its number, and that of its group, may be another's from now on.
         self.anchor.take_if(|anchor| anchor.pid().as_raw() == pid);
         // It may have come to life, and ended again before we looked.

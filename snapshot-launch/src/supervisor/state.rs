@@ -19,7 +19,6 @@ use super::{
     aspects::list::Aspects,
     interrupts::{arrivals::Arrivals, presses::Presses, via::Fate},
     links::{AgentLink, Switchboard},
-    listener::Listening,
     refusal::apart::Home,
     under_way::{
         asked::Asked, ending::Ending, reverting::Reverting, silent_copy::SilentCopy, taking::Taking,
@@ -86,9 +85,6 @@ pub(crate) struct Supervisor {
     pub(crate) launcher_gone: bool,
     /// The program uses the trigger itself, and a note said so.
     pub(crate) has_own_use: bool,
-    /// Whether the first take asks the live process for a listener.
-    pub(crate) wants_listener: bool,
-    pub(crate) listening: Listening,
 }
 
 impl Supervisor {
@@ -181,6 +177,7 @@ impl Supervisor {
                 .is_some_and(|anchor| anchor.pid().as_raw() == pid)
             || self.dying.contains(&pid)
             || self.aspects.keepers.pids().any(|keeper| keeper == pid)
+            || self.aspects.files.pid() == Some(pid)
             || self.snapshot_of(pid).is_some()
     }
 
@@ -204,6 +201,7 @@ impl Supervisor {
             .chain(anchor)
             .chain(self.dying.iter().copied())
             .chain(self.aspects.keepers.pids())
+            .chain(self.aspects.files.pid())
             .chain(self.spare_pid())
             .chain(self.woken_pid())
             .collect()

@@ -1,15 +1,17 @@
 //! The channel between the launcher and its supervisor: JSON messages in packets.
 //!
 //! The end of the channel is a message too: each side learns at once that the other is gone,
-//! for whatever reason.
+//! for whatever reason. The supervisor and its journal speak over such a channel too.
+#![expect(unsafe_code, reason = "takes ownership of received descriptors")]
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, recv, sendmsg, setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, setsockopt, socketpair, sockopt,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -92,6 +94,8 @@ pub(crate) struct Channel {
     fd: OwnedFd,
     /// The beginning of a message, until its end comes.
     begun: RefCell<Vec<u8>>,
+    /// A descriptor that came with a message, until it is taken.
+    passed: RefCell<Option<OwnedFd>>,
 }
 
 /// A received message.
@@ -132,12 +136,27 @@ impl Channel {
         let end = |fd| Self {
             fd,
             begun: RefCell::default(),
+            passed: RefCell::default(),
         };
         Ok((end(a), end(b)))
     }
 
     /// Sends one message; waits for room if the other side is slow.
     pub(crate) fn send(&self, message: &impl Serialize) -> io::Result<()> {
+        self.send_packets(message, None)
+    }
+
+    /// The same with a descriptor.
+    pub(crate) fn hand(&self, message: &impl Serialize, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.send_packets(message, Some(fd.as_raw_fd()))
+    }
+
+    /// The descriptor that came with the last message.
+    pub(crate) fn take_passed(&self) -> Option<OwnedFd> {
+        self.passed.take()
+    }
+
+    fn send_packets(&self, message: &impl Serialize, mut fd: Option<RawFd>) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
         let mut pieces = bytes.chunks(PIECE).peekable();
         while let Some(piece) = pieces.next() {
@@ -146,17 +165,20 @@ impl Channel {
             } else {
                 ENDS
             };
-            self.send_packet(mark, piece)?;
+            self.send_packet(mark, piece, fd.take())?;
         }
         Ok(())
     }
 
-    fn send_packet(&self, mark: u8, piece: &[u8]) -> io::Result<()> {
+    fn send_packet(&self, mark: u8, piece: &[u8], fd: Option<RawFd>) -> io::Result<()> {
         let mark = [mark];
         let parts = [IoSlice::new(&mark), IoSlice::new(piece)];
-        let fd = self.fd.as_raw_fd();
+        let passed: Vec<RawFd> = fd.into_iter().collect();
+        let with = [ControlMessage::ScmRights(&passed)];
+        let with = if passed.is_empty() { &[][..] } else { &with };
         loop {
-            match sendmsg::<()>(fd, &parts, &[], MsgFlags::MSG_NOSIGNAL, None) {
+            let own = self.fd.as_raw_fd();
+            match sendmsg::<()>(own, &parts, with, MsgFlags::MSG_NOSIGNAL, None) {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -169,7 +191,7 @@ impl Channel {
         let mut begun = self.begun.borrow_mut();
         let mut packet = [0; 1 + PIECE];
         loop {
-            let length = match recv(self.fd.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT) {
+            let length = match self.receive_packet(&mut packet) {
                 Ok(0) | Err(Errno::ECONNRESET) => return Ok(Received::Closed),
                 Ok(length) => length,
                 Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
@@ -181,6 +203,25 @@ impl Channel {
                 return Ok(Received::Message(serde_json::from_slice(&message)?));
             }
         }
+    }
+}
+
+impl Channel {
+    fn receive_packet(&self, packet: &mut [u8]) -> Result<usize, Errno> {
+        let mut parts = [IoSliceMut::new(packet)];
+        let mut space = nix::cmsg_space!(RawFd);
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let received = recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+        for with in received.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(numbers) = with {
+                for number in numbers {
+                    // SAFETY: the kernel has just made it for this process.
+                    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+                    self.passed.replace(Some(fd));
+                }
+            }
+        }
+        Ok(received.bytes)
     }
 }
 

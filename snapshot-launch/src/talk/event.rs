@@ -3,6 +3,8 @@
 //! The field names are the tool's contract with scripts: they change only with a major version.
 //! Process ids are those where the launcher runs.
 
+use std::path::PathBuf;
+
 use super::facts::SnapshotFacts;
 pub use super::facts::Trigger;
 
@@ -73,11 +75,16 @@ pub enum Tier {
 }
 
 /// Which files roll back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Files {
+    /// All that the program may write.
+    All,
     /// None: their contents stay as the branch leaves them.
     None,
+    /// Those in these directories.
+    #[serde(untagged)]
+    Trees(Vec<PathBuf>),
 }
 
 /// A snapshot was taken.

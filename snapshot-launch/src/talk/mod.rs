@@ -7,6 +7,7 @@ pub mod counted;
 pub(crate) mod doors;
 pub mod event;
 pub mod facts;
+pub(crate) mod journal;
 pub(crate) mod own_use;
 pub mod problem;
 pub mod refusal;

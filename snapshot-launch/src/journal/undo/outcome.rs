@@ -22,6 +22,13 @@ pub(crate) struct Restored {
     pub(crate) inodes: usize,
 }
 
+impl Restored {
+    /// All together.
+    pub(crate) fn all(self) -> u64 {
+        (self.names + self.removed + self.inodes) as u64
+    }
+}
+
 /// Something that is not as it was.
 #[derive(Debug)]
 pub(crate) struct Problem {

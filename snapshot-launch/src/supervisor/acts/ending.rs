@@ -1,5 +1,7 @@
 //! How branches and sessions end.
 
+use std::collections::HashSet;
+
 use nix::sys::signal::Signal;
 use nix::unistd::getpid;
 use snapshot_core::sys::now_ns;
@@ -130,14 +132,14 @@ impl Supervisor {
             return false;
         };
         let anchor = self.anchor.as_ref().map(|anchor| anchor.pid().as_raw());
+        let spared: HashSet<i32> = anchor.into_iter().chain(self.aspects.files.pid()).collect();
         let own = getpid().as_raw();
         let mut left = family::children(own);
-        left.retain(|&pid| Some(pid) != anchor);
+        left.retain(|pid| !spared.contains(pid));
         if !left.is_empty() {
             if now < deadline_ns {
                 return false;
             }
-            let spared = anchor.into_iter().collect();
             let Signalled { out_of_reach, .. } =
                 family::signal_below(own, Signal::SIGKILL, &spared, &|_| false);
             let is_beyond = |pid: &i32| out_of_reach.iter().any(|leftover| leftover.pid == *pid);
@@ -150,6 +152,11 @@ impl Supervisor {
             {
                 self.note(text);
             }
+        }
+        // Nobody calls it any more. It removes what it has kept.
+        if !self.aspects.files.is_over() {
+            self.aspects.files.close();
+            return false;
         }
         if let Some(anchor) = self.anchor.take() {
             anchor.end();

@@ -51,6 +51,7 @@ impl Supervisor {
         if dropped.is_empty() {
             return None;
         }
+        self.aspects.files.commit();
         for id in &dropped {
             if let Some(snapshot) = self.forget(SnapshotId::new(*id)) {
                 self.end_snapshot(snapshot);

@@ -2,6 +2,7 @@
 
 pub(super) mod asking;
 mod ending;
+mod files;
 mod forgetting;
 mod preparing;
 mod requests;

@@ -161,7 +161,7 @@ impl Supervisor {
             }
             return;
         }
-        if self.waits_for_the_front() {
+        if self.waits_for_files() || self.waits_for_the_front() {
             return;
         }
         if let Some(text) = family::name_out_of_reach(&out_of_reach) {

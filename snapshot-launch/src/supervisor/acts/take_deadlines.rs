@@ -42,11 +42,12 @@ impl Supervisor {
     /// and the program has been stopped.
     fn check_taking(&mut self, now: u64) {
         let live = self.live.pid();
+        let journal = self.aspects.files.pid();
         let is_awaited = self.is_take_awaited();
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
-        let worker = taking.worker(live);
+        let worker = taking.worker(live, journal);
         if (is_awaited && taking.is_stopped(live, now)) || taking.headway.is_over(worker, now) {
             self.end_held_up_take();
         }

@@ -3,20 +3,25 @@
 use crate::supervisor::under_way::taking::{Death, PATIENCE_NS, Seen, Taking};
 use crate::talk::facts::SnapshotFacts;
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 
 use nix::libc;
+use snapshot_core::process::own_processes;
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ask, InterruptedCall, Obstacle, Text, ThreadCounts};
 use snapshot_core::wire::{Caller, FromFrozen, FromTaker, Frozen, LISTED, ToCaller, ToTaker};
 
-use crate::processes::headway::Headway;
+use crate::processes::{
+    family::{self, Process},
+    headway::Headway,
+};
 use crate::refusal::{Refusal, obstacles::explain};
 use crate::supervisor::{
     aspects::{aspect::Standstill, list::Kept},
     descriptors, ids,
     links::{AgentLink, Heard, LastWords, may_be_passed},
-    listener::{Listener, Listening, is_listener},
+    listener::is_listener,
     refusal::{apart, gaps, preflight},
     snapshot::Snapshot,
     state::{Phase, Supervisor},
@@ -147,7 +152,7 @@ impl Supervisor {
             id: id.number(),
             interrupted_call,
             keeper: !self.aspects.keepers.has_live(),
-            journal: self.wants_listener && !self.live.filters().has_ours(),
+            journal: self.aspects.files.wants_listener(),
         };
         link.hand(&granted, &for_copy);
         self.phase = Phase::Taking(Box::new(Taking {
@@ -215,9 +220,7 @@ impl Supervisor {
             Heard::Message(FromTaker::NoListener { errno })
                 if taking.seen.is_some() && !taking.complete =>
             {
-                if self.wants_listener {
-                    self.listening = Listening::Refused(errno);
-                }
+                self.aspects.files.has_no_listener(errno);
             }
             Heard::Other(FromTaker::Keeper, sender) => self.keeper_has_begun(sender),
             Heard::Message(FromTaker::Running(running)) if taking.complete => {
@@ -260,15 +263,15 @@ impl Supervisor {
             no_new_privs,
             waits_killable,
         } = said
-            && self.wants_listener
             && is_listener(&fd)
         {
             self.live.filters_mut().add_ours();
-            self.listening = Listening::Here(Listener {
-                fd,
-                no_new_privs,
-                waits_killable,
-            });
+            if self.aspects.files.listen(&fd) && no_new_privs {
+                self.note("set-uid programs that the program starts get no rights from here on (no_new_privs): the kernel demands that of a program whose files come back");
+            }
+            if !waits_killable {
+                self.note("this kernel is older than 5.19: a call on files that a signal interrupts may be made twice");
+            }
         }
     }
 
@@ -287,11 +290,17 @@ impl Supervisor {
         let Phase::Taking(taking) = &self.phase else {
             return;
         };
+        // Each thread has a list of its own.
+        let children = match counts.has_children {
+            true => family::children(self.live.pid()),
+            false => Vec::new(),
+        };
+        let started = self.started(children.clone());
         let mut still = Standstill {
             id: taking.id,
             pid: self.live.pid(),
-            has_children: counts.has_children,
-            own_pids: self.own_pids(),
+            children,
+            started,
             outside: &self.outside,
             notes: Vec::new(),
             not_rolled_back: Vec::new(),
@@ -331,6 +340,19 @@ impl Supervisor {
         if let Some(refusal) = findings.refusal {
             self.abandon_take(refusal);
         }
+    }
+
+    /// All that the program has started: `children` and below. What it started before an earlier
+    /// revert is now a child of the supervisor.
+    fn started(&self, children: Vec<i32>) -> HashSet<Process> {
+        let own_pids = self.own_pids();
+        let is_programs = |pid: &i32| {
+            // The copy may be there already, and nobody has heard of it.
+            *pid != self.live.pid() && !own_pids.contains(pid) && !own_processes::contain(*pid)
+        };
+        let mut beside = family::children(nix::unistd::getpid().as_raw());
+        beside.retain(is_programs);
+        &family::from(children) | &family::from(beside)
     }
 
     /// The copy lacks memory that forks skip. The next one will have it.
@@ -450,11 +472,12 @@ impl Supervisor {
     }
 
     /// Adds the snapshot once both sides are done.
-    fn complete_take(&mut self) {
+    pub(super) fn complete_take(&mut self) {
         let Phase::Taking(taking) = &mut self.phase else {
             return;
         };
-        if taking.split && taking.frozen.is_some() && !taking.complete {
+        let has_files = self.aspects.files.has_begun(taking.id);
+        if taking.split && taking.frozen.is_some() && has_files && !taking.complete {
             taking.complete = true;
             taking.moments.go = now_ns();
             taking.headway = Headway::begin(PATIENCE_NS);
@@ -496,6 +519,7 @@ impl Supervisor {
             &seen.kept.children.processes,
             frozen.pid(),
         );
+        let of_files = self.aspects.files.gaps(&seen.kept.children.processes);
         let facts = SnapshotFacts {
             id: taking.id.number(),
             label: taking.label,
@@ -529,6 +553,7 @@ impl Supervisor {
                 .into_iter()
                 .chain(unworded)
                 .chain(seen.not_rolled_back)
+                .chain(of_files)
                 .chain(of_ids)
                 .collect(),
         });

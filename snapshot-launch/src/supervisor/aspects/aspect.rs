@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use snapshot_core::terms::{Ended, SnapshotId};
 
-use crate::processes::{child::Child, outside::Outside};
+use crate::processes::{child::Child, family::Process, outside::Outside};
 use crate::refusal::Refusal;
 use crate::talk::event::{EndedChild, KeptChild, NotRolledBack};
 
@@ -61,10 +61,10 @@ pub(crate) struct Standstill<'a> {
     pub(crate) id: SnapshotId,
     /// The live process.
     pub(crate) pid: i32,
-    /// Whether it may have children.
-    pub(crate) has_children: bool,
-    /// The processes below the supervisor that are the session's, not the program's.
-    pub(crate) own_pids: HashSet<i32>,
+    /// Its children by birth.
+    pub(crate) children: Vec<i32>,
+    /// All processes that the program has started, and that live.
+    pub(crate) started: HashSet<Process>,
     pub(crate) outside: &'a Outside,
     /// What the user should hear about the take.
     pub(crate) notes: Vec<String>,

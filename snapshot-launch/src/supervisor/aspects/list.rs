@@ -6,6 +6,7 @@ use super::{
     aspect::{Aspect, Resumed, Standstill},
     children::tracked::Children,
     closings::Closings,
+    files::Files,
     keepers::Keepers,
     screen::Screens,
 };
@@ -106,6 +107,8 @@ aspects! {
     keepers: Keepers,
     /// The closes that wait until the snapshots have let go.
     closings: Closings,
+    /// The files that the program changes.
+    files: Files,
 }
 
 #[cfg(test)]
@@ -206,8 +209,8 @@ mod tests {
         let mut still = Standstill {
             id: SnapshotId::new(1),
             pid: 0,
-            has_children: false,
-            own_pids: HashSet::new(),
+            children: Vec::new(),
+            started: HashSet::new(),
             outside: &Outside::default(),
             notes: Vec::new(),
             not_rolled_back: Vec::new(),

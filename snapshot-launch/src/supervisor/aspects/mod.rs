@@ -3,6 +3,7 @@
 pub(super) mod aspect;
 pub(super) mod children;
 pub(super) mod closings;
+pub(crate) mod files;
 pub(super) mod keepers;
 pub(super) mod list;
 pub(super) mod screen;

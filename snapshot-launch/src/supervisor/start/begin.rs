@@ -25,18 +25,18 @@ use snapshot_core::sys::now_ns;
 
 use super::spawn;
 use crate::inherited;
+use crate::journal::process::Settings;
 use crate::processes::outside::Outside;
 use crate::supervisor::{
     anchor::Anchor,
     aspects::{
-        children::tracked::Children, closings::Closings, keepers::Keepers, list::Aspects,
-        screen::Screens,
+        children::tracked::Children, closings::Closings, files::Files, keepers::Keepers,
+        list::Aspects, screen::Screens,
     },
     config::{Config, Group},
     descriptors::Limits,
     interrupts::{arrivals::Arrivals, presses::Presses},
     links::Switchboard,
-    listener::Listening,
     live::Live,
     refusal::{apart::Home, filters::Filters},
     state::{Phase, Supervisor},
@@ -152,6 +152,10 @@ fn begin(
     if outside.is_another() {
         own_processes::add(INIT);
     }
+    let files = start_journal(&config);
+    if let Some(pid) = files.pid() {
+        own_processes::add(pid);
+    }
     let filters = Filters::inherited(config.deny.len())?;
     let limits = Limits::raise()?;
     let live = spawn::program(&config, &address, anchor.group(), &outside, limits)?;
@@ -187,6 +191,7 @@ fn begin(
             children,
             keepers: Keepers::default(),
             closings: Closings::default(),
+            files,
         },
         dying: std::collections::HashSet::new(),
         silent_copies: Vec::new(),
@@ -206,9 +211,23 @@ fn begin(
         launcher_gone: false,
         has_own_use: false,
         // There is no journal that could answer.
-        wants_listener: false,
-        listening: Listening::default(),
     })
+}
+
+/// Without a journal files stay as the branch leaves them, and every take says so.
+fn start_journal(config: &Config) -> Files {
+    let Some(trees) = &config.trees else {
+        return Files::default();
+    };
+    let settings = Settings {
+        trees: trees.clone(),
+        tag: format!(
+            "{}-{:08x}",
+            config.launcher_pid,
+            random_number() & 0xffff_ffff
+        ),
+    };
+    Files::with(settings)
 }
 
 /// Waits until the program's group is in front: else the program can't read.

@@ -23,6 +23,14 @@ pub(crate) enum Stage {
     Waiting { until_ns: u64 },
 }
 
+/// How far the journal is with a revert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FilesAre {
+    Unasked,
+    ComingBack,
+    Back,
+}
+
 /// How long a copy that has just been made may take to fall asleep.
 const SETTLE_NS: u64 = 1_000_000_000;
 
@@ -64,6 +72,8 @@ pub(crate) struct Reverting {
     pub(crate) may_spare: bool,
     /// Until when the launcher may put its group in front, once it has been asked to.
     pub(crate) front_until_ns: Option<u64>,
+    /// Whether the files are as they were at the target.
+    pub(crate) files: FilesAre,
     /// Why the woken copy goes back to sleep.
     pub(crate) hindrance: Option<Obstacle>,
     /// How often it had to be woken again.
@@ -96,6 +106,7 @@ impl Reverting {
             lost_copy: None,
             may_spare: true,
             front_until_ns: None,
+            files: FilesAre::Unasked,
             hindrance: None,
             tries: 0,
             last_said: None,

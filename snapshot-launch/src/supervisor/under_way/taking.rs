@@ -113,8 +113,9 @@ impl Taking {
     }
 
     /// The process that has to work for it now.
-    pub(crate) fn worker(&self, live: i32) -> Option<i32> {
+    pub(crate) fn worker(&self, live: i32, journal: Option<i32>) -> Option<i32> {
         match self.child() {
+            Some(_) if self.frozen.is_some() && self.split && !self.complete => journal,
             Some(copy) if !self.complete => Some(copy.pid()),
             None if self.death.is_some() => None,
             _ => Some(live),

@@ -10,10 +10,7 @@ use super::{
     tracked::{Children, Standing},
     words::{name_ended, name_kept},
 };
-use crate::processes::{
-    family::{self, Process},
-    kin::Child,
-};
+use crate::processes::{family::Process, kin::Child};
 use crate::refusal::Refusal;
 use crate::supervisor::aspects::aspect::{Aspect, Resumed, Standstill};
 
@@ -31,11 +28,7 @@ impl Aspect for Children {
     type Kept = Family;
 
     fn take(&mut self, still: &mut Standstill<'_>, earlier: &[&Family]) -> Result<Family, Refusal> {
-        // Each thread has a list of its own.
-        let own = match still.has_children {
-            true => family::children(still.pid),
-            false => Vec::new(),
-        };
+        let own = std::mem::take(&mut still.children);
         let children = self.record(&own, still, earlier);
         still.not_rolled_back.extend(
             self.known_of(&children)
@@ -44,7 +37,7 @@ impl Aspect for Children {
         Ok(Family {
             standings: self.standings(&children),
             children,
-            processes: all_started(own, still),
+            processes: still.started.clone(),
         })
     }
 
@@ -105,14 +98,4 @@ impl Children {
         }
         indices
     }
-}
-
-/// All that the program has started, `own` and below. What it started before an earlier revert
-/// is now a child of the supervisor.
-fn all_started(own: Vec<i32>, still: &Standstill<'_>) -> HashSet<Process> {
-    let beside = family::children(nix::unistd::getpid().as_raw())
-        .into_iter()
-        .filter(|pid| *pid != still.pid && !still.own_pids.contains(pid))
-        .collect();
-    &family::from(own) | &family::from(beside)
 }

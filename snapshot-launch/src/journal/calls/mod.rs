@@ -1,0 +1,8 @@
+//! The calls that wait for the journal: what each means, and what is done before it happens.
+
+mod names;
+mod opening;
+mod properties;
+pub(super) mod serve;
+mod sizes;
+pub(super) mod work;

@@ -1,0 +1,345 @@
+//! Calls that make, remove and move names. Each is written down, then made with the caller's
+//! rights, and the caller gets the kernel's own answer.
+
+use std::os::fd::AsFd;
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, renameat2};
+use nix::libc;
+use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, linkat, symlinkat, unlinkat};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::work::{Reply, Work, errno_of, path_of};
+use crate::journal::paths::{self, Base, Entry, Found};
+use crate::journal::stat::{Kind, Stat};
+
+/// A path of the caller's: where it begins, and where its text is.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::journal) struct PathAt(pub(in crate::journal) Base, pub(in crate::journal) u64);
+
+/// What is made under a new name.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::journal) enum Make {
+    Directory(Mode),
+    Node {
+        mode: u32,
+        device: u64,
+    },
+    /// With the place of its text.
+    Link(u64),
+}
+
+/// A local socket is bound to a path: the kernel makes its file.
+pub(in crate::journal) fn bind(work: &mut Work<'_>, path: &[u8]) -> Result<Reply, Errno> {
+    if let Some(entry) = entry_of(work, Base(libc::AT_FDCWD), path, false)?
+        && !entry.is_dots()
+        && work.as_caller(|| entry.now())?.is_none()
+    {
+        touch(work, &entry, None)?;
+    }
+    Ok(Reply::Continue)
+}
+
+/// An entry, or nothing that a revert could bring back.
+fn entry(work: &mut Work<'_>, at: PathAt, follow: bool) -> Result<Option<Entry>, Errno> {
+    let PathAt(base, place) = at;
+    let path = work.memory.path(place)?;
+    entry_of(work, base, &path, follow)
+}
+
+fn entry_of(
+    work: &mut Work<'_>,
+    base: Base,
+    path: &[u8],
+    follow: bool,
+) -> Result<Option<Entry>, Errno> {
+    let caller = work.caller;
+    match work.as_caller(|| paths::entry(caller, base, path, follow))? {
+        Found::Entry(entry) => {
+            let is_covered = work.covers(entry.dir.as_fd(), &entry.dir_stat)?;
+            Ok(is_covered.then_some(entry))
+        }
+        Found::Object(_) | Found::InProc => Ok(None),
+    }
+}
+
+/// Writes an entry down before it changes.
+fn touch(work: &mut Work<'_>, entry: &Entry, now: Option<&Stat>) -> Result<(), Errno> {
+    let dir = entry.dir.as_fd();
+    let touched = (work.levels).touch_entry(dir, &entry.dir_stat, &entry.name, now);
+    work.news.kept(touched)
+}
+
+pub(in crate::journal) fn make(
+    work: &mut Work<'_>,
+    at: PathAt,
+    what: Make,
+) -> Result<Reply, Errno> {
+    let Some(entry) = entry(work, at, false)? else {
+        return Ok(Reply::Continue);
+    };
+    if entry.is_dots() || work.as_caller(|| entry.now())?.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    touch(work, &entry, None)?;
+    if !work.emulates() {
+        return Ok(Reply::Continue);
+    }
+    let name = entry.name_as_written();
+    let (dir, name) = (&entry.dir, name.as_os_str());
+    match what {
+        Make::Directory(mode) => work.make_as_caller(|| mkdirat(dir, name, mode))?,
+        Make::Node { mode, device } => work.make_as_caller(|| {
+            let kind = SFlag::from_bits_truncate(mode & libc::S_IFMT);
+            mknodat(dir, name, kind, Mode::from_bits_truncate(mode), device)
+        })?,
+        Make::Link(text) => {
+            let text = work.memory.path(text)?;
+            work.as_caller(|| symlinkat(OsStr::from_bytes(&text), dir, name))?;
+        }
+    }
+    if let Some(stat) = paths::look_at(dir.as_fd(), &entry.name)? {
+        work.levels.born(&stat);
+    }
+    Ok(Reply::Done(0))
+}
+
+pub(in crate::journal) fn link(
+    work: &mut Work<'_>,
+    from: PathAt,
+    to: PathAt,
+    flags: i32,
+) -> Result<Reply, Errno> {
+    let flags = AtFlags::from_bits_truncate(flags);
+    let Some(new) = entry(work, to, false)? else {
+        return Ok(Reply::Continue);
+    };
+    if new.is_dots() || work.as_caller(|| new.now())?.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    touch(work, &new, None)?;
+    // The kernel wants a right for it that it looks for in the caller.
+    if !work.emulates() || flags.contains(AtFlags::AT_EMPTY_PATH) {
+        return Ok(Reply::Continue);
+    }
+    let PathAt(base, place) = from;
+    let path = work.memory.path(place)?;
+    let caller = work.caller;
+    let follow = flags.contains(AtFlags::AT_SYMLINK_FOLLOW);
+    let name = new.name_as_written();
+    let (dir, name) = (&new.dir, name.as_os_str());
+    work.as_caller(|| match paths::entry(caller, base, &path, follow)? {
+        Found::InProc => Err(Errno::EXDEV),
+        Found::Object(object) => {
+            let path = path_of(object.as_fd());
+            let follow = AtFlags::AT_SYMLINK_FOLLOW;
+            linkat(AT_FDCWD, path.as_c_str(), dir, name, follow)
+        }
+        Found::Entry(old) => {
+            let old_name = old.name_as_written();
+            linkat(&old.dir, old_name.as_os_str(), dir, name, AtFlags::empty())
+        }
+    })?;
+    Ok(Reply::Done(0))
+}
+
+pub(in crate::journal) fn unlink(work: &mut Work<'_>, at: PathAt) -> Result<Reply, Errno> {
+    let Some(entry) = entry(work, at, false)? else {
+        return Ok(Reply::Continue);
+    };
+    let stat = work.as_caller(|| entry.now())?.ok_or(Errno::ENOENT)?;
+    let is_file = stat.kind != Kind::Directory && !entry.is_dots();
+    if is_file {
+        touch(work, &entry, Some(&stat))?;
+        keep_link(work, &entry, &stat)?;
+    }
+    if !work.emulates() {
+        return Ok(Reply::Continue);
+    }
+    remove(work, &entry, &stat, UnlinkatFlags::NoRemoveDir)
+}
+
+/// What is about to lose a name gets another one, out of sight.
+fn keep_link(work: &mut Work<'_>, entry: &Entry, stat: &Stat) -> Result<(), Errno> {
+    if work.levels.is_born(stat) {
+        return Ok(());
+    }
+    let kept = work.levels.keep_link(entry.dir.as_fd(), &entry.name, stat);
+    work.news.kept(kept)
+}
+
+/// Removes a name for good.
+fn remove(
+    work: &mut Work<'_>,
+    entry: &Entry,
+    stat: &Stat,
+    flags: UnlinkatFlags,
+) -> Result<Reply, Errno> {
+    let name = entry.name_as_written();
+    work.as_caller(|| unlinkat(&entry.dir, name.as_os_str(), flags))?;
+    if stat.kind == Kind::Directory || stat.nlink == 1 {
+        work.levels.gone(stat);
+    }
+    Ok(Reply::Done(0))
+}
+
+pub(in crate::journal) fn rmdir(work: &mut Work<'_>, at: PathAt) -> Result<Reply, Errno> {
+    let Some(entry) = entry(work, at, false)? else {
+        return Ok(Reply::Continue);
+    };
+    let stat = work.as_caller(|| entry.now())?.ok_or(Errno::ENOENT)?;
+    let is_born = work.levels.is_born(&stat);
+    let may_go = stat.kind == Kind::Directory && !entry.is_dots();
+    if may_go {
+        touch(work, &entry, Some(&stat))?;
+    }
+    if !work.emulates() {
+        return Ok(Reply::Continue);
+    }
+    // Only the kernel knows all reasons to refuse, and only for a directory with something in
+    // it can it be asked without harm.
+    if !may_go || is_born || !is_empty(&entry)? {
+        return remove(work, &entry, &stat, UnlinkatFlags::RemoveDir);
+    }
+    may_remove(work, &entry, &stat)?;
+    let moved = (work.levels).move_directory_away(entry.dir.as_fd(), &entry.name, &stat);
+    match moved {
+        Err(error) => Err(errno_of(&error)),
+        moved => {
+            work.news.kept(moved)?;
+            Ok(Reply::Done(0))
+        }
+    }
+}
+
+/// Whether a directory is empty. The journal looks with its own rights.
+fn is_empty(entry: &Entry) -> Result<bool, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let fd = match openat(&entry.dir, entry.name.as_os_str(), flags, Mode::empty()) {
+        // The kernel would not need to read it. Nor may it be moved.
+        Err(Errno::EACCES) => return Ok(false),
+        opened => opened?,
+    };
+    let mut dir = Dir::from_fd(fd)?;
+    for name in dir.iter() {
+        let name = name?;
+        if !matches!(name.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the caller may remove this from its directory.
+fn may_remove(work: &Work<'_>, entry: &Entry, stat: &Stat) -> Result<(), Errno> {
+    work.as_caller(|| {
+        let rights = AccessFlags::W_OK | AccessFlags::X_OK;
+        faccessat(&entry.dir, ".", rights, AtFlags::AT_EACCESS)
+    })?;
+    let user = work.caller.user();
+    let is_sticky = entry.dir_stat.mode & libc::S_ISVTX != 0;
+    if is_sticky && stat.uid != user && entry.dir_stat.uid != user && !work.caller.owns_all_files()
+    {
+        return Err(Errno::EPERM);
+    }
+    Ok(())
+}
+
+pub(in crate::journal) fn rename(
+    work: &mut Work<'_>,
+    from: PathAt,
+    to: PathAt,
+    flags: u32,
+) -> Result<Reply, Errno> {
+    let flags = RenameFlags::from_bits_retain(flags);
+    let (from, to) = match (entry(work, from, false)?, entry(work, to, false)?) {
+        (Some(from), Some(to)) => (from, to),
+        (None, None) => return Ok(Reply::Continue),
+        // Nothing moves between two filesystems, and limits of what is covered lie within one
+        // only if the user has drawn them.
+        (Some(one), None) | (None, Some(one)) => {
+            let now = work.as_caller(|| one.now())?;
+            touch(work, &one, now.as_ref())?;
+            if let Some(now) = now.filter(|now| now.kind != Kind::Directory) {
+                keep_link(work, &one, &now)?;
+            }
+            return Ok(Reply::Continue);
+        }
+    };
+    let moved = work.as_caller(|| from.now())?.ok_or(Errno::ENOENT)?;
+    let target = work.as_caller(|| to.now())?;
+    let exchanges = flags.contains(RenameFlags::RENAME_EXCHANGE);
+    let is_same = target.as_ref().is_some_and(|target| target.id == moved.id);
+    let is_wrong = from.is_dots() || to.is_dots();
+    if !is_same && !is_wrong {
+        touch(work, &from, Some(&moved))?;
+        touch(work, &to, target.as_ref())?;
+        for (entry, stat) in [(&from, Some(&moved)), (&to, target.as_ref())] {
+            if let Some(stat) = stat.filter(|stat| stat.kind == Kind::Directory) {
+                keep_directory(work, entry, stat)?;
+            }
+        }
+        if let Some(target) = &target
+            && !exchanges
+            && !flags.contains(RenameFlags::RENAME_NOREPLACE)
+            && moved.kind != Kind::Directory
+            && target.kind != Kind::Directory
+        {
+            keep_link(work, &to, target)?;
+        }
+    }
+    if !work.emulates() {
+        return Ok(Reply::Continue);
+    }
+    let (old, new) = (from.name_as_written(), to.name_as_written());
+    let (old, new) = (old.as_os_str(), new.as_os_str());
+    let replaces_directory = !is_wrong
+        && !is_same
+        && flags.is_empty()
+        && moved.kind == Kind::Directory
+        && target
+            .as_ref()
+            .is_some_and(|target| target.kind == Kind::Directory && !work.levels.is_born(target))
+        && is_empty(&to)?;
+    if let (true, Some(target)) = (replaces_directory, &target) {
+        // Others must always see one of the two under the new name.
+        let exchange = RenameFlags::RENAME_EXCHANGE;
+        let exchanged = work.as_caller(|| renameat2(&from.dir, old, &to.dir, new, exchange));
+        match exchanged {
+            Ok(()) => {
+                let away = (work.levels).move_directory_away(from.dir.as_fd(), &from.name, target);
+                return match away {
+                    Err(error) => {
+                        renameat2(&from.dir, old, &to.dir, new, exchange)?;
+                        Err(errno_of(&error))
+                    }
+                    moved => {
+                        work.news.kept(moved)?;
+                        Ok(Reply::Done(0))
+                    }
+                };
+            }
+            // This filesystem can't exchange.
+            Err(Errno::EINVAL | Errno::ENOSYS) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    work.as_caller(|| renameat2(&from.dir, old, &to.dir, new, flags))?;
+    if let Some(target) = target.filter(|_| !exchanges && !is_same) {
+        if target.kind == Kind::Directory || target.nlink == 1 {
+            work.levels.gone(&target);
+        }
+    }
+    Ok(Reply::Done(0))
+}
+
+/// A directory that moves has its parent written in it.
+fn keep_directory(work: &mut Work<'_>, entry: &Entry, stat: &Stat) -> Result<(), Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let fd = openat(&entry.dir, entry.name.as_os_str(), flags, Mode::empty())?;
+    let kept = work.levels.keep_properties(fd.as_fd(), stat);
+    work.news.kept(kept)
+}

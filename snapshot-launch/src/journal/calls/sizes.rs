@@ -1,0 +1,96 @@
+//! Calls that change a file's size or its blocks, and the one that lets a descriptor write
+//! elsewhere than at the end.
+
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::unistd::truncate as truncate_path;
+
+use super::names::PathAt;
+use super::work::{Reply, Work, path_of};
+use crate::journal::paths;
+use crate::journal::records::Want;
+use crate::journal::stat::{Kind, Stat};
+
+pub(in crate::journal) fn truncate(
+    work: &mut Work<'_>,
+    at: PathAt,
+    length: i64,
+) -> Result<Reply, Errno> {
+    let PathAt(base, place) = at;
+    let path = work.memory.path(place)?;
+    let caller = work.caller;
+    let Some(object) = work.as_caller(|| paths::object(caller, base, &path, true))? else {
+        return Ok(Reply::Continue);
+    };
+    let stat = paths::look(object.as_fd())?;
+    if stat.kind != Kind::File || !work.covers(object.as_fd(), &stat)? {
+        return Ok(Reply::Continue);
+    }
+    let kept = (work.levels).keep_content(object.as_fd(), &stat, want(&stat, length));
+    work.news.kept(kept)?;
+    // The caller's limit sends it a signal.
+    if !work.emulates() || work.caller.limits_file_size() {
+        return Ok(Reply::Continue);
+    }
+    let path = path_of(object.as_fd());
+    work.as_caller(|| truncate_path(path.as_c_str(), length))?;
+    Ok(Reply::Done(0))
+}
+
+/// What is needed before a file gets this length.
+fn want(stat: &Stat, length: i64) -> Want {
+    match u64::try_from(length) {
+        Ok(length) if length < stat.size => Want::All,
+        _ => Want::Size,
+    }
+}
+
+pub(in crate::journal) fn ftruncate(
+    work: &mut Work<'_>,
+    number: i32,
+    length: i64,
+) -> Result<Reply, Errno> {
+    before_change(work, number, |stat| want(stat, length))
+}
+
+pub(in crate::journal) fn fallocate(
+    work: &mut Work<'_>,
+    number: i32,
+    mode: i32,
+) -> Result<Reply, Errno> {
+    let only_adds = mode & !libc::FALLOC_FL_KEEP_SIZE == 0;
+    before_change(work, number, |_| match only_adds {
+        true => Want::Size,
+        false => Want::All,
+    })
+}
+
+/// fcntl(2) F_SETFL without O_APPEND.
+pub(in crate::journal) fn set_flags(work: &mut Work<'_>, number: i32) -> Result<Reply, Errno> {
+    let flags = work.caller.descriptor_flags(number).unwrap_or(0);
+    let flags = OFlag::from_bits_retain(flags);
+    if flags & OFlag::O_ACCMODE == OFlag::O_RDONLY || !flags.contains(OFlag::O_APPEND) {
+        return Ok(Reply::Continue);
+    }
+    before_change(work, number, |_| Want::All)
+}
+
+/// A call on a descriptor, which the kernel carries out.
+fn before_change(
+    work: &mut Work<'_>,
+    number: i32,
+    want: impl FnOnce(&Stat) -> Want,
+) -> Result<Reply, Errno> {
+    let Ok(object) = work.caller.descriptor(number) else {
+        return Ok(Reply::Continue);
+    };
+    let stat = paths::look(object.as_fd())?;
+    if stat.kind == Kind::File && work.covers(object.as_fd(), &stat)? {
+        let kept = (work.levels).keep_content(object.as_fd(), &stat, want(&stat));
+        work.news.kept(kept)?;
+    }
+    Ok(Reply::Continue)
+}

@@ -1,0 +1,192 @@
+//! A thread's rights to files, and how this process takes on a caller's for one call: user,
+//! groups and capabilities, as the kernel looks at them when a file is opened or changed.
+//!
+//! The journal may have more rights than a caller: root's session with a program that has
+//! become another user, or a session in a user namespace of its own. What it does for a
+//! caller, it does with the caller's rights.
+#![expect(unsafe_code, reason = "system calls that change this thread's rights")]
+
+use std::io;
+
+use nix::libc;
+
+/// What decides on the access to files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Credentials {
+    user: u32,
+    group: u32,
+    /// In the kernel's order.
+    groups: Vec<u32>,
+    /// The effective set.
+    capabilities: u64,
+}
+
+impl Credentials {
+    /// Of the text of a `/proc/PID/status`. `None` if a field is missing.
+    pub(super) fn of_status(status: &str) -> Option<Self> {
+        // The fourth number is the one for files.
+        let for_files = |name| field(status, name)?.split_whitespace().nth(3)?.parse().ok();
+        let groups = field(status, "Groups:")?.split_whitespace();
+        Some(Self {
+            user: for_files("Uid:")?,
+            group: for_files("Gid:")?,
+            groups: groups.map(str::parse).collect::<Result<_, _>>().ok()?,
+            capabilities: u64::from_str_radix(field(status, "CapEff:")?, 16).ok()?,
+        })
+    }
+}
+
+impl Credentials {
+    /// The user that the kernel compares with a file's.
+    pub(super) fn user(&self) -> u32 {
+        self.user
+    }
+
+    /// CAP_FOWNER: it may do with all files what their owners may.
+    pub(super) fn owns_all_files(&self) -> bool {
+        self.capabilities & OWNER != 0
+    }
+}
+
+const OWNER: u64 = 1 << 3;
+
+/// A field's value.
+pub(super) fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(value.trim())
+}
+
+/// This process's rights, and whose it uses.
+#[derive(Debug)]
+pub(super) struct Wardrobe {
+    own: Credentials,
+    permitted: u64,
+}
+
+const SET_GROUPS: u64 = 1 << 6;
+const SET_USER: u64 = 1 << 7;
+
+impl Wardrobe {
+    /// Reads what this process has. The effective capabilities become all that it may have.
+    ///
+    /// # Errors
+    /// If `/proc` can't be read.
+    pub(super) fn open() -> io::Result<Self> {
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let odd = || io::Error::other("/proc/self/status lacks the credentials");
+        let permitted = field(&status, "CapPrm:").and_then(|set| u64::from_str_radix(set, 16).ok());
+        let permitted = permitted.ok_or_else(odd)?;
+        set_effective(permitted, permitted);
+        let mut own = Credentials::of_status(&status).ok_or_else(odd)?;
+        own.capabilities = permitted;
+        Ok(Self { own, permitted })
+    }
+
+    /// Whether these are this process's rights.
+    pub(super) fn is_own(&self, of: &Credentials) -> bool {
+        self.own == *of
+    }
+
+    /// Whether this process can take these on.
+    pub(super) fn has(&self, of: &Credentials) -> bool {
+        let needs = |is_needed: bool, capability| !is_needed || self.permitted & capability != 0;
+        of.capabilities & !self.permitted == 0
+            && needs(of.user != self.own.user, SET_USER)
+            && needs(
+                of.group != self.own.group || of.groups != self.own.groups,
+                SET_GROUPS,
+            )
+    }
+
+    /// Does something with a caller's rights.
+    ///
+    /// # Errors
+    /// EPERM if they can't be taken on.
+    pub(super) fn wear<T>(&self, of: &Credentials, act: impl FnOnce() -> T) -> io::Result<T> {
+        let worn = self.put_on(of);
+        let done = worn.map(|()| act());
+        self.take_off(of);
+        done
+    }
+
+    fn put_on(&self, of: &Credentials) -> io::Result<()> {
+        if of.groups != self.own.groups {
+            set_groups(&of.groups)?;
+        }
+        if of.group != self.own.group {
+            set_for_files(libc::SYS_setfsgid, of.group)?;
+        }
+        if of.user != self.own.user {
+            set_for_files(libc::SYS_setfsuid, of.user)?;
+        }
+        if of.capabilities != self.permitted && !set_effective(of.capabilities, self.permitted) {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// Without the own rights nothing more can be done truly, so a failure ends this process.
+    fn take_off(&self, of: &Credentials) {
+        let back = || {
+            if !set_effective(self.permitted, self.permitted) {
+                return Err(io::Error::last_os_error());
+            }
+            if of.user != self.own.user {
+                set_for_files(libc::SYS_setfsuid, self.own.user)?;
+                // The kernel lowers or raises some with the user.
+                set_effective(self.permitted, self.permitted);
+            }
+            if of.group != self.own.group {
+                set_for_files(libc::SYS_setfsgid, self.own.group)?;
+            }
+            if of.groups != self.own.groups {
+                set_groups(&self.own.groups)?;
+            }
+            Ok(())
+        };
+        if back().is_err() {
+            std::process::abort();
+        }
+    }
+}
+
+fn set_groups(groups: &[u32]) -> io::Result<()> {
+    // Not libc's function, which would tell other threads: there are none.
+    // SAFETY: reads as many numbers as there are.
+    let done = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// setfsuid(2) or setfsgid(2): both return the old number, whatever happens.
+fn set_for_files(call: libc::c_long, number: u32) -> io::Result<()> {
+    // SAFETY: both take a number.
+    unsafe { libc::syscall(call, number) };
+    // SAFETY: an invalid number changes nothing, and the old one comes back.
+    let now = unsafe { libc::syscall(call, u32::MAX) };
+    if now == i64::from(number.cast_signed()) || now == i64::from(number) {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::EPERM))
+    }
+}
+
+/// capset(2) on the effective set alone.
+fn set_effective(effective: u64, permitted: u64) -> bool {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    let low = |set: u64| (set & 0xffff_ffff) as u32;
+    let high = |set: u64| (set >> 32) as u32;
+    let data = [
+        low(effective),
+        low(permitted),
+        0,
+        high(effective),
+        high(permitted),
+        0,
+    ];
+    // SAFETY: a header of two numbers and two sets of three, in this version's format.
+    (unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) }) == 0
+}

@@ -1,0 +1,156 @@
+//! The files that are open for writing, or mapped shared, when a level begins: what is written
+//! to them from then on asks nobody, so their content is kept now.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open};
+use nix::libc;
+use nix::sys::stat::{Mode, fstatat};
+
+use super::credentials::field;
+use super::levels::Levels;
+use super::news::News;
+use super::paths::look;
+use super::records::Want;
+use super::scope::{Scope, path_now};
+use super::stat::{FileId, Kind};
+use crate::talk::event::NotRolledBack;
+
+/// Keeps what these processes may write to.
+pub(super) fn keep(
+    processes: &[i32],
+    levels: &mut Levels,
+    scope: &mut Scope,
+    news: &mut News,
+) -> Vec<NotRolledBack> {
+    let mut keeper = Keeper {
+        levels,
+        scope,
+        news,
+        gaps: Vec::new(),
+        seen: HashSet::new(),
+    };
+    for pid in processes {
+        keeper.keep_open(*pid);
+        keeper.keep_mapped(*pid);
+    }
+    keeper.gaps
+}
+
+struct Keeper<'a> {
+    levels: &'a mut Levels,
+    scope: &'a mut Scope,
+    news: &'a mut News,
+    gaps: Vec<NotRolledBack>,
+    /// What has been kept whole.
+    seen: HashSet<FileId>,
+}
+
+impl Keeper<'_> {
+    /// A process that has ended has nothing open.
+    fn keep_open(&mut self, pid: i32) {
+        let directory = format!("/proc/{pid}/fd");
+        let Ok(entries) = fs::read_dir(&directory) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let number = entry.file_name();
+            let path = Path::new(&directory).join(&number);
+            if is_written_to(&path)
+                && let Ok(object) = object(&path)
+            {
+                let info = format!("/proc/{pid}/fdinfo/{}", number.display());
+                self.keep(&object, || want(&info));
+            }
+        }
+    }
+
+    /// Mappings whose descriptors may be closed.
+    fn keep_mapped(&mut self, pid: i32) {
+        let Ok(maps) = fs::read_to_string(format!("/proc/{pid}/maps")) else {
+            return;
+        };
+        for line in maps.lines() {
+            let mut fields = line.split_ascii_whitespace();
+            let (Some(range), Some(rights)) = (fields.next(), fields.next()) else {
+                continue;
+            };
+            let path = fields.nth(3).unwrap_or_default();
+            let is_shared_for_writing =
+                rights.as_bytes().get(1) == Some(&b'w') && rights.ends_with('s');
+            if !is_shared_for_writing || !path.starts_with('/') {
+                continue;
+            }
+            let exact = format!("/proc/{pid}/map_files/{range}");
+            // Only privileged processes may open these.
+            let at = line.find('/').unwrap_or(line.len());
+            let opened = object(Path::new(&exact)).or_else(|_| object(Path::new(&line[at..])));
+            if let Ok(object) = opened {
+                self.keep(&object, || Want::All);
+            }
+        }
+    }
+
+    fn keep(&mut self, object: &OwnedFd, want: impl FnOnce() -> Want) {
+        let Ok(stat) = look(object.as_fd()) else {
+            return;
+        };
+        let is_file = stat.kind == Kind::File;
+        if !is_file && stat.kind != Kind::Fifo {
+            return;
+        }
+        let is_covered = self.scope.covers(object.as_fd(), &stat, self.news);
+        if !is_covered.unwrap_or(false) || self.seen.contains(&stat.id) {
+            return;
+        }
+        let kept = if is_file {
+            let want = want();
+            if want == Want::All {
+                self.seen.insert(stat.id);
+            }
+            self.levels.keep_content(object.as_fd(), &stat, want)
+        } else {
+            self.levels.keep_properties(object.as_fd(), &stat)
+        };
+        if let Err(errno) = self.news.kept(kept) {
+            self.gaps.push(gap(object, errno));
+        }
+    }
+}
+
+fn gap(object: &OwnedFd, errno: Errno) -> NotRolledBack {
+    let path = path_now(object.as_fd()).unwrap_or_default();
+    NotRolledBack {
+        kind: "files".to_owned(),
+        what: path.display().to_string(),
+        why: format!("it is open for writing, and its content can't be kept: {errno}"),
+    }
+}
+
+/// Whether the link of a descriptor says that it may write.
+fn is_written_to(path: &Path) -> bool {
+    use nix::fcntl::AT_FDCWD;
+    fstatat(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW)
+        .is_ok_and(|link| link.st_mode & libc::S_IWUSR != 0)
+}
+
+fn object(path: &Path) -> Result<OwnedFd, Errno> {
+    open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// How much of a file a descriptor may change.
+fn want(info: &str) -> Want {
+    let text = fs::read_to_string(info).unwrap_or_default();
+    let flags = field(&text, "flags:").and_then(|flags| i32::from_str_radix(flags, 8).ok());
+    let flags = OFlag::from_bits_retain(flags.unwrap_or(0));
+    let only_appends =
+        flags.contains(OFlag::O_APPEND) && flags & OFlag::O_ACCMODE == OFlag::O_WRONLY;
+    match only_appends {
+        true => Want::Size,
+        false => Want::All,
+    }
+}

@@ -1,0 +1,340 @@
+//! The journal: a process of its own beside the supervisor, so that a slow copy delays no
+//! signal, no take and no end of a branch.
+//!
+//! The supervisor forks it before the program starts, and it ends when the supervisor's end of
+//! their channel closes. It has one thread: what it keeps and what it lets happen are in one
+//! order.
+#![expect(unsafe_code, reason = "forks, and closes descriptors")]
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout};
+use snapshot_core::sys::{self, Side};
+use snapshot_core::terms::{SnapshotId, file_calls::FileCall};
+
+use super::{
+    caller_memory::Memory,
+    callers::Callers,
+    calls::{
+        serve::serve,
+        work::{Reply, Work},
+    },
+    credentials::Wardrobe,
+    levels::Levels,
+    listener::{Listener, Notification},
+    news::News,
+    open_files,
+    scope::{Scope, Trees},
+    stat::{FileId, Kind, Stat},
+    store::usual_candidates,
+};
+use crate::processes::{child::Child, own_name::name_process};
+use crate::talk::{
+    channel::{Channel, Received},
+    journal::{FromJournal, ToJournal},
+};
+
+/// How many things are removed before the next look for calls.
+const SWEPT_AT_ONCE: usize = 64;
+
+/// What a journal needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) trees: Trees,
+    /// Makes the names of its stores unlike those of other sessions.
+    pub(crate) tag: String,
+}
+
+/// Starts a journal; returns its process and the channel to it.
+///
+/// # Errors
+/// EAGAIN, EMFILE.
+pub(crate) fn start(settings: Settings) -> io::Result<(Child, Channel)> {
+    let (ours, theirs) = Channel::pair()?;
+    // SAFETY: the supervisor has one thread, so the child may do what it likes.
+    let side = unsafe { sys::fork_with_ids(&[]) };
+    match side.map_err(|errno| io::Error::from_raw_os_error(errno.0))? {
+        Side::Original(pid) => Ok((Child::of(pid)?, ours)),
+        Side::Copy => {
+            drop(ours);
+            let _ = run(settings, theirs);
+            sys::exit_group(0)
+        }
+    }
+}
+
+fn run(settings: Settings, channel: Channel) -> io::Result<()> {
+    name_process("snap-journal");
+    let outputs = outputs();
+    leave_all_but(channel.as_fd().as_raw_fd())?;
+    for resource in [Resource::RLIMIT_NOFILE, Resource::RLIMIT_FSIZE] {
+        let (_, most) = getrlimit(resource)?;
+        setrlimit(resource, most, most)?;
+    }
+    // Names are made with the modes that callers ask for.
+    umask(Mode::empty());
+    chdir("/")?;
+    let mut journal = Journal {
+        levels: Levels::new(&settings.tag, usual_candidates()),
+        has_garbage: false,
+        callers: Callers::open()?,
+        wardrobe: Wardrobe::open()?,
+        scope: Scope::new(settings.trees, outputs)?,
+        news: News::default(),
+        listener: None,
+        channel,
+    };
+    journal.work();
+    // What could not be put back stays where a person finds it.
+    let _ = journal.levels.end();
+    Ok(())
+}
+
+/// The files among the descriptors that the session was started with. What the program writes
+/// to them stays written.
+fn outputs() -> Vec<FileId> {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else {
+        return Vec::new();
+    };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let files = numbers.filter_map(|number: RawFd| {
+        // SAFETY: a number that is open no more gives an error.
+        let stat = Stat::of_fd(unsafe { BorrowedFd::borrow_raw(number) }).ok()?;
+        (stat.kind == Kind::File).then_some(stat.id)
+    });
+    files.collect()
+}
+
+/// Closes what belongs to the supervisor: who waits for the end of one of its descriptors
+/// must not wait for the journal.
+fn leave_all_but(channel: RawFd) -> io::Result<()> {
+    let nothing = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    dup2_stdin(&nothing)?;
+    dup2_stdout(&nothing)?;
+    dup2_stderr(&nothing)?;
+    let keep = channel.cast_unsigned();
+    drop(nothing);
+    for (first, last) in [(3, keep.saturating_sub(1)), (keep + 1, u32::MAX)] {
+        if first <= last {
+            // SAFETY: nothing of this process uses them.
+            unsafe { nix::libc::close_range(first, last, 0) };
+        }
+    }
+    Ok(())
+}
+
+struct Journal {
+    levels: Levels,
+    /// Something waits to be removed.
+    has_garbage: bool,
+    callers: Callers,
+    wardrobe: Wardrobe,
+    scope: Scope,
+    news: News,
+    listener: Option<Listener>,
+    channel: Channel,
+}
+
+impl Journal {
+    /// Serves until the supervisor is gone.
+    fn work(&mut self) {
+        loop {
+            // What is left to remove waits until nobody else does.
+            let timeout = match self.has_garbage {
+                true => PollTimeout::ZERO,
+                false => PollTimeout::NONE,
+            };
+            let mut fds = vec![PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
+            if let Some(listener) = &self.listener {
+                fds.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
+            }
+            let ready = poll(&mut fds, timeout);
+            let is_ready = |at: usize, flags: PollFlags| {
+                let events = fds.get(at).and_then(PollFd::revents);
+                events.is_some_and(|events| events.intersects(flags))
+            };
+            let is_called = is_ready(1, PollFlags::POLLIN);
+            let is_deserted = !is_called && is_ready(1, PollFlags::POLLHUP | PollFlags::POLLERR);
+            let is_told = is_ready(0, PollFlags::all());
+            drop(fds);
+            if ready == Ok(0) {
+                self.has_garbage = self.levels.sweep_some(SWEPT_AT_ONCE);
+            }
+            if is_called {
+                self.serve_call();
+            }
+            if is_deserted {
+                // Nobody is left whose calls it reports.
+                self.listener = None;
+            }
+            if is_told && !self.hear() {
+                return;
+            }
+            self.pass_news_on();
+        }
+    }
+
+    /// False if the supervisor is gone.
+    fn hear(&mut self) -> bool {
+        let message = match self.channel.receive() {
+            Ok(Received::Message(message)) => message,
+            Ok(Received::Nothing) => return true,
+            Ok(Received::Closed) | Err(_) => return false,
+        };
+        match message {
+            ToJournal::Listen => {
+                self.listener = self.channel.take_passed().map(Listener::of);
+            }
+            ToJournal::Begin { id, processes } => self.begin(id, &processes),
+            ToJournal::Revert { id } => {
+                // The supervisor drops the level if the snapshot is used up.
+                let outcome = self.levels.revert_to(SnapshotId::new(id), true);
+                self.has_garbage = true;
+                let notes = outcome
+                    .problems
+                    .iter()
+                    .map(|problem| format!("a file is not as it was: {problem}"));
+                self.tell(&FromJournal::Reverted {
+                    id,
+                    changed: outcome.restored.all(),
+                    notes: notes.collect(),
+                });
+            }
+            ToJournal::Drop { id } => {
+                self.levels.drop_level(SnapshotId::new(id));
+                self.has_garbage = true;
+            }
+            ToJournal::Commit => {
+                self.levels.commit();
+                self.has_garbage = true;
+            }
+        }
+        true
+    }
+
+    fn begin(&mut self, id: u32, processes: &[i32]) {
+        self.news.begin();
+        self.levels.begin(SnapshotId::new(id));
+        let not_rolled_back =
+            open_files::keep(processes, &mut self.levels, &mut self.scope, &mut self.news);
+        self.tell(&FromJournal::Begun {
+            id,
+            not_rolled_back,
+        });
+    }
+
+    fn pass_news_on(&mut self) {
+        for text in self.news.take() {
+            self.tell(&FromJournal::Note(text));
+        }
+    }
+
+    /// If the supervisor is gone, the loop sees the channel's end.
+    fn tell(&self, message: &FromJournal) {
+        let _ = self.channel.send(message);
+    }
+
+    /// Answers the next call.
+    fn serve_call(&mut self) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        let call = match listener.next() {
+            Ok(Some(call)) => call,
+            Ok(None) => return,
+            Err(_) => {
+                self.listener = None;
+                return;
+            }
+        };
+        let reply = self.decide(&call);
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        match reply {
+            Ok(Reply::Continue) => listener.let_through(&call),
+            Ok(Reply::Done(value)) => listener.reply(&call, Ok(value)),
+            Ok(Reply::Give { fd, close_on_exec }) => {
+                if let Err(errno) = listener.give(&call, fd.as_fd(), close_on_exec) {
+                    listener.reply(&call, Err(errno));
+                }
+            }
+            Err(errno) => listener.reply(&call, Err(errno)),
+        }
+    }
+
+    fn decide(&mut self, call: &Notification) -> Result<Reply, Errno> {
+        let Some(kind) = FileCall::of(call.arch, call.number) else {
+            return Ok(Reply::Continue);
+        };
+        match kind {
+            FileCall::Umask
+            | FileCall::Chroot
+            | FileCall::Unshare
+            | FileCall::SetNs
+            | FileCall::SetIds
+            | FileCall::SetGroups
+            | FileCall::CapSet
+            | FileCall::Exec
+            | FileCall::ExecAt => {
+                self.callers.is_changing(call.tid);
+                return Ok(Reply::Continue);
+            }
+            FileCall::PivotRoot => {
+                self.callers.forget_all();
+                return Ok(Reply::Continue);
+            }
+            FileCall::Landlock => {
+                self.callers.restricts_itself(call.tid);
+                return Ok(Reply::Continue);
+            }
+            FileCall::IoUringSetup if !self.levels.is_empty() => {
+                self.news
+                    .went_past("what the program writes through its new io_uring");
+                return Ok(Reply::Continue);
+            }
+            _ if self.levels.is_empty() => return Ok(Reply::Continue),
+            _ => {}
+        }
+        let Ok(caller) = self.callers.get(call.tid, &self.wardrobe) else {
+            self.news
+                .went_past("changes of a process that can't be looked at");
+            return Ok(Reply::Continue);
+        };
+        // The number may have been another thread's until now.
+        let still_waits = self
+            .listener
+            .as_ref()
+            .is_some_and(|of| of.still_waits(call));
+        if !still_waits {
+            return Ok(Reply::Continue);
+        }
+        let mut work = Work {
+            caller,
+            memory: Memory::of(call.tid),
+            wardrobe: &self.wardrobe,
+            levels: &mut self.levels,
+            scope: &mut self.scope,
+            news: &mut self.news,
+        };
+        let is_emulated = work.emulates();
+        match serve(&mut work, kind, &call.arguments) {
+            // What the journal lacks, the caller may have.
+            Err(errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => {
+                self.news.went_past(&format!(
+                    "a change for which the journal lacked room: {errno}"
+                ));
+                Ok(Reply::Continue)
+            }
+            Err(_) if !is_emulated => Ok(Reply::Continue),
+            done => done,
+        }
+    }
+}

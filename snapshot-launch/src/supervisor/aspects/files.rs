@@ -1,0 +1,259 @@
+//! The program's files, by way of the journal ([`crate::journal`]): a process of its own, which
+//! keeps what changes and puts it back.
+//!
+//! The supervisor never waits for it: a take and a revert each have a step that the journal
+//! ends.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use snapshot_core::process::own_processes;
+use snapshot_core::terms::SnapshotId;
+
+use super::aspect::{Aspect, Standstill};
+use crate::journal::{
+    process::{self, Settings},
+    scope::Trees,
+};
+use crate::processes::{
+    child::Child,
+    family::{self, Process},
+};
+use crate::refusal::Refusal;
+use crate::talk::{
+    channel::{Channel, Received},
+    event::{self, NotRolledBack},
+    journal::{FromJournal, ToJournal},
+};
+
+/// How the supervisor stands with the journal.
+#[derive(Debug, Default)]
+enum Journal {
+    /// There is none: no file comes back.
+    #[default]
+    None,
+    Works {
+        child: Child,
+        channel: Channel,
+    },
+    /// Its channel is closed, and it removes what it has kept.
+    Ends(Child),
+}
+
+/// The files of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    journal: Journal,
+    /// Why there is none, if the user has not asked for that.
+    lack: Option<String>,
+    /// The session's calls are reported to the journal.
+    listens: bool,
+    /// Why they are not.
+    no_listener: Option<i32>,
+    /// The level that is being begun.
+    beginning: Option<SnapshotId>,
+}
+
+impl Files {
+    /// Starts a journal.
+    pub(crate) fn with(settings: Settings) -> Self {
+        match process::start(settings) {
+            Ok((child, channel)) => Self {
+                journal: Journal::Works { child, channel },
+                ..Self::default()
+            },
+            Err(error) => Self {
+                lack: Some(format!("the journal could not be started: {error}")),
+                ..Self::default()
+            },
+        }
+    }
+
+    /// What to promise at the start of a session.
+    pub(crate) fn promised(&self, trees: Option<&Trees>) -> event::Files {
+        match (&self.journal, trees) {
+            (Journal::Works { .. }, Some(Trees::All)) => event::Files::All,
+            (Journal::Works { .. }, Some(Trees::Only(trees))) => event::Files::Trees(trees.clone()),
+            _ => event::Files::None,
+        }
+    }
+
+    /// Whether the program must still be asked to report its calls.
+    pub(crate) fn wants_listener(&self) -> bool {
+        matches!(self.journal, Journal::Works { .. }) && !self.listens
+    }
+
+    /// The program's calls are reported here. True if they were not before.
+    pub(crate) fn listen(&mut self, listener: &OwnedFd) -> bool {
+        if !self.wants_listener() {
+            return false;
+        }
+        if let Journal::Works { channel, .. } = &self.journal {
+            let told = channel.hand(&ToJournal::Listen, listener.as_fd());
+            self.listens = told.is_ok();
+        }
+        self.listens
+    }
+
+    /// The program can't report its calls: the kernel's reason.
+    pub(crate) fn has_no_listener(&mut self, errno: i32) {
+        self.no_listener = Some(errno);
+    }
+
+    /// What to wait on for the journal's messages.
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.journal {
+            Journal::Works { channel, .. } => Some(channel.as_fd()),
+            Journal::None | Journal::Ends(_) => None,
+        }
+    }
+
+    /// The journal's process, until it is reaped.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        match &self.journal {
+            Journal::Works { child, .. } | Journal::Ends(child) => Some(child.pid()),
+            Journal::None => None,
+        }
+    }
+
+    /// The next message, if there is one.
+    pub(crate) fn hear(&mut self) -> Option<FromJournal> {
+        let Journal::Works { channel, .. } = &self.journal else {
+            return None;
+        };
+        match channel.receive() {
+            Ok(Received::Message(message)) => Some(message),
+            Ok(Received::Nothing) => None,
+            // It has ended, or will.
+            Ok(Received::Closed) | Err(_) => {
+                self.close();
+                None
+            }
+        }
+    }
+
+    /// Whether the level of this snapshot has begun, or never will.
+    pub(crate) fn has_begun(&self, id: SnapshotId) -> bool {
+        self.beginning != Some(id)
+    }
+
+    /// The journal has begun a level. False if nobody waits for it any more.
+    pub(crate) fn begun(&mut self, id: SnapshotId) -> bool {
+        self.beginning
+            .take_if(|beginning| *beginning == id)
+            .is_some()
+    }
+
+    /// What a take has to say of files that will not come back. `started` are the processes that
+    /// the program has started.
+    pub(crate) fn gaps(&self, started: &HashSet<Process>) -> Vec<NotRolledBack> {
+        let gap = |what: String, why: String| NotRolledBack {
+            kind: "files".to_owned(),
+            what,
+            why,
+        };
+        let lack = match (&self.lack, self.no_listener) {
+            (Some(lack), _) => Some(lack.clone()),
+            (None, Some(errno)) if !self.listens => Some(why_not_reported(errno)),
+            _ => None,
+        };
+        if let Some(why) = lack {
+            return vec![gap("all that the program changes in files".to_owned(), why)];
+        }
+        if !self.listens {
+            return Vec::new();
+        }
+        let pids = started.iter().map(|process| process.pid);
+        pids.filter(|pid| !own_processes::contain(*pid) && is_unreported(*pid))
+            .map(|pid| {
+                gap(
+                    format!("what {} changes in files", family::title_of(pid)),
+                    "it was started before the first snapshot, so nobody is told of its changes: they stay".to_owned(),
+                )
+            })
+            .collect()
+    }
+
+    /// Asks for the files as they were at this snapshot. False if there is nothing to wait for.
+    pub(crate) fn put_back(&self, id: SnapshotId) -> bool {
+        self.tell(&ToJournal::Revert { id: id.number() })
+    }
+
+    /// All snapshots are about to be forgotten.
+    pub(crate) fn commit(&self) {
+        self.tell(&ToJournal::Commit);
+    }
+
+    /// Nobody needs it any more: it removes what it has kept, and ends.
+    pub(crate) fn close(&mut self) {
+        self.beginning = None;
+        self.journal = match std::mem::take(&mut self.journal) {
+            Journal::Works { child, .. } => Journal::Ends(child),
+            other => other,
+        };
+    }
+
+    /// A process has been reaped. True if it was the journal.
+    pub(crate) fn has_ended(&mut self, pid: i32) -> bool {
+        if self.pid() != Some(pid) {
+            return false;
+        }
+        self.journal = Journal::None;
+        self.beginning = None;
+        self.lack = Some("the journal, which keeps what changes, has ended".to_owned());
+        true
+    }
+
+    /// Whether there is no journal any more.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.journal, Journal::None)
+    }
+
+    fn tell(&self, message: &ToJournal) -> bool {
+        match &self.journal {
+            Journal::Works { channel, .. } => channel.send(message).is_ok(),
+            Journal::None | Journal::Ends(_) => false,
+        }
+    }
+}
+
+impl Aspect for Files {
+    type Kept = SnapshotId;
+
+    fn take(
+        &mut self,
+        still: &mut Standstill<'_>,
+        _earlier: &[&SnapshotId],
+    ) -> Result<SnapshotId, Refusal> {
+        let others = still.started.iter().map(|process| process.pid);
+        let processes = std::iter::once(still.pid).chain(others).collect();
+        let begin = ToJournal::Begin {
+            id: still.id.number(),
+            processes,
+        };
+        self.beginning = self.tell(&begin).then_some(still.id);
+        Ok(still.id)
+    }
+
+    fn forget(&mut self, kept: &SnapshotId, _left: usize) {
+        self.beginning.take_if(|beginning| beginning == kept);
+        self.tell(&ToJournal::Drop { id: kept.number() });
+    }
+}
+
+/// Whether a process runs without the filter, which it would have from its parent.
+fn is_unreported(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status
+        .lines()
+        .any(|line| line.split_whitespace().eq(["Seccomp:", "0"]))
+}
+
+fn why_not_reported(errno: i32) -> String {
+    use nix::errno::Errno;
+    match Errno::from_raw(errno) {
+        Errno::EBUSY => "the program has another process decide on its system calls (seccomp), so nobody can be told of them".to_owned(),
+        Errno::ESRCH => "its threads have different filters of system calls (seccomp), so nobody can be told of what they change".to_owned(),
+        errno => format!("the kernel does not tell of the program's system calls (seccomp): {errno}"),
+    }
+}

@@ -1,0 +1,44 @@
+//! What the supervisor and its journal say to each other.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::NotRolledBack;
+
+/// From the supervisor.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToJournal {
+    /// The session's calls are reported here: the listener comes with the message.
+    Listen,
+    /// The program stands still: what it changes from now on belongs to this snapshot.
+    Begin {
+        id: u32,
+        /// The processes whose open files may be written to: the live one first.
+        processes: Vec<i32>,
+    },
+    /// All writers are gone: puts back what has changed since this snapshot.
+    Revert { id: u32 },
+    /// The snapshot is forgotten. What the one below needs of it goes there.
+    Drop { id: u32 },
+    /// All snapshots are forgotten.
+    Commit,
+}
+
+/// From the journal.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromJournal {
+    /// The level of a snapshot has begun.
+    Begun {
+        id: u32,
+        not_rolled_back: Vec<NotRolledBack>,
+    },
+    /// The files are as they were.
+    Reverted {
+        id: u32,
+        /// How many files and directories had changed.
+        changed: u64,
+        /// What could not be put back, in words.
+        notes: Vec<String>,
+    },
+    /// A message for a person.
+    Note(String),
+}
