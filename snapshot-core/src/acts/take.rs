@@ -32,6 +32,7 @@ use crate::acts::{
     park::{self, Parked},
     split::split_for_parent,
 };
+use crate::objects::set_mapped_files;
 use crate::process::{
     cpu_times, dontfork,
     identity::Identity,
@@ -40,7 +41,9 @@ use crate::process::{
     own_processes,
 };
 use crate::sys::{self, Errno, Side};
-use crate::terms::{Disagreement, InterruptedCall, Obstacle, Running, Step, ThreadCounts};
+use crate::terms::{
+    Disagreement, InterruptedCall, Obstacle, Running, Step, ThreadCounts, comes_back::MappedFiles,
+};
 use crate::threads::{
     mutexes, restart,
     slots::{self, PARKED},
@@ -199,6 +202,7 @@ fn hand_listener(link: &Link<Taker>) {
                 fd,
             );
             sys::close(fd);
+            set_mapped_files(MappedFiles::Kept);
             handed
         }
         Err(Errno(errno)) => link.say(FromTaker::NoListener { errno }),

@@ -51,4 +51,4 @@ pub use ipc::for_each_system_v;
 pub use open_marks::{begin as begin_to_mark, closing, for_each_marked, is_marked};
 pub use paths::{add_watch, is_local};
 pub(crate) use shared::Shared;
-pub use shared_memory::leave_files_alone;
+pub use shared_memory::set_mapped_files;

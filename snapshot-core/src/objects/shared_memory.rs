@@ -2,13 +2,13 @@
 //! descriptor, and files. Both sides share the contents, so the frozen side copies them and
 //! writes them back.
 //!
-//! Of a file only the mapped part comes back, and only if no other process maps the file. The
-//! file layers handle all other file contents.
+//! Of a file only the mapped part comes back, and only if no other process maps the file. Where
+//! there is a journal, it keeps whole files, and this leaves them to it.
 //!
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "writes to the program's memory")]
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use super::{
     descriptors::Descriptors,
@@ -27,15 +27,22 @@ use crate::process::{
 use crate::sys::{self, Errno};
 use crate::terms::{
     Kind, Origin,
-    comes_back::{self, Rooms},
+    comes_back::{self, MappedFiles, Rooms},
 };
 
-/// Whether mapped parts of files come back.
-static FILES_COME_BACK: AtomicBool = AtomicBool::new(true);
+/// What becomes of mapped files, as a number.
+static FILES: AtomicU8 = AtomicU8::new(MappedFiles::Copied as u8);
 
-/// Makes takes leave mapped files alone (`--no-files`).
-pub fn leave_files_alone() {
-    FILES_COME_BACK.store(false, Ordering::Relaxed);
+/// Tells takes what becomes of mapped files.
+pub fn set_mapped_files(files: MappedFiles) {
+    FILES.store(files as u8, Ordering::Relaxed);
+}
+
+fn mapped_files() -> MappedFiles {
+    let files = FILES.load(Ordering::Relaxed);
+    let all = [MappedFiles::Kept, MappedFiles::Left];
+    let known = all.into_iter().find(|known| *known as u8 == files);
+    known.unwrap_or(MappedFiles::Copied)
 }
 
 #[derive(Clone, Copy)]
@@ -111,7 +118,8 @@ fn area_of(mapping: &FileMapping<'_>, open: &Descriptors) -> Option<Area> {
         can_write: protection & libc::PROT_WRITE != 0,
         has_descriptor: origin == Origin::Memfd && has_descriptor(),
     };
-    if !found.is_recorded() || is_kept_out(range.start) {
+    let is_journals = origin == Origin::File && mapped_files() == MappedFiles::Kept;
+    if is_journals || !found.is_recorded() || is_kept_out(range.start) {
         return None;
     }
     Some(Area {
@@ -168,7 +176,7 @@ impl SharedMemory {
 
     fn copy(&mut self, recording: &mut Recording<'_>) -> Result<(), Errno> {
         let is_swapped = sys::is_swapping();
-        let mut rooms = Rooms::new(!FILES_COME_BACK.load(Ordering::Relaxed));
+        let mut rooms = Rooms::new(mapped_files());
         for area in self.0.entries_mut() {
             let bytes = area.length as u64;
             if let Some(why) = rooms.why(area.is_file, area.is_elsewhere, bytes) {

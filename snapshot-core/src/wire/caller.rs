@@ -76,6 +76,8 @@ messages! {
             take_at_start: bool,
             /// Roll no file back.
             no_files: bool,
+            /// The journal keeps files: it was told of their changes before an exec.
+            journal: bool,
             /// A revert wipes memory that asks to be wiped in copies.
             reseed: bool,
         },

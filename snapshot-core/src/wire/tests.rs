@@ -142,10 +142,13 @@ fn from_caller() -> impl Strategy<Value = FromCaller> {
 
 fn to_caller() -> impl Strategy<Value = ToCaller> {
     prop_oneof![
-        any::<[bool; 3]>().prop_map(|[take_at_start, no_files, reseed]| ToCaller::Welcome {
-            take_at_start,
-            no_files,
-            reseed,
+        any::<[bool; 4]>().prop_map(|[take_at_start, no_files, journal, reseed]| {
+            ToCaller::Welcome {
+                take_at_start,
+                no_files,
+                journal,
+                reseed,
+            }
         }),
         Just(ToCaller::Denied),
         Just(ToCaller::Carry),

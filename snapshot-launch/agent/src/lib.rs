@@ -44,7 +44,7 @@ mod session;
 mod signals;
 
 use snapshot_core::kernel::reserve;
-use snapshot_core::terms::OwnUse;
+use snapshot_core::terms::{OwnUse, comes_back::MappedFiles};
 use snapshot_core::threads::layout;
 use snapshot_core::wire::{FromCaller, ToCaller, link::Link};
 use snapshot_core::{objects, sys};
@@ -100,13 +100,16 @@ extern "C" fn construct() {
         ToCaller::Welcome {
             take_at_start,
             no_files,
+            journal,
             reseed,
         },
         table,
     )) = welcome
     {
         if no_files {
-            objects::leave_files_alone();
+            objects::set_mapped_files(MappedFiles::Left);
+        } else if journal {
+            objects::set_mapped_files(MappedFiles::Kept);
         }
         session::set_reseed(reseed);
         if let Some(table) = table {

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use snapshot_core::objects::for_each_system_v;
 use snapshot_core::terms::{
     Hindrance, Kind, Origin, Why,
-    comes_back::{self, ComesBack, Reasons, Rooms},
+    comes_back::{self, ComesBack, MappedFiles, Reasons, Rooms},
 };
 
 use super::{
@@ -31,7 +31,7 @@ pub(super) struct Account {
     /// Kinds that refuse no take here.
     allowed: Vec<AllowKind>,
     /// Whether mapped files stay as they are.
-    leaves_files: bool,
+    files: MappedFiles,
     pub(super) refused: Vec<Refused>,
     pub(super) not_rolled_back: Vec<Lost>,
     pub(super) rolled_back: Vec<Item>,
@@ -42,7 +42,10 @@ impl Account {
     pub(super) fn new(flags: &SnapshotFlags) -> Self {
         Self {
             allowed: flags.allow.clone(),
-            leaves_files: flags.no_files,
+            files: match flags.no_files {
+                true => MappedFiles::Left,
+                false => MappedFiles::Kept,
+            },
             ..Self::default()
         }
     }
@@ -197,7 +200,7 @@ impl Account {
         let shared = memory::shared(maps, &open);
         let wanted = shared.iter().map(|one| one.file).collect();
         let mapped = elsewhere::mapped(except, &wanted);
-        let mut rooms = Rooms::new(self.leaves_files);
+        let mut rooms = Rooms::new(self.files);
         let mut all = Vec::new();
         for one in shared {
             // The agent's own.

@@ -388,8 +388,8 @@ impl Session {
         if let Some(line) = self.reporter.line(event) {
             self.report(&line);
         }
-        if matches!(event, Event::Started { .. }) {
-            let promise = self.reporter.promise();
+        if let Event::Started { files, .. } = event {
+            let promise = self.reporter.promise(files);
             self.report(&promise);
         }
     }

@@ -190,7 +190,9 @@ impl Supervisor {
             Source::Channel => self.hear_launcher(),
             Source::Switchboard => self.take_calls(),
             Source::Journal => self.hear_journal(),
-            Source::Taker => self.hear_taker(),
+            Source::Taker => {
+                self.hear_taker();
+            }
             Source::Copy => self.hear_copy(),
             Source::Spare => self.hear_spare(),
             Source::Late => self.hear_late(),
@@ -333,6 +335,7 @@ impl Supervisor {
                 let welcome = ToCaller::Welcome {
                     take_at_start: self.start_snapshot_due,
                     no_files: self.config.trees.is_none(),
+                    journal: self.aspects.files.listens(),
                     reseed: self.config.reseed,
                 };
                 link.hand(&welcome, self.aspects.children.memory());

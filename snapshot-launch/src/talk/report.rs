@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::talk::{
     counted::counted,
-    event::{Event, NotRolledBack},
+    event::{Event, Files, NotRolledBack},
     refusal::Refusal,
     signals::{SignalName, name_of},
     timeline_view::duration,
@@ -56,10 +56,24 @@ impl Reporter {
     }
 
     /// The promise of this session, printed once.
-    pub(crate) fn promise(&self) -> String {
-        match &self.missing {
-            None => "in namespaces of its own: after a revert it has the same ids; files are not rolled back".to_owned(),
-            Some(why) => format!("no namespaces ({why}): after a revert the pid is new, and files are not rolled back"),
+    pub(crate) fn promise(&self, files: &Files) -> String {
+        let ids = match &self.missing {
+            None => "in namespaces of its own: after a revert it has the same ids".to_owned(),
+            Some(why) => format!("no namespaces ({why}): after a revert the pid is new"),
+        };
+        match files {
+            Files::All => format!("{ids}, and its files are as they were"),
+            Files::None => format!("{ids}; files are not rolled back"),
+            Files::Trees(trees) => {
+                let trees: Vec<String> = trees
+                    .iter()
+                    .map(|tree| tree.display().to_string())
+                    .collect();
+                format!(
+                    "{ids}, and the files in {} are as they were",
+                    trees.join(", ")
+                )
+            }
         }
     }
 

@@ -80,7 +80,7 @@ fn where_no_descriptor_is_left_a_take_is_refused_and_a_revert_is_whole() {
         assert!(has_child, "at depth {depth}: {taken}");
         assert!(depth < 64, "a snapshot needs a descriptor");
     };
-    assert!(depth > 16, "only {depth} snapshots");
+    assert!(depth > 12, "only {depth} snapshots");
     assert!(refused.stderr.contains("no descriptor left"), "{refused:?}");
     let leftover = spawn(&mut session);
     let output = session.command("revert", &["--keep", "--json"]);

@@ -140,7 +140,7 @@ fn what_a_revert_could_not_put_back_is_named_with_its_reason() {
 fn what_is_promised_is_promised() {
     let mut session = Launch::commander().piped();
     let started = session.next("started");
-    assert_eq!(started.text("files"), "none");
+    assert_eq!(started.text("files"), "all");
     let help = binaries::tools();
     let help = snapshot_tests::deadline::run(
         std::process::Command::new(&help.snapshot_launch).arg("--help"),

@@ -51,21 +51,33 @@ impl Mapping {
     }
 }
 
+/// What becomes of files that are mapped shared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MappedFiles {
+    /// A copy has their contents.
+    #[default]
+    Copied,
+    /// The journal keeps them, as it does all files.
+    Kept,
+    /// The user wants them left alone.
+    Left,
+}
+
 /// How much shared memory a take may still copy, of each origin.
 #[derive(Debug, Clone, Copy)]
 pub struct Rooms {
     memory: Room,
     of_files: Room,
-    leaves_files: bool,
+    files: MappedFiles,
 }
 
 impl Rooms {
-    /// The rooms at the beginning; `leaves_files` if the user wants files left alone.
-    pub const fn new(leaves_files: bool) -> Self {
+    /// The rooms at the beginning.
+    pub const fn new(files: MappedFiles) -> Self {
         Self {
             memory: Room::of(Origin::Memory),
             of_files: Room::of(Origin::File),
-            leaves_files,
+            files,
         }
     }
 
@@ -73,8 +85,11 @@ impl Rooms {
     /// each other.
     pub fn why(&mut self, is_file: bool, is_elsewhere: bool, bytes: u64) -> Option<Why> {
         match is_file {
-            true if self.leaves_files => Some(Why::Unwanted),
-            true => self.of_files.why(is_elsewhere, bytes),
+            true => match self.files {
+                MappedFiles::Left => Some(Why::Unwanted),
+                MappedFiles::Kept => None,
+                MappedFiles::Copied => self.of_files.why(is_elsewhere, bytes),
+            },
             false => self.memory.why(is_elsewhere, bytes),
         }
     }

@@ -20,7 +20,7 @@ use crate::refusal::{Refusal, obstacles::explain};
 use crate::supervisor::{
     aspects::{aspect::Standstill, list::Kept},
     descriptors, ids,
-    links::{AgentLink, Heard, LastWords, may_be_passed},
+    links::{AgentLink, Heard, LastWords, MOST_AT_ONCE, may_be_passed},
     listener::is_listener,
     refusal::{apart, gaps, preflight},
     snapshot::Snapshot,
@@ -185,16 +185,16 @@ impl Supervisor {
         told_ns.max(self.spawned_ns).min(now_ns())
     }
 
-    /// The live process speaks in the middle of a take.
-    pub(crate) fn hear_taker(&mut self) {
+    /// The live process speaks in the middle of a take. False if it has said nothing.
+    pub(crate) fn hear_taker(&mut self) -> bool {
         let Phase::Taking(taking) = &mut self.phase else {
-            return;
+            return false;
         };
         if taking.link.is_given_up() {
-            return;
+            return false;
         }
         match taking.link.hear() {
-            Heard::Nothing => {}
+            Heard::Nothing => return false,
             Heard::Message(FromTaker::Parked(counts)) if taking.seen.is_none() => {
                 taking.moments.parked = now_ns();
                 self.look_at_parked(&counts);
@@ -252,6 +252,16 @@ impl Supervisor {
             Heard::Closed => {
                 taking.link.give_up();
                 taking.split = true;
+            }
+        }
+        true
+    }
+
+    /// Hears all that the live process has said by now.
+    fn hear_all_of_taker(&mut self) {
+        for _ in 0..MOST_AT_ONCE {
+            if !self.hear_taker() {
+                return;
             }
         }
     }
@@ -462,7 +472,7 @@ impl Supervisor {
 
     /// The copy was killed; or it was never made, and then the program has said why.
     fn copy_has_ended(&mut self) {
-        self.hear_taker();
+        self.hear_all_of_taker();
         if matches!(&self.phase, Phase::Taking(_)) {
             self.abandon_take(Refusal::failed(
                 "the frozen copy was killed before it was complete",

@@ -83,6 +83,11 @@ impl Files {
         matches!(self.journal, Journal::Works { .. }) && !self.listens
     }
 
+    /// Whether the program's calls are reported to the journal.
+    pub(crate) fn listens(&self) -> bool {
+        self.listens
+    }
+
     /// The program's calls are reported here. True if they were not before.
     pub(crate) fn listen(&mut self, listener: &OwnedFd) -> bool {
         if !self.wants_listener() {
