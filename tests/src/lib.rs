@@ -26,6 +26,7 @@
 //! - `binaries`: builds the tool and finds the guests.
 //! - `clients`: clients of a server under snapshot.
 //! - `leaks`, `seed`: keep tests honest.
+//! - `held`, `tree`: pictures of files, to compare.
 //! - `process`: reads `/proc`.
 //! - `deadline`: no test can hang.
 
@@ -35,6 +36,7 @@ pub mod clients;
 pub mod deadline;
 pub mod events;
 pub mod faults;
+pub mod held;
 pub mod launch;
 pub mod leaks;
 pub mod outside;
@@ -47,12 +49,14 @@ pub mod seed;
 pub mod session;
 pub mod terminal;
 pub mod transcript;
+pub mod tree;
 mod user;
 
 pub use branch::Ending;
 pub use clients::{Client, Crowd};
 pub use events::Event;
 pub use faults::{Fault, Faults};
+pub use held::Held;
 pub use launch::Launch;
 pub use nix::sys::signal::Signal;
 pub use piped::PipedSession;
@@ -60,4 +64,5 @@ pub use place::Place;
 pub use seed::Seed;
 pub use session::Session;
 pub use terminal::TerminalSession;
+pub use tree::{Difference, Tree};
 pub use user::Isolation;

@@ -19,6 +19,9 @@ use crate::transcript::Transcript;
 /// How many events a failed test shows, the last ones: a long test has tens of thousands.
 const LAST_EVENTS: usize = 1000;
 
+/// How many lines of an output it shows, the last ones too.
+const LAST_LINES: usize = 1000;
+
 /// A running or ended session. Drop ends it, and fails the test if anything of it is left.
 #[derive(Debug)]
 pub struct Session {
@@ -329,7 +332,9 @@ impl Session {
             let _ = writeln!(account, "alive  {process:?}");
         }
         for (name, transcript) in &self.transcripts {
-            for line in transcript.text().lines() {
+            let text = transcript.text();
+            let lines: Vec<&str> = text.lines().collect();
+            for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
                 let _ = writeln!(account, "{name} {}", line.escape_debug());
             }
         }

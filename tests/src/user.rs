@@ -3,13 +3,13 @@
 #![expect(unsafe_code, reason = "changes ids between fork and exec")]
 
 use std::ffi::CString;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, lchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io};
 
-use nix::unistd::{Gid, Uid, chown, geteuid};
+use nix::unistd::geteuid;
 
 use crate::deadline;
 
@@ -40,8 +40,19 @@ pub(crate) fn give<const N: usize>(place: &Path, programs: [&Path; N]) -> [PathB
     copies
 }
 
+/// The user's copy of a program, if the place has one.
+pub(crate) fn copy_of(place: &Path, program: &Path) -> Option<PathBuf> {
+    let name = program.file_name().expect("a program has a name");
+    let copy = place.join("programs").join(name);
+    copy.exists().then_some(copy)
+}
+
 fn give_all(path: &Path) {
-    chown(path, Some(Uid::from_raw(USER)), Some(Gid::from_raw(USER))).expect("root may");
+    lchown(path, Some(USER), Some(USER)).expect("root may");
+    let is_directory = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    if !is_directory {
+        return;
+    }
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         give_all(&entry.path());
     }

@@ -1,0 +1,6 @@
+//! Files come back: after a revert every file is as it was at the take, and after a commit it is
+//! as the program left it.
+
+mod guest;
+mod kinds;
+mod storm;
