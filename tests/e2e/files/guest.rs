@@ -129,6 +129,15 @@ impl Guest {
         }
     }
 
+    /// Nothing in the tree differs from the picture; the session may have ended.
+    pub fn assert_same_tree(&mut self, when: &str, then: &Picture) {
+        let now = Tree::of(&self.root).without(OUTSIDE);
+        let differences = then.tree.differences(&now);
+        if !differences.is_empty() {
+            self.fail(when, &differences, 0);
+        }
+    }
+
     /// Something differs from the picture; else the test proves nothing.
     pub fn assert_changed(&mut self, then: &Picture) {
         if then.differences(&self.picture()).is_empty() {

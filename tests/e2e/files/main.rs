@@ -3,4 +3,5 @@
 
 mod guest;
 mod kinds;
+mod promises;
 mod storm;
