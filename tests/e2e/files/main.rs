@@ -1,6 +1,7 @@
 //! Files come back: after a revert every file is as it was at the take, and after a commit it is
 //! as the program left it.
 
+mod attacks;
 mod guest;
 mod kinds;
 mod promises;
