@@ -1,5 +1,5 @@
 //! Finds what a caller's path means, with the caller's eyes: its root, its directory, its
-//! `/proc/self`. Everything here runs with the caller's rights.
+//! `/proc/self`. But for the start of a path, everything here runs with the caller's rights.
 //!
 //! One call of the kernel's is enough for most paths. Those that lead through links of `/proc`,
 //! or from another root, are walked step by step.
@@ -95,7 +95,7 @@ pub(super) fn look_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Stat>,
 /// What the caller would get from the kernel.
 pub(super) fn entry(
     caller: &Caller,
-    base: Base,
+    start: Option<OwnedFd>,
     path: &[u8],
     follow: bool,
 ) -> Result<Found, Errno> {
@@ -103,18 +103,17 @@ pub(super) fn entry(
         return Err(Errno::ENOENT);
     }
     if caller.root.is_some() {
-        return walk(caller, base, path, follow);
+        return walk(caller, start, path, follow);
     }
     let (parent, name, has_slash) = split(path);
     let parent = if parent.is_empty() { b"." } else { parent };
-    let start = start(caller, base, path)?;
     let dir = match open_plain(start.as_ref(), parent, OFlag::O_PATH | OFlag::O_DIRECTORY) {
         // A link of `/proc`, or really too many links.
-        Err(Errno::ELOOP) => return walk(caller, base, path, follow),
+        Err(Errno::ELOOP) => return walk(caller, start, path, follow),
         opened => opened?,
     };
     if is_in_proc(dir.as_fd())? {
-        return walk(caller, base, path, follow);
+        return walk(caller, start, path, follow);
     }
     let entry = Entry {
         dir_stat: look(dir.as_fd())?,
@@ -123,7 +122,7 @@ pub(super) fn entry(
         has_slash,
     };
     if (follow || has_slash) && entry.now()?.is_some_and(|stat| stat.kind == Kind::Symlink) {
-        return walk(caller, base, path, follow);
+        return walk(caller, start, path, follow);
     }
     Ok(Found::Entry(entry))
 }
@@ -134,7 +133,7 @@ pub(super) fn entry(
 /// As [`entry`].
 pub(super) fn object(
     caller: &Caller,
-    base: Base,
+    start: Option<OwnedFd>,
     path: &[u8],
     follow: bool,
 ) -> Result<Option<OwnedFd>, Errno> {
@@ -142,7 +141,6 @@ pub(super) fn object(
         return Err(Errno::ENOENT);
     }
     if caller.root.is_none() {
-        let start = start(caller, base, path)?;
         let last = if follow {
             OFlag::empty()
         } else {
@@ -154,7 +152,7 @@ pub(super) fn object(
             Ok(fd) => return Ok((!is_in_proc(fd.as_fd())?).then_some(fd)),
         }
     }
-    match walk(caller, base, path, follow)? {
+    match walk(caller, start, path, follow)? {
         Found::Object(fd) => Ok(Some(fd)),
         Found::InProc => Ok(None),
         Found::Entry(entry) => {
@@ -165,8 +163,12 @@ pub(super) fn object(
     }
 }
 
-/// Where a relative path begins.
-fn start(caller: &Caller, base: Base, path: &[u8]) -> Result<Option<OwnedFd>, Errno> {
+/// Where a path begins, if it is relative. The journal asks with its own rights: the kernel
+/// shows the descriptors of a process that has changed its user to root alone.
+///
+/// # Errors
+/// EBADF, ENOENT.
+pub(super) fn start(caller: &Caller, base: Base, path: &[u8]) -> Result<Option<OwnedFd>, Errno> {
     match (path, base) {
         ([b'/', ..], _) => Ok(None),
         (_, Base(libc::AT_FDCWD)) => caller.working_directory().map(Some),
@@ -213,7 +215,12 @@ fn is_in_proc(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
 }
 
 /// Walks a path from name to name, as the kernel would for the caller.
-fn walk(caller: &Caller, base: Base, path: &[u8], follow: bool) -> Result<Found, Errno> {
+fn walk(
+    caller: &Caller,
+    start: Option<OwnedFd>,
+    path: &[u8],
+    follow: bool,
+) -> Result<Found, Errno> {
     let root = match &caller.root {
         Some(root) => root.try_clone().map_err(|_| Errno::EMFILE)?,
         None => open(
@@ -223,7 +230,7 @@ fn walk(caller: &Caller, base: Base, path: &[u8], follow: bool) -> Result<Found,
         )?,
     };
     let root_place = place(&look(root.as_fd())?);
-    let mut dir = match start(caller, base, path)? {
+    let mut dir = match start {
         Some(dir) => dir,
         None => root.try_clone().map_err(|_| Errno::EMFILE)?,
     };

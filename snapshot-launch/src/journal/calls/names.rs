@@ -56,8 +56,7 @@ fn entry_of(
     path: &[u8],
     follow: bool,
 ) -> Result<Option<Entry>, Errno> {
-    let caller = work.caller;
-    match work.as_caller(|| paths::entry(caller, base, path, follow))? {
+    match work.entry(base, path, follow)? {
         Found::Entry(entry) => {
             let is_covered = work.covers(entry.dir.as_fd(), &entry.dir_stat)?;
             Ok(is_covered.then_some(entry))
@@ -127,22 +126,21 @@ pub(in crate::journal) fn link(
     }
     let PathAt(base, place) = from;
     let path = work.memory.path(place)?;
-    let caller = work.caller;
     let follow = flags.contains(AtFlags::AT_SYMLINK_FOLLOW);
     let name = new.name_as_written();
     let (dir, name) = (&new.dir, name.as_os_str());
-    work.as_caller(|| match paths::entry(caller, base, &path, follow)? {
-        Found::InProc => Err(Errno::EXDEV),
-        Found::Object(object) => {
+    match work.entry(base, &path, follow)? {
+        Found::InProc => return Err(Errno::EXDEV),
+        Found::Object(object) => work.as_caller(|| {
             let path = path_of(object.as_fd());
             let follow = AtFlags::AT_SYMLINK_FOLLOW;
             linkat(AT_FDCWD, path.as_c_str(), dir, name, follow)
-        }
-        Found::Entry(old) => {
+        })?,
+        Found::Entry(old) => work.as_caller(|| {
             let old_name = old.name_as_written();
             linkat(&old.dir, old_name.as_os_str(), dir, name, AtFlags::empty())
-        }
-    })?;
+        })?,
+    }
     Ok(Reply::Done(0))
 }
 

@@ -64,8 +64,7 @@ pub(in crate::journal) fn open(work: &mut Work<'_>, opening: Opening) -> Result<
 
 /// O_TMPFILE: a file without a name, which may get one later.
 fn unnamed(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Reply, Errno> {
-    let caller = work.caller;
-    let found = work.as_caller(|| paths::object(caller, opening.base, path, true))?;
+    let found = work.object(opening.base, path, true)?;
     let Some(dir) = found else {
         return Ok(Reply::Continue);
     };
@@ -81,9 +80,8 @@ fn unnamed(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Reply, 
 
 /// Without O_CREAT.
 fn existing(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option<Reply>, Errno> {
-    let caller = work.caller;
     let follow = !opening.flags.contains(OFlag::O_NOFOLLOW);
-    let found = work.as_caller(|| paths::object(caller, opening.base, path, follow))?;
+    let found = work.object(opening.base, path, follow)?;
     match found {
         Some(object) => open_object(work, &object, opening.flags).map(Some),
         None => Ok(Some(Reply::Continue)),
@@ -91,11 +89,10 @@ fn existing(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option
 }
 
 fn create(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option<Reply>, Errno> {
-    let caller = work.caller;
     let flags = opening.flags;
     let is_exclusive = flags.contains(OFlag::O_EXCL);
     let follow = !is_exclusive && !flags.contains(OFlag::O_NOFOLLOW);
-    let entry = match work.as_caller(|| paths::entry(caller, opening.base, path, follow))? {
+    let entry = match work.entry(opening.base, path, follow)? {
         Found::InProc => return Ok(Some(Reply::Continue)),
         Found::Object(_) if is_exclusive => return Err(Errno::EEXIST),
         Found::Object(object) => return open_object(work, &object, flags).map(Some),

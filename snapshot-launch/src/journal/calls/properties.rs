@@ -59,8 +59,7 @@ pub(in crate::journal) fn of_path(
     if path.is_empty() && (is_empty_allowed || place == 0) {
         return of_descriptor(work, base.0);
     }
-    let caller = work.caller;
-    let Some(object) = work.as_caller(|| paths::object(caller, base, &path, follow))? else {
+    let Some(object) = work.object(base, &path, follow)? else {
         return Ok(Reply::Continue);
     };
     if !keep(work, &object)? || !work.emulates() {

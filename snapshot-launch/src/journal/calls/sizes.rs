@@ -21,8 +21,7 @@ pub(in crate::journal) fn truncate(
 ) -> Result<Reply, Errno> {
     let PathAt(base, place) = at;
     let path = work.memory.path(place)?;
-    let caller = work.caller;
-    let Some(object) = work.as_caller(|| paths::object(caller, base, &path, true))? else {
+    let Some(object) = work.object(base, &path, true)? else {
         return Ok(Reply::Continue);
     };
     let stat = paths::look(object.as_fd())?;

@@ -13,6 +13,7 @@ use crate::journal::{
     credentials::Wardrobe,
     levels::Levels,
     news::News,
+    paths::{self, Base, Found},
     scope::Scope,
     stat::Stat,
 };
@@ -58,6 +59,29 @@ impl Work<'_> {
                 .map_err(|error| errno_of(&error))?,
             Standing::Same | Standing::Apart(_) => act(),
         }
+    }
+
+    /// The entry that a path names, with the caller's rights.
+    ///
+    /// # Errors
+    /// What the caller would get.
+    pub(super) fn entry(&self, base: Base, path: &[u8], follow: bool) -> Result<Found, Errno> {
+        let start = paths::start(self.caller, base, path)?;
+        self.as_caller(|| paths::entry(self.caller, start, path, follow))
+    }
+
+    /// The object that a path leads to; `None` in `/proc`.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn object(
+        &self,
+        base: Base,
+        path: &[u8],
+        follow: bool,
+    ) -> Result<Option<OwnedFd>, Errno> {
+        let start = paths::start(self.caller, base, path)?;
+        self.as_caller(|| paths::object(self.caller, start, path, follow))
     }
 
     /// The same with the caller's umask.
