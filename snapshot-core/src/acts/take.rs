@@ -45,9 +45,10 @@ use crate::terms::{
     Disagreement, InterruptedCall, Obstacle, Running, Step, ThreadCounts, comes_back::MappedFiles,
 };
 use crate::threads::{
-    mutexes, restart,
+    mutexes, restart, shielded,
     slots::{self, PARKED},
     timing::{self, Moment},
+    withdrawn,
 };
 use crate::wire::{FromFrozen, FromTaker, Frozen, Taker, ToTaker, link::Link};
 
@@ -194,6 +195,8 @@ fn hand_listener(link: &Link<Taker>) {
             no_new_privs,
             waits_killable,
         }) => {
+            withdrawn::begin();
+            shielded::shield_all();
             let handed = link.hand(
                 FromTaker::Listener {
                     no_new_privs,

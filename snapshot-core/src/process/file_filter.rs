@@ -11,7 +11,8 @@
 use libc::sock_filter;
 
 use crate::terms::file_calls::{
-    ARCH_I386, ARCH_X86_64, FileCall, NUMBERS, OPEN_TO_CHANGE, SET_ATTRIBUTES, X32_BIT,
+    ARCH_I386, ARCH_X86_64, FileCall, NUMBERS, OPEN_TO_CHANGE, SET_ATTRIBUTES, SOCKETCALL_BIND,
+    X32_BIT,
 };
 
 /// The whole program.
@@ -36,9 +37,6 @@ const ARCH: u32 = 4;
 const fn argument(index: u32) -> u32 {
     16 + 8 * index
 }
-
-/// The bind of `socketcall`.
-const SOCKETCALL_BIND: u32 = 2;
 
 const MOST: usize = 1024;
 
@@ -274,24 +272,6 @@ mod tests {
         }
     }
 
-    /// What the table says of a call, written in another way than in the filter.
-    fn wanted(call: FileCall, arguments: [u64; 6]) -> bool {
-        let word = |index: usize| u32::try_from(arguments[index] & 0xffff_ffff).expect("a half");
-        let changes = |flags: u32| {
-            let flags = flags.cast_signed();
-            flags & libc::O_ACCMODE != libc::O_RDONLY
-                || flags & (libc::O_CREAT | libc::O_TRUNC) != 0
-        };
-        match call {
-            FileCall::Open => changes(word(1)),
-            FileCall::OpenAt | FileCall::OpenByHandleAt => changes(word(2)),
-            FileCall::Fcntl => word(1) == 4 && word(2) & 0o2000 == 0,
-            FileCall::Ioctl => [0x4008_6602, 0x4004_6602, 0x401c_5820].contains(&word(1)),
-            FileCall::SocketCall => word(0) == 2,
-            _ => true,
-        }
-    }
-
     #[test]
     fn it_asks_as_the_table_says() {
         let upper = 0xdead_beef_u64 << 32;
@@ -325,7 +305,7 @@ mod tests {
                         let swapped = [other | upper, other, one | upper, 0, 0, 0];
                         for arguments in [arguments, swapped] {
                             let expected = FileCall::of(arch, number)
-                                .is_some_and(|call| wanted(call, arguments));
+                                .is_some_and(|call| call.is_asked(&arguments));
                             assert_eq!(
                                 asks(arch, number, arguments),
                                 expected,

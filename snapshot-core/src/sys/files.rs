@@ -91,6 +91,24 @@ pub(crate) fn fstat(fd: i32) -> Result<Stat> {
     Ok(Stat::of(&unsafe { stat.assume_init() }))
 }
 
+/// newfstatat(2) with the program's own arguments: the kind and rights of what a path names.
+/// `None` if it names nothing.
+pub(crate) fn mode_at(directory: u64, path: u64) -> Option<u32> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    let [directory, path] = [directory, path].map(|word| usize::try_from(word).unwrap_or(0));
+    // SAFETY: the kernel checks the path's address, and writes one `struct stat`, which the slot
+    // has room for.
+    unsafe {
+        with(
+            libc::SYS_newfstatat,
+            [directory, path, stat.as_mut_ptr().expose_provenance(), 0],
+        )
+    }
+    .ok()?;
+    // SAFETY: all-zero is a valid `struct stat`, and the kernel has filled it in.
+    Some(unsafe { stat.assume_init() }.st_mode)
+}
+
 /// stat(2)
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //!
 //! Context: AS-SAFE.
 
+pub mod call_number;
 pub mod interrupted_call;
 pub mod layout;
 pub(crate) mod leader;
@@ -11,6 +12,7 @@ pub mod mutexes;
 pub(crate) mod own_stack;
 pub(crate) mod parked;
 pub mod restart;
+pub mod shielded;
 pub(crate) mod slots;
 pub mod stale;
 pub(crate) mod state;
@@ -21,3 +23,4 @@ mod transfer_parts;
 pub(crate) mod transfers;
 pub mod turn;
 pub(crate) mod unparked;
+pub mod withdrawn;

@@ -11,28 +11,20 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "rewrites registers in a signal frame")]
 
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::{
+    call_number,
     limits::{self, Limit},
     transfers::{self, Course},
+    withdrawn,
 };
 use crate::arch::{self, SyscallFrame};
 use crate::sys::{self, KernelAction, SignalSet};
 use crate::terms::{Asleep, Clock, InterruptedCall};
 
-/// The return address in a `syscall` function that leaves the number on the stack; 0 if there
-/// is none.
-static SYSCALL_RETURN: AtomicUsize = AtomicUsize::new(0);
-
 /// Counts calls that could not be issued again, since their number was unknown.
 static LOST: AtomicU32 = AtomicU32::new(0);
-
-/// Registers a `syscall` function that pushes the call's number just before the kernel's return
-/// address `address`.
-pub fn set_syscall_return(address: usize) {
-    SYSCALL_RETURN.store(address, Ordering::Release);
-}
 
 /// How many calls have returned EINTR because of us since the last look.
 pub(crate) fn take_lost() -> u32 {
@@ -177,9 +169,16 @@ pub(crate) unsafe fn restart(
     if frame.result_if_in_syscall() != Some(-i64::from(libc::EINTR)) {
         // The kernel restarts the call for our handler, but would not for the program's, which
         // runs next.
-        if interrupts(due, Some(libc::SA_RESTART)) && frame.is_about_to_call() {
+        if interrupts(due, Some(libc::SA_RESTART))
+            && frame.is_about_to_call()
+            && !withdrawn::is_about_to_be_repeated(&mut frame)
+        {
             frame.interrupt();
         }
+        return;
+    }
+    let seen = number_seen(&mut frame, interrupted_call);
+    if withdrawn::repeat(&mut frame, seen) {
         return;
     }
     // The program has another signal to handle, so its EINTR is genuine.
@@ -306,6 +305,11 @@ pub fn set_session_signals(set: SignalSet) {
     SESSION.store(set.0, Ordering::Release);
 }
 
+/// Signals with which the program's handlers interrupt no call by themselves.
+pub(super) fn untouched() -> SignalSet {
+    SYNCHRONOUS.with(session())
+}
+
 fn session() -> SignalSet {
     SignalSet(SESSION.load(Ordering::Acquire))
 }
@@ -352,23 +356,22 @@ pub fn has_interrupting_handler() -> bool {
     interrupts(handled_by_program(), Some(libc::SA_RESTART))
 }
 
+/// The number of the interrupted call, if the thread was seen in it.
+fn number_seen(frame: &mut SyscallFrame<'_>, interrupted_call: &InterruptedCall) -> Option<i64> {
+    let first = [*frame.argument(0), *frame.argument(1)];
+    let call = interrupted_call.call?;
+    // The number of the restarted call is wanted.
+    let is_it =
+        interrupted_call.is_of(frame.position(), first) && call.number != libc::SYS_restart_syscall;
+    is_it.then_some(call.number)
+}
+
 /// The number of the interrupted call.
 fn number_of(frame: &mut SyscallFrame<'_>, interrupted_call: &InterruptedCall) -> Option<i64> {
-    let (program, stack) = frame.position();
-    let first = [*frame.argument(0), *frame.argument(1)];
-    if let Some(call) = interrupted_call.call
-        && interrupted_call.is_of((program, stack), first)
-        // The number of the restarted call is wanted.
-        && call.number != libc::SYS_restart_syscall
-    {
-        return Some(call.number);
+    if let Some(number) = number_seen(frame, interrupted_call) {
+        return Some(number);
     }
-    if program == SYSCALL_RETURN.load(Ordering::Acquire) {
-        let mut number = [0; 8];
-        sys::read_own_memory(stack, &mut number).ok()?;
-        return Some(i64::from_ne_bytes(number));
-    }
-    frame.number_from_code()
+    call_number::of(frame, arch::is_interruptible)
 }
 
 /// Gives a restarted call the time that is left; true if the call restarts in another way than

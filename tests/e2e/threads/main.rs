@@ -8,3 +8,4 @@ mod thread_triggers;
 mod threaded_programs;
 mod threaded_runtimes;
 mod traces;
+mod uninterrupted;

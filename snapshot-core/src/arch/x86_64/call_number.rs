@@ -3,7 +3,7 @@
 //! Code does `mov $NUMBER, %eax`, then at most a few instructions that put arguments into
 //! registers, then `syscall`. They are decoded one by one, from the place that sets the number
 //! to the call. The number counts only if each is of a known kind, leaves the number alone, and
-//! the last one ends exactly at the call; and only if that call can be interrupted at all.
+//! the last one ends exactly at the call; and only if it is one of the calls that are looked for.
 //!
 //! Context: AS-SAFE.
 
@@ -68,17 +68,17 @@ const INTERRUPTIBLE: [i64; 48] = [
 ];
 
 /// Whether a signal handler can interrupt this call.
-pub(super) fn is_interruptible(number: i64) -> bool {
+pub(crate) fn is_interruptible(number: i64) -> bool {
     INTERRUPTIBLE.contains(&number)
 }
 
-/// The number of the call that `code` ends with.
-pub(super) fn before(code: &[u8]) -> Option<i64> {
+/// The number of the call that `code` ends with, if it is such a call.
+pub(super) fn before(code: &[u8], is_such: impl Fn(i64) -> bool) -> Option<i64> {
     let code = code.strip_suffix(&SYSCALL)?;
     // From the nearest place that can have set it, since that one overrides farther ones.
     (0..code.len()).rev().find_map(|start| {
         let (number, rest) = setting(code.get(start..)?)?;
-        (is_interruptible(number) && leaves_alone(rest)).then_some(number)
+        (is_such(number) && leaves_alone(rest)).then_some(number)
     })
 }
 
@@ -258,7 +258,7 @@ mod tests {
             (&[0xb8, 7, 0, 0, 0, 0x90, 0x90], None),
         ];
         for (code, number) in cases {
-            assert_eq!(before(code), number, "{code:02x?}");
+            assert_eq!(before(code, is_interruptible), number, "{code:02x?}");
         }
     }
 
@@ -266,7 +266,7 @@ mod tests {
     fn the_nearest_place_counts() {
         // mov $0xe8,%eax; mov $7,%eax; syscall
         let code = [0xb8, 0xe8, 0, 0, 0, 0xb8, 7, 0, 0, 0, 0x0f, 5];
-        assert_eq!(before(&code), Some(7));
+        assert_eq!(before(&code, is_interruptible), Some(7));
     }
 
     proptest! {
@@ -276,7 +276,7 @@ mod tests {
             if ends {
                 noise.extend(SYSCALL);
             }
-            if let Some(number) = before(&noise) {
+            if let Some(number) = before(&noise, is_interruptible) {
                 prop_assert!(INTERRUPTIBLE.contains(&number));
             }
         }

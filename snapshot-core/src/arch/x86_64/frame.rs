@@ -37,8 +37,8 @@ impl<'a> SyscallFrame<'a> {
     }
 
     /// The number of the interrupted call, read from the code before the return address; `None`
-    /// if the code doesn't show it.
-    pub(crate) fn number_from_code(&mut self) -> Option<i64> {
+    /// if the code doesn't show one of these calls.
+    pub(crate) fn number_from_code(&mut self, is_such: impl Fn(i64) -> bool) -> Option<i64> {
         let (program, _) = self.position();
         let mut code = [0_u8; call_number::FAR];
         // Through the kernel, since the bytes before a return address may not be mapped.
@@ -48,17 +48,22 @@ impl<'a> SyscallFrame<'a> {
             Some(length)
         };
         let length = read(call_number::FAR).or_else(|| read(call_number::NEAR))?;
-        call_number::before(code.get(..length)?)
+        call_number::before(code.get(..length)?, is_such)
     }
 
     /// Whether the thread is about to make a call that can be interrupted. That is the state
     /// after the kernel has moved it back to restart one, for a handler with SA_RESTART.
     pub(crate) fn is_about_to_call(&mut self) -> bool {
+        self.number_of_next_call()
+            .is_some_and(call_number::is_interruptible)
+    }
+
+    /// The number of the call that the thread is about to make.
+    pub(crate) fn number_of_next_call(&mut self) -> Option<i64> {
         let (program, _) = self.position();
         let mut code = [0_u8; 2];
-        can_read_own_memory(program, &mut code)
-            && code == call_number::SYSCALL
-            && call_number::is_interruptible(*self.register(libc::REG_RAX))
+        (can_read_own_memory(program, &mut code) && code == call_number::SYSCALL)
+            .then(|| *self.register(libc::REG_RAX))
     }
 
     /// Makes the thread return EINTR instead of the call that it is about to make.

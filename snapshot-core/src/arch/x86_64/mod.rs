@@ -10,11 +10,12 @@ mod segments;
 mod shims;
 mod wait_first;
 
+pub(crate) use call_number::is_interruptible;
 pub(crate) use frame::SyscallFrame;
 pub(crate) use rest::{Header, Owned, Part, Rest, STEPS, Step};
 pub(crate) use segments::{SegmentBases, has_shadow_stack};
 pub(crate) use shims::{
-    become_child, on_stack, park, restore_from_signal, spawn_aside, spawn_parked,
+    become_child, on_stack, park, restore_from_signal, shielded_by, spawn_aside, spawn_parked,
 };
 pub(crate) use wait_first::wait_first;
 

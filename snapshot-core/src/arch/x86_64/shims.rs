@@ -6,6 +6,8 @@
 
 use core::arch::naked_asm;
 use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// Parks the calling thread: saves the callee-saved registers, stores the stack pointer at
 /// `place`, and calls `wait(place)`. Returns when that does; in a copy of the process it
@@ -153,4 +155,39 @@ pub(crate) unsafe extern "C" fn on_stack(
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn restore_from_signal() {
     naked_asm!("mov rax, 15", "syscall")
+}
+
+/// What [`enter_shielded`] calls, with a handler's arguments. It returns the handler to go on
+/// with.
+pub(crate) type BeforeHandler =
+    unsafe extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::ucontext_t) -> usize;
+
+/// Null before [`shielded_by`].
+static BEFORE_HANDLER: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+/// A signal handler that calls `before`, and jumps to the handler which that returns. That one
+/// finds the arguments and the stack as the kernel has left them, and returns to the kernel.
+pub(crate) fn shielded_by(before: BeforeHandler) -> usize {
+    // Release: who finds the handler installed finds this too.
+    BEFORE_HANDLER.store(before as *mut c_void, Ordering::Release);
+    enter_shielded as *const () as usize
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn enter_shielded() {
+    naked_asm!(
+        // With the return address, these make a multiple of 16.
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "call [rip + {before}]",
+        "pop rdx",
+        "pop rsi",
+        "pop rdi",
+        "mov r11, rax",
+        // As the kernel has it.
+        "xor eax, eax",
+        "jmp r11",
+        before = sym BEFORE_HANDLER,
+    )
 }

@@ -17,6 +17,9 @@ pub const OPEN_TO_CHANGE: u32 =
 /// They are FS_IOC_SETFLAGS, the same for a 32-bit `long`, and FS_IOC_FSSETXATTR.
 pub const SET_ATTRIBUTES: [u32; 3] = [0x4008_6602, 0x4004_6602, 0x401c_5820];
 
+/// The call number of a bind in [`FileCall::SocketCall`].
+pub const SOCKETCALL_BIND: u32 = 2;
+
 /// A call that the journal is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileCall {
@@ -163,4 +166,22 @@ pub enum FileCall {
     ExecAt,
     /// entries, parameters. A ring's calls go past every filter.
     IoUringSetup,
+}
+
+impl FileCall {
+    /// Whether the journal is asked about this call with these arguments.
+    pub fn is_asked(self, arguments: &[u64; 6]) -> bool {
+        // The kernel looks at the lower half of these alone.
+        let [first, second, third, ..] = arguments.map(|word| (word & 0xffff_ffff) as u32);
+        let set_flags = libc::F_SETFL.unsigned_abs();
+        let append = libc::O_APPEND.unsigned_abs();
+        match self {
+            Self::Open => second & OPEN_TO_CHANGE != 0,
+            Self::OpenAt | Self::OpenByHandleAt => third & OPEN_TO_CHANGE != 0,
+            Self::Fcntl => second == set_flags && third & append == 0,
+            Self::Ioctl => SET_ATTRIBUTES.contains(&second),
+            Self::SocketCall => first == SOCKETCALL_BIND,
+            _ => true,
+        }
+    }
 }

@@ -19,6 +19,7 @@ use crate::real::Real;
 use crate::signals::{
     dispositions::{Disposition, wanted},
     installed::{exchange, is_our_handler, is_ours, real_sigaction},
+    shield,
 };
 use crate::{errno, session};
 
@@ -50,8 +51,13 @@ pub unsafe extern "C" fn sigaction(
         return -1;
     };
     // SAFETY: the caller's promise.
-    let answer = unsafe { real(signal, new, old) };
+    let (answer, as_set) = shield::around(signal, || unsafe { real(signal, new, old) });
     note_of_children(signal);
+    if answer == 0 && !old.is_null() {
+        // SAFETY: valid by the caller's promise, and libc has written it.
+        let old = unsafe { &mut *old };
+        old.sa_sigaction = as_set.instead_of(old.sa_sigaction);
+    }
     if answer == 0 && is_ours(signal) && !old.is_null() {
         // A child made without fork's hooks still has our handler. The program's disposition is
         // the child's own. SAFETY: libc has written it.
@@ -108,10 +114,13 @@ macro_rules! signal_function {
             let real = unsafe { mem::transmute::<*mut c_void, Option<Signal>>(REAL.address()) };
             match real {
                 Some(real) => {
-                    // SAFETY: the caller's promise.
-                    let before = unsafe { real(signal, handler) };
+                    let set = || {
+                        // SAFETY: the caller's promise.
+                        unsafe { real(signal, handler) }
+                    };
+                    let (before, as_set) = shield::around(signal, set);
                     note_of_children(signal);
-                    before
+                    as_set.instead_of(before)
                 }
                 None => {
                     errno::set(libc::ENOSYS);
@@ -157,8 +166,12 @@ pub unsafe extern "C" fn sigset(signal: c_int, handler: sighandler_t) -> sighand
         // SAFETY: a null address is `None`; any other is libc's function.
         let real = unsafe { mem::transmute::<*mut c_void, Option<Signal>>(REAL.address()) };
         return match real {
-            // SAFETY: the caller's promise.
-            Some(real) => unsafe { real(signal, handler) },
+            Some(real) => {
+                let (before, as_set) =
+                    // SAFETY: the caller's promise.
+                    shield::around(signal, || unsafe { real(signal, handler) });
+                as_set.instead_of(before)
+            }
             None => {
                 errno::set(libc::ENOSYS);
                 libc::SIG_ERR

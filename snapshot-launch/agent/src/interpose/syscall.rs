@@ -9,7 +9,7 @@
 
 use core::arch::naked_asm;
 
-use snapshot_core::threads::restart;
+use snapshot_core::threads::call_number;
 
 use super::{exec, filters};
 
@@ -21,7 +21,7 @@ unsafe extern "C" {
 
 /// Tells the engine the return address of this function's calls.
 pub(crate) fn tell_return_address() {
-    restart::set_syscall_return((&raw const RETURN).addr());
+    call_number::set_syscall_return((&raw const RETURN).addr());
 }
 
 /// syscall(2): a call by its number, with up to six arguments.

@@ -7,3 +7,4 @@ pub(crate) mod dispositions;
 pub(crate) mod installed;
 pub(crate) mod own_action;
 pub(crate) mod senders;
+pub(crate) mod shield;

@@ -9,6 +9,7 @@ use core::mem;
 use libc::{siginfo_t, ucontext_t};
 use snapshot_core::restart_interrupted_call;
 use snapshot_core::sys::{self, SignalSet};
+use snapshot_core::threads::withdrawn::issue_again;
 
 use super::{
     dispositions::{Disposition, set_wanted, wanted},
@@ -80,6 +81,8 @@ pub(crate) unsafe fn run(
                     set_wanted(signal, Disposition::DEFAULT);
                 }
             }
+            // SAFETY: the caller's promise.
+            unsafe { issue_again(context) };
             sys::set_mask(mask);
             // SAFETY: the program registered a handler there. One with a single argument finds
             // it as the first of three.
