@@ -17,19 +17,19 @@ use crate::kernel::{
     procfs::{self, TaskFile},
 };
 use crate::sys::{self, Errno};
-use crate::terms::{InterruptedCall, Obstacle, Step};
+use crate::terms::{Doing, InterruptedCall, Obstacle, Step};
 pub(crate) use crate::threads::parked::release;
 use crate::threads::{
     layout, parked,
     slots::{self, ARRIVING, CALLED, FREE, GONE, PARKED, Slot, WORKER, Walk, ZOMBIE},
-    takeover,
+    takeover, withdrawn,
 };
 
 /// The limit of one attempt: long enough for a thread that starts another program by vfork, and
 /// short enough for the program, which stands still meanwhile.
 const ATTEMPT_NS: u64 = 300_000_000;
 const ATTEMPTS: u32 = 3;
-/// The limit on a busy machine, where threads only wait for a processor.
+/// The limit where threads only wait for a processor of a busy machine, or for the journal.
 const LONGEST_NS: u64 = 3_000_000_000;
 /// The pause between attempts: a call that can't be interrupted may end in it.
 const RETRY_PAUSE_NS: u64 = 30_000_000;
@@ -236,7 +236,7 @@ fn look_closer(tasks: i32) {
     }
 }
 
-/// Whether all threads that have not come only wait for a processor.
+/// Whether all threads that have not come only wait for a processor, or for the journal.
 fn all_are_on_their_way(tasks: i32) -> bool {
     let mut buffer = [0; 320];
     let mut missing = slots::in_state(CALLED).chain(slots::in_state(FREE));
@@ -245,8 +245,21 @@ fn all_are_on_their_way(tasks: i32) -> bool {
         procfs::read_task(tasks, tid, TaskFile::Stat, &mut buffer)
             .ok()
             .and_then(proc_text::stat)
-            .is_none_or(|stat| stat.state == b'R')
+            .is_none_or(|stat| {
+                stat.state == b'R' || stat.state == b'D' && may_wait_for_journal(tasks, tid)
+            })
     })
+}
+
+/// Whether this thread may wait for the journal's answer. If the journal has received the
+/// question, no signal wakes the thread before the answer, and it parks right after it. The
+/// journal answers during a take too, but it may have a large file to keep first.
+fn may_wait_for_journal(tasks: i32, tid: i32) -> bool {
+    let mut buffer = [0; 320];
+    let doing = procfs::read_task(tasks, tid, TaskFile::Syscall, &mut buffer)
+        .ok()
+        .and_then(proc_text::doing);
+    matches!(doing, Some(Doing::Call(call)) if withdrawn::is_asked(&call))
 }
 
 fn slowest_to_leave(own: i32) -> i32 {

@@ -19,6 +19,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::call_number;
 use crate::arch::SyscallFrame;
 use crate::sys;
+use crate::terms::Call;
 use crate::terms::file_calls::{ARCH_X86_64, FileCall};
 
 /// Whether the kernel asks the journal about this process's calls. Never unset: nothing takes a
@@ -67,6 +68,11 @@ pub(super) fn is_about_to_be_repeated(frame: &mut SyscallFrame<'_>) -> bool {
         && frame
             .number_of_next_call()
             .is_some_and(|number| never_returns_eintr(frame, number))
+}
+
+/// Whether the kernel asks the journal about this call.
+pub(crate) fn is_asked(call: &Call) -> bool {
+    may_be() && self::call(call.number).is_some_and(|asked| asked.is_asked(&call.arguments))
 }
 
 fn call(number: i64) -> Option<FileCall> {
