@@ -5,6 +5,9 @@
 //! filter and with it, with arguments that do nothing. If it survives with the same answers,
 //! the program may be snapshotted.
 //!
+//! Last it tries the call by which the kernel is made to ask the journal. Where a filter forbids
+//! that alone, there are snapshots, and no take makes the call.
+//!
 //! Context: AS-SAFE. Called by the agent when the program sets a filter.
 #![expect(
     unsafe_code,
@@ -15,6 +18,7 @@ use core::ffi::c_void;
 use core::mem::size_of;
 use core::ptr;
 
+use super::listener;
 use crate::arch::{self, SYS_CLONE3};
 use crate::sys::{self, CloneArguments, SignalSet};
 use crate::terms::Filter;
@@ -184,6 +188,7 @@ struct Trial<'a> {
     /// The call that it is about to make, or has found changed; 0 before the filter.
     at: i64,
     outcome: Outcome,
+    may_listen: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -210,6 +215,7 @@ pub unsafe fn try_filter(install: &dyn Fn() -> bool) -> Option<Filter> {
         answers: [0; CALLS.len()],
         at: 0,
         outcome: Outcome::None,
+        may_listen: false,
     };
     const CLEAR_SIGHAND: u64 = 1 << 32;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK;
@@ -241,6 +247,11 @@ pub unsafe fn try_filter(install: &dyn Fn() -> bool) -> Option<Filter> {
     let outcome = unsafe { ptr::read_volatile(&raw const trial.outcome) };
     // SAFETY: as above.
     let at = unsafe { ptr::read_volatile(&raw const trial.at) };
+    // SAFETY: as above.
+    let may_listen = unsafe { ptr::read_volatile(&raw const trial.may_listen) };
+    if pid > 0 && outcome == Outcome::Harmless && !may_listen {
+        listener::forbid();
+    }
     match outcome {
         _ if pid <= 0 => None,
         Outcome::NotInstalled => None,
@@ -270,7 +281,9 @@ unsafe extern "C" fn run(trial: *mut c_void) -> ! {
             sys::exit_group(0);
         }
     }
-    trial.outcome = Outcome::Harmless;
+    // SAFETY: a live field; written first, in case the next call ends this task.
+    unsafe { ptr::write_volatile(&raw mut trial.outcome, Outcome::Harmless) };
+    trial.may_listen = sys::try_to_listen() == Err(sys::Errno(libc::EFAULT));
     sys::exit_group(0)
 }
 

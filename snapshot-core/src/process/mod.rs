@@ -13,7 +13,7 @@ pub(crate) mod ids;
 pub(crate) mod keeper;
 mod lacking;
 pub mod lineage;
-pub(crate) mod listener;
+pub mod listener;
 pub(crate) mod locked_memory;
 pub(crate) mod memory;
 pub(crate) mod own_memory;

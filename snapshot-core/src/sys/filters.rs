@@ -113,30 +113,43 @@ pub(crate) fn filter_and_listen(
         len: u16::try_from(program.len()).unwrap_or(0),
         filter: program.as_ptr().cast_mut(),
     };
-    // With a filter, kernels before 5.16 turn speculative loads off, which makes the program
-    // slower. Not with SPEC_ALLOW.
-    let flags: libc::c_ulong = libc::SECCOMP_FILTER_FLAG_TSYNC
-        | libc::SECCOMP_FILTER_FLAG_TSYNC_ESRCH
-        | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER
-        | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW
-        | if waits_killable {
-            WAIT_KILLABLE_RECV
-        } else {
-            0
-        };
-    let mode = libc::SECCOMP_SET_MODE_FILTER as usize;
+    let more = if waits_killable {
+        WAIT_KILLABLE_RECV
+    } else {
+        0
+    };
     // SAFETY: reads as many steps as there are, and keeps a copy.
-    unsafe {
-        super::with(
-            libc::SYS_seccomp,
-            [
-                mode,
-                usize::try_from(flags).unwrap_or(0),
-                (&raw const program).expose_provenance(),
-            ],
-        )
-    }
-    .map(super::small)
+    unsafe { set_filter(LISTEN | more, &raw const program) }.map(super::small)
+}
+
+/// Tries that call without a filter to set.
+///
+/// # Errors
+/// EFAULT, if nothing forbids it.
+pub(crate) fn try_to_listen() -> Result<usize> {
+    // SAFETY: the kernel refuses to read a filter at null.
+    unsafe { set_filter(LISTEN, core::ptr::null()) }
+}
+
+/// With a filter, kernels before 5.16 turn speculative loads off, which makes the program
+/// slower. Not with SPEC_ALLOW.
+const LISTEN: libc::c_ulong = libc::SECCOMP_FILTER_FLAG_TSYNC
+    | libc::SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+    | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER
+    | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+
+/// seccomp(SECCOMP_SET_MODE_FILTER)
+///
+/// # Safety
+/// `program` must be null, or name as many steps as it says.
+unsafe fn set_filter(flags: libc::c_ulong, program: *const libc::sock_fprog) -> Result<usize> {
+    let arguments = [
+        libc::SECCOMP_SET_MODE_FILTER as usize,
+        usize::try_from(flags).unwrap_or(0),
+        program.expose_provenance(),
+    ];
+    // SAFETY: the caller's promise.
+    unsafe { super::with(libc::SYS_seccomp, arguments) }
 }
 
 /// wait4(2): reaps one child, whatever signal it ends with. Returns its status.
