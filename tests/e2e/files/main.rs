@@ -2,7 +2,10 @@
 //! as the program left it.
 
 mod attacks;
+mod databases;
 mod guest;
 mod kinds;
+mod programs;
 mod promises;
 mod storm;
+mod temporary;
