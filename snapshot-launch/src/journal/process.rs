@@ -15,7 +15,7 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout};
+use nix::unistd::{UnlinkatFlags, chdir, dup2_stderr, dup2_stdin, dup2_stdout, unlinkat};
 use snapshot_core::sys::{self, Side};
 use snapshot_core::terms::{SnapshotId, file_calls::FileCall};
 
@@ -261,8 +261,17 @@ impl Journal {
         match reply {
             Ok(Reply::Continue) => listener.let_through(&call),
             Ok(Reply::Done(value)) => listener.reply(&call, Ok(value)),
-            Ok(Reply::Give { fd, close_on_exec }) => {
+            Ok(Reply::Give {
+                fd,
+                close_on_exec,
+                made,
+            }) => {
                 if let Err(errno) = listener.give(&call, fd.as_fd(), close_on_exec) {
+                    // The kernel looks for room before it makes a file.
+                    if let Some(made) = made {
+                        let name = made.name.as_os_str();
+                        let _ = unlinkat(&made.dir, name, UnlinkatFlags::NoRemoveDir);
+                    }
                     listener.reply(&call, Err(errno));
                 }
             }

@@ -103,7 +103,7 @@ fn create(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option<R
         return Ok(Some(Reply::Continue));
     }
     match work.as_caller(|| entry.now())? {
-        None => create_new(work, &entry, opening),
+        None => create_new(work, entry, opening),
         Some(_) if is_exclusive => Err(Errno::EEXIST),
         Some(stat) => open_entry(work, &entry, &stat, opening),
     }
@@ -111,7 +111,7 @@ fn create(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option<R
 
 fn create_new(
     work: &mut Work<'_>,
-    entry: &Entry,
+    entry: Entry,
     opening: Opening,
 ) -> Result<Option<Reply>, Errno> {
     if !work.covers(entry.dir.as_fd(), &entry.dir_stat)? {
@@ -128,7 +128,11 @@ fn create_new(
     match made {
         Ok(fd) => {
             work.levels.born(&paths::look(fd.as_fd())?);
-            Ok(Some(given(fd, opening.flags)))
+            Ok(Some(Reply::Give {
+                fd,
+                close_on_exec: opening.flags.contains(OFlag::O_CLOEXEC),
+                made: Some(entry),
+            }))
         }
         Err(Errno::EEXIST) if !opening.flags.contains(OFlag::O_EXCL) => Ok(None),
         Err(errno) => Err(errno),
@@ -235,6 +239,7 @@ fn given(fd: OwnedFd, flags: OFlag) -> Reply {
     Reply::Give {
         fd,
         close_on_exec: flags.contains(OFlag::O_CLOEXEC),
+        made: None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::journal::{
     credentials::Wardrobe,
     levels::Levels,
     news::News,
-    paths::{self, Base, Found},
+    paths::{self, Base, Entry, Found},
     scope::Scope,
     stat::Stat,
 };
@@ -27,7 +27,12 @@ pub(in crate::journal) enum Reply {
     /// It is done, with this result.
     Done(i64),
     /// It is done, and its result is this descriptor.
-    Give { fd: OwnedFd, close_on_exec: bool },
+    Give {
+        fd: OwnedFd,
+        close_on_exec: bool,
+        /// The file is new, under this name.
+        made: Option<Entry>,
+    },
 }
 
 /// The call, its caller and the journal's means.

@@ -29,8 +29,8 @@ fn realm(dir: &Stat) -> Realm {
     (dir.mount, dir.id.dev)
 }
 
-/// The directories where a store is made by preference: the user's cache, and the directories
-/// for temporary files.
+/// The directories where a store is made by preference: the user's cache if there is one, and the
+/// directories for temporary files. None of them is made for that.
 pub(crate) fn usual_candidates() -> Vec<PathBuf> {
     let absolute = |name| {
         std::env::var_os(name)
@@ -38,8 +38,8 @@ pub(crate) fn usual_candidates() -> Vec<PathBuf> {
             .filter(|path| path.is_absolute())
     };
     let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    let own = cache.map(|cache| cache.join("cargo-snapshot"));
-    own.into_iter()
+    cache
+        .into_iter()
         .chain(["/var/tmp".into(), "/tmp".into()])
         .collect()
 }
