@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::statfs::fstatfs;
 
 use super::news::News;
@@ -90,7 +91,8 @@ impl Scope {
         Ok(Self {
             trees,
             outputs,
-            filesystems: HashMap::new(),
+            // Memory files are the program's memory, and so the frozen copies'.
+            filesystems: HashMap::from([(of_memory()?, Filesystem::MadeUp)]),
             devices: devices.filter(|dev| *dev != root),
         })
     }
@@ -145,6 +147,12 @@ impl Scope {
             }
         }
     }
+}
+
+/// The kernel's own filesystem, for memory that has a descriptor or is shared.
+fn of_memory() -> io::Result<u64> {
+    let file = memfd_create(c"cargo-snapshot-journal", MFdFlags::MFD_CLOEXEC)?;
+    Ok(nix::sys::stat::fstat(&file)?.st_dev)
 }
 
 /// Where an object is now, for people and for limits that people draw.
