@@ -108,9 +108,10 @@ pub(super) fn entry(
     let (parent, name, has_slash) = split(path);
     let parent = if parent.is_empty() { b"." } else { parent };
     let dir = match open_plain(start.as_ref(), parent, OFlag::O_PATH | OFlag::O_DIRECTORY) {
-        // A link of `/proc`, or really too many links.
-        Err(Errno::ELOOP) => return walk(caller, start, path, follow),
-        opened => opened?,
+        Ok(dir) => dir,
+        // A link of `/proc`, or something that this process does not have in its `/proc/self`;
+        // else the walk ends with the same error.
+        Err(_) => return walk(caller, start, path, follow),
     };
     if is_in_proc(dir.as_fd())? {
         return walk(caller, start, path, follow);
@@ -146,10 +147,9 @@ pub(super) fn object(
         } else {
             OFlag::O_NOFOLLOW
         };
-        match open_plain(start.as_ref(), path, OFlag::O_PATH | last) {
-            Err(Errno::ELOOP) => {}
-            Err(errno) => return Err(errno),
-            Ok(fd) => return Ok((!is_in_proc(fd.as_fd())?).then_some(fd)),
+        // As above.
+        if let Ok(fd) = open_plain(start.as_ref(), path, OFlag::O_PATH | last) {
+            return Ok((!is_in_proc(fd.as_fd())?).then_some(fd));
         }
     }
     match walk(caller, start, path, follow)? {
