@@ -7,9 +7,11 @@
 //! A call that can return EINTR by itself keeps it: the open of a FIFO or a device waits, and a
 //! large `fallocate` stops for a signal. Whether the kernel has begun such a call doesn't show.
 //!
-//! Limits: the number of the call must show ([`super::call_number`]). In static programs, and
-//! behind handlers that a program installs by a system call of its own after the first take,
-//! such an EINTR is seen.
+//! Limits: the number of the call must show ([`super::call_number`]). In glibc 2.41 and later it
+//! does not in `open`, `openat` and `creat` when the program calls them by these names: their
+//! system call is one that all points of cancellation share. In static programs, and behind
+//! handlers that a program installs by a system call of its own after the first take, such an
+//! EINTR is seen too.
 //!
 //! Context: AS-SAFE. In signal handlers.
 #![expect(unsafe_code, reason = "rewrites registers in a signal frame")]
