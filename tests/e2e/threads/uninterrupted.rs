@@ -4,9 +4,9 @@
 
 use snapshot_tests::{Launch, PipedSession};
 
-/// How often the guest makes each of its calls: once 100,000 calls together.
+/// How often the guest makes each of its twenty calls.
 const FEW: usize = 500;
-const MANY: usize = 5000;
+const MANY: usize = 1000;
 
 fn start() -> PipedSession {
     let mut session = Launch::guest_in_c("uninterrupted").piped();
