@@ -3,7 +3,7 @@
 //!
 //! The bench runs itself as a program in a session, with so many threads and megabytes of
 //! touched memory, and measures from inside: what it was about to do is rolled back with
-//! everything else, so the figures go to a file.
+//! everything else, so the figures go to a file that is given from outside.
 #![expect(unsafe_code, reason = "measures raw system calls")]
 
 #[path = "measured/figures.rs"]
@@ -140,7 +140,7 @@ fn measure(threads: usize, megabytes: usize) {
             .expect("there is room for threads");
     }
     begun.wait();
-    let figures = Figures::new();
+    let figures = Figures::given();
     for _ in 0..ROUNDS {
         // Both in turn, so that a noisy moment of the machine meets both.
         let (fork, kill) = raw_fork();

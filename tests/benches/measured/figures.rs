@@ -1,7 +1,8 @@
-//! Figures that no revert takes back: memory comes back, shared memory too, but what is in
-//! a file stays.
+//! Figures that no revert takes back: memory comes back, shared memory and files too, but a file
+//! that was given from outside stays as the branch left it. This one is the program's stdin.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 /// Numbers by their places; all are 0 at first.
@@ -10,17 +11,10 @@ pub struct Figures(File);
 const BYTES: usize = size_of::<u64>();
 
 impl Figures {
-    pub fn new() -> Self {
-        let name = format!("figures-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .expect("the temp directory is writable");
-        std::fs::remove_file(&path).expect("it was just made");
-        Self(file)
+    /// Those in the file that [`crate::itself::run`] gives.
+    pub fn given() -> Self {
+        let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+        Self(stdin.expect("there is room for a descriptor").into())
     }
 
     fn offset(index: usize) -> u64 {

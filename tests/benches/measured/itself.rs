@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
 use std::env;
+use std::fs::File;
 use std::process::{Command, Stdio};
 
 use snapshot_launch::flags::SnapshotFlags;
@@ -54,7 +55,8 @@ pub fn command(case: &str, with_launcher: bool) -> Command {
 /// Runs a case and gives what it has printed.
 pub fn run(case: &str, with_launcher: bool) -> String {
     let mut command = command(case, with_launcher);
-    command.stdin(Stdio::null());
+    // What the program writes there is not rolled back, unlike files of its own.
+    command.stdin(figures());
     // The launcher's messages are not wanted, those of a failure are.
     command.stderr(if with_launcher {
         Stdio::null()
@@ -64,6 +66,19 @@ pub fn run(case: &str, with_launcher: bool) -> String {
     let output = command.output().expect("the bench can run itself");
     assert!(output.status.success(), "{case}: {output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// An empty file without a name.
+fn figures() -> File {
+    let path = env::temp_dir().join(format!("figures-{}", std::process::id()));
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .expect("the temp directory is writable");
+    std::fs::remove_file(&path).expect("it was just made");
+    file
 }
 
 /// Runs a case, and gives the figures of each of its rounds: a line with so many numbers.
