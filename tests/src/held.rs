@@ -8,6 +8,17 @@ use std::path::{Path, PathBuf};
 
 use crate::tree::{self, Content, Difference, compare};
 
+/// The flags that mean something once a file is open. The others said how to find it.
+const FLAGS: i32 = libc::O_ACCMODE
+    | libc::O_APPEND
+    | libc::O_ASYNC
+    | libc::O_CLOEXEC
+    | libc::O_DIRECT
+    | libc::O_NOATIME
+    | libc::O_NONBLOCK
+    | libc::O_PATH
+    | libc::O_SYNC;
+
 /// The descriptors of a process for files below one directory, and its working directory.
 #[derive(Debug, Clone)]
 pub struct Held {
@@ -24,7 +35,7 @@ struct Descriptor {
     modified: (i64, i64),
     content: Content,
     offset: u64,
-    flags: u32,
+    flags: i32,
 }
 
 impl Held {
@@ -121,7 +132,7 @@ impl Descriptor {
             modified: tree::modified(&metadata),
             content,
             offset: field("pos:").parse().expect("a number"),
-            flags: u32::from_str_radix(field("flags:"), 8).expect("an octal number"),
+            flags: i32::from_str_radix(field("flags:"), 8).expect("an octal number") & FLAGS,
         }
     }
 

@@ -120,6 +120,8 @@ struct Redis {
     session: PipedSession,
     data: PathBuf,
     socket: PathBuf,
+    // Below the session, which still writes while it ends.
+    _directory: tempfile::TempDir,
 }
 
 impl Redis {
@@ -127,10 +129,11 @@ impl Redis {
     fn new() -> Option<Self> {
         let program = outside::find("redis-server")?;
         // The server's own place is made as it starts, so its files lie elsewhere.
-        let data = tempfile::tempdir()
-            .expect("the temp directory is writable")
-            .keep();
-        let socket = data.join("socket");
+        let directory = tempfile::tempdir().expect("the temp directory is writable");
+        let data = directory.path().join("data");
+        fs::create_dir(&data).expect("it is ours");
+        // A socket that listens again is a new one.
+        let socket = directory.path().join("socket");
         let text = |path: &Path| path.to_str().expect("it is text").to_owned();
         let session = redis::server(
             program,
@@ -155,6 +158,7 @@ impl Redis {
             session,
             data,
             socket,
+            _directory: directory,
         })
     }
 
@@ -175,13 +179,6 @@ impl Redis {
         self.session.wait_until("the file is rewritten", || {
             Client::unix(&socket).info("aof_rewrite_in_progress") == 0
         });
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // The server may still write; what is left then goes with the temp directory.
-        let _ = fs::remove_dir_all(&self.data);
     }
 }
 
