@@ -168,7 +168,8 @@ static void race(void *(*swapper)(void *), const char *path)
 	become_nobody();
 	pthread_t thread = start(swapper, NULL);
 	int opened = 0, changed = 0, wrong = 0;
-	for (int i = 0; i < TRIES; i++) {
+	/* The swapper may begin late. */
+	for (int i = 0; i < TRIES || (!(opened && changed) && i < 100 * TRIES); i++) {
 		int file = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 		if (file >= 0) {
 			struct stat found;
