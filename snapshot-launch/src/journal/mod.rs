@@ -22,4 +22,6 @@ pub(crate) mod scope;
 mod stat;
 mod store;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod undo;

@@ -144,6 +144,11 @@ impl Stores {
         let second_way = self.own.contains(&Stat::of_fd(root.as_fd())?.id);
         let store = Store::open(path, root, second_way)?;
         let realm = realm(store.stat());
+        // Whoever wrote there last has used numbers for what it threw away.
+        let numbers = sweep::names(store.garbage())
+            .into_iter()
+            .filter_map(|name| name.to_str()?.parse().ok());
+        self.skip_numbers(numbers.max().unwrap_or(0));
         let id = self.add(store)?;
         self.of.insert(realm, Some(id));
         Ok(id)

@@ -49,10 +49,12 @@ pub(crate) fn names(dir: BorrowedFd<'_>) -> Vec<OsString> {
 /// Removes one thing with all below. Returns false if the budget ended first; what can't be
 /// removed stays.
 fn remove(dir: BorrowedFd<'_>, name: &OsStr, store: &Stat, budget: &mut usize) -> bool {
-    *budget -= 1;
     match sys::unlink(dir, name).map_err(|error| error.raw_os_error()) {
         Err(Some(libc::EISDIR | libc::EPERM)) => {}
-        _ => return true,
+        _ => {
+            *budget = budget.saturating_sub(1);
+            return true;
+        }
     }
     let Ok(pin) = sys::pin(dir, name) else {
         return true;
@@ -71,5 +73,6 @@ fn remove(dir: BorrowedFd<'_>, name: &OsStr, store: &Stat, budget: &mut usize) -
         return false;
     }
     let _ = sys::remove_directory(dir, name);
+    *budget = budget.saturating_sub(1);
     true
 }

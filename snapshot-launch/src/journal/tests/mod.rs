@@ -1,0 +1,10 @@
+//! Tests of the undo log as a whole, on real files: by a small program that does what the
+//! journal does for a program.
+
+mod chance;
+mod corners;
+mod program;
+mod random;
+mod speed;
+mod stops;
+mod tree;

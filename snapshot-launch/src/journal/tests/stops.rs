@@ -1,0 +1,114 @@
+//! Reverts that are stopped at every step, and finished by the next process.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::chance::{Chance, seed};
+use super::program::Program;
+use super::random::act;
+use crate::journal::undo::{Stopped, after, recover};
+
+/// Runs something that may be stopped. Returns what it gave, if it came to its end.
+fn until_stop<T>(steps: Option<u64>, run: impl FnOnce() -> T) -> Option<T> {
+    after(steps);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    after(None);
+    match result {
+        Ok(value) => Some(value),
+        Err(panic) if panic.is::<Stopped>() => None,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Reverts in as many pieces as the stops make of it.
+fn revert_in_pieces(
+    program: &mut Program,
+    chance: &mut Chance,
+    mut next: impl FnMut(&mut Chance) -> u64,
+) {
+    let target = chance.pick(&program.taken).expect("there is one").0;
+    let branch = program.tree();
+    let tree = program.before_revert(target, false);
+    let stop = next(chance);
+    let levels = &mut program.levels;
+    let reverted = until_stop(Some(stop), || levels.revert_to(target, false));
+    if let Some(outcome) = reverted {
+        assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
+        program.must_be(&tree);
+    } else {
+        program.forget_journal();
+        finish(program, chance, next, &tree, &branch);
+    }
+    program.forget_journal();
+    for store in program.stores() {
+        std::fs::remove_dir_all(store).expect("it can be removed");
+    }
+}
+
+fn finish(
+    program: &Program,
+    chance: &mut Chance,
+    mut next: impl FnMut(&mut Chance) -> u64,
+    tree: &super::tree::Tree,
+    branch: &super::tree::Tree,
+) {
+    for round in 0.. {
+        let Some(store) = program
+            .stores()
+            .into_iter()
+            .find(|store| store.join("plan").exists())
+        else {
+            // It was stopped before it had begun, or after it was done.
+            let now = program.tree();
+            let is_either = tree.difference(&now).is_empty()
+                || (round == 0 && branch.difference(&now).is_empty());
+            assert!(is_either, "{:?}", tree.difference(&now));
+            return;
+        };
+        let stop = (round < 20).then(|| next(chance));
+        if let Some(outcome) = until_stop(stop, || recover(&store)) {
+            let outcome = outcome.expect("there is a plan");
+            assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
+            program.must_be(tree);
+            assert!(!store.exists());
+            return;
+        }
+    }
+}
+
+fn lives(count: u64, rounds: usize) {
+    let first = seed();
+    for seed in first..first + count {
+        eprintln!("SEED={seed}");
+        let mut chance = Chance::new(seed);
+        let mut program = Program::new();
+        for _ in 0..rounds {
+            // What is held open and has no name can't be found by another process.
+            for _ in 0..40 {
+                act(&mut program, &mut chance);
+            }
+            program.held.clear();
+            for _ in 0..=chance.below(3) {
+                program.take();
+                for _ in 0..chance.below(40) {
+                    act(&mut program, &mut chance);
+                }
+            }
+            for (_, tree) in &mut program.taken {
+                tree.forget_held();
+            }
+            program.held.clear();
+            revert_in_pieces(&mut program, &mut chance, |chance| chance.below(60) as u64);
+        }
+    }
+}
+
+#[test]
+fn a_revert_that_is_stopped_is_finished() {
+    lives(6, 30);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn many_reverts_that_are_stopped_are_finished() {
+    lives(300, 60);
+}
