@@ -32,7 +32,7 @@ use crate::acts::{
     park::{self, Parked},
     split::split_for_parent,
 };
-use crate::objects::set_mapped_files;
+use crate::objects::set_file_contents;
 use crate::process::{
     cpu_times, dontfork,
     identity::Identity,
@@ -42,7 +42,7 @@ use crate::process::{
 };
 use crate::sys::{self, Errno, Side};
 use crate::terms::{
-    Disagreement, InterruptedCall, Obstacle, Running, Step, ThreadCounts, comes_back::MappedFiles,
+    Disagreement, InterruptedCall, Obstacle, Running, Step, ThreadCounts, comes_back::FileContents,
 };
 use crate::threads::{
     mutexes, restart, shielded,
@@ -205,7 +205,7 @@ fn hand_listener(link: &Link<Taker>) {
                 fd,
             );
             sys::close(fd);
-            set_mapped_files(MappedFiles::Kept);
+            set_file_contents(FileContents::Kept);
             handed
         }
         Err(Errno(errno)) => link.say(FromTaker::NoListener { errno }),

@@ -10,11 +10,15 @@
 use super::{
     by_group::ByGroup,
     descriptors::{Descriptors, Group},
+    file_contents::file_contents,
     holders::is_inherited,
     recording::{Object, Recording},
 };
 use crate::sys::{self, Errno, Stat};
-use crate::terms::{Kind, comes_back::File};
+use crate::terms::{
+    Kind,
+    comes_back::{File, FileContents},
+};
 
 /// The offset in each group's file.
 pub(super) struct Offsets(ByGroup<i64>);
@@ -30,6 +34,7 @@ impl Object for Offsets {
             let file = File {
                 can_write: group.can_write(),
                 is_output: is_output(&group, &outputs),
+                file_contents: file_contents(),
                 ..File::default()
             };
             recording.name_all(file.contents(group.kind), &group);
@@ -52,9 +57,13 @@ impl Object for Offsets {
     }
 }
 
-/// The files of stdout and stderr.
+/// The files of stdout and stderr. Those that the journal brings back are as any other, if the
+/// program has opened them itself.
 pub(super) fn outputs() -> [Option<Stat>; 2] {
-    [sys::fstat(1).ok(), sys::fstat(2).ok()]
+    match file_contents() {
+        FileContents::Kept => [None, None],
+        _ => [sys::fstat(1).ok(), sys::fstat(2).ok()],
+    }
 }
 
 /// Whether a group is output, which keeps its offset. This goes by the file, not by the number: a

@@ -17,6 +17,7 @@ mod by_group;
 mod contents;
 mod counters;
 mod descriptors;
+mod file_contents;
 mod files;
 mod flags;
 mod holders;
@@ -46,9 +47,9 @@ mod unrecorded;
 mod watches;
 
 pub use descriptors::can_compare;
+pub use file_contents::set_file_contents;
 pub use holders::{Inherited, MOST_INHERITED, inherited, note_inherited, note_one_inherited};
 pub use ipc::for_each_system_v;
 pub use open_marks::{begin as begin_to_mark, closing, for_each_marked, is_marked};
 pub use paths::{add_watch, is_local};
 pub(crate) use shared::Shared;
-pub use shared_memory::set_mapped_files;

@@ -8,10 +8,9 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "writes to the program's memory")]
 
-use core::sync::atomic::{AtomicU8, Ordering};
-
 use super::{
     descriptors::Descriptors,
+    file_contents::file_contents,
     holders,
     recording::{Object, Recording},
 };
@@ -27,23 +26,8 @@ use crate::process::{
 use crate::sys::{self, Errno};
 use crate::terms::{
     Kind, Origin,
-    comes_back::{self, MappedFiles, Rooms},
+    comes_back::{self, FileContents, Rooms},
 };
-
-/// What becomes of mapped files, as a number.
-static FILES: AtomicU8 = AtomicU8::new(MappedFiles::Copied as u8);
-
-/// Tells takes what becomes of mapped files.
-pub fn set_mapped_files(files: MappedFiles) {
-    FILES.store(files as u8, Ordering::Relaxed);
-}
-
-fn mapped_files() -> MappedFiles {
-    let files = FILES.load(Ordering::Relaxed);
-    let all = [MappedFiles::Kept, MappedFiles::Left];
-    let known = all.into_iter().find(|known| *known as u8 == files);
-    known.unwrap_or(MappedFiles::Copied)
-}
 
 #[derive(Clone, Copy)]
 struct Area {
@@ -118,7 +102,7 @@ fn area_of(mapping: &FileMapping<'_>, open: &Descriptors) -> Option<Area> {
         can_write: protection & libc::PROT_WRITE != 0,
         has_descriptor: origin == Origin::Memfd && has_descriptor(),
     };
-    let is_journals = origin == Origin::File && mapped_files() == MappedFiles::Kept;
+    let is_journals = origin == Origin::File && file_contents() == FileContents::Kept;
     if is_journals || !found.is_recorded() || is_kept_out(range.start) {
         return None;
     }
@@ -176,7 +160,7 @@ impl SharedMemory {
 
     fn copy(&mut self, recording: &mut Recording<'_>) -> Result<(), Errno> {
         let is_swapped = sys::is_swapping();
-        let mut rooms = Rooms::new(mapped_files());
+        let mut rooms = Rooms::new(file_contents());
         for area in self.0.entries_mut() {
             let bytes = area.length as u64;
             if let Some(why) = rooms.why(area.is_file, area.is_elsewhere, bytes) {

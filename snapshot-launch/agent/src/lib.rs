@@ -44,7 +44,7 @@ mod session;
 mod signals;
 
 use snapshot_core::kernel::reserve;
-use snapshot_core::terms::{OwnUse, comes_back::MappedFiles};
+use snapshot_core::terms::{OwnUse, comes_back::FileContents};
 use snapshot_core::threads::layout;
 use snapshot_core::wire::{FromCaller, ToCaller, link::Link};
 use snapshot_core::{objects, sys};
@@ -107,9 +107,9 @@ extern "C" fn construct() {
     )) = welcome
     {
         if no_files {
-            objects::set_mapped_files(MappedFiles::Left);
+            objects::set_file_contents(FileContents::Left);
         } else if journal {
-            objects::set_mapped_files(MappedFiles::Kept);
+            objects::set_file_contents(FileContents::Kept);
         }
         session::set_reseed(reseed);
         if let Some(table) = table {

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use snapshot_core::objects::for_each_system_v;
 use snapshot_core::terms::{
     Hindrance, Kind, Origin, Why,
-    comes_back::{self, ComesBack, MappedFiles, Reasons, Rooms},
+    comes_back::{self, ComesBack, FileContents, Reasons, Rooms},
 };
 
 use super::{
@@ -31,7 +31,7 @@ pub(super) struct Account {
     /// Kinds that refuse no take here.
     allowed: Vec<AllowKind>,
     /// Whether mapped files stay as they are.
-    files: MappedFiles,
+    files: FileContents,
     pub(super) refused: Vec<Refused>,
     pub(super) not_rolled_back: Vec<Lost>,
     pub(super) rolled_back: Vec<Item>,
@@ -43,8 +43,8 @@ impl Account {
         Self {
             allowed: flags.allow.clone(),
             files: match flags.no_files {
-                true => MappedFiles::Left,
-                false => MappedFiles::Kept,
+                true => FileContents::Left,
+                false => FileContents::Kept,
             },
             ..Self::default()
         }
@@ -162,7 +162,7 @@ impl Account {
         mine: &[Descriptor],
         except: &HashSet<i32>,
     ) -> u32 {
-        let around = Surroundings::look(pid, mine, except);
+        let around = Surroundings::look(pid, mine, except, self.files);
         let mut have_locks = false;
         for one in mine {
             let judged = comes_back::descriptor(one.kind, &around.facts(one));

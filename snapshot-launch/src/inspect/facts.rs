@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use snapshot_core::objects::{can_compare, is_local};
 use snapshot_core::terms::{
     Kind, Origin, Why,
-    comes_back::{Facts, File, OtherEnd, Pair, Pipe, Room, Sharing, Terminal, Watches},
+    comes_back::{
+        Facts, File, FileContents, OtherEnd, Pair, Pipe, Room, Sharing, Terminal, Watches,
+    },
 };
 
 use super::{
@@ -26,6 +28,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) elsewhere: Elsewhere,
     /// Whether the kernel hides which descriptors are the same.
     is_hidden: bool,
+    /// Who brings the contents of files back.
+    file_contents: FileContents,
     /// The files of stdin, stdout and stderr: the program was started with them.
     inherited: HashSet<(u64, u64)>,
     /// For each memory file: why it does not come back.
@@ -43,7 +47,12 @@ pub(super) struct Others<'a> {
 
 impl<'a> Surroundings<'a> {
     /// Looks at every process but these.
-    pub(super) fn look(pid: i32, mine: &'a [Descriptor], except: &HashSet<i32>) -> Self {
+    pub(super) fn look(
+        pid: i32,
+        mine: &'a [Descriptor],
+        except: &HashSet<i32>,
+        file_contents: FileContents,
+    ) -> Self {
         let sockets = sockets_of(pid, mine);
         let mut wanted: HashSet<Vec<u8>> = mine.iter().map(|one| one.target.clone()).collect();
         wanted.extend(
@@ -57,6 +66,7 @@ impl<'a> Surroundings<'a> {
             sockets,
             elsewhere: Elsewhere::look(except, &wanted),
             is_hidden: !can_compare(),
+            file_contents,
             inherited: stdio.filter_map(|one| one.file).collect(),
             memory: HashMap::new(),
         };
@@ -156,6 +166,7 @@ impl<'a> Surroundings<'a> {
             is_output: self.is_inherited(one),
             has_locks,
             can_be_reopened: !has_locks || descriptors::file_system(&link).is_none_or(is_local),
+            file_contents: self.file_contents,
         }
     }
 
@@ -278,7 +289,7 @@ mod tests {
     fn reasons(fds: &[&dyn AsRawFd]) -> Vec<Vec<Why>> {
         let own = std::process::id().cast_signed();
         let mine = descriptors::of(own).expect("it is this process");
-        let around = Surroundings::look(own, &mine, &HashSet::from([own]));
+        let around = Surroundings::look(own, &mine, &HashSet::from([own]), FileContents::Copied);
         fds.iter()
             .map(|fd| {
                 let fd = fd.as_raw_fd();

@@ -6,7 +6,7 @@ use nix::libc;
 use snapshot_core::kernel::proc_text::{self, FileMapping};
 use snapshot_core::terms::{
     Origin, Why,
-    comes_back::{MappedFiles, Mapping, Rooms},
+    comes_back::{FileContents, Mapping, Rooms},
 };
 
 /// The file of a mapping: its device and inode.
@@ -136,13 +136,13 @@ mod tests {
             bytes: 0,
             lengths: lengths.to_vec(),
         };
-        let mut rooms = Rooms::new(MappedFiles::Copied);
+        let mut rooms = Rooms::new(FileContents::Copied);
         assert_eq!(of(&[most, 1]).why(&mut rooms, false), Some(Why::Large));
-        let mut rooms = Rooms::new(MappedFiles::Copied);
+        let mut rooms = Rooms::new(FileContents::Copied);
         assert_eq!(of(&[most / 2, most / 2]).why(&mut rooms, false), None);
         assert_eq!(of(&[1]).why(&mut rooms, false), Some(Why::Large));
         assert_eq!(of(&[1]).why(&mut rooms, true), Some(Why::Elsewhere));
-        let mut rooms = Rooms::new(MappedFiles::Left);
+        let mut rooms = Rooms::new(FileContents::Left);
         assert_eq!(of(&[1]).why(&mut rooms, false), Some(Why::Unwanted));
     }
 

@@ -64,7 +64,7 @@ impl Keeper<'_> {
                 && let Ok(object) = object(&path)
             {
                 let info = format!("/proc/{pid}/fdinfo/{}", number.display());
-                self.keep(&object, || want(&info));
+                self.keep(&object, || Usage::read(&info));
             }
         }
     }
@@ -90,12 +90,12 @@ impl Keeper<'_> {
             let at = line.find('/').unwrap_or(line.len());
             let opened = object(Path::new(&exact)).or_else(|_| object(Path::new(&line[at..])));
             if let Ok(object) = opened {
-                self.keep(&object, || Want::All);
+                self.keep(&object, || Usage::MAPPED);
             }
         }
     }
 
-    fn keep(&mut self, object: &OwnedFd, want: impl FnOnce() -> Want) {
+    fn keep(&mut self, object: &OwnedFd, usage: impl FnOnce() -> Usage) {
         let Ok(stat) = look(object.as_fd()) else {
             return;
         };
@@ -108,7 +108,15 @@ impl Keeper<'_> {
             return;
         }
         let kept = if is_file {
-            let want = want();
+            let Usage { want, has_lease } = usage();
+            // Whoever opens the file breaks the lease.
+            if has_lease && want == Want::All {
+                self.gaps.push(gap(
+                    object,
+                    "the program has a lease on it, which ends when somebody reads it",
+                ));
+                return;
+            }
             if want == Want::All {
                 self.seen.insert(stat.id);
             }
@@ -117,17 +125,18 @@ impl Keeper<'_> {
             self.levels.keep_properties(object.as_fd(), &stat)
         };
         if let Err(errno) = self.news.kept(kept) {
-            self.gaps.push(gap(object, errno));
+            let why = format!("it is open for writing, and its content can't be kept: {errno}");
+            self.gaps.push(gap(object, why));
         }
     }
 }
 
-fn gap(object: &OwnedFd, errno: Errno) -> NotRolledBack {
+fn gap(object: &OwnedFd, why: impl Into<String>) -> NotRolledBack {
     let path = path_now(object.as_fd()).unwrap_or_default();
     NotRolledBack {
         kind: "files".to_owned(),
         what: path.display().to_string(),
-        why: format!("it is open for writing, and its content can't be kept: {errno}"),
+        why: why.into(),
     }
 }
 
@@ -142,15 +151,34 @@ fn object(path: &Path) -> Result<OwnedFd, Errno> {
     open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
 }
 
-/// How much of a file a descriptor may change.
-fn want(info: &str) -> Want {
-    let text = fs::read_to_string(info).unwrap_or_default();
-    let flags = field(&text, "flags:").and_then(|flags| i32::from_str_radix(flags, 8).ok());
-    let flags = OFlag::from_bits_retain(flags.unwrap_or(0));
-    let only_appends =
-        flags.contains(OFlag::O_APPEND) && flags & OFlag::O_ACCMODE == OFlag::O_WRONLY;
-    match only_appends {
-        true => Want::Size,
-        false => Want::All,
+/// How a descriptor uses its file.
+#[derive(Debug, Clone, Copy)]
+struct Usage {
+    /// What must be kept before it goes on.
+    want: Want,
+    has_lease: bool,
+}
+
+impl Usage {
+    const MAPPED: Self = Self {
+        want: Want::All,
+        has_lease: false,
+    };
+
+    fn read(info: &str) -> Self {
+        let text = fs::read_to_string(info).unwrap_or_default();
+        let flags = field(&text, "flags:").and_then(|flags| i32::from_str_radix(flags, 8).ok());
+        let flags = OFlag::from_bits_retain(flags.unwrap_or(0));
+        let only_appends =
+            flags.contains(OFlag::O_APPEND) && flags & OFlag::O_ACCMODE == OFlag::O_WRONLY;
+        Self {
+            want: match only_appends {
+                true => Want::Size,
+                false => Want::All,
+            },
+            has_lease: text
+                .lines()
+                .any(|line| line.starts_with("lock:") && line.contains("LEASE")),
+        }
     }
 }

@@ -37,7 +37,7 @@ fn log_goes_on(mut session: PipedSession) {
     session.ask("say three");
     session.ask("note 3");
     assert_eq!(text(&session, "log"), "one\ntwo\nthree\n");
-    assert_eq!(text(&session, "own"), "one\n3\no\n");
+    assert_eq!(text(&session, "own"), "one\n3\n");
 }
 
 #[test]

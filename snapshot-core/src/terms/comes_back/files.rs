@@ -2,7 +2,7 @@
 //!
 //! Context: AS-SAFE.
 
-use super::reasons::Sharing;
+use super::{memory::FileContents, reasons::Sharing};
 use crate::terms::{Kind, Why};
 
 /// A regular file, a directory, or memory with a descriptor.
@@ -16,6 +16,8 @@ pub struct File {
     pub has_locks: bool,
     /// It can be opened again with the same rights.
     pub can_be_reopened: bool,
+    /// Who brings its contents back.
+    pub file_contents: FileContents,
 }
 
 impl Default for File {
@@ -25,6 +27,7 @@ impl Default for File {
             is_output: false,
             has_locks: false,
             can_be_reopened: true,
+            file_contents: FileContents::Copied,
         }
     }
 }
@@ -32,10 +35,17 @@ impl Default for File {
 impl File {
     /// Why writes to it stay written.
     pub fn contents(&self, kind: Kind) -> Option<Why> {
-        (kind == Kind::File && self.can_write).then_some(match self.is_output {
-            true => Why::Output,
-            false => Why::Contents,
-        })
+        match self {
+            _ if kind != Kind::File || !self.can_write => None,
+            Self {
+                is_output: true, ..
+            } => Some(Why::Output),
+            Self {
+                file_contents: FileContents::Kept,
+                ..
+            } => None,
+            _ => Some(Why::Contents),
+        }
     }
 
     /// Why its locks don't end as the program closes it.

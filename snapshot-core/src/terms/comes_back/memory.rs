@@ -51,13 +51,13 @@ impl Mapping {
     }
 }
 
-/// What becomes of files that are mapped shared.
+/// What becomes of the contents of files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum MappedFiles {
-    /// A copy has their contents.
+pub enum FileContents {
+    /// A copy has what is mapped shared. Nobody has the rest.
     #[default]
     Copied,
-    /// The journal keeps them, as it does all files.
+    /// The journal keeps them.
     Kept,
     /// The user wants them left alone.
     Left,
@@ -68,12 +68,12 @@ pub enum MappedFiles {
 pub struct Rooms {
     memory: Room,
     of_files: Room,
-    files: MappedFiles,
+    files: FileContents,
 }
 
 impl Rooms {
     /// The rooms at the beginning.
-    pub const fn new(files: MappedFiles) -> Self {
+    pub const fn new(files: FileContents) -> Self {
         Self {
             memory: Room::of(Origin::Memory),
             of_files: Room::of(Origin::File),
@@ -86,9 +86,9 @@ impl Rooms {
     pub fn why(&mut self, is_file: bool, is_elsewhere: bool, bytes: u64) -> Option<Why> {
         match is_file {
             true => match self.files {
-                MappedFiles::Left => Some(Why::Unwanted),
-                MappedFiles::Kept => None,
-                MappedFiles::Copied => self.of_files.why(is_elsewhere, bytes),
+                FileContents::Left => Some(Why::Unwanted),
+                FileContents::Kept => None,
+                FileContents::Copied => self.of_files.why(is_elsewhere, bytes),
             },
             false => self.memory.why(is_elsewhere, bytes),
         }

@@ -13,6 +13,6 @@ mod tests;
 
 pub use descriptors::{Facts, Watches, descriptor, interests, refuses_take, unrecorded};
 pub use files::{File, Terminal, locks, unread_locks};
-pub use memory::{MappedFiles, Mapping, Room, Rooms};
+pub use memory::{FileContents, Mapping, Room, Rooms};
 pub use reasons::{ComesBack, Reasons, Sharing};
 pub use streams::{OtherEnd, Pair, Pipe, Socket, SocketState};

@@ -317,15 +317,15 @@ fn memory_by_who_has_it_and_how_much_there_is() {
         [Why::Large]
     );
     // Each has a room of its own, and files may be left alone.
-    let mut rooms = Rooms::new(MappedFiles::Copied);
+    let mut rooms = Rooms::new(FileContents::Copied);
     let most = Origin::File.most_copied();
     assert_eq!(rooms.why(true, false, most), None);
     assert_eq!(rooms.why(true, false, 1), Some(Why::Large));
     assert_eq!(rooms.why(false, false, 1), None);
     assert_eq!(rooms.why(false, true, 1), Some(Why::Elsewhere));
-    let mut rooms = Rooms::new(MappedFiles::Kept);
+    let mut rooms = Rooms::new(FileContents::Kept);
     assert_eq!(rooms.why(true, true, most + 1), None);
-    let mut rooms = Rooms::new(MappedFiles::Left);
+    let mut rooms = Rooms::new(FileContents::Left);
     assert_eq!(rooms.why(true, true, 1), Some(Why::Unwanted));
     assert_eq!(rooms.why(false, false, 1), None);
 }

@@ -109,11 +109,7 @@ fn create(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option<R
     }
 }
 
-fn create_new(
-    work: &mut Work<'_>,
-    entry: Entry,
-    opening: Opening,
-) -> Result<Option<Reply>, Errno> {
+fn create_new(work: &mut Work<'_>, entry: Entry, opening: Opening) -> Result<Option<Reply>, Errno> {
     if !work.covers(entry.dir.as_fd(), &entry.dir_stat)? {
         return Ok(Some(Reply::Continue));
     }
@@ -211,8 +207,13 @@ fn hand_over(work: &mut Work<'_>, fd: OwnedFd, stat: &Stat, flags: OFlag) -> Res
         && flags & OFlag::O_ACCMODE == OFlag::O_WRONLY
         && !truncates;
     let want = if only_appends { Want::Size } else { Want::All };
-    let kept = work.levels.keep_content(fd.as_fd(), stat, want);
-    work.news.kept(kept)?;
+    if !work.levels.is_born(stat) {
+        // What is kept must not hold the file open: others would see that.
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let pin = open_path(path_of(fd.as_fd()).as_c_str(), flags, Mode::empty())?;
+        let kept = work.levels.keep_content(pin.as_fd(), stat, want);
+        work.news.kept(kept)?;
+    }
     if !work.emulates() {
         return Ok(Reply::Continue);
     }
