@@ -361,6 +361,35 @@ impl Level {
         Ok(Loss::identity(&refused).of(pin.as_fd()))
     }
 
+    /// A link on a shelf for each file with several names. The one that its pin knows can be a
+    /// name that a revert removes, and no record needs to know the others.
+    pub(crate) fn secure_links(&mut self, stores: &mut Stores) {
+        let has_several = |object: &&Object| {
+            let is_file = !object.is_directory() && object.trash.is_none();
+            let pin = object.pin().filter(|_| is_file);
+            pin.is_some_and(|pin| Stat::of_fd(pin).is_ok_and(|stat| stat.nlink > 1))
+        };
+        let ids: Vec<FileId> = self
+            .objects
+            .values()
+            .filter(has_several)
+            .map(|object| object.id)
+            .collect();
+        for id in ids {
+            let Some(pin) = self.objects.get(&id).and_then(|object| object.pin.as_ref()) else {
+                continue;
+            };
+            // Where no link can be made, only a revert that is cut can miss it.
+            let linked = pin.try_clone().and_then(|pin| {
+                let stat = Stat::of_fd(pin.as_fd())?;
+                self.link_pinned(stores, pin.as_fd(), &stat)
+            });
+            if let (Ok(place), Some(object)) = (linked, self.objects.get_mut(&id)) {
+                object.trash = Some(place);
+            }
+        }
+    }
+
     /// Things that a revert would bring back or remove, and the bytes that this takes.
     pub(crate) fn counts(&self) -> Counts {
         let touched = |object: &Object| {

@@ -14,7 +14,7 @@ use nix::sys::stat::Mode;
 use snapshot_core::terms::SnapshotId;
 use tempfile::TempDir;
 
-use super::tree::Tree;
+use super::tree::{Tree, paths};
 use crate::journal::coverage::Coverage;
 use crate::journal::levels::Levels;
 use crate::journal::records::Want;
@@ -84,6 +84,10 @@ impl Program {
 
     pub(super) fn tree(&self) -> Tree {
         Tree::of(&self.root(), &self.held)
+    }
+
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        paths(&self.root())
     }
 
     /// The journal's stores.

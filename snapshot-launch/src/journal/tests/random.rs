@@ -9,7 +9,7 @@ use super::program::Program;
 
 /// Does something at random. Calls that fail are part of a program's life.
 pub(super) fn act(program: &mut Program, chance: &mut Chance) {
-    let paths = program.tree().paths();
+    let paths = program.paths();
     let existing = chance.pick(&paths).cloned().unwrap_or_default();
     let fresh = fresh(&paths, chance);
     let length = if chance.percent(10) {
@@ -23,8 +23,12 @@ pub(super) fn act(program: &mut Program, chance: &mut Chance) {
     let at = chance.below(end) as u64;
     let is_root = existing == program.root();
     // What fails is checked as well: it must have no part in what comes back.
-    let _ = match chance.below(25) {
-        0..=3 if paths.len() < 60 => program.create(&fresh, &bytes),
+    let what = match chance.below(25) {
+        create @ (0..=3 | 14..=15 | 18..=20) if paths.len() > 50 => 8 + create / 2,
+        any => any,
+    };
+    let _ = match what {
+        0..=3 => program.create(&fresh, &bytes),
         4..=5 => program.write(&existing, at, &bytes),
         6 => program.append(&existing, &bytes),
         7 => program.set_length(&existing, at),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hasher};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ pub(super) struct Node {
     owner: (u32, u32),
     modified: (i64, i64),
     rdev: u64,
-    content: Vec<u8>,
+    length: usize,
+    content: u64,
     xattrs: Vec<(std::ffi::OsString, Vec<u8>)>,
 }
 
@@ -98,10 +100,28 @@ impl Tree {
             .cloned()
             .collect()
     }
+}
 
-    pub(super) fn paths(&self) -> Vec<PathBuf> {
-        self.nodes.keys().cloned().collect()
+/// All paths in a tree, without a look at the objects.
+pub(super) fn paths(root: &Path) -> Vec<PathBuf> {
+    let mut found = vec![root.to_owned()];
+    let mut next = 0;
+    while next < found.len() {
+        // What isn't a directory, or is closed, has nothing below.
+        let dir = &found[next];
+        let is_link = dir.is_symlink();
+        for entry in fs::read_dir(dir)
+            .ok()
+            .filter(|_| !is_link)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            found.push(entry.path());
+        }
+        next += 1;
     }
+    found
 }
 
 fn add(path: &Path, nodes: &mut BTreeMap<PathBuf, Node>) {
@@ -173,9 +193,16 @@ fn node(data: &fs::Metadata, content: Vec<u8>, xattrs: Vec<(std::ffi::OsString, 
         owner: (data.uid(), data.gid()),
         modified: (data.mtime(), data.mtime_nsec()),
         rdev: data.rdev(),
-        content,
+        length: content.len(),
+        content: hash(&content),
         xattrs,
     }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 fn node_of_open(file: &File) -> Node {

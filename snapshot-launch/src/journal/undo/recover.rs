@@ -43,6 +43,7 @@ pub(crate) fn recover(dir: &Path) -> io::Result<Outcome> {
         .into_iter()
         .map(|object| (object.id, object))
         .collect();
+    forget_what_left_its_shelf(&mut level);
     let stage = Stage::look(&mut stores);
     let mut outcome = Outcome::default();
     let mut finder = Finder::new(&level, &stores, &stage, &plan.whereabouts);
@@ -58,6 +59,21 @@ pub(crate) fn recover(dir: &Path) -> io::Result<Outcome> {
         outcome.problem(path, "remove the journal's directory", why);
     }
     Ok(outcome)
+}
+
+/// What has come back already is found where it belongs.
+fn forget_what_left_its_shelf(level: &mut Level) {
+    let Level {
+        objects, shelves, ..
+    } = level;
+    for object in objects.values_mut() {
+        let Some(place) = object.trash else { continue };
+        let shelf = shelves.iter().find(|shelf| shelf.id() == place.shelf);
+        let there = shelf.map(|shelf| Stat::of(shelf.dir(), OsStr::new(&place.name())));
+        if !matches!(there, Some(Ok(Some(stat))) if object.is(&stat)) {
+            object.trash = None;
+        }
+    }
 }
 
 /// Filesystems may have got other device numbers since.
@@ -130,11 +146,14 @@ impl<'a> Finder<'a> {
     /// All objects that something has to be done to.
     fn find_all(&mut self, outcome: &mut Outcome) -> HashMap<FileId, OwnedFd> {
         for object in self.objects.values() {
+            // A file on a shelf is reached there, without a descriptor.
             if object.trash.is_some() && !object.is_directory() {
                 continue;
             }
             let is_found = self.find(object.id).is_some();
-            let is_expected = self.places.contains_key(&object.id) && object.anew.is_none();
+            let is_needed = object.properties.is_some() || !object.entries.is_empty();
+            let is_expected =
+                is_needed && object.anew.is_none() && self.places.contains_key(&object.id);
             if !is_found && is_expected {
                 let names = self.places.get(&object.id).into_iter().flatten();
                 let name = names

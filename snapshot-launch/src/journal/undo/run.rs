@@ -37,8 +37,9 @@ struct Lost {
 }
 
 /// Reverts a level, with a plan written first.
-pub(crate) fn undo(level: Level, stores: &mut Stores) -> Outcome {
+pub(crate) fn undo(mut level: Level, stores: &mut Stores) -> Outcome {
     let mut outcome = Outcome::default();
+    level.secure_links(stores);
     let planned = stores.anywhere().map(|store| {
         let written = plan::write(&level, stores, stores.get(store).root());
         (store, written)
@@ -382,9 +383,6 @@ impl Undo<'_> {
 
     /// Forgets the plan and what was kept.
     fn finish(mut self) -> Outcome {
-        if !self.is_anything_missing {
-            self.unlink_trash();
-        }
         if let Some(store) = self.stores.anywhere() {
             let removed = plan::remove(self.stores.get(store).root());
             match removed {
@@ -394,6 +392,9 @@ impl Undo<'_> {
                 }
                 _ => {}
             }
+        }
+        if !self.is_anything_missing {
+            self.unlink_trash();
         }
         for shelf in std::mem::take(&mut self.level.shelves) {
             step();
