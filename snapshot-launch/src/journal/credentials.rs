@@ -6,6 +6,7 @@
 //! caller, it does with the caller's rights.
 #![expect(unsafe_code, reason = "system calls that change this thread's rights")]
 
+use std::cell::RefCell;
 use std::io;
 
 use nix::libc;
@@ -56,11 +57,13 @@ pub(super) fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     Some(value.trim())
 }
 
-/// This process's rights, and whose it uses.
+/// This process's rights, and whose it wears now. A change costs some system calls, so the last
+/// ones stay on until others are needed.
 #[derive(Debug)]
 pub(super) struct Wardrobe {
     own: Credentials,
-    permitted: u64,
+    /// A caller's, if it wears any.
+    worn: RefCell<Option<Credentials>>,
 }
 
 const SET_GROUPS: u64 = 1 << 6;
@@ -79,7 +82,10 @@ impl Wardrobe {
         set_effective(permitted, permitted);
         let mut own = Credentials::of_status(&status).ok_or_else(odd)?;
         own.capabilities = permitted;
-        Ok(Self { own, permitted })
+        Ok(Self {
+            own,
+            worn: RefCell::new(None),
+        })
     }
 
     /// Whether these are this process's rights.
@@ -89,8 +95,9 @@ impl Wardrobe {
 
     /// Whether this process can take these on.
     pub(super) fn has(&self, of: &Credentials) -> bool {
-        let needs = |is_needed: bool, capability| !is_needed || self.permitted & capability != 0;
-        of.capabilities & !self.permitted == 0
+        let permitted = self.own.capabilities;
+        let needs = |is_needed: bool, capability| !is_needed || permitted & capability != 0;
+        of.capabilities & !permitted == 0
             && needs(of.user != self.own.user, SET_USER)
             && needs(
                 of.group != self.own.group || of.groups != self.own.groups,
@@ -98,15 +105,32 @@ impl Wardrobe {
             )
     }
 
-    /// Does something with a caller's rights.
+    /// From here on this process has a caller's rights.
     ///
     /// # Errors
     /// EPERM if they can't be taken on.
-    pub(super) fn wear<T>(&self, of: &Credentials, act: impl FnOnce() -> T) -> io::Result<T> {
-        let worn = self.put_on(of);
-        let done = worn.map(|()| act());
-        self.take_off(of);
+    pub(super) fn wear(&self, of: &Credentials) -> io::Result<()> {
+        if self.worn.borrow().as_ref() == Some(of) {
+            return Ok(());
+        }
+        self.wear_own();
+        // Before the first step: a half change must be taken off again.
+        *self.worn.borrow_mut() = Some(of.clone());
+        let done = self.put_on(of);
+        if done.is_err() {
+            self.wear_own();
+        }
         done
+    }
+
+    /// From here on this process has its own rights.
+    pub(super) fn wear_own(&self) {
+        if let Some(worn) = self.worn.take()
+            && self.take_off(&worn).is_err()
+        {
+            // Without them nothing more can be done truly.
+            std::process::abort();
+        }
     }
 
     fn put_on(&self, of: &Credentials) -> io::Result<()> {
@@ -119,34 +143,31 @@ impl Wardrobe {
         if of.user != self.own.user {
             set_for_files(libc::SYS_setfsuid, of.user)?;
         }
-        if of.capabilities != self.permitted && !set_effective(of.capabilities, self.permitted) {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(())
+        // The kernel has lowered some with the user.
+        set_effective(of.capabilities, self.own.capabilities)
+            .then_some(())
+            .ok_or_else(io::Error::last_os_error)
     }
 
-    /// Without the own rights nothing more can be done truly, so a failure ends this process.
-    fn take_off(&self, of: &Credentials) {
-        let back = || {
-            if !set_effective(self.permitted, self.permitted) {
-                return Err(io::Error::last_os_error());
-            }
-            if of.user != self.own.user {
-                set_for_files(libc::SYS_setfsuid, self.own.user)?;
-                // The kernel lowers or raises some with the user.
-                set_effective(self.permitted, self.permitted);
-            }
-            if of.group != self.own.group {
-                set_for_files(libc::SYS_setfsgid, self.own.group)?;
-            }
-            if of.groups != self.own.groups {
-                set_groups(&self.own.groups)?;
-            }
-            Ok(())
+    fn take_off(&self, of: &Credentials) -> io::Result<()> {
+        let permitted = self.own.capabilities;
+        let all = || {
+            set_effective(permitted, permitted)
+                .then_some(())
+                .ok_or_else(io::Error::last_os_error)
         };
-        if back().is_err() {
-            std::process::abort();
+        all()?;
+        if of.user != self.own.user {
+            set_for_files(libc::SYS_setfsuid, self.own.user)?;
+            all()?;
         }
+        if of.group != self.own.group {
+            set_for_files(libc::SYS_setfsgid, self.own.group)?;
+        }
+        if of.groups != self.own.groups {
+            set_groups(&self.own.groups)?;
+        }
+        Ok(())
     }
 }
 

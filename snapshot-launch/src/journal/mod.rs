@@ -6,6 +6,7 @@
 //! `calls` keeps what changes and makes the call. Below lie the `levels`, with their `records`
 //! of what was, in `store`s on each filesystem; `undo` puts it back.
 
+mod by_descriptor;
 mod caller_memory;
 mod callers;
 mod calls;

@@ -6,9 +6,8 @@ use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
-use super::calls::work::errno_of;
+use super::by_descriptor::{errno_of, path_now};
 use super::coverage::Coverage;
-use super::scope::path_now;
 
 /// So many are passed on between two takes; a program may go past the journal without end.
 const MOST: usize = 32;

@@ -11,12 +11,13 @@ use nix::fcntl::{AtFlags, OFlag, open};
 use nix::libc;
 use nix::sys::stat::{Mode, fstatat};
 
+use super::by_descriptor::path_now;
 use super::credentials::field;
 use super::levels::Levels;
 use super::news::News;
 use super::paths::look;
 use super::records::Want;
-use super::scope::{Scope, path_now};
+use super::scope::Scope;
 use super::stat::{FileId, Kind};
 use crate::talk::event::NotRolledBack;
 

@@ -14,8 +14,8 @@ use nix::libc;
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
+use super::by_descriptor::errno_of;
 use super::callers::{Caller, place};
-use super::calls::work::errno_of;
 use super::stat::{Kind, Stat};
 
 /// So many links may lead from one path to the next, as in the kernel.

@@ -92,6 +92,7 @@ fn run(settings: Settings, channel: Channel) -> io::Result<()> {
         channel,
     };
     journal.work();
+    journal.wardrobe.wear_own();
     // What could not be put back stays where a person finds it.
     let _ = journal.levels.end();
     Ok(())
@@ -165,6 +166,7 @@ impl Journal {
             let is_told = is_ready(0, PollFlags::all());
             drop(fds);
             if ready == Ok(0) {
+                self.wardrobe.wear_own();
                 self.has_garbage = self.levels.sweep_some(SWEPT_AT_ONCE);
             }
             if is_called {
@@ -188,6 +190,8 @@ impl Journal {
             Ok(Received::Nothing) => return true,
             Ok(Received::Closed) | Err(_) => return false,
         };
+        self.wardrobe.wear_own();
+        umask(Mode::empty());
         match message {
             ToJournal::Listen => {
                 self.listener = self.channel.take_passed().map(Listener::of);
@@ -269,6 +273,7 @@ impl Journal {
                 if let Err(errno) = listener.give(&call, fd.as_fd(), close_on_exec) {
                     // The kernel looks for room before it makes a file.
                     if let Some(made) = made {
+                        self.wardrobe.wear_own();
                         let name = made.name.as_os_str();
                         let _ = unlinkat(&made.dir, name, UnlinkatFlags::NoRemoveDir);
                     }
@@ -312,6 +317,8 @@ impl Journal {
             _ if self.levels.is_empty() => return Ok(Reply::Continue),
             _ => {}
         }
+        // The last caller's may still be on.
+        self.wardrobe.wear_own();
         let Ok(caller) = self.callers.get(call.tid, &self.wardrobe) else {
             self.news
                 .went_past("changes of a process that can't be looked at");

@@ -11,6 +11,7 @@ use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::statfs::fstatfs;
 
+use super::by_descriptor::path_now;
 use super::news::News;
 use super::stat::{FileId, Stat};
 
@@ -153,13 +154,4 @@ impl Scope {
 fn of_memory() -> io::Result<u64> {
     let file = memfd_create(c"cargo-snapshot-journal", MFdFlags::MFD_CLOEXEC)?;
     Ok(nix::sys::stat::fstat(&file)?.st_dev)
-}
-
-/// Where an object is now, for people and for limits that people draw.
-///
-/// # Errors
-/// If `/proc` can't be read.
-pub(super) fn path_now(fd: BorrowedFd<'_>) -> Result<PathBuf, Errno> {
-    use super::calls::work::path_of;
-    Ok(PathBuf::from(nix::fcntl::readlink(path_of(fd).as_c_str())?))
 }

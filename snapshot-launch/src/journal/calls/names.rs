@@ -12,7 +12,8 @@ use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, linkat, symlinkat, unli
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::work::{Reply, Work, errno_of, path_of};
+use super::work::{Reply, Work};
+use crate::journal::by_descriptor::{errno_of, path_of};
 use crate::journal::paths::{self, Base, Entry, Found};
 use crate::journal::stat::{Kind, Stat};
 
@@ -68,7 +69,9 @@ fn entry_of(
 /// Writes an entry down before it changes.
 fn touch(work: &mut Work<'_>, entry: &Entry, now: Option<&Stat>) -> Result<(), Errno> {
     let dir = entry.dir.as_fd();
-    let touched = (work.levels).touch_entry(dir, &entry.dir_stat, &entry.name, now);
+    let touched = work
+        .levels()
+        .touch_entry(dir, &entry.dir_stat, &entry.name, now);
     work.news.kept(touched)
 }
 
@@ -101,7 +104,7 @@ pub(in crate::journal) fn make(
         }
     }
     if let Some(stat) = paths::look_at(dir.as_fd(), &entry.name)? {
-        work.levels.born(&stat);
+        work.levels().born(&stat);
     }
     Ok(Reply::Done(0))
 }
@@ -162,10 +165,12 @@ pub(in crate::journal) fn unlink(work: &mut Work<'_>, at: PathAt) -> Result<Repl
 
 /// What is about to lose a name gets another one, out of sight.
 fn keep_link(work: &mut Work<'_>, entry: &Entry, stat: &Stat) -> Result<(), Errno> {
-    if work.levels.is_born(stat) {
+    if work.levels().is_born(stat) {
         return Ok(());
     }
-    let kept = work.levels.keep_link(entry.dir.as_fd(), &entry.name, stat);
+    let kept = work
+        .levels()
+        .keep_link(entry.dir.as_fd(), &entry.name, stat);
     work.news.kept(kept)
 }
 
@@ -179,7 +184,7 @@ fn remove(
     let name = entry.name_as_written();
     work.as_caller(|| unlinkat(&entry.dir, name.as_os_str(), flags))?;
     if stat.kind == Kind::Directory || stat.nlink == 1 {
-        work.levels.gone(stat);
+        work.levels().gone(stat);
     }
     Ok(Reply::Done(0))
 }
@@ -189,7 +194,7 @@ pub(in crate::journal) fn rmdir(work: &mut Work<'_>, at: PathAt) -> Result<Reply
         return Ok(Reply::Continue);
     };
     let stat = work.as_caller(|| entry.now())?.ok_or(Errno::ENOENT)?;
-    let is_born = work.levels.is_born(&stat);
+    let is_born = work.levels().is_born(&stat);
     let may_go = stat.kind == Kind::Directory && !entry.is_dots();
     if may_go {
         touch(work, &entry, Some(&stat))?;
@@ -203,7 +208,9 @@ pub(in crate::journal) fn rmdir(work: &mut Work<'_>, at: PathAt) -> Result<Reply
         return remove(work, &entry, &stat, UnlinkatFlags::RemoveDir);
     }
     may_remove(work, &entry, &stat)?;
-    let moved = (work.levels).move_directory_away(entry.dir.as_fd(), &entry.name, &stat);
+    let moved = work
+        .levels()
+        .move_directory_away(entry.dir.as_fd(), &entry.name, &stat);
     match moved {
         Err(error) => Err(errno_of(&error)),
         moved => {
@@ -300,7 +307,7 @@ pub(in crate::journal) fn rename(
         && moved.kind == Kind::Directory
         && target
             .as_ref()
-            .is_some_and(|target| target.kind == Kind::Directory && !work.levels.is_born(target))
+            .is_some_and(|target| target.kind == Kind::Directory && !work.levels().is_born(target))
         && is_empty(&to)?;
     if let (true, Some(target)) = (replaces_directory, &target) {
         // Others must always see one of the two under the new name.
@@ -308,7 +315,9 @@ pub(in crate::journal) fn rename(
         let exchanged = work.as_caller(|| renameat2(&from.dir, old, &to.dir, new, exchange));
         match exchanged {
             Ok(()) => {
-                let away = (work.levels).move_directory_away(from.dir.as_fd(), &from.name, target);
+                let away = work
+                    .levels()
+                    .move_directory_away(from.dir.as_fd(), &from.name, target);
                 return match away {
                     Err(error) => {
                         renameat2(&from.dir, old, &to.dir, new, exchange)?;
@@ -328,7 +337,7 @@ pub(in crate::journal) fn rename(
     work.as_caller(|| renameat2(&from.dir, old, &to.dir, new, flags))?;
     if let Some(target) = target.filter(|_| !exchanges && !is_same) {
         if target.kind == Kind::Directory || target.nlink == 1 {
-            work.levels.gone(&target);
+            work.levels().gone(&target);
         }
     }
     Ok(Reply::Done(0))
@@ -338,6 +347,6 @@ pub(in crate::journal) fn rename(
 fn keep_directory(work: &mut Work<'_>, entry: &Entry, stat: &Stat) -> Result<(), Errno> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let fd = openat(&entry.dir, entry.name.as_os_str(), flags, Mode::empty())?;
-    let kept = work.levels.keep_properties(fd.as_fd(), stat);
+    let kept = work.levels().keep_properties(fd.as_fd(), stat);
     work.news.kept(kept)
 }

@@ -9,7 +9,8 @@ use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::{ftruncate, truncate};
 
-use super::work::{Reply, Work, path_of};
+use super::work::{Reply, Work};
+use crate::journal::by_descriptor::path_of;
 use crate::journal::paths::{self, Base, Entry, Found};
 use crate::journal::records::Want;
 use crate::journal::stat::{Kind, Stat};
@@ -74,7 +75,7 @@ fn unnamed(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Reply, 
     }
     let flags = opening.flags | OFlag::O_CLOEXEC;
     let fd = work.make_as_caller(|| openat(&dir, ".", flags, opening.mode))?;
-    work.levels.born(&paths::look(fd.as_fd())?);
+    work.levels().born(&paths::look(fd.as_fd())?);
     Ok(given(fd, opening.flags))
 }
 
@@ -113,7 +114,9 @@ fn create_new(work: &mut Work<'_>, entry: Entry, opening: Opening) -> Result<Opt
     if !work.covers(entry.dir.as_fd(), &entry.dir_stat)? {
         return Ok(Some(Reply::Continue));
     }
-    let touched = (work.levels).touch_entry(entry.dir.as_fd(), &entry.dir_stat, &entry.name, None);
+    let touched = work
+        .levels()
+        .touch_entry(entry.dir.as_fd(), &entry.dir_stat, &entry.name, None);
     work.news.kept(touched)?;
     if opening.is_restricted || !work.emulates() {
         return Ok(Some(Reply::Continue));
@@ -123,7 +126,7 @@ fn create_new(work: &mut Work<'_>, entry: Entry, opening: Opening) -> Result<Opt
         work.make_as_caller(|| openat(&entry.dir, entry.name.as_os_str(), flags, opening.mode));
     match made {
         Ok(fd) => {
-            work.levels.born(&paths::look(fd.as_fd())?);
+            work.levels().born(&paths::look(fd.as_fd())?);
             Ok(Some(Reply::Give {
                 fd,
                 close_on_exec: opening.flags.contains(OFlag::O_CLOEXEC),
@@ -183,7 +186,7 @@ fn open_object(work: &mut Work<'_>, object: &OwnedFd, flags: OFlag) -> Result<Re
         Kind::Fifo => {
             // Opening it may wait for its reader, and signals must be able to end that.
             if work.covers(object.as_fd(), &stat)? {
-                let kept = work.levels.keep_properties(object.as_fd(), &stat);
+                let kept = work.levels().keep_properties(object.as_fd(), &stat);
                 work.news.kept(kept)?;
             }
             return Ok(Reply::Continue);
@@ -207,11 +210,11 @@ fn hand_over(work: &mut Work<'_>, fd: OwnedFd, stat: &Stat, flags: OFlag) -> Res
         && flags & OFlag::O_ACCMODE == OFlag::O_WRONLY
         && !truncates;
     let want = if only_appends { Want::Size } else { Want::All };
-    if !work.levels.is_born(stat) {
+    if !work.levels().is_born(stat) {
         // What is kept must not hold the file open: others would see that.
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         let pin = open_path(path_of(fd.as_fd()).as_c_str(), flags, Mode::empty())?;
-        let kept = work.levels.keep_content(pin.as_fd(), stat, want);
+        let kept = work.levels().keep_content(pin.as_fd(), stat, want);
         work.news.kept(kept)?;
     }
     if !work.emulates() {

@@ -13,7 +13,8 @@ use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use nix::unistd::{Gid, Uid, fchownat};
 
 use super::names::PathAt;
-use super::work::{Reply, Work, path_of};
+use super::work::{Reply, Work};
+use crate::journal::by_descriptor::path_of;
 use crate::journal::paths;
 use crate::journal::stat::Kind;
 
@@ -72,7 +73,7 @@ pub(in crate::journal) fn of_path(
 /// A call that names a descriptor.
 pub(in crate::journal) fn of_descriptor(work: &mut Work<'_>, number: i32) -> Result<Reply, Errno> {
     // An error is the kernel's to tell.
-    if let Ok(object) = work.caller.descriptor(number) {
+    if let Ok(object) = work.descriptor(number) {
         keep(work, &object)?;
     }
     Ok(Reply::Continue)
@@ -84,7 +85,7 @@ fn keep(work: &mut Work<'_>, object: &OwnedFd) -> Result<bool, Errno> {
     if !work.covers(object.as_fd(), &stat)? {
         return Ok(false);
     }
-    let kept = work.levels.keep_properties(object.as_fd(), &stat);
+    let kept = work.levels().keep_properties(object.as_fd(), &stat);
     work.news.kept(kept)?;
     Ok(true)
 }

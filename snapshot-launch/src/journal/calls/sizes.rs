@@ -9,7 +9,8 @@ use nix::libc;
 use nix::unistd::truncate as truncate_path;
 
 use super::names::PathAt;
-use super::work::{Reply, Work, path_of};
+use super::work::{Reply, Work};
+use crate::journal::by_descriptor::path_of;
 use crate::journal::paths;
 use crate::journal::records::Want;
 use crate::journal::stat::{Kind, Stat};
@@ -28,10 +29,12 @@ pub(in crate::journal) fn truncate(
     if stat.kind != Kind::File || !work.covers(object.as_fd(), &stat)? {
         return Ok(Reply::Continue);
     }
-    let kept = (work.levels).keep_content(object.as_fd(), &stat, want(&stat, length));
+    let kept = work
+        .levels()
+        .keep_content(object.as_fd(), &stat, want(&stat, length));
     work.news.kept(kept)?;
     // The caller's limit sends it a signal.
-    if !work.emulates() || work.caller.limits_file_size() {
+    if !work.emulates() || work.limits_file_size() {
         return Ok(Reply::Continue);
     }
     let path = path_of(object.as_fd());
@@ -83,12 +86,14 @@ fn before_change(
     number: i32,
     want: impl FnOnce(&Stat) -> Want,
 ) -> Result<Reply, Errno> {
-    let Ok(object) = work.caller.descriptor(number) else {
+    let Ok(object) = work.descriptor(number) else {
         return Ok(Reply::Continue);
     };
     let stat = paths::look(object.as_fd())?;
     if stat.kind == Kind::File && work.covers(object.as_fd(), &stat)? {
-        let kept = (work.levels).keep_content(object.as_fd(), &stat, want(&stat));
+        let kept = work
+            .levels()
+            .keep_content(object.as_fd(), &stat, want(&stat));
         work.news.kept(kept)?;
     }
     Ok(Reply::Continue)

@@ -1,13 +1,12 @@
 //! One call that waits, and what is needed to serve it.
 
-use std::ffi::CString;
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
-use nix::sys::stat::umask;
+use nix::sys::stat::{Mode, umask};
 
 use crate::journal::{
+    by_descriptor::errno_of,
     caller_memory::Memory,
     callers::{Caller, Standing},
     credentials::Wardrobe,
@@ -60,10 +59,33 @@ impl Work<'_> {
         match &self.caller.standing {
             Standing::Other(credentials) => self
                 .wardrobe
-                .wear(credentials, act)
+                .wear(credentials)
                 .map_err(|error| errno_of(&error))?,
-            Standing::Same | Standing::Apart(_) => act(),
+            Standing::Same | Standing::Apart(_) => self.wardrobe.wear_own(),
         }
+        act()
+    }
+
+    /// The file behind one of the caller's descriptors.
+    ///
+    /// # Errors
+    /// EBADF if it has no such descriptor.
+    pub(super) fn descriptor(&self, number: i32) -> Result<OwnedFd, Errno> {
+        self.wardrobe.wear_own();
+        self.caller.descriptor(number)
+    }
+
+    /// Whether the kernel sends the caller a signal for a file that grows too large.
+    pub(super) fn limits_file_size(&self) -> bool {
+        self.wardrobe.wear_own();
+        self.caller.limits_file_size()
+    }
+
+    /// What is kept is kept with the journal's own rights, and without a caller's umask.
+    pub(super) fn levels(&mut self) -> &mut Levels {
+        self.wardrobe.wear_own();
+        umask(Mode::empty());
+        self.levels
     }
 
     /// The entry that a path names, with the caller's rights.
@@ -71,6 +93,7 @@ impl Work<'_> {
     /// # Errors
     /// What the caller would get.
     pub(super) fn entry(&self, base: Base, path: &[u8], follow: bool) -> Result<Found, Errno> {
+        self.wardrobe.wear_own();
         let start = paths::start(self.caller, base, path)?;
         self.as_caller(|| paths::entry(self.caller, start, path, follow))
     }
@@ -85,6 +108,7 @@ impl Work<'_> {
         path: &[u8],
         follow: bool,
     ) -> Result<Option<OwnedFd>, Errno> {
+        self.wardrobe.wear_own();
         let start = paths::start(self.caller, base, path)?;
         self.as_caller(|| paths::object(self.caller, start, path, follow))
     }
@@ -106,16 +130,7 @@ impl Work<'_> {
     /// # Errors
     /// If nothing can be learnt of it.
     pub(super) fn covers(&mut self, fd: BorrowedFd<'_>, stat: &Stat) -> Result<bool, Errno> {
+        self.wardrobe.wear_own();
         self.scope.covers(fd, stat, self.news)
     }
-}
-
-/// A path for calls that take no descriptor, or not this kind.
-pub(in crate::journal) fn path_of(fd: BorrowedFd<'_>) -> CString {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    CString::new(path).unwrap_or_default()
-}
-
-pub(in crate::journal) fn errno_of(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
