@@ -126,6 +126,7 @@ pub(super) fn link(
     to: BorrowedFd<'_>,
     new: &OsStr,
 ) -> io::Result<()> {
+    links::allowed()?;
     Ok(linkat(dir, name, to, new, AtFlags::empty())?)
 }
 
@@ -330,4 +331,32 @@ pub(super) fn list(dir: BorrowedFd<'_>) -> io::Result<nix::dir::Dir> {
         other => other?,
     };
     Ok(nix::dir::Dir::from_fd(fd)?)
+}
+
+/// Filesystems without hard links, for tests.
+#[cfg(not(test))]
+mod links {
+    pub(super) fn allowed() -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod links {
+    use std::cell::Cell;
+
+    thread_local! {
+        static REFUSED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    pub(in super::super) fn refuse(refused: bool) {
+        REFUSED.set(refused);
+    }
+
+    pub(super) fn allowed() -> std::io::Result<()> {
+        match REFUSED.get() {
+            true => Err(nix::errno::Errno::EPERM.into()),
+            false => Ok(()),
+        }
+    }
 }

@@ -67,10 +67,9 @@ impl Level {
         if self.is_born(dir_stat) {
             return Ok(Coverage::Covered);
         }
-        if let Some(known) = self.objects.get(&dir_stat.id) {
-            if known.entries.contains_key(name) {
-                return Ok(Coverage::Covered);
-            }
+        let known = self.objects.get(&dir_stat.id);
+        if known.is_some_and(|known| known.entries.contains_key(name)) {
+            return Ok(Coverage::Covered);
         }
         if stores.for_directory(dir, dir_stat).is_none() {
             let why = "no directory on its filesystem where removed files could wait";
@@ -145,7 +144,17 @@ impl Level {
         pin: BorrowedFd<'_>,
         stat: &Stat,
     ) -> io::Result<Coverage> {
-        if self.is_born(stat) || self.has_properties(stat.id) {
+        if self.is_born(stat) {
+            return Ok(Coverage::Covered);
+        }
+        let known = self
+            .objects
+            .get_mut(&stat.id)
+            .and_then(|object| object.properties.as_mut());
+        if let Some(known) = known {
+            if known.are_incomplete() {
+                known.complete(pin, stat.kind)?;
+            }
             return Ok(Coverage::Covered);
         }
         let properties = Properties::of(pin, stat)?;

@@ -39,10 +39,11 @@ impl Level {
     fn take_over_object(&mut self, mut newer: Object) {
         // What was born since this level's take was absent at it, under whatever name.
         for was in newer.entries.values_mut() {
-            if let Was::Present(id) = was {
-                if self.born.contains_key(id) && !self.objects.contains_key(id) {
-                    *was = Was::Absent;
-                }
+            if let Was::Present(id) = was
+                && self.born.contains_key(id)
+                && !self.objects.contains_key(id)
+            {
+                *was = Was::Absent;
             }
         }
         let Some(older) = self.objects.get_mut(&newer.id) else {

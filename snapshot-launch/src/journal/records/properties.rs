@@ -36,7 +36,8 @@ pub(crate) struct Properties {
     modified: Timestamp,
     changed: Timestamp,
     flags: u64,
-    xattrs: Vec<(Name, Name)>,
+    /// `None` while this user may not read them.
+    xattrs: Option<Vec<(Name, Name)>>,
     /// When they were read.
     kept_ns: i128,
 }
@@ -77,6 +78,20 @@ impl Properties {
         })
     }
 
+    /// Whether something was not to be read at the first touch.
+    pub(super) fn are_incomplete(&self) -> bool {
+        self.xattrs.is_none()
+    }
+
+    /// Tries once more: the program can't have changed them while it could not open the file.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn complete(&mut self, pin: BorrowedFd<'_>, kind: Kind) -> io::Result<()> {
+        self.xattrs = xattrs(pin, kind)?;
+        Ok(())
+    }
+
     /// Whether the inode has certainly not been changed since, by any call. Its access time may
     /// have.
     pub(super) fn are_untouched(&self, now: &Stat) -> bool {
@@ -115,7 +130,8 @@ impl Properties {
                 changed |= self.restore_xattrs(pin, kind, &mut note);
             }
             // An access list changes the mode, and a new owner takes away bits of it.
-            if changed || now.mode != self.mode {
+            let mode = Stat::of_fd(pin).map_or(now.mode, |stat| stat.mode);
+            if changed || mode != self.mode {
                 changed = true;
                 note(
                     "set its permissions",
@@ -145,21 +161,20 @@ impl Properties {
         kind: Kind,
         note: &mut impl FnMut(&str, io::Result<()>),
     ) -> bool {
-        let now = match xattrs(pin, kind) {
-            Ok(now) => now,
+        let Some(was) = &self.xattrs else {
+            return false;
+        };
+        let now = match readable_xattrs(pin, kind) {
+            Ok(now) => now.unwrap_or_default(),
             Err(error) => {
                 note("list its extended attributes", Err(error));
                 return false;
             }
         };
-        if now == self.xattrs {
+        if now == *was {
             return false;
         }
-        let was: HashMap<&Name, &Name> = self
-            .xattrs
-            .iter()
-            .map(|(name, value)| (name, value))
-            .collect();
+        let was: HashMap<&Name, &Name> = was.iter().map(|(name, value)| (name, value)).collect();
         let is: HashMap<&Name, &Name> = now.iter().map(|(name, value)| (name, value)).collect();
         let about = |name: &Name| format!("extended attribute {}", name.as_os().display());
         for name in is.keys().filter(|name| !was.contains_key(*name)) {
@@ -181,27 +196,38 @@ impl Properties {
     }
 }
 
-/// All extended attributes, in order.
-fn xattrs(pin: BorrowedFd<'_>, kind: Kind) -> io::Result<Vec<(Name, Name)>> {
+/// All extended attributes, in order. `None` if this user may not read one.
+fn xattrs(pin: BorrowedFd<'_>, kind: Kind) -> io::Result<Option<Vec<(Name, Name)>>> {
     if kind == Kind::Symlink {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
     let mut found = Vec::new();
     for name in sys::xattr_names(pin)? {
         match sys::xattr(pin, &name) {
             Ok(value) => found.push((name.into(), bytes(value))),
-            // One that this user may not read, or that has gone: nor can the program change it.
+            Err(error) if error.raw_os_error() == Some(libc::EACCES) => return Ok(None),
+            // One of the system's, or it has gone: the program can't change it either.
             Err(error) if is_refused(&error) => {}
             Err(error) => return Err(error),
         }
     }
     found.sort();
-    Ok(found)
+    Ok(Some(found))
+}
+
+/// The same, after the owner has made the object readable if he must. Its mode comes later.
+fn readable_xattrs(pin: BorrowedFd<'_>, kind: Kind) -> io::Result<Option<Vec<(Name, Name)>>> {
+    let now = Stat::of_fd(pin)?;
+    let euid = nix::unistd::geteuid();
+    if !euid.is_root() && now.uid == euid.as_raw() && now.mode & 0o600 != 0o600 {
+        sys::set_mode(pin, now.mode & 0o7777 | 0o600)?;
+    }
+    xattrs(pin, kind)
 }
 
 fn is_refused(error: &io::Error) -> bool {
     let errno = error.raw_os_error();
-    [libc::EACCES, libc::EPERM, libc::ENODATA, libc::ENOTSUP]
+    [libc::EPERM, libc::ENODATA, libc::ENOTSUP]
         .iter()
         .any(|&refusal| errno == Some(refusal))
 }

@@ -6,7 +6,7 @@ mod shelf;
 mod stores;
 mod sweep;
 
-pub(crate) use place::{PLAN, PREFIX};
+pub(crate) use place::{PLAN, PREFIX, Store};
 pub(crate) use shelf::{Place, Shelf, ShelfId, Span};
 pub(crate) use stores::{StoreId, Stores, usual_candidates};
 pub(crate) use sweep::names;

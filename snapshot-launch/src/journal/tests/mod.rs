@@ -3,6 +3,7 @@
 
 mod chance;
 mod corners;
+mod own_process;
 mod program;
 mod random;
 mod speed;

@@ -145,7 +145,8 @@ impl Program {
         self.taken.clear();
         self.sweep();
         self.must_be(&tree);
-        assert_eq!(tree.wrong_link_counts(), Vec::<PathBuf>::new());
+        let links = self.tree().wrong_link_counts();
+        assert_eq!(links, Vec::<PathBuf>::new());
     }
 
     pub(super) fn sweep(&self) {

@@ -2,9 +2,11 @@
 //! compared with the tree at the take.
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 use super::chance::{Chance, seed};
+use super::own_process::in_another_process;
 use super::program::Program;
 
 /// Does something at random. Calls that fail are part of a program's life.
@@ -164,4 +166,22 @@ fn random_programs_come_back() {
 #[ignore = "takes minutes"]
 fn many_random_programs_come_back() {
     lives(200, 5000);
+}
+
+#[test]
+fn random_programs_of_an_ordinary_user_come_back() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not root: the test above was one");
+        return;
+    }
+    // Nobody else's temporary directory may be in the way.
+    let tests = [
+        "random_programs_come_back",
+        "a_revert_that_is_stopped_is_finished",
+    ];
+    for (test, room) in tests.into_iter().zip(["random", "stops"]) {
+        in_another_process(&format!("journal::tests::{room}::{test}"), |command| {
+            command.uid(65534).gid(65534).env("TMPDIR", "/tmp");
+        });
+    }
 }

@@ -29,18 +29,67 @@ pub(super) struct Node {
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
     nodes: BTreeMap<PathBuf, Node>,
+    /// Link counts, but for directories. A link on a shelf of a level below counts.
+    links: BTreeMap<PathBuf, u64>,
     held: Vec<(Rc<File>, Node)>,
 }
 
 impl Tree {
     pub(super) fn of(root: &Path, held: &[Rc<File>]) -> Self {
-        let mut nodes = BTreeMap::new();
-        add(root, &mut nodes);
-        let held = held
+        let mut tree = Self {
+            nodes: BTreeMap::new(),
+            links: BTreeMap::new(),
+            held: Vec::new(),
+        };
+        tree.add(root);
+        tree.held = held
             .iter()
             .map(|file| (Rc::clone(file), node_of_open(file)))
             .collect();
-        Self { nodes, held }
+        tree
+    }
+
+    fn add(&mut self, path: &Path) {
+        let data = fs::symlink_metadata(path).expect("it is there");
+        let dir = sys::pin_directory(path.parent().expect("it has one")).expect("it is there");
+        let name = path.file_name().expect("it has one");
+        let stat = Stat::of(dir.as_fd(), name)
+            .expect("it may be looked at")
+            .expect("it is there");
+        let pin = sys::pin(dir.as_fd(), name).expect("it is there");
+        // An ordinary user may have locked it.
+        let open = |extra: u32| {
+            if stat.kind != Kind::Symlink && data.mode() & extra != extra {
+                sys::set_mode(pin.as_fd(), (data.mode() & 0o7777) | extra).expect("it is our own");
+                return true;
+            }
+            false
+        };
+        let content = match stat.kind {
+            Kind::File => {
+                let opened = open(0o600);
+                let bytes = fs::read(path).expect("it can be read");
+                close(opened, &pin, &data);
+                bytes
+            }
+            Kind::Symlink => fs::read_link(path)
+                .expect("it is a link")
+                .into_os_string()
+                .into_encoded_bytes(),
+            _ => Vec::new(),
+        };
+        let node = node(&data, content, xattrs(&stat, pin.as_fd()));
+        self.nodes.insert(path.to_owned(), node);
+        if !stat.is_directory() {
+            self.links.insert(path.to_owned(), data.nlink());
+        }
+        if stat.is_directory() {
+            let opened = open(0o700);
+            for entry in fs::read_dir(path).expect("it can be listed") {
+                self.add(&entry.expect("it can be listed").path());
+            }
+            close(opened, &pin, &data);
+        }
     }
 
     /// The files that were held.
@@ -91,8 +140,8 @@ impl Tree {
             *names.entry(node.ino).or_default() += 1;
         }
         let is_wrong = |path: &PathBuf| {
-            let data = fs::symlink_metadata(path).expect("it is there");
-            !data.is_dir() && names.get(&data.ino()) != Some(&data.nlink())
+            let links = self.links.get(path).copied();
+            links.is_some_and(|links| names.get(&self.nodes[path].ino) != Some(&links))
         };
         self.nodes
             .keys()
@@ -122,48 +171,6 @@ pub(super) fn paths(root: &Path) -> Vec<PathBuf> {
         next += 1;
     }
     found
-}
-
-fn add(path: &Path, nodes: &mut BTreeMap<PathBuf, Node>) {
-    let data = fs::symlink_metadata(path).expect("it is there");
-    let dir = sys::pin_directory(path.parent().expect("it has one")).expect("it is there");
-    let name = path.file_name().expect("it has one");
-    let stat = Stat::of(dir.as_fd(), name)
-        .expect("it may be looked at")
-        .expect("it is there");
-    let pin = sys::pin(dir.as_fd(), name).expect("it is there");
-    // An ordinary user may have locked it.
-    let open = |extra: u32| {
-        if stat.kind != Kind::Symlink && data.mode() & extra != extra {
-            sys::set_mode(pin.as_fd(), (data.mode() & 0o7777) | extra).expect("it is our own");
-            return true;
-        }
-        false
-    };
-    let content = match stat.kind {
-        Kind::File => {
-            let opened = open(0o600);
-            let bytes = fs::read(path).expect("it can be read");
-            close(opened, &pin, &data);
-            bytes
-        }
-        Kind::Symlink => fs::read_link(path)
-            .expect("it is a link")
-            .into_os_string()
-            .into_encoded_bytes(),
-        _ => Vec::new(),
-    };
-    nodes.insert(
-        path.to_owned(),
-        node(&data, content, xattrs(&stat, pin.as_fd())),
-    );
-    if stat.is_directory() {
-        let opened = open(0o700);
-        for entry in fs::read_dir(path).expect("it can be listed") {
-            add(&entry.expect("it can be listed").path(), nodes);
-        }
-        close(opened, &pin, &data);
-    }
 }
 
 fn close(opened: bool, pin: &std::os::fd::OwnedFd, data: &fs::Metadata) {

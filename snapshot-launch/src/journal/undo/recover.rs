@@ -14,7 +14,7 @@ use super::outcome::Outcome;
 use super::plan::{self, Plan};
 use super::run::resume;
 use super::stage::Stage;
-use super::whereabouts::Whereabouts;
+use super::whereabouts::{At, UNSEEN, Whereabouts};
 use crate::journal::records::{Level, Name, Object, Was};
 use crate::journal::stat::{FileId, Stat};
 use crate::journal::store::{Shelf, Stores};
@@ -48,12 +48,18 @@ pub(crate) fn recover(dir: &Path) -> io::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut finder = Finder::new(&level, &stores, &stage, &plan.whereabouts);
     let pins = finder.find_all(&mut outcome);
+    let opened = finder.opened;
     for (id, pin) in pins {
         if let Some(object) = level.objects.get_mut(&id) {
             object.pin = Some(pin);
         }
     }
     let mut outcome = resume(level, &mut stores, outcome);
+    for (dir, mode) in opened {
+        if let Err(error) = sys::set_mode(dir.as_fd(), mode & 0o7777) {
+            outcome.problem(sys::path_of(dir.as_fd()), "set its permissions", error);
+        }
+    }
     for path in stores.end() {
         let why = io::Error::other("something in it may still be wanted");
         outcome.problem(path, "remove the journal's directory", why);
@@ -89,7 +95,7 @@ fn renumber(plan: &mut Plan<Object>, devices: &HashMap<u64, u64>) {
     }
     for place in &mut plan.whereabouts {
         renumber(&mut place.id);
-        if let Some((dir, _)) = &mut place.within {
+        if let At::In(dir, _) = &mut place.at {
             renumber(dir);
         }
     }
@@ -104,7 +110,11 @@ struct Finder<'a> {
     /// Directories and names: where each was, and where it was when the revert began.
     places: HashMap<FileId, Vec<(FileId, &'a Name)>>,
     root: Option<FileId>,
+    /// Objects that had no name.
+    nameless: HashSet<FileId>,
     found: HashMap<FileId, OwnedFd>,
+    /// Directories that were closed and have no record of their mode, with their mode.
+    opened: Vec<(OwnedFd, u32)>,
     /// Those that are looked for right now: a place below itself is none.
     under_way: HashSet<FileId>,
 }
@@ -118,10 +128,12 @@ impl<'a> Finder<'a> {
     ) -> Self {
         let mut places: HashMap<FileId, Vec<(FileId, &Name)>> = HashMap::new();
         let mut root = None;
+        let mut nameless = HashSet::new();
         for place in whereabouts {
-            match &place.within {
-                Some((dir, name)) => places.entry(place.id).or_default().push((*dir, name)),
-                None => root = Some(place.id),
+            match &place.at {
+                At::In(dir, name) => places.entry(place.id).or_default().push((*dir, name)),
+                At::Root => root = Some(place.id),
+                At::Nowhere => drop(nameless.insert(place.id)),
             }
         }
         for dir in level.objects.values() {
@@ -138,7 +150,9 @@ impl<'a> Finder<'a> {
             stage,
             places,
             root,
+            nameless,
             found: HashMap::new(),
+            opened: Vec::new(),
             under_way: HashSet::new(),
         }
     }
@@ -153,7 +167,7 @@ impl<'a> Finder<'a> {
             let is_found = self.find(object.id).is_some();
             let is_needed = object.properties.is_some() || !object.entries.is_empty();
             let is_expected =
-                is_needed && object.anew.is_none() && self.places.contains_key(&object.id);
+                is_needed && object.anew.is_none() && !self.nameless.contains(&object.id);
             if !is_found && is_expected {
                 let names = self.places.get(&object.id).into_iter().flatten();
                 let name = names
@@ -207,7 +221,7 @@ impl<'a> Finder<'a> {
         })
     }
 
-    fn look_at(&self, id: FileId, dir: BorrowedFd<'_>, name: &OsStr) -> Option<OwnedFd> {
+    fn look_at(&mut self, id: FileId, dir: BorrowedFd<'_>, name: &OsStr) -> Option<OwnedFd> {
         if name.as_bytes().is_empty() {
             return None;
         }
@@ -216,6 +230,10 @@ impl<'a> Finder<'a> {
                 // The branch has closed this directory to its owner; a revert opens it anyway.
                 let now = Stat::of_fd(dir).ok()?;
                 sys::set_mode(dir, now.mode & 0o7777 | 0o700).ok()?;
+                let known = self.objects.get(&now.id);
+                if known.is_none_or(|known| known.properties.is_none()) {
+                    self.opened.push((dir.try_clone_to_owned().ok()?, now.mode));
+                }
                 sys::pin(dir, name).ok()?
             }
             other => other.ok()?,
@@ -224,7 +242,7 @@ impl<'a> Finder<'a> {
         let is_it = match self.objects.get(&id) {
             Some(object) => object.is(&stat),
             // A directory on the way: its filesystem's number may have changed.
-            None => stat.id.ino == id.ino,
+            None => id.dev == UNSEEN || stat.id.ino == id.ino,
         };
         is_it.then_some(pin)
     }
