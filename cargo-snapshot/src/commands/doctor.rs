@@ -71,10 +71,10 @@ fn refused(called: &OsStr, found: &Launchable) -> Problem {
 fn describe(machine: &Machine) -> String {
     let mut text = match machine.tier {
         Tier::Full => {
-            "tier: full\n  after a revert the program has the same ids; files are not rolled back\n"
+            "tier: full\n  after a revert the program has the same ids, and its files are as they were\n"
         }
         Tier::IdsDiffer => {
-            "tier: ids-differ\n  after a revert the program has new ids; files are not rolled back\n"
+            "tier: ids-differ\n  after a revert the program has new ids, and its files are as they were\n"
         }
     }
     .to_owned();

@@ -4,6 +4,7 @@
 //! the name and the state that it has seen. Only the newest level takes records. Without a level
 //! nothing is kept, and every call returns at once.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -11,8 +12,10 @@ use std::path::PathBuf;
 
 use snapshot_core::terms::SnapshotId;
 
+use crate::talk::journal::Counts;
+
 use super::coverage::Coverage;
-use super::records::{Counts, Level, Want};
+use super::records::{Level, Want};
 use super::stat::{FileId, Stat};
 use super::store::Stores;
 use super::undo::{Outcome, undo};
@@ -196,22 +199,30 @@ impl Levels {
         }
     }
 
-    /// Forgets all levels: the files stay as they are. Returns what was kept for them.
-    pub(crate) fn commit(&mut self) -> Counts {
-        let mut counts = Counts::default();
+    /// Forgets all levels: the files stay as they are. Returns how many had changed.
+    pub(crate) fn commit(&mut self) -> u64 {
+        let changed = self.counts().first().map_or(0, |counts| counts.files);
         for level in std::mem::take(&mut self.levels) {
-            let Counts { files, bytes } = level.counts();
-            counts.files += files;
-            counts.bytes += bytes;
             self.forget(level);
         }
-        counts
+        changed
     }
 
-    /// What a level could bring back, and what that takes.
-    pub(crate) fn counts(&self, id: SnapshotId) -> Counts {
-        self.position(id)
-            .map_or_else(Counts::default, |index| self.levels[index].counts())
+    /// What each snapshot could bring back, oldest first.
+    pub(crate) fn counts(&self) -> Vec<Counts> {
+        // A revert undoes the newer levels too.
+        let mut files = HashSet::new();
+        let mut counts: Vec<Counts> = Vec::new();
+        for level in self.levels.iter().rev() {
+            files.extend(level.files());
+            counts.push(Counts {
+                id: level.id.number(),
+                files: files.len() as u64,
+                bytes: level.bytes(),
+            });
+        }
+        counts.reverse();
+        counts
     }
 
     /// Removes up to `budget` things that nobody needs any more. Returns whether there are more.

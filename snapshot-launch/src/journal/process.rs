@@ -216,9 +216,11 @@ impl Journal {
                 self.has_garbage = true;
             }
             ToJournal::Commit => {
-                self.levels.commit();
+                let files = self.levels.commit();
                 self.has_garbage = true;
+                self.tell(&FromJournal::Committed { files });
             }
+            ToJournal::Count => self.tell(&FromJournal::Counts(self.levels.counts())),
         }
         true
     }

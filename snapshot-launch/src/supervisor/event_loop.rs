@@ -71,6 +71,7 @@ impl Supervisor {
             self.check_held_press(now);
             self.aspects.keepers.check(now);
             self.check_closings(now);
+            self.check_counting(now);
             self.tick(now);
             if !self.started && now >= self.spawned_ns + HELLO_NS {
                 self.report_started();
@@ -174,6 +175,7 @@ impl Supervisor {
             self.presses.due_at(),
             self.aspects.keepers.deadline(),
             self.aspects.closings.deadline(),
+            self.aspects.files.deadline(),
             self.silent_copies_until(now_ns()),
             self.ending_deadline(),
             hello,
@@ -363,7 +365,7 @@ impl Supervisor {
                 }
             }
             FromCaller::Commit => {
-                self.commit();
+                self.commit(None);
                 link.say(&self.listing_for_agent());
             }
             FromCaller::Drop { id } => {

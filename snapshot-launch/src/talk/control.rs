@@ -89,6 +89,11 @@ pub struct SnapshotInfo {
     pub frozen_pid: i32,
     /// How long ago it was taken.
     pub taken_us_ago: u64,
+    /// How many files a revert to it would bring back; unknown while the journal is busy, or
+    /// without one.
+    pub files: Option<u64>,
+    /// What is kept of files between it and the next snapshot.
+    pub files_bytes: Option<u64>,
 }
 
 /// The places that are searched for this user's sessions, for a person.

@@ -21,6 +21,19 @@ pub(crate) enum ToJournal {
     Drop { id: u32 },
     /// All snapshots are forgotten.
     Commit,
+    /// How much could each snapshot bring back?
+    Count,
+}
+
+/// What one snapshot could bring back of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    /// Its number.
+    pub(crate) id: u32,
+    /// How many have changed since.
+    pub(crate) files: u64,
+    /// What is kept between it and the next snapshot.
+    pub(crate) bytes: u64,
 }
 
 /// From the journal.
@@ -39,6 +52,10 @@ pub(crate) enum FromJournal {
         /// What could not be put back, in words.
         notes: Vec<String>,
     },
+    /// All levels are forgotten; so many files had changed.
+    Committed { files: u64 },
+    /// For each snapshot, oldest first.
+    Counts(Vec<Counts>),
     /// A message for a person.
     Note(String),
 }

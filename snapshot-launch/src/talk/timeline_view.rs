@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::talk::{
     control::{Listing, SnapshotInfo},
+    counted::counted,
     facts::SnapshotFacts,
 };
 
@@ -81,6 +82,14 @@ fn describe(snapshot: &SnapshotInfo, room: usize) -> String {
     if *threads > 1 {
         // Writing to a string doesn't fail.
         let _ = write!(facts, "  {threads} threads");
+    }
+    if let Some(files @ 1..) = snapshot.files {
+        let kept = snapshot.files_bytes.unwrap_or(0);
+        let files = counted(usize::try_from(files).unwrap_or(usize::MAX), "file");
+        let _ = match kept {
+            0 => write!(facts, "  {files}"),
+            kept => write!(facts, "  {files} ({})", bytes(kept)),
+        };
     }
     let cost = duration(Duration::from_micros(*latency_us));
     let _ = write!(facts, "  taken in {cost}");
@@ -201,6 +210,8 @@ mod tests {
             },
             frozen_pid: 4200,
             taken_us_ago,
+            files: None,
+            files_bytes: None,
         }
     }
 

@@ -26,7 +26,7 @@ fn started_names_the_session_and_its_processes() {
     let pid = session.ask("pid").parse().expect("a process id");
     assert_eq!(started.pid("live_pid"), session.outside(pid));
     assert!(matches!(started.text("tier"), "full" | "ids-differ"));
-    assert_eq!(started.text("files"), "none");
+    assert_eq!(started.text("files"), "all");
 }
 
 #[test]
@@ -62,17 +62,23 @@ fn taken_says_what_it_cost_and_what_will_not_come_back() {
 }
 
 #[test]
-fn an_open_file_for_writing_is_named_as_not_rolled_back() {
-    let mut session = Launch::program("sh")
-        .args(["-c", "exec 7>written; echo ready; read line"])
-        .piped();
-    session.next_line("ready", |line| line == "ready");
-    let taken = session.take();
-    let named = taken.list("not_rolled_back");
-    let is_named = named
-        .iter()
-        .any(|item| item.text("what").contains("written"));
-    assert!(is_named, "{taken}");
+fn an_open_file_for_writing_is_named_only_where_files_stay() {
+    for (flags, expected) in [(&[][..], false), (&["--no-files"][..], true)] {
+        let mut launch = Launch::program("sh");
+        for flag in flags {
+            launch = launch.flag(flag);
+        }
+        let mut session = launch
+            .args(["-c", "exec 7>written; echo ready; read line"])
+            .piped();
+        session.next_line("ready", |line| line == "ready");
+        let taken = session.take();
+        let named = taken.list("not_rolled_back");
+        let is_named = named
+            .iter()
+            .any(|item| item.text("what").contains("written"));
+        assert_eq!(is_named, expected, "{taken}");
+    }
 }
 
 #[test]

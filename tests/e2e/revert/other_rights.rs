@@ -28,6 +28,8 @@ fn with_rooted_child(before: impl FnOnce(&mut PipedSession)) -> Option<(PipedSes
         return None;
     }
     let mut session = Launch::commander()
+        // A take would forbid the program to gain rights, for the sake of its files.
+        .flag("--no-files")
         .flag("--isolate")
         .flag("never")
         .as_user(Isolation::Allowed)

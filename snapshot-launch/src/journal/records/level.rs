@@ -399,32 +399,33 @@ impl Level {
         }
     }
 
-    /// Things that a revert would bring back or remove, and the bytes that this takes.
-    pub(crate) fn counts(&self) -> Counts {
-        let touched = |object: &Object| {
+    /// The files that a revert of this level would bring back, each once: by inode, or by the
+    /// name that was free.
+    pub(crate) fn files(&self) -> impl Iterator<Item = File<'_>> {
+        self.objects.values().flat_map(|object| {
             let absent = object
                 .entries
-                .values()
-                .filter(|was| **was == Was::Absent)
-                .count();
-            absent + usize::from(!object.is_directory() || object.trash.is_some())
-        };
-        Counts {
-            files: self.objects.values().map(touched).sum(),
-            bytes: self
-                .objects
-                .values()
-                .map(|object| object.content.cost())
-                .sum(),
-        }
+                .iter()
+                .filter(|(_, was)| **was == Was::Absent);
+            let is_one = !object.is_directory() || object.trash.is_some();
+            absent
+                .map(|(name, _)| File::Name(object.id, name))
+                .chain(is_one.then_some(File::Inode(object.id)))
+        })
+    }
+
+    /// The bytes that its pre-images take.
+    pub(crate) fn bytes(&self) -> u64 {
+        let objects = self.objects.values();
+        objects.map(|object| object.content.cost()).sum()
     }
 }
 
-/// What a level could bring back, and what that takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counts {
-    pub(crate) files: usize,
-    pub(crate) bytes: u64,
+/// Something that a level would bring back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum File<'a> {
+    Inode(FileId),
+    Name(FileId, &'a Name),
 }
 
 /// Moves a directory, though its owner may have locked it against himself: the kernel writes the

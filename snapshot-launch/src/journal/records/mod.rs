@@ -8,6 +8,6 @@ mod object;
 mod properties;
 
 pub(crate) use content::Want;
-pub(crate) use level::{Counts, Level, move_directory};
+pub(crate) use level::{Level, move_directory};
 pub(crate) use name::Name;
 pub(crate) use object::{Anew, Object, Was};

@@ -8,7 +8,7 @@ mod stage;
 mod stop;
 mod whereabouts;
 
-pub(crate) use outcome::{Outcome, Problem, Restored};
+pub(crate) use outcome::Outcome;
 pub(crate) use recover::recover;
 pub(crate) use run::undo;
 #[cfg(test)]

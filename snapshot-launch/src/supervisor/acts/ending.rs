@@ -37,7 +37,7 @@ impl Supervisor {
     /// The live process has ended and no take waits for it: reverts, or ends the session.
     pub(crate) fn branch_died(&mut self, Death { ended, at_ns }: Death) {
         if ended == Ended::Exited(0) && self.config.on_exit == OnExit::Commit {
-            self.commit();
+            self.commit(None);
         }
         // An interrupt that waited for a take may have begun a revert already.
         if matches!(self.phase, Phase::Reverting(_))
@@ -154,6 +154,9 @@ impl Supervisor {
             }
         }
         // Nobody calls it any more. It removes what it has kept.
+        if self.aspects.files.is_committing() {
+            return false;
+        }
         if !self.aspects.files.is_over() {
             self.aspects.files.close();
             return false;

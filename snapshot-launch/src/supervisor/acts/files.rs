@@ -6,7 +6,11 @@ use crate::supervisor::{
     state::{Phase, Supervisor},
     under_way::reverting::FilesAre,
 };
-use crate::talk::{event::NotRolledBack, journal::FromJournal};
+use crate::talk::{
+    control::Answer,
+    event::NotRolledBack,
+    journal::{Counts, FromJournal},
+};
 
 impl Supervisor {
     /// The journal speaks.
@@ -18,6 +22,12 @@ impl Supervisor {
                     id,
                     not_rolled_back,
                 } => self.level_has_begun(SnapshotId::new(id), not_rolled_back),
+                FromJournal::Committed { files } => {
+                    if let Some(commit) = self.aspects.files.committed() {
+                        self.report_commit(commit, files);
+                    }
+                }
+                FromJournal::Counts(counts) => self.answer_lists(&counts),
                 FromJournal::Reverted { id, notes, .. } => {
                     self.files_have_come_back(SnapshotId::new(id), notes);
                 }
@@ -64,6 +74,24 @@ impl Supervisor {
         reverting.files == FilesAre::ComingBack
     }
 
+    fn answer_lists(&mut self, counts: &[Counts]) {
+        for token in self.aspects.files.counted() {
+            self.answer(token, Answer::List(self.listing(counts)));
+        }
+    }
+
+    /// A list need not wait for a journal that is busy.
+    pub(crate) fn check_counting(&mut self, now: u64) {
+        if self
+            .aspects
+            .files
+            .deadline()
+            .is_some_and(|until| now >= until)
+        {
+            self.answer_lists(&[]);
+        }
+    }
+
     /// The journal's process is gone.
     pub(crate) fn journal_has_ended(&mut self) {
         if !matches!(self.phase, Phase::Ending(_)) {
@@ -74,6 +102,10 @@ impl Supervisor {
 
     /// Nobody must wait for the journal any more.
     fn nobody_keeps_files(&mut self) {
+        self.answer_lists(&[]);
+        while let Some(commit) = self.aspects.files.committed() {
+            self.report_commit(commit, 0);
+        }
         match &mut self.phase {
             Phase::Taking(_) => self.complete_take(),
             Phase::Reverting(reverting) if reverting.files == FilesAre::ComingBack => {

@@ -5,11 +5,14 @@ use snapshot_core::terms::SnapshotId;
 use snapshot_core::wire::ToFrozen;
 
 use crate::supervisor::{
-    aspects::{keepers, list::Kept},
+    aspects::{files::Committing, keepers, list::Kept},
     snapshot::Snapshot,
     state::{Phase, Supervisor},
 };
-use crate::talk::event::{Event, Trigger};
+use crate::talk::{
+    control::Answer,
+    event::{Event, Trigger},
+};
 
 impl Supervisor {
     /// How many snapshots there are, the one that is being taken included.
@@ -45,21 +48,32 @@ impl Supervisor {
         Some(event)
     }
 
-    /// Drops every snapshot. `None` if there is none.
-    pub(crate) fn commit(&mut self) -> Option<Event> {
+    /// Drops every snapshot, and reports that. False if there is none.
+    pub(crate) fn commit(&mut self, token: Option<u64>) -> bool {
         let dropped = self.ids();
         if dropped.is_empty() {
-            return None;
+            return false;
         }
-        self.aspects.files.commit();
-        for id in &dropped {
+        let commit = Committing { dropped, token };
+        // The journal counts the files before it forgets them.
+        let unasked = self.aspects.files.commit(commit.clone());
+        for id in &commit.dropped {
             if let Some(snapshot) = self.forget(SnapshotId::new(*id)) {
                 self.end_snapshot(snapshot);
             }
         }
-        let event = Event::Committed { dropped, files: 0 };
+        if let Some(commit) = unasked {
+            self.report_commit(commit, 0);
+        }
+        true
+    }
+
+    /// A commit is done.
+    pub(super) fn report_commit(&mut self, commit: Committing, files: u64) {
+        let Committing { dropped, token } = commit;
+        let event = Event::Committed { dropped, files };
         self.event(event.clone());
-        Some(event)
+        self.answer(token, Answer::Done(event));
     }
 
     /// Drops automatic snapshots over the limit.

@@ -14,6 +14,7 @@ use crate::talk::{
     channel::{Received, ToSupervisor},
     control::{Answer, Listing, Request, SnapshotInfo},
     event::Trigger,
+    journal::Counts,
 };
 
 impl Supervisor {
@@ -83,7 +84,9 @@ impl Supervisor {
     /// Serves a request now, or keeps it until the program runs again.
     fn serve_request(&mut self, wanted: Wanted) {
         if matches!(wanted.request, Request::List) {
-            self.answer(wanted.token, Answer::List(self.listing()));
+            if !self.aspects.files.count_for(wanted.token) {
+                self.answer(wanted.token, Answer::List(self.listing(&[])));
+            }
             return;
         }
         if matches!(self.phase, Phase::Ending(_)) {
@@ -112,10 +115,11 @@ impl Supervisor {
                     self.refuse_unknown(wanted.token, "revert", id);
                 }
             }
-            Request::Commit => match self.commit() {
-                Some(event) => self.answer(wanted.token, Answer::Done(event)),
-                None => self.refuse_unknown(wanted.token, "commit", None),
-            },
+            Request::Commit => {
+                if !self.commit(wanted.token) {
+                    self.refuse_unknown(wanted.token, "commit", None);
+                }
+            }
             Request::Drop { id } => {
                 let id = SnapshotId::new(id);
                 match self.drop_snapshot(id) {
@@ -177,8 +181,10 @@ impl Supervisor {
         }
     }
 
-    fn listing(&self) -> Listing {
+    /// The timeline, with the files of the snapshots that are counted.
+    pub(super) fn listing(&self, counts: &[Counts]) -> Listing {
         let now = now_ns();
+        let files = |id| counts.iter().find(|of| of.id == id);
         Listing {
             session: self.config.session.clone(),
             launcher_pid: self.config.launcher_pid,
@@ -191,6 +197,8 @@ impl Supervisor {
                     facts: snapshot.facts.clone(),
                     frozen_pid: snapshot.outer_pid,
                     taken_us_ago: now.saturating_sub(snapshot.taken_ns) / 1000,
+                    files: files(snapshot.facts.id).map(|of| of.files),
+                    files_bytes: files(snapshot.facts.id).map(|of| of.bytes),
                 })
                 .collect(),
         }

@@ -4,10 +4,11 @@
 //! The supervisor never waits for it: a take and a revert each have a step that the journal
 //! ends.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use snapshot_core::process::own_processes;
+use snapshot_core::sys::now_ns;
 use snapshot_core::terms::SnapshotId;
 
 use super::aspect::{Aspect, Standstill};
@@ -40,6 +41,16 @@ enum Journal {
     Ends(Child),
 }
 
+/// A commit that is reported when its files are counted.
+#[derive(Debug, Clone)]
+pub(crate) struct Committing {
+    pub(crate) dropped: Vec<u32>,
+    pub(crate) token: Option<u64>,
+}
+
+/// How long a list waits for the journal, which may be busy with a large file.
+const PATIENCE_NS: u64 = 300_000_000;
+
 /// The files of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
@@ -52,6 +63,11 @@ pub(crate) struct Files {
     no_listener: Option<i32>,
     /// The level that is being begun.
     beginning: Option<SnapshotId>,
+    /// The commits whose files are being counted, oldest first.
+    committing: VecDeque<Committing>,
+    /// Who waits for a list, and until when.
+    counting: Vec<Option<u64>>,
+    counting_until_ns: u64,
 }
 
 impl Files {
@@ -184,9 +200,46 @@ impl Files {
         self.tell(&ToJournal::Revert { id: id.number() })
     }
 
-    /// All snapshots are about to be forgotten.
-    pub(crate) fn commit(&self) {
-        self.tell(&ToJournal::Commit);
+    /// All snapshots are about to be forgotten. Returns the commit if nobody will count its
+    /// files.
+    pub(crate) fn commit(&mut self, commit: Committing) -> Option<Committing> {
+        if !self.tell(&ToJournal::Commit) {
+            return Some(commit);
+        }
+        self.committing.push_back(commit);
+        None
+    }
+
+    /// The files of the oldest commit are counted.
+    pub(crate) fn committed(&mut self) -> Option<Committing> {
+        self.committing.pop_front()
+    }
+
+    /// Whether a commit is still to be reported.
+    pub(crate) fn is_committing(&self) -> bool {
+        !self.committing.is_empty()
+    }
+
+    /// Somebody wants a list with counts. False if there is nobody to count.
+    pub(crate) fn count_for(&mut self, token: Option<u64>) -> bool {
+        if !self.tell(&ToJournal::Count) {
+            return false;
+        }
+        if self.counting.is_empty() {
+            self.counting_until_ns = now_ns() + PATIENCE_NS;
+        }
+        self.counting.push(token);
+        true
+    }
+
+    /// Those who wait for a list.
+    pub(crate) fn counted(&mut self) -> Vec<Option<u64>> {
+        std::mem::take(&mut self.counting)
+    }
+
+    /// When those who wait for a list have waited long enough.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        (!self.counting.is_empty()).then_some(self.counting_until_ns)
     }
 
     /// Nobody needs it any more: it removes what it has kept, and ends.
