@@ -99,11 +99,7 @@ fn apply(
     let path = path_of(object.as_fd());
     match change {
         // The kernel refuses it in its own words.
-        Change::Mode(_) | Change::SetAttribute { .. } | Change::RemoveAttribute { .. }
-            if is_link =>
-        {
-            return Ok(Reply::Continue);
-        }
+        Change::Mode(_) if is_link => return Ok(Reply::Continue),
         Change::Other => return Ok(Reply::Continue),
         Change::Mode(mode) => work.as_caller(|| {
             let mode = Mode::from_bits_truncate(mode);

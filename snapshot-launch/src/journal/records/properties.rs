@@ -73,7 +73,7 @@ impl Properties {
             modified: stat.modified,
             changed: stat.changed,
             flags: stat.attributes & FLAGS,
-            xattrs: xattrs(pin, stat.kind)?,
+            xattrs: xattrs(pin)?,
             kept_ns: since_1970.map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(0)),
         })
     }
@@ -88,7 +88,7 @@ impl Properties {
     /// # Errors
     /// As above.
     pub(super) fn complete(&mut self, pin: BorrowedFd<'_>, kind: Kind) -> io::Result<()> {
-        self.xattrs = xattrs(pin, kind)?;
+        self.xattrs = xattrs(pin)?;
         Ok(())
     }
 
@@ -124,20 +124,18 @@ impl Properties {
             changed = true;
             note("set its owner", sys::set_owner(pin, self.uid, self.gid));
         }
-        // A symbolic link's permissions can't be set, and its attributes are the system's.
-        if kind != Kind::Symlink {
-            if !self.are_untouched(&now) {
-                changed |= self.restore_xattrs(pin, kind, &mut note);
-            }
-            // An access list changes the mode, and a new owner takes away bits of it.
-            let mode = Stat::of_fd(pin).map_or(now.mode, |stat| stat.mode);
-            if changed || mode != self.mode {
-                changed = true;
-                note(
-                    "set its permissions",
-                    sys::set_mode(pin, self.mode & 0o7777),
-                );
-            }
+        if !self.are_untouched(&now) {
+            changed |= self.restore_xattrs(pin, &mut note);
+        }
+        // An access list changes the mode, and a new owner takes away bits of it. A symbolic
+        // link's permissions can't be set.
+        let mode = Stat::of_fd(pin).map_or(now.mode, |stat| stat.mode);
+        if kind != Kind::Symlink && (changed || mode != self.mode) {
+            changed = true;
+            note(
+                "set its permissions",
+                sys::set_mode(pin, self.mode & 0o7777),
+            );
         }
         if changed || (now.accessed, now.modified) != (self.accessed, self.modified) {
             note(
@@ -158,13 +156,12 @@ impl Properties {
     fn restore_xattrs(
         &self,
         pin: BorrowedFd<'_>,
-        kind: Kind,
         note: &mut impl FnMut(&str, io::Result<()>),
     ) -> bool {
         let Some(was) = &self.xattrs else {
             return false;
         };
-        let now = match readable_xattrs(pin, kind) {
+        let now = match readable_xattrs(pin) {
             Ok(now) => now.unwrap_or_default(),
             Err(error) => {
                 note("list its extended attributes", Err(error));
@@ -197,10 +194,7 @@ impl Properties {
 }
 
 /// All extended attributes, in order. `None` if this user may not read one.
-fn xattrs(pin: BorrowedFd<'_>, kind: Kind) -> io::Result<Option<Vec<(Name, Name)>>> {
-    if kind == Kind::Symlink {
-        return Ok(Some(Vec::new()));
-    }
+fn xattrs(pin: BorrowedFd<'_>) -> io::Result<Option<Vec<(Name, Name)>>> {
     let mut found = Vec::new();
     for name in sys::xattr_names(pin)? {
         match sys::xattr(pin, &name) {
@@ -219,10 +213,14 @@ fn xattrs(pin: BorrowedFd<'_>, kind: Kind) -> io::Result<Option<Vec<(Name, Name)
 fn readable_xattrs(pin: BorrowedFd<'_>, kind: Kind) -> io::Result<Option<Vec<(Name, Name)>>> {
     let now = Stat::of_fd(pin)?;
     let euid = nix::unistd::geteuid();
-    if !euid.is_root() && now.uid == euid.as_raw() && now.mode & 0o600 != 0o600 {
+    if now.kind != Kind::Symlink
+        && !euid.is_root()
+        && now.uid == euid.as_raw()
+        && now.mode & 0o600 != 0o600
+    {
         sys::set_mode(pin, now.mode & 0o7777 | 0o600)?;
     }
-    xattrs(pin, kind)
+    xattrs(pin)
 }
 
 fn is_refused(error: &io::Error) -> bool {
