@@ -210,7 +210,7 @@ fn xattrs(pin: BorrowedFd<'_>) -> io::Result<Option<Vec<(Name, Name)>>> {
 }
 
 /// The same, after the owner has made the object readable if he must. Its mode comes later.
-fn readable_xattrs(pin: BorrowedFd<'_>, kind: Kind) -> io::Result<Option<Vec<(Name, Name)>>> {
+fn readable_xattrs(pin: BorrowedFd<'_>) -> io::Result<Option<Vec<(Name, Name)>>> {
     let now = Stat::of_fd(pin)?;
     let euid = nix::unistd::geteuid();
     if now.kind != Kind::Symlink
