@@ -193,6 +193,7 @@ fn hand_listener(link: &Link<Taker>) {
         Ok(Listener {
             fd,
             no_new_privs,
+            is_restricted,
             waits_killable,
         }) => {
             withdrawn::begin();
@@ -200,6 +201,7 @@ fn hand_listener(link: &Link<Taker>) {
             let handed = link.hand(
                 FromTaker::Listener {
                     no_new_privs,
+                    is_restricted,
                     waits_killable,
                 },
                 fd,

@@ -24,6 +24,9 @@ pub struct Listener {
     pub fd: i32,
     /// The program has lost the right to gain rights by an exec, since the kernel demands that.
     pub no_new_privs: bool,
+    /// It had lost that right before. It may have restricted itself with Landlock, which nothing
+    /// else shows.
+    pub is_restricted: bool,
     /// A thread with a received question waits for its answer whatever signal comes.
     pub waits_killable: bool,
 }
@@ -45,7 +48,8 @@ pub fn listen() -> sys::Result<Listener> {
     if IS_FORBIDDEN.load(Ordering::Acquire) {
         return Err(Errno(libc::EPERM));
     }
-    match listen_by_right() {
+    let is_restricted = sys::has_forbidden_new_privileges();
+    let listener = match listen_by_right() {
         Err(Errno(libc::EACCES)) => {
             sys::forbid_new_privileges()?;
             listen_by_right().map(|listener| Listener {
@@ -54,7 +58,11 @@ pub fn listen() -> sys::Result<Listener> {
             })
         }
         answer => answer,
-    }
+    }?;
+    Ok(Listener {
+        is_restricted,
+        ..listener
+    })
 }
 
 fn listen_by_right() -> sys::Result<Listener> {
@@ -62,6 +70,7 @@ fn listen_by_right() -> sys::Result<Listener> {
         sys::filter_and_listen(&FILTER, waits_killable).map(|fd| Listener {
             fd,
             no_new_privs: false,
+            is_restricted: false,
             waits_killable,
         })
     };

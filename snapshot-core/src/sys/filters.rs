@@ -97,6 +97,14 @@ pub(crate) fn forbid_new_privileges() -> Result<()> {
     .map(drop)
 }
 
+/// Whether no exec can give the calling thread rights any more.
+pub(crate) fn has_forbidden_new_privileges() -> bool {
+    super::plain(
+        libc::SYS_prctl,
+        [libc::PR_GET_NO_NEW_PRIVS as usize, 0, 0, 0, 0],
+    ) == Ok(1)
+}
+
 /// seccomp(2): sets a filter for all threads of the process, and returns the listener of its
 /// questions, close-on-exec. With `waits_killable`, a thread whose question has been received
 /// waits for the answer whatever signal comes (Linux 5.19).

@@ -40,6 +40,8 @@ messages! {
         Listener {
             /// The program can't gain rights by an exec any more.
             no_new_privs: bool,
+            /// That was so before: the program may have restricted itself.
+            is_restricted: bool,
             /// A thread with a received question waits for its answer whatever signal comes.
             waits_killable: bool,
         },

@@ -166,9 +166,12 @@ fn from_taker() -> impl Strategy<Value = FromTaker> {
         obstacle().prop_map(FromTaker::Hindered),
         running().prop_map(FromTaker::Running),
         Just(FromTaker::Keeper),
-        any::<[bool; 2]>().prop_map(|[no_new_privs, waits_killable]| FromTaker::Listener {
-            no_new_privs,
-            waits_killable,
+        any::<[bool; 3]>().prop_map(|[no_new_privs, is_restricted, waits_killable]| {
+            FromTaker::Listener {
+                no_new_privs,
+                is_restricted,
+                waits_killable,
+            }
         }),
         any::<i32>().prop_map(|errno| FromTaker::NoListener { errno }),
     ]

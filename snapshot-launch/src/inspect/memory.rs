@@ -6,7 +6,7 @@ use nix::libc;
 use snapshot_core::kernel::proc_text::{self, FileMapping};
 use snapshot_core::terms::{
     Origin, Why,
-    comes_back::{FileContents, Mapping, Rooms},
+    comes_back::{Mapping, Rooms},
 };
 
 /// The file of a mapping: its device and inode.
@@ -80,6 +80,7 @@ pub(super) fn shared(text: &[u8], open: &HashSet<u64>) -> Vec<Shared> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use snapshot_core::terms::comes_back::FileContents;
 
     const MAPS: &str = "\
         55d0-55d1 r-xp 00000000 fe:00 12    /usr/bin/a b\n\

@@ -46,7 +46,6 @@ pub(super) enum Apart {
 /// One thread of the session.
 #[derive(Debug)]
 pub(super) struct Caller {
-    pub(super) tid: i32,
     /// Its process.
     pub(super) tgid: i32,
     /// Its directory in `/proc`.
@@ -215,7 +214,6 @@ impl Callers {
             Standing::Apart(Apart::Rights)
         };
         Ok(Caller {
-            tid,
             tgid: tgid.ok_or_else(odd)?,
             proc,
             credentials,

@@ -62,6 +62,7 @@ pub(super) fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
 #[derive(Debug)]
 pub(super) struct Wardrobe {
     own: Credentials,
+    is_restricted: bool,
     /// A caller's, if it wears any.
     worn: RefCell<Option<Credentials>>,
 }
@@ -84,8 +85,15 @@ impl Wardrobe {
         own.capabilities = permitted;
         Ok(Self {
             own,
+            is_restricted: field(&status, "NoNewPrivs:") == Some("1"),
             worn: RefCell::new(None),
         })
+    }
+
+    /// Whether this process can't gain rights by an exec: then nor could the program, from its
+    /// start.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.is_restricted
     }
 
     /// Whether these are this process's rights.

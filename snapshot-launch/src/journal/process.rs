@@ -193,7 +193,10 @@ impl Journal {
         self.wardrobe.wear_own();
         umask(Mode::empty());
         match message {
-            ToJournal::Listen => {
+            ToJournal::Listen { is_restricted } => {
+                if is_restricted && !self.wardrobe.is_restricted() {
+                    self.callers.had_landlock();
+                }
                 self.listener = self.channel.take_passed().map(Listener::of);
             }
             ToJournal::Begin { id, processes } => self.begin(id, &processes),

@@ -368,6 +368,7 @@ mod tests {
         ours.bind_to(std::process::id().cast_signed());
         let listener = FromTaker::Listener {
             no_new_privs: true,
+            is_restricted: false,
             waits_killable: false,
         };
         let file = std::fs::File::open("/dev/null").expect("it is there");

@@ -8,7 +8,10 @@ use super::event::NotRolledBack;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToJournal {
     /// The session's calls are reported here: the listener comes with the message.
-    Listen,
+    Listen {
+        /// The program may have restricted itself before.
+        is_restricted: bool,
+    },
     /// The program stands still: what it changes from now on belongs to this snapshot.
     Begin {
         id: u32,

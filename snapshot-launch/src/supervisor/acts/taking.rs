@@ -271,12 +271,15 @@ impl Supervisor {
     fn hear_listener(&mut self, said: FromTaker, fd: OwnedFd) {
         if let FromTaker::Listener {
             no_new_privs,
+            is_restricted,
             waits_killable,
         } = said
             && is_listener(&fd)
         {
             self.live.filters_mut().add_ours();
-            if self.aspects.files.listen(&fd) && no_new_privs {
+            let listens = self.aspects.files.listen(&fd, is_restricted);
+            // In a user namespace such programs have no rights anyway.
+            if listens && no_new_privs && !self.outside.is_another() {
                 self.note("set-uid programs that the program starts get no rights from here on (no_new_privs): the kernel demands that of a program whose files come back");
             }
             if !waits_killable {

@@ -105,12 +105,12 @@ impl Files {
     }
 
     /// The program's calls are reported here. True if they were not before.
-    pub(crate) fn listen(&mut self, listener: &OwnedFd) -> bool {
+    pub(crate) fn listen(&mut self, listener: &OwnedFd, is_restricted: bool) -> bool {
         if !self.wants_listener() {
             return false;
         }
         if let Journal::Works { channel, .. } = &self.journal {
-            let told = channel.hand(&ToJournal::Listen, listener.as_fd());
+            let told = channel.hand(&ToJournal::Listen { is_restricted }, listener.as_fd());
             self.listens = told.is_ok();
         }
         self.listens
