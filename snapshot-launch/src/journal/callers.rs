@@ -177,7 +177,13 @@ impl Callers {
             if self.known.len() >= MOST {
                 self.known.clear();
             }
-            let caller = self.read(tid, wardrobe)?;
+            let caller = match self.read(tid, wardrobe) {
+                Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+                    self.known.clear();
+                    self.read(tid, wardrobe)?
+                }
+                read => read?,
+            };
             self.known.insert(tid, caller);
         }
         self.known

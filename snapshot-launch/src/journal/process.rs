@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{UnlinkatFlags, chdir, dup2_stderr, dup2_stdin, dup2_stdout, unlinkat};
 use snapshot_core::sys::{self, Side};
@@ -74,10 +74,7 @@ fn run(settings: Settings, channel: Channel) -> io::Result<()> {
     name_process("snap-journal");
     let outputs = outputs();
     leave_all_but(channel.as_fd().as_raw_fd())?;
-    for resource in [Resource::RLIMIT_NOFILE, Resource::RLIMIT_FSIZE] {
-        let (_, most) = getrlimit(resource)?;
-        setrlimit(resource, most, most)?;
-    }
+    lift_limits()?;
     // Names are made with the modes that callers ask for.
     umask(Mode::empty());
     chdir("/")?;
@@ -95,6 +92,24 @@ fn run(settings: Settings, channel: Channel) -> io::Result<()> {
     journal.wardrobe.wear_own();
     // What could not be put back stays where a person finds it.
     let _ = journal.levels.end();
+    Ok(())
+}
+
+/// The program's limits are not the journal's: it holds more files, and larger ones.
+fn lift_limits() -> io::Result<()> {
+    let kernels = fs::read_to_string("/proc/sys/fs/nr_open");
+    let kernels = kernels.ok().and_then(|number| number.trim().parse().ok());
+    for (resource, highest) in [
+        (Resource::RLIMIT_NOFILE, kernels),
+        (Resource::RLIMIT_FSIZE, Some(RLIM_INFINITY)),
+    ] {
+        let (_, most) = getrlimit(resource)?;
+        // Only a privileged user may go beyond the hard limit.
+        let raised = highest.is_some_and(|highest| setrlimit(resource, highest, highest).is_ok());
+        if !raised {
+            setrlimit(resource, most, most)?;
+        }
+    }
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, renameat, renameat2};
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, unlinkat};
 
@@ -65,6 +66,24 @@ pub(super) fn pin(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
 /// The same for a directory, by its path.
 pub(super) fn pin_directory(path: &std::path::Path) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+/// Descriptors that the journal needs for its work.
+const OWN_DESCRIPTORS: u64 = 160;
+
+/// A pin that is to stay. The lowest free number is always used next, so a high one says how many
+/// there are.
+///
+/// # Errors
+/// EMFILE if there are too many already.
+pub(super) fn to_hold(pin: OwnedFd) -> io::Result<OwnedFd> {
+    let (most, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let number = u64::from(pin.as_raw_fd().unsigned_abs());
+    if number + OWN_DESCRIPTORS < most {
+        Ok(pin)
+    } else {
+        Err(Errno::EMFILE.into())
+    }
+}
+
     Ok(openat(AT_FDCWD, path, flags, Mode::empty())?)
 }
 

@@ -105,7 +105,7 @@ impl Level {
         if is_held && (stat.kind != Kind::Directory || self.has_properties(stat.id)) {
             return Ok(Coverage::Covered);
         }
-        let pin = match sys::pin(dir, name) {
+        let pin = match sys::pin(dir, name).and_then(sys::to_hold) {
             Ok(pin) => pin,
             Err(error) if is_out_of_descriptors(&error) && stat.kind != Kind::Directory => {
                 return self.keep_link(stores, dir, name, stat);
@@ -159,7 +159,7 @@ impl Level {
         }
         let properties = Properties::of(pin, stat)?;
         if !self.objects.get(&stat.id).is_some_and(Object::is_held) {
-            match pin.try_clone_to_owned() {
+            match pin.try_clone_to_owned().and_then(sys::to_hold) {
                 Ok(pin) => self.object(stat).pin = Some(pin),
                 Err(error) if is_out_of_descriptors(&error) => {
                     match self.link_pinned(stores, pin, stat) {
@@ -249,10 +249,14 @@ impl Level {
                     let store = stores.for_content(pin, stat);
                     let store = store.ok_or(io::ErrorKind::StorageFull)?;
                     let shelf = self.shelf(stores, store)?;
-                    (
-                        content::keep(&file, size, shelf, stores)?,
-                        Coverage::Covered,
-                    )
+                    match content::keep(&file, size, shelf, stores) {
+                        // The journal's own limit is not the program's.
+                        Err(error) if error.raw_os_error() == Some(nix::libc::EFBIG) => {
+                            let why = error.to_string();
+                            (Content::Lost { why }, Loss::content(&error).of(pin))
+                        }
+                        kept => (kept?, Coverage::Covered),
+                    }
                 }
                 Err(error) => {
                     let why = error.to_string();
