@@ -3,6 +3,7 @@
 //! An *error* of a keep is the program's: its call fails with it and changes nothing. What is
 //! not covered is the user's: the call goes on, and the session names the loss.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -32,6 +33,8 @@ pub(crate) enum Loss {
     Content { why: String },
     /// It comes back as a copy, with another inode number.
     Identity { why: String },
+    /// It goes for good.
+    Existence { why: String },
     /// It can't be moved away and brought back.
     Names { why: String },
 }
@@ -45,6 +48,12 @@ impl Loss {
 
     pub(super) fn identity(error: &io::Error) -> Self {
         Self::Identity {
+            why: error.to_string(),
+        }
+    }
+
+    pub(super) fn existence(error: &io::Error) -> Self {
+        Self::Existence {
             why: error.to_string(),
         }
     }
@@ -64,6 +73,16 @@ impl Loss {
     }
 }
 
+impl Loss {
+    /// This loss, of what a directory has under a name.
+    pub(super) fn under(self, dir: BorrowedFd<'_>, name: &OsStr) -> Coverage {
+        Coverage::Not(NotCovered {
+            path: sys::path_of(dir).join(name),
+            loss: self,
+        })
+    }
+}
+
 impl fmt::Display for NotCovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.path.display())?;
@@ -72,6 +91,7 @@ impl fmt::Display for NotCovered {
             Loss::Identity { why } => {
                 write!(f, "it will come back with another inode number: {why}")
             }
+            Loss::Existence { why } => write!(f, "it can't be kept when it is removed: {why}"),
             Loss::Names { why } => write!(f, "its names can't be kept: {why}"),
         }
     }

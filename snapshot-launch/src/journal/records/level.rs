@@ -247,7 +247,7 @@ impl Level {
             Want::All => match content::open(pin) {
                 Ok(file) => {
                     let store = stores.for_content(pin, stat);
-                    let store = store.ok_or(io::ErrorKind::StorageFull)?;
+                    let store = store.ok_or(nix::errno::Errno::ENOSPC)?;
                     let shelf = self.shelf(stores, store)?;
                     match content::keep(&file, size, shelf, stores) {
                         // The journal's own limit is not the program's.
@@ -268,7 +268,8 @@ impl Level {
         Ok(coverage)
     }
 
-    /// Before a name goes: a link on a shelf, so that the inode stays.
+    /// Before a name goes: a link on a shelf, so that the inode stays. Without room for that the
+    /// name goes nevertheless: a program must be able to clean up on a full disk.
     ///
     /// # Errors
     /// If neither a link nor a copy can be made: a full disk above all.
@@ -289,21 +290,42 @@ impl Level {
         let dir_stat = Stat::of_fd(dir)?;
         let refused = match stores.for_directory(dir, &dir_stat) {
             None => nix::errno::Errno::EXDEV.into(),
-            Some(store) => {
-                let (place, shelf) = self.new_place(stores, store)?;
-                match sys::link(dir, name, shelf.dir(), OsStr::new(&place.name())) {
-                    Ok(()) => {
-                        let object = self.object(stat);
-                        object.trash = Some(place);
-                        object.pin = None;
-                        return Ok(Coverage::Covered);
-                    }
-                    Err(error) if is_about_space(&error) => return Err(error),
-                    Err(error) => error,
+            Some(store) => match self.link_to_shelf(stores, store, dir, name) {
+                Ok(place) => {
+                    let object = self.object(stat);
+                    object.trash = Some(place);
+                    object.pin = None;
+                    return Ok(Coverage::Covered);
                 }
-            }
+                Err(error) => error,
+            },
         };
-        self.keep_copy(stores, dir, name, stat, &refused)
+        let kept = match is_about_space(&refused) {
+            true => Err(refused),
+            false => self.keep_copy(stores, dir, name, stat, &refused),
+        };
+        match kept {
+            Err(error) if is_about_space(&error) => {
+                if let Some(object) = self.objects.get_mut(&stat.id).filter(|_| stat.nlink == 1) {
+                    // It would take up its room until the pin is gone.
+                    object.pin = None;
+                }
+                Ok(Loss::existence(&error).under(dir, name))
+            }
+            kept => kept,
+        }
+    }
+
+    fn link_to_shelf(
+        &mut self,
+        stores: &mut Stores,
+        store: StoreId,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+    ) -> io::Result<Place> {
+        let (place, shelf) = self.new_place(stores, store)?;
+        sys::link(dir, name, shelf.dir(), OsStr::new(&place.name()))?;
+        Ok(place)
     }
 
     /// What can be had where the filesystem gives no link.
@@ -356,9 +378,12 @@ impl Level {
             None => nix::errno::Errno::EXDEV.into(),
             Some(store) => {
                 require_empty(pin.as_fd(), stat)?;
-                let (place, shelf) = self.new_place(stores, store)?;
-                match move_directory(dir, name, shelf.dir(), OsStr::new(&place.name()), stat) {
-                    Ok(()) => {
+                let moved = self.new_place(stores, store).and_then(|(place, shelf)| {
+                    let new = place.name();
+                    move_directory(dir, name, shelf.dir(), OsStr::new(&new), stat).map(|()| place)
+                });
+                match moved {
+                    Ok(place) => {
                         self.object(stat).trash = Some(place);
                         return Ok(kept);
                     }
@@ -366,7 +391,7 @@ impl Level {
                 }
             }
         };
-        if refused.raw_os_error() != Some(nix::libc::EXDEV) {
+        if refused.raw_os_error() != Some(nix::libc::EXDEV) && !is_about_space(&refused) {
             return Err(refused);
         }
         sys::remove_directory(dir, name)?;

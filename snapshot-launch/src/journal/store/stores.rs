@@ -79,9 +79,19 @@ impl Stores {
         if let Some(known) = self.of.get(&realm(stat)) {
             return *known;
         }
-        let found = self.find(dir, stat);
-        self.of.insert(realm(stat), found);
-        found
+        match self.find(dir, stat) {
+            Ok(found) => {
+                self.of.insert(realm(stat), Some(found));
+                Some(found)
+            }
+            Err(error) => {
+                // Room may be made.
+                if error.raw_os_error() != Some(nix::libc::ENOSPC) {
+                    self.of.insert(realm(stat), None);
+                }
+                None
+            }
+        }
     }
 
     /// A store for a pre-image of what `pin` holds: on its filesystem, or else anywhere.
@@ -109,7 +119,7 @@ impl Stores {
         })
     }
 
-    fn find(&mut self, dir: BorrowedFd<'_>, stat: &Stat) -> Option<StoreId> {
+    fn find(&mut self, dir: BorrowedFd<'_>, stat: &Stat) -> io::Result<StoreId> {
         let usual = self
             .candidates
             .iter()
@@ -121,9 +131,14 @@ impl Stores {
             .collect();
         let mut above = ancestors(dir, stat).unwrap_or_default();
         above.reverse();
-        near.into_iter()
-            .chain(above)
-            .find_map(|parent| self.claim(parent.as_fd()).ok())
+        let mut refused = nix::errno::Errno::ENOENT.into();
+        for parent in near.into_iter().chain(above) {
+            match self.claim(parent.as_fd()) {
+                Err(error) => refused = error,
+                found => return found,
+            }
+        }
+        Err(refused)
     }
 
     fn claim(&mut self, parent: BorrowedFd<'_>) -> io::Result<StoreId> {
