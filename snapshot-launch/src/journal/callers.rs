@@ -16,6 +16,7 @@ use nix::sys::stat::{Mode, fstatat};
 
 use super::credentials::{Credentials, Wardrobe, field};
 use super::stat::{FileId, Stat};
+use super::sys;
 
 /// The table is emptied when it has this many threads.
 const MOST: usize = 1024;
@@ -112,6 +113,25 @@ impl Caller {
     /// Whether it may do with all files what their owners may.
     pub(super) fn owns_all_files(&self) -> bool {
         self.credentials.owns_all_files()
+    }
+
+    /// Whether it may unmount filesystems of the mount namespace that it is in.
+    pub(super) fn may_unmount(&self) -> bool {
+        self.credentials.administers() && self.owns_its_mounts()
+    }
+
+    /// Its capabilities count for mounts that belong to its user namespace.
+    fn owns_its_mounts(&self) -> bool {
+        let owner = openat(
+            &self.proc,
+            "ns/mnt",
+            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+        .and_then(|mounts| sys::owner_of_namespace(mounts.as_fd()));
+        let user = fstatat(&self.proc, "ns/user", AtFlags::empty());
+        let owner = owner.and_then(nix::sys::stat::fstat);
+        matches!((owner, user), (Ok(owner), Ok(user)) if owner.st_ino == user.st_ino)
     }
 
     /// Whether the kernel sends it a signal for a file that grows too large.

@@ -47,9 +47,15 @@ impl Credentials {
     pub(super) fn owns_all_files(&self) -> bool {
         self.capabilities & OWNER != 0
     }
+
+    /// CAP_SYS_ADMIN: it may mount and unmount, where these capabilities count.
+    pub(super) fn administers(&self) -> bool {
+        self.capabilities & ADMINISTRATOR != 0
+    }
 }
 
 const OWNER: u64 = 1 << 3;
+const ADMINISTRATOR: u64 = 1 << 21;
 
 /// A field's value.
 pub(super) fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {

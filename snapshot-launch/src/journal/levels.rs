@@ -187,6 +187,17 @@ impl Levels {
         outcome
     }
 
+    /// Lets go of all that lies on a mount: what it holds would keep the mount busy. Returns
+    /// whether a revert loses anything by that.
+    pub(crate) fn let_go(&mut self, mount: u64) -> bool {
+        let mut is_loss = false;
+        for level in &mut self.levels {
+            is_loss |= level.let_go(mount, &mut self.stores);
+        }
+        self.stores.let_go(mount);
+        is_loss
+    }
+
     /// Forgets one level. The one below takes over its records.
     pub(crate) fn drop_level(&mut self, id: SnapshotId) {
         match self.position(id) {

@@ -361,7 +361,12 @@ impl Journal {
             news: &mut self.news,
         };
         let is_emulated = work.emulates();
-        match serve(&mut work, kind, &call.arguments) {
+        let done = serve(&mut work, kind, &call.arguments);
+        if matches!(kind, FileCall::Umount | FileCall::Umount2) {
+            // Somebody's root may lie there, who has ended by now.
+            self.callers.forget_all();
+        }
+        match done {
             // What the journal lacks, the caller may have.
             Err(errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => {
                 self.news.went_past(&format!(

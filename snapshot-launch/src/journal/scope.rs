@@ -128,6 +128,13 @@ impl Scope {
         Ok(!self.outputs.contains(&stat.id) && self.is_in_trees(fd)?)
     }
 
+    /// The number of this device may come to stand for another one.
+    pub(super) fn forget(&mut self, device: u64) {
+        if self.filesystems.get(&device) == Some(&Filesystem::Plain) {
+            self.filesystems.remove(&device);
+        }
+    }
+
     fn look(&self, fd: BorrowedFd<'_>, device: u64) -> Result<Filesystem, Errno> {
         let kind = fstatfs(fd)?.filesystem_type().0;
         Ok(if self.devices == Some(device) || MADE_UP.contains(&kind) {

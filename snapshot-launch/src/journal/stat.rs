@@ -104,6 +104,11 @@ impl Stat {
         self.kind == Kind::Directory
     }
 
+    /// Whether it is the top of what is mounted there.
+    pub(crate) fn is_mount_root(&self) -> bool {
+        self.attributes & u64::from(libc::STATX_ATTR_MOUNT_ROOT.cast_unsigned()) != 0
+    }
+
     fn from_raw(raw: &libc::statx) -> Self {
         let device = |major, minor| nix::sys::stat::makedev(u64::from(major), u64::from(minor));
         let time = |time: libc::statx_timestamp| Timestamp {

@@ -9,7 +9,7 @@
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -30,6 +30,9 @@ const MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_
 const FICLONE: libc::Ioctl = 0x4004_9409;
 const FS_IOC_GETFLAGS: libc::Ioctl = 0x8008_6601;
 const FS_IOC_SETFLAGS: libc::Ioctl = 0x4008_6602;
+
+/// `NS_GET_USERNS` (`linux/nsfs.h`).
+const NS_GET_USERNS: libc::Ioctl = 0xb701;
 
 /// A descriptor's path in `/proc`.
 fn by_proc(fd: BorrowedFd<'_>) -> String {
@@ -63,9 +66,6 @@ pub(super) fn pin(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
     Ok(openat(dir, name, flags, Mode::empty())?)
 }
 
-/// The same for a directory, by its path.
-pub(super) fn pin_directory(path: &std::path::Path) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
 /// Descriptors that the journal needs for its work.
 const OWN_DESCRIPTORS: u64 = 160;
 
@@ -84,6 +84,9 @@ pub(super) fn to_hold(pin: OwnedFd) -> io::Result<OwnedFd> {
     }
 }
 
+/// The same for a directory, by its path.
+pub(super) fn pin_directory(path: &std::path::Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     Ok(openat(AT_FDCWD, path, flags, Mode::empty())?)
 }
 
@@ -339,6 +342,15 @@ pub(super) fn copy_range(from: &File, to: &File, at: u64, length: usize) -> Resu
         )
     };
     Errno::result(copied).map(isize::cast_unsigned)
+}
+
+/// The user namespace that a namespace belongs to.
+pub(super) fn owner_of_namespace(namespace: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    // SAFETY: the request takes no argument, and the descriptor is open.
+    let owner = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) };
+    let owner = Errno::result(owner)?;
+    // SAFETY: the kernel has made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(owner) })
 }
 
 /// Opens a directory that a pin holds, to list it.

@@ -148,6 +148,10 @@ pub enum FileCall {
     Chroot,
     /// new root, place of the old one: the root of everybody who has it changes.
     PivotRoot,
+    /// path.
+    Umount,
+    /// path, flags.
+    Umount2,
     /// flags: the caller gets namespaces, or a root and directory, of its own.
     Unshare,
     /// namespace or process, kinds: the caller enters namespaces.

@@ -83,6 +83,8 @@ const CALLS: &[(FileCall, &[u16], &[u16])] = &[
     (FileCall::Umask, &[95], &[60]),
     (FileCall::Chroot, &[161], &[61]),
     (FileCall::PivotRoot, &[155], &[217]),
+    (FileCall::Umount, &[], &[22]),
+    (FileCall::Umount2, &[166], &[52]),
     (FileCall::Unshare, &[272], &[310]),
     (FileCall::SetNs, &[308], &[346]),
     (
@@ -205,6 +207,8 @@ mod tests {
         (FileCall::Umask, &["umask"]),
         (FileCall::Chroot, &["chroot"]),
         (FileCall::PivotRoot, &["pivot_root"]),
+        (FileCall::Umount, &["umount"]),
+        (FileCall::Umount2, &["umount2"]),
         (FileCall::Unshare, &["unshare"]),
         (FileCall::SetNs, &["setns"]),
         (
@@ -285,6 +289,7 @@ mod tests {
             (FileCall::Umask, libc::SYS_umask),
             (FileCall::Chroot, libc::SYS_chroot),
             (FileCall::PivotRoot, libc::SYS_pivot_root),
+            (FileCall::Umount2, libc::SYS_umount2),
             (FileCall::Unshare, libc::SYS_unshare),
             (FileCall::SetNs, libc::SYS_setns),
             (FileCall::SetIds, libc::SYS_setuid),

@@ -152,6 +152,9 @@ pub(in crate::journal) fn unlink(work: &mut Work<'_>, at: PathAt) -> Result<Repl
         return Ok(Reply::Continue);
     };
     let stat = work.as_caller(|| entry.now())?.ok_or(Errno::ENOENT)?;
+    if is_mount_point(&entry, &stat) {
+        return busy(work, &entry, &stat);
+    }
     let is_file = stat.kind != Kind::Directory && !entry.is_dots();
     if is_file {
         touch(work, &entry, Some(&stat))?;
@@ -194,6 +197,9 @@ pub(in crate::journal) fn rmdir(work: &mut Work<'_>, at: PathAt) -> Result<Reply
         return Ok(Reply::Continue);
     };
     let stat = work.as_caller(|| entry.now())?.ok_or(Errno::ENOENT)?;
+    if is_mount_point(&entry, &stat) {
+        return busy(work, &entry, &stat);
+    }
     let is_born = work.levels().is_born(&stat);
     let may_go = stat.kind == Kind::Directory && !entry.is_dots();
     if may_go {
@@ -238,6 +244,21 @@ fn is_empty(entry: &Entry) -> Result<bool, Errno> {
     Ok(true)
 }
 
+/// Whether something is mounted under a name. What lies below the mount can't be seen.
+fn is_mount_point(entry: &Entry, stat: &Stat) -> bool {
+    stat.mount != entry.dir_stat.mount && !entry.is_dots()
+}
+
+/// The answer for a name under which something is mounted. The kernel would look for mounts of
+/// the journal's own namespace, and the caller may have another.
+fn busy(work: &Work<'_>, entry: &Entry, stat: &Stat) -> Result<Reply, Errno> {
+    if !work.emulates() {
+        return Ok(Reply::Continue);
+    }
+    may_remove(work, entry, stat)?;
+    Err(Errno::EBUSY)
+}
+
 /// Whether the caller may remove this from its directory.
 fn may_remove(work: &Work<'_>, entry: &Entry, stat: &Stat) -> Result<(), Errno> {
     work.as_caller(|| {
@@ -276,6 +297,13 @@ pub(in crate::journal) fn rename(
     };
     let moved = work.as_caller(|| from.now())?.ok_or(Errno::ENOENT)?;
     let target = work.as_caller(|| to.now())?;
+    if from.dir_stat.mount == to.dir_stat.mount {
+        for (entry, stat) in [(&from, Some(&moved)), (&to, target.as_ref())] {
+            if let Some(stat) = stat.filter(|stat| is_mount_point(entry, stat)) {
+                return busy(work, entry, stat);
+            }
+        }
+    }
     let exchanges = flags.contains(RenameFlags::RENAME_EXCHANGE);
     let is_same = target.as_ref().is_some_and(|target| target.id == moved.id);
     let is_wrong = from.is_dots() || to.is_dots();

@@ -7,6 +7,7 @@ use nix::sys::stat::Mode;
 use snapshot_core::terms::file_calls::FileCall;
 
 use super::{
+    mounts,
     names::{self, Make, PathAt},
     opening::{self, Opening},
     properties::{self, Change},
@@ -90,6 +91,8 @@ pub(in crate::journal) fn serve(
             sizes::fallocate(work, number(a), number(b))
         }
         FileCall::Fcntl => sizes::set_flags(work, number(a)),
+        FileCall::Umount => mounts::unmount(work, here(a), 0),
+        FileCall::Umount2 => mounts::unmount(work, here(a), number(b)),
         _ => change(work, call, arguments),
     }
 }

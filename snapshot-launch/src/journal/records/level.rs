@@ -18,7 +18,7 @@ use super::object::{Anew, Object, Was};
 use super::properties::Properties;
 use crate::journal::coverage::{Coverage, Loss};
 use crate::journal::stat::{FileId, Kind, Stat, Timestamp};
-use crate::journal::store::{Place, Shelf, StoreId, Stores};
+use crate::journal::store::{Place, Shelf, ShelfId, StoreId, Stores};
 use crate::journal::sys;
 
 /// The records since one take.
@@ -272,7 +272,7 @@ impl Level {
     /// name goes nevertheless: a program must be able to clean up on a full disk.
     ///
     /// # Errors
-    /// If neither a link nor a copy can be made: a full disk above all.
+    /// If neither a link nor a copy can be made.
     pub(crate) fn keep_link(
         &mut self,
         stores: &mut Stores,
@@ -426,6 +426,30 @@ impl Level {
                 object.trash = Some(place);
             }
         }
+    }
+
+    /// Lets go of all that lies on a mount. Returns whether anything is lost by that.
+    pub(crate) fn let_go(&mut self, mount: u64, stores: &mut Stores) -> bool {
+        let (go, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.shelves)
+            .into_iter()
+            .partition(|shelf| stores.is_on_mount(shelf.store(), mount));
+        self.shelves = stay;
+        let is_gone = |id: ShelfId| go.iter().any(|shelf| shelf.id() == id);
+        let before = self.objects.len();
+        self.objects.retain(|_, object| match object.pin() {
+            Some(pin) => !Stat::of_fd(pin).is_ok_and(|stat| stat.mount == mount),
+            None => !object.trash.is_some_and(|place| is_gone(place.shelf)),
+        });
+        let mut is_loss = self.objects.len() < before;
+        // Those of another filesystem, where no store could be made.
+        for object in self.objects.values_mut() {
+            if object.content.shelf().is_some_and(is_gone) {
+                let why = "what was kept of it lay on a filesystem that was unmounted".to_owned();
+                object.content = Content::Lost { why };
+                is_loss = true;
+            }
+        }
+        is_loss
     }
 
     /// The files that a revert of this level would bring back, each once: by inode, or by the

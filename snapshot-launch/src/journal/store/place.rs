@@ -164,10 +164,11 @@ impl Store {
         for name in ["stage", "garbage"] {
             ignore_absent(sys::remove_directory(self.root(), OsStr::new(name)))?;
         }
-        let (Some(parent), Some(name)) = (self.path.parent(), self.path.file_name()) else {
+        let Some(name) = self.path.file_name() else {
             return Ok(());
         };
-        let parent = sys::pin_directory(parent)?;
+        // Its path may lie in a mount namespace of the program's.
+        let parent = sys::pin(self.root(), OsStr::new(".."))?;
         let before = Stat::of_fd(parent.as_fd())?;
         ignore_absent(sys::remove_directory(parent.as_fd(), name))?;
         restore_times(parent.as_fd(), &before);

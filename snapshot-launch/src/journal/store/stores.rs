@@ -4,7 +4,7 @@
 //! in needs a store. Some filesystems draw more such borders (subvolumes): they show as another
 //! device number.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,8 +18,8 @@ use super::sweep;
 use crate::journal::stat::{FileId, Stat};
 use crate::journal::sys;
 
-/// A store's place in the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A store's number, never used twice in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct StoreId(usize);
 
 /// The part of the system in which links and renames work.
@@ -49,7 +49,9 @@ pub(crate) fn usual_candidates() -> Vec<PathBuf> {
 pub(crate) struct Stores {
     name: OsString,
     candidates: Vec<PathBuf>,
-    list: Vec<Store>,
+    list: BTreeMap<StoreId, Store>,
+    /// How many were ever opened.
+    opened: usize,
     /// `None` where no directory was found for one.
     of: HashMap<Realm, Option<StoreId>>,
     /// The journal's own directories.
@@ -66,7 +68,8 @@ impl Stores {
         Self {
             name: format!("{PREFIX}{tag}").into(),
             candidates,
-            list: Vec::new(),
+            list: BTreeMap::new(),
+            opened: 0,
             of: HashMap::new(),
             own: HashSet::new(),
             last_number: 0,
@@ -109,8 +112,8 @@ impl Stores {
     }
 
     pub(crate) fn anywhere(&mut self) -> Option<StoreId> {
-        if !self.list.is_empty() {
-            return Some(StoreId(0));
+        if let Some((first, _)) = self.list.first_key_value() {
+            return Some(*first);
         }
         self.candidates.clone().iter().find_map(|candidate| {
             let dir = open_candidate(candidate).ok()?;
@@ -173,8 +176,10 @@ impl Stores {
         for dir in [store.root(), store.stage(), store.garbage()] {
             self.own.insert(Stat::of_fd(dir)?.id);
         }
-        self.list.push(store);
-        Ok(StoreId(self.list.len() - 1))
+        let id = StoreId(self.opened);
+        self.opened += 1;
+        self.list.insert(id, store);
+        Ok(id)
     }
 
     /// A new shelf.
@@ -230,19 +235,16 @@ impl Stores {
     }
 
     pub(crate) fn get(&self, id: StoreId) -> &Store {
-        &self.list[id.0]
+        &self.list[&id]
     }
 
     pub(crate) fn get_mut(&mut self, id: StoreId) -> &mut Store {
-        &mut self.list[id.0]
+        self.list.get_mut(&id).expect("its shelves go before it")
     }
 
     /// All of them, in the order in which they were made.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (StoreId, &Store)> {
-        self.list
-            .iter()
-            .enumerate()
-            .map(|(index, store)| (StoreId(index), store))
+        self.list.iter().map(|(id, store)| (*id, store))
     }
 
     /// Whether a directory is the journal's own.
@@ -268,7 +270,7 @@ impl Stores {
     pub(crate) fn sweep_some(&self, budget: usize) -> bool {
         let mut budget = budget;
         self.list
-            .iter()
+            .values()
             .any(|store| !sweep::empty(store.garbage(), store.stat(), &mut budget))
     }
 
@@ -276,15 +278,37 @@ impl Stores {
     /// of what stays.
     pub(crate) fn end(self) -> Vec<PathBuf> {
         let mut stay = Vec::new();
-        for (index, store) in self.list.iter().enumerate() {
-            let is_kept = self.kept.contains(&StoreId(index));
-            let removed = sweep::empty_store(store, is_kept) && !is_kept && store.remove().is_ok();
-            if !removed {
+        for (id, store) in &self.list {
+            if !end_store(store, self.kept.contains(id)) {
                 stay.push(store.path().to_owned());
             }
         }
         stay
     }
+
+    /// Whether a store is reached through this mount.
+    pub(crate) fn is_on_mount(&self, id: StoreId, mount: u64) -> bool {
+        self.get(id).stat().mount == mount
+    }
+
+    /// Removes the stores on a mount that somebody wants to unmount, and lets go of it. Nothing
+    /// may be kept there any more.
+    pub(crate) fn let_go(&mut self, mount: u64) {
+        let (go, stay): (BTreeMap<_, _>, _) = std::mem::take(&mut self.list)
+            .into_iter()
+            .partition(|(_, store)| store.stat().mount == mount);
+        self.list = stay;
+        for (id, store) in go {
+            // What stays is found by whoever mounts it again.
+            end_store(&store, self.kept.contains(&id));
+        }
+        self.of.retain(|(of, _), _| *of != mount);
+    }
+}
+
+/// Whether nothing is left of it.
+fn end_store(store: &Store, is_kept: bool) -> bool {
+    sweep::empty_store(store, is_kept) && !is_kept && store.remove().is_ok()
 }
 
 /// Opens one of the usual directories; the user's own one is made.

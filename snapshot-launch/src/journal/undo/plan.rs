@@ -31,11 +31,12 @@ pub(super) struct Plan<O> {
 /// A store by its path. Its device may have another number after a restart of the machine.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PlannedStore {
+    pub(super) id: StoreId,
     pub(super) path: Name,
     pub(super) dev: u64,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Its name until it is complete.
 const INCOMPLETE: &str = "plan.new";
 
@@ -49,7 +50,8 @@ pub(super) fn write(level: &Level, stores: &Stores, root: BorrowedFd<'_>) -> io:
         snapshot: level.id.number(),
         stores: stores
             .iter()
-            .map(|(_, store)| PlannedStore {
+            .map(|(id, store)| PlannedStore {
+                id,
                 path: Name::from(store.path().as_os_str()),
                 dev: store.stat().id.dev,
             })

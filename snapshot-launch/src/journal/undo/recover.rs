@@ -28,15 +28,18 @@ pub(crate) fn recover(dir: &Path) -> io::Result<Outcome> {
     let mut plan = plan::read(sys::pin_directory(dir)?.as_fd())?;
     let mut stores = Stores::new("", Vec::new());
     let mut devices = HashMap::new();
+    let mut ids = HashMap::new();
     for planned in &plan.stores {
         let id = stores.reopen(Path::new(planned.path.as_os()))?;
         devices.insert(planned.dev, stores.get(id).stat().id.dev);
+        ids.insert(planned.id, id);
     }
     stores.skip_numbers(plan.last_number);
     renumber(&mut plan, &devices);
     let mut level = Level::new(SnapshotId::new(plan.snapshot));
     for &(shelf, store) in &plan.shelves {
-        level.shelves.push(stores.open_shelf(shelf, store)?);
+        let store = ids.get(&store).ok_or(io::ErrorKind::InvalidData)?;
+        level.shelves.push(stores.open_shelf(shelf, *store)?);
     }
     level.objects = plan
         .objects
