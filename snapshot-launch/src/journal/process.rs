@@ -38,6 +38,7 @@ use super::{
 use crate::processes::{child::Child, own_name::name_process};
 use crate::talk::{
     channel::{Channel, Received},
+    event::NotRolledBack,
     journal::{FromJournal, ToJournal},
 };
 
@@ -215,20 +216,7 @@ impl Journal {
                 self.listener = self.channel.take_passed().map(Listener::of);
             }
             ToJournal::Begin { id, processes } => self.begin(id, &processes),
-            ToJournal::Revert { id } => {
-                // The supervisor drops the level if the snapshot is used up.
-                let outcome = self.levels.revert_to(SnapshotId::new(id), true);
-                self.has_garbage = true;
-                let notes = outcome
-                    .problems
-                    .iter()
-                    .map(|problem| format!("a file is not as it was: {problem}"));
-                self.tell(&FromJournal::Reverted {
-                    id,
-                    changed: outcome.restored.all(),
-                    notes: notes.collect(),
-                });
-            }
+            ToJournal::Revert { id, kept } => self.revert(id, kept),
             ToJournal::Drop { id } => {
                 self.levels.drop_level(SnapshotId::new(id));
                 self.has_garbage = true;
@@ -251,6 +239,29 @@ impl Journal {
         self.tell(&FromJournal::Begun {
             id,
             not_rolled_back,
+        });
+    }
+
+    fn revert(&mut self, id: u32, kept: Option<i32>) {
+        // The supervisor drops the level if the snapshot is used up.
+        let outcome = self.levels.revert_to(SnapshotId::new(id), true);
+        self.has_garbage = true;
+        let problems = outcome.problems.iter();
+        let mut notes: Vec<String> = problems
+            .map(|problem| format!("a file is not as it was: {problem}"))
+            .collect();
+        if let Some(copy) = kept {
+            self.news.begin();
+            let gaps = open_files::keep(&[copy], &mut self.levels, &mut self.scope, &mut self.news);
+            notes.extend(gaps.into_iter().map(|gap| {
+                let NotRolledBack { what, why, .. } = gap;
+                format!("the next revert will not bring back {what}: {why}")
+            }));
+        }
+        self.tell(&FromJournal::Reverted {
+            id,
+            changed: outcome.restored.all(),
+            notes,
         });
     }
 

@@ -19,7 +19,12 @@ pub(crate) enum ToJournal {
         processes: Vec<i32>,
     },
     /// All writers are gone: puts back what has changed since this snapshot.
-    Revert { id: u32 },
+    Revert {
+        id: u32,
+        /// The snapshot's copy, if the snapshot stays: the program goes on with what that has
+        /// open.
+        kept: Option<i32>,
+    },
     /// The snapshot is forgotten. What the one below needs of it goes there.
     Drop { id: u32 },
     /// All snapshots are forgotten.

@@ -358,3 +358,20 @@ fn a_kept_snapshot_brings_files_back_each_time() {
         guest.assert_same("after a kept revert", &then);
     }
 }
+
+/// Nobody is asked about a write to a file that is open already.
+#[test]
+fn a_kept_snapshot_brings_held_files_back_each_time() {
+    let mut guest = Guest::launch();
+    guest.does("put ash 9000 1");
+    guest.does("hold 0 ash b");
+    let then = guest.picture();
+    let id = guest.session.take().number("id").to_string();
+    for number in 0..3 {
+        guest.does(&format!("held-over 0 {number}00 50 2"));
+        let output = guest.session.command("revert", &[&id, "--keep"]);
+        assert!(output.success(), "{output:?}");
+        guest.await_quiet();
+        guest.assert_same("after a kept revert", &then);
+    }
+}

@@ -66,7 +66,9 @@ impl Supervisor {
             return false;
         };
         if reverting.files == FilesAre::Unasked {
-            reverting.files = match self.aspects.files.put_back(reverting.target) {
+            let copy = self.timeline.get(reverting.target);
+            let kept = copy.filter(|_| reverting.keep).map(|of| of.child.pid());
+            reverting.files = match self.aspects.files.put_back(reverting.target, kept) {
                 true => FilesAre::ComingBack,
                 false => FilesAre::Back,
             };

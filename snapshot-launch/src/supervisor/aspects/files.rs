@@ -195,9 +195,13 @@ impl Files {
             .collect()
     }
 
-    /// Asks for the files as they were at this snapshot. False if there is nothing to wait for.
-    pub(crate) fn put_back(&self, id: SnapshotId) -> bool {
-        self.tell(&ToJournal::Revert { id: id.number() })
+    /// Asks for the files as they were at this snapshot. `kept` is its copy, if it stays. False
+    /// if there is nothing to wait for.
+    pub(crate) fn put_back(&self, id: SnapshotId, kept: Option<i32>) -> bool {
+        self.tell(&ToJournal::Revert {
+            id: id.number(),
+            kept,
+        })
     }
 
     /// All snapshots are about to be forgotten. Returns the commit if nobody will count its
