@@ -1,12 +1,20 @@
 //! Where pre-images and removed objects lie: directories of the journal's own, one on each
 //! filesystem that the program changes.
 
+mod dead;
 mod place;
 mod shelf;
 mod stores;
 mod sweep;
 
-pub(crate) use place::{PLAN, PREFIX, Store};
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "a session will begin with it")
+)]
+pub(crate) use dead::sweep_dead;
+#[cfg(test)]
+pub(crate) use place::PREFIX;
+pub(crate) use place::{PLAN, Store};
 pub(crate) use shelf::{Place, Shelf, ShelfId, Span};
 pub(crate) use stores::{StoreId, Stores, usual_candidates};
 pub(crate) use sweep::names;

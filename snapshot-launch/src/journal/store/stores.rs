@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::dead::note_other;
 use super::place::{PREFIX, Store};
 use super::shelf::{Shelf, ShelfId};
 use super::sweep;
@@ -173,6 +174,9 @@ impl Stores {
     }
 
     fn add(&mut self, store: Store) -> io::Result<StoreId> {
+        if let Some(first) = self.list.first() {
+            note_other(first, store.path())?;
+        }
         for dir in [store.root(), store.stage(), store.garbage()] {
             self.own.insert(Stat::of_fd(dir)?.id);
         }

@@ -13,6 +13,7 @@ use crate::journal::coverage::{Coverage, Loss};
 use crate::journal::levels::Levels;
 use crate::journal::records::Want;
 use crate::journal::stat::Stat;
+use crate::journal::store::sweep_dead;
 use crate::journal::sys;
 
 /// A program with these files, each with its own name as content, and directories (`x/`).
@@ -277,6 +278,28 @@ fn another_filesystem_gets_a_store_of_its_own() {
     assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
     assert_eq!(ino(&file), before);
     assert_eq!(levels.end(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn stores_of_a_dead_session_are_swept_and_those_of_a_live_one_are_not() {
+    let mut program = with(&["a", "dir/", "dir/b"]);
+    program.take();
+    program
+        .write(&program.path("a"), 0, b"x")
+        .expect("it can be written");
+    program.unlink(&program.path("dir/b")).expect("it can go");
+    program
+        .remove_directory(&program.path("dir"))
+        .expect("it can go");
+    let tree = program.tree();
+    let stores = program.stores();
+    let place = [stores[0].parent().expect("it has one").to_owned()];
+    assert_eq!(sweep_dead(&place), Vec::<std::path::PathBuf>::new());
+    assert!(stores[0].exists());
+    program.forget_journal();
+    assert_eq!(sweep_dead(&place), Vec::<std::path::PathBuf>::new());
+    assert!(!stores[0].exists());
+    program.must_be(&tree);
 }
 
 #[test]

@@ -11,6 +11,9 @@ use std::os::fd::AsFd;
 #[test]
 #[ignore = "prints figures"]
 fn figures() {
+    let limit = nix::sys::resource::Resource::RLIMIT_NOFILE;
+    let (_, hard) = nix::sys::resource::getrlimit(limit).expect("it is known");
+    nix::sys::resource::setrlimit(limit, hard, hard).expect("it can be raised");
     for count in [10, 10_000] {
         touch_and_revert(count);
     }

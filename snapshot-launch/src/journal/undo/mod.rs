@@ -9,6 +9,10 @@ mod stop;
 mod whereabouts;
 
 pub(crate) use outcome::Outcome;
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "`cargo snapshot recover` comes next")
+)]
 pub(crate) use recover::recover;
 pub(crate) use run::undo;
 #[cfg(test)]
