@@ -12,19 +12,13 @@ use nix::libc;
 use serde::{Deserialize, Serialize};
 
 use super::sys;
+pub(crate) use super::sys::Timestamp;
 
 /// An object's identity while it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct FileId {
     pub(crate) dev: u64,
     pub(crate) ino: u64,
-}
-
-/// A moment as filesystems store it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Timestamp {
-    pub(crate) seconds: i64,
-    pub(crate) nanoseconds: u32,
 }
 
 /// What kind of object an inode is.

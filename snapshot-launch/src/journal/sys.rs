@@ -20,8 +20,7 @@ use nix::libc;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, unlinkat};
-
-use super::stat::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// What the journal asks of `statx`.
 const MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID;
@@ -33,6 +32,13 @@ const FS_IOC_SETFLAGS: libc::Ioctl = 0x4008_6602;
 
 /// `NS_GET_USERNS` (`linux/nsfs.h`).
 const NS_GET_USERNS: libc::Ioctl = 0xb701;
+
+/// A moment as filesystems store it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Timestamp {
+    pub(crate) seconds: i64,
+    pub(crate) nanoseconds: u32,
+}
 
 /// A descriptor's path in `/proc`.
 fn by_proc(fd: BorrowedFd<'_>) -> String {

@@ -8,8 +8,8 @@ use nix::libc;
 
 use super::names::PathAt;
 use super::work::{Reply, Work};
+use crate::journal::by_descriptor::path_now;
 use crate::journal::paths;
-use crate::journal::scope::path_now;
 
 pub(in crate::journal) fn unmount(
     work: &mut Work<'_>,

@@ -14,7 +14,7 @@ mod sweep;
 pub(crate) use dead::sweep_dead;
 #[cfg(test)]
 pub(crate) use place::PREFIX;
-pub(crate) use place::{PLAN, Store};
+pub(crate) use place::{PLAN, Store, StoreId};
 pub(crate) use shelf::{Place, Shelf, ShelfId, Span};
-pub(crate) use stores::{StoreId, Stores, usual_candidates};
+pub(crate) use stores::{Stores, usual_candidates};
 pub(crate) use sweep::names;

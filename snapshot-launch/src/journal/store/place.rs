@@ -22,6 +22,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::libc;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
 
 use crate::journal::stat::Stat;
 use crate::journal::sys;
@@ -30,6 +31,10 @@ use crate::journal::sys;
 pub(crate) const PREFIX: &str = ".cargo-snapshot-files-";
 /// The file that says how to finish a revert.
 pub(crate) const PLAN: &str = "plan";
+
+/// A store's number, never used twice in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct StoreId(pub(super) usize);
 
 /// One of them.
 #[derive(Debug)]

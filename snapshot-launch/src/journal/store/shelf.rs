@@ -10,8 +10,7 @@ use std::os::unix::fs::FileExt;
 use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
-use super::place::directory;
-use super::stores::StoreId;
+use super::place::{StoreId, directory};
 use crate::journal::sys;
 
 /// A shelf's number, never used twice in a session.

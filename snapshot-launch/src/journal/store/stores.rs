@@ -10,18 +10,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::dead::note_other;
-use super::place::{PREFIX, Store};
+use super::place::{PREFIX, Store, StoreId};
 use super::shelf::{Shelf, ShelfId};
 use super::sweep;
 use crate::journal::stat::{FileId, Stat};
 use crate::journal::sys;
-
-/// A store's number, never used twice in a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct StoreId(usize);
 
 /// The part of the system in which links and renames work.
 type Realm = (u64, u64);
@@ -174,7 +168,7 @@ impl Stores {
     }
 
     fn add(&mut self, store: Store) -> io::Result<StoreId> {
-        if let Some(first) = self.list.first() {
+        if let Some(first) = self.list.values().next() {
             note_other(first, store.path())?;
         }
         for dir in [store.root(), store.stage(), store.garbage()] {
