@@ -10,8 +10,8 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use snapshot_launch::problem::Problem;
 
 use crate::commands::{
-    commit::Commit, doctor::Doctor, drop::Drop, exec::Exec, list::List, revert::Revert, run::Run,
-    sessions::Sessions, take::Take,
+    commit::Commit, diff::Diff, doctor::Doctor, drop::Drop, exec::Exec, list::List,
+    recover::Recover, revert::Revert, run::Run, sessions::Sessions, take::Take,
 };
 
 const EXAMPLES: &str = "\
@@ -24,6 +24,7 @@ Examples:
 From a second terminal:
   cargo snapshot take -m \"before merge\"  Take a snapshot and call it something
   cargo snapshot list                    Show the timeline
+  cargo snapshot diff                    Show which files have changed since
   cargo snapshot revert 2                Go on from snapshot #2
   cargo snapshot commit                  Keep what happened since, drop the snapshots";
 
@@ -52,6 +53,8 @@ enum Verb {
     Revert(Revert),
     Commit(Commit),
     Drop(Drop),
+    Diff(Diff),
+    Recover(Recover),
     Doctor(Doctor),
 }
 
@@ -71,6 +74,8 @@ impl Cli {
             Verb::Revert(revert) => revert.run(),
             Verb::Commit(commit) => commit.run(),
             Verb::Drop(drop) => drop.run(),
+            Verb::Diff(diff) => diff.run(),
+            Verb::Recover(recover) => recover.run(),
             Verb::Doctor(doctor) => doctor.run(),
         }
     }
@@ -145,6 +150,8 @@ mod tests {
             "cargo-snapshot exec",
             "cargo-snapshot drop",
             "cargo-snapshot drop 0",
+            "cargo-snapshot diff first",
+            "cargo-snapshot recover",
             "cargo-snapshot revert first",
             "cargo-snapshot take -m",
             "cargo-snapshot doctor --pid",

@@ -47,5 +47,6 @@ pub mod doctor;
 pub mod flags;
 
 pub use ending::Ending;
+pub use journal::leftovers as recover;
 pub use launch::{Launch, launch};
-pub use talk::{control, counted, event, facts, problem, signals, timeline_view};
+pub use talk::{control, counted, event, facts, file_changes, problem, signals, timeline_view};

@@ -20,6 +20,7 @@ use crate::second_terminal::{
 Examples:
   cargo snapshot revert            Go on from the newest snapshot
   cargo snapshot revert 2          Go on from #2; newer snapshots go
+  cargo snapshot revert --force    Also bring back files that others have changed
   cargo snapshot revert --keep     Leave the snapshot there for another try")]
 pub struct Revert {
     #[command(flatten)]
@@ -32,6 +33,10 @@ pub struct Revert {
     /// Leave the snapshot there for another try
     #[arg(long)]
     keep: bool,
+
+    /// Also bring back files that others have changed since; their version is kept beside
+    #[arg(long)]
+    force: bool,
 
     #[command(flatten)]
     json: JsonFlag,
@@ -46,6 +51,7 @@ impl Revert {
         let request = Request::Revert {
             id: self.id,
             keep: self.keep,
+            force: self.force,
         };
         let event = request::ask(&self.session, &request)?;
         let Event::Reverted(reverted) = &event else {

@@ -10,6 +10,7 @@ use clap::Args;
 use snapshot_launch::{
     control::{Answer, Request},
     event::{Event, Refused},
+    file_changes::FileChanges,
     problem::{Problem, exit},
     timeline_view::printable,
 };
@@ -32,13 +33,27 @@ pub struct SessionFlag {
 /// # Errors
 /// If no session is meant, or the session refuses or doesn't answer.
 pub fn ask(session: &SessionFlag, request: &Request) -> Result<Event, Problem> {
+    happened(answer(session, request)?)
+}
+
+/// Asks the session which files differ.
+///
+/// # Errors
+/// As above.
+pub fn ask_for_changes(session: &SessionFlag, request: &Request) -> Result<FileChanges, Problem> {
+    match answer(session, request)? {
+        Answer::Differs(changes) => Ok(changes),
+        other => Err(happened(other).err().unwrap_or_else(unexpected)),
+    }
+}
+
+fn answer(session: &SessionFlag, request: &Request) -> Result<Answer, Problem> {
     let session = session_choice::find(session.session.as_deref())?;
     let name = &session.listing.session;
     explain_interrupts(name);
-    let answer = session
+    session
         .ask(request)
-        .map_err(|error| session_choice::no_answer(name, &error))?;
-    happened(answer)
+        .map_err(|error| session_choice::no_answer(name, &error))
 }
 
 /// The event in an answer. The program may choose names in a refusal, so they are made printable.
@@ -56,7 +71,7 @@ fn happened(answer: Answer) -> Result<Event, Problem> {
             help: Some(printable(&help)).filter(|help| !help.is_empty()),
             code: exit::REFUSED,
         }),
-        Answer::List(_) => Err(unexpected()),
+        Answer::List(_) | Answer::Differs(_) => Err(unexpected()),
     }
 }
 

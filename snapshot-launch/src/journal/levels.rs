@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use snapshot_core::terms::SnapshotId;
@@ -15,16 +15,20 @@ use snapshot_core::terms::SnapshotId;
 use crate::talk::journal::Counts;
 
 use super::coverage::Coverage;
+use super::diff::compare;
 use super::records::{Level, Want};
-use super::stat::{FileId, Stat};
+use super::seals::Seals;
+use super::stat::{FileId, Kind, Stat};
 use super::store::Stores;
-use super::undo::{Outcome, undo};
+use super::undo::{Outcome, respect_outsiders, undo};
+use crate::talk::file_changes::FileChange;
 
 /// Oldest first.
 #[derive(Debug)]
 pub(crate) struct Levels {
     levels: Vec<Level>,
     stores: Stores,
+    seals: Seals,
 }
 
 impl Levels {
@@ -33,6 +37,7 @@ impl Levels {
         Self {
             levels: Vec::new(),
             stores: Stores::new(tag, candidates),
+            seals: Seals::default(),
         }
     }
 
@@ -107,9 +112,59 @@ impl Levels {
         stat: &Stat,
         want: Want,
     ) -> io::Result<Coverage> {
-        match self.levels.last_mut() {
-            Some(level) => level.keep_content(&mut self.stores, pin, stat, want),
-            None => Ok(Coverage::Covered),
+        let Some(level) = self.levels.last_mut() else {
+            return Ok(Coverage::Covered);
+        };
+        let kept = level.keep_content(&mut self.stores, pin, stat, want);
+        if kept.is_ok() && stat.kind == Kind::File && !level.is_born(stat) {
+            self.seals.opens(pin, stat);
+        }
+        kept
+    }
+
+    /// Whether somebody should look for files without writers: [`Self::seal`].
+    pub(crate) fn closings(&self) -> Option<BorrowedFd<'_>> {
+        self.seals.fd()
+    }
+
+    /// Notes how files are that nobody can write to any more.
+    pub(crate) fn seal(&mut self) {
+        for id in self.seals.closed() {
+            let objects = self.levels.iter().rev();
+            let mut found = objects.filter_map(|level| {
+                let object = level.objects.get(&id)?;
+                object.reach(&level.shelves).ok()
+            });
+            match found.next() {
+                Some(pin) => self.seals.seal(id, pin.as_fd()),
+                None => self.seals.loses(id),
+            }
+        }
+    }
+
+    /// The program may change this file's content or times, and nobody sees it.
+    pub(crate) fn loses_sight_of(&mut self, id: FileId) {
+        self.seals.loses(id);
+    }
+
+    /// The program may change anything.
+    pub(crate) fn goes_blind(&mut self) {
+        if let Some(level) = self.levels.last_mut() {
+            level.goes_blind();
+        }
+    }
+
+    /// An old object has got one more name.
+    pub(crate) fn placed(&mut self, stat: &Stat) {
+        if let Some(level) = self.levels.last_mut() {
+            level.placed(stat);
+        }
+    }
+
+    /// The kernel may put something under this name by itself.
+    pub(crate) fn is_unsure_of(&mut self, dir: &Stat, name: &OsStr) {
+        if let Some(level) = self.levels.last_mut() {
+            level.is_unsure_of(dir, name);
         }
     }
 
@@ -169,8 +224,9 @@ impl Levels {
     /// Puts files back as they were at a take, and forgets the levels above it. With `keep` its
     /// own level begins anew.
     ///
-    /// The program must not run meanwhile. Without such a level nothing happens.
-    pub(crate) fn revert_to(&mut self, id: SnapshotId, keep: bool) -> Outcome {
+    /// The program must not run meanwhile. Without such a level nothing happens. What others have
+    /// changed stays, or is put aside by `force`.
+    pub(crate) fn revert_to(&mut self, id: SnapshotId, keep: bool, force: bool) -> Outcome {
         let Some(index) = self.position(id) else {
             return Outcome::default();
         };
@@ -178,7 +234,16 @@ impl Levels {
             self.merge_down(self.levels.len() - 1);
         }
         let outcome = match self.levels.pop() {
-            Some(level) => undo(level, &mut self.stores),
+            Some(mut level) => {
+                self.seal();
+                let outsiders = respect_outsiders(&mut level, &self.seals, force);
+                // What is put back is written to.
+                self.seals = Seals::default();
+                Outcome {
+                    outsiders,
+                    ..undo(level, &mut self.stores)
+                }
+            }
             None => Outcome::default(),
         };
         if keep {
@@ -234,6 +299,27 @@ impl Levels {
         }
         counts.reverse();
         counts
+    }
+
+    /// What differs between a take and a later one, or live. `None` if there is no such level.
+    /// The flag says whether there is more.
+    pub(crate) fn diff(
+        &self,
+        from: SnapshotId,
+        to: Option<SnapshotId>,
+        with_text: bool,
+    ) -> Option<(Vec<FileChange>, bool)> {
+        let from = self.position(from)?;
+        let to = match to {
+            Some(to) => self.position(to)?,
+            None => self.levels.len(),
+        };
+        Some(compare(&self.levels, from, to, with_text))
+    }
+
+    /// The journal's own directories, but for the first `known` ones, and how many there were.
+    pub(crate) fn stores_after(&self, known: usize) -> (Vec<PathBuf>, usize) {
+        self.stores.after(known)
     }
 
     /// Removes up to `budget` things that nobody needs any more. Returns whether there are more.

@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::libc;
 
+use super::call_under_way::CallUnderWay;
+
 const TYPE: u8 = b'!';
 
 nix::ioctl_readwrite!(receive, TYPE, 0, libc::seccomp_notif);
@@ -27,7 +29,10 @@ const ADD_AND_SEND: u32 = 2;
 
 /// The session's listener.
 #[derive(Debug)]
-pub(super) struct Listener(OwnedFd);
+pub(super) struct Listener {
+    fd: OwnedFd,
+    under_way: CallUnderWay,
+}
 
 /// A call that waits for its answer.
 #[derive(Debug, Clone, Copy)]
@@ -41,13 +46,25 @@ pub(super) struct Notification {
     pub(super) arguments: [u64; 6],
 }
 
+impl Notification {
+    pub(super) fn of(raw: &libc::seccomp_notif) -> Self {
+        Self {
+            id: raw.id,
+            tid: raw.pid.cast_signed(),
+            arch: raw.data.arch,
+            number: raw.data.nr.cast_unsigned(),
+            arguments: raw.data.args,
+        }
+    }
+}
+
 impl Listener {
     /// Of the descriptor that the agent has passed on.
-    pub(super) fn of(fd: OwnedFd) -> Self {
-        let listener = Self(fd);
+    pub(super) fn of(fd: OwnedFd, under_way: CallUnderWay) -> Self {
+        let listener = Self { fd, under_way };
         // An older kernel wakes callers in its own time.
         // SAFETY: the request takes a number.
-        let _ = unsafe { set_flags(listener.0.as_raw_fd(), SYNC_WAKE_UP) };
+        let _ = unsafe { set_flags(listener.fd.as_raw_fd(), SYNC_WAKE_UP) };
         listener
     }
 
@@ -57,26 +74,9 @@ impl Listener {
     /// # Errors
     /// If the listener is broken.
     pub(super) fn next(&self) -> io::Result<Option<Notification>> {
-        let mut raw = libc::seccomp_notif {
-            id: 0,
-            pid: 0,
-            flags: 0,
-            data: libc::seccomp_data {
-                nr: 0,
-                arch: 0,
-                instruction_pointer: 0,
-                args: [0; 6],
-            },
-        };
         // SAFETY: fills the struct, which is all zeros as the kernel demands.
-        match unsafe { receive(self.0.as_raw_fd(), &raw mut raw) } {
-            Ok(_) => Ok(Some(Notification {
-                id: raw.id,
-                tid: raw.pid.cast_signed(),
-                arch: raw.data.arch,
-                number: raw.data.nr.cast_unsigned(),
-                arguments: raw.data.args,
-            })),
+        match unsafe { receive(self.fd.as_raw_fd(), self.under_way.next()) } {
+            Ok(_) => Ok(self.under_way.call().as_ref().map(Notification::of)),
             Err(Errno::ENOENT | Errno::EINTR) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
@@ -128,9 +128,12 @@ impl Listener {
             },
         };
         // SAFETY: reads the struct.
-        match unsafe { add_descriptor(self.0.as_raw_fd(), &raw const given) } {
+        match unsafe { add_descriptor(self.fd.as_raw_fd(), &raw const given) } {
             // The caller is gone.
-            Ok(_) | Err(Errno::ENOENT) => Ok(()),
+            Ok(_) | Err(Errno::ENOENT) => {
+                self.under_way.is_answered();
+                Ok(())
+            }
             Err(errno) => Err(errno),
         }
     }
@@ -138,18 +141,19 @@ impl Listener {
     /// Whether the call still waits: then the caller's number is still the caller's.
     pub(super) fn still_waits(&self, call: &Notification) -> bool {
         // SAFETY: reads the number.
-        unsafe { is_valid(self.0.as_raw_fd(), &raw const call.id) }.is_ok()
+        unsafe { is_valid(self.fd.as_raw_fd(), &raw const call.id) }.is_ok()
     }
 
     fn send(&self, mut response: libc::seccomp_notif_resp) {
         // The only failure is that the caller is gone.
         // SAFETY: reads the struct.
-        let _ = unsafe { answer(self.0.as_raw_fd(), &raw mut response) };
+        let _ = unsafe { answer(self.fd.as_raw_fd(), &raw mut response) };
+        self.under_way.is_answered();
     }
 }
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }

@@ -4,14 +4,18 @@
 //! `process` waits for calls of the session and for the supervisor. `listener` is the kernel's
 //! side of a call, `callers` and `credentials` say who calls, `paths` finds what is meant, and
 //! `calls` keeps what changes and makes the call. Below lie the `levels`, with their `records`
-//! of what was, in `store`s on each filesystem; `undo` puts it back.
+//! of what was, in `store`s on each filesystem; `undo` puts it back, `diff` shows it. `leftovers` does so for
+//! sessions that were killed.
 
 mod by_descriptor;
+pub(crate) mod call_under_way;
 mod caller_memory;
 mod callers;
 mod calls;
 mod coverage;
 mod credentials;
+mod diff;
+pub mod leftovers;
 mod levels;
 mod listener;
 mod news;
@@ -20,6 +24,7 @@ mod paths;
 pub(crate) mod process;
 mod records;
 pub(crate) mod scope;
+mod seals;
 mod stat;
 mod store;
 mod sys;

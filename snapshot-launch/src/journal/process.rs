@@ -4,11 +4,15 @@
 //! The supervisor forks it before the program starts, and it ends when the supervisor's end of
 //! their channel closes. It has one thread: what it keeps and what it lets happen are in one
 //! order.
+//!
+//! If it is killed, the supervisor starts another one, which answers in its place. That one knows
+//! nothing of what has changed before.
 #![expect(unsafe_code, reason = "forks, and closes descriptors")]
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -20,6 +24,7 @@ use snapshot_core::sys::{self, Side};
 use snapshot_core::terms::{SnapshotId, file_calls::FileCall};
 
 use super::{
+    call_under_way::{CallUnderWay, Trace},
     caller_memory::Memory,
     callers::Callers,
     calls::{
@@ -27,6 +32,7 @@ use super::{
         work::{Reply, Work},
     },
     credentials::Wardrobe,
+    leftovers,
     levels::Levels,
     listener::{Listener, Notification},
     news::News,
@@ -39,6 +45,7 @@ use crate::processes::{child::Child, own_name::name_process};
 use crate::talk::{
     channel::{Channel, Received},
     event::NotRolledBack,
+    file_changes::FileChanges,
     journal::{FromJournal, ToJournal},
 };
 
@@ -51,6 +58,13 @@ pub(crate) struct Settings {
     pub(crate) trees: Trees,
     /// Makes the names of its stores unlike those of other sessions.
     pub(crate) tag: String,
+    /// The files among the descriptors that the session was started with. What the program
+    /// writes to them stays written.
+    pub(crate) outputs: Vec<FileId>,
+    /// Stores of this session's journals that are dead.
+    pub(crate) left: Vec<PathBuf>,
+    /// The call that a journal serves.
+    pub(crate) under_way: CallUnderWay,
 }
 
 /// Starts a journal; returns its process and the channel to it.
@@ -73,22 +87,25 @@ pub(crate) fn start(settings: Settings) -> io::Result<(Child, Channel)> {
 
 fn run(settings: Settings, channel: Channel) -> io::Result<()> {
     name_process("snap-journal");
-    let outputs = outputs();
     leave_all_but(channel.as_fd().as_raw_fd())?;
     lift_limits()?;
     // Names are made with the modes that callers ask for.
     umask(Mode::empty());
+    let here = std::env::current_dir().unwrap_or_default();
     chdir("/")?;
     let mut journal = Journal {
         levels: Levels::new(&settings.tag, usual_candidates()),
         has_garbage: false,
+        told_stores: 0,
         callers: Callers::open()?,
         wardrobe: Wardrobe::open()?,
-        scope: Scope::new(settings.trees, outputs)?,
+        scope: Scope::new(settings.trees, settings.outputs)?,
         news: News::default(),
         listener: None,
+        under_way: settings.under_way,
         channel,
     };
+    journal.tidy_up_after_others(&settings.left, &here);
     journal.work();
     journal.wardrobe.wear_own();
     // What could not be put back stays where a person finds it.
@@ -114,9 +131,8 @@ fn lift_limits() -> io::Result<()> {
     Ok(())
 }
 
-/// The files among the descriptors that the session was started with. What the program writes
-/// to them stays written.
-fn outputs() -> Vec<FileId> {
+/// The files among the descriptors of this process.
+pub(crate) fn outputs() -> Vec<FileId> {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else {
         return Vec::new();
     };
@@ -156,7 +172,10 @@ struct Journal {
     scope: Scope,
     news: News,
     listener: Option<Listener>,
+    under_way: CallUnderWay,
     channel: Channel,
+    /// How many stores the supervisor knows of.
+    told_stores: usize,
 }
 
 impl Journal {
@@ -169,6 +188,11 @@ impl Journal {
                 false => PollTimeout::NONE,
             };
             let mut fds = vec![PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
+            let closings = self.levels.closings();
+            if let Some(closings) = closings {
+                fds.push(PollFd::new(closings, PollFlags::POLLIN));
+            }
+            let at_listener = fds.len();
             if let Some(listener) = &self.listener {
                 fds.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
             }
@@ -177,10 +201,17 @@ impl Journal {
                 let events = fds.get(at).and_then(PollFd::revents);
                 events.is_some_and(|events| events.intersects(flags))
             };
-            let is_called = is_ready(1, PollFlags::POLLIN);
-            let is_deserted = !is_called && is_ready(1, PollFlags::POLLHUP | PollFlags::POLLERR);
+            let is_called = is_ready(at_listener, PollFlags::POLLIN);
+            let is_deserted =
+                !is_called && is_ready(at_listener, PollFlags::POLLHUP | PollFlags::POLLERR);
             let is_told = is_ready(0, PollFlags::all());
+            let is_closed = at_listener > 1 && is_ready(1, PollFlags::POLLIN);
             drop(fds);
+            // Before the next call: it may open them again.
+            if is_closed {
+                self.wardrobe.wear_own();
+                self.levels.seal();
+            }
             if ready == Ok(0) {
                 self.wardrobe.wear_own();
                 self.has_garbage = self.levels.sweep_some(SWEPT_AT_ONCE);
@@ -196,6 +227,25 @@ impl Journal {
                 return;
             }
             self.pass_news_on();
+            self.tell_of_stores();
+        }
+    }
+
+    /// Reverts of journals that were killed are finished, and their stores removed.
+    fn tidy_up_after_others(&mut self, left: &[PathBuf], here: &Path) {
+        let mut directories = usual_candidates();
+        directories.extend(here.ancestors().map(Path::to_owned));
+        for text in leftovers::tidy_up(left, &directories) {
+            self.tell(&FromJournal::Note(text));
+        }
+    }
+
+    /// Whoever comes after this journal must find them.
+    fn tell_of_stores(&mut self) {
+        let (stores, count) = self.levels.stores_after(self.told_stores);
+        self.told_stores = count;
+        for store in stores {
+            self.tell(&FromJournal::Store(store));
         }
     }
 
@@ -213,13 +263,45 @@ impl Journal {
                 if is_restricted && !self.wardrobe.is_restricted() {
                     self.callers.had_landlock();
                 }
-                self.listener = self.channel.take_passed().map(Listener::of);
+                let passed = self.channel.take_passed();
+                self.listener = passed.map(|fd| Listener::of(fd, self.under_way));
+                self.serve_left_call();
+            }
+            ToJournal::GoOn { ids, processes } => {
+                for id in ids {
+                    self.levels.begin(SnapshotId::new(id));
+                    // What the program has made is not known.
+                    self.levels.goes_blind();
+                }
+                // Whoever writes to them has not waited.
+                let (levels, scope) = (&mut self.levels, &mut self.scope);
+                if !levels.is_empty() {
+                    let _ = open_files::keep(&processes, levels, scope, &mut self.news);
+                }
             }
             ToJournal::Begin { id, processes } => self.begin(id, &processes),
-            ToJournal::Revert { id, kept } => self.revert(id, kept),
+            ToJournal::Revert { id, kept, force } => self.revert(id, kept, force),
             ToJournal::Drop { id } => {
                 self.levels.drop_level(SnapshotId::new(id));
                 self.has_garbage = true;
+            }
+            ToJournal::Diff {
+                token,
+                from,
+                to,
+                with_text,
+            } => {
+                let of = |id| SnapshotId::new(id);
+                let found = self.levels.diff(of(from), to.map(of), with_text);
+                let (changes, is_cut) = found.unwrap_or_default();
+                let changes = FileChanges {
+                    from,
+                    to,
+                    changes,
+                    is_cut,
+                    is_late: false,
+                };
+                self.tell(&FromJournal::Differs { token, changes });
             }
             ToJournal::Commit => {
                 let files = self.levels.commit();
@@ -242,14 +324,15 @@ impl Journal {
         });
     }
 
-    fn revert(&mut self, id: u32, kept: Option<i32>) {
+    fn revert(&mut self, id: u32, kept: Option<i32>, force: bool) {
         // The supervisor drops the level if the snapshot is used up.
-        let outcome = self.levels.revert_to(SnapshotId::new(id), true);
+        let outcome = self.levels.revert_to(SnapshotId::new(id), true, force);
         self.has_garbage = true;
         let problems = outcome.problems.iter();
         let mut notes: Vec<String> = problems
             .map(|problem| format!("a file is not as it was: {problem}"))
             .collect();
+        notes.extend(outcome.outsiders);
         if let Some(copy) = kept {
             self.news.begin();
             let gaps = open_files::keep(&[copy], &mut self.levels, &mut self.scope, &mut self.news);
@@ -289,33 +372,51 @@ impl Journal {
                 return;
             }
         };
-        let reply = self.decide(&call);
+        let reply = self.decide(&call, Trace::default());
+        self.answer(&call, reply);
+    }
+
+    /// Serves the call over which the journal before this one has died.
+    fn serve_left_call(&mut self) {
+        let Some((raw, trace, is_deadly)) = self.under_way.left() else {
+            return;
+        };
+        let call = Notification::of(&raw);
+        // One that kills every journal is the kernel's.
+        let reply = match is_deadly {
+            true => Ok(Reply::Continue),
+            false => self.decide(&call, trace),
+        };
+        self.answer(&call, reply);
+    }
+
+    fn answer(&self, call: &Notification, reply: Result<Reply, Errno>) {
         let Some(listener) = &self.listener else {
             return;
         };
         match reply {
-            Ok(Reply::Continue) => listener.let_through(&call),
-            Ok(Reply::Done(value)) => listener.reply(&call, Ok(value)),
+            Ok(Reply::Continue) => listener.let_through(call),
+            Ok(Reply::Done(value)) => listener.reply(call, Ok(value)),
             Ok(Reply::Give {
                 fd,
                 close_on_exec,
                 made,
             }) => {
-                if let Err(errno) = listener.give(&call, fd.as_fd(), close_on_exec) {
+                if let Err(errno) = listener.give(call, fd.as_fd(), close_on_exec) {
                     // The kernel looks for room before it makes a file.
                     if let Some(made) = made {
                         self.wardrobe.wear_own();
                         let name = made.name.as_os_str();
                         let _ = unlinkat(&made.dir, name, UnlinkatFlags::NoRemoveDir);
                     }
-                    listener.reply(&call, Err(errno));
+                    listener.reply(call, Err(errno));
                 }
             }
-            Err(errno) => listener.reply(&call, Err(errno)),
+            Err(errno) => listener.reply(call, Err(errno)),
         }
     }
 
-    fn decide(&mut self, call: &Notification) -> Result<Reply, Errno> {
+    fn decide(&mut self, call: &Notification, trace: Trace) -> Result<Reply, Errno> {
         let Some(kind) = FileCall::of(call.arch, call.number) else {
             return Ok(Reply::Continue);
         };
@@ -341,6 +442,7 @@ impl Journal {
                 return Ok(Reply::Continue);
             }
             FileCall::IoUringSetup if !self.levels.is_empty() => {
+                self.levels.goes_blind();
                 self.news
                     .went_past("what the program writes through its new io_uring");
                 return Ok(Reply::Continue);
@@ -351,6 +453,7 @@ impl Journal {
         // The last caller's may still be on.
         self.wardrobe.wear_own();
         let Ok(caller) = self.callers.get(call.tid, &self.wardrobe) else {
+            self.levels.goes_blind();
             self.news
                 .went_past("changes of a process that can't be looked at");
             return Ok(Reply::Continue);
@@ -370,6 +473,8 @@ impl Journal {
             levels: &mut self.levels,
             scope: &mut self.scope,
             news: &mut self.news,
+            under_way: self.under_way,
+            trace,
         };
         let is_emulated = work.emulates();
         let done = serve(&mut work, kind, &call.arguments);
@@ -380,6 +485,7 @@ impl Journal {
         match done {
             // What the journal lacks, the caller may have.
             Err(errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => {
+                self.levels.goes_blind();
                 self.news.went_past(&format!(
                     "a change for which the journal lacked room: {errno}"
                 ));

@@ -52,10 +52,12 @@ impl Session {
             Command::Revert => Request::Revert {
                 id: None,
                 keep: false,
+                force: false,
             },
             Command::RevertKeep => Request::Revert {
                 id: None,
                 keep: true,
+                force: false,
             },
             Command::Commit => Request::Commit,
             Command::List => Request::List,

@@ -422,7 +422,7 @@ impl Session {
                 Answer::Refused { what, cause, help } => {
                     self.report(&format!("{what}: {cause}; {help}"));
                 }
-                Answer::Done(_) => {}
+                Answer::Done(_) | Answer::Differs(_) => {}
             },
             None => {}
         }

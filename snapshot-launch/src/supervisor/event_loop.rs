@@ -8,6 +8,7 @@ use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{self, Closed, Ended, SnapshotId};
 use snapshot_core::wire::{Caller, FromCaller, FromFrozen, ToCaller, ToFrozen};
 
+use super::under_way::reverting::Manner;
 use super::{
     descriptors,
     interrupts::arrivals::Recipient,
@@ -357,7 +358,7 @@ impl Supervisor {
             FromCaller::Revert { id } => {
                 let id = (id != 0).then(|| SnapshotId::new(id));
                 if self.is_running()
-                    && self.begin_revert(id, false, Ended::Reverted, now_ns(), None)
+                    && self.begin_revert(id, Manner::default(), Ended::Reverted, now_ns(), None)
                 {
                     self.revert_called(link);
                 } else {

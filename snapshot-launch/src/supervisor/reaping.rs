@@ -55,7 +55,7 @@ impl Supervisor {
         if self.keeper_ended(pid) {
             return;
         }
-        if self.aspects.files.has_ended(pid) {
+        if self.aspects.files.pid() == Some(pid) {
             self.journal_has_ended();
             return;
         }

@@ -16,6 +16,7 @@ use crate::talk::{
     doors::{self, Door},
     event::Event,
     facts::SnapshotFacts,
+    file_changes::FileChanges,
 };
 
 /// A second terminal's request.
@@ -35,6 +36,9 @@ pub enum Request {
         id: Option<u32>,
         /// Leave the snapshot there.
         keep: bool,
+        /// Bring back files that others have changed, too.
+        #[serde(default)]
+        force: bool,
     },
     /// Drop every snapshot.
     Commit,
@@ -42,6 +46,15 @@ pub enum Request {
     Drop {
         /// Which.
         id: u32,
+    },
+    /// Say which files differ.
+    Diff {
+        /// The earlier moment; the newest snapshot if none is named.
+        from: Option<u32>,
+        /// The later one; live if none is named.
+        to: Option<u32>,
+        /// With the text of both.
+        with_text: bool,
     },
 }
 
@@ -53,6 +66,8 @@ pub enum Answer {
     Done(Event),
     /// The session and its timeline.
     List(Listing),
+    /// What differs.
+    Differs(FileChanges),
     /// It is refused; the program goes on untouched.
     Refused {
         /// What could not be done.

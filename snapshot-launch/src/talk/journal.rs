@@ -1,8 +1,10 @@
 //! What the supervisor and its journal say to each other.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use super::event::NotRolledBack;
+use super::{event::NotRolledBack, file_changes::FileChanges};
 
 /// From the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
@@ -12,6 +14,9 @@ pub(crate) enum ToJournal {
         /// The program may have restricted itself before.
         is_restricted: bool,
     },
+    /// In the place of a journal that was killed: these snapshots, oldest first, have no files
+    /// from before.
+    GoOn { ids: Vec<u32>, processes: Vec<i32> },
     /// The program stands still: what it changes from now on belongs to this snapshot.
     Begin {
         id: u32,
@@ -24,9 +29,18 @@ pub(crate) enum ToJournal {
         /// The snapshot's copy, if the snapshot stays: the program goes on with what that has
         /// open.
         kept: Option<i32>,
+        /// Also what others have changed.
+        force: bool,
     },
     /// The snapshot is forgotten. What the one below needs of it goes there.
     Drop { id: u32 },
+    /// Asks what differs between a snapshot and a later one, or live. The answer has the token.
+    Diff {
+        token: u64,
+        from: u32,
+        to: Option<u32>,
+        with_text: bool,
+    },
     /// All snapshots are forgotten.
     Commit,
     /// How much could each snapshot bring back?
@@ -64,6 +78,10 @@ pub(crate) enum FromJournal {
     Committed { files: u64 },
     /// For each snapshot, oldest first.
     Counts(Vec<Counts>),
+    /// It has made a directory of its own, which its successor may find something in.
+    Store(PathBuf),
+    /// What differs.
+    Differs { token: u64, changes: FileChanges },
     /// A message for a person.
     Note(String),
 }

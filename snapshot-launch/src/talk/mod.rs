@@ -7,6 +7,7 @@ pub mod counted;
 pub(crate) mod doors;
 pub mod event;
 pub mod facts;
+pub mod file_changes;
 pub(crate) mod journal;
 pub(crate) mod own_use;
 pub mod problem;

@@ -205,7 +205,11 @@ impl Session {
 
     /// Reverts as the second terminal does; nanoseconds.
     pub fn revert(&mut self, id: Option<u32>, keep: bool) -> u64 {
-        self.ask(&Request::Revert { id, keep });
+        self.ask(&Request::Revert {
+            id,
+            keep,
+            force: false,
+        });
         self.reverted()
     }
 
@@ -233,6 +237,7 @@ impl Session {
                 self.ask(&Request::Revert {
                     id: None,
                     keep: false,
+                    force: false,
                 });
             }
             End::Interrupt => signal(self.launcher.id().cast_signed(), libc::SIGINT),

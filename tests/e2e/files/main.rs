@@ -3,8 +3,12 @@
 
 mod attacks;
 mod databases;
+mod differences;
 mod guest;
+mod killed_journal;
+mod killed_session;
 mod kinds;
+mod outsiders;
 mod programs;
 mod promises;
 mod storm;

@@ -40,6 +40,7 @@ pub(in crate::journal) fn bind(work: &mut Work<'_>, path: &[u8]) -> Result<Reply
         && work.as_caller(|| entry.now())?.is_none()
     {
         touch(work, &entry, None)?;
+        work.levels().is_unsure_of(&entry.dir_stat, &entry.name);
     }
     Ok(Reply::Continue)
 }
@@ -72,6 +73,9 @@ fn touch(work: &mut Work<'_>, entry: &Entry, now: Option<&Stat>) -> Result<(), E
     let touched = work
         .levels()
         .touch_entry(dir, &entry.dir_stat, &entry.name, now);
+    if !work.emulates() {
+        work.levels().is_unsure_of(&entry.dir_stat, &entry.name);
+    }
     work.news.kept(touched)
 }
 
@@ -92,6 +96,7 @@ pub(in crate::journal) fn make(
     }
     let name = entry.name_as_written();
     let (dir, name) = (&entry.dir, name.as_os_str());
+    work.acts();
     match what {
         Make::Directory(mode) => work.make_as_caller(|| mkdirat(dir, name, mode))?,
         Make::Node { mode, device } => work.make_as_caller(|| {
@@ -125,6 +130,7 @@ pub(in crate::journal) fn link(
     touch(work, &new, None)?;
     // The kernel wants a right for it that it looks for in the caller.
     if !work.emulates() || flags.contains(AtFlags::AT_EMPTY_PATH) {
+        work.levels().is_unsure_of(&new.dir_stat, &new.name);
         return Ok(Reply::Continue);
     }
     let PathAt(base, place) = from;
@@ -134,15 +140,18 @@ pub(in crate::journal) fn link(
     let (dir, name) = (&new.dir, name.as_os_str());
     match work.entry(base, &path, follow)? {
         Found::InProc => return Err(Errno::EXDEV),
-        Found::Object(object) => work.as_caller(|| {
+        Found::Object(object) => work.act_as_caller(|| {
             let path = path_of(object.as_fd());
             let follow = AtFlags::AT_SYMLINK_FOLLOW;
             linkat(AT_FDCWD, path.as_c_str(), dir, name, follow)
         })?,
-        Found::Entry(old) => work.as_caller(|| {
+        Found::Entry(old) => work.act_as_caller(|| {
             let old_name = old.name_as_written();
             linkat(&old.dir, old_name.as_os_str(), dir, name, AtFlags::empty())
         })?,
+    }
+    if let Some(stat) = new.now()? {
+        work.levels().placed(&stat);
     }
     Ok(Reply::Done(0))
 }
@@ -185,7 +194,7 @@ fn remove(
     flags: UnlinkatFlags,
 ) -> Result<Reply, Errno> {
     let name = entry.name_as_written();
-    work.as_caller(|| unlinkat(&entry.dir, name.as_os_str(), flags))?;
+    work.act_as_caller(|| unlinkat(&entry.dir, name.as_os_str(), flags))?;
     if stat.kind == Kind::Directory || stat.nlink == 1 {
         work.levels().gone(stat);
     }
@@ -214,6 +223,7 @@ pub(in crate::journal) fn rmdir(work: &mut Work<'_>, at: PathAt) -> Result<Reply
         return remove(work, &entry, &stat, UnlinkatFlags::RemoveDir);
     }
     may_remove(work, &entry, &stat)?;
+    work.acts();
     let moved = work
         .levels()
         .move_directory_away(entry.dir.as_fd(), &entry.name, &stat);
@@ -289,14 +299,27 @@ pub(in crate::journal) fn rename(
         (Some(one), None) | (None, Some(one)) => {
             let now = work.as_caller(|| one.now())?;
             touch(work, &one, now.as_ref())?;
+            work.levels().is_unsure_of(&one.dir_stat, &one.name);
             if let Some(now) = now.filter(|now| now.kind != Kind::Directory) {
                 keep_link(work, &one, &now)?;
             }
             return Ok(Reply::Continue);
         }
     };
-    let moved = work.as_caller(|| from.now())?.ok_or(Errno::ENOENT)?;
+    let moved = work.as_caller(|| from.now())?;
     let target = work.as_caller(|| to.now())?;
+    if has_moved(work, target.as_ref()) {
+        // An empty directory has changed places with the one that was renamed over it.
+        let left = moved.filter(|left| {
+            let is_other = work.trace.moves != Some(left.id);
+            is_other && left.is_directory() && !flags.contains(RenameFlags::RENAME_EXCHANGE)
+        });
+        if let Some(left) = left {
+            remove(work, &from, &left, UnlinkatFlags::RemoveDir)?;
+        }
+        return Ok(Reply::Done(0));
+    }
+    let moved = moved.ok_or(Errno::ENOENT)?;
     if from.dir_stat.mount == to.dir_stat.mount {
         for (entry, stat) in [(&from, Some(&moved)), (&to, target.as_ref())] {
             if let Some(stat) = stat.filter(|stat| is_mount_point(entry, stat)) {
@@ -329,6 +352,7 @@ pub(in crate::journal) fn rename(
     }
     let (old, new) = (from.name_as_written(), to.name_as_written());
     let (old, new) = (old.as_os_str(), new.as_os_str());
+    work.moves(moved.id);
     let replaces_directory = !is_wrong
         && !is_same
         && flags.is_empty()
@@ -369,6 +393,12 @@ pub(in crate::journal) fn rename(
         }
     }
     Ok(Reply::Done(0))
+}
+
+/// Whether a journal that has died over this call had made the rename.
+fn has_moved(work: &Work<'_>, target: Option<&Stat>) -> bool {
+    let there = target.map(|target| target.id);
+    work.trace.moves.is_some() && work.trace.moves == there
 }
 
 /// A directory that moves has its parent written in it.

@@ -51,6 +51,9 @@ pub(in crate::journal) fn open(work: &mut Work<'_>, opening: Opening) -> Result<
         };
         match done {
             Ok(Some(reply)) if opening.is_restricted || !work.emulates() => {
+                if let Reply::Give { fd, .. } = &reply {
+                    work.levels().loses_sight_of(paths::look(fd.as_fd())?.id);
+                }
                 drop(reply);
                 return Ok(Reply::Continue);
             }
@@ -91,7 +94,8 @@ fn existing(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option
 
 fn create(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option<Reply>, Errno> {
     let flags = opening.flags;
-    let is_exclusive = flags.contains(OFlag::O_EXCL);
+    // It may be this call's own file.
+    let is_exclusive = flags.contains(OFlag::O_EXCL) && !work.trace.has_acted;
     let follow = !is_exclusive && !flags.contains(OFlag::O_NOFOLLOW);
     let entry = match work.entry(opening.base, path, follow)? {
         Found::InProc => return Ok(Some(Reply::Continue)),
@@ -119,9 +123,11 @@ fn create_new(work: &mut Work<'_>, entry: Entry, opening: Opening) -> Result<Opt
         .touch_entry(entry.dir.as_fd(), &entry.dir_stat, &entry.name, None);
     work.news.kept(touched)?;
     if opening.is_restricted || !work.emulates() {
+        work.levels().is_unsure_of(&entry.dir_stat, &entry.name);
         return Ok(Some(Reply::Continue));
     }
     let flags = opening.flags | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    work.acts();
     let made =
         work.make_as_caller(|| openat(&entry.dir, entry.name.as_os_str(), flags, opening.mode));
     match made {
@@ -218,6 +224,7 @@ fn hand_over(work: &mut Work<'_>, fd: OwnedFd, stat: &Stat, flags: OFlag) -> Res
         work.news.kept(kept)?;
     }
     if !work.emulates() {
+        work.levels().loses_sight_of(stat.id);
         return Ok(Reply::Continue);
     }
     if truncates {

@@ -35,6 +35,7 @@ pub(in crate::journal) fn truncate(
     work.news.kept(kept)?;
     // The caller's limit sends it a signal.
     if !work.emulates() || work.limits_file_size() {
+        work.levels().loses_sight_of(stat.id);
         return Ok(Reply::Continue);
     }
     let path = path_of(object.as_fd());

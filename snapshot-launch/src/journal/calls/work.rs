@@ -7,6 +7,7 @@ use nix::sys::stat::{Mode, umask};
 
 use crate::journal::{
     by_descriptor::errno_of,
+    call_under_way::{CallUnderWay, Trace},
     caller_memory::Memory,
     callers::{Caller, Standing},
     credentials::Wardrobe,
@@ -14,7 +15,7 @@ use crate::journal::{
     news::News,
     paths::{self, Base, Entry, Found},
     scope::Scope,
-    stat::Stat,
+    stat::{FileId, Stat},
 };
 use std::os::fd::OwnedFd;
 
@@ -42,6 +43,9 @@ pub(in crate::journal) struct Work<'a> {
     pub(in crate::journal) levels: &'a mut Levels,
     pub(in crate::journal) scope: &'a mut Scope,
     pub(in crate::journal) news: &'a mut News,
+    pub(in crate::journal) under_way: CallUnderWay,
+    /// What a journal that has died over this call has left.
+    pub(in crate::journal) trace: Trace,
 }
 
 impl Work<'_> {
@@ -49,6 +53,16 @@ impl Work<'_> {
     /// they change.
     pub(in crate::journal) fn emulates(&self) -> bool {
         !matches!(self.caller.standing, Standing::Apart(_))
+    }
+
+    /// From here on, what the call asks for may be done.
+    pub(super) fn acts(&self) {
+        self.under_way.acts(None);
+    }
+
+    /// The same for a rename of this object.
+    pub(super) fn moves(&self, id: FileId) {
+        self.under_way.acts(Some(id));
     }
 
     /// Does something with the caller's rights.
@@ -86,6 +100,18 @@ impl Work<'_> {
         self.wardrobe.wear_own();
         umask(Mode::empty());
         self.levels
+    }
+
+    /// The same for what the call asks for.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn act_as_caller<T>(
+        &self,
+        act: impl FnOnce() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        self.acts();
+        self.as_caller(act)
     }
 
     /// The entry that a path names, with the caller's rights.

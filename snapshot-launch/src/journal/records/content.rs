@@ -79,6 +79,33 @@ impl Content {
         }
     }
 
+    /// The file's size; `None` if nothing is known.
+    pub(crate) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Unkept | Self::Lost { .. } => None,
+            Self::Size(size) | Self::Copied { size, .. } => Some(*size),
+            Self::Logged(span) => Some(span.length),
+        }
+    }
+
+    /// Reads the first bytes of what was kept.
+    ///
+    /// # Errors
+    /// If they can't be read, or were not kept.
+    pub(crate) fn read(&self, shelves: &[Shelf], bytes: &mut [u8]) -> io::Result<()> {
+        let id = self.shelf().ok_or(io::ErrorKind::NotFound)?;
+        let shelf = shelves.iter().find(|shelf| shelf.id() == id);
+        let shelf = shelf.ok_or(io::ErrorKind::NotFound)?;
+        match self {
+            Self::Logged(span) => shelf.read(*span, bytes),
+            Self::Copied { place, .. } => {
+                let pin = sys::pin(shelf.dir(), OsStr::new(&place.name()))?;
+                sys::reopen(pin.as_fd(), OFlag::O_RDONLY)?.read_exact_at(bytes, 0)
+            }
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
     /// Bytes that it takes on the disk.
     pub(super) fn cost(&self) -> u64 {
         match self {

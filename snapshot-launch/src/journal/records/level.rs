@@ -5,7 +5,7 @@
 //! they follow a directory that is renamed. What was born since the take needs no record: a
 //! revert removes it by removing its name, which has one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -28,6 +28,12 @@ pub(crate) struct Level {
     pub(crate) objects: HashMap<FileId, Object>,
     pub(crate) shelves: Vec<Shelf>,
     pub(super) born: HashMap<FileId, Option<Timestamp>>,
+    /// Old objects without records that the program has given a name.
+    pub(super) placed: HashSet<FileId>,
+    /// Names under which the kernel may have put something by itself.
+    pub(super) unsure: HashSet<(FileId, Name)>,
+    /// The program has changed something that isn't known here.
+    pub(super) is_blind: bool,
 }
 
 impl Level {
@@ -37,6 +43,9 @@ impl Level {
             objects: HashMap::new(),
             shelves: Vec::new(),
             born: HashMap::new(),
+            placed: HashSet::new(),
+            unsure: HashSet::new(),
+            is_blind: false,
         }
     }
 
@@ -48,8 +57,46 @@ impl Level {
         self.born.remove(&stat.id);
     }
 
+    /// Whether an object of this number was made since.
+    pub(crate) fn has_born(&self, id: FileId) -> bool {
+        self.born.contains_key(&id)
+    }
+
     pub(crate) fn is_born(&self, stat: &Stat) -> bool {
         self.born.get(&stat.id) == Some(&stat.born)
+    }
+
+    /// An old object gets one more name.
+    pub(crate) fn placed(&mut self, stat: &Stat) {
+        self.placed.insert(stat.id);
+    }
+
+    /// The kernel may put something under this name.
+    pub(crate) fn is_unsure_of(&mut self, dir: &Stat, name: &OsStr) {
+        self.unsure.insert((dir.id, Name::from(name)));
+    }
+
+    pub(crate) fn is_unsure(&self, dir: FileId, name: &Name) -> bool {
+        self.unsure.contains(&(dir, name.clone()))
+    }
+
+    /// From here on nobody can tell the program's changes from others'.
+    pub(crate) fn goes_blind(&mut self) {
+        self.is_blind = true;
+    }
+
+    pub(crate) fn is_blind(&self) -> bool {
+        self.is_blind
+    }
+
+    /// Whether the program may have given this object its name.
+    pub(crate) fn knows(&self, stat: &Stat) -> bool {
+        self.is_born(stat)
+            || self.placed.contains(&stat.id)
+            || self
+                .objects
+                .get(&stat.id)
+                .is_some_and(|known| known.is(stat))
     }
 
     /// Keeps what is under a name: `now`.

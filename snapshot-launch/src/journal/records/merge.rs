@@ -14,6 +14,9 @@ impl Level {
             objects,
             shelves,
             born,
+            placed,
+            unsure,
+            is_blind,
             ..
         } = newer;
         for object in objects.into_values() {
@@ -23,6 +26,9 @@ impl Level {
             }
         }
         self.born.extend(born);
+        self.placed.extend(placed);
+        self.unsure.extend(unsure);
+        self.is_blind |= is_blind;
         for shelf in shelves {
             let in_use = |object: &Object| {
                 object.trash.map(|place| place.shelf) == Some(shelf.id())

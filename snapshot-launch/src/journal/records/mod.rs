@@ -7,7 +7,7 @@ mod name;
 mod object;
 mod properties;
 
-pub(crate) use content::Want;
+pub(crate) use content::{Content, Want};
 pub(crate) use level::{Level, move_directory};
 pub(crate) use name::Name;
 pub(crate) use object::{Anew, Object, Was};

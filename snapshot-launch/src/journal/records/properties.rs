@@ -92,6 +92,21 @@ impl Properties {
         Ok(())
     }
 
+    /// With the bits for the kind.
+    pub(crate) fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    /// User and group.
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+
+    /// When its content had changed.
+    pub(crate) fn modified(&self) -> Timestamp {
+        self.modified
+    }
+
     /// Whether the inode has certainly not been changed since, by any call. Its access time may
     /// have.
     pub(super) fn are_untouched(&self, now: &Stat) -> bool {

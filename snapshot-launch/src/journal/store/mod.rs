@@ -7,14 +7,8 @@ mod shelf;
 mod stores;
 mod sweep;
 
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "a session will begin with it")
-)]
 pub(crate) use dead::sweep_dead;
-#[cfg(test)]
-pub(crate) use place::PREFIX;
-pub(crate) use place::{PLAN, Store, StoreId};
+pub(crate) use place::{PLAN, PREFIX, Store, StoreId};
 pub(crate) use shelf::{Place, Shelf, ShelfId, Span};
 pub(crate) use stores::{Stores, usual_candidates};
 pub(crate) use sweep::names;

@@ -7,6 +7,7 @@
 //!   stage/      during a revert: what isn't where it belongs
 //!   garbage/    what nobody needs any more; removed bit by bit
 //!   left/       after a revert with problems: what could not be brought back
+//!   first       where a plan would lie, if that is another store of the session
 //! ```
 //!
 //! Only its owner may enter. The journal holds a lock on it: a store without a lock belongs to
@@ -18,10 +19,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat};
+use nix::fcntl::{Flock, FlockArg, OFlag, openat, readlinkat};
 use nix::libc;
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::geteuid;
+use nix::unistd::{geteuid, symlinkat};
 use serde::{Deserialize, Serialize};
 
 use crate::journal::stat::Stat;
@@ -31,6 +32,11 @@ use crate::journal::sys;
 pub(crate) const PREFIX: &str = ".cargo-snapshot-files-";
 /// The file that says how to finish a revert.
 pub(crate) const PLAN: &str = "plan";
+
+/// What could not be brought back.
+pub(super) const LEFT: &str = "left";
+/// The symbolic link to the session's first store.
+const FIRST: &str = "first";
 
 /// A store's number, never used twice in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -63,17 +69,33 @@ impl Store {
         name: &OsStr,
         second_way: bool,
     ) -> io::Result<Self> {
-        let before = Stat::of_fd(parent)?;
-        match mkdirat(parent, name, Mode::S_IRWXU) {
-            Ok(()) => restore_times(parent, &before),
-            Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(errno.into()),
+        let path = sys::path_of(parent).join(name);
+        let mut is_new = false;
+        loop {
+            let before = Stat::of_fd(parent)?;
+            is_new |= match mkdirat(parent, name, Mode::S_IRWXU) {
+                Ok(()) => true,
+                Err(Errno::EEXIST) => false,
+                Err(errno) => return Err(errno.into()),
+            };
+            if is_new {
+                restore_times(parent, &before);
+            }
+            // Another session may take a store that isn't locked yet for one that was left, and
+            // remove it.
+            let opened =
+                sys::pin(parent, name).and_then(|root| Self::open(&path, root, second_way));
+            match opened {
+                Err(error) if is_new && is_swept(&error) => {}
+                Err(error) => return Err(error),
+                Ok(store) => {
+                    let there = Stat::of(parent, name)?;
+                    if there.is_some_and(|there| there.id == store.stat.id) {
+                        return Ok(store);
+                    }
+                }
+            }
         }
-        Self::open(
-            &sys::path_of(parent).join(name),
-            sys::pin(parent, name)?,
-            second_way,
-        )
     }
 
     /// Opens one that exists.
@@ -144,9 +166,25 @@ impl Store {
         self.clones = Some(works);
     }
 
+    /// Remembers the session's first store.
+    ///
+    /// # Errors
+    /// If the link can't be made.
+    pub(super) fn belongs_to(&self, first: &Path) -> io::Result<()> {
+        match symlinkat(first, &self.root, FIRST) {
+            Err(Errno::EEXIST) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// The session's first store, if this is another one.
+    pub(crate) fn first(&self) -> Option<PathBuf> {
+        readlinkat(&self.root, FIRST).ok().map(PathBuf::from)
+    }
+
     /// The directory for what a revert could not bring back.
     pub(crate) fn left(&self) -> io::Result<OwnedFd> {
-        directory(self.root(), "left")
+        directory(self.root(), LEFT)
     }
 
     /// Throws away something in `dir`, a directory of this store.
@@ -193,6 +231,14 @@ pub(super) fn directory(root: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd>
         Ok(()) | Err(Errno::EEXIST) => sys::pin(root, OsStr::new(name)),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Somebody removes it right now, or has.
+fn is_swept(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EWOULDBLOCK | libc::ENOENT | libc::EINVAL)
+    )
 }
 
 fn ignore_absent(result: io::Result<()>) -> io::Result<()> {

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::dead::note_other;
-use super::place::{PREFIX, Store, StoreId};
+use super::place::{LEFT, PREFIX, Store, StoreId};
 use super::shelf::{Shelf, ShelfId};
 use super::sweep;
 use crate::journal::stat::{FileId, Stat};
@@ -143,6 +143,9 @@ impl Stores {
         let there = Stat::of(parent, &self.name)?;
         let second_way = there.is_some_and(|there| self.own.contains(&there.id));
         let store = Store::claim(parent, &self.name, second_way)?;
+        if let Some(first) = self.list.values().next() {
+            store.belongs_to(first.path())?;
+        }
         self.add(store)
     }
 
@@ -165,6 +168,13 @@ impl Stores {
         let id = self.add(store)?;
         self.of.insert(realm, Some(id));
         Ok(id)
+    }
+
+    /// Those from the number `known` on, and how many there ever were.
+    pub(crate) fn after(&self, known: usize) -> (Vec<PathBuf>, usize) {
+        let newer = self.list.iter().filter(|(id, _)| id.0 >= known);
+        let paths = newer.map(|(_, store)| store.path().to_owned()).collect();
+        (paths, self.opened)
     }
 
     fn add(&mut self, store: Store) -> io::Result<StoreId> {
@@ -219,7 +229,7 @@ impl Stores {
             left.as_fd(),
             OsStr::new(&name),
         )?;
-        Ok(store.path().join("left").join(name))
+        Ok(store.path().join(LEFT).join(name))
     }
 
     /// The same for something on the stage.
@@ -229,7 +239,7 @@ impl Stores {
         let store = self.get(id);
         let left = store.left()?;
         sys::move_to(store.stage(), name, left.as_fd(), OsStr::new(&number))?;
-        Ok(store.path().join("left").join(number))
+        Ok(store.path().join(LEFT).join(number))
     }
 
     pub(crate) fn get(&self, id: StoreId) -> &Store {

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::libc;
 
-use super::place::Store;
+use super::place::{LEFT, Store};
 use crate::journal::stat::Stat;
 use crate::journal::sys;
 
@@ -27,7 +27,7 @@ pub(super) fn empty_store(store: &Store, keeps_left: bool) -> bool {
     let mut budget = usize::MAX;
     let mut all = true;
     for name in names(store.root()) {
-        if !(keeps_left && name == "left") {
+        if !(keeps_left && name == LEFT) {
             all &= remove(store.root(), &name, store.stat(), &mut budget);
         }
     }

@@ -10,10 +10,10 @@ use super::program::{Program, ino};
 use snapshot_core::terms::SnapshotId;
 
 use crate::journal::coverage::{Coverage, Loss};
+use crate::journal::leftovers::tidy_up;
 use crate::journal::levels::Levels;
 use crate::journal::records::Want;
 use crate::journal::stat::Stat;
-use crate::journal::store::sweep_dead;
 use crate::journal::sys;
 
 /// A program with these files, each with its own name as content, and directories (`x/`).
@@ -213,7 +213,7 @@ fn without_links_files_come_back_as_copies() {
     }
     let outcome = program
         .levels
-        .revert_to(snapshot_core::terms::SnapshotId::new(9), false);
+        .revert_to(snapshot_core::terms::SnapshotId::new(9), false, false);
     sys::links::refuse(false);
     assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
     assert_eq!(
@@ -274,7 +274,7 @@ fn another_filesystem_gets_a_store_of_its_own() {
         assert_eq!(kept.expect("it can be kept"), Coverage::Covered);
     }
     fs::remove_file(&file).expect("it can go");
-    let outcome = levels.revert_to(id, false);
+    let outcome = levels.revert_to(id, false, false);
     assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
     assert_eq!(ino(&file), before);
     assert_eq!(levels.end(), Vec::<std::path::PathBuf>::new());
@@ -294,10 +294,10 @@ fn stores_of_a_dead_session_are_swept_and_those_of_a_live_one_are_not() {
     let tree = program.tree();
     let stores = program.stores();
     let place = [stores[0].parent().expect("it has one").to_owned()];
-    assert_eq!(sweep_dead(&place), Vec::<std::path::PathBuf>::new());
+    assert_eq!(tidy_up(&[], &place), Vec::<String>::new());
     assert!(stores[0].exists());
     program.forget_journal();
-    assert_eq!(sweep_dead(&place), Vec::<std::path::PathBuf>::new());
+    assert_eq!(tidy_up(&[], &place), Vec::<String>::new());
     assert!(!stores[0].exists());
     program.must_be(&tree);
 }

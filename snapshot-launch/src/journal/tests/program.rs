@@ -110,7 +110,7 @@ impl Program {
     /// Reverts and compares. Panics if anything differs.
     pub(super) fn revert(&mut self, id: SnapshotId, keep: bool) {
         let tree = self.before_revert(id, keep);
-        let outcome = self.levels.revert_to(id, keep);
+        let outcome = self.levels.revert_to(id, keep, false);
         assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
         self.sweep();
         self.must_be(&tree);

@@ -51,7 +51,7 @@ fn touch_and_revert(count: usize) {
         std::fs::write(path, [2; 4096]).expect("it can be written");
     }
     let begin = Instant::now();
-    let outcome = program.levels.revert_to(id, true);
+    let outcome = program.levels.revert_to(id, true, false);
     println!(
         "{count} files of 4 KiB: first touch {touched:?}, revert {:?}",
         begin.elapsed()
@@ -63,7 +63,7 @@ fn touch_and_revert(count: usize) {
     }
     let unlinked = begin.elapsed() / u32::try_from(count).expect("it is small");
     let begin = Instant::now();
-    let outcome = program.levels.revert_to(id, true);
+    let outcome = program.levels.revert_to(id, true, false);
     println!(
         "{count} files: unlink {unlinked:?} with all, revert {:?}",
         begin.elapsed()
@@ -105,7 +105,7 @@ fn big_file() {
             .write(&path, 4096, &vec![2; part - part / 2])
             .expect("it can be written");
         let begin = Instant::now();
-        let outcome = program.levels.revert_to(id, true);
+        let outcome = program.levels.revert_to(id, true, false);
         println!("1 GiB, {what}: revert {:?}", begin.elapsed());
         assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
     }

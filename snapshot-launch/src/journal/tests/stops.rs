@@ -30,7 +30,7 @@ fn revert_in_pieces(
     let tree = program.before_revert(target, false);
     let stop = next(chance);
     let levels = &mut program.levels;
-    let reverted = until_stop(Some(stop), || levels.revert_to(target, false));
+    let reverted = until_stop(Some(stop), || levels.revert_to(target, false, false));
     if let Some(outcome) = reverted {
         assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
         program.must_be(&tree);

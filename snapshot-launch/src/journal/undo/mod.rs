@@ -1,6 +1,7 @@
 //! The revert of files: from the records of a level to the tree as it was.
 
 mod outcome;
+mod outsiders;
 mod plan;
 mod recover;
 mod run;
@@ -9,10 +10,7 @@ mod stop;
 mod whereabouts;
 
 pub(crate) use outcome::Outcome;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "`cargo snapshot recover` comes next")
-)]
+pub(crate) use outsiders::respect_outsiders;
 pub(crate) use recover::recover;
 pub(crate) use run::undo;
 #[cfg(test)]

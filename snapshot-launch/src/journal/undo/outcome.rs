@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub(crate) struct Outcome {
     pub(crate) restored: Restored,
     pub(crate) problems: Vec<Problem>,
+    /// What others have changed, in words.
+    pub(crate) outsiders: Vec<String>,
 }
 
 /// How many of each kind were put back.

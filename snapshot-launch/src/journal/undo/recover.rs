@@ -24,10 +24,6 @@ use crate::journal::sys;
 ///
 /// # Errors
 /// If there is no plan, or the session that wrote it is alive. Nothing is changed then.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "`cargo snapshot recover` comes next")
-)]
 pub(crate) fn recover(dir: &Path) -> io::Result<Outcome> {
     let mut plan = plan::read(sys::pin_directory(dir)?.as_fd())?;
     let mut stores = Stores::new("", Vec::new());

@@ -10,6 +10,7 @@ use snapshot_core::terms::Ended;
 use super::reverting::name_leftovers;
 use crate::flags::OnExit;
 use crate::processes::family::{self, Signalled};
+use crate::supervisor::under_way::reverting::Manner;
 use crate::supervisor::{
     state::{Phase, Supervisor},
     under_way::{ending::Ending, taking::Death},
@@ -41,7 +42,7 @@ impl Supervisor {
         }
         // An interrupt that waited for a take may have begun a revert already.
         if matches!(self.phase, Phase::Reverting(_))
-            || self.begin_revert(None, false, ended, at_ns, None)
+            || self.begin_revert(None, Manner::default(), ended, at_ns, None)
         {
             return;
         }

@@ -4,6 +4,7 @@ use nix::sys::signal::Signal;
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ended, SENDER_OUTSIDE, SnapshotId};
 
+use crate::supervisor::under_way::reverting::Manner;
 use crate::supervisor::{
     anchor::Anchor,
     interrupts::arrivals::Recipient,
@@ -109,9 +110,15 @@ impl Supervisor {
         match wanted.request {
             Request::List => {}
             Request::Take { .. } => self.want_take(wanted),
-            Request::Revert { id, keep } => {
+            Request::Revert { id, keep, force } => {
                 let id = id.map(SnapshotId::new);
-                if !self.begin_revert(id, keep, Ended::Reverted, wanted.asked_ns, wanted.token) {
+                if !self.begin_revert(
+                    id,
+                    Manner { keep, force },
+                    Ended::Reverted,
+                    wanted.asked_ns,
+                    wanted.token,
+                ) {
                     self.refuse_unknown(wanted.token, "revert", id);
                 }
             }
@@ -120,6 +127,11 @@ impl Supervisor {
                     self.refuse_unknown(wanted.token, "commit", None);
                 }
             }
+            Request::Diff {
+                from,
+                to,
+                with_text,
+            } => self.compare_files(wanted.token, from, to, with_text),
             Request::Drop { id } => {
                 let id = SnapshotId::new(id);
                 match self.drop_snapshot(id) {

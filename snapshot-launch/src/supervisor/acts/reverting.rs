@@ -8,7 +8,7 @@
 use crate::supervisor::{
     aspects::{aspect::Resumed, list::Kept},
     live::Origin,
-    under_way::reverting::{Reverting, Stage},
+    under_way::reverting::{Manner, Reverting, Stage},
 };
 
 use nix::libc;
@@ -44,7 +44,7 @@ impl Supervisor {
     pub(crate) fn begin_revert(
         &mut self,
         id: Option<SnapshotId>,
-        keep: bool,
+        manner: Manner,
         ended: Ended,
         asked_ns: u64,
         token: Option<u64>,
@@ -54,7 +54,7 @@ impl Supervisor {
         };
         // Left by a waiting revert.
         self.end_spare();
-        let reverting = Reverting::begin(plan.target, keep, ended, asked_ns, token);
+        let reverting = Reverting::begin(plan.target, manner, ended, asked_ns, token);
         self.phase = Phase::Reverting(Box::new(reverting));
         self.prepare();
         if !self.live.is_alive() {

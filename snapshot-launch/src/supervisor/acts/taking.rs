@@ -357,7 +357,7 @@ impl Supervisor {
 
     /// All that the program has started: `children` and below. What it started before an earlier
     /// revert is now a child of the supervisor.
-    fn started(&self, children: Vec<i32>) -> HashSet<Process> {
+    pub(super) fn started(&self, children: Vec<i32>) -> HashSet<Process> {
         let own_pids = self.own_pids();
         let is_programs = |pid: &i32| {
             // The copy may be there already, and nobody has heard of it.

@@ -5,6 +5,7 @@
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::SnapshotId;
 
+use crate::supervisor::under_way::reverting::Manner;
 use crate::supervisor::{
     state::{Phase, Supervisor},
     under_way::{reverting::Stage, wanted::Wanted},
@@ -81,9 +82,15 @@ impl Supervisor {
         };
         let (target, ended) = (reverting.target(), reverting.ended);
         match wanted.request {
-            Request::Revert { id, keep } => {
+            Request::Revert { id, keep, force } => {
                 let id = id.map(SnapshotId::new);
-                if !self.begin_revert(id, keep, ended, wanted.asked_ns, wanted.token) {
+                if !self.begin_revert(
+                    id,
+                    Manner { keep, force },
+                    ended,
+                    wanted.asked_ns,
+                    wanted.token,
+                ) {
                     self.refuse_unknown(wanted.token, "revert", id);
                 }
             }
@@ -100,7 +107,9 @@ impl Supervisor {
                 &format!("the program is not there: {target} waits until it can come back"),
                 "`cargo snapshot revert N` goes to another one",
             ),
-            Request::Take { .. } | Request::List => self.waiting.push_back(wanted),
+            Request::Take { .. } | Request::List | Request::Diff { .. } => {
+                self.waiting.push_back(wanted)
+            }
         }
     }
 }

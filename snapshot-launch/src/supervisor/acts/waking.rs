@@ -19,6 +19,7 @@ use snapshot_core::wire::FromFrozen;
 
 use crate::processes::{child::Child, family};
 use crate::refusal::obstacles::without_room;
+use crate::supervisor::under_way::reverting::Manner;
 use crate::supervisor::{
     state::{Phase, Supervisor},
     under_way::{
@@ -275,7 +276,7 @@ impl Supervisor {
         }
         let (asked_ns, ended, token) = (reverting.asked_ns, reverting.ended, reverting.token);
         self.phase = Phase::Running;
-        if !self.begin_revert(None, false, ended, asked_ns, token) {
+        if !self.begin_revert(None, Manner::default(), ended, asked_ns, token) {
             self.broken("no snapshot is left to go on from");
         }
     }

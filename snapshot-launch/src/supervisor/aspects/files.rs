@@ -3,8 +3,12 @@
 //!
 //! The supervisor never waits for it: a take and a revert each have a step that the journal
 //! ends.
+//!
+//! A journal that is killed gets a successor: somebody must answer the program's calls, which
+//! wait without end. The supervisor keeps a second descriptor of the listener for that.
 
 use std::collections::{HashSet, VecDeque};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use snapshot_core::process::own_processes;
@@ -51,18 +55,45 @@ pub(crate) struct Committing {
 /// How long a list waits for the journal, which may be busy with a large file.
 const PATIENCE_NS: u64 = 300_000_000;
 
+/// So many journals in a row: then something else is wrong.
+const MOST_JOURNALS: u32 = 1000;
+
+/// What has become of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Succession {
+    /// Another one works in its place. What changed before does not come back for the snapshots
+    /// up to this one.
+    Replaced { newest: Option<SnapshotId> },
+    /// It was to end.
+    Expected,
+    /// There is none any more.
+    Lost,
+}
+
 /// The files of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     journal: Journal,
+    /// How to start another one; `None` if none is wanted any more.
+    settings: Option<Settings>,
+    /// How many there were.
+    journals: u32,
+    /// Where the program's calls are reported, and whether it may have restricted itself before.
+    listener: Option<(OwnedFd, bool)>,
+    /// The snapshots that have a level, oldest first.
+    levels: Vec<SnapshotId>,
+    /// Who waits to hear what differs.
+    asked: Vec<u64>,
+    /// Snapshots up to this one have no files from before the journal's start.
+    late: Option<SnapshotId>,
     /// Why there is none, if the user has not asked for that.
     lack: Option<String>,
     /// The session's calls are reported to the journal.
     listens: bool,
     /// Why they are not.
     no_listener: Option<i32>,
-    /// The level that is being begun.
-    beginning: Option<SnapshotId>,
+    /// The level that is being begun, and the processes that may write.
+    beginning: Option<(SnapshotId, Vec<i32>)>,
     /// The commits whose files are being counted, oldest first.
     committing: VecDeque<Committing>,
     /// Who waits for a list, and until when.
@@ -73,15 +104,21 @@ pub(crate) struct Files {
 impl Files {
     /// Starts a journal.
     pub(crate) fn with(settings: Settings) -> Self {
-        match process::start(settings) {
+        match process::start(settings.clone()) {
             Ok((child, channel)) => Self {
                 journal: Journal::Works { child, channel },
+                settings: Some(settings),
                 ..Self::default()
             },
-            Err(error) => Self {
-                lack: Some(format!("the journal could not be started: {error}")),
-                ..Self::default()
-            },
+            Err(error) => Self::without(&error),
+        }
+    }
+
+    /// There is no journal, for this reason.
+    pub(crate) fn without(error: &io::Error) -> Self {
+        Self {
+            lack: Some(format!("the journal could not be started: {error}")),
+            ..Self::default()
         }
     }
 
@@ -113,6 +150,8 @@ impl Files {
             let told = channel.hand(&ToJournal::Listen { is_restricted }, listener.as_fd());
             self.listens = told.is_ok();
         }
+        // Without a second descriptor the calls would fail if the journal were killed.
+        self.listener = listener.try_clone().ok().map(|fd| (fd, is_restricted));
         self.listens
     }
 
@@ -139,29 +178,38 @@ impl Files {
 
     /// The next message, if there is one.
     pub(crate) fn hear(&mut self) -> Option<FromJournal> {
-        let Journal::Works { channel, .. } = &self.journal else {
-            return None;
-        };
-        match channel.receive() {
-            Ok(Received::Message(message)) => Some(message),
-            Ok(Received::Nothing) => None,
-            // It has ended, or will.
-            Ok(Received::Closed) | Err(_) => {
-                self.close();
-                None
+        loop {
+            let Journal::Works { channel, .. } = &self.journal else {
+                return None;
+            };
+            match channel.receive() {
+                Ok(Received::Message(FromJournal::Store(path))) => {
+                    if let Some(settings) = &mut self.settings {
+                        settings.left.push(path);
+                    }
+                }
+                Ok(Received::Message(message)) => return Some(message),
+                Ok(Received::Nothing) => return None,
+                // It has ended, or will.
+                Ok(Received::Closed) | Err(_) => {
+                    self.hang_up();
+                    return None;
+                }
             }
         }
     }
 
     /// Whether the level of this snapshot has begun, or never will.
     pub(crate) fn has_begun(&self, id: SnapshotId) -> bool {
-        self.beginning != Some(id)
+        self.beginning
+            .as_ref()
+            .is_none_or(|(beginning, _)| *beginning != id)
     }
 
     /// The journal has begun a level. False if nobody waits for it any more.
     pub(crate) fn begun(&mut self, id: SnapshotId) -> bool {
         self.beginning
-            .take_if(|beginning| *beginning == id)
+            .take_if(|(beginning, _)| *beginning == id)
             .is_some()
     }
 
@@ -195,13 +243,41 @@ impl Files {
             .collect()
     }
 
-    /// Asks for the files as they were at this snapshot. `kept` is its copy, if it stays. False
-    /// if there is nothing to wait for.
-    pub(crate) fn put_back(&self, id: SnapshotId, kept: Option<i32>) -> bool {
-        self.tell(&ToJournal::Revert {
-            id: id.number(),
-            kept,
-        })
+    /// Asks for the files as they were at this snapshot. `kept` is its copy, if it stays; by
+    /// `force` also those that others have changed. False if there is nothing to wait for.
+    pub(crate) fn put_back(&self, id: SnapshotId, kept: Option<i32>, force: bool) -> bool {
+        let id = id.number();
+        self.tell(&ToJournal::Revert { id, kept, force }) || self.expects_another()
+    }
+
+    /// Asks what differs between two moments. False if there is nobody to ask.
+    pub(crate) fn compare(
+        &mut self,
+        token: u64,
+        from: SnapshotId,
+        to: Option<SnapshotId>,
+        with_text: bool,
+    ) -> bool {
+        let is_asked = self.tell(&ToJournal::Diff {
+            token,
+            from: from.number(),
+            to: to.map(SnapshotId::number),
+            with_text,
+        });
+        if is_asked {
+            self.asked.push(token);
+        }
+        is_asked
+    }
+
+    /// This one has been answered.
+    pub(crate) fn has_compared(&mut self, token: u64) {
+        self.asked.retain(|asked| *asked != token);
+    }
+
+    /// Those whom a dead journal has not answered.
+    pub(crate) fn take_unanswered(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.asked)
     }
 
     /// All snapshots are about to be forgotten. Returns the commit if nobody will count its
@@ -246,24 +322,69 @@ impl Files {
         (!self.counting.is_empty()).then_some(self.counting_until_ns)
     }
 
+    /// Whether this snapshot lacks the files that had changed before the journal's start.
+    pub(crate) fn lacks_older(&self, id: SnapshotId) -> bool {
+        self.late.is_some_and(|late| id <= late)
+    }
+
+    /// Whether a journal that has ended will be replaced.
+    pub(crate) fn expects_another(&self) -> bool {
+        self.settings.is_some() && !self.is_over()
+    }
+
     /// Nobody needs it any more: it removes what it has kept, and ends.
     pub(crate) fn close(&mut self) {
+        self.settings = None;
+        self.listener = None;
         self.beginning = None;
+        self.hang_up();
+    }
+
+    fn hang_up(&mut self) {
         self.journal = match std::mem::take(&mut self.journal) {
             Journal::Works { child, .. } => Journal::Ends(child),
             other => other,
         };
     }
 
-    /// A process has been reaped. True if it was the journal.
-    pub(crate) fn has_ended(&mut self, pid: i32) -> bool {
-        if self.pid() != Some(pid) {
-            return false;
-        }
+    /// The journal has been reaped. `processes` are those that may have files open.
+    pub(crate) fn succeed(&mut self, processes: Vec<i32>) -> Succession {
         self.journal = Journal::None;
-        self.beginning = None;
-        self.lack = Some("the journal, which keeps what changes, has ended".to_owned());
-        true
+        let Some(settings) = &self.settings else {
+            return Succession::Expected;
+        };
+        self.journals += 1;
+        let mut settings = settings.clone();
+        settings.tag = format!("{}-{}", settings.tag, self.journals);
+        let started = match self.journals {
+            0..=MOST_JOURNALS => process::start(settings).ok(),
+            _ => None,
+        };
+        let Some((child, channel)) = started else {
+            self.close();
+            self.lack = Some("the journal, which keeps what changes, has ended".to_owned());
+            return Succession::Lost;
+        };
+        self.journal = Journal::Works { child, channel };
+        let begun = self.beginning.as_ref().map(|(id, _)| *id);
+        let older = self.levels.iter().filter(|id| Some(**id) != begun);
+        let newest = older.clone().max().copied();
+        let ids = older.map(|id| id.number()).collect();
+        self.late = self.late.max(newest);
+        self.tell(&ToJournal::GoOn { ids, processes });
+        if let Some((id, processes)) = self.beginning.clone() {
+            let id = id.number();
+            self.tell(&ToJournal::Begin { id, processes });
+        }
+        if let (Journal::Works { channel, .. }, Some((fd, is_restricted))) =
+            (&self.journal, &self.listener)
+        {
+            let listen = ToJournal::Listen {
+                is_restricted: *is_restricted,
+            };
+            self.listens = channel.hand(&listen, fd.as_fd()).is_ok();
+        }
+        Succession::Replaced { newest }
     }
 
     /// Whether there is no journal any more.
@@ -288,17 +409,21 @@ impl Aspect for Files {
         _earlier: &[&SnapshotId],
     ) -> Result<SnapshotId, Refusal> {
         let others = still.started.iter().map(|process| process.pid);
-        let processes = std::iter::once(still.pid).chain(others).collect();
+        let processes: Vec<i32> = std::iter::once(still.pid).chain(others).collect();
         let begin = ToJournal::Begin {
             id: still.id.number(),
-            processes,
+            processes: processes.clone(),
         };
-        self.beginning = self.tell(&begin).then_some(still.id);
+        // If it has just been killed, the next one begins the level.
+        let is_told = self.tell(&begin) || self.expects_another();
+        self.beginning = is_told.then_some((still.id, processes));
+        self.levels.push(still.id);
         Ok(still.id)
     }
 
     fn forget(&mut self, kept: &SnapshotId, _left: usize) {
-        self.beginning.take_if(|beginning| beginning == kept);
+        self.beginning.take_if(|(beginning, _)| beginning == kept);
+        self.levels.retain(|id| id != kept);
         self.tell(&ToJournal::Drop { id: kept.number() });
     }
 }

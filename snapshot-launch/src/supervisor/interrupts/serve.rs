@@ -11,6 +11,7 @@ use snapshot_core::wire::{Caller, ToCaller};
 
 use super::{arrivals::Recipient, presses::Press};
 use crate::flags::OnInterrupt;
+use crate::supervisor::under_way::reverting::Manner;
 use crate::supervisor::{
     config::Group,
     links::AgentLink,
@@ -134,7 +135,8 @@ impl Supervisor {
             Phase::Running => {}
         }
         let reverts = self.config.on_interrupt == OnInterrupt::Revert;
-        if reverts && self.begin_revert(None, false, Ended::Interrupted, asked_ns, None) {
+        if reverts && self.begin_revert(None, Manner::default(), Ended::Interrupted, asked_ns, None)
+        {
             self.presses.reverted();
             return Fate::Reverts;
         }

@@ -25,7 +25,10 @@ use snapshot_core::sys::now_ns;
 
 use super::spawn;
 use crate::inherited;
-use crate::journal::process::Settings;
+use crate::journal::{
+    call_under_way::CallUnderWay,
+    process::{self, Settings},
+};
 use crate::processes::outside::Outside;
 use crate::supervisor::{
     anchor::Anchor,
@@ -219,6 +222,10 @@ fn start_journal(config: &Config) -> Files {
     let Some(trees) = &config.trees else {
         return Files::default();
     };
+    let under_way = match CallUnderWay::new() {
+        Ok(under_way) => under_way,
+        Err(error) => return Files::without(&error),
+    };
     let settings = Settings {
         trees: trees.clone(),
         tag: format!(
@@ -226,6 +233,9 @@ fn start_journal(config: &Config) -> Files {
             config.launcher_pid,
             random_number() & 0xffff_ffff
         ),
+        outputs: process::outputs(),
+        left: Vec::new(),
+        under_way,
     };
     Files::with(settings)
 }

@@ -53,6 +53,8 @@ impl LostCopy {
 pub(crate) struct Reverting {
     pub(crate) target: SnapshotId,
     pub(crate) keep: bool,
+    /// Files that others have changed come back, too.
+    pub(crate) force: bool,
     pub(crate) asked_ns: u64,
     pub(crate) ended: Ended,
     pub(crate) token: Option<u64>,
@@ -82,17 +84,25 @@ pub(crate) struct Reverting {
     pub(crate) last_said: Option<String>,
 }
 
+/// What a person has asked for beside the target.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manner {
+    pub(crate) keep: bool,
+    pub(crate) force: bool,
+}
+
 impl Reverting {
     pub(crate) fn begin(
         target: SnapshotId,
-        keep: bool,
+        manner: Manner,
         ended: Ended,
         asked_ns: u64,
         token: Option<u64>,
     ) -> Self {
         Self {
             target,
-            keep,
+            keep: manner.keep,
+            force: manner.force,
             asked_ns,
             ended,
             token,

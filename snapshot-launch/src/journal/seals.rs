@@ -1,0 +1,174 @@
+//! Which files have been changed by others. The journal hands out every descriptor that can write
+//! to an old file, and hears of its end (inotify). When nobody is left that may write, it notes
+//! the file's size and time of change: its *seal*. A file that differs from its seal has been
+//! changed by somebody else.
+//!
+//! Nothing is said of a file that was never sealed: a snapshot holds it open, or it was opened by a
+//! call that the kernel carried out, or the program has set its times. So no change of the program
+//! passes for another's. A change by others while the program has the file open is not seen.
+#![expect(
+    unsafe_code,
+    reason = "inotify and leases, which nix doesn't wrap here"
+)]
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::stat::{FileId, Stat, Timestamp};
+use super::sys;
+
+/// How a file is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seal {
+    /// The program may write to it.
+    Open { was_changed: bool },
+    /// Nobody of the program can write to it, and this is how it was then.
+    Closed {
+        size: u64,
+        modified: Timestamp,
+        was_changed: bool,
+    },
+    /// It can't be told.
+    Unsure,
+}
+
+/// Those of all files that were kept.
+#[derive(Debug, Default)]
+pub(crate) struct Seals {
+    events: Option<OwnedFd>,
+    watched: HashMap<i32, FileId>,
+    of: HashMap<FileId, Seal>,
+}
+
+impl Seals {
+    /// Files whose last writer has gone may wait here.
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.events.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The program is about to get a descriptor of this file, or to change it in another way.
+    pub(crate) fn opens(&mut self, pin: BorrowedFd<'_>, stat: &Stat) {
+        let seal = match self.of.get(&stat.id).copied() {
+            Some(Seal::Closed { was_changed, .. }) => Seal::Open {
+                was_changed: was_changed || self.differs(stat),
+            },
+            Some(_) => return,
+            None if self.watch(pin, stat.id).is_ok() => Seal::Open { was_changed: false },
+            None => Seal::Unsure,
+        };
+        self.of.insert(stat.id, seal);
+    }
+
+    /// The program may change it in a way that isn't seen.
+    pub(crate) fn loses(&mut self, id: FileId) {
+        if let Some(seal) = self.of.get_mut(&id) {
+            *seal = Seal::Unsure;
+        }
+    }
+
+    /// Whether somebody else has changed this file, which is like `now`.
+    pub(crate) fn differs(&self, now: &Stat) -> bool {
+        match self.of.get(&now.id) {
+            Some(Seal::Closed {
+                size,
+                modified,
+                was_changed,
+            }) => *was_changed || (now.size, now.modified) != (*size, *modified),
+            Some(Seal::Open { .. } | Seal::Unsure) | None => false,
+        }
+    }
+
+    /// Files with a writer that has gone. Each must be sealed.
+    pub(crate) fn closed(&mut self) -> Vec<FileId> {
+        let mut found = Vec::new();
+        let Some(events) = &self.events else {
+            return found;
+        };
+        let mut bytes = [0_u8; 16 * 1024];
+        loop {
+            // SAFETY: reads into the array, whose length is given.
+            let length =
+                unsafe { libc::read(events.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };
+            let Some(mut left) = usize::try_from(length)
+                .ok()
+                .and_then(|end| bytes.get(..end))
+            else {
+                return found;
+            };
+            if left.is_empty() {
+                return found;
+            }
+            // A watch, what happened, a cookie, the length of a name.
+            while let Some((head, rest)) = left.split_at_checked(16) {
+                let word = |at: usize| {
+                    let bytes = head.get(at..at + 4).and_then(|part| part.try_into().ok());
+                    u32::from_ne_bytes(bytes.unwrap_or_default())
+                };
+                let (watch, mask) = (word(0).cast_signed(), word(4));
+                left = rest.get(word(12) as usize..).unwrap_or_default();
+                if mask & libc::IN_Q_OVERFLOW != 0 {
+                    self.of.values_mut().for_each(|seal| *seal = Seal::Unsure);
+                } else if mask & libc::IN_IGNORED != 0 {
+                    self.watched.remove(&watch);
+                } else if let Some(id) = self.watched.get(&watch) {
+                    found.push(*id);
+                }
+            }
+        }
+    }
+
+    /// Seals a file, if nobody can write to it now. Only its owner or root can know.
+    pub(crate) fn seal(&mut self, id: FileId, pin: BorrowedFd<'_>) {
+        let Some(Seal::Open { was_changed }) = self.of.get(&id).copied() else {
+            return;
+        };
+        let seal = match closed_state(pin) {
+            Ok(stat) => Seal::Closed {
+                size: stat.size,
+                modified: stat.modified,
+                was_changed,
+            },
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return,
+            Err(_) => Seal::Unsure,
+        };
+        self.of.insert(id, seal);
+    }
+
+    fn watch(&mut self, pin: BorrowedFd<'_>, id: FileId) -> io::Result<()> {
+        let events = match self.events.take() {
+            Some(events) => events,
+            None => {
+                let flags = libc::IN_CLOEXEC | libc::IN_NONBLOCK;
+                // SAFETY: takes a number.
+                let fd = Errno::result(unsafe { libc::inotify_init1(flags) })?;
+                // SAFETY: the kernel has just made it for this process.
+                unsafe { OwnedFd::from_raw_fd(fd) }
+            }
+        };
+        let path = super::by_descriptor::path_of(pin);
+        // SAFETY: reads a string that ends.
+        let watch = unsafe {
+            libc::inotify_add_watch(events.as_raw_fd(), path.as_ptr(), libc::IN_CLOSE_WRITE)
+        };
+        self.events = Some(events);
+        self.watched.insert(Errno::result(watch)?, id);
+        Ok(())
+    }
+}
+
+/// The file as it is while nobody has it open for writing: the kernel gives no read lease
+/// otherwise.
+///
+/// # Errors
+/// EAGAIN if somebody has.
+fn closed_state(pin: BorrowedFd<'_>) -> io::Result<Stat> {
+    let file = sys::reopen_quietly(pin)?;
+    // SAFETY: takes numbers.
+    Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) })?;
+    // The lease ends with the descriptor.
+    Ok(Stat::of_fd(file.as_fd())?)
+}
