@@ -200,7 +200,7 @@ impl Level {
             .and_then(|object| object.properties.as_mut());
         if let Some(known) = known {
             if known.are_incomplete() {
-                known.complete(pin, stat.kind)?;
+                known.complete(pin)?;
             }
             return Ok(Coverage::Covered);
         }

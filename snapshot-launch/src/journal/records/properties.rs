@@ -87,7 +87,7 @@ impl Properties {
     ///
     /// # Errors
     /// As above.
-    pub(super) fn complete(&mut self, pin: BorrowedFd<'_>, kind: Kind) -> io::Result<()> {
+    pub(super) fn complete(&mut self, pin: BorrowedFd<'_>) -> io::Result<()> {
         self.xattrs = xattrs(pin)?;
         Ok(())
     }
