@@ -47,6 +47,7 @@ impl Guest {
             copy
         });
         let launch = launch.arg(&base).args(copies).place(&place);
+        let has_tool = launch.has_tool();
         let mut session = launch.piped();
         session.next_line("ready", |line| line.starts_with("ready "));
         let mut guest = Self {
@@ -55,6 +56,10 @@ impl Guest {
             tags: 0,
         };
         guest.await_quiet();
+        // A picture is of the program, not of the launcher.
+        if has_tool {
+            guest.session.next("started");
+        }
         // An ordinary user's place gets a copy of the second terminal's program, and all its files
         // get their owner then.
         let _ = place.second_terminal(&[]);

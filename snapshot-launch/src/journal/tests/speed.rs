@@ -51,7 +51,7 @@ fn touch_and_revert(count: usize) {
                 .keep_content(pin.as_fd(), &stat, Want::All)
                 .expect("it can be kept"),
         );
-        touched += (cpu() - begin);
+        touched += cpu() - begin;
     }
     let touched = touched / u32::try_from(count).expect("it is small");
     for path in &paths {
@@ -68,6 +68,7 @@ fn touch_and_revert(count: usize) {
     for path in &paths {
         program.unlink(path).expect("it can go");
     }
+    let unlinked = (cpu() - begin) / u32::try_from(count).expect("it is small");
     let begin = cpu();
     let outcome = program.levels.revert_to(id, true, false);
     println!(
