@@ -21,6 +21,7 @@
 //! - `namespaces`, `program`, `inherited`, `huge_pages`: what a program is started in and with;
 //! - `processes`: the reader of `/proc/PID`, other processes and their ends;
 //! - `refusal`: why something was not done, or does not come back, in words;
+//! - [`recover`]: what a killed session has left of a revert of files;
 //! - [`flags`], [`terminal`];
 //! - `talk`: contracts with others: events, the control socket, the facts of a snapshot.
 

@@ -4,8 +4,11 @@
 //! `process` waits for calls of the session and for the supervisor. `listener` is the kernel's
 //! side of a call, `callers` and `credentials` say who calls, `paths` finds what is meant, and
 //! `calls` keeps what changes and makes the call. Below lie the `levels`, with their `records`
-//! of what was, in `store`s on each filesystem; `undo` puts it back, `diff` shows it. `leftovers` does so for
-//! sessions that were killed.
+//! of what was, in `store`s on each filesystem; `undo` puts it back, and `diff` shows it. By
+//! their `seals` files that others have changed are told apart.
+//!
+//! If the journal is killed, its successor finds the `call_under_way`, and the `leftovers` of
+//! other sessions that were killed.
 
 mod by_descriptor;
 pub(crate) mod call_under_way;

@@ -11,7 +11,7 @@
     reason = "inotify and leases, which nix doesn't wrap here"
 )]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -42,6 +42,8 @@ pub(crate) struct Seals {
     events: Option<OwnedFd>,
     watched: HashMap<i32, FileId>,
     of: HashMap<FileId, Seal>,
+    /// Those that had a name when they were first opened.
+    named: HashSet<FileId>,
 }
 
 impl Seals {
@@ -52,6 +54,9 @@ impl Seals {
 
     /// The program is about to get a descriptor of this file, or to change it in another way.
     pub(crate) fn opens(&mut self, pin: BorrowedFd<'_>, stat: &Stat) {
+        if stat.nlink > 0 && !self.of.contains_key(&stat.id) {
+            self.named.insert(stat.id);
+        }
         let seal = match self.of.get(&stat.id).copied() {
             Some(Seal::Closed { was_changed, .. }) => Seal::Open {
                 was_changed: was_changed || self.differs(stat),
@@ -80,6 +85,11 @@ impl Seals {
             }) => *was_changed || (now.size, now.modified) != (*size, *modified),
             Some(Seal::Open { .. } | Seal::Unsure) | None => false,
         }
+    }
+
+    /// Whether this file had a name when the program first opened it.
+    pub(crate) fn had_name(&self, id: FileId) -> bool {
+        self.named.contains(&id)
     }
 
     /// Files with a writer that has gone. Each must be sealed.
@@ -170,5 +180,5 @@ fn closed_state(pin: BorrowedFd<'_>) -> io::Result<Stat> {
     // SAFETY: takes numbers.
     Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) })?;
     // The lease ends with the descriptor.
-    Ok(Stat::of_fd(file.as_fd())?)
+    Stat::of_fd(file.as_fd())
 }

@@ -126,6 +126,14 @@ impl Guest {
         self.root.join(OUTSIDE).join(name)
     }
 
+    /// Nothing of what the program did itself passes for somebody else's.
+    pub fn assert_no_outsiders(&mut self) {
+        let said = self.session.stderr();
+        if let Some(line) = said.lines().find(|line| line.contains("somebody else")) {
+            self.session.fail(line);
+        }
+    }
+
     /// Nothing differs from the picture.
     pub fn assert_same(&mut self, when: &str, then: &Picture) {
         let differences = then.differences(&self.picture());

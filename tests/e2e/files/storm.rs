@@ -154,6 +154,7 @@ impl Storm {
             (at, keep)
         };
         self.guest.await_quiet();
+        self.guest.assert_no_outsiders();
         let level = &self.levels[at];
         if let Some(then) = &level.picture {
             let differences = then.differences(&self.guest.picture());

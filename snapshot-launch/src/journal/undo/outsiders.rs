@@ -7,7 +7,8 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -44,6 +45,36 @@ pub(crate) fn respect_outsiders(level: &mut Level, seals: &Seals, force: bool) -
             }
             news.push(stays(&path));
         }
+    }
+    for id in robbed(level, seals) {
+        let Some(object) = level.objects.get_mut(&id) else {
+            continue;
+        };
+        let path = object.pin().map(without_mark).unwrap_or_default();
+        if !force {
+            object.content = Content::Unkept;
+            object.properties = None;
+            news.push(stays(&path));
+            continue;
+        }
+        // The inode is beyond reach: its content comes back into a new one.
+        let made = match object.pin() {
+            Some(pin) => make_again(pin, &path),
+            None => continue,
+        };
+        news.push(match made {
+            Ok((pin, new)) => {
+                object.pin = Some(pin);
+                match new {
+                    Some(new) => moved(&path, &new),
+                    None => format!(
+                        "{} is there again; somebody else had removed it",
+                        path.display()
+                    ),
+                }
+            }
+            Err(error) => format!("{}: failed to bring it back: {error}", path.display()),
+        });
     }
     for id in foreign_contents(level, seals) {
         let Some(object) = level.objects.get_mut(&id) else {
@@ -137,6 +168,42 @@ fn is_foreign(level: &Level, dir: BorrowedFd<'_>, name: &OsStr, now: &Stat) -> b
         }
         _ => false,
     })
+}
+
+/// Files that have lost all their names, and not by the program: it would have kept a link.
+fn robbed(level: &Level, seals: &Seals) -> Vec<FileId> {
+    let held = level.objects.values().filter(|object| {
+        let is_lost = object.trash.is_none() && object.anew.is_none();
+        object.kind == Kind::File && is_lost && seals.had_name(object.id)
+    });
+    let gone = held.filter(|object| {
+        let stat = object.pin().map(Stat::of_fd);
+        matches!(stat, Some(Ok(stat)) if stat.nlink == 0)
+    });
+    gone.map(|object| object.id).collect()
+}
+
+/// The path of what has lost its name. The kernel says so at its end.
+fn without_mark(pin: BorrowedFd<'_>) -> PathBuf {
+    let path = sys::path_of(pin);
+    let bytes = path.as_os_str().as_bytes();
+    let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+/// A new file with this path, and with what the lost one has by now. What is there is put aside.
+fn make_again(pin: BorrowedFd<'_>, path: &Path) -> io::Result<(OwnedFd, Option<PathBuf>)> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::ENOENT.into());
+    };
+    let dir = sys::pin_directory(parent)?;
+    let new = match Stat::of(dir.as_fd(), name)? {
+        Some(_) => Some(put_aside(dir.as_fd(), name)?),
+        None => None,
+    };
+    let mut old = sys::reopen(pin, OFlag::O_RDONLY)?;
+    io::copy(&mut old, &mut sys::create(dir.as_fd(), name)?)?;
+    Ok((sys::pin(dir.as_fd(), name)?, new))
 }
 
 fn foreign_contents(level: &Level, seals: &Seals) -> HashSet<FileId> {
