@@ -96,6 +96,11 @@ impl Launch {
         Self::bare(program).place(&place)
     }
 
+    /// Whether it launches the tool.
+    pub fn has_tool(&self) -> bool {
+        self.tool
+    }
+
     /// Adds a flag of the tool.
     pub fn flag(mut self, flag: impl AsRef<OsStr>) -> Self {
         self.flags.push(flag.as_ref().to_owned());

@@ -4,6 +4,7 @@
 //! live                          supervisor                    frozen
 //!  Begin ─────────────────────▶ is it the time for one?
 //!  park
+//!  Guards ────────────────────▶ the first time: the journal gets it
 //!  Parked ────────────────────▶ checks what can't roll back
 //!  ◀───────────────── Granted + a link for the copy
 //!  Listener ──────────────────▶ the first time: the journal gets it
@@ -32,13 +33,13 @@ use crate::acts::{
     park::{self, Parked},
     split::split_for_parent,
 };
-use crate::objects::set_file_contents;
+use crate::objects::{file_contents, set_file_contents};
 use crate::process::{
     cpu_times, dontfork,
     identity::Identity,
     keeper,
     listener::{self, Listener},
-    own_processes,
+    own_processes, write_guard,
 };
 use crate::sys::{self, Errno, Side};
 use crate::terms::{
@@ -139,6 +140,7 @@ unsafe fn converse_parked(
     }
     cpu_times::record();
     timing::mark(Moment::Recorded);
+    hand_guards(link);
     link.say(FromTaker::Parked(count_threads(parked, &recorded.identity)))?;
     // A second copy is needed if the first lacks memory. A third would be needed only if
     // another thread had marked more memory meanwhile, but all are parked.
@@ -212,6 +214,21 @@ fn hand_listener(link: &Link<Taker>) {
         }
         Err(Errno(errno)) => link.say(FromTaker::NoListener { errno }),
     };
+}
+
+/// The first time in a program: lets its write functions ask before they overwrite a guarded
+/// file, and gives the supervisor the memory that says which files are guarded. The take goes on
+/// without it too.
+fn hand_guards(link: &Link<Taker>) {
+    if file_contents() == FileContents::Left {
+        return;
+    }
+    // SAFETY: all other threads are parked.
+    if let Ok(Some(fd)) = unsafe { write_guard::begin() } {
+        // If the supervisor is gone, the next message finds that out.
+        let _ = link.hand(FromTaker::Guards, fd);
+        sys::close(fd);
+    }
 }
 
 /// Whether any thread has a restartable-sequences area that can't be found again.

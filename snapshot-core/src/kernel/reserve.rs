@@ -15,8 +15,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::sys;
 
-/// Two stacks, a keeper's stack, and slots for some thousands of threads.
-const BYTES: usize = 4 << 20;
+/// Two stacks, a keeper's stack, slots for some thousands of threads, and the guards' memory.
+const BYTES: usize = 6 << 20;
 const PAGE: usize = 4096;
 
 /// Its address; 0 if there is none.
@@ -39,6 +39,13 @@ pub(crate) fn lasting_memory(length: usize) -> Option<NonNull<u8>> {
 }
 
 fn take(length: usize) -> Option<NonNull<u8>> {
+    let start = lasting_addresses(length)?;
+    sys::protect(start, length, libc::PROT_READ | libc::PROT_WRITE).ok()?;
+    NonNull::new(ptr::with_exposed_provenance_mut(start))
+}
+
+/// Addresses to map something at. `None` if there are none left.
+pub(crate) fn lasting_addresses(length: usize) -> Option<usize> {
     let start = START.load(Ordering::Acquire);
     let length = length.checked_next_multiple_of(PAGE)?;
     if start == 0 {
@@ -50,6 +57,5 @@ fn take(length: usize) -> Option<NonNull<u8>> {
             used.checked_add(length).filter(|&end| end <= BYTES)
         })
         .ok()?;
-    sys::protect(start + at, length, libc::PROT_READ | libc::PROT_WRITE).ok()?;
-    NonNull::new(ptr::with_exposed_provenance_mut(start + at))
+    Some(start + at)
 }

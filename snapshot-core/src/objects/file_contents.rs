@@ -14,7 +14,7 @@ pub fn set_file_contents(contents: FileContents) {
     CONTENTS.store(contents as u8, Ordering::Relaxed);
 }
 
-pub(super) fn file_contents() -> FileContents {
+pub(crate) fn file_contents() -> FileContents {
     let contents = CONTENTS.load(Ordering::Relaxed);
     let all = [FileContents::Kept, FileContents::Left];
     let known = all.into_iter().find(|known| *known as u8 == contents);

@@ -47,6 +47,7 @@ mod unrecorded;
 mod watches;
 
 pub use descriptors::can_compare;
+pub(crate) use file_contents::file_contents;
 pub use file_contents::set_file_contents;
 pub use holders::{Inherited, MOST_INHERITED, inherited, note_inherited, note_one_inherited};
 pub use ipc::for_each_system_v;

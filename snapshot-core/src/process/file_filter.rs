@@ -14,6 +14,7 @@ use crate::terms::file_calls::{
     ARCH_I386, ARCH_X86_64, FileCall, NUMBERS, OPEN_TO_CHANGE, SET_ATTRIBUTES, SOCKETCALL_BIND,
     X32_BIT,
 };
+use crate::terms::guards::KEEP_RANGE;
 
 /// The whole program.
 pub(super) static FILTER: [sock_filter; LENGTH] = {
@@ -155,9 +156,10 @@ impl Program {
                 .add(ASK),
             When::SetsAttributes => self
                 .add(load(argument(1)))
-                .add(jump(libc::BPF_JEQ, SET_ATTRIBUTES[0], 3, 0))
-                .add(jump(libc::BPF_JEQ, SET_ATTRIBUTES[1], 2, 0))
-                .add(jump(libc::BPF_JEQ, SET_ATTRIBUTES[2], 1, 0))
+                .add(jump(libc::BPF_JEQ, SET_ATTRIBUTES[0], 4, 0))
+                .add(jump(libc::BPF_JEQ, SET_ATTRIBUTES[1], 3, 0))
+                .add(jump(libc::BPF_JEQ, SET_ATTRIBUTES[2], 2, 0))
+                .add(jump(libc::BPF_JEQ, KEEP_RANGE, 1, 0))
                 .add(ALLOW)
                 .add(ASK),
             When::Binds => self

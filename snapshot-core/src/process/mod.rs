@@ -24,5 +24,6 @@ pub(crate) mod posix_timers;
 pub(crate) mod room;
 pub(crate) mod timers;
 pub mod wiped_memory;
+pub mod write_guard;
 
 pub(crate) use lacking::Lacking;

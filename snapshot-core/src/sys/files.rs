@@ -758,3 +758,16 @@ pub(crate) fn set_owner(path: &CStr, (user, group): (u32, u32)) -> Result<()> {
     }
     .map(drop)
 }
+
+/// ioctl(2) with a command of the journal's, an offset and a length.
+///
+/// # Errors
+/// The journal's; ENOTTY if nobody answers for it.
+pub(crate) fn keep_range(fd: i32, command: u32, offset: u64, length: u64) -> Result<()> {
+    let word = |number: u64| usize::from_ne_bytes(number.to_ne_bytes());
+    plain(
+        libc::SYS_ioctl,
+        [arg(fd), command as usize, word(offset), word(length)],
+    )
+    .map(drop)
+}

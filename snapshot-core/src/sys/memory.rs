@@ -364,3 +364,55 @@ pub(crate) fn is_swapping() -> bool {
     let long = |at: usize| information.get(at..at + LONG);
     asked.is_err() || long(TOTAL_SWAP) != long(FREE_SWAP)
 }
+
+/// A page that can be read and written, within reach of a jump from `address`.
+pub(crate) fn map_page_near(address: usize) -> Option<usize> {
+    const PAGE: usize = 4096;
+    const STEP: usize = 16 << 20;
+    // A jump reaches 2 GiB; what it belongs to may be large itself.
+    const STEPS: usize = 96;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    (1..=STEPS).find_map(|step| {
+        let wanted = (address & !(PAGE - 1)).checked_sub(step * STEP)?;
+        let protection = arg(libc::PROT_READ | libc::PROT_WRITE);
+        let mapped = plain(
+            libc::SYS_mmap,
+            [wanted, PAGE, protection, arg(flags), arg(-1), 0],
+        )
+        .ok()?;
+        if mapped == wanted {
+            return Some(mapped);
+        }
+        // Kernels before 4.17 take the address for a hint.
+        let _ = plain(libc::SYS_munmap, [mapped, PAGE]);
+        None
+    })
+}
+
+/// Writes to code, which may lie across two pages.
+///
+/// # Errors
+/// EACCES if that is forbidden here; ENOMEM.
+///
+/// # Safety
+/// No other thread may run there.
+pub(crate) unsafe fn write_code(address: usize, code: &[u8]) -> Result<()> {
+    const PAGE: usize = 4096;
+    let start = address & !(PAGE - 1);
+    let length = (address + code.len()).next_multiple_of(PAGE) - start;
+    let open = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+    protect(start, length, open)?;
+    // SAFETY: the caller's promise.
+    let written = unsafe { write_own_memory(address, code) };
+    protect(start, length, libc::PROT_READ | libc::PROT_EXEC)?;
+    written.map(drop)
+}
+
+/// membarrier(2): every processor fetches code anew before it runs this process again. Kernels
+/// before 4.16 can't; there the change of the protection has to do.
+pub(crate) fn synchronize_code() {
+    const SYNC_CORE: usize = 1 << 5;
+    const REGISTER_SYNC_CORE: usize = 1 << 6;
+    let _ = plain(libc::SYS_membarrier, [REGISTER_SYNC_CORE, 0, 0]);
+    let _ = plain(libc::SYS_membarrier, [SYNC_CORE, 0, 0]);
+}

@@ -7,6 +7,7 @@ pub mod comes_back;
 mod disagreement;
 mod ended;
 pub mod file_calls;
+pub mod guards;
 mod interrupted_call;
 mod kinds;
 mod message_parts;

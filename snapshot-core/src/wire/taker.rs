@@ -15,7 +15,7 @@ impl Conversation for Taker {
     type ToAgent = ToTaker;
 
     fn brings_descriptor(message: &FromTaker) -> bool {
-        matches!(message, FromTaker::Listener { .. })
+        matches!(message, FromTaker::Listener { .. } | FromTaker::Guards)
     }
 }
 
@@ -50,6 +50,9 @@ messages! {
             /// Why, by the kernel.
             errno: i32,
         },
+        /// The program's write functions look whether a file is guarded; the memory where they
+        /// look comes with this, before `Parked`.
+        Guards,
     }
 }
 

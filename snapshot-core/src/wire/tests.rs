@@ -174,6 +174,7 @@ fn from_taker() -> impl Strategy<Value = FromTaker> {
             }
         }),
         any::<i32>().prop_map(|errno| FromTaker::NoListener { errno }),
+        Just(FromTaker::Guards),
     ]
 }
 

@@ -56,6 +56,7 @@ verbs! {
         Keeper = 25,
         Listener = 26,
         NoListener = 27,
+        Guards = 28,
     }
 
     /// A copy, from the split until it runs.

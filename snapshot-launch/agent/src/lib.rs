@@ -50,7 +50,7 @@ use snapshot_core::wire::{FromCaller, ToCaller, link::Link};
 use snapshot_core::{objects, sys};
 
 use crate::children::reaping;
-use crate::interpose::{closes, syscall};
+use crate::interpose::{closes, syscall, writes};
 use crate::requests::{answering, handlers};
 
 #[panic_handler]
@@ -86,6 +86,7 @@ extern "C" fn construct() {
     }
     objects::begin_to_mark();
     closes::begin();
+    writes::begin();
     layout::discover();
     syscall::tell_return_address();
     session::begin(&message);

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -43,6 +44,9 @@ impl Levels {
 
     /// Begins a level: the snapshot `id` is taken now.
     pub(crate) fn begin(&mut self, id: SnapshotId) {
+        if let Some(newest) = self.levels.last_mut() {
+            newest.rest();
+        }
         self.levels.push(Level::new(id));
     }
 
@@ -165,6 +169,49 @@ impl Levels {
     pub(crate) fn is_unsure_of(&mut self, dir: &Stat, name: &OsStr) {
         if let Some(level) = self.levels.last_mut() {
             level.is_unsure_of(dir, name);
+        }
+    }
+
+    /// A big file will ask before it is written to.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn guard(&mut self, pin: BorrowedFd<'_>, stat: &Stat) -> io::Result<Coverage> {
+        let Some(level) = self.levels.last_mut() else {
+            return Ok(Coverage::Covered);
+        };
+        let kept = level.guard(&mut self.stores, pin, stat);
+        if kept.is_ok() && !level.is_born(stat) {
+            self.seals.opens(pin, stat);
+        }
+        kept
+    }
+
+    /// Whether nothing is kept of a file's content.
+    pub(crate) fn has_nothing_of(&self, id: FileId) -> bool {
+        (self.levels.last()).is_some_and(|level| level.has_nothing_of(id))
+    }
+
+    /// Whether a file's content is kept a unit at a time.
+    pub(crate) fn has_blocks(&self, id: FileId) -> bool {
+        self.levels.last().is_some_and(|level| level.has_blocks(id))
+    }
+
+    /// Before a range (offset and length) of a guarded file changes; `file` is the file to read
+    /// from, if it is open.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn keep_range(
+        &mut self,
+        pin: BorrowedFd<'_>,
+        stat: &Stat,
+        range: (u64, u64),
+        file: Option<&File>,
+    ) -> io::Result<Coverage> {
+        match self.levels.last_mut() {
+            Some(level) => level.keep_range(&mut self.stores, pin, stat, range, file),
+            None => Ok(Coverage::Covered),
         }
     }
 

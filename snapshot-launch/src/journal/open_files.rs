@@ -1,8 +1,10 @@
 //! The files that are open for writing, or mapped shared, when a level begins: what is written
-//! to them from then on asks nobody, so their content is kept now.
+//! to them from then on asks nobody, so their content is kept now. Big files are guarded instead,
+//! if all that writes to them asks.
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -12,43 +14,100 @@ use nix::libc;
 use nix::sys::stat::{Mode, fstatat};
 
 use super::by_descriptor::path_now;
+use super::coverage::Coverage;
 use super::credentials::field;
+use super::guards::{Guards, SMALLEST};
 use super::levels::Levels;
 use super::news::News;
 use super::paths::look;
 use super::records::Want;
 use super::scope::Scope;
-use super::stat::{FileId, Kind};
+use super::stat::{FileId, Kind, Stat};
 use crate::talk::event::NotRolledBack;
+
+/// Files up to this size are copied where they can't be guarded: in a take, or when a process
+/// gets one that doesn't ask.
+pub(super) const MOST_COPIED: u64 = 1 << 30;
 
 /// Keeps what these processes may write to.
 pub(super) fn keep(
     processes: &[i32],
     levels: &mut Levels,
+    guards: &mut Guards,
     scope: &mut Scope,
     news: &mut News,
 ) -> Vec<NotRolledBack> {
     let mut keeper = Keeper {
         levels,
+        guards,
         scope,
         news,
         gaps: Vec::new(),
         seen: HashSet::new(),
+        big: Vec::new(),
     };
     for pid in processes {
         keeper.keep_open(*pid);
         keeper.keep_mapped(*pid);
     }
+    keeper.keep_big();
     keeper.gaps
+}
+
+/// Keeps the guarded files that a program inherits when this process begins it.
+pub(super) fn keep_inherited(tid: i32, levels: &mut Levels, guards: &mut Guards, news: &mut News) {
+    let directory = format!("/proc/{tid}/fd");
+    let Ok(entries) = fs::read_dir(&directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let number = entry.file_name();
+        let path = Path::new(&directory).join(&number);
+        let found = is_written_to(&path).then(|| object(&path));
+        let Some(Ok(object)) = found else { continue };
+        let Ok(stat) = look(object.as_fd()) else {
+            continue;
+        };
+        let info = Info::read(&format!("/proc/{tid}/fdinfo/{}", number.display()));
+        if !guards.has(stat.id) || info.closes_on_exec || info.want == Want::Size {
+            continue;
+        }
+        if stat.size > MOST_COPIED {
+            let path = path_now(object.as_fd()).unwrap_or_default();
+            news.went_past(&format!(
+                "what programs that it starts write to {}, which they inherit: it is too large to be copied",
+                path.display()
+            ));
+            continue;
+        }
+        let kept = levels.keep_content(object.as_fd(), &stat, Want::All);
+        match news.kept(kept) {
+            Ok(()) => guards.kept(stat.id, 0, u64::MAX),
+            Err(errno) => {
+                let path = path_now(object.as_fd()).unwrap_or_default();
+                news.went_past(&format!("the content of {}: {errno}", path.display()));
+            }
+        }
+    }
 }
 
 struct Keeper<'a> {
     levels: &'a mut Levels,
+    guards: &'a mut Guards,
     scope: &'a mut Scope,
     news: &'a mut News,
     gaps: Vec<NotRolledBack>,
     /// What has been kept whole.
     seen: HashSet<FileId>,
+    /// What is guarded, if everybody who has it asks.
+    big: Vec<Big>,
+}
+
+/// A big file that any of its bytes may be written to.
+struct Big {
+    object: OwnedFd,
+    stat: Stat,
+    all_ask: bool,
 }
 
 impl Keeper<'_> {
@@ -58,6 +117,7 @@ impl Keeper<'_> {
         let Ok(entries) = fs::read_dir(&directory) else {
             return;
         };
+        let asks = self.guards.reach(pid);
         for entry in entries.flatten() {
             let number = entry.file_name();
             let path = Path::new(&directory).join(&number);
@@ -65,7 +125,7 @@ impl Keeper<'_> {
                 && let Ok(object) = object(&path)
             {
                 let info = format!("/proc/{pid}/fdinfo/{}", number.display());
-                self.keep(&object, || Usage::read(&info));
+                self.keep(object, asks, || Info::read(&info));
             }
         }
     }
@@ -91,12 +151,12 @@ impl Keeper<'_> {
             let at = line.find('/').unwrap_or(line.len());
             let opened = object(Path::new(&exact)).or_else(|_| object(Path::new(&line[at..])));
             if let Ok(object) = opened {
-                self.keep(&object, || Usage::MAPPED);
+                self.keep(object, false, || Info::MAPPED);
             }
         }
     }
 
-    fn keep(&mut self, object: &OwnedFd, usage: impl FnOnce() -> Usage) {
+    fn keep(&mut self, object: OwnedFd, asks: bool, info: impl FnOnce() -> Info) {
         let Ok(stat) = look(object.as_fd()) else {
             return;
         };
@@ -108,23 +168,64 @@ impl Keeper<'_> {
         if !is_covered.unwrap_or(false) || self.seen.contains(&stat.id) {
             return;
         }
-        let kept = if is_file {
-            let Usage { want, has_lease } = usage();
-            // Whoever opens the file breaks the lease.
-            if has_lease && want == Want::All {
-                self.gaps.push(gap(
+        if !is_file {
+            let kept = self.levels.keep_properties(object.as_fd(), &stat);
+            self.name_unless(kept, &object);
+            return;
+        }
+        let Info {
+            want, has_lease, ..
+        } = info();
+        // Whoever opens the file breaks the lease.
+        if has_lease && want == Want::All {
+            self.gaps.push(gap(
+                &object,
+                "the program has a lease on it, which ends when somebody reads it",
+            ));
+            return;
+        }
+        if want == Want::All && stat.size >= SMALLEST {
+            match self.big.iter_mut().find(|big| big.stat.id == stat.id) {
+                Some(big) => big.all_ask &= asks,
+                None => self.big.push(Big {
                     object,
-                    "the program has a lease on it, which ends when somebody reads it",
+                    stat,
+                    all_ask: asks,
+                }),
+            }
+            return;
+        }
+        if want == Want::All {
+            self.seen.insert(stat.id);
+        }
+        let kept = self.levels.keep_content(object.as_fd(), &stat, want);
+        self.name_unless(kept, &object);
+    }
+
+    fn keep_big(&mut self) {
+        for Big {
+            object,
+            stat,
+            all_ask,
+        } in std::mem::take(&mut self.big)
+        {
+            if all_ask && self.guards.add(object.as_fd(), &stat) {
+                let kept = self.levels.guard(object.as_fd(), &stat);
+                self.name_unless(kept, &object);
+            } else if stat.size > MOST_COPIED {
+                self.gaps.push(gap(
+                    &object,
+                    "it is too large to be copied, and not only the program's own code in its own process writes to it",
                 ));
-                return;
+            } else {
+                let kept = self.levels.keep_content(object.as_fd(), &stat, Want::All);
+                self.name_unless(kept, &object);
             }
-            if want == Want::All {
-                self.seen.insert(stat.id);
-            }
-            self.levels.keep_content(object.as_fd(), &stat, want)
-        } else {
-            self.levels.keep_properties(object.as_fd(), &stat)
-        };
+        }
+    }
+
+    /// Names what could not be kept.
+    fn name_unless(&mut self, kept: io::Result<Coverage>, object: &OwnedFd) {
         if let Err(errno) = self.news.kept(kept) {
             let why = format!("it is open for writing, and its content can't be kept: {errno}");
             self.gaps.push(gap(object, why));
@@ -154,16 +255,18 @@ fn object(path: &Path) -> Result<OwnedFd, Errno> {
 
 /// How a descriptor uses its file.
 #[derive(Debug, Clone, Copy)]
-struct Usage {
+struct Info {
     /// What must be kept before it goes on.
     want: Want,
     has_lease: bool,
+    closes_on_exec: bool,
 }
 
-impl Usage {
+impl Info {
     const MAPPED: Self = Self {
         want: Want::All,
         has_lease: false,
+        closes_on_exec: true,
     };
 
     fn read(info: &str) -> Self {
@@ -180,6 +283,7 @@ impl Usage {
             has_lease: text
                 .lines()
                 .any(|line| line.starts_with("lock:") && line.contains("LEASE")),
+            closes_on_exec: flags.contains(OFlag::O_CLOEXEC),
         }
     }
 }

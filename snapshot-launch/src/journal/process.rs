@@ -32,6 +32,7 @@ use super::{
         work::{Reply, Work},
     },
     credentials::Wardrobe,
+    guards::Guards,
     leftovers,
     levels::Levels,
     listener::{Listener, Notification},
@@ -95,6 +96,7 @@ fn run(settings: Settings, channel: Channel) -> io::Result<()> {
     chdir("/")?;
     let mut journal = Journal {
         levels: Levels::new(&settings.tag, usual_candidates()),
+        guards: Guards::default(),
         has_garbage: false,
         told_stores: 0,
         callers: Callers::open()?,
@@ -165,6 +167,7 @@ fn leave_all_but(channel: RawFd) -> io::Result<()> {
 
 struct Journal {
     levels: Levels,
+    guards: Guards,
     /// Something waits to be removed.
     has_garbage: bool,
     callers: Callers,
@@ -274,15 +277,23 @@ impl Journal {
                     self.levels.goes_blind();
                 }
                 // Whoever writes to them has not waited.
-                let (levels, scope) = (&mut self.levels, &mut self.scope);
-                if !levels.is_empty() {
-                    let _ = open_files::keep(&processes, levels, scope, &mut self.news);
+                if !self.levels.is_empty() {
+                    let _ = self.keep_open(&processes);
+                }
+            }
+            ToJournal::Guards => {
+                if let Some(memory) = self.channel.take_passed() {
+                    self.guards.use_memory(memory);
                 }
             }
             ToJournal::Begin { id, processes } => self.begin(id, &processes),
             ToJournal::Revert { id, kept, force } => self.revert(id, kept, force),
             ToJournal::Drop { id } => {
                 self.levels.drop_level(SnapshotId::new(id));
+                self.guards.forget_bits();
+                if self.levels.is_empty() {
+                    self.guards.clear();
+                }
                 self.has_garbage = true;
             }
             ToJournal::Diff {
@@ -305,6 +316,7 @@ impl Journal {
             }
             ToJournal::Commit => {
                 let files = self.levels.commit();
+                self.guards.clear();
                 self.has_garbage = true;
                 self.tell(&FromJournal::Committed { files });
             }
@@ -316,17 +328,31 @@ impl Journal {
     fn begin(&mut self, id: u32, processes: &[i32]) {
         self.news.begin();
         self.levels.begin(SnapshotId::new(id));
-        let not_rolled_back =
-            open_files::keep(processes, &mut self.levels, &mut self.scope, &mut self.news);
+        let not_rolled_back = self.keep_open(processes);
         self.tell(&FromJournal::Begun {
             id,
             not_rolled_back,
         });
     }
 
+    /// Keeps what these processes have open.
+    fn keep_open(&mut self, processes: &[i32]) -> Vec<NotRolledBack> {
+        self.guards.begin();
+        let gaps = open_files::keep(
+            processes,
+            &mut self.levels,
+            &mut self.guards,
+            &mut self.scope,
+            &mut self.news,
+        );
+        self.guards.end_unwanted();
+        gaps
+    }
+
     fn revert(&mut self, id: u32, kept: Option<i32>, force: bool) {
         // The supervisor drops the level if the snapshot is used up.
         let outcome = self.levels.revert_to(SnapshotId::new(id), true, force);
+        self.guards.forget_bits();
         self.has_garbage = true;
         let problems = outcome.problems.iter();
         let mut notes: Vec<String> = problems
@@ -335,7 +361,7 @@ impl Journal {
         notes.extend(outcome.outsiders);
         if let Some(copy) = kept {
             self.news.begin();
-            let gaps = open_files::keep(&[copy], &mut self.levels, &mut self.scope, &mut self.news);
+            let gaps = self.keep_open(&[copy]);
             notes.extend(gaps.into_iter().map(|gap| {
                 let NotRolledBack { what, why, .. } = gap;
                 format!("the next revert will not bring back {what}: {why}")
@@ -346,6 +372,14 @@ impl Journal {
             changed: outcome.restored.all(),
             notes,
         });
+    }
+
+    /// A process is about to begin another program, which doesn't ask before it writes to what it
+    /// gets from this one.
+    fn is_leaving_guards(&mut self, tid: i32) {
+        if !self.guards.is_empty() {
+            open_files::keep_inherited(tid, &mut self.levels, &mut self.guards, &mut self.news);
+        }
     }
 
     fn pass_news_on(&mut self) {
@@ -430,6 +464,9 @@ impl Journal {
             | FileCall::CapSet
             | FileCall::Exec
             | FileCall::ExecAt => {
+                if matches!(kind, FileCall::Exec | FileCall::ExecAt) {
+                    self.is_leaving_guards(call.tid);
+                }
                 self.callers.is_changing(call.tid);
                 return Ok(Reply::Continue);
             }
@@ -471,6 +508,7 @@ impl Journal {
             memory: Memory::of(call.tid),
             wardrobe: &self.wardrobe,
             levels: &mut self.levels,
+            guards: &mut self.guards,
             scope: &mut self.scope,
             news: &mut self.news,
             under_way: self.under_way,

@@ -17,6 +17,9 @@ pub(crate) enum ToJournal {
     /// In the place of a journal that was killed: these snapshots, oldest first, have no files
     /// from before.
     GoOn { ids: Vec<u32>, processes: Vec<i32> },
+    /// The program's write functions look into the memory that comes with the message: it says
+    /// which files are guarded.
+    Guards,
     /// The program stands still: what it changes from now on belongs to this snapshot.
     Begin {
         id: u32,

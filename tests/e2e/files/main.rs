@@ -8,6 +8,7 @@ mod guest;
 mod killed_journal;
 mod killed_session;
 mod kinds;
+mod large;
 mod outsiders;
 mod programs;
 mod promises;

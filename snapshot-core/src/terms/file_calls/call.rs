@@ -6,6 +6,8 @@
 //!
 //! Context: AS-SAFE. The agent builds the filter from this list, and the journal decodes with it.
 
+use crate::terms::guards::KEEP_RANGE;
+
 /// Flags of an open that may change something.
 ///
 /// `O_TMPFILE` works with an access mode for writing only.
@@ -136,7 +138,8 @@ pub enum FileCall {
     /// descriptor, command, argument. Asked only when F_SETFL takes O_APPEND away, or leaves it
     /// away.
     Fcntl,
-    /// descriptor, command, argument. Asked only for [`SET_ATTRIBUTES`].
+    /// descriptor, command, argument. Asked only for [`SET_ATTRIBUTES`], and for
+    /// [`KEEP_RANGE`], which has an offset and a length.
     Ioctl,
     /// socket, address, its size.
     Bind,
@@ -183,7 +186,7 @@ impl FileCall {
             Self::Open => second & OPEN_TO_CHANGE != 0,
             Self::OpenAt | Self::OpenByHandleAt => third & OPEN_TO_CHANGE != 0,
             Self::Fcntl => second == set_flags && third & append == 0,
-            Self::Ioctl => SET_ATTRIBUTES.contains(&second),
+            Self::Ioctl => SET_ATTRIBUTES.contains(&second) || second == KEEP_RANGE,
             Self::SocketCall => first == SOCKETCALL_BIND,
             _ => true,
         }

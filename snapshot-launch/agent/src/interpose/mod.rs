@@ -19,3 +19,4 @@ mod user_ids;
 mod waits;
 mod watches;
 mod wiped;
+pub(crate) mod writes;

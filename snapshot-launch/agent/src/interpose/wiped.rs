@@ -8,6 +8,7 @@ use core::ffi::{c_int, c_void};
 use snapshot_core::process::wiped_memory;
 use snapshot_core::sys;
 
+use super::writes;
 use crate::errno;
 
 /// From the kernel's headers: the kernel may drop such a page at any time.
@@ -47,6 +48,10 @@ pub unsafe extern "C" fn mmap(
     fd: c_int,
     offset: i64,
 ) -> *mut c_void {
+    if let Err(failed) = writes::before_map(protection, flags, fd) {
+        errno::set(failed.0);
+        return libc::MAP_FAILED;
+    }
     // SAFETY: the caller's promise.
     let mapped = unsafe { sys::map_for_program(start, length, protection, flags, fd, offset) };
     match mapped {

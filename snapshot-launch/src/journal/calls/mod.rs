@@ -1,5 +1,6 @@
 //! The calls that wait for the journal: what each means, and what is done before it happens.
 
+mod guarded;
 mod mounts;
 mod names;
 mod opening;

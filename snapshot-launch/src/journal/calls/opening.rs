@@ -9,6 +9,7 @@ use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::{ftruncate, truncate};
 
+use super::guarded::{keep_range, will_ask};
 use super::work::{Reply, Work};
 use crate::journal::by_descriptor::path_of;
 use crate::journal::paths::{self, Base, Entry, Found};
@@ -220,8 +221,13 @@ fn hand_over(work: &mut Work<'_>, fd: OwnedFd, stat: &Stat, flags: OFlag) -> Res
         // What is kept must not hold the file open: others would see that.
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         let pin = open_path(path_of(fd.as_fd()).as_c_str(), flags, Mode::empty())?;
-        let kept = work.levels().keep_content(pin.as_fd(), stat, want);
-        work.news.kept(kept)?;
+        let asks = want == Want::All && !truncates && will_ask(work, pin.as_fd(), stat)?;
+        if truncates {
+            keep_range(work, &pin, stat, (0, u64::MAX))?;
+        } else if !asks {
+            let kept = work.levels().keep_content(pin.as_fd(), stat, want);
+            work.news.kept(kept)?;
+        }
     }
     if !work.emulates() {
         work.levels().loses_sight_of(stat.id);

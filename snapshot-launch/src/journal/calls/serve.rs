@@ -4,10 +4,10 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::stat::Mode;
-use snapshot_core::terms::file_calls::FileCall;
+use snapshot_core::terms::{file_calls::FileCall, guards::KEEP_RANGE};
 
 use super::{
-    mounts,
+    guarded, mounts,
     names::{self, Make, PathAt},
     opening::{self, Opening},
     properties::{self, Change},
@@ -108,9 +108,9 @@ fn serve_as_new(work: &mut Work<'_>, call: FileCall, arguments: &[u64; 6]) -> Re
         FileCall::Ftruncate => sizes::ftruncate(work, number(a), a_size(b)),
         FileCall::Ftruncate32 => sizes::ftruncate(work, number(a), i64::from(number(b))),
         FileCall::FtruncateHalves => sizes::ftruncate(work, number(a), a_size(halves(b, c))),
-        FileCall::Fallocate | FileCall::FallocateHalves => {
-            sizes::fallocate(work, number(a), number(b))
-        }
+        FileCall::Fallocate => sizes::fallocate(work, number(a), number(b), (c, d)),
+        FileCall::FallocateHalves => sizes::fallocate(work, number(a), number(b), (0, u64::MAX)),
+        FileCall::Ioctl if bits(b) == KEEP_RANGE => guarded::keep_asked(work, number(a), c, d),
         FileCall::Fcntl => sizes::set_flags(work, number(a)),
         FileCall::Umount => mounts::unmount(work, here(a), 0),
         FileCall::Umount2 => mounts::unmount(work, here(a), number(b)),

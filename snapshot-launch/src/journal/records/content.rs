@@ -4,6 +4,7 @@
 //! |---|---|
 //! | only appended to | its size |
 //! | up to 64 KiB | a part of the shelf's log |
+//! | big and guarded | the units that are written to, in a file with holes on the shelf ([`super::blocks`]) |
 //! | larger | a file on the shelf: shared blocks where the filesystem can, else a copy with the same holes |
 //!
 //! A revert writes only what differs: a big file with a few changes is read, not written.
@@ -15,18 +16,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, OFlag, fallocate};
+use nix::fcntl::OFlag;
 use nix::libc;
 use serde::{Deserialize, Serialize};
 
+use super::blocks::Blocks;
+use super::copying::{PIECE, clear, copy_bytes, next_data, write_differences};
 use crate::journal::stat::Stat;
 use crate::journal::store::{Place, Shelf, ShelfId, Span, Stores};
 use crate::journal::sys;
 
 /// Files up to this size go into the log.
 const SMALL: u64 = 64 * 1024;
-/// Larger ones are compared and copied in pieces of this size.
-const PIECE: usize = 1024 * 1024;
 
 /// How much of a file may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +49,8 @@ pub(crate) enum Content {
     Logged(Span),
     /// All of it, in a file.
     Copied { place: Place, size: u64 },
+    /// What was about to be overwritten.
+    Blocks(Blocks),
     /// It could not be read.
     Lost { why: String },
 }
@@ -58,6 +61,7 @@ impl Content {
         match self {
             Self::Unkept => true,
             Self::Size(_) => want == Want::All,
+            Self::Blocks(blocks) => want == Want::All && !blocks.is_whole(),
             Self::Logged(_) | Self::Copied { .. } | Self::Lost { .. } => false,
         }
     }
@@ -66,6 +70,7 @@ impl Content {
         match self {
             Self::Logged(span) => Some(span.shelf),
             Self::Copied { place, .. } => Some(place.shelf),
+            Self::Blocks(blocks) => Some(blocks.place.shelf),
             _ => None,
         }
     }
@@ -75,6 +80,7 @@ impl Content {
         match self {
             Self::Logged(span) => span.length = earlier,
             Self::Copied { size, .. } | Self::Size(size) => *size = earlier,
+            Self::Blocks(blocks) => blocks.cut_to(earlier),
             Self::Unkept | Self::Lost { .. } => {}
         }
     }
@@ -85,6 +91,7 @@ impl Content {
             Self::Unkept | Self::Lost { .. } => None,
             Self::Size(size) | Self::Copied { size, .. } => Some(*size),
             Self::Logged(span) => Some(span.length),
+            Self::Blocks(blocks) => Some(blocks.size),
         }
     }
 
@@ -111,6 +118,7 @@ impl Content {
         match self {
             Self::Logged(span) => span.length,
             Self::Copied { size, .. } => *size,
+            Self::Blocks(blocks) => blocks.cost(),
             _ => 0,
         }
     }
@@ -192,56 +200,6 @@ fn clone(from: &File, to: &File, shelf: &Shelf, stores: &mut Stores) -> bool {
     }
 }
 
-/// The next range with data, from `at` and up to `end`.
-fn next_data(file: &File, at: u64, end: u64) -> Option<(u64, u64)> {
-    if at >= end {
-        return None;
-    }
-    let data = match sys::seek(file, at, libc::SEEK_DATA) {
-        Ok(data) => data,
-        Err(Errno::ENXIO) => return None,
-        // A filesystem that doesn't know holes.
-        Err(_) => at,
-    };
-    let hole = sys::seek(file, data, libc::SEEK_HOLE)
-        .unwrap_or(end)
-        .min(end);
-    (data < hole).then_some((data, hole))
-}
-
-fn copy_bytes(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
-    let mut at = start;
-    while at < end {
-        let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
-        match sys::copy_range(from, to, at, length) {
-            // It has become shorter meanwhile.
-            Ok(0) => return Ok(()),
-            Ok(copied) => at += copied as u64,
-            Err(Errno::EINTR) => {}
-            Err(Errno::EXDEV | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
-                return copy_by_hand(from, to, at, end);
-            }
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(())
-}
-
-fn copy_by_hand(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
-    let mut piece = vec![0; PIECE];
-    let mut at = start;
-    while at < end {
-        let length = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
-        let read = from.read_at(&mut piece[..length], at)?;
-        if read == 0 {
-            break;
-        }
-        to.write_all_at(&piece[..read], at)?;
-        at += read as u64;
-    }
-    Ok(())
-}
-
 /// Reads as many bytes as there are; the rest stays zero.
 fn read_as_zeros_after_end(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
@@ -295,7 +253,10 @@ pub(super) fn restore(
             }
             file.set_len(*size)
         }
-        (Content::Logged(_) | Content::Copied { .. }, None) => Err(io::ErrorKind::NotFound.into()),
+        (Content::Blocks(blocks), Some(shelf)) => blocks.restore(file, shelf),
+        (Content::Logged(_) | Content::Copied { .. } | Content::Blocks(_), None) => {
+            Err(io::ErrorKind::NotFound.into())
+        }
         (Content::Lost { why }, _) => Err(io::Error::other(why.clone())),
     }
 }
@@ -323,48 +284,6 @@ fn copy_back(kept: &File, file: &File, size: u64) -> io::Result<()> {
         clear(file, at, data)?;
         write_differences(kept, file, data, hole, &mut pieces)?;
         at = hole;
-    }
-    Ok(())
-}
-
-/// Makes a hole, if there isn't one.
-fn clear(file: &File, start: u64, end: u64) -> io::Result<()> {
-    if next_data(file, start, end).is_none() {
-        return Ok(());
-    }
-    let signed = |number: u64| i64::try_from(number).map_err(io::Error::other);
-    let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-    match fallocate(file, flags, signed(start)?, signed(end - start)?) {
-        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {
-            let zeros = vec![0; PIECE];
-            let mut at = start;
-            while at < end {
-                let length = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
-                file.write_all_at(&zeros[..length], at)?;
-                at += length as u64;
-            }
-            Ok(())
-        }
-        other => Ok(other?),
-    }
-}
-
-fn write_differences(
-    kept: &File,
-    file: &File,
-    start: u64,
-    end: u64,
-    (was, is): &mut (Vec<u8>, Vec<u8>),
-) -> io::Result<()> {
-    let mut at = start;
-    while at < end {
-        let length = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
-        kept.read_exact_at(&mut was[..length], at)?;
-        file.read_exact_at(&mut is[..length], at)?;
-        if was[..length] != is[..length] {
-            file.write_all_at(&was[..length], at)?;
-        }
-        at += length as u64;
     }
     Ok(())
 }

@@ -175,7 +175,7 @@ impl Level {
     }
 
     /// The record of an inode.
-    fn object(&mut self, stat: &Stat) -> &mut Object {
+    pub(super) fn object(&mut self, stat: &Stat) -> &mut Object {
         self.objects
             .entry(stat.id)
             .or_insert_with(|| Object::new(stat))
@@ -250,7 +250,7 @@ impl Level {
         Ok((place, shelf))
     }
 
-    fn shelf(&mut self, stores: &mut Stores, store: StoreId) -> io::Result<&mut Shelf> {
+    pub(super) fn shelf(&mut self, stores: &mut Stores, store: StoreId) -> io::Result<&mut Shelf> {
         let known = self.shelves.iter().position(|shelf| shelf.store() == store);
         let index = match known {
             Some(index) => index,
@@ -279,6 +279,9 @@ impl Level {
         let known = self.objects.get(&stat.id).map(|object| &object.content);
         if !known.is_none_or(|content| content.is_less_than(want)) {
             return Ok(Coverage::Covered);
+        }
+        if let Some(Content::Blocks(_)) = known {
+            return self.keep_range(stores, pin, stat, (0, u64::MAX), None);
         }
         // What was only appended to still begins with its old bytes.
         let size = match known {

@@ -1,18 +1,27 @@
 //! A level that is dropped hands its records to the one below. The older state of a thing wins:
 //! it is what a revert to the level below brings back.
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::fcntl::OFlag;
+use snapshot_core::terms::guards::UNIT;
+
+use super::blocks::Blocks;
 use super::content::Content;
 use super::level::Level;
 use super::object::{Object, Was};
 use crate::journal::stat::Stat;
-use crate::journal::store::Stores;
+use crate::journal::store::{Shelf, ShelfId, Stores};
+use crate::journal::sys;
 
 impl Level {
     /// Takes over the records of the next newer level.
     pub(crate) fn take_over(&mut self, newer: Self, stores: &mut Stores) {
         let Self {
             objects,
-            shelves,
+            mut shelves,
             born,
             placed,
             unsure,
@@ -22,7 +31,7 @@ impl Level {
         for object in objects.into_values() {
             // A revert to this level removes what was born since its take, with its names.
             if self.born.get(&object.id) != Some(&object.born) {
-                self.take_over_object(object);
+                self.take_over_object(object, &mut shelves);
             }
         }
         self.born.extend(born);
@@ -42,7 +51,7 @@ impl Level {
         }
     }
 
-    fn take_over_object(&mut self, mut newer: Object) {
+    fn take_over_object(&mut self, mut newer: Object, shelves: &mut [Shelf]) {
         // What was born since this level's take was absent at it, under whatever name.
         for was in newer.entries.values_mut() {
             if let Was::Present(id) = was
@@ -52,6 +61,7 @@ impl Level {
                 *was = Was::Absent;
             }
         }
+        let own_shelves = &self.shelves;
         let Some(older) = self.objects.get_mut(&newer.id) else {
             self.objects.insert(newer.id, newer);
             return;
@@ -62,9 +72,21 @@ impl Level {
         older.properties = older.properties.take().or(newer.properties);
         older.content = match (&older.content, newer.content) {
             (Content::Unkept, newer) => newer,
-            (Content::Size(size), mut newer @ (Content::Logged(_) | Content::Copied { .. })) => {
+            (
+                Content::Size(size),
+                mut newer @ (Content::Logged(_) | Content::Copied { .. } | Content::Blocks(_)),
+            ) => {
                 newer.cut_to(*size);
                 newer
+            }
+            (Content::Blocks(blocks), newer) => {
+                let mut blocks = blocks.clone();
+                match fill(&mut blocks, newer, own_shelves, shelves) {
+                    Ok(()) => Content::Blocks(blocks),
+                    Err(error) => Content::Lost {
+                        why: error.to_string(),
+                    },
+                }
             }
             (Content::Size(_), lost @ Content::Lost { .. }) => lost,
             (older, _) => older.clone(),
@@ -74,6 +96,32 @@ impl Level {
         if older.pin.is_none() && (older.is_directory() || older.trash.is_none()) {
             older.pin = newer.pin;
         }
+    }
+}
+
+/// Adds to what was overwritten before a take what was kept since: it is as old.
+fn fill(older: &mut Blocks, newer: Content, own: &[Shelf], of_newer: &[Shelf]) -> io::Result<()> {
+    let gone = || io::Error::from(io::ErrorKind::NotFound);
+    let find = |shelves: &[Shelf], id: ShelfId| shelves.iter().position(|shelf| shelf.id() == id);
+    let place = find(own, older.place.shelf).ok_or_else(gone)?;
+    let shelf = own.get(place).ok_or_else(gone)?;
+    let place = newer.shelf().and_then(|id| find(of_newer, id));
+    let from = place.and_then(|place| of_newer.get(place));
+    match (newer, from) {
+        (Content::Unkept | Content::Size(_), _) => Ok(()),
+        (Content::Blocks(mut newer), Some(from)) => older.fill_from_blocks(&mut newer, shelf, from),
+        (Content::Copied { place, size }, Some(from)) => {
+            let pin = sys::pin(from.dir(), OsStr::new(&place.name()))?;
+            let copy = sys::reopen(pin.as_fd(), OFlag::O_RDONLY)?;
+            older.fill_from(&copy, |unit| unit * UNIT < size, shelf)
+        }
+        (Content::Logged(span), Some(from)) => {
+            let mut bytes = vec![0; usize::try_from(span.length).map_err(io::Error::other)?];
+            from.read(span, &mut bytes)?;
+            older.fill_small(&bytes, shelf)
+        }
+        (Content::Lost { why }, _) => Err(io::Error::other(why)),
+        (_, None) => Err(gone()),
     }
 }
 

@@ -1,6 +1,9 @@
 //! What is kept: the states of names and inodes before their first change since a take.
 
+mod blocks;
 mod content;
+mod copying;
+mod guard;
 mod level;
 mod merge;
 mod name;

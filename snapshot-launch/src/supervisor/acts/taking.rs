@@ -217,6 +217,11 @@ impl Supervisor {
                     self.hear_listener(said, descriptor);
                 }
             }
+            Heard::Message(FromTaker::Guards) if taking.seen.is_none() => {
+                if let Some(memory) = taking.link.take_passed() {
+                    self.aspects.files.guards_by(memory);
+                }
+            }
             Heard::Message(FromTaker::NoListener { errno })
                 if taking.seen.is_some() && !taking.complete =>
             {

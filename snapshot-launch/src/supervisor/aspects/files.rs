@@ -80,6 +80,8 @@ pub(crate) struct Files {
     journals: u32,
     /// Where the program's calls are reported, and whether it may have restricted itself before.
     listener: Option<(OwnedFd, bool)>,
+    /// Where the program's write functions look whether a file is guarded.
+    guards: Option<OwnedFd>,
     /// The snapshots that have a level, oldest first.
     levels: Vec<SnapshotId>,
     /// Who waits to hear what differs.
@@ -153,6 +155,19 @@ impl Files {
         // Without a second descriptor the calls would fail if the journal were killed.
         self.listener = listener.try_clone().ok().map(|fd| (fd, is_restricted));
         self.listens
+    }
+
+    /// The program's write functions look into this memory.
+    pub(crate) fn guards_by(&mut self, memory: OwnedFd) {
+        self.guards = Some(memory);
+        self.hand_guards();
+    }
+
+    fn hand_guards(&self) {
+        if let (Journal::Works { channel, .. }, Some(memory)) = (&self.journal, &self.guards) {
+            // Without it nothing is guarded.
+            let _ = channel.hand(&ToJournal::Guards, memory.as_fd());
+        }
     }
 
     /// The program can't report its calls: the kernel's reason.
@@ -371,6 +386,7 @@ impl Files {
         let newest = older.clone().max().copied();
         let ids = older.map(|id| id.number()).collect();
         self.late = self.late.max(newest);
+        self.hand_guards();
         self.tell(&ToJournal::GoOn { ids, processes });
         if let Some((id, processes)) = self.beginning.clone() {
             let id = id.number();
