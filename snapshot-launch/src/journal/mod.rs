@@ -9,8 +9,8 @@
 //!
 //! If the journal is killed, its successor finds the `call_under_way`, and the `leftovers` of
 //! other sessions that were killed.
-//! of what was, in `store`s on each filesystem; `undo` puts it back, `diff` shows it. `leftovers` does so for
-//! sessions that were killed. Big files that are open for writing are kept bit by bit: `guards`.
+//!
+//! Big files that are open for writing are kept bit by bit: `guards`.
 
 mod by_descriptor;
 pub(crate) mod call_under_way;
