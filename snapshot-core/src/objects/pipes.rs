@@ -145,7 +145,12 @@ impl Pipe {
         let Ok([from, to]) = ends else {
             return u32::try_from(groups.len()).unwrap_or(u32::MAX);
         };
+        let times = self.inode_fd.map(|_| sys::times_of(from));
         let mut failed = u32::from(self.fill(from, to).is_err());
+        if let Some(Ok(times)) = times {
+            // A FIFO's file says when it was written to. Its owner alone may set that.
+            let _ = sys::set_times(from, &times);
+        }
         // `pipe` has made the first group of each end; the flags of the others show a later open.
         let mut is_taken = [false; 2];
         for group in groups {

@@ -91,6 +91,42 @@ pub(crate) fn fstat(fd: i32) -> Result<Stat> {
     Ok(Stat::of(&unsafe { stat.assume_init() }))
 }
 
+/// When a file was last read and written.
+#[derive(Clone, Copy)]
+pub(crate) struct Times([libc::timespec; 2]);
+
+/// fstat(2), for the times.
+///
+/// # Errors
+/// EBADF and kin.
+pub(crate) fn times_of(fd: i32) -> Result<Times> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: one `struct stat` is written, which the slot has room for.
+    unsafe {
+        with(
+            libc::SYS_fstat,
+            [arg(fd), stat.as_mut_ptr().expose_provenance()],
+        )
+    }?;
+    // SAFETY: all-zero is a valid `struct stat`, and the kernel has filled it in.
+    let stat = unsafe { stat.assume_init() };
+    let time = |tv_sec, tv_nsec| libc::timespec { tv_sec, tv_nsec };
+    Ok(Times([
+        time(stat.st_atime, stat.st_atime_nsec),
+        time(stat.st_mtime, stat.st_mtime_nsec),
+    ]))
+}
+
+/// utimensat(2) on a descriptor.
+///
+/// # Errors
+/// EPERM for a file of another user.
+pub(crate) fn set_times(fd: i32, times: &Times) -> Result<()> {
+    let times = times.0.as_ptr().expose_provenance();
+    // SAFETY: reads two timespecs; without a path the descriptor is meant.
+    unsafe { with(libc::SYS_utimensat, [arg(fd), 0, times, 0]) }.map(drop)
+}
+
 /// newfstatat(2) with the program's own arguments: the kind and rights of what a path names.
 /// `None` if it names nothing.
 pub(crate) fn mode_at(directory: u64, path: u64) -> Option<u32> {

@@ -179,6 +179,8 @@ kinds! {
         => ["held-send 1 0 400"];
     held_file_copied_into: ["put ash 100 1", "hold 0 ash b", "put fir 500 2", "hold 1 fir r"]
         => ["held-copy 1 0 400"];
+    held_fifo_written: ["fifo ash 644", "hold 0 ash b", "held-write 0 100 1"]
+        => ["held-write 0 50 2"];
     held_file_removed: ["put ash 100 1", "hold 0 ash b"] => ["unlink ash"];
     held_file_removed_and_written: ["put ash 100 1", "hold 0 ash b"]
         => ["unlink ash", "held-write 0 10 2"];

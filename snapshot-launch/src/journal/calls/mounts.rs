@@ -24,7 +24,7 @@ pub(in crate::journal) fn unmount(
         return Ok(Reply::Continue);
     };
     let stat = paths::look(top.as_fd())?;
-    if stat.is_mount_root() && work.caller.may_unmount() && work.levels.let_go(stat.mount) {
+    if stat.is_mount_root() && work.may_unmount() && work.levels().let_go(stat.mount) {
         let path = path_now(top.as_fd())?;
         work.news.went_past(&format!(
             "what was changed on {}: it was unmounted",

@@ -97,6 +97,12 @@ impl Work<'_> {
         self.caller.limits_file_size()
     }
 
+    /// Whether the caller may unmount filesystems of the mount namespace that it is in.
+    pub(super) fn may_unmount(&self) -> bool {
+        self.wardrobe.wear_own();
+        self.caller.may_unmount()
+    }
+
     /// What is kept is kept with the journal's own rights, and without a caller's umask.
     pub(super) fn levels(&mut self) -> &mut Levels {
         self.wardrobe.wear_own();
