@@ -149,7 +149,7 @@ __attribute__((used)) static void run(long *stack)
 	char **arguments = (char **)(stack + 1);
 	if (stack[0] != 4)
 		call(EXIT, 2, 0, 0);
-	/* Somebody may have locked an ordinary user out just now. */
+	/* Somebody may have moved or closed it. */
 	if (call(CHDIR, (long)arguments[1], 0, 0))
 		call(EXIT, 0, 0, 0);
 	random_state = number(arguments[3]);
