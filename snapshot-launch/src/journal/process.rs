@@ -350,8 +350,7 @@ impl Journal {
     }
 
     fn revert(&mut self, id: u32, kept: Option<i32>, force: bool) {
-        // The supervisor drops the level if the snapshot is used up.
-        let outcome = self.levels.revert_to(SnapshotId::new(id), true, force);
+        let outcome = (self.levels).revert_to(SnapshotId::new(id), kept.is_some(), force);
         self.guards.forget_bits();
         self.has_garbage = true;
         let problems = outcome.problems.iter();
