@@ -3,7 +3,7 @@
 //! A test makes some files, takes a snapshot, has the guest change them in one way, kills the
 //! branch, and compares the tree and all descriptors with those at the take.
 
-use snapshot_tests::{Ending, outside};
+use snapshot_tests::{Ending, Isolation, Launch, outside};
 
 use crate::guest::Guest;
 
@@ -361,12 +361,15 @@ fn a_kept_snapshot_brings_files_back_each_time() {
     }
 }
 
-/// Nobody is asked about a write to a file that is open already.
+/// Nobody is asked about a write to a file that is open already. The copy can't open this one
+/// again, so it goes on with the same.
 #[test]
 fn a_kept_snapshot_brings_held_files_back_each_time() {
-    let mut guest = Guest::launch();
+    let launch = Launch::guest("file_storm").as_user(Isolation::Allowed);
+    let mut guest = Guest::start(launch, &[]);
     guest.does("put ash 9000 1");
     guest.does("hold 0 ash b");
+    guest.does("chmod ash 400");
     let then = guest.picture();
     let id = guest.session.take().number("id").to_string();
     for number in 0..3 {
