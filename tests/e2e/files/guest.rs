@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use snapshot_tests::deadline;
 use snapshot_tests::{Difference, Ending, Event, Held, Launch, PipedSession, Place, Tree};
@@ -35,7 +36,11 @@ impl Guest {
 
     /// Launches it in this way, with these programs to help it.
     pub fn start(launch: Launch, programs: &[PathBuf]) -> Self {
-        let place = Place::new();
+        Self::start_in(&Place::new(), launch, programs)
+    }
+
+    /// The same in this place.
+    pub fn start_in(place: &Arc<Place>, launch: Launch, programs: &[PathBuf]) -> Self {
         let root = place.work().join("tree");
         let base = root.join(NEST);
         fs::create_dir_all(&base).expect("the place is ours");
@@ -46,7 +51,7 @@ impl Guest {
             fs::copy(program, &copy).expect("the place is ours");
             copy
         });
-        let launch = launch.arg(&base).args(copies).place(&place);
+        let launch = launch.arg(&base).args(copies).place(place);
         let has_tool = launch.has_tool();
         let mut session = launch.piped();
         session.next_line("ready", |line| line.starts_with("ready "));

@@ -9,6 +9,7 @@ mod killed_journal;
 mod killed_session;
 mod kinds;
 mod large;
+mod limits;
 mod outsiders;
 mod programs;
 mod promises;

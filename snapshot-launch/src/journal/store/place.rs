@@ -194,12 +194,16 @@ impl Store {
         name: &OsStr,
         as_number: u64,
     ) -> io::Result<()> {
-        sys::move_to(
-            dir,
-            name,
-            self.garbage(),
-            OsStr::new(&as_number.to_string()),
-        )
+        let new = as_number.to_string();
+        match sys::move_to(dir, name, self.garbage(), OsStr::new(&new)) {
+            // A directory that the program has closed to its owner: the kernel writes a new `..`
+            // into it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                sys::set_mode(sys::pin(dir, name)?.as_fd(), 0o700)?;
+                sys::move_to(dir, name, self.garbage(), OsStr::new(&new))
+            }
+            moved => moved,
+        }
     }
 
     /// Removes the store, if nothing is left in it.
