@@ -84,15 +84,17 @@ fn without_room_for_a_link_a_removal_goes_on_and_is_named() {
     guest.does("unlink old");
     guest.does("rmdir empty");
     guest.does("rename new0 replaced");
-    let stderr = guest.session.stderr();
-    assert!(
-        stderr.contains("it can't be kept when it is removed"),
-        "{stderr}"
-    );
+    await_message(&mut guest, "it can't be kept when it is removed");
     guest.session.end_branch(Ending::Kill);
     guest.await_quiet();
-    let stderr = guest.session.stderr();
-    assert!(stderr.contains("old: failed to bring it back"), "{stderr}");
+    await_message(&mut guest, "old: failed to bring it back");
+}
+
+fn await_message(guest: &mut Guest, text: &str) {
+    let said = deadline::wait(|| guest.session.stderr().contains(text).then_some(()));
+    if said.is_none() {
+        guest.session.fail(&format!("nobody says: {text}"));
+    }
 }
 
 /// The journal of a session, by its launcher.
@@ -147,7 +149,7 @@ fn more_files_come_back_than_the_journal_may_hold() {
 /// The kernel writes to a directory that moves, so its owner must open it first.
 #[test]
 fn a_closed_directory_of_the_branch_goes() {
-    let launch = Launch::guest("file_storm").as_user(Isolation::Allowed);
+    let launch = Launch::guest("file_storm").as_user(Isolation::NoUserNamespaces);
     let mut guest = Guest::start(launch, &[]);
     guest.goes_and_comes_back(
         &["mkdir birch 755", "mkdir birch/fir 500", "chmod birch 500"],
@@ -155,4 +157,15 @@ fn a_closed_directory_of_the_branch_goes() {
     );
     let stderr = guest.session.stderr();
     assert!(!stderr.contains("not as it was"), "{stderr}");
+}
+
+/// The owner of a file may close it against himself and go on writing to it.
+#[test]
+fn a_file_that_its_owner_has_closed_comes_back() {
+    let launch = Launch::guest("file_storm").as_user(Isolation::NoUserNamespaces);
+    let mut guest = Guest::start(launch, &[]);
+    guest.does("put ash 9000 1");
+    guest.does("hold 0 ash b");
+    guest.does("chmod ash 000");
+    guest.goes_and_comes_back(&["held-over 0 10 50 2"], Ending::Kill);
 }

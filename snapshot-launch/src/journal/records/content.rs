@@ -124,12 +124,25 @@ impl Content {
     }
 }
 
-/// Opens a file to keep its content.
+/// Opens a file to keep its content. Its owner may have closed it against himself, and go on
+/// writing to it: then it is open to him for a moment.
 ///
 /// # Errors
 /// If this user may not read it.
 pub(super) fn open(pin: BorrowedFd<'_>) -> io::Result<File> {
-    sys::reopen_quietly(pin)
+    match sys::reopen_quietly(pin) {
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
+            let mode = Stat::of_fd(pin)?.mode & 0o7777;
+            // The kernel may take this bit away.
+            if mode & libc::S_ISGID != 0 || sys::set_mode(pin, mode | 0o400).is_err() {
+                return Err(error);
+            }
+            let opened = sys::reopen_quietly(pin);
+            sys::set_mode(pin, mode)?;
+            opened
+        }
+        opened => opened,
+    }
 }
 
 /// Keeps the first `size` bytes. A failed keep leaves nothing.
