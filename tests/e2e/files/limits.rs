@@ -1,46 +1,19 @@
 //! What the journal does where there is little room: on a full disk, and with few descriptors.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use snapshot_tests::{Ending, Isolation, Launch, Place, deadline, outside};
+use snapshot_tests::{Ending, Isolation, Launch, Place, deadline};
 
 use crate::guest::Guest;
-
-/// A small filesystem in memory, until the end of the test.
-struct Small(PathBuf);
-
-impl Small {
-    /// `None` where nothing can be mounted.
-    fn mount(at: &Path, options: &str) -> Option<Self> {
-        if !outside::as_root() {
-            return None;
-        }
-        let mut command = Command::new("mount");
-        command
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(at);
-        if deadline::run(&mut command).success() {
-            return Some(Self(at.to_owned()));
-        }
-        eprintln!("skipped: nothing can be mounted here");
-        None
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        deadline::run(Command::new("umount").arg("--lazy").arg(&self.0));
-    }
-}
+use crate::mounted::Mounted;
 
 /// Opening for writing and truncating fail as if the program itself had no room, and nothing is
 /// lost. What needs no room goes on.
 #[test]
 fn a_full_disk_fails_writers_and_lets_names_go() {
     let place = Place::new();
-    let Some(_small) = Small::mount(&place.work(), "size=1m") else {
+    let Some(_small) = Mounted::tmpfs(&place.work(), "size=1m") else {
         return;
     };
     let mut guest = Guest::start_in(&place, Launch::guest("file_storm"), &[]);
@@ -64,7 +37,7 @@ fn a_full_disk_fails_writers_and_lets_names_go() {
 #[test]
 fn without_room_for_a_link_a_removal_goes_on_and_is_named() {
     let place = Place::new();
-    let Some(_small) = Small::mount(&place.work(), "size=4m,nr_inodes=40") else {
+    let Some(_small) = Mounted::tmpfs(&place.work(), "size=4m,nr_inodes=40") else {
         return;
     };
     let mut guest = Guest::start_in(&place, Launch::guest("file_storm"), &[]);

@@ -10,6 +10,7 @@ mod killed_session;
 mod kinds;
 mod large;
 mod limits;
+mod mounted;
 mod outsiders;
 mod programs;
 mod promises;

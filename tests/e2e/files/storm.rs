@@ -9,11 +9,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
-use snapshot_tests::{Ending, Isolation, Launch, Seed, binaries, deadline, outside};
+use snapshot_tests::{Ending, Isolation, Launch, Place, Seed, binaries, deadline, outside};
 
 use crate::guest::{Guest, Picture};
+use crate::mounted::Mounted;
 
 /// How many operations each of the tests has, and the long one.
 const OPERATIONS: u64 = 7_000;
@@ -54,9 +56,13 @@ struct Storm {
 
 impl Storm {
     fn new(launch: Launch, programs: &[PathBuf]) -> Self {
+        Self::within(&Place::new(), launch, programs)
+    }
+
+    fn within(place: &Arc<Place>, launch: Launch, programs: &[PathBuf]) -> Self {
         let launch = launch.life_seconds(LIFE_SECONDS);
         Self {
-            guest: Guest::start(launch, programs),
+            guest: Guest::start_in(place, launch, programs),
             seed: Seed::new(),
             levels: Vec::new(),
             operations: 0,
@@ -286,6 +292,29 @@ fn everything_comes_back_for_an_ordinary_user_without_namespaces() {
     everything_comes_back(operations(OPERATIONS), |launch| {
         launch.as_user(Isolation::NoUserNamespaces)
     });
+}
+
+/// On a filesystem of the test's own, if there can be one.
+fn everything_comes_back_on(mount: impl FnOnce(&Place) -> Option<Mounted>) {
+    let place = Place::new();
+    let Some(_mounted) = mount(&place) else {
+        return;
+    };
+    let directory = tempfile::tempdir().expect("the temp directory is writable");
+    let launch = Launch::guest("file_storm").flag("--isolate").flag("never");
+    let mut storm = Storm::within(&place, launch, &programs(directory.path()));
+    storm.rage(operations(OPERATIONS).min(A_SESSION));
+    assert!(storm.compared > 0, "nothing was compared");
+}
+
+#[test]
+fn everything_comes_back_in_memory() {
+    everything_comes_back_on(|place| Mounted::tmpfs(&place.work(), "size=1g"));
+}
+
+#[test]
+fn everything_comes_back_on_an_overlay() {
+    everything_comes_back_on(Mounted::overlay);
 }
 
 #[test]
