@@ -139,16 +139,15 @@ impl Levels {
                 let object = level.objects.get(&id)?;
                 object.reach(&level.shelves).ok()
             });
-            match found.next() {
-                Some(pin) => self.seals.seal(id, pin.as_fd()),
-                None => self.seals.loses(id),
+            if let Some(pin) = found.next() {
+                self.seals.seal(pin.as_fd());
             }
         }
     }
 
     /// The program may change this file's content or times, and nobody sees it.
-    pub(crate) fn loses_sight_of(&mut self, id: FileId) {
-        self.seals.loses(id);
+    pub(crate) fn loses_sight_of(&mut self, stat: &Stat) {
+        self.seals.loses(stat);
     }
 
     /// The program may change anything.
@@ -391,6 +390,10 @@ impl Levels {
     }
 
     fn forget(&mut self, level: Level) {
+        // From here on nobody is asked.
+        if self.levels.is_empty() {
+            self.seals = Seals::default();
+        }
         for shelf in &level.shelves {
             self.stores.discard_shelf(shelf);
         }

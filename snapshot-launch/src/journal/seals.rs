@@ -36,14 +36,21 @@ enum Seal {
     Unsure,
 }
 
+/// A file, and not a later one with its number.
+type Key = (FileId, Option<Timestamp>);
+
+fn key(stat: &Stat) -> Key {
+    (stat.id, stat.born)
+}
+
 /// Those of all files that were kept.
 #[derive(Debug, Default)]
 pub(crate) struct Seals {
     events: Option<OwnedFd>,
-    watched: HashMap<i32, FileId>,
-    of: HashMap<FileId, Seal>,
+    watched: HashMap<i32, Key>,
+    of: HashMap<Key, Seal>,
     /// Those that had a name when they were first opened.
-    named: HashSet<FileId>,
+    named: HashSet<Key>,
 }
 
 impl Seals {
@@ -54,30 +61,30 @@ impl Seals {
 
     /// The program is about to get a descriptor of this file, or to change it in another way.
     pub(crate) fn opens(&mut self, pin: BorrowedFd<'_>, stat: &Stat) {
-        if stat.nlink > 0 && !self.of.contains_key(&stat.id) {
-            self.named.insert(stat.id);
+        if stat.nlink > 0 && !self.of.contains_key(&key(stat)) {
+            self.named.insert(key(stat));
         }
-        let seal = match self.of.get(&stat.id).copied() {
+        let seal = match self.of.get(&key(stat)).copied() {
             Some(Seal::Closed { was_changed, .. }) => Seal::Open {
                 was_changed: was_changed || self.differs(stat),
             },
             Some(_) => return,
-            None if self.watch(pin, stat.id).is_ok() => Seal::Open { was_changed: false },
+            None if self.watch(pin, key(stat)).is_ok() => Seal::Open { was_changed: false },
             None => Seal::Unsure,
         };
-        self.of.insert(stat.id, seal);
+        self.of.insert(key(stat), seal);
     }
 
     /// The program may change it in a way that isn't seen.
-    pub(crate) fn loses(&mut self, id: FileId) {
-        if let Some(seal) = self.of.get_mut(&id) {
+    pub(crate) fn loses(&mut self, stat: &Stat) {
+        if let Some(seal) = self.of.get_mut(&key(stat)) {
             *seal = Seal::Unsure;
         }
     }
 
     /// Whether somebody else has changed this file, which is like `now`.
     pub(crate) fn differs(&self, now: &Stat) -> bool {
-        match self.of.get(&now.id) {
+        match self.of.get(&key(now)) {
             Some(Seal::Closed {
                 size,
                 modified,
@@ -88,8 +95,8 @@ impl Seals {
     }
 
     /// Whether this file had a name when the program first opened it.
-    pub(crate) fn had_name(&self, id: FileId) -> bool {
-        self.named.contains(&id)
+    pub(crate) fn had_name(&self, stat: &Stat) -> bool {
+        self.named.contains(&key(stat))
     }
 
     /// Files with a writer that has gone. Each must be sealed.
@@ -125,15 +132,16 @@ impl Seals {
                 } else if mask & libc::IN_IGNORED != 0 {
                     self.watched.remove(&watch);
                 } else if let Some(id) = self.watched.get(&watch) {
-                    found.push(*id);
+                    found.push(id.0);
                 }
             }
         }
     }
 
     /// Seals a file, if nobody can write to it now. Only its owner or root can know.
-    pub(crate) fn seal(&mut self, id: FileId, pin: BorrowedFd<'_>) {
-        let Some(Seal::Open { was_changed }) = self.of.get(&id).copied() else {
+    pub(crate) fn seal(&mut self, pin: BorrowedFd<'_>) {
+        let Ok(file) = Stat::of_fd(pin) else { return };
+        let Some(Seal::Open { was_changed }) = self.of.get(&key(&file)).copied() else {
             return;
         };
         let seal = match closed_state(pin) {
@@ -145,10 +153,10 @@ impl Seals {
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return,
             Err(_) => Seal::Unsure,
         };
-        self.of.insert(id, seal);
+        self.of.insert(key(&file), seal);
     }
 
-    fn watch(&mut self, pin: BorrowedFd<'_>, id: FileId) -> io::Result<()> {
+    fn watch(&mut self, pin: BorrowedFd<'_>, file: Key) -> io::Result<()> {
         let events = match self.events.take() {
             Some(events) => events,
             None => {
@@ -165,7 +173,7 @@ impl Seals {
             libc::inotify_add_watch(events.as_raw_fd(), path.as_ptr(), libc::IN_CLOSE_WRITE)
         };
         self.events = Some(events);
-        self.watched.insert(Errno::result(watch)?, id);
+        self.watched.insert(Errno::result(watch)?, file);
         Ok(())
     }
 }

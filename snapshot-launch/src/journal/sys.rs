@@ -34,7 +34,7 @@ const FS_IOC_SETFLAGS: libc::Ioctl = 0x4008_6602;
 const NS_GET_USERNS: libc::Ioctl = 0xb701;
 
 /// A moment as filesystems store it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash)]
 pub(crate) struct Timestamp {
     pub(crate) seconds: i64,
     pub(crate) nanoseconds: u32,

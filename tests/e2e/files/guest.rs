@@ -134,9 +134,18 @@ impl Guest {
     /// Nothing of what the program did itself passes for somebody else's.
     pub fn assert_no_outsiders(&mut self) {
         let said = self.session.stderr();
-        if let Some(line) = said.lines().find(|line| line.contains("somebody else")) {
-            self.session.fail(line);
-        }
+        let Some(line) = said.lines().find(|line| line.contains("somebody else")) else {
+            return;
+        };
+        let name = line.split(' ').find(|word| word.starts_with('/'));
+        let name = name.and_then(|path| path.rsplit('/').next());
+        let name = name.unwrap_or_default();
+        let operations = said
+            .lines()
+            .filter(|of| of.starts_with("op ") && of.contains(name));
+        let mut last: Vec<&str> = operations.collect();
+        let last = last.split_off(last.len().saturating_sub(40)).join("\n  ");
+        self.session.fail(&format!("{line}\n  {last}"));
     }
 
     /// Nothing differs from the picture.

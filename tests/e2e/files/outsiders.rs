@@ -70,7 +70,7 @@ fn it_stays_and_is_named() {
     }
     assert_eq!(shell.read("own"), "then\n");
     for name in ["written", "saved", "removed", "made"] {
-        let text = format!("work/{name} stays as it is: somebody else has changed it since");
+        let text = format!("work/{name} stays as it is: somebody else has");
         shell.session.wait_until_stderr(&text);
     }
     let said = shell.session.stderr();

@@ -353,6 +353,11 @@ pub(in crate::journal) fn rename(
     let (old, new) = (from.name_as_written(), to.name_as_written());
     let (old, new) = (old.as_os_str(), new.as_os_str());
     work.moves(moved.id);
+    // One that the kernel has made by itself is known only by its name.
+    work.levels().placed(&moved);
+    if let Some(target) = target.as_ref().filter(|_| exchanges) {
+        work.levels().placed(target);
+    }
     let replaces_directory = !is_wrong
         && !is_same
         && flags.is_empty()

@@ -53,7 +53,7 @@ pub(in crate::journal) fn open(work: &mut Work<'_>, opening: Opening) -> Result<
         match done {
             Ok(Some(reply)) if opening.is_restricted || !work.emulates() => {
                 if let Reply::Give { fd, .. } = &reply {
-                    work.levels().loses_sight_of(paths::look(fd.as_fd())?.id);
+                    work.levels().loses_sight_of(&paths::look(fd.as_fd())?);
                 }
                 drop(reply);
                 return Ok(Reply::Continue);
@@ -230,7 +230,7 @@ fn hand_over(work: &mut Work<'_>, fd: OwnedFd, stat: &Stat, flags: OFlag) -> Res
         }
     }
     if !work.emulates() {
-        work.levels().loses_sight_of(stat.id);
+        work.levels().loses_sight_of(stat);
         return Ok(Reply::Continue);
     }
     if truncates {

@@ -88,7 +88,7 @@ fn keep(work: &mut Work<'_>, object: &OwnedFd) -> Result<bool, Errno> {
     let kept = work.levels().keep_properties(object.as_fd(), &stat);
     work.news.kept(kept)?;
     // It may set the times.
-    work.levels().loses_sight_of(stat.id);
+    work.levels().loses_sight_of(&stat);
     Ok(true)
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Level {
     pub(crate) objects: HashMap<FileId, Object>,
     pub(crate) shelves: Vec<Shelf>,
     pub(super) born: HashMap<FileId, Option<Timestamp>>,
-    /// Old objects without records that the program has given a name.
+    /// Objects without records that the program has given a name.
     pub(super) placed: HashSet<FileId>,
     /// Names under which the kernel may have put something by itself.
     pub(super) unsure: HashSet<(FileId, Name)>,
@@ -66,9 +66,11 @@ impl Level {
         self.born.get(&stat.id) == Some(&stat.born)
     }
 
-    /// An old object gets one more name.
+    /// The program gives this object a name.
     pub(crate) fn placed(&mut self, stat: &Stat) {
-        self.placed.insert(stat.id);
+        if !self.knows(stat) {
+            self.placed.insert(stat.id);
+        }
     }
 
     /// The kernel may put something under this name.

@@ -43,7 +43,7 @@ pub(crate) fn respect_outsiders(level: &mut Level, seals: &Seals, force: bool) -
             if let Some(dir) = level.objects.get_mut(&dir) {
                 dir.entries.remove(&name);
             }
-            news.push(stays(&path));
+            news.push(stays(&path, "has put something there"));
         }
     }
     for id in robbed(level, seals) {
@@ -54,7 +54,7 @@ pub(crate) fn respect_outsiders(level: &mut Level, seals: &Seals, force: bool) -
         if !force {
             object.content = Content::Unkept;
             object.properties = None;
-            news.push(stays(&path));
+            news.push(stays(&path, "has replaced or removed it"));
             continue;
         }
         // The inode is beyond reach: its content comes back into a new one.
@@ -95,15 +95,15 @@ pub(crate) fn respect_outsiders(level: &mut Level, seals: &Seals, force: bool) -
         } else {
             object.content = Content::Unkept;
             object.properties = None;
-            news.push(stays(&path));
+            news.push(stays(&path, "has written to it"));
         }
     }
     news
 }
 
-fn stays(path: &Path) -> String {
+fn stays(path: &Path, has_done: &str) -> String {
     format!(
-        "{} stays as it is: somebody else has changed it since; `cargo snapshot revert --force` brings back such files",
+        "{} stays as it is: somebody else {has_done} since; `cargo snapshot revert --force` brings back such files",
         path.display()
     )
 }
@@ -174,11 +174,11 @@ fn is_foreign(level: &Level, dir: BorrowedFd<'_>, name: &OsStr, now: &Stat) -> b
 fn robbed(level: &Level, seals: &Seals) -> Vec<FileId> {
     let held = level.objects.values().filter(|object| {
         let is_lost = object.trash.is_none() && object.anew.is_none();
-        object.kind == Kind::File && is_lost && seals.had_name(object.id)
+        object.kind == Kind::File && is_lost
     });
     let gone = held.filter(|object| {
         let stat = object.pin().map(Stat::of_fd);
-        matches!(stat, Some(Ok(stat)) if stat.nlink == 0)
+        matches!(stat, Some(Ok(stat)) if stat.nlink == 0 && seals.had_name(&stat))
     });
     gone.map(|object| object.id).collect()
 }
