@@ -85,6 +85,9 @@ impl Levels {
         name: &OsStr,
         now: Option<&Stat>,
     ) -> io::Result<Coverage> {
+        if let Some(now) = now {
+            self.seals.loses_name(now);
+        }
         match self.levels.last_mut() {
             Some(level) => level.touch_entry(&mut self.stores, dir, dir_stat, name, now),
             None => Ok(Coverage::Covered),

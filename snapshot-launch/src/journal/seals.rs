@@ -94,7 +94,13 @@ impl Seals {
         }
     }
 
-    /// Whether this file had a name when the program first opened it.
+    /// The program is about to take a name away from it.
+    pub(crate) fn loses_name(&mut self, stat: &Stat) {
+        self.named.remove(&key(stat));
+    }
+
+    /// Whether this file had a name when the program first opened it, and the program has taken
+    /// none away.
     pub(crate) fn had_name(&self, stat: &Stat) -> bool {
         self.named.contains(&key(stat))
     }
