@@ -51,23 +51,20 @@ impl Levels {
     }
 
     /// Takes it back: the take has failed. What was kept since goes to the level below.
+    #[cfg(test)]
     pub(crate) fn abandon_newest(&mut self) {
         if let Some(newest) = self.levels.last() {
             self.drop_level(newest.id);
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn depth(&self) -> usize {
         self.levels.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.levels.is_empty()
-    }
-
-    /// Whether a directory is the journal's own, and not the program's.
-    pub(crate) fn is_own(&self, id: FileId) -> bool {
-        self.stores.is_own(id)
     }
 
     /// Before the name `name` in `dir` comes to lead somewhere else; `now` is what it leads to.

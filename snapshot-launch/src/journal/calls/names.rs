@@ -392,10 +392,10 @@ pub(in crate::journal) fn rename(
         }
     }
     work.as_caller(|| renameat2(&from.dir, old, &to.dir, new, flags))?;
-    if let Some(target) = target.filter(|_| !exchanges && !is_same) {
-        if target.kind == Kind::Directory || target.nlink == 1 {
-            work.levels().gone(&target);
-        }
+    if let Some(target) = target.filter(|_| !exchanges && !is_same)
+        && (target.kind == Kind::Directory || target.nlink == 1)
+    {
+        work.levels().gone(&target);
     }
     Ok(Reply::Done(0))
 }

@@ -211,7 +211,10 @@ fn bind(work: &mut Work<'_>, address: u64, size: u64) -> Result<Reply, Errno> {
     }
     let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
     work.memory.read(address, &mut bytes)?;
-    let is_local = bytes.starts_with(&(libc::AF_UNIX.cast_unsigned() as u16).to_ne_bytes());
+    // The family is the first half of a word of its own.
+    let family = bytes.get(..2).and_then(|family| family.try_into().ok());
+    let family = family.map_or(0, u16::from_ne_bytes);
+    let is_local = i32::from(family) == libc::AF_UNIX;
     let path = &bytes[2..];
     let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
     if !is_local || path.is_empty() {

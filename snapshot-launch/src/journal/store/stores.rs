@@ -255,11 +255,6 @@ impl Stores {
         self.list.iter().map(|(id, store)| (*id, store))
     }
 
-    /// Whether a directory is the journal's own.
-    pub(crate) fn is_own(&self, id: FileId) -> bool {
-        self.own.contains(&id)
-    }
-
     pub(crate) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number

@@ -61,7 +61,7 @@ fn touch_and_revert(count: usize) {
     let outcome = program.levels.revert_to(id, true, false);
     println!(
         "{count} files of 4 KiB: first touch {touched:?}, revert {:?}",
-        (cpu() - begin)
+        cpu() - begin
     );
     assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
     let begin = cpu();
@@ -73,7 +73,7 @@ fn touch_and_revert(count: usize) {
     let outcome = program.levels.revert_to(id, true, false);
     println!(
         "{count} files: unlink {unlinked:?} with all, revert {:?}",
-        (cpu() - begin)
+        cpu() - begin
     );
     assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
 }
@@ -97,7 +97,7 @@ fn big_file() {
             .keep_content(pin.as_fd(), &stat, Want::All)
             .expect("it can be kept"),
     );
-    println!("1 GiB: kept in {:?}", (cpu() - begin));
+    println!("1 GiB: kept in {:?}", cpu() - begin);
     for (what, part) in [
         ("one page of it changed", 4096),
         ("half of it changed", size),
@@ -113,6 +113,7 @@ fn big_file() {
             .expect("it can be written");
         let begin = cpu();
         let outcome = program.levels.revert_to(id, true, false);
+        println!("1 GiB, {what}: revert {:?}", cpu() - begin);
         assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
     }
 }

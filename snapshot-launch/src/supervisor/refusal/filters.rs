@@ -53,11 +53,6 @@ impl Filters {
         self.has_ours = true;
     }
 
-    /// Whether the live process has ours.
-    pub(crate) fn has_ours(&self) -> bool {
-        self.has_ours
-    }
-
     /// How many are known to be harmless.
     fn harmless(&self) -> u32 {
         self.inherited
@@ -184,7 +179,6 @@ mod tests {
         assert!(filters.forbid(&status(2, 1)).is_some());
         filters.add_ours();
         filters.add_ours();
-        assert!(filters.has_ours());
         assert_eq!(filters.forbid(&status(2, 1)), None);
         assert!(filters.forbid(&status(2, 2)).is_some());
         // What a snapshot keeps and a revert brings back.
