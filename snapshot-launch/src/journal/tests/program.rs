@@ -204,7 +204,11 @@ impl Program {
     pub(super) fn link(&mut self, from: &Path, path: &Path) -> io::Result<()> {
         let entry = Self::entry(path)?;
         self.touch(&entry)?;
-        fs::hard_link(from, path)
+        fs::hard_link(from, path)?;
+        if let Some(stat) = Self::entry(path)?.now {
+            self.levels.placed(&stat);
+        }
+        Ok(())
     }
 
     fn keep_content(&mut self, path: &Path, want: Want) -> io::Result<()> {
@@ -318,6 +322,7 @@ impl Program {
             Some(over) => self.before_last_link(&new, &over)?,
             None => {}
         }
+        self.levels.placed(&moved);
         fs::rename(from, to)
     }
 
@@ -332,6 +337,9 @@ impl Program {
         }
         self.touch(&first)?;
         self.touch(&second)?;
+        for stat in [first.now, second.now].into_iter().flatten() {
+            self.levels.placed(&stat);
+        }
         Ok(renameat2(
             AT_FDCWD,
             one,
