@@ -40,6 +40,11 @@ fn revert_in_pieces(
     }
     program.forget_journal();
     for store in program.stores() {
+        // What the branch has closed lies there too.
+        let _ = std::process::Command::new("chmod")
+            .args(["-R", "u+rwx"])
+            .arg(&store)
+            .output();
         std::fs::remove_dir_all(store).expect("it can be removed");
     }
 }
