@@ -282,7 +282,12 @@ impl Levels {
         let outcome = match self.levels.pop() {
             Some(mut level) => {
                 self.seal();
-                let outsiders = respect_outsiders(&mut level, &self.seals, force);
+                // A change of the program's that passes for another's must not stay by mistake, so
+                // only a person decides to look.
+                let outsiders = match force {
+                    true => respect_outsiders(&mut level, &self.seals, force),
+                    false => Vec::new(),
+                };
                 // What is put back is written to.
                 self.seals = Seals::default();
                 Outcome {
