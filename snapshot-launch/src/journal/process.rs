@@ -322,6 +322,10 @@ impl Journal {
             }
             ToJournal::Count => self.tell(&FromJournal::Counts(self.levels.counts())),
         }
+        if self.levels.is_empty() {
+            // Nobody is asked who he is until the next take.
+            self.callers.forget_all();
+        }
         true
     }
 

@@ -24,6 +24,7 @@ pub enum Role {
     Init,
     Supervisor,
     Anchor,
+    Journal,
     Live,
 }
 
@@ -67,6 +68,13 @@ impl Count {
                 descriptors: 8,
                 mappings: 64,
                 threads: 4,
+            },
+            // It keeps the room of its tables, and a descriptor for each store.
+            Role::Journal => Self {
+                memory_kb: 8 << 10,
+                descriptors: 16,
+                mappings: 16,
+                threads: 0,
             },
             _ => Self {
                 memory_kb: 512,

@@ -20,7 +20,9 @@ pub fn doom(seed: &mut Seed) {
     for _ in 0..seed.below(4) {
         session.take();
     }
-    let tool = tool_of(&mut session);
+    let mut tool = tool_of(&mut session);
+    // Another one takes its place, and the session goes on.
+    tool.retain(|(role, _)| *role != Role::Journal);
     let role = tool[usize::try_from(seed.below(4)).expect("a few") % tool.len()];
     trouble(&mut session, seed);
     log::act("doom", &format!("{role:?} of {isolate}"));

@@ -240,19 +240,19 @@ impl Watched {
         println!("{role:?}: {now}, at first {first}");
     }
 
-    /// Without a snapshot the supervisor has two children, and the session no other process.
+    /// Without a snapshot the supervisor has three children, and the session no other process.
     fn see_children(&mut self) {
         let supervisor = self.pid(Role::Supervisor).expect("it is there");
         let live = self.model.live;
-        let anchor = self.pid(Role::Anchor).expect("it is there");
+        let own = [Role::Anchor, Role::Journal].map(|role| self.pid(role).expect("it is there"));
         let mut seen = Vec::new();
-        let only_two = deadline::wait(|| {
+        let only_three = deadline::wait(|| {
             seen = Process::all();
             seen.retain(|process| process.parent == supervisor);
-            let is_known = |process: &Process| process.pid == live || process.pid == anchor;
-            (seen.len() == 2 && seen.iter().all(is_known)).then_some(())
+            let is_known = |process: &Process| process.pid == live || own.contains(&process.pid);
+            (seen.len() == 3 && seen.iter().all(is_known)).then_some(())
         });
-        if only_two.is_none() {
+        if only_three.is_none() {
             self.session
                 .fail(&format!("the supervisor has children too many: {seen:?}"));
         }
@@ -284,16 +284,21 @@ pub fn tool_of(session: &mut PipedSession) -> Vec<(Role, i32)> {
     if parent != launcher {
         tool.push((Role::Init, parent));
     }
-    let anchor = deadline::wait(|| {
-        let all = Process::all();
-        let mut anchors = all
-            .iter()
-            .filter(|process| process.parent == supervisor && process.name == "snap-anchor");
-        anchors.next().map(|process| process.pid)
-    });
-    match anchor {
-        Some(anchor) => tool.push((Role::Anchor, anchor)),
-        None => session.fail("there is no anchor"),
+    for (role, name) in [
+        (Role::Anchor, "snap-anchor"),
+        (Role::Journal, "snap-journal"),
+    ] {
+        let found = deadline::wait(|| {
+            let all = Process::all();
+            let mut named = all
+                .iter()
+                .filter(|process| process.parent == supervisor && process.name == name);
+            named.next().map(|process| process.pid)
+        });
+        match found {
+            Some(pid) => tool.push((role, pid)),
+            None => session.fail(&format!("there is no {name}")),
+        }
     }
     tool
 }
