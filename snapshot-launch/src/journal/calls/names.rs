@@ -240,8 +240,8 @@ pub(in crate::journal) fn rmdir(work: &mut Work<'_>, at: PathAt) -> Result<Reply
 fn is_empty(entry: &Entry) -> Result<bool, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let fd = match openat(&entry.dir, entry.name.as_os_str(), flags, Mode::empty()) {
-        // The kernel would not need to read it. Nor may it be moved.
-        Err(Errno::EACCES) => return Ok(false),
+        // The kernel need not read it. Whoever moves it away looks again, and opens it for that.
+        Err(Errno::EACCES) => return Ok(true),
         opened => opened?,
     };
     let mut dir = Dir::from_fd(fd)?;
