@@ -58,7 +58,11 @@ impl Held {
             let number = name.to_string_lossy().parse().expect("a number");
             descriptors.insert(number, Descriptor::of(&own, number));
         }
-        let directory = fs::read_link(own.join("cwd")).expect("it has a directory");
+        let mut directory = fs::read_link(own.join("cwd")).expect("it has a directory");
+        // One that is gone is nowhere, whatever the kernel calls that.
+        if directory.to_string_lossy().ends_with(" (deleted)") {
+            directory = PathBuf::from("(deleted)");
+        }
         Self {
             directory,
             descriptors,
