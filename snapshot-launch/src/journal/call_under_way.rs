@@ -33,6 +33,8 @@ struct Page {
     acts: bool,
     /// What it was about to move.
     moves: FileId,
+    /// The descriptor that the caller got for it, and one more.
+    given_and_one: i32,
     /// How many journals have begun to serve it.
     tries: u32,
 }
@@ -51,6 +53,7 @@ const NOTHING: Page = Page {
     },
     acts: false,
     moves: FileId { dev: 0, ino: 0 },
+    given_and_one: 0,
     tries: 0,
 };
 
@@ -61,6 +64,8 @@ pub(super) struct Trace {
     pub(super) has_acted: bool,
     /// What it moves.
     pub(super) moves: Option<FileId>,
+    /// The descriptor that the caller already has from it, and that only has to be named.
+    pub(super) given: Option<i32>,
 }
 
 /// The memory, which stays for good: a session has one.
@@ -113,6 +118,10 @@ impl CallUnderWay {
         let trace = Trace {
             has_acted: page.acts,
             moves,
+            given: page
+                .given_and_one
+                .checked_sub(1)
+                .filter(|given| *given >= 0),
         };
         Some((raw, trace, page.tries >= MOST_TRIES))
     }
@@ -123,6 +132,15 @@ impl CallUnderWay {
         self.set(Page {
             acts: true,
             moves: moves.unwrap_or(NOTHING.moves),
+            ..page
+        });
+    }
+
+    /// The caller has got a descriptor.
+    pub(super) fn gave(self, number: i32) {
+        let page = self.page();
+        self.set(Page {
+            given_and_one: number.saturating_add(1),
             ..page
         });
     }
@@ -150,7 +168,10 @@ mod tests {
         under_way.acts(Some(moves));
         let (_, trace, _) = under_way.left().expect("a call");
         assert!(trace.has_acted);
-        assert_eq!(trace.moves, Some(moves));
+        assert_eq!((trace.moves, trace.given), (Some(moves), None));
+        under_way.gave(0);
+        let (_, trace, _) = under_way.left().expect("a call");
+        assert_eq!(trace.given, Some(0));
         let deadly = (0..=MOST_TRIES).find_map(|_| under_way.left().filter(|left| left.2));
         assert!(deadly.is_some());
         under_way.is_answered();

@@ -24,9 +24,6 @@ nix::ioctl_write_int_bad!(set_flags, nix::request_code_write!(TYPE, 4, 8));
 /// The caller continues on the processor of the one who answers (Linux 6.6 and later).
 const SYNC_WAKE_UP: i32 = 1;
 
-/// Installs the descriptor and answers with its number in one step (Linux 5.14 and later).
-const ADD_AND_SEND: u32 = 2;
-
 /// The session's listener.
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -108,6 +105,9 @@ impl Listener {
 
     /// Gives the caller a descriptor of ours: its number there is the call's result.
     ///
+    /// In two steps. The kernel can do both in one, but if whoever asks for that is killed or
+    /// stopped meanwhile, the call returns 0, and the caller takes its standard input for its file.
+    ///
     /// # Errors
     /// EMFILE if the caller has no room. The call still waits for its answer then.
     pub(super) fn give(
@@ -118,7 +118,7 @@ impl Listener {
     ) -> Result<(), Errno> {
         let given = libc::seccomp_notif_addfd {
             id: call.id,
-            flags: ADD_AND_SEND,
+            flags: 0,
             srcfd: fd.as_raw_fd().cast_unsigned(),
             newfd: 0,
             newfd_flags: if close_on_exec {
@@ -129,8 +129,13 @@ impl Listener {
         };
         // SAFETY: reads the struct.
         match unsafe { add_descriptor(self.fd.as_raw_fd(), &raw const given) } {
+            Ok(number) => {
+                self.under_way.gave(number);
+                self.reply(call, Ok(number.into()));
+                Ok(())
+            }
             // The caller is gone.
-            Ok(_) | Err(Errno::ENOENT) => {
+            Err(Errno::ENOENT) => {
                 self.under_way.is_answered();
                 Ok(())
             }

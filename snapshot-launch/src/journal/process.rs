@@ -420,9 +420,10 @@ impl Journal {
         };
         let call = Notification::of(&raw);
         // One that kills every journal is the kernel's.
-        let reply = match is_deadly {
-            true => Ok(Reply::Continue),
-            false => self.decide(&call, trace),
+        let reply = match trace.given {
+            Some(given) => Ok(Reply::Done(given.into())),
+            None if is_deadly => Ok(Reply::Continue),
+            None => self.decide(&call, trace),
         };
         self.answer(&call, reply);
     }
