@@ -24,6 +24,8 @@ const FLAGS: i32 = libc::O_ACCMODE
 pub struct Held {
     directory: PathBuf,
     descriptors: BTreeMap<i32, Descriptor>,
+    /// Where those lead that lie elsewhere.
+    elsewhere: BTreeMap<i32, PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -48,15 +50,19 @@ impl Held {
         let listed = fs::read_dir(own.join("fd"))
             .unwrap_or_else(|error| panic!("cannot list the descriptors of {pid}: {error}"));
         let mut descriptors = BTreeMap::new();
+        let mut elsewhere = BTreeMap::new();
         for entry in listed.flatten() {
-            let path = entry.path();
-            // The kernel adds ` (deleted)` to a path that is gone, so this finds it too.
-            if !fs::read_link(&path).is_ok_and(|target| target.starts_with(root)) {
-                continue;
-            }
             let name = entry.file_name();
             let number = name.to_string_lossy().parse().expect("a number");
-            descriptors.insert(number, Descriptor::of(&own, number));
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            // The kernel adds ` (deleted)` to a path that is gone, so this finds it too.
+            // So may the place where the journal had put a link that the branch has made.
+            let is_kept = target.to_string_lossy().contains("/.cargo-snapshot-files-");
+            if target.starts_with(root) || is_kept {
+                descriptors.insert(number, Descriptor::of(&own, number));
+            } else {
+                elsewhere.insert(number, target);
+            }
         }
         let mut directory = fs::read_link(own.join("cwd")).expect("it has a directory");
         // One that is gone is nowhere, whatever the kernel calls that.
@@ -66,6 +72,7 @@ impl Held {
         Self {
             directory,
             descriptors,
+            elsewhere,
         }
     }
 
@@ -98,7 +105,14 @@ impl Held {
             let mut note = |what: String| note_of(format!("descriptor {number}"), what);
             match (self.descriptors.get(&number), now.descriptors.get(&number)) {
                 (Some(then), Some(now)) => then.differences(now, &mut note),
-                (Some(then), None) => note(format!("is closed; it had inode {}", then.inode)),
+                (Some(then), None) => match now.elsewhere.get(&number) {
+                    Some(target) => note(format!(
+                        "leads to {}; it had inode {}",
+                        target.display(),
+                        then.inode
+                    )),
+                    None => note(format!("is closed; it had inode {}", then.inode)),
+                },
                 (None, Some(now)) => note(format!("is open, with inode {}", now.inode)),
                 (None, None) => {}
             }

@@ -126,12 +126,13 @@ impl CallUnderWay {
         Some((raw, trace, page.tries >= MOST_TRIES))
     }
 
-    /// From here on, what the call asks for may be done. `moves` is what a rename takes along.
+    /// From here on, what the call asks for may be done. `moves` is what a rename takes along:
+    /// what the journal does for the rename after that leaves it known.
     pub(super) fn acts(self, moves: Option<FileId>) {
         let page = self.page();
         self.set(Page {
             acts: true,
-            moves: moves.unwrap_or(NOTHING.moves),
+            moves: moves.unwrap_or(page.moves),
             ..page
         });
     }
@@ -169,6 +170,9 @@ mod tests {
         let (_, trace, _) = under_way.left().expect("a call");
         assert!(trace.has_acted);
         assert_eq!((trace.moves, trace.given), (Some(moves), None));
+        under_way.acts(None);
+        let (_, trace, _) = under_way.left().expect("a call");
+        assert_eq!(trace.moves, Some(moves));
         under_way.gave(0);
         let (_, trace, _) = under_way.left().expect("a call");
         assert_eq!(trace.given, Some(0));

@@ -43,6 +43,21 @@ fn comes_back(files: &[&str], act: impl FnOnce(&mut Program) -> std::io::Result<
 }
 
 #[test]
+fn an_open_file_comes_back_by_the_name_it_was_opened_by() {
+    let mut program = with(&["a"]);
+    let (a, moved) = (program.path("a"), program.path("moved"));
+    let open = File::open(&a).expect("it is there");
+    let id = program.take();
+    program.rename(&a, &moved).expect("it can move");
+    for number in 0..9 {
+        let link = program.path(&format!("link{number}"));
+        program.link(&moved, &link).expect("it can be linked");
+    }
+    program.revert(id, false);
+    assert_eq!(sys::path_of(open.as_fd()), a);
+}
+
+#[test]
 fn a_file_loses_all_its_names() {
     let mut program = with(&["a"]);
     let (a, b) = (program.path("a"), program.path("b"));

@@ -23,7 +23,7 @@ use super::outcome::Outcome;
 use super::plan;
 use super::stage::{Stage, move_any};
 use super::stop::step;
-use crate::journal::records::{Anew, Level, Name, Was};
+use crate::journal::records::{Anew, Level, Name, Object, Was};
 use crate::journal::stat::{FileId, Stat};
 use crate::journal::store::{Store, Stores};
 use crate::journal::sys;
@@ -216,13 +216,18 @@ impl Undo<'_> {
         let mut wanted: HashMap<FileId, usize> = HashMap::new();
         for lost in &lost {
             *wanted.entry(lost.object).or_default() += 1;
+            if let Some(pin) = self.level.objects.get(&lost.object).and_then(Object::pin) {
+                let path = sys::path_of(pin);
+                self.stage.prefer(self.stores, lost.object, &path);
+            }
         }
         let mut pending = lost;
         loop {
             let before = pending.len();
             let mut failed = Vec::new();
             for lost in pending {
-                let is_last = wanted.get(&lost.object) == Some(&1);
+                let is_last =
+                    wanted.get(&lost.object) == Some(&1) || self.stage.count(lost.object) > 1;
                 match self.bring_one_back(&lost, is_last) {
                     Ok(()) => {
                         self.outcome.restored.names += 1;
@@ -441,7 +446,7 @@ impl Undo<'_> {
 
 /// What looking at one name needs.
 struct Aside<'a> {
-    objects: &'a HashMap<FileId, crate::journal::records::Object>,
+    objects: &'a HashMap<FileId, Object>,
     stage: &'a mut Stage,
     stores: &'a mut Stores,
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use super::stop::step;
 use crate::journal::records::move_directory;
@@ -68,6 +69,26 @@ impl Stage {
 
     pub(super) fn has(&self, id: FileId) -> bool {
         self.items.get(&id).is_some_and(|items| !items.is_empty())
+    }
+
+    pub(super) fn count(&self, id: FileId) -> usize {
+        self.items.get(&id).map_or(0, Vec::len)
+    }
+
+    /// Of several links to one inode, the one with this path is to come back first. Descriptors
+    /// belong to a name, and show `(deleted)` when that one goes.
+    pub(super) fn prefer(&mut self, stores: &Stores, id: FileId, path: &Path) {
+        let Some(items) = self.items.get_mut(&id).filter(|items| items.len() > 1) else {
+            return;
+        };
+        let is_it = |staged: &Staged| {
+            let stage = stores.get(staged.store).stage();
+            path.file_name() == Some(&staged.name) && path.parent() == Some(&sys::path_of(stage))
+        };
+        if let Some(at) = items.iter().position(is_it) {
+            let last = items.len() - 1;
+            items.swap(at, last);
+        }
     }
 
     pub(super) fn peek(&self, id: FileId) -> Option<&Staged> {
