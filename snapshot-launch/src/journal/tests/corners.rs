@@ -58,6 +58,20 @@ fn an_open_file_comes_back_by_the_name_it_was_opened_by() {
 }
 
 #[test]
+fn a_removed_directory_that_is_open_keeps_its_mode() {
+    let mut program = with(&["directory/"]);
+    let path = program.path("directory");
+    let open = File::open(&path).expect("it is there");
+    let id = program.take();
+    program.set_mode(&path, 0o644).expect("it is ours");
+    program.remove_directory(&path).expect("it can go");
+    program.drop_level(id);
+    program.sweep();
+    let mode = open.metadata().expect("it is open").mode();
+    assert_eq!(mode & 0o7777, 0o644);
+}
+
+#[test]
 fn a_file_loses_all_its_names() {
     let mut program = with(&["a"]);
     let (a, b) = (program.path("a"), program.path("b"));
