@@ -82,19 +82,22 @@ pub unsafe fn take(session: &Session, request: TakeRequest) -> Taken {
 }
 
 /// Reports a take that can't be made: the first thread did not come for it.
-pub fn report_hindrance(session: &Session, request: TakeRequest, obstacle: Obstacle) {
-    let Ok(link) = Link::connect(session.name) else {
-        // There is no supervisor, so nobody waits.
-        return;
-    };
+///
+/// # Errors
+/// If the supervisor can't be reached, as in [`Link::connect`].
+pub fn report_hindrance(
+    session: &Session,
+    request: TakeRequest,
+    obstacle: Obstacle,
+) -> sys::Result<()> {
+    let link = Link::connect(session.name)?;
     let TakeRequest { ask, at_ns, label } = request;
-    let Ok(link) = link.begin(ask, at_ns, label) else {
-        return;
-    };
-    let _ = link.say(FromTaker::Hindered(obstacle));
+    let link = link.begin(ask, at_ns, label)?;
+    let said = link.say(FromTaker::Hindered(obstacle));
     // The answer means that the supervisor has understood.
-    let _ = link.hear();
+    let heard = said.and_then(|()| link.hear());
     link.close();
+    heard.map(drop)
 }
 
 /// The conversation of one take; an error is one of the link.

@@ -17,12 +17,13 @@ const KIB: usize = 1 << 10;
 const GIB: usize = 1 << 30;
 
 /// So many files of so many bytes.
-const TAKES: [(usize, usize); 5] = [
+const TAKES: [(usize, usize); 6] = [
     (0, 0),
     (10, 4 * KIB),
     (1000, 4 * KIB),
     (1, GIB / 4),
     (1, GIB),
+    (1, 10 * GIB),
 ];
 const REVERTS: [(usize, usize); 5] = [
     (0, 0),
@@ -40,6 +41,9 @@ fn rounds(bytes: usize) -> usize {
     }
 }
 
+/// Of a larger file the rest is a hole.
+const MOST_WRITTEN: usize = GIB;
+
 /// Writes a file of that many bytes.
 fn fill(file: &mut File, bytes: usize, byte: u8) {
     let block = vec![byte; bytes.min(1 << 20)];
@@ -54,11 +58,10 @@ fn fill(file: &mut File, bytes: usize, byte: u8) {
 fn make_files(files: usize, bytes: usize) -> Vec<String> {
     let names: Vec<String> = (0..files).map(|number| format!("file{number}")).collect();
     for name in &names {
-        fill(
-            &mut File::create(name).expect("the place is ours"),
-            bytes,
-            7,
-        );
+        let mut file = File::create(name).expect("the place is ours");
+        fill(&mut file, bytes.min(MOST_WRITTEN), 7);
+        file.set_len(u64::try_from(bytes).expect("it fits"))
+            .expect("there is room");
     }
     names
 }

@@ -1,4 +1,4 @@
-//! Whole programs at each depth: git, tar, SQLite, a copy of many small files.
+//! Whole programs at each depth: git, tar, SQLite, cargo, Python's compiler.
 
 use std::process::{Command, Stdio};
 
@@ -18,7 +18,7 @@ struct Work {
     script: &'static str,
 }
 
-const WORKS: [Work; 5] = [
+const WORKS: [Work; 7] = [
     Work {
         name: "git",
         program: "git",
@@ -53,6 +53,20 @@ const WORKS: [Work; 5] = [
         prepare: "sqlite3 db 'CREATE TABLE t(a INTEGER PRIMARY KEY, b);'",
         script: "for n in $(seq 200); do \
             echo 'INSERT INTO t(b) VALUES(randomblob(200));'; done | sqlite3 db",
+    },
+    Work {
+        name: "cargo-build",
+        program: "cargo",
+        prepare: "cargo new -q --vcs none some && cd some && for n in $(seq 40); do \
+            echo \"pub fn f$n() -> String { format!(\\\"{}\\\", $n) }\" >src/m$n.rs; \
+            echo \"mod m$n;\" >>src/main.rs; done",
+        script: "cd some && cargo build -q --offline 2>/dev/null",
+    },
+    Work {
+        name: "compileall",
+        program: "python3",
+        prepare: "cp $(python3 -c 'import os; print(os.path.dirname(os.__file__))')/*.py .",
+        script: "python3 -m compileall -q .",
     },
 ];
 

@@ -50,17 +50,22 @@ impl Answering {
         let taken = unsafe { take::take(&of_take(), self.request(ask)) };
         let (outcome, interrupted_call) = taken;
         if let Outcome::Refused(Some(Obstacle::Failed(Step::Link, errno))) = outcome {
-            let request = match ask {
-                Ask::Request(request) => request,
-                Ask::Signal | Ask::Api => 0,
-            };
-            session::report_unreachable(request, Errno(errno));
+            report_unreachable(ask, Errno(errno));
         }
         if interrupted_call.call.is_some() {
             self.interrupted_call = interrupted_call;
         }
         self.at_ns = sys::now_ns();
     }
+}
+
+/// Says by a signal that this process can't connect to the supervisor.
+fn report_unreachable(ask: Ask, errno: Errno) {
+    let request = match ask {
+        Ask::Request(request) => request,
+        Ask::Signal | Ask::Api => 0,
+    };
+    session::report_unreachable(request, errno);
 }
 
 impl Work for Answering {
@@ -83,7 +88,10 @@ impl Work for Answering {
 
     fn hindered(&mut self, obstacle: Obstacle) {
         while let Some(ask) = pending::next() {
-            take::report_hindrance(&of_take(), self.request(ask), obstacle);
+            let told = take::report_hindrance(&of_take(), self.request(ask), obstacle);
+            if let Err(errno) = told {
+                report_unreachable(ask, errno);
+            }
         }
     }
 

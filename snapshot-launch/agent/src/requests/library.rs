@@ -109,7 +109,8 @@ impl Work for Job {
     }
 
     fn hindered(&mut self, obstacle: Obstacle) {
-        take::report_hindrance(&of_take(), self.request, obstacle);
+        // The caller hears of it in any case.
+        let _ = take::report_hindrance(&of_take(), self.request, obstacle);
         self.outcome = Outcome::Refused(Some(obstacle));
     }
 }
