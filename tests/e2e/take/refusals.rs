@@ -321,3 +321,34 @@ fn a_take_that_runs_out_of_descriptors() {
     session.revert();
     assert!(session.ask("look").ends_with(&format!(" kept {open}")));
 }
+
+/// Its second thread gets the trigger. On a word it can open nothing more, or much again.
+const SECOND_THREAD: &str = "
+import os, resource, signal, sys, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+most = resource.getrlimit(resource.RLIMIT_NOFILE)
+print('ready', flush=True)
+for line in sys.stdin:
+    # Nothing is open above 2: the lowest free number is the first one that is too many.
+    few = (3, most[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, few if line == 'few\\n' else most)
+    print('ok', flush=True)
+";
+
+#[test]
+fn without_a_descriptor_a_second_thread_says_so_too() {
+    let Some(python) = snapshot_tests::outside::find("python3") else {
+        return;
+    };
+    let launch = Launch::program(python).arg("-c").arg(SECOND_THREAD);
+    let mut session = launch.piped();
+    session.next_line("ready", |line| line == "ready");
+    session.ask("few");
+    session.signal_live(Signal::SIGUSR1);
+    let refused = session.next_answer();
+    assert_eq!(refused.name(), "refused", "{refused}");
+    assert!(refused.text("help").contains("ulimit -n"), "{refused}");
+    session.ask("many");
+    assert_eq!(session.take().number("id"), 1);
+}
