@@ -354,6 +354,10 @@ impl Journal {
     }
 
     fn revert(&mut self, id: u32, kept: Option<i32>, force: bool) {
+        let counts = self.levels.counts();
+        if let Some(all) = counts.into_iter().find(|of| of.id == id && of.may_last()) {
+            self.tell(&FromJournal::Reverts(all));
+        }
         let outcome = (self.levels).revert_to(SnapshotId::new(id), kept.is_some(), force);
         self.guards.forget_bits();
         self.has_garbage = true;

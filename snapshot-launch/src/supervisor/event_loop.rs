@@ -73,6 +73,7 @@ impl Supervisor {
             self.aspects.keepers.check(now);
             self.check_closings(now);
             self.check_counting(now);
+            self.check_files_coming_back(now);
             self.tick(now);
             if !self.started && now >= self.spawned_ns + HELLO_NS {
                 self.report_started();
@@ -164,15 +165,19 @@ impl Supervisor {
     }
 
     fn next_deadline(&self) -> Option<u64> {
-        let revert = match &self.phase {
-            Phase::Reverting(reverting) => reverting.deadline(self.is_all_reaped()),
-            _ => None,
+        let (revert, files_come_back) = match &self.phase {
+            Phase::Reverting(reverting) => (
+                reverting.deadline(self.is_all_reaped()),
+                reverting.files_deadline(),
+            ),
+            _ => (None, None),
         };
         let hello = (!self.started).then_some(self.spawned_ns + HELLO_NS);
         let tick = self.next_tick_ns.filter(|_| self.is_running());
         [
             self.take_deadline(),
             revert,
+            files_come_back,
             self.presses.due_at(),
             self.aspects.keepers.deadline(),
             self.aspects.closings.deadline(),

@@ -61,6 +61,13 @@ pub(crate) struct Counts {
     pub(crate) bytes: u64,
 }
 
+impl Counts {
+    /// Whether a person may have to wait for it.
+    pub(crate) fn may_last(self) -> bool {
+        self.files >= 1000 || self.bytes >= 1 << 26
+    }
+}
+
 /// From the journal.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromJournal {
@@ -69,6 +76,8 @@ pub(crate) enum FromJournal {
         id: u32,
         not_rolled_back: Vec<NotRolledBack>,
     },
+    /// It begins to put back so much of this snapshot's. Not said where that takes no time.
+    Reverts(Counts),
     /// The files are as they were.
     Reverted {
         id: u32,

@@ -120,6 +120,18 @@ fn no_call_fails_or_waits_for_ever() {
 }
 
 #[test]
+fn whoever_waits_for_files_hears_of_it() {
+    let Some(mut session) = worker() else { return };
+    session.take();
+    let pid = journal(&mut session).expect("it is there");
+    process::send(pid, Signal::SIGSTOP);
+    session.signal_live(Signal::SIGKILL);
+    session.wait_until_stderr("bringing files back");
+    process::send(pid, Signal::SIGCONT);
+    session.next("reverted");
+}
+
+#[test]
 fn a_snapshot_from_before_says_what_its_files_are() {
     let Some(mut session) = worker() else { return };
     let work = session.place().work();

@@ -7,7 +7,7 @@ use crate::processes::family;
 use crate::supervisor::{
     aspects::files::Succession,
     state::{Phase, Supervisor},
-    under_way::reverting::FilesAre,
+    under_way::{coming_back::ComingBack, reverting::FilesAre},
 };
 use crate::talk::{
     control::Answer,
@@ -41,6 +41,11 @@ impl Supervisor {
                     }
                 }
                 FromJournal::Counts(counts) => self.answer_lists(&counts),
+                FromJournal::Reverts(all) => {
+                    if let Phase::Reverting(reverting) = &mut self.phase {
+                        reverting.coming_back.announce(all);
+                    }
+                }
                 FromJournal::Reverted { id, notes, .. } => {
                     self.files_have_come_back(SnapshotId::new(id), notes);
                 }
@@ -136,8 +141,19 @@ impl Supervisor {
                     true => FilesAre::ComingBack,
                     false => FilesAre::Back,
                 };
+            reverting.coming_back = ComingBack::begin();
         }
         reverting.files == FilesAre::ComingBack
+    }
+
+    /// Whoever waits for files hears of it, once in a while.
+    pub(crate) fn check_files_coming_back(&mut self, now: u64) {
+        if let Phase::Reverting(reverting) = &mut self.phase
+            && reverting.files == FilesAre::ComingBack
+            && let Some(text) = reverting.coming_back.word(now)
+        {
+            self.note(text);
+        }
     }
 
     fn answer_lists(&mut self, counts: &[Counts]) {

@@ -1,6 +1,7 @@
 //! What is under way, as data: a request, a take, a revert. The acts drive it.
 
 pub(super) mod asked;
+pub(super) mod coming_back;
 pub(super) mod ending;
 pub(super) mod reverting;
 pub(super) mod silent_copy;

@@ -3,7 +3,7 @@
 use crate::processes::{family::Leftover, headway::Headway};
 use crate::supervisor::{
     links::AgentLink,
-    under_way::{spare::Spare, taking::PATIENCE_NS, waking::Waking},
+    under_way::{coming_back::ComingBack, spare::Spare, taking::PATIENCE_NS, waking::Waking},
 };
 use snapshot_core::sys::now_ns;
 use snapshot_core::terms::{Ended, Obstacle, SnapshotId};
@@ -76,6 +76,8 @@ pub(crate) struct Reverting {
     pub(crate) front_until_ns: Option<u64>,
     /// Whether the files are as they were at the target.
     pub(crate) files: FilesAre,
+    /// What a person hears while they come back.
+    pub(crate) coming_back: ComingBack,
     /// Why the woken copy goes back to sleep.
     pub(crate) hindrance: Option<Obstacle>,
     /// How often it had to be woken again.
@@ -117,10 +119,16 @@ impl Reverting {
             may_spare: true,
             front_until_ns: None,
             files: FilesAre::Unasked,
+            coming_back: ComingBack::begin(),
             hindrance: None,
             tries: 0,
             last_said: None,
         }
+    }
+
+    /// When a person hears more of the files, while they come back.
+    pub(crate) fn files_deadline(&self) -> Option<u64> {
+        (self.files == FilesAre::ComingBack).then(|| self.coming_back.next_ns())
     }
 
     /// The link of the spare.
