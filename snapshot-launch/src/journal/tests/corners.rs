@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use super::own_process::in_another_process;
@@ -131,6 +132,29 @@ fn a_directory_comes_to_lie_below_its_child() {
         program.rename(&dir, &new.join("dir"))?;
         program.rename(&top, &new.join("dir/top"))?;
         program.rename(&program.path("file"), &new.join("dir/top/file"))
+    });
+}
+
+#[test]
+fn old_objects_lie_in_new_directories_that_are_closed() {
+    comes_back(&["dir/", "dir/a", "file"], |program| {
+        let [dir, file, new] = ["dir", "file", "new"].map(|name| program.path(name));
+        program.make_directory(&new)?;
+        program.make_directory(&new.join("below"))?;
+        program.rename(&dir, &new.join("below/dir"))?;
+        program.rename(&file, &new.join("below/file"))?;
+        program.set_mode(&new.join("below"), 0)?;
+        program.set_mode(&new, 0o400)
+    });
+}
+
+#[test]
+fn the_same_for_an_ordinary_user() {
+    let test = "journal::tests::corners::old_objects_lie_in_new_directories_that_are_closed";
+    in_another_process(test, |command| {
+        if nix::unistd::geteuid().is_root() {
+            command.uid(65534).gid(65534).env("TMPDIR", "/tmp");
+        }
     });
 }
 

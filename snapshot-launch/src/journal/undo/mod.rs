@@ -7,6 +7,7 @@ mod recover;
 mod run;
 mod stage;
 mod stop;
+mod way;
 mod whereabouts;
 
 pub(crate) use outcome::Outcome;

@@ -23,6 +23,7 @@ use super::outcome::Outcome;
 use super::plan;
 use super::stage::{Stage, move_any};
 use super::stop::step;
+use super::way::Way;
 use crate::journal::records::{Anew, Level, Name, Object, Was};
 use crate::journal::stat::{FileId, Stat};
 use crate::journal::store::{Store, Stores};
@@ -167,6 +168,7 @@ impl Undo<'_> {
     /// Old objects can lie where no record leads: in a directory of the branch. They go to the
     /// stage too, before such a directory is thrown away.
     fn fetch(&mut self, lost: &[Lost]) {
+        let mut way = Way::default();
         for lost in lost {
             let Some(object) = self.level.objects.get(&lost.object) else {
                 continue;
@@ -180,29 +182,26 @@ impl Undo<'_> {
             if !stat.is_directory() && stat.nlink != 1 {
                 continue;
             }
-            let path = sys::path_of(pin);
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-                continue;
-            };
-            let Ok(dir) = sys::pin_directory(parent) else {
+            let Ok((dir, name)) = way.to(pin) else {
                 continue;
             };
             let Ok(dir_stat) = Stat::of_fd(dir.as_fd()) else {
                 continue;
             };
-            let there = Stat::of(dir.as_fd(), name);
+            let there = Stat::of(dir.as_fd(), &name);
             if !matches!(there, Ok(Some(there)) if object.is(&there))
-                || self.belongs(&dir_stat, name, &stat)
+                || self.belongs(&dir_stat, &name, &stat)
             {
                 continue;
             }
             if let Some(store) = self.stores.for_directory(dir.as_fd(), &dir_stat) {
-                let put = self.stage.put(self.stores, store, dir.as_fd(), name, &stat);
+                let put = (self.stage).put(self.stores, store, dir.as_fd(), &name, &stat);
                 if let Err(error) = put {
-                    self.outcome.problem(path, "fetch it", error);
+                    self.outcome.problem(sys::path_of(pin), "fetch it", error);
                 }
             }
         }
+        way.close(&mut self.outcome);
     }
 
     /// Whether an object is where it was.
