@@ -202,7 +202,7 @@ impl Level {
             .and_then(|object| object.properties.as_mut());
         if let Some(known) = known {
             if known.are_incomplete() {
-                known.complete(pin)?;
+                known.complete(pin, stat)?;
             }
             return Ok(Coverage::Covered);
         }

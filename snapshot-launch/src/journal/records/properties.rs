@@ -73,7 +73,7 @@ impl Properties {
             modified: stat.modified,
             changed: stat.changed,
             flags: stat.attributes & FLAGS,
-            xattrs: xattrs(pin)?,
+            xattrs: xattrs_to_keep(pin, stat)?,
             kept_ns: since_1970.map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(0)),
         })
     }
@@ -83,12 +83,12 @@ impl Properties {
         self.xattrs.is_none()
     }
 
-    /// Tries once more: the program can't have changed them while it could not open the file.
+    /// Tries once more: the program can't have changed them while nobody could read them.
     ///
     /// # Errors
     /// As above.
-    pub(super) fn complete(&mut self, pin: BorrowedFd<'_>) -> io::Result<()> {
-        self.xattrs = xattrs(pin)?;
+    pub(super) fn complete(&mut self, pin: BorrowedFd<'_>, now: &Stat) -> io::Result<()> {
+        self.xattrs = xattrs_to_keep(pin, now)?;
         Ok(())
     }
 
@@ -224,7 +224,26 @@ fn xattrs(pin: BorrowedFd<'_>) -> io::Result<Option<Vec<(Name, Name)>>> {
     Ok(Some(found))
 }
 
-/// The same, after the owner has made the object readable if he must. Its mode comes later.
+/// The same. Where the owner may write and not read, the program can change what it can't see:
+/// such an object is made readable for a moment.
+fn xattrs_to_keep(pin: BorrowedFd<'_>, now: &Stat) -> io::Result<Option<Vec<(Name, Name)>>> {
+    let mode = now.mode & 0o7777;
+    let found = xattrs(pin)?;
+    let is_for_writing_alone = mode & 0o600 == 0o200 && now.kind != Kind::Symlink;
+    // The kernel may take the group's bit away.
+    if found.is_some() || !is_for_writing_alone || mode & libc::S_ISGID != 0 {
+        return Ok(found);
+    }
+    if sys::set_mode(pin, mode | 0o400).is_err() {
+        return Ok(None);
+    }
+    let found = xattrs(pin);
+    sys::set_mode(pin, mode)?;
+    found
+}
+
+/// All extended attributes, after the owner has made the object readable if he must. Its mode
+/// comes later.
 fn readable_xattrs(pin: BorrowedFd<'_>) -> io::Result<Option<Vec<(Name, Name)>>> {
     let now = Stat::of_fd(pin)?;
     let euid = nix::unistd::geteuid();

@@ -149,13 +149,38 @@ fn old_objects_lie_in_new_directories_that_are_closed() {
 }
 
 #[test]
-fn the_same_for_an_ordinary_user() {
-    let test = "journal::tests::corners::old_objects_lie_in_new_directories_that_are_closed";
-    in_another_process(test, |command| {
-        if nix::unistd::geteuid().is_root() {
-            command.uid(65534).gid(65534).env("TMPDIR", "/tmp");
+fn attributes_change_where_they_can_be_written_and_not_read() {
+    let mut program = with(&["file", "dir/"]);
+    let paths = ["file", "dir"].map(|name| program.path(name));
+    for (path, mode) in paths.iter().zip([0o200, 0o300]) {
+        let set = program.set_xattr(path, "user.one", Some(b"old"));
+        set.and_then(|()| program.set_mode(path, mode))
+            .expect("it can be set");
+    }
+    let id = program.take();
+    for path in &paths {
+        for name in ["user.one", "user.two"] {
+            program
+                .set_xattr(path, name, Some(b"new"))
+                .expect("it can be set");
         }
-    });
+    }
+    program.revert(id, false);
+}
+
+/// For root nothing is closed.
+#[test]
+fn closed_objects_of_an_ordinary_user_come_back() {
+    for test in [
+        "old_objects_lie_in_new_directories_that_are_closed",
+        "attributes_change_where_they_can_be_written_and_not_read",
+    ] {
+        in_another_process(&format!("journal::tests::corners::{test}"), |command| {
+            if nix::unistd::geteuid().is_root() {
+                command.uid(65534).gid(65534).env("TMPDIR", "/tmp");
+            }
+        });
+    }
 }
 
 #[test]
