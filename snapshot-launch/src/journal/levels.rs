@@ -249,6 +249,19 @@ impl Levels {
         }
     }
 
+    /// An empty directory has gone for good, for want of a place where it could wait.
+    pub(crate) fn comes_back_anew(
+        &mut self,
+        pin: BorrowedFd<'_>,
+        stat: &Stat,
+        refused: &io::Error,
+    ) -> Coverage {
+        match self.levels.last_mut() {
+            Some(level) => level.comes_back_anew(pin, stat, refused),
+            None => Coverage::Covered,
+        }
+    }
+
     /// This object was made after the newest take: nothing needs to be kept of it.
     pub(crate) fn born(&mut self, stat: &Stat) {
         if let Some(level) = self.levels.last_mut() {

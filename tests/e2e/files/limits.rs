@@ -132,6 +132,27 @@ fn a_closed_directory_of_the_branch_goes() {
     assert!(!stderr.contains("not as it was"), "{stderr}");
 }
 
+/// The journal moves it away, for which the kernel would not need to read it or write to it.
+#[test]
+fn closed_directories_are_removed_and_renamed_over() {
+    let launch = Launch::guest("file_storm").as_user(Isolation::NoUserNamespaces);
+    let mut guest = Guest::start(launch, &[]);
+    guest.does("mkdir birch 755");
+    for mode in ["000", "300", "400", "500"] {
+        guest.does(&format!("mkdir birch/fir{mode} 755"));
+        guest.does(&format!("mkdir birch/yew{mode} 755"));
+        guest.does(&format!("mkdir cedar{mode} 755"));
+        guest.does(&format!("put cedar{mode}/oak 9 1"));
+        guest.does(&format!("chmod birch/fir{mode} {mode}"));
+        guest.does(&format!("chmod birch/yew{mode} {mode}"));
+    }
+    for mode in ["000", "300", "400", "500"] {
+        guest.goes_and_comes_back(&[&format!("rmdir birch/fir{mode}")], Ending::Kill);
+        let over = format!("rename cedar{mode} birch/yew{mode}");
+        guest.goes_and_comes_back(&[&over], Ending::Kill);
+    }
+}
+
 /// The owner of a file may close it against himself and go on writing to it.
 #[test]
 fn a_file_that_its_owner_has_closed_comes_back() {

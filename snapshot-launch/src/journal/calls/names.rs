@@ -1,7 +1,7 @@
 //! Calls that make, remove and move names. Each is written down, then made with the caller's
 //! rights, and the caller gets the kernel's own answer.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -16,6 +16,7 @@ use super::work::{Reply, Work};
 use crate::journal::by_descriptor::{errno_of, path_of};
 use crate::journal::paths::{self, Base, Entry, Found};
 use crate::journal::stat::{Kind, Stat};
+use crate::journal::sys;
 
 /// A path of the caller's: where it begins, and where its text is.
 #[derive(Debug, Clone, Copy)]
@@ -366,18 +367,17 @@ pub(in crate::journal) fn rename(
             .as_ref()
             .is_some_and(|target| target.kind == Kind::Directory && !work.levels().is_born(target))
         && is_empty(&to)?;
+    let mut refused = None;
     if let (true, Some(target)) = (replaces_directory, &target) {
         // Others must always see one of the two under the new name.
-        let exchange = RenameFlags::RENAME_EXCHANGE;
-        let exchanged = work.as_caller(|| renameat2(&from.dir, old, &to.dir, new, exchange));
-        match exchanged {
+        match exchange(work, &from, &to, target) {
             Ok(()) => {
                 let away = work
                     .levels()
                     .move_directory_away(from.dir.as_fd(), &from.name, target);
                 return match away {
                     Err(error) => {
-                        renameat2(&from.dir, old, &to.dir, new, exchange)?;
+                        exchange(work, &from, &to, &moved)?;
                         Err(errno_of(&error))
                     }
                     moved => {
@@ -386,12 +386,18 @@ pub(in crate::journal) fn rename(
                     }
                 };
             }
-            // This filesystem can't exchange.
-            Err(Errno::EINVAL | Errno::ENOSYS) => {}
-            Err(errno) => return Err(errno),
+            // The kernel asks for less where nothing goes the other way, and some filesystems
+            // can't exchange.
+            Err(errno) => refused = Some((errno, pin(&to)?)),
         }
     }
     work.as_caller(|| renameat2(&from.dir, old, &to.dir, new, flags))?;
+    if let (Some((errno, pin)), Some(target)) = (refused, &target) {
+        let kept = work
+            .levels()
+            .comes_back_anew(pin.as_fd(), target, &errno.into());
+        work.news.kept(Ok(kept))?;
+    }
     if let Some(target) = target.filter(|_| !exchanges && !is_same)
         && (target.kind == Kind::Directory || target.nlink == 1)
     {
@@ -408,8 +414,42 @@ fn has_moved(work: &Work<'_>, target: Option<&Stat>) -> bool {
 
 /// A directory that moves has its parent written in it.
 fn keep_directory(work: &mut Work<'_>, entry: &Entry, stat: &Stat) -> Result<(), Errno> {
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let fd = openat(&entry.dir, entry.name.as_os_str(), flags, Mode::empty())?;
-    let kept = work.levels().keep_properties(fd.as_fd(), stat);
+    let pin = pin(entry)?;
+    let kept = work.levels().keep_properties(pin.as_fd(), stat);
     work.news.kept(kept)
+}
+
+fn pin(entry: &Entry) -> Result<OwnedFd, Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(&entry.dir, entry.name.as_os_str(), flags, Mode::empty())
+}
+
+/// Lets a directory and an empty one, `target`, change places. The kernel writes to both then. If
+/// the caller has closed the empty one to himself, it is opened for that moment: a rename over it
+/// would not write to it.
+fn exchange(work: &mut Work<'_>, from: &Entry, to: &Entry, target: &Stat) -> Result<(), Errno> {
+    let (old, new) = (from.name_as_written(), to.name_as_written());
+    let exchange = || {
+        let flags = RenameFlags::RENAME_EXCHANGE;
+        renameat2(&from.dir, old.as_os_str(), &to.dir, new.as_os_str(), flags)
+    };
+    let exchanged = work.as_caller(exchange);
+    // The kernel may take the group's bit away.
+    let is_closed = target.uid == work.caller.user() && target.mode & (0o200 | libc::S_ISGID) == 0;
+    if exchanged != Err(Errno::EACCES) || !is_closed {
+        return exchanged;
+    }
+    let pin = pin(to)?;
+    let mode = target.mode & 0o7777;
+    let set_mode = |mode| sys::set_mode(pin.as_fd(), mode).map_err(|error| errno_of(&error));
+    work.wardrobe.wear_own();
+    set_mode(mode | 0o700)?;
+    let exchanged = match is_empty(to) {
+        Ok(true) => work.as_caller(exchange),
+        Ok(false) => Err(Errno::ENOTEMPTY),
+        Err(errno) => Err(errno),
+    };
+    work.wardrobe.wear_own();
+    set_mode(mode)?;
+    exchanged
 }

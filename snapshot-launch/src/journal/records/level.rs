@@ -447,8 +447,18 @@ impl Level {
             return Err(refused);
         }
         sys::remove_directory(dir, name)?;
+        Ok(self.comes_back_anew(pin.as_fd(), stat, &refused))
+    }
+
+    /// An empty directory with records is gone, because it could not be moved away.
+    pub(crate) fn comes_back_anew(
+        &mut self,
+        pin: BorrowedFd<'_>,
+        stat: &Stat,
+        refused: &io::Error,
+    ) -> Coverage {
         self.object(stat).anew = Some(Anew::Directory);
-        Ok(Loss::identity(&refused).of(pin.as_fd()))
+        Loss::identity(refused).of(pin)
     }
 
     /// A link on a shelf for each file with several names. The one that its pin knows can be a

@@ -8,7 +8,7 @@ mod stores;
 mod sweep;
 
 pub(crate) use dead::sweep_dead;
-pub(crate) use place::{PLAN, PREFIX, Store, StoreId};
+pub(crate) use place::{PLAN, PREFIX, StoreId};
 pub(crate) use shelf::{Place, Shelf, ShelfId, Span};
 pub(crate) use stores::{Stores, usual_candidates};
 pub(crate) use sweep::names;

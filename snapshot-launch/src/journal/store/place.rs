@@ -195,15 +195,7 @@ impl Store {
         as_number: u64,
     ) -> io::Result<()> {
         let new = as_number.to_string();
-        match sys::move_to(dir, name, self.garbage(), OsStr::new(&new)) {
-            // A directory that the program has closed to its owner: the kernel writes a new `..`
-            // into it.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                sys::set_mode(sys::pin(dir, name)?.as_fd(), 0o700)?;
-                sys::move_to(dir, name, self.garbage(), OsStr::new(&new))
-            }
-            moved => moved,
-        }
+        move_closed(dir, name, self.garbage(), OsStr::new(&new))
     }
 
     /// Removes the store, if nothing is left in it.
@@ -220,6 +212,27 @@ impl Store {
         ignore_absent(sys::remove_directory(parent.as_fd(), name))?;
         restore_times(parent.as_fd(), &before);
         Ok(())
+    }
+}
+
+/// Moves something inside a store. The kernel writes a new `..` into a directory, though the
+/// program may have closed it to its owner.
+pub(super) fn move_closed(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    to: BorrowedFd<'_>,
+    new: &OsStr,
+) -> io::Result<()> {
+    match sys::move_to(dir, name, to, new) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let pin = sys::pin(dir, name)?;
+            let mode = Stat::of_fd(pin.as_fd())?.mode & 0o7777;
+            sys::set_mode(pin.as_fd(), mode | 0o700)?;
+            let moved = sys::move_to(dir, name, to, new);
+            sys::set_mode(pin.as_fd(), mode)?;
+            moved
+        }
+        moved => moved,
     }
 }
 

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::dead::note_other;
-use super::place::{LEFT, PREFIX, Store, StoreId};
+use super::place::{LEFT, PREFIX, Store, StoreId, move_closed};
 use super::shelf::{Shelf, ShelfId};
 use super::sweep;
 use crate::journal::stat::{FileId, Stat};
@@ -238,7 +238,7 @@ impl Stores {
         self.kept.insert(id);
         let store = self.get(id);
         let left = store.left()?;
-        sys::move_to(store.stage(), name, left.as_fd(), OsStr::new(&number))?;
+        move_closed(store.stage(), name, left.as_fd(), OsStr::new(&number))?;
         Ok(store.path().join(LEFT).join(number))
     }
 

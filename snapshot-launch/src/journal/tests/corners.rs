@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
@@ -168,12 +168,39 @@ fn attributes_change_where_they_can_be_written_and_not_read() {
     program.revert(id, false);
 }
 
+#[test]
+fn what_is_new_is_put_aside_though_it_is_closed() {
+    let mut program = with(&["file"]);
+    let [file, moved, new] = ["file", "moved", "new"].map(|name| program.path(name));
+    let id = program.take();
+    let made = program.make_directory(&new);
+    made.and_then(|()| program.set_mode(&new, 0))
+        .and_then(|()| program.rename(&file, &moved))
+        .expect("the program can do it");
+    // Nobody tells the journal, and so it can't be brought back.
+    fs::remove_file(&moved).expect("it can go");
+    let outcome = program.levels.revert_to(id, false, false);
+    let problems: Vec<_> = outcome
+        .problems
+        .iter()
+        .map(|problem| &problem.what)
+        .collect();
+    assert_eq!(problems.len(), 2, "{:?}", outcome.problems);
+    assert!(problems[0].contains("bring it back"), "{problems:?}");
+    let aside = &outcome.problems[1].path;
+    let mode = fs::metadata(aside).expect("it is there").mode();
+    assert_eq!(mode & 0o7777, 0, "{}", aside.display());
+    // Else the test could not remove it.
+    fs::set_permissions(aside, PermissionsExt::from_mode(0o700)).expect("it is our own");
+}
+
 /// For root nothing is closed.
 #[test]
 fn closed_objects_of_an_ordinary_user_come_back() {
     for test in [
         "old_objects_lie_in_new_directories_that_are_closed",
         "attributes_change_where_they_can_be_written_and_not_read",
+        "what_is_new_is_put_aside_though_it_is_closed",
     ] {
         in_another_process(&format!("journal::tests::corners::{test}"), |command| {
             if nix::unistd::geteuid().is_root() {

@@ -26,7 +26,7 @@ use super::stop::step;
 use super::way::Way;
 use crate::journal::records::{Anew, Level, Name, Object, Was};
 use crate::journal::stat::{FileId, Stat};
-use crate::journal::store::{Store, Stores};
+use crate::journal::store::Stores;
 use crate::journal::sys;
 
 /// A name that doesn't lead to its old object.
@@ -353,7 +353,7 @@ impl Undo<'_> {
             let removed = match is_old {
                 // One of several links to an old file: its link count shows.
                 true => sys::unlink(store.stage(), &staged.name),
-                false => discard(store, &staged.name, number),
+                false => store.discard(store.stage(), &staged.name, number),
             };
             match removed {
                 Ok(()) => self.outcome.restored.removed += 1,
@@ -495,18 +495,6 @@ fn give(
     let stat = Stat::of(from, old)?.ok_or(Errno::ENOENT)?;
     move_any(from, old, dir, name, &stat)?;
     Ok(true)
-}
-
-/// Throws away something on the stage, though the branch may have locked it.
-fn discard(store: &Store, name: &OsStr, number: u64) -> io::Result<()> {
-    match store.discard(store.stage(), name, number) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let pin = sys::pin(store.stage(), name)?;
-            sys::set_mode(pin.as_fd(), 0o700)?;
-            store.discard(store.stage(), name, number)
-        }
-        other => other,
-    }
 }
 
 /// Makes an object that could not be kept by a link.
