@@ -17,7 +17,7 @@ use crate::talk::journal::Counts;
 
 use super::coverage::Coverage;
 use super::diff::compare;
-use super::records::{Level, Want};
+use super::records::{Leaves, Level, Want};
 use super::seals::Seals;
 use super::stat::{FileId, Kind, Stat};
 use super::store::Stores;
@@ -240,10 +240,11 @@ impl Levels {
         dir: BorrowedFd<'_>,
         name: &OsStr,
         stat: &Stat,
+        leaves: Leaves,
     ) -> io::Result<Coverage> {
         match self.levels.last_mut() {
             Some(level) if !level.is_born(stat) => {
-                level.move_directory_away(&mut self.stores, dir, name, stat)
+                level.move_directory_away(&mut self.stores, dir, name, stat, leaves)
             }
             _ => super::sys::remove_directory(dir, name).map(|()| Coverage::Covered),
         }

@@ -140,6 +140,18 @@ pub(super) fn move_to(
     Ok(())
 }
 
+/// The same, and leaves a whiteout under the old name: the mark of an overlay that nothing is
+/// there.
+pub(super) fn move_from_whiteout(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    to: BorrowedFd<'_>,
+    new: &OsStr,
+) -> io::Result<()> {
+    let flags = RenameFlags::RENAME_NOREPLACE | RenameFlags::RENAME_WHITEOUT;
+    Ok(renameat2(dir, name, to, new, flags)?)
+}
+
 fn statx_is_absent(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
     match statx(dir, name) {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(true),

@@ -164,6 +164,8 @@ kinds_of_root! {
     device_made: [] => ["device ash character 1 3"];
     device_removed: ["device ash block 240 3"] => ["unlink ash"];
     whiteout_left_by_a_rename: ["put ash 1 1"] => ["rename-whiteout ash birch"];
+    whiteout_left_by_a_rename_over_a_directory: ["mkdir ash 755", "put ash/oak 1 1", "mkdir birch 700"]
+        => ["rename-whiteout ash birch"];
 }
 
 // Files that are held open across the take.

@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::work::{Reply, Work};
 use crate::journal::by_descriptor::{errno_of, path_of};
 use crate::journal::paths::{self, Base, Entry, Found};
+use crate::journal::records::Leaves;
 use crate::journal::stat::{Kind, Stat};
 use crate::journal::sys;
 
@@ -225,9 +226,9 @@ pub(in crate::journal) fn rmdir(work: &mut Work<'_>, at: PathAt) -> Result<Reply
     }
     may_remove(work, &entry, &stat)?;
     work.acts();
-    let moved = work
-        .levels()
-        .move_directory_away(entry.dir.as_fd(), &entry.name, &stat);
+    let moved =
+        work.levels()
+            .move_directory_away(entry.dir.as_fd(), &entry.name, &stat, Leaves::Nothing);
     match moved {
         Err(error) => Err(errno_of(&error)),
         moved => {
@@ -359,9 +360,13 @@ pub(in crate::journal) fn rename(
     if let Some(target) = target.as_ref().filter(|_| exchanges) {
         work.levels().placed(target);
     }
+    let leaves = match flags.contains(RenameFlags::RENAME_WHITEOUT) {
+        true => Leaves::Whiteout,
+        false => Leaves::Nothing,
+    };
     let replaces_directory = !is_wrong
         && !is_same
-        && flags.is_empty()
+        && flags.difference(RenameFlags::RENAME_WHITEOUT).is_empty()
         && moved.kind == Kind::Directory
         && target
             .as_ref()
@@ -369,26 +374,11 @@ pub(in crate::journal) fn rename(
         && is_empty(&to)?;
     let mut refused = None;
     if let (true, Some(target)) = (replaces_directory, &target) {
-        // Others must always see one of the two under the new name.
-        match exchange(work, &from, &to, target) {
-            Ok(()) => {
-                let away = work
-                    .levels()
-                    .move_directory_away(from.dir.as_fd(), &from.name, target);
-                return match away {
-                    Err(error) => {
-                        exchange(work, &from, &to, &moved)?;
-                        Err(errno_of(&error))
-                    }
-                    moved => {
-                        work.news.kept(moved)?;
-                        Ok(Reply::Done(0))
-                    }
-                };
-            }
+        match replace(work, &from, &to, target, leaves)? {
+            None => return Ok(Reply::Done(0)),
             // The kernel asks for less where nothing goes the other way, and some filesystems
             // can't exchange.
-            Err(errno) => refused = Some((errno, pin(&to)?)),
+            Some(errno) => refused = Some((errno, pin(&to)?)),
         }
     }
     work.as_caller(|| renameat2(&from.dir, old, &to.dir, new, flags))?;
@@ -424,32 +414,53 @@ fn pin(entry: &Entry) -> Result<OwnedFd, Errno> {
     openat(&entry.dir, entry.name.as_os_str(), flags, Mode::empty())
 }
 
-/// Lets a directory and an empty one, `target`, change places. The kernel writes to both then. If
-/// the caller has closed the empty one to himself, it is opened for that moment: a rename over it
-/// would not write to it.
-fn exchange(work: &mut Work<'_>, from: &Entry, to: &Entry, target: &Stat) -> Result<(), Errno> {
+/// Renames a directory over an empty one, `target`, which moves to a shelf. Others must always see
+/// one of the two under the new name, so they change places first. Returns why that can't be;
+/// then both are where they were.
+///
+/// The kernel writes to both for that. If the caller has closed the empty one to himself, it is
+/// opened meanwhile: a rename over it would not write to it.
+fn replace(
+    work: &mut Work<'_>,
+    from: &Entry,
+    to: &Entry,
+    target: &Stat,
+    leaves: Leaves,
+) -> Result<Option<Errno>, Errno> {
     let (old, new) = (from.name_as_written(), to.name_as_written());
     let exchange = || {
+        let (old, new) = (old.as_os_str(), new.as_os_str());
         let flags = RenameFlags::RENAME_EXCHANGE;
-        renameat2(&from.dir, old.as_os_str(), &to.dir, new.as_os_str(), flags)
+        renameat2(&from.dir, old, &to.dir, new, flags)
     };
-    let exchanged = work.as_caller(exchange);
     // The kernel may take the group's bit away.
     let is_closed = target.uid == work.caller.user() && target.mode & (0o200 | libc::S_ISGID) == 0;
-    if exchanged != Err(Errno::EACCES) || !is_closed {
-        return exchanged;
-    }
-    let pin = pin(to)?;
-    let mode = target.mode & 0o7777;
-    let set_mode = |mode| sys::set_mode(pin.as_fd(), mode).map_err(|error| errno_of(&error));
-    work.wardrobe.wear_own();
-    set_mode(mode | 0o700)?;
-    let exchanged = match is_empty(to) {
-        Ok(true) => work.as_caller(exchange),
-        Ok(false) => Err(Errno::ENOTEMPTY),
-        Err(errno) => Err(errno),
+    let set_mode = |work: &Work<'_>, pin: &OwnedFd, mode| {
+        work.wardrobe.wear_own();
+        sys::set_mode(pin.as_fd(), mode).map_err(|error| errno_of(&error))
     };
-    work.wardrobe.wear_own();
-    set_mode(mode)?;
-    exchanged
+    let mode = target.mode & 0o7777;
+    let mut exchanged = work.as_caller(exchange);
+    let mut opened = None;
+    if exchanged == Err(Errno::EACCES) && is_closed {
+        let pin = pin(to)?;
+        set_mode(work, &pin, mode | 0o700)?;
+        opened = Some(pin);
+        exchanged = work.as_caller(exchange);
+    }
+    let replaced = match exchanged {
+        Err(errno) => Ok(Some(errno)),
+        Ok(()) => {
+            let (dir, name) = (from.dir.as_fd(), &from.name);
+            let away = work.levels().move_directory_away(dir, name, target, leaves);
+            match away {
+                Err(error) => work.as_caller(exchange).map(|()| Some(errno_of(&error))),
+                kept => work.news.kept(kept).map(|()| None),
+            }
+        }
+    };
+    if let Some(pin) = opened {
+        set_mode(work, &pin, mode)?;
+    }
+    replaced
 }

@@ -422,6 +422,7 @@ impl Level {
         dir: BorrowedFd<'_>,
         name: &OsStr,
         stat: &Stat,
+        leaves: Leaves,
     ) -> io::Result<Coverage> {
         let pin = sys::pin(dir, name)?;
         let kept = self.keep_properties(stores, pin.as_fd(), stat)?;
@@ -431,8 +432,13 @@ impl Level {
             Some(store) => {
                 require_empty(pin.as_fd(), stat)?;
                 let moved = self.new_place(stores, store).and_then(|(place, shelf)| {
-                    let new = place.name();
-                    move_directory(dir, name, shelf.dir(), OsStr::new(&new), stat).map(|()| place)
+                    let (to, new) = (shelf.dir(), place.name());
+                    let new = OsStr::new(&new);
+                    let moved = with_open(dir, name, stat, || match leaves {
+                        Leaves::Nothing => sys::move_to(dir, name, to, new),
+                        Leaves::Whiteout => sys::move_from_whiteout(dir, name, to, new),
+                    });
+                    moved.map(|()| place)
                 });
                 match moved {
                     Ok(place) => {
@@ -443,7 +449,9 @@ impl Level {
                 }
             }
         };
-        if refused.raw_os_error() != Some(nix::libc::EXDEV) && !is_about_space(&refused) {
+        let may_go_for_good =
+            refused.raw_os_error() == Some(nix::libc::EXDEV) || is_about_space(&refused);
+        if leaves == Leaves::Whiteout || !may_go_for_good {
             return Err(refused);
         }
         sys::remove_directory(dir, name)?;
@@ -543,8 +551,14 @@ pub(crate) enum File<'a> {
     Name(FileId, &'a Name),
 }
 
-/// Moves a directory, though its owner may have locked it against himself: the kernel writes the
-/// new `..` into it.
+/// What stays under the name of a directory that is moved away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    Nothing,
+    Whiteout,
+}
+
+/// Moves a directory, though its owner may have locked it against himself.
 pub(crate) fn move_directory(
     dir: BorrowedFd<'_>,
     name: &OsStr,
@@ -552,13 +566,23 @@ pub(crate) fn move_directory(
     new: &OsStr,
     stat: &Stat,
 ) -> io::Result<()> {
-    match sys::move_to(dir, name, to, new) {
+    with_open(dir, name, stat, || sys::move_to(dir, name, to, new))
+}
+
+/// A directory that moves must be open to its owner: the kernel writes the new `..` into it.
+fn with_open(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    stat: &Stat,
+    move_it: impl Fn() -> io::Result<()>,
+) -> io::Result<()> {
+    match move_it() {
         Err(error) if is_locked(&error, stat) => {}
         other => return other,
     }
     let pin = sys::pin(dir, name)?;
     sys::set_mode(pin.as_fd(), stat.mode & 0o7777 | 0o700)?;
-    let moved = sys::move_to(dir, name, to, new);
+    let moved = move_it();
     sys::set_mode(pin.as_fd(), stat.mode & 0o7777)?;
     moved
 }

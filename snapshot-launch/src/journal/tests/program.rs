@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::tree::{Tree, paths};
 use crate::journal::coverage::Coverage;
 use crate::journal::levels::Levels;
-use crate::journal::records::Want;
+use crate::journal::records::{Leaves, Want};
 use crate::journal::stat::{Stat, Timestamp};
 use crate::journal::store::PREFIX;
 use crate::journal::sys;
@@ -290,10 +290,12 @@ impl Program {
         }
         self.touch(&entry)?;
         let is_born = self.levels.is_born(&now);
-        covered(
-            self.levels
-                .move_directory_away(entry.dir.as_fd(), &entry.name, &now),
-        )?;
+        covered(self.levels.move_directory_away(
+            entry.dir.as_fd(),
+            &entry.name,
+            &now,
+            Leaves::Nothing,
+        ))?;
         if is_born {
             self.levels.gone(&now);
         }
