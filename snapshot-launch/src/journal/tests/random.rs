@@ -174,12 +174,12 @@ fn random_programs_of_an_ordinary_user_come_back() {
         return;
     }
     // Nobody else's temporary directory may be in the way.
-    let tests = [
-        "random_programs_come_back",
-        "a_revert_that_is_stopped_is_finished",
-    ];
-    for (test, room) in tests.into_iter().zip(["random", "stops"]) {
-        in_another_process(&format!("journal::tests::{room}::{test}"), |command| {
+    for test in [
+        "random::random_programs_come_back",
+        "stops::a_revert_that_is_stopped_is_finished",
+        "stops::old_objects_in_closed_directories_are_found_again",
+    ] {
+        in_another_process(&format!("journal::tests::{test}"), |command| {
             command.uid(65534).gid(65534).env("TMPDIR", "/tmp");
         });
     }

@@ -117,3 +117,31 @@ fn a_revert_that_is_stopped_is_finished() {
 fn many_reverts_that_are_stopped_are_finished() {
     lives(300, 60);
 }
+
+/// Stops at each step, and lets the next process finish.
+#[test]
+fn old_objects_in_closed_directories_are_found_again() {
+    for stop in 0..40 {
+        let mut program = Program::new();
+        let [old, file, top] = ["old", "file", "top"].map(|name| program.path(name));
+        let (new, below) = (top.join("new"), top.join("new/below"));
+        let made = program.make_directory(&old);
+        made.and_then(|()| program.create(&old.join("a"), b"a"))
+            .and_then(|()| program.create(&file, b"file"))
+            .and_then(|()| program.make_directory(&top))
+            .expect("it can be made");
+        program.take();
+        let made = program.make_directory(&new);
+        made.and_then(|()| program.make_directory(&below))
+            .and_then(|()| program.rename(&old, &below.join("old")))
+            .and_then(|()| program.rename(&file, &below.join("file")))
+            .and_then(|()| program.set_mode(&below, 0o500))
+            .and_then(|()| program.set_mode(&new, 0o400))
+            .and_then(|()| program.set_mode(&top, 0))
+            .expect("the program can do it");
+        let mut stops = [stop].into_iter();
+        revert_in_pieces(&mut program, &mut Chance::new(1), |_| {
+            stops.next().unwrap_or(u64::MAX)
+        });
+    }
+}

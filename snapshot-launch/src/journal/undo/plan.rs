@@ -6,11 +6,11 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, renameat};
 use serde::{Deserialize, Serialize};
 
 use super::stop::step;
-use super::whereabouts::{Whereabouts, collect};
+use super::whereabouts::{UNSEEN, Whereabouts, collect};
 use crate::journal::records::{Level, Name, Object};
 use crate::journal::store::{PLAN, ShelfId, StoreId, Stores};
 use crate::journal::sys;
@@ -40,11 +40,14 @@ const VERSION: u32 = 2;
 /// Its name until it is complete.
 const INCOMPLETE: &str = "plan.new";
 
-/// Writes the plan to revert a level.
+/// Writes the plan to revert a level, in the place of one that is there. Returns whether it knows
+/// all directories on the way to its objects: some may be closed.
 ///
 /// # Errors
 /// If it can't be written.
-pub(super) fn write(level: &Level, stores: &Stores, root: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn write(level: &Level, stores: &Stores, root: BorrowedFd<'_>) -> io::Result<bool> {
+    let whereabouts = collect(level.objects.values());
+    let is_complete = whereabouts.iter().all(|place| place.id.dev != UNSEEN);
     let plan = Plan {
         version: VERSION,
         snapshot: level.id.number(),
@@ -62,7 +65,7 @@ pub(super) fn write(level: &Level, stores: &Stores, root: BorrowedFd<'_>) -> io:
             .map(|shelf| (shelf.id(), shelf.store()))
             .collect(),
         objects: level.objects.values().collect(),
-        whereabouts: collect(level.objects.values()),
+        whereabouts,
         last_number: stores.last_number(),
     };
     step();
@@ -71,7 +74,8 @@ pub(super) fn write(level: &Level, stores: &Stores, root: BorrowedFd<'_>) -> io:
     serde_json::to_writer::<_, Plan<&Object>>(&mut file, &plan)?;
     file.flush()?;
     step();
-    sys::move_to(root, OsStr::new(INCOMPLETE), root, OsStr::new(PLAN))
+    renameat(root, INCOMPLETE, root, PLAN)?;
+    Ok(is_complete)
 }
 
 /// Reads the plan in a store.

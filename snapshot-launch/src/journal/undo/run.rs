@@ -41,11 +41,29 @@ struct Lost {
 pub(crate) fn undo(mut level: Level, stores: &mut Stores) -> Outcome {
     let mut outcome = Outcome::default();
     level.secure_links(stores);
-    let planned = stores.anywhere().map(|store| {
-        let written = plan::write(&level, stores, stores.get(store).root());
-        (store, written)
-    });
-    if let Some((store, Err(error))) = planned {
+    let knows_all = write_plan(&level, stores, &mut outcome);
+    let mut undo = Undo::new(level, stores, outcome);
+    undo.unlock();
+    // The way is open now. What moves to the stage must be known by more than its place.
+    if !knows_all {
+        write_plan(&undo.level, undo.stores, &mut undo.outcome);
+    }
+    undo.run()
+}
+
+/// The same from a plan that exists.
+pub(super) fn resume(level: Level, stores: &mut Stores, outcome: Outcome) -> Outcome {
+    let mut undo = Undo::new(level, stores, outcome);
+    undo.unlock();
+    undo.run()
+}
+
+/// Returns false if there is something that the plan should know, and that can't be seen.
+fn write_plan(level: &Level, stores: &mut Stores, outcome: &mut Outcome) -> bool {
+    let Some(store) = stores.anywhere() else {
+        return true;
+    };
+    plan::write(level, stores, stores.get(store).root()).unwrap_or_else(|error| {
         // Nothing has happened yet. A full disk is no reason to leave the files as they are.
         let path = stores.get(store).path().to_owned();
         outcome.problem(
@@ -53,29 +71,8 @@ pub(crate) fn undo(mut level: Level, stores: &mut Stores) -> Outcome {
             "write the plan (a kill now would leave files half-way)",
             error,
         );
-    }
-    resume(level, stores, outcome)
-}
-
-/// The same from a plan that exists.
-pub(super) fn resume(level: Level, stores: &mut Stores, outcome: Outcome) -> Outcome {
-    let mut undo = Undo {
-        stage: Stage::look(stores),
-        level,
-        stores,
-        outcome,
-        in_the_way: HashSet::new(),
-        restored: HashSet::new(),
-        is_anything_missing: false,
-    };
-    undo.unlock();
-    let lost = undo.set_aside();
-    undo.fetch(&lost);
-    undo.bring_back(lost);
-    undo.clear_stage();
-    undo.restore(false);
-    undo.restore(true);
-    undo.finish()
+        true
+    })
 }
 
 struct Undo<'a> {
@@ -91,7 +88,30 @@ struct Undo<'a> {
     is_anything_missing: bool,
 }
 
-impl Undo<'_> {
+impl<'a> Undo<'a> {
+    fn new(level: Level, stores: &'a mut Stores, outcome: Outcome) -> Self {
+        Self {
+            stage: Stage::look(stores),
+            level,
+            stores,
+            outcome,
+            in_the_way: HashSet::new(),
+            restored: HashSet::new(),
+            is_anything_missing: false,
+        }
+    }
+
+    /// All but the first step.
+    fn run(mut self) -> Outcome {
+        let lost = self.set_aside();
+        self.fetch(&lost);
+        self.bring_back(lost);
+        self.clear_stage();
+        self.restore(false);
+        self.restore(true);
+        self.finish()
+    }
+
     /// A directory that an ordinary user has closed to himself, and flags that forbid changes.
     fn unlock(&mut self) {
         let euid = geteuid();
