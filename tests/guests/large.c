@@ -7,12 +7,18 @@
  *   thread N OFFSET LENGTH SEED    child N OFFSET LENGTH SEED       exec N OFFSET SEED
  *   truncate N SIZE                punch N OFFSET LENGTH            seek N OFFSET
  *   dup N M                        close N                          pressed N OFFSET LENGTH SEED
+ *   dup2 N M, dup3 N M             (over M)                         fcntl N M (F_DUPFD)
+ *   pass N M                       (N goes through a socket)        raw N M (dup by its number)
+ *   storm THREADS STEPS SEED       (all of it at random, on `big`, `beside` and pipes)
+ *   fill N OFFSET LENGTH LETTER    (A is 0)
+ *   number N 0                     (its own number)
  *   time COUNT LENGTH N            (nanoseconds a write, from front to back)
  */
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -174,6 +180,169 @@ static void write_by(const char *how, struct work work)
 	}
 }
 
+/* A descriptor takes the way through a socket. */
+static int pass(int file)
+{
+	int ends[2], passed = -1;
+	char byte = 0;
+	struct iovec part = { &byte, 1 };
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} rights = { .header = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights };
+	memcpy(CMSG_DATA(&rights.header), &file, sizeof file);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) || sendmsg(ends[0], &message, 0) != 1)
+		BROKEN("a descriptor can't be sent: %s", strerror(errno));
+	if (recvmsg(ends[1], &message, 0) != 1)
+		BROKEN("a descriptor isn't received: %s", strerror(errno));
+	memcpy(&passed, CMSG_DATA(&rights.header), sizeof passed);
+	close(ends[0]);
+	close(ends[1]);
+	return passed;
+}
+
+/* The nth way to another descriptor of the same file. */
+static int duplicate(int file, unsigned long way)
+{
+	int over;
+	switch (way % 5) {
+	case 0:
+		return dup(file);
+	case 1:
+		return fcntl(file, F_DUPFD_CLOEXEC, 0);
+	case 2:
+		return pass(file);
+	case 3:
+		over = open("/dev/null", O_WRONLY);
+		return dup2(file, over);
+	default:
+		over = open("beside", O_RDWR);
+		return dup3(file, over, O_CLOEXEC);
+	}
+}
+
+#define OWN 8
+
+struct storm {
+	unsigned long state, steps;
+	off_t size;
+};
+
+static unsigned long below(struct storm *storm, unsigned long limit)
+{
+	storm->state = storm->state * 6364136223846793005u + 1442695040888963407u;
+	return (storm->state >> 33) % limit;
+}
+
+static int open_any(struct storm *storm)
+{
+	int ends[2];
+	switch (below(storm, 5)) {
+	case 0:
+	case 1:
+		return open("big", O_RDWR);
+	case 2:
+		return open("beside", O_RDWR);
+	case 3:
+		return open("/dev/null", O_RDWR);
+	default:
+		/* What is written to it stays there: no more than it takes. */
+		if (pipe2(ends, O_NONBLOCK))
+			BROKEN("a pipe: %s", strerror(errno));
+		close(ends[0]);
+		return ends[1];
+	}
+}
+
+static void write_any(struct storm *storm, int file)
+{
+	char text[512];
+	size_t length = 1 + below(storm, sizeof text);
+	off_t offset = (off_t)below(storm, (unsigned long)storm->size);
+	memset(text, (int)below(storm, 256), length);
+	struct iovec parts[] = { { text, length / 2 }, { text + length / 2, length - length / 2 } };
+	switch (below(storm, 6)) {
+	case 0:
+		lseek(file, offset, SEEK_SET);
+		(void)!write(file, text, length);
+		break;
+	case 1:
+		(void)!write(file, text, length);
+		break;
+	case 2:
+		(void)!writev(file, parts, 2);
+		break;
+	case 3:
+		(void)!pwritev(file, parts, 2, offset);
+		break;
+	case 4: {
+		FILE *stream = fdopen(dup(file), "r+");
+		if (!stream)
+			break;
+		fseeko(stream, offset, SEEK_SET);
+		fwrite(text, 1, length, stream);
+		fclose(stream);
+		break;
+	}
+	default:
+		(void)!pwrite(file, text, length, offset);
+	}
+}
+
+/* Each thread has descriptors of its own; all take their numbers from the one table. */
+static void *rage(void *argument)
+{
+	struct storm *storm = argument;
+	int own[OWN];
+	memset(own, -1, sizeof own);
+	for (unsigned long step = 0; step < storm->steps; step++) {
+		int *one = &own[below(storm, OWN)], *other = &own[below(storm, OWN)];
+		unsigned long what = below(storm, 16);
+		if (*one < 0) {
+			*one = *other < 0 || what < 4 ? open_any(storm) : duplicate(*other, what);
+		} else if (what < 2) {
+			close(*one);
+			*one = -1;
+		} else if (what < 4 && *other >= 0) {
+			if (dup2(*other, *one) != *one)
+				BROKEN("dup2: %s", strerror(errno));
+		} else if (what == 4) {
+			pid_t child = fork();
+			if (child == 0) {
+				for (int count = 0; count < 4; count++)
+					write_any(storm, own[count] < 0 ? *one : own[count]);
+				_exit(0);
+			}
+			below(storm, 2);
+			waitpid(child, NULL, 0);
+		} else {
+			write_any(storm, *one);
+		}
+	}
+	for (int count = 0; count < OWN; count++)
+		if (own[count] >= 0)
+			close(own[count]);
+	return NULL;
+}
+
+static void rage_in(unsigned long count, unsigned long steps, unsigned long seed)
+{
+	struct storm storms[8];
+	pthread_t threads[8];
+	struct stat stat_;
+	if (count > 8 || stat("big", &stat_))
+		BROKEN("no storm");
+	signal(SIGPIPE, SIG_IGN);
+	for (unsigned long number = 0; number < count; number++) {
+		storms[number] = (struct storm){ seed * 8 + number, steps, stat_.st_size };
+		threads[number] = start(rage, &storms[number]);
+	}
+	for (unsigned long number = 0; number < count; number++)
+		pthread_join(threads[number], NULL);
+	answer("ok");
+}
+
 static double now_ns(void)
 {
 	struct timespec time;
@@ -213,6 +382,26 @@ int main(void)
 		} else if (is(how, "dup")) {
 			files[b] = dup(files[a]);
 			answer("ok");
+		} else if (is(how, "dup2") || is(how, "dup3")) {
+			int done = is(how, "dup2") ? dup2(files[a], files[b]) : dup3(files[a], files[b], O_CLOEXEC);
+			answer(done == files[b] ? "ok" : "err %s", strerrorname_np(errno));
+		} else if (is(how, "fcntl")) {
+			files[b] = fcntl(files[a], F_DUPFD, 0);
+			answer("ok");
+		} else if (is(how, "raw")) {
+			files[b] = (int)syscall(SYS_dup, files[a]);
+			answer("ok");
+		} else if (is(how, "fill")) {
+			char letters[64];
+			memset(letters, 'A' + (int)d, sizeof letters);
+			wrote(pwrite(files[a], letters, c, (off_t)b), c);
+		} else if (is(how, "number")) {
+			answer("ok %d", files[a]);
+		} else if (is(how, "pass")) {
+			files[b] = pass(files[a]);
+			answer("ok");
+		} else if (is(how, "storm")) {
+			rage_in(a, b, c);
 		} else if (is(how, "close")) {
 			answer(close(files[a]) ? "err" : "ok");
 		} else if (is(how, "time")) {

@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys;
 
 /// Two stacks, a keeper's stack, slots for some thousands of threads, and the guards' memory.
-const BYTES: usize = 6 << 20;
+const BYTES: usize = 7 << 20;
 const PAGE: usize = 4096;
 
 /// Its address; 0 if there is none.

@@ -384,6 +384,14 @@ pub(crate) fn duplicate_to(fd: i32, number: i32, close_on_exec: bool) -> Result<
     plain(libc::SYS_dup3, [arg(fd), arg(number), arg(flags)]).map(drop)
 }
 
+/// dup(2), dup2(2) or dup3(2), by its number, with the program's own arguments.
+///
+/// # Errors
+/// As the manual page says.
+pub(crate) fn duplicate_of_program(call: i64, arguments: [usize; 3]) -> Result<i32> {
+    plain(call, arguments).map(small)
+}
+
 /// fcntl(2) with a number as its argument.
 ///
 /// # Errors

@@ -432,10 +432,11 @@ impl Journal {
         self.answer(&call, reply);
     }
 
-    fn answer(&self, call: &Notification, reply: Result<Reply, Errno>) {
+    fn answer(&mut self, call: &Notification, reply: Result<Reply, Errno>) {
         let Some(listener) = &self.listener else {
             return;
         };
+        let by_kernel = matches!(reply, Ok(Reply::Continue));
         match reply {
             Ok(Reply::Continue) => listener.let_through(call),
             Ok(Reply::Done(value)) => listener.reply(call, Ok(value)),
@@ -456,6 +457,7 @@ impl Journal {
             }
             Err(errno) => listener.reply(call, Err(errno)),
         }
+        self.guards.has_answered(by_kernel);
     }
 
     fn decide(&mut self, call: &Notification, trace: Trace) -> Result<Reply, Errno> {

@@ -1,7 +1,7 @@
 //! What files that come back cost: calls and workloads at several depths beside no tool, takes
 //! with open files, and reverts by size, in one run:
 //! `cargo bench -p snapshot-tests --bench files`. Behind `--`: `calls`, `work`, `takes`,
-//! `reverts`, else all.
+//! `reverts`, `guarded`, else all.
 //!
 //! The bench runs itself as the program in a session. It prints what it measures on stdout, which
 //! no revert takes back. `TMPDIR` says on which filesystem the files lie.
@@ -10,6 +10,7 @@
 mod itself;
 
 mod calls;
+mod guarded;
 mod moments;
 mod state;
 mod work;
@@ -24,6 +25,7 @@ fn main() {
                 ["calls", state] => calls::measure(state),
                 ["work", name, state] => work::measure(name, state),
                 ["take", files, bytes] => moments::measure_take(files, bytes),
+                ["guarded", state] => guarded::measure(state),
                 ["revert", files, bytes] => moments::measure_revert(files, bytes),
                 _ => panic!("no such case: {case}"),
             }
@@ -45,6 +47,9 @@ fn main() {
             }
             if is_chosen("reverts") {
                 moments::show_reverts();
+            }
+            if is_chosen("guarded") {
+                guarded::show();
             }
         }
     }

@@ -57,6 +57,28 @@ impl Guest {
         assert!(!lost.iter().any(is_file), "{taken}");
     }
 
+    /// The number that the program itself has for the file.
+    fn descriptor(&mut self) -> String {
+        self.session.ask("number 1 0")
+    }
+
+    /// The lines of eight letters that a patch takes away and adds.
+    fn patch(&mut self, moments: &[&str]) -> Vec<String> {
+        let arguments = [&["--patch"], moments].concat();
+        let shown = self.session.command("diff", &arguments);
+        assert!(shown.success(), "{shown:?}");
+        let lines = shown.stdout.lines().filter(|line| line.len() == 9);
+        let lines = lines.filter(|line| line.starts_with(['-', '+']));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// Bytes that are kept of files since the newest take.
+    fn kept(&mut self) -> u64 {
+        let snapshots = self.session.list().list("snapshots");
+        let newest = snapshots.last().expect("there is one");
+        newest.number("files_bytes").unsigned_abs()
+    }
+
     /// Differs from what it was at the newest take, so that the test proves something.
     fn assert_changed(&self) {
         assert!(self.then.last() != Some(&self.now()), "nothing has changed");
@@ -116,6 +138,9 @@ fn every_way_of_writing_is_undone() {
         ["truncate 1 3000000", "pwrite 1 2999999 3000000 21"],
         ["truncate 1 9000000", "pwrite 2 8000000 5 22"],
         ["dup 1 3", "pwrite 3 77 77 23"],
+        ["fcntl 1 3", "print 3 770000 77 23"],
+        ["pass 1 3", "pwritev 3 1770000 77 23"],
+        ["pass 2 3", "child 3 1770000 77 23"],
         ["open 3 big a", "write 3 100000 24"],
         ["open 3 big r", "pwrite 3 4000000 1000 25"],
         ["open 3 big t", "write 3 1000 26"],
@@ -132,6 +157,90 @@ fn a_file_that_is_opened_in_the_branch_comes_back() {
     guest.session.ask("close 2");
     guest.comes_back_from(&["open 3 big r", "pwrite 3 4000000 1000 1", "print 3 5 9 2"]);
     guest.comes_back_from(&["open 3 big e", "write 3 100000 3", "truncate 3 5000"]);
+}
+
+/// A number that was another file's is written to once, and then belongs to the guarded one.
+#[test]
+fn a_number_that_changes_its_file_is_noticed() {
+    let mut guest = Guest::launch();
+    fs::write(guest.file.with_file_name("beside"), "beside").expect("the place is ours");
+    let begin = ["open 3 beside r", "pwrite 3 0 9 1"];
+    let descriptor = format!("open 3 /proc/self/fd/{} r", guest.descriptor());
+    let ways: [&[&str]; 9] = [
+        &["dup2 1 3"],
+        &["dup3 1 3"],
+        &["close 3", "dup 1 3"],
+        &["close 3", "raw 1 3"],
+        &["close 3", "fcntl 1 3"],
+        &["close 3", "pass 1 3"],
+        &["close 3", "open 3 big r"],
+        &["close 3", "open 3 big r", "dup2 1 3"],
+        &["close 3", &descriptor],
+    ];
+    for way in ways {
+        let written = ["pwrite 3 3000000 1000 1", "write 3 500 3"];
+        let operations: Vec<&str> = (begin.iter().chain(way).chain(&written).copied()).collect();
+        guest.comes_back_from(&operations);
+        // The other way around it is nobody's business.
+        let back = [
+            "dup 1 3",
+            "pwrite 3 5 9 2",
+            "close 3",
+            "open 3 beside r",
+            "write 3 9 1",
+        ];
+        guest.comes_back_from(&back);
+    }
+}
+
+#[test]
+fn a_guarded_file_is_not_copied() {
+    let mut guest = Guest::launch();
+    guest.take();
+    assert_eq!(guest.kept(), 0);
+    guest.session.ask("pwrite 1 3000000 1000 1");
+    guest.session.ask("pass 2 3");
+    guest.session.ask("write 3 1000 1");
+    guest.session.ask("child 3 3000500 1000 1");
+    // A file that is opened now is no reason to copy it either.
+    guest.session.ask("open 4 big r");
+    guest.session.ask("print 4 3000000 1000 1");
+    let kept = guest.kept();
+    assert!((1..SIZE / 10).contains(&kept), "{kept} bytes are kept");
+}
+
+#[test]
+fn descriptors_may_be_duplicated_closed_and_used_again_at_random() {
+    let mut seed = Seed::new();
+    let mut guest = Guest::launch();
+    let beside = guest.file.with_file_name("beside");
+    fs::write(&beside, noise(9, 20_000)).expect("the place is ours");
+    for round in 0..6 {
+        // Something is remembered of numbers before the take.
+        let before = seed.number() >> 20;
+        guest.session.ask(&format!("storm 3 300 {before}"));
+        guest.take();
+        let (then, beside_then) = (guest.now(), fs::read(&beside).expect("it is there"));
+        if round % 3 == 2 {
+            let first = seed.number() >> 20;
+            guest.session.ask(&format!("storm 3 300 {first}"));
+            guest.take();
+        }
+        let after = seed.number() >> 20;
+        guest.session.ask(&format!("storm 4 1500 {after}"));
+        guest.assert_changed();
+        while !guest.then.is_empty() {
+            guest.session.end_branch(Ending::Kill);
+            guest.session.ask("ping");
+            guest.assert_back(guest.then.len() - 1, "a storm");
+            guest.then.pop();
+        }
+        assert!(then == guest.now());
+        assert!(
+            beside_then == fs::read(&beside).expect("it is there"),
+            "the file beside it differs"
+        );
+    }
 }
 
 #[test]
@@ -295,4 +404,22 @@ fn a_take_with_ten_gigabytes_open_takes_no_longer() {
     let file = File::open(&guest.file).expect("it is there");
     file.read_exact_at(&mut there, 5 << 30).expect("it is long");
     assert!(there == noise(5, 1 << 20)[..100_000]);
+}
+
+#[test]
+fn a_patch_shows_what_a_guarded_file_had() {
+    let mut guest = Guest::launch();
+    let text: String = (0..40_000).map(|line| format!("{line:08}\n")).collect();
+    let notes = guest.file.with_file_name("notes");
+    fs::write(&notes, text).expect("the place is ours");
+    guest.session.ask("open 3 notes r");
+    guest.take();
+    guest.session.ask("fill 3 180000 8 0");
+    assert_eq!(guest.patch(&[]), ["-00020000", "+AAAAAAAA"]);
+    guest.take();
+    guest.session.ask("fill 3 180000 8 1");
+    assert_eq!(guest.patch(&["2"]), ["-AAAAAAAA", "+BBBBBBBB"]);
+    guest.session.ask("fill 3 270000 8 2");
+    let both = ["-00020000", "+BBBBBBBB", "-00030000", "+CCCCCCCC"];
+    assert_eq!(guest.patch(&["1"]), both);
 }

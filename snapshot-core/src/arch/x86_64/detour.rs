@@ -1,5 +1,5 @@
 //! A jump at the entry of a function of libc: a call first asks a function of the engine
-//! whether it may go on.
+//! whether it may go on, or is done already.
 //!
 //! The jump takes the place of a single instruction, so no thread can stand inside the bytes
 //! that change, wherever it was interrupted: it is before that instruction, and takes the jump,
@@ -165,9 +165,29 @@ impl Code {
     }
 }
 
-/// Decides on a call: its kind, and its first six arguments. The call goes on if the answer is
-/// 0, and fails otherwise; then the function has set `errno`.
-pub(crate) type Decide = unsafe extern "C" fn(kind: u64, arguments: *const [usize; 6]) -> i32;
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Decision {
+    /// 0: it goes on.
+    is_done: u64,
+    result: i64,
+}
+
+impl Decision {
+    pub(crate) const GO_ON: Self = Self {
+        is_done: 0,
+        result: 0,
+    };
+
+    /// It ends with this result. If that is -1, `errno` is set.
+    pub(crate) const fn done(result: i64) -> Self {
+        Self { is_done: 1, result }
+    }
+}
+
+/// Decides on a call: its kind, and its first six arguments.
+pub(crate) type Decide = unsafe extern "C" fn(kind: u64, arguments: *const [usize; 6]) -> Decision;
 
 /// Null until the first jump is written.
 static DECIDE: AtomicPtr<core::ffi::c_void> = AtomicPtr::new(core::ptr::null_mut());
@@ -194,7 +214,8 @@ unsafe extern "C" fn ask_first() {
         "mov rdi, [rsp + 56]",
         "mov rsi, rsp",
         "call [rip + {decide}]",
-        "test eax, eax",
+        // Both words of the decision are in registers.
+        "test rax, rax",
         "jnz 2f",
         "pop rdi",
         "pop rsi",
@@ -208,7 +229,7 @@ unsafe extern "C" fn ask_first() {
         "jmp r11",
         "2:",
         "add rsp, 72",
-        "mov rax, -1",
+        "mov rax, rdx",
         "ret",
         decide = sym DECIDE,
     )

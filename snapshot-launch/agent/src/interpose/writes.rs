@@ -1,5 +1,5 @@
-//! The functions of libc that write to files: where they are, for the jumps that the engine
-//! gives them ([`snapshot_core::process::write_guard`]). `pwritev2` begins in a way that leaves no
+//! The functions of libc that write to files, or close and duplicate them: where they are, for the
+//! jumps that the engine gives them ([`snapshot_core::process::write_guard`]). `pwritev2` begins in a way that leaves no
 //! room for a jump, so there is a function before it here; libc never calls it itself. Nor does it
 //! map a file to write to it, so the agent's `mmap` is enough.
 //!
@@ -8,7 +8,7 @@
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
 
-use snapshot_core::process::write_guard::{self, Writer};
+use snapshot_core::process::write_guard::{self, Call};
 use snapshot_core::sys::{self, Errno};
 
 use crate::{errno, real::Real};
@@ -19,13 +19,18 @@ static PWRITEV2: Real = Real::new(c"pwritev64v2");
 pub(crate) fn begin() {
     let find = |name| Real::new(name).address().addr();
     write_guard::reserve(&[
-        (Writer::Write, find(c"write")),
-        (Writer::WriteAt, find(c"pwrite64")),
-        (Writer::WriteParts, find(c"writev")),
-        (Writer::WritePartsAt, find(c"pwritev64")),
-        (Writer::SendFile, find(c"sendfile64")),
-        (Writer::CopyRange, find(c"splice")),
-        (Writer::CopyRange, find(c"copy_file_range")),
+        (Call::Write, find(c"write")),
+        (Call::WriteAt, find(c"pwrite64")),
+        (Call::WriteParts, find(c"writev")),
+        (Call::WritePartsAt, find(c"pwritev64")),
+        (Call::SendFile, find(c"sendfile64")),
+        (Call::CopyRange, find(c"splice")),
+        (Call::CopyRange, find(c"copy_file_range")),
+        (Call::Close, find(c"close")),
+        (Call::CloseRange, find(c"close_range")),
+        (Call::Duplicate, find(c"dup")),
+        (Call::Replace, find(c"dup2")),
+        (Call::ReplaceWith, find(c"dup3")),
     ]);
     PWRITEV2.address();
 }
@@ -37,7 +42,7 @@ pub(crate) fn begin() {
 pub(super) fn before_map(protection: c_int, flags: c_int, fd: c_int) -> sys::Result<()> {
     let word = |number: c_int| number as isize as usize;
     let arguments = [0, 0, word(protection), word(flags), word(fd), 0];
-    write_guard::before(Writer::Map, &arguments)
+    write_guard::before(Call::Map, &arguments)
 }
 
 type Pwritev2 = unsafe extern "C" fn(c_int, *const c_void, c_int, i64, c_int) -> isize;
@@ -63,7 +68,7 @@ pub unsafe extern "C" fn pwritev2(
         0,
         0,
     ];
-    if let Err(Errno(number)) = write_guard::before(Writer::WritePartsAt, &arguments) {
+    if let Err(Errno(number)) = write_guard::before(Call::WritePartsAt, &arguments) {
         errno::set(number);
         return -1;
     }

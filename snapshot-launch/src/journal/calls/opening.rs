@@ -229,6 +229,7 @@ fn hand_over(work: &mut Work<'_>, fd: OwnedFd, stat: &Stat, flags: OFlag) -> Res
             work.news.kept(kept)?;
         }
     }
+    work.guards.gives(stat.id);
     if !work.emulates() {
         work.levels().loses_sight_of(stat);
         return Ok(Reply::Continue);

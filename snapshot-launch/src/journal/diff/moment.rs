@@ -152,19 +152,36 @@ impl<'a> Moment<'a> {
     ) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         // What was only appended to begins with its old bytes.
-        let kept = self
+        let mut kept = self
             .records(id)
-            .find(|(_, object)| !matches!(object.content, Content::Unkept | Content::Size(_)));
-        if let Some((level, object)) = kept {
+            .filter(|(_, object)| !matches!(object.content, Content::Unkept | Content::Size(_)))
+            .peekable();
+        // What a guarded file has lost is above what is kept of it later, or what it has now.
+        let mut parts = Vec::new();
+        while let Some(part) = kept.next_if(|(_, object)| object.content.is_of_parts()) {
+            parts.push(part);
+        }
+        if let Some((level, object)) = kept.next() {
+            let there = object.content.size().map_or(0, |size| size.min(length));
+            let there = bytes.get_mut(..usize::try_from(there).unwrap_or(0));
+            let there = there.unwrap_or_default();
+            object.content.read(&level.shelves, there)?;
+        } else {
+            let pin = pin.ok_or(io::ErrorKind::NotFound)?;
+            if Stat::of_fd(pin)?.kind == Kind::Symlink {
+                return Ok(nix::fcntl::readlinkat(pin, "")?.as_bytes().to_vec());
+            }
+            let file = sys::reopen(pin, OFlag::O_RDONLY)?;
+            let there = length.min(file.metadata()?.len());
+            let there = usize::try_from(there).unwrap_or(0);
+            file.read_exact_at(&mut bytes[..there], 0)?;
+            if there < bytes.len() && parts.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        for (level, object) in parts.into_iter().rev() {
             object.content.read(&level.shelves, &mut bytes)?;
-            return Ok(bytes);
         }
-        let pin = pin.ok_or(io::ErrorKind::NotFound)?;
-        if Stat::of_fd(pin)?.kind == Kind::Symlink {
-            return Ok(nix::fcntl::readlinkat(pin, "")?.as_bytes().to_vec());
-        }
-        let file = sys::reopen(pin, OFlag::O_RDONLY)?;
-        file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
     }
 

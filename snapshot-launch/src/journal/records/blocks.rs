@@ -181,6 +181,20 @@ impl Blocks {
         self.fill_from(&copy, |unit| later.has(unit), own_shelf)
     }
 
+    /// Reads what is kept of the first bytes.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub(super) fn read(&self, shelf: &Shelf, bytes: &mut [u8]) -> io::Result<()> {
+        let copy = self.clone().copy(shelf)?;
+        let length = self.size.min(bytes.len() as u64);
+        for (from, to) in self.runs(0, length.div_ceil(UNIT), true) {
+            let place = |unit: u64| usize::try_from((unit * UNIT).min(length)).unwrap_or(0);
+            copy.read_exact_at(&mut bytes[place(from)..place(to)], from * UNIT)?;
+        }
+        Ok(())
+    }
+
     /// Puts back what is kept, and the size.
     ///
     /// # Errors

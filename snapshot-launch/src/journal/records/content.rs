@@ -95,7 +95,12 @@ impl Content {
         }
     }
 
-    /// Reads the first bytes of what was kept.
+    /// Whether only parts of it are kept. The others are as they were later.
+    pub(crate) const fn is_of_parts(&self) -> bool {
+        matches!(self, Self::Blocks(_))
+    }
+
+    /// Reads the first bytes of what was kept. Of parts, the bytes between them stay.
     ///
     /// # Errors
     /// If they can't be read, or were not kept.
@@ -109,6 +114,7 @@ impl Content {
                 let pin = sys::pin(shelf.dir(), OsStr::new(&place.name()))?;
                 sys::reopen(pin.as_fd(), OFlag::O_RDONLY)?.read_exact_at(bytes, 0)
             }
+            Self::Blocks(blocks) => blocks.read(shelf, bytes),
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
