@@ -10,6 +10,7 @@
  *   dup2 N M, dup3 N M             (over M)                         fcntl N M (F_DUPFD)
  *   pass N M                       (N goes through a socket)        raw N M (dup by its number)
  *   storm THREADS STEPS SEED       (all of it at random, on `big`, `beside` and pipes)
+ *   fclose N 0                     (by a stream)
  *   fill N OFFSET LENGTH LETTER    (A is 0)
  *   number N 0                     (its own number)
  *   time COUNT LENGTH N            (nanoseconds a write, from front to back)
@@ -302,7 +303,11 @@ static void *rage(void *argument)
 		if (*one < 0) {
 			*one = *other < 0 || what < 4 ? open_any(storm) : duplicate(*other, what);
 		} else if (what < 2) {
-			close(*one);
+			FILE *stream = what ? fdopen(*one, "w") : NULL;
+			if (stream)
+				fclose(stream);
+			else
+				close(*one);
 			*one = -1;
 		} else if (what < 4 && *other >= 0) {
 			if (dup2(*other, *one) != *one)
@@ -395,6 +400,8 @@ int main(void)
 			char letters[64];
 			memset(letters, 'A' + (int)d, sizeof letters);
 			wrote(pwrite(files[a], letters, c, (off_t)b), c);
+		} else if (is(how, "fclose")) {
+			answer(fclose(fdopen(files[a], "r+")) ? "err" : "ok");
 		} else if (is(how, "number")) {
 			answer("ok %d", files[a]);
 		} else if (is(how, "pass")) {

@@ -166,13 +166,15 @@ fn a_number_that_changes_its_file_is_noticed() {
     fs::write(guest.file.with_file_name("beside"), "beside").expect("the place is ours");
     let begin = ["open 3 beside r", "pwrite 3 0 9 1"];
     let descriptor = format!("open 3 /proc/self/fd/{} r", guest.descriptor());
-    let ways: [&[&str]; 9] = [
+    let ways: [&[&str]; 11] = [
         &["dup2 1 3"],
         &["dup3 1 3"],
         &["close 3", "dup 1 3"],
         &["close 3", "raw 1 3"],
         &["close 3", "fcntl 1 3"],
         &["close 3", "pass 1 3"],
+        &["fclose 3 0", "fcntl 1 3"],
+        &["fclose 3 0", "pass 1 3"],
         &["close 3", "open 3 big r"],
         &["close 3", "open 3 big r", "dup2 1 3"],
         &["close 3", &descriptor],

@@ -17,7 +17,8 @@
 //!
 //! Limits: a number that is closed by a direct system call, or by one thread in the middle of
 //! another thread's write to it, isn't forgotten. It matters if the number then gets a guarded file
-//! by a message, or by another direct call.
+//! by a message, or by another direct call. The same goes for processes that share descriptors
+//! and no memory, or memory and no descriptors, as a child of `vfork` that writes.
 //!
 //! Context: AS-SAFE, in every write of the program.
 

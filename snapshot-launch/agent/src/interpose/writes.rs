@@ -1,7 +1,7 @@
 //! The functions of libc that write to files, or close and duplicate them: where they are, for the
-//! jumps that the engine gives them ([`snapshot_core::process::write_guard`]). `pwritev2` begins in a way that leaves no
-//! room for a jump, so there is a function before it here; libc never calls it itself. Nor does it
-//! map a file to write to it, so the agent's `mmap` is enough.
+//! jumps that the engine gives them ([`snapshot_core::process::write_guard`]). `pwritev2` begins in
+//! a way that leaves no room for a jump, so there is a function before it here; libc never calls it
+//! itself. Nor does it map a file to write to it, so the agent's `mmap` is enough.
 //!
 //! Context: [`begin`] is IN-PROCESS; the rest is AS-SAFE.
 
@@ -17,7 +17,13 @@ static PWRITEV2: Real = Real::new(c"pwritev64v2");
 
 /// Finds them.
 pub(crate) fn begin() {
+    PWRITEV2.address();
     let find = |name| Real::new(name).address().addr();
+    // Standard I/O closes by this. Without it nothing is guarded.
+    let own_close = find(c"__close_nocancel");
+    if own_close == 0 {
+        return;
+    }
     write_guard::reserve(&[
         (Call::Write, find(c"write")),
         (Call::WriteAt, find(c"pwrite64")),
@@ -27,12 +33,12 @@ pub(crate) fn begin() {
         (Call::CopyRange, find(c"splice")),
         (Call::CopyRange, find(c"copy_file_range")),
         (Call::Close, find(c"close")),
+        (Call::Close, own_close),
         (Call::CloseRange, find(c"close_range")),
         (Call::Duplicate, find(c"dup")),
         (Call::Replace, find(c"dup2")),
         (Call::ReplaceWith, find(c"dup3")),
     ]);
-    PWRITEV2.address();
 }
 
 /// A mapping is about to be made. Writes to it ask nobody.
