@@ -59,6 +59,8 @@ fn fill(name: &str, size: u64) {
     for _ in 0..size >> 20 {
         file.write_all(&[7; 1 << 20]).expect("there is room");
     }
+    // Else the disk is busy with it meanwhile.
+    file.sync_all().expect("it is a file");
 }
 
 /// Prints a line: the two figures of each row.
