@@ -26,7 +26,8 @@ use super::stat::{FileId, Kind, Stat};
 use crate::talk::event::NotRolledBack;
 
 /// Files up to this size are copied where they can't be guarded: in a take, or when a process
-/// gets one that doesn't ask.
+/// gets one that doesn't ask. So much takes one to three seconds, which is as long as somebody waits
+/// for a file; what would take longer is named instead.
 pub(super) const MOST_COPIED: u64 = 1 << 30;
 
 /// Keeps what these processes may write to.
