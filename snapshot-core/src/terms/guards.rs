@@ -31,9 +31,8 @@ pub const SLOT_WORDS: usize = 4;
 pub const BITMAPS: usize = 4096;
 /// The length of the memory: room for the bitmaps of a quarter of a terabyte.
 pub const BYTES: usize = BITMAPS + (2 << 20);
-/// What is kept at a time. The question takes as long as the copy of so much does (7 us on ext4,
-/// where 4 KiB take 4 us and 64 KiB take 24 us), and what is written at random, by a database
-/// above all, is no longer.
+/// What is kept at a time. Copying so much takes 7 us on ext4, which is less than the question does;
+/// 64 KiB take 24 us. What is written at random, by a database above all, is mostly smaller.
 pub const UNIT: u64 = 16 * 1024;
 
 /// The command of ioctl(2) by which a write function asks the journal to keep a range of a file:

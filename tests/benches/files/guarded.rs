@@ -23,12 +23,13 @@ const ROWS: [&str; 7] = [
     "write, first touch",
 ];
 
-const BLOCK: u64 = 4096;
+const BLOCK: usize = 4096;
 /// Writes to it are far apart, so that each is a first touch.
 const STRIDE: u64 = 1 << 20;
 const TOUCHES: u64 = 200;
-/// Read and rewritten from front to back.
+/// Rewritten from front to back, in so many writes.
 const SEQUENCE: u64 = 64 << 20;
+const WRITES: u64 = SEQUENCE / 4096;
 const SIZE: u64 = TOUCHES * STRIDE + SEQUENCE;
 /// Short calls are measured together.
 const AT_ONCE: u64 = 50;
@@ -77,7 +78,7 @@ pub fn measure(state: &str) {
     } else if state == "guarded" {
         take();
     }
-    let block = [8; BLOCK as usize];
+    let block = [8; BLOCK];
     let mut row = Vec::new();
     row.extend(sample(SAMPLES, AT_ONCE, || {
         let written = other.write(&block[..100]);
@@ -116,7 +117,7 @@ pub fn measure(state: &str) {
         }));
         let begin = SeekFrom::Start(TOUCHES * STRIDE);
         big.seek(begin).expect("it is long");
-        row.extend(sample(SEQUENCE / BLOCK, 1, || {
+        row.extend(sample(WRITES, 1, || {
             big.write_all(&block).expect("there is room");
         }));
     }
