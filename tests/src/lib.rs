@@ -15,7 +15,8 @@
 //! # Rooms
 //! Each names those below it, and none above.
 //!
-//! - `redis`, `outside`: a server, and programs that may not be installed.
+//! - `redis`, `postgres`: servers.
+//! - `outside`: programs that may not be installed.
 //! - `launch`: what to start.
 //! - `branch`: a live branch from its snapshot to its end.
 //! - `piped`, `terminal`: the two forms of a session, with pipes or in a terminal.
@@ -42,6 +43,7 @@ pub mod leaks;
 pub mod outside;
 pub mod piped;
 pub mod place;
+pub mod postgres;
 mod prepared;
 pub mod process;
 pub mod redis;

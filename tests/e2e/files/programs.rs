@@ -1,4 +1,4 @@
-//! Real programs in a branch that is killed: git, tar, make, rsync, npm, vim. The tree is as it
+//! Real programs in a branch that is killed: git, tar, make, rsync, npm, cargo, vim. The tree is as it
 //! was, and the program's own checker finds nothing wrong.
 
 use std::fs;
@@ -30,6 +30,8 @@ struct Work {
     branch: &'static str,
     /// Outside the session, after each revert: it changes nothing, and fails if something is wrong.
     check: &'static str,
+    /// In the session, after each revert and that check: the program goes on.
+    goes_on: Option<&'static str>,
 }
 
 impl Shell {
@@ -128,6 +130,9 @@ fn comes_back_often(work: &Work, rounds: u32) {
         shell.begin(work.branch);
         shell.seed.idle(needed.max(Duration::from_millis(1)));
         shell.comes_back(&then, work);
+        if let Some(script) = work.goes_on {
+            shell.run(script);
+        }
         deadline::renew();
         if round % 4 == 3 {
             // The next branches are from another state.
@@ -161,6 +166,7 @@ programs! {
     a_killed_make_install, many_killed_make_installs: MAKE;
     a_killed_rsync, many_killed_rsyncs: RSYNC;
     a_killed_npm_install, many_killed_npm_installs: NPM;
+    a_killed_cargo_build, many_killed_cargo_builds: CARGO;
 }
 
 /// A repository with a branch beside the main one, without daemons.
@@ -193,6 +199,7 @@ const GIT_COMMIT: Work = Work {
     branch: "cd repository
 for n in 1 2 3 4 5; do echo $n >>d$n/file && echo $n >d$n/new$$ && git add -A && git commit -q -m more || exit 1; done",
     check: GIT_CHECK,
+    goes_on: None,
 };
 
 const GIT_GC: Work = Work {
@@ -205,6 +212,7 @@ git gc -q --aggressive --prune=now
 git repack -q -a -d -f
 git pack-refs --all",
     check: GIT_CHECK,
+    goes_on: None,
 };
 
 const GIT_REBASE: Work = Work {
@@ -220,6 +228,7 @@ git checkout -q -B side HEAD~1
 git commit -q --allow-empty -m empty
 git checkout -q main",
     check: GIT_CHECK,
+    goes_on: None,
 };
 
 const TAR: Work = Work {
@@ -240,6 +249,7 @@ tar xpf all.tar -C over
 rm -rf new/old/b
 tar rf all.tar over",
     check: "tar tf all.tar",
+    goes_on: None,
 };
 
 const MAKE: Work = Work {
@@ -252,6 +262,7 @@ make -s clean
 echo two >>source
 make -s install",
     check: "test -s source && make -s -n install",
+    goes_on: None,
 };
 
 const RSYNC: Work = Work {
@@ -265,6 +276,7 @@ date +%N >>from/a/5
 rsync -aHAX --inplace from/ to/
 rsync -aHAX --delete --backup --backup-dir=../kept to/a/ from/b/",
     check: "test -d from/a && test -d to/a",
+    goes_on: None,
 };
 
 const NPM: Work = Work {
@@ -279,6 +291,47 @@ echo update-notifier=false >.npmrc",
 npm install --offline --no-audit --no-fund ../package
 npm uninstall --offline --no-audit --no-fund package",
     check: "node -e 'JSON.parse(require(\"fs\").readFileSync(\"app/package.json\"))'",
+    goes_on: None,
+};
+
+/// A crate with a build script, and a dependency beside it. Rustup's own `cargo` would look for
+/// its toolchains in the home directory, which is the tree.
+const CARGO_PREPARE: &str = "\
+mkdir -p app/src dependency/src home
+printf '[package]\\nname = \"app\"\\nedition = \"2021\"\\n[dependencies]\\ndependency = { path = \"../dependency\" }\\n[workspace]\\n' >app/Cargo.toml
+printf '[package]\\nname = \"dependency\"\\nedition = \"2021\"\\n' >dependency/Cargo.toml
+echo 'pub fn one() -> u32 { 1 }' >dependency/src/lib.rs
+echo 'fn main() { std::fs::write(format!(\"{}/two.rs\", std::env::var(\"OUT_DIR\").unwrap()), \"2\").unwrap(); }' >app/build.rs
+echo 'fn main() { assert_eq!(dependency::one() + include!(concat!(env!(\"OUT_DIR\"), \"/two.rs\")), 3); }' >app/src/main.rs
+export CARGO_HOME=$PWD/home CARGO_NET_OFFLINE=true PATH=\"${CARGO%/*}:$PATH\"
+cd app
+cargo build -q";
+
+const CARGO: Work = Work {
+    programs: &["cargo", "rustc"],
+    prepare: CARGO_PREPARE,
+    branch: "cd app
+cargo build -q --release
+date '+// %s.%N' >>../dependency/src/lib.rs
+date '+// %s.%N' >>build.rs
+cargo build -q
+cargo clean -q --release
+cargo clean -q -p app
+cargo build -q",
+    check: "app/target/debug/app",
+    // What was fresh at the take still is.
+    goes_on: Some(
+        "cd app
+cargo build -v 2>../fresh
+test $(grep -c Fresh ../fresh) = 2
+date '+// %s.%N' >>src/main.rs
+cargo build -v 2>../built
+grep -q 'Fresh dependency' ../built
+grep -q 'Compiling app' ../built
+cargo build -v 2>../fresh
+test $(grep -c Fresh ../fresh) = 2
+target/debug/app",
+    ),
 };
 
 /// The editor lives across the take, with its swap file.

@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::unistd::{User, chown, geteuid};
+use nix::unistd::{User, geteuid};
 use snapshot_tests::deadline::Output;
+use snapshot_tests::postgres::Cluster;
 use snapshot_tests::{Launch, PipedSession, Place, Signal, outside, process};
 
 /// How a program is run: without the tool, and with it with namespaces and without.
@@ -273,133 +272,22 @@ fn find_in_sbin(name: &str) -> Option<PathBuf> {
         .or_else(|| outside::find(name))
 }
 
-/// PostgreSQL's programs, which no path has.
-fn postgres_programs() -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").ok();
-    let found = versions
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|version| version.path().join("bin"))
-        .find(|bin| bin.join("postgres").is_file());
-    match found {
-        Some(bin) => Some(bin),
-        None => outside::find("postgres").and_then(|path| Some(path.parent()?.to_owned())),
-    }
-}
-
-/// A database of a user who isn't root, in a place of that user's.
-struct Database {
-    place: Arc<Place>,
-    programs: PathBuf,
-    /// What becomes that user, before a command.
-    front: Vec<String>,
-}
+/// A database whose server vacuums as often as it can.
+struct Database(Cluster);
 
 impl Database {
-    fn new(programs: PathBuf) -> Option<Self> {
-        let place = Place::new();
-        let mut front = Vec::new();
-        if geteuid().is_root() {
-            // It must have a name, or PostgreSQL refuses.
-            let user = User::from_name("nobody").ok().flatten()?;
-            for path in [
-                place.root().to_owned(),
-                place.work(),
-                place.runtime(),
-                place.temporary(),
-            ] {
-                chown(&path, Some(user.uid), Some(user.gid)).expect("root may");
-            }
-            front = vec![
-                "setpriv".to_owned(),
-                format!("--reuid={}", user.uid),
-                format!("--regid={}", user.gid),
-                "--clear-groups".to_owned(),
-            ];
-        }
-        let tool = place.path("snapshot-launch");
-        fs::copy(&snapshot_tests::binaries::tools().snapshot_launch, tool).ok()?;
-        let database = Self {
-            place,
-            programs,
-            front,
-        };
-        let made = database
-            .command(&database.programs.join("initdb"))
-            .args(["-A", "trust", "-U", "postgres", "--no-sync", "-D"])
-            .arg(database.data())
-            .output()
-            .expect("it starts");
-        assert!(made.status.success(), "{made:?}");
-        Some(database)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.place.work().join("data")
-    }
-
-    fn command(&self, program: &Path) -> Command {
-        let mut words = self.front.iter().map(PathBuf::from).collect::<Vec<_>>();
-        words.push(program.to_owned());
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
-        self.place.furnish(&mut command);
-        command
-    }
-
     /// The server in a session.
     fn serve(&self, way: &str) -> PipedSession {
-        let tool = self.place.path("snapshot-launch");
-        let mut words = self.front.clone();
-        words.extend([
-            tool.display().to_string(),
-            "--isolate".to_owned(),
-            way.to_owned(),
-            "--".to_owned(),
-            self.programs.join("postgres").display().to_string(),
-            "-D".to_owned(),
-            self.data().display().to_string(),
-            "-k".to_owned(),
-            self.place.work().display().to_string(),
-        ]);
+        let mut words = self.0.server();
         for setting in [
-            "listen_addresses=",
             "fsync=off",
             "autovacuum_naptime=1s",
             "autovacuum_vacuum_threshold=1",
             "autovacuum_vacuum_scale_factor=0",
         ] {
-            words.extend(["-c".to_owned(), setting.to_owned()]);
+            words.extend(["-c".into(), setting.into()]);
         }
-        Launch::bare(&words[0])
-            .args(&words[1..])
-            .place(&self.place)
-            .piped()
-    }
-
-    /// Where a program of the database's clients is.
-    fn find(&self, program: &str) -> PathBuf {
-        [
-            self.programs.join(program),
-            Path::new("/usr/bin").join(program),
-        ]
-        .into_iter()
-        .find(|path| path.is_file())
-        .expect("it is installed with the server")
-    }
-
-    fn client(&self, program: &str, arguments: &[&str]) -> String {
-        let client = self.find(program);
-        let output = Command::new(client)
-            .env("PGHOST", self.place.work())
-            .env("PGUSER", "postgres")
-            .env("PGCONNECT_TIMEOUT", "20")
-            .args(arguments)
-            .output()
-            .expect("it starts");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        self.0.launch(&["--isolate", way]).args(words).piped()
     }
 
     /// How many processes a parallel query has.
@@ -407,7 +295,7 @@ impl Database {
         let query = "set parallel_setup_cost=0; set parallel_tuple_cost=0;
             set min_parallel_table_scan_size=0; set max_parallel_workers_per_gather=2;
             explain (analyze, costs off, timing off) select count(*) from pgbench_accounts";
-        let plan = self.client("psql", &["-Atc", query, "postgres"]);
+        let plan = self.0.query(query);
         plan.lines()
             .find_map(|line| line.trim().strip_prefix("Workers Launched: "))
             .unwrap_or("none")
@@ -416,8 +304,7 @@ impl Database {
 
     fn vacuums(&self) -> u64 {
         let query = "select sum(autovacuum_count) from pg_stat_user_tables";
-        let sum = self.client("psql", &["-Atc", query, "postgres"]);
-        sum.trim().parse().unwrap_or(0)
+        self.0.query(query).parse().unwrap_or(0)
     }
 }
 
@@ -426,19 +313,18 @@ const BUSY: Duration = Duration::from_secs(10);
 
 #[test]
 fn postgresql_vacuums_and_queries_in_parallel() {
-    let Some(programs) = postgres_programs() else {
-        return;
-    };
     for way in ["auto", "never"] {
-        let Some(database) = Database::new(programs.clone()) else {
+        let Some(database) = Cluster::new().map(Database) else {
             return;
         };
         let mut session = database.serve(way);
         session.wait_until_stderr("ready to accept connections");
-        database.client("pgbench", &["-q", "-i", "-s", "1", "postgres"]);
+        database
+            .0
+            .ask("pgbench", &["-q", "-i", "-s", "1", "postgres"]);
         let begun = Instant::now();
         let seconds = BUSY.as_secs() / 2;
-        database.client(
+        database.0.ask(
             "pgbench",
             &["-c", "4", "-T", &seconds.to_string(), "postgres"],
         );
@@ -451,7 +337,7 @@ fn postgresql_vacuums_and_queries_in_parallel() {
         );
         session.take_through_launcher();
         let before = database.vacuums();
-        database.client(
+        database.0.ask(
             "pgbench",
             &["-c", "4", "-T", &seconds.to_string(), "postgres"],
         );
@@ -465,17 +351,14 @@ fn postgresql_vacuums_and_queries_in_parallel() {
 /// on and is named.
 #[test]
 fn psql_goes_back() {
-    let Some(programs) = postgres_programs() else {
-        return;
-    };
-    let Some(database) = Database::new(programs) else {
+    let Some(database) = Cluster::new().map(Database) else {
         return;
     };
     let mut server = database.serve("auto");
     server.wait_until_stderr("ready to accept connections");
-    let mut session = Launch::program(database.find("psql"))
+    let mut session = Launch::program(database.0.program("psql"))
         .args(["-XAt", "-U", "postgres", "postgres"])
-        .env("PGHOST", database.place.work())
+        .env("PGHOST", database.0.place().work())
         .piped();
     session.send("select 'ready';");
     session.next_line("ready", |line| line == "ready");
