@@ -13,13 +13,14 @@ const MANY_ROUNDS: u32 = 50;
 
 /// Files that somebody deletes at exit: finalizers, `atexit`, and IPython, which makes one for
 /// `%edit`.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "import atexit, os, shutil, tempfile; tempfile.tempdir = os.getcwd()",
     "named = tempfile.NamedTemporaryFile(); named.write(b'named'); named.flush()",
     "directory = tempfile.TemporaryDirectory(); made = tempfile.mkdtemp()",
-    "_ = atexit.register(shutil.rmtree, made); edited = get_ipython().mktemp('edited')",
+    "removes = atexit.register(shutil.rmtree, made)",
+    "edited = get_ipython().mktempfile('edited')",
     "paths = [named.name, edited, directory.name + '/inner', made + '/inner']",
-    "for path in paths[2:]: _ = open(path, 'w').write('inner')\r",
+    "sizes = [open(path, 'w').write('inner') for path in paths[2:]]",
 ];
 
 /// How a branch ends.
@@ -27,7 +28,7 @@ const FILES: [&str; 6] = [
 enum End {
     /// A line, or a key at an empty one.
     Typed(&'static str),
-    /// A line without any of Python's own ways out.
+    /// `kill -9`.
     Killed,
     /// `cargo snapshot revert`.
     Reverted,
@@ -37,7 +38,7 @@ const ENDS: [End; 6] = [
     End::Typed("exit()\r"),
     End::Typed("\x04"),
     End::Killed,
-    End::Typed("%quit\r"),
+    End::Typed("quit\r"),
     End::Reverted,
     End::Typed("os._exit(3)\r"),
 ];
@@ -58,6 +59,7 @@ impl Prompt {
         let mut session = Launch::program(program)
             .args(["--no-banner", "--no-confirm-exit", "--colors=NoColor"])
             .env("HOME", &tree)
+            .env("EDITOR", "true")
             .env("IPYTHONDIR", tree.join("ipython"))
             // The far side does not answer where its cursor is.
             .env("PROMPT_TOOLKIT_NO_CPR", "1")
@@ -112,7 +114,7 @@ impl Prompt {
 
     /// What must not change.
     fn look(&mut self) -> String {
-        self.ask("total, [open(path).read() for path in paths], Out[1] if 1 in Out else None")
+        self.ask("total, [open(path).read() for path in paths], In[1]")
     }
 
     fn end_branch(&mut self, end: End) {
@@ -165,9 +167,10 @@ fn goes_on_at_its_prompt(rounds: u32) {
         if seed.below(4) > 0 {
             prompt.type_lines(&[
                 "total = 'branch'; more = tempfile.TemporaryDirectory()",
-                "_ = open('new', 'w').write('new'); _ = open(edited, 'w').write('other')",
+                "sizes = [open(path, 'w').write('other') for path in ('new', edited)]",
                 "os.rename(named.name, 'renamed'); directory.cleanup()",
                 "%save -f saved 1-3",
+                "%edit -x",
             ]);
             assert!(!then.differences(&Tree::of(&prompt.tree)).is_empty());
             prompt.type_lines(&["os.rename('renamed', named.name)"]);
