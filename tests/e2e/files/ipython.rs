@@ -87,6 +87,11 @@ impl Prompt {
         let line = self.session.next_line(expression, |line| {
             line.contains(&begin) && line.contains(" :end")
         });
+        // A key that comes before the next prompt is the terminal's: Ctrl+D would end its line.
+        self.session.wait_for_screen("the next prompt", |screen| {
+            let after = screen.rsplit_once(&begin);
+            after.is_some_and(|(_, after)| after.contains("\nIn ["))
+        });
         let (_, answer) = line.split_once(&begin).unwrap_or_default();
         answer.split(" :end").next().unwrap_or_default().to_owned()
     }
