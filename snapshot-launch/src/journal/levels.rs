@@ -30,6 +30,8 @@ pub(crate) struct Levels {
     levels: Vec<Level>,
     stores: Stores,
     seals: Seals,
+    /// The program has means to change anything unseen.
+    is_blind: bool,
 }
 
 impl Levels {
@@ -39,15 +41,24 @@ impl Levels {
             levels: Vec::new(),
             stores: Stores::new(tag, candidates),
             seals: Seals::default(),
+            is_blind: false,
         }
     }
 
     /// Begins a level: the snapshot `id` is taken now.
     pub(crate) fn begin(&mut self, id: SnapshotId) {
+        let mut level = Level::new(id);
         if let Some(newest) = self.levels.last_mut() {
             newest.rest();
+            // Whoever can't be seen goes on.
+            if newest.is_blind() {
+                level.goes_blind();
+            }
         }
-        self.levels.push(Level::new(id));
+        if self.is_blind {
+            level.goes_blind();
+        }
+        self.levels.push(level);
     }
 
     /// Takes it back: the take has failed. What was kept since goes to the level below.
@@ -116,14 +127,21 @@ impl Levels {
         stat: &Stat,
         want: Want,
     ) -> io::Result<Coverage> {
-        let Some(level) = self.levels.last_mut() else {
-            return Ok(Coverage::Covered);
-        };
-        let kept = level.keep_content(&mut self.stores, pin, stat, want);
-        if kept.is_ok() && stat.kind == Kind::File && !level.is_born(stat) {
-            self.seals.opens(pin, stat);
+        self.opens(pin, stat);
+        match self.levels.last_mut() {
+            Some(level) => level.keep_content(&mut self.stores, pin, stat, want),
+            None => Ok(Coverage::Covered),
         }
-        kept
+    }
+
+    /// The program is about to get a descriptor that can write to this file.
+    fn opens(&mut self, pin: BorrowedFd<'_>, stat: &Stat) {
+        if stat.kind != Kind::File || self.levels.last().is_none_or(|of| of.is_born(stat)) {
+            return;
+        }
+        let mut levels = self.levels.iter().rev();
+        let kept = levels.find(|level| !level.has_nothing_of(stat.id));
+        self.seals.opens(pin, stat, kept.map(|level| level.id));
     }
 
     /// Whether somebody should look for files without writers: [`Self::seal`].
@@ -150,17 +168,30 @@ impl Levels {
         self.seals.loses(stat);
     }
 
-    /// The program may change anything.
+    /// The program may change anything, and nobody sees it.
     pub(crate) fn goes_blind(&mut self) {
         if let Some(level) = self.levels.last_mut() {
             level.goes_blind();
         }
     }
 
-    /// An old object has got one more name.
+    /// The same for as long as it lives.
+    pub(crate) fn stays_blind(&mut self) {
+        self.is_blind = true;
+        self.goes_blind();
+    }
+
+    /// The program gives this object a name.
     pub(crate) fn placed(&mut self, stat: &Stat) {
         if let Some(level) = self.levels.last_mut() {
             level.placed(stat);
+        }
+    }
+
+    /// The same by a call that the kernel carries out by itself.
+    pub(crate) fn placed_by_kernel(&mut self, stat: &Stat) {
+        if let Some(level) = self.levels.last_mut() {
+            level.placed_by_kernel(stat);
         }
     }
 
@@ -176,14 +207,11 @@ impl Levels {
     /// # Errors
     /// As above.
     pub(crate) fn guard(&mut self, pin: BorrowedFd<'_>, stat: &Stat) -> io::Result<Coverage> {
-        let Some(level) = self.levels.last_mut() else {
-            return Ok(Coverage::Covered);
-        };
-        let kept = level.guard(&mut self.stores, pin, stat);
-        if kept.is_ok() && !level.is_born(stat) {
-            self.seals.opens(pin, stat);
+        self.opens(pin, stat);
+        match self.levels.last_mut() {
+            Some(level) => level.guard(&mut self.stores, pin, stat),
+            None => Ok(Coverage::Covered),
         }
-        kept
     }
 
     /// Whether nothing is kept of a file's content.
@@ -285,7 +313,8 @@ impl Levels {
     /// own level begins anew.
     ///
     /// The program must not run meanwhile. Without such a level nothing happens. What others have
-    /// changed stays, or is put aside by `force`.
+    /// changed stays, and what was there before is put beside; by `force` it is the other way
+    /// round.
     pub(crate) fn revert_to(&mut self, id: SnapshotId, keep: bool, force: bool) -> Outcome {
         let Some(index) = self.position(id) else {
             return Outcome::default();
@@ -296,17 +325,21 @@ impl Levels {
         let outcome = match self.levels.pop() {
             Some(mut level) => {
                 self.seal();
-                // A change of the program's that passes for another's must not stay by mistake, so
-                // only a person decides to look.
-                let outsiders = match force {
-                    true => respect_outsiders(&mut level, &self.seals, force),
-                    false => Vec::new(),
-                };
+                let outsiders = respect_outsiders(&mut level, &self.seals, force);
                 // What is put back is written to.
                 self.seals = Seals::default();
+                let outcome = undo(level, &mut self.stores);
+                // What was made anew, or could not be removed, is unknown to the level below.
+                let is_as_it_was = outcome.problems.is_empty() && !outcome.has_made_anew;
+                if !is_as_it_was {
+                    self.goes_blind();
+                }
+                for stat in &outsiders.made {
+                    self.placed(stat);
+                }
                 Outcome {
-                    outsiders,
-                    ..undo(level, &mut self.stores)
+                    outsiders: outsiders.news,
+                    ..outcome
                 }
             }
             None => Outcome::default(),

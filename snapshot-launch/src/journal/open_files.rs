@@ -142,6 +142,9 @@ impl Keeper<'_> {
                 continue;
             };
             let path = fields.nth(3).unwrap_or_default();
+            if path == "anon_inode:[io_uring]" {
+                self.levels.stays_blind();
+            }
             let is_shared_for_writing =
                 rights.as_bytes().get(1) == Some(&b'w') && rights.ends_with('s');
             if !is_shared_for_writing || !path.starts_with('/') {

@@ -32,7 +32,7 @@ pub(super) struct Entry {
     pub(super) dir_stat: Stat,
     pub(super) name: OsString,
     /// The path ends in a slash, and so the kernel wants a directory.
-    has_slash: bool,
+    pub(super) has_slash: bool,
 }
 
 impl Entry {
@@ -192,7 +192,7 @@ fn open_plain(start: Option<&OwnedFd>, path: &[u8], flags: OFlag) -> Result<Owne
 }
 
 /// The directory's part, the last name, and whether slashes follow it.
-fn split(path: &[u8]) -> (&[u8], &[u8], bool) {
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8], bool) {
     let end = path.iter().rposition(|byte| *byte != b'/');
     let Some(end) = end.map(|at| at + 1) else {
         return (b"/", b".", false);
@@ -206,7 +206,11 @@ fn split(path: &[u8]) -> (&[u8], &[u8], bool) {
     }
 }
 
-fn is_in_proc(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+/// Whether it is something of `/proc`.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn is_in_proc(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     // Those without a device have no major number, so most files need no second call.
     if nix::sys::stat::major(look(fd)?.id.dev) != 0 {
         return Ok(false);

@@ -488,10 +488,12 @@ impl Journal {
                 self.callers.restricts_itself(call.tid);
                 return Ok(Reply::Continue);
             }
-            FileCall::IoUringSetup if !self.levels.is_empty() => {
-                self.levels.goes_blind();
-                self.news
-                    .went_past("what the program writes through its new io_uring");
+            FileCall::IoUringSetup => {
+                self.levels.stays_blind();
+                if !self.levels.is_empty() {
+                    self.news
+                        .went_past("what the program writes through its new io_uring");
+                }
                 return Ok(Reply::Continue);
             }
             _ if self.levels.is_empty() => return Ok(Reply::Continue),
@@ -525,6 +527,10 @@ impl Journal {
             trace,
         };
         let is_emulated = work.emulates();
+        if !is_emulated {
+            // The kernel looks the paths up again, and may find something else by then.
+            work.levels.goes_blind();
+        }
         let done = serve(&mut work, kind, &call.arguments);
         if matches!(kind, FileCall::Umount | FileCall::Umount2) {
             // Somebody's root may lie there, who has ended by now.

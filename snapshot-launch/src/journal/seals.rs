@@ -3,9 +3,9 @@
 //! the file's size and time of change: its *seal*. A file that differs from its seal has been
 //! changed by somebody else.
 //!
-//! Nothing is said of a file that was never sealed: a snapshot holds it open, or it was opened by a
-//! call that the kernel carried out, or the program has set its times. So no change of the program
-//! passes for another's. A change by others while the program has the file open is not seen.
+//! Nothing is said of a file that was never sealed: a snapshot holds it open, or the program has set
+//! its times. So no change of the program passes for another's. A change by others while the program
+//! has the file open is not seen.
 #![expect(
     unsafe_code,
     reason = "inotify and leases, which nix doesn't wrap here"
@@ -18,6 +18,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::libc;
 
+use snapshot_core::terms::SnapshotId;
+
 use super::stat::{FileId, Stat, Timestamp};
 use super::sys;
 
@@ -25,16 +27,20 @@ use super::sys;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seal {
     /// The program may write to it.
-    Open { was_changed: bool },
+    Open { changed: Changed },
     /// Nobody of the program can write to it, and this is how it was then.
     Closed {
         size: u64,
         modified: Timestamp,
-        was_changed: bool,
+        changed: Changed,
     },
     /// It can't be told.
     Unsure,
 }
+
+/// The newest snapshot that had kept the file's content when somebody else changed it: from a later
+/// one on, their change is part of what comes back.
+type Changed = Option<SnapshotId>;
 
 /// A file, and not a later one with its number.
 type Key = (FileId, Option<Timestamp>);
@@ -60,16 +66,24 @@ impl Seals {
     }
 
     /// The program is about to get a descriptor of this file, or to change it in another way.
-    pub(crate) fn opens(&mut self, pin: BorrowedFd<'_>, stat: &Stat) {
+    /// `kept` is the newest snapshot that has kept its content already.
+    pub(crate) fn opens(&mut self, pin: BorrowedFd<'_>, stat: &Stat, kept: Option<SnapshotId>) {
         if stat.nlink > 0 && !self.of.contains_key(&key(stat)) {
             self.named.insert(key(stat));
         }
         let seal = match self.of.get(&key(stat)).copied() {
-            Some(Seal::Closed { was_changed, .. }) => Seal::Open {
-                was_changed: was_changed || self.differs(stat),
+            Some(Seal::Closed {
+                size,
+                modified,
+                changed,
+            }) => Seal::Open {
+                changed: match (stat.size, stat.modified) == (size, modified) {
+                    true => changed,
+                    false => changed.max(kept),
+                },
             },
             Some(_) => return,
-            None if self.watch(pin, key(stat)).is_ok() => Seal::Open { was_changed: false },
+            None if self.watch(pin, key(stat)).is_ok() => Seal::Open { changed: None },
             None => Seal::Unsure,
         };
         self.of.insert(key(stat), seal);
@@ -82,14 +96,18 @@ impl Seals {
         }
     }
 
-    /// Whether somebody else has changed this file, which is like `now`.
-    pub(crate) fn differs(&self, now: &Stat) -> bool {
+    /// Whether somebody else has changed this file, which is like `now`, after its content was kept
+    /// for this snapshot.
+    pub(crate) fn differs(&self, now: &Stat, id: SnapshotId) -> bool {
         match self.of.get(&key(now)) {
             Some(Seal::Closed {
                 size,
                 modified,
-                was_changed,
-            }) => *was_changed || (now.size, now.modified) != (*size, *modified),
+                changed,
+            }) => {
+                let is_older = changed.is_some_and(|changed| changed >= id);
+                is_older || (now.size, now.modified) != (*size, *modified)
+            }
             Some(Seal::Open { .. } | Seal::Unsure) | None => false,
         }
     }
@@ -147,14 +165,14 @@ impl Seals {
     /// Seals a file, if nobody can write to it now. Only its owner or root can know.
     pub(crate) fn seal(&mut self, pin: BorrowedFd<'_>) {
         let Ok(file) = Stat::of_fd(pin) else { return };
-        let Some(Seal::Open { was_changed }) = self.of.get(&key(&file)).copied() else {
+        let Some(Seal::Open { changed }) = self.of.get(&key(&file)).copied() else {
             return;
         };
         let seal = match closed_state(pin) {
             Ok(stat) => Seal::Closed {
                 size: stat.size,
                 modified: stat.modified,
-                was_changed,
+                changed,
             },
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return,
             Err(_) => Seal::Unsure,

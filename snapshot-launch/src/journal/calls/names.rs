@@ -42,7 +42,6 @@ pub(in crate::journal) fn bind(work: &mut Work<'_>, path: &[u8]) -> Result<Reply
         && work.as_caller(|| entry.now())?.is_none()
     {
         touch(work, &entry, None)?;
-        work.levels().is_unsure_of(&entry.dir_stat, &entry.name);
     }
     Ok(Reply::Continue)
 }
@@ -75,9 +74,6 @@ fn touch(work: &mut Work<'_>, entry: &Entry, now: Option<&Stat>) -> Result<(), E
     let touched = work
         .levels()
         .touch_entry(dir, &entry.dir_stat, &entry.name, now);
-    if !work.emulates() {
-        work.levels().is_unsure_of(&entry.dir_stat, &entry.name);
-    }
     work.news.kept(touched)
 }
 
@@ -130,13 +126,23 @@ pub(in crate::journal) fn link(
         return Err(Errno::EEXIST);
     }
     touch(work, &new, None)?;
-    // The kernel wants a right for it that it looks for in the caller.
-    if !work.emulates() || flags.contains(AtFlags::AT_EMPTY_PATH) {
-        work.levels().is_unsure_of(&new.dir_stat, &new.name);
+    if !work.emulates() {
         return Ok(Reply::Continue);
     }
     let PathAt(base, place) = from;
     let path = work.memory.path(place)?;
+    // The kernel wants a right for it that it looks for in the caller.
+    if flags.contains(AtFlags::AT_EMPTY_PATH) {
+        let object = match path.is_empty() {
+            true => work.descriptor(base.0).map(Some),
+            false => work.object(base, &path, flags.contains(AtFlags::AT_SYMLINK_FOLLOW)),
+        };
+        if let Ok(Some(object)) = object {
+            let stat = paths::look(object.as_fd())?;
+            work.levels().placed_by_kernel(&stat);
+        }
+        return Ok(Reply::Continue);
+    }
     let follow = flags.contains(AtFlags::AT_SYMLINK_FOLLOW);
     let name = new.name_as_written();
     let (dir, name) = (&new.dir, name.as_os_str());
@@ -302,6 +308,10 @@ pub(in crate::journal) fn rename(
             let now = work.as_caller(|| one.now())?;
             touch(work, &one, now.as_ref())?;
             work.levels().is_unsure_of(&one.dir_stat, &one.name);
+            if now.is_some_and(|now| now.is_directory()) {
+                // What is made in it out there is not seen, and it may come back.
+                work.levels().goes_blind();
+            }
             if let Some(now) = now.filter(|now| now.kind != Kind::Directory) {
                 keep_link(work, &one, &now)?;
             }
@@ -387,6 +397,14 @@ pub(in crate::journal) fn rename(
             .levels()
             .comes_back_anew(pin.as_fd(), target, &errno.into());
         work.news.kept(Ok(kept))?;
+    }
+    // An overlay makes another file of one with several names.
+    if moved.nlink > 1 || exchanges {
+        for entry in [&from, &to] {
+            if let Ok(Some(stat)) = entry.now() {
+                work.levels().placed(&stat);
+            }
+        }
     }
     if let Some(target) = target.filter(|_| !exchanges && !is_same)
         && (target.kind == Kind::Directory || target.nlink == 1)

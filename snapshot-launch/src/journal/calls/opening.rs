@@ -4,12 +4,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open as open_path, openat};
+use nix::fcntl::{FcntlArg, OFlag, ResolveFlag, fcntl, open as open_path, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::{ftruncate, truncate};
 
 use super::guarded::{keep_range, will_ask};
+use super::restricted;
 use super::work::{Reply, Work};
 use crate::journal::by_descriptor::path_of;
 use crate::journal::paths::{self, Base, Entry, Found};
@@ -24,8 +25,10 @@ pub(in crate::journal) struct Opening {
     pub(in crate::journal) path: u64,
     pub(in crate::journal) flags: OFlag,
     pub(in crate::journal) mode: Mode,
-    /// The caller restricts how the path is resolved (openat2).
-    pub(in crate::journal) is_restricted: bool,
+    /// How the caller restricts the way there (openat2).
+    pub(in crate::journal) resolve: ResolveFlag,
+    /// Only the kernel can find the way.
+    pub(in crate::journal) is_unclear: bool,
 }
 
 /// The flags of an open that changes something.
@@ -41,6 +44,7 @@ pub(in crate::journal) fn open(work: &mut Work<'_>, opening: Opening) -> Result<
         return Ok(Reply::Continue);
     }
     let path = work.memory.path(opening.path)?;
+    let opening = restricted::seen_from_here(work, opening)?;
     if flags.contains(OFlag::O_TMPFILE) {
         return unnamed(work, opening, &path);
     }
@@ -51,11 +55,9 @@ pub(in crate::journal) fn open(work: &mut Work<'_>, opening: Opening) -> Result<
             existing(work, opening, &path)
         };
         match done {
-            Ok(Some(reply)) if opening.is_restricted || !work.emulates() => {
-                if let Reply::Give { fd, .. } = &reply {
-                    work.levels().loses_sight_of(&paths::look(fd.as_fd())?);
-                }
-                drop(reply);
+            Ok(Some(_)) if opening.is_unclear || !work.emulates() => {
+                // The kernel looks again, and may find something else by then.
+                work.levels().goes_blind();
                 return Ok(Reply::Continue);
             }
             Ok(Some(reply)) => return Ok(reply),
@@ -69,12 +71,12 @@ pub(in crate::journal) fn open(work: &mut Work<'_>, opening: Opening) -> Result<
 
 /// O_TMPFILE: a file without a name, which may get one later.
 fn unnamed(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Reply, Errno> {
-    let found = work.object(opening.base, path, true)?;
+    let found = restricted::object(work, opening, path, true)?;
     let Some(dir) = found else {
         return Ok(Reply::Continue);
     };
     let stat = paths::look(dir.as_fd())?;
-    if opening.is_restricted || !work.emulates() || !work.covers(dir.as_fd(), &stat)? {
+    if opening.is_unclear || !work.emulates() || !work.covers(dir.as_fd(), &stat)? {
         return Ok(Reply::Continue);
     }
     let flags = opening.flags | OFlag::O_CLOEXEC;
@@ -86,7 +88,7 @@ fn unnamed(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Reply, 
 /// Without O_CREAT.
 fn existing(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option<Reply>, Errno> {
     let follow = !opening.flags.contains(OFlag::O_NOFOLLOW);
-    let found = work.object(opening.base, path, follow)?;
+    let found = restricted::object(work, opening, path, follow)?;
     match found {
         Some(object) => open_object(work, &object, opening.flags).map(Some),
         None => Ok(Some(Reply::Continue)),
@@ -98,7 +100,7 @@ fn create(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option<R
     // It may be this call's own file.
     let is_exclusive = flags.contains(OFlag::O_EXCL) && !work.trace.has_acted;
     let follow = !is_exclusive && !flags.contains(OFlag::O_NOFOLLOW);
-    let entry = match work.entry(opening.base, path, follow)? {
+    let entry = match restricted::entry(work, opening, path, follow)? {
         Found::InProc => return Ok(Some(Reply::Continue)),
         Found::Object(_) if is_exclusive => return Err(Errno::EEXIST),
         Found::Object(object) => return open_object(work, &object, flags).map(Some),
@@ -111,7 +113,14 @@ fn create(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option<R
     match work.as_caller(|| entry.now())? {
         None => create_new(work, entry, opening),
         Some(_) if is_exclusive => Err(Errno::EEXIST),
-        Some(stat) => open_entry(work, &entry, &stat, opening),
+        Some(stat) => {
+            let opened = open_entry(work, &entry, &stat, opening)?;
+            if matches!(opened, Some(Reply::Continue)) {
+                // If it vanishes now, the kernel makes a file.
+                work.levels().is_unsure_of(&entry.dir_stat, &entry.name);
+            }
+            Ok(opened)
+        }
     }
 }
 
@@ -123,8 +132,7 @@ fn create_new(work: &mut Work<'_>, entry: Entry, opening: Opening) -> Result<Opt
         .levels()
         .touch_entry(entry.dir.as_fd(), &entry.dir_stat, &entry.name, None);
     work.news.kept(touched)?;
-    if opening.is_restricted || !work.emulates() {
-        work.levels().is_unsure_of(&entry.dir_stat, &entry.name);
+    if opening.is_unclear || !work.emulates() {
         return Ok(Some(Reply::Continue));
     }
     let flags = opening.flags | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -173,7 +181,10 @@ fn open_entry(
     let fd = match work.as_caller(|| openat(&entry.dir, name, flags, Mode::empty())) {
         // It has vanished meanwhile.
         Err(Errno::ENOENT) => return Ok(None),
-        Err(Errno::EWOULDBLOCK) => return Ok(Some(Reply::Continue)),
+        Err(Errno::EWOULDBLOCK) => {
+            work.levels().goes_blind();
+            return Ok(Some(Reply::Continue));
+        }
         opened => opened?,
     };
     let now = paths::look(fd.as_fd())?;
@@ -202,7 +213,10 @@ fn open_object(work: &mut Work<'_>, object: &OwnedFd, flags: OFlag) -> Result<Re
     }
     let path = path_of(object.as_fd());
     match work.as_caller(|| open_path(path.as_c_str(), quiet(flags), Mode::empty())) {
-        Err(Errno::EWOULDBLOCK) => Ok(Reply::Continue),
+        Err(Errno::EWOULDBLOCK) => {
+            work.levels().goes_blind();
+            Ok(Reply::Continue)
+        }
         opened => hand_over(work, opened?, &stat, flags),
     }
 }
@@ -231,7 +245,6 @@ fn hand_over(work: &mut Work<'_>, fd: OwnedFd, stat: &Stat, flags: OFlag) -> Res
     }
     work.guards.gives(stat.id);
     if !work.emulates() {
-        work.levels().loses_sight_of(stat);
         return Ok(Reply::Continue);
     }
     if truncates {

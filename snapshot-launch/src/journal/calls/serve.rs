@@ -1,7 +1,7 @@
 //! Serves one call: reads what its arguments mean, and hands it on.
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, ResolveFlag};
 use nix::libc;
 use nix::sys::stat::Mode;
 use snapshot_core::terms::{file_calls::FileCall, guards::KEEP_RANGE};
@@ -63,16 +63,17 @@ fn serve_as_new(work: &mut Work<'_>, call: FileCall, arguments: &[u64; 6]) -> Re
                 return Ok(Reply::Continue);
             }
             let opening = opening_of(at(a, b), flags, mode);
-            let is_restricted = resolve != 0 || d > 24;
             opening::open(
                 work,
                 Opening {
-                    is_restricted,
+                    resolve: ResolveFlag::from_bits_retain(resolve),
+                    is_unclear: d > 24,
                     ..opening
                 },
             )
         }
         FileCall::OpenByHandleAt => {
+            work.levels().goes_blind();
             work.news
                 .went_past("a file that it has opened by its handle");
             Ok(Reply::Continue)
@@ -197,7 +198,8 @@ fn opening_of(PathAt(base, path): PathAt, flags: u64, bits: u64) -> Opening {
         path,
         flags: OFlag::from_bits_retain(number(flags)),
         mode: mode(bits),
-        is_restricted: false,
+        resolve: ResolveFlag::empty(),
+        is_unclear: false,
     }
 }
 

@@ -33,7 +33,7 @@ pub(in crate::journal) fn truncate(
     keep(work, &object, &stat, want(&stat, length))?;
     // The caller's limit sends it a signal.
     if !work.emulates() || work.limits_file_size() {
-        work.levels().loses_sight_of(&stat);
+        work.levels().goes_blind();
         return Ok(Reply::Continue);
     }
     let path = path_of(object.as_fd());

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use snapshot_core::terms::SnapshotId;
 
@@ -28,7 +28,7 @@ pub(crate) struct Level {
     pub(crate) objects: HashMap<FileId, Object>,
     pub(crate) shelves: Vec<Shelf>,
     pub(super) born: HashMap<FileId, Option<Timestamp>>,
-    /// Objects without records that the program has given a name.
+    /// Objects that the program has given a name, but for those that were born.
     pub(super) placed: HashSet<FileId>,
     /// Names under which the kernel may have put something by itself.
     pub(super) unsure: HashSet<(FileId, Name)>,
@@ -68,9 +68,14 @@ impl Level {
 
     /// The program gives this object a name.
     pub(crate) fn placed(&mut self, stat: &Stat) {
-        if !self.knows(stat) {
-            self.placed.insert(stat.id);
+        if !self.is_born(stat) {
+            self.placed_by_kernel(stat);
         }
+    }
+
+    /// The same by a call that nobody sees the end of.
+    pub(crate) fn placed_by_kernel(&mut self, stat: &Stat) {
+        self.placed.insert(stat.id);
     }
 
     /// The kernel may put something under this name.
@@ -78,11 +83,11 @@ impl Level {
         self.unsure.insert((dir.id, Name::from(name)));
     }
 
-    pub(crate) fn is_unsure(&self, dir: FileId, name: &Name) -> bool {
-        self.unsure.contains(&(dir, name.clone()))
+    pub(crate) fn is_unsure(&self, dir: FileId, name: &OsStr) -> bool {
+        !self.unsure.is_empty() && self.unsure.contains(&(dir, Name::from(name)))
     }
 
-    /// From here on nobody can tell the program's changes from others'.
+    /// Nobody can tell the program's changes from others'.
     pub(crate) fn goes_blind(&mut self) {
         self.is_blind = true;
     }
@@ -93,12 +98,29 @@ impl Level {
 
     /// Whether the program may have given this object its name.
     pub(crate) fn knows(&self, stat: &Stat) -> bool {
-        self.is_born(stat)
-            || self.placed.contains(&stat.id)
-            || self
-                .objects
-                .get(&stat.id)
-                .is_some_and(|known| known.is(stat))
+        self.is_born(stat) || self.placed.contains(&stat.id)
+    }
+
+    /// The same by an object's number alone, which may have been another one's before.
+    pub(crate) fn knows_number(&self, id: FileId) -> bool {
+        self.born.contains_key(&id) || self.placed.contains(&id)
+    }
+
+    /// Another file, which `pin` holds, gets the properties of this one and what is kept of its
+    /// content.
+    pub(crate) fn comes_back_as(&mut self, id: FileId, pin: OwnedFd, stat: &Stat) {
+        let Some(object) = self.objects.get(&id) else {
+            return;
+        };
+        let content = object.content.clone();
+        let properties = object.properties.clone().or_else(|| {
+            let of = object.pin()?;
+            Properties::of(of, &Stat::of_fd(of).ok()?).ok()
+        });
+        let copy = self.object(stat);
+        copy.pin = Some(pin);
+        copy.content = content;
+        copy.properties = properties;
     }
 
     /// Keeps what is under a name: `now`.
@@ -362,6 +384,8 @@ impl Level {
                     // It would take up its room until the pin is gone.
                     object.pin = None;
                 }
+                // It may seem to have been removed by others.
+                self.goes_blind();
                 Ok(Loss::existence(&error).under(dir, name))
             }
             kept => kept,

@@ -100,6 +100,11 @@ impl Object {
             .map_or(Ok(()), |properties| properties.unlock(pin, now))
     }
 
+    /// Whether a revert puts its content back.
+    pub(crate) fn has_content(&self) -> bool {
+        !matches!(self.content, Content::Unkept)
+    }
+
     /// Puts back content and properties. Returns what failed.
     pub(crate) fn restore(
         &self,
@@ -123,7 +128,7 @@ impl Object {
         shelves: &[Shelf],
         stores: &mut Stores,
     ) -> io::Result<()> {
-        if matches!(self.content, Content::Unkept) {
+        if !self.has_content() {
             return Ok(());
         }
         let now = Stat::of_fd(pin)?;

@@ -3,6 +3,7 @@
 
 mod chance;
 mod corners;
+mod outsiders;
 mod own_process;
 mod program;
 mod random;

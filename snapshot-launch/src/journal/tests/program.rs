@@ -112,6 +112,7 @@ impl Program {
         let tree = self.before_revert(id, keep);
         let outcome = self.levels.revert_to(id, keep, false);
         assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
+        assert_eq!(outcome.outsiders, Vec::<String>::new());
         self.sweep();
         self.must_be(&tree);
     }
@@ -271,15 +272,19 @@ impl Program {
         }
         self.touch(&entry)?;
         self.before_last_link(&entry, &now)?;
-        fs::remove_file(path)
+        fs::remove_file(path)?;
+        self.after_last_link(&now);
+        Ok(())
     }
 
     fn before_last_link(&mut self, entry: &Entry, now: &Stat) -> io::Result<()> {
-        covered(self.levels.keep_link(entry.dir.as_fd(), &entry.name, now))?;
-        if self.levels.is_born(now) && now.nlink == 1 {
-            self.levels.gone(now);
+        covered(self.levels.keep_link(entry.dir.as_fd(), &entry.name, now))
+    }
+
+    fn after_last_link(&mut self, before: &Stat) {
+        if self.levels.is_born(before) && before.nlink == 1 {
+            self.levels.gone(before);
         }
-        Ok(())
     }
 
     pub(super) fn remove_directory(&mut self, path: &Path) -> io::Result<()> {
@@ -325,7 +330,11 @@ impl Program {
             None => {}
         }
         self.levels.placed(&moved);
-        fs::rename(from, to)
+        fs::rename(from, to)?;
+        if let Some(over) = new.now.filter(|over| !over.is_directory()) {
+            self.after_last_link(&over);
+        }
+        Ok(())
     }
 
     pub(super) fn exchange(&mut self, one: &Path, other: &Path) -> io::Result<()> {
@@ -359,6 +368,7 @@ impl Program {
         let pin = open_path(path)?;
         let stat = Stat::of_fd(pin.as_fd())?;
         covered(self.levels.keep_properties(pin.as_fd(), &stat))?;
+        self.levels.loses_sight_of(&stat);
         change(pin.as_fd())
     }
 

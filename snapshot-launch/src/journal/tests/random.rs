@@ -130,6 +130,8 @@ pub(super) fn live(program: &mut Program, steps: usize, seed: u64) {
             }
             (8, Some(target)) => program.drop_level(target),
             (9, Some(_)) if chance.percent(20) => program.commit(),
+            // The journal hears that files were closed.
+            (10..=19, _) => program.levels.seal(),
             _ => act(program, &mut chance),
         }
     }

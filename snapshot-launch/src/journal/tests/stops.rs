@@ -33,6 +33,7 @@ fn revert_in_pieces(
     let reverted = until_stop(Some(stop), || levels.revert_to(target, false, false));
     if let Some(outcome) = reverted {
         assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
+        assert_eq!(outcome.outsiders, Vec::<String>::new());
         program.must_be(&tree);
     } else {
         program.forget_journal();

@@ -25,6 +25,33 @@ pub(super) struct Node {
     xattrs: Vec<(std::ffi::OsString, Vec<u8>)>,
 }
 
+impl Node {
+    /// Whether the other has the same bytes and properties, whatever it is.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let Self { ino, .. } = self;
+        let other = Self {
+            ino: *ino,
+            ..other.clone()
+        };
+        *self == other
+    }
+
+    /// Whether it is the same file with the same bytes.
+    pub(super) fn has_bytes_of(&self, other: &Self) -> bool {
+        (self.ino, self.length, self.content) == (other.ino, other.length, other.content)
+    }
+
+    /// The same for a directory in which something may have been put.
+    pub(super) fn is_same_directory(&self, other: &Self) -> bool {
+        let Self { modified, .. } = self;
+        let other = Self {
+            modified: *modified,
+            ..other.clone()
+        };
+        *self == other
+    }
+}
+
 /// A tree, and files that a program holds open.
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
@@ -90,6 +117,16 @@ impl Tree {
             }
             close(opened, &pin, &data);
         }
+    }
+
+    /// What is under a path.
+    pub(super) fn node(&self, path: &Path) -> Option<&Node> {
+        self.nodes.get(path)
+    }
+
+    /// All paths in it.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.nodes.keys()
     }
 
     /// The files that were held.

@@ -1,5 +1,7 @@
 //! The revert of files: from the records of a level to the tree as it was.
 
+mod core_files;
+mod foreign;
 mod outcome;
 mod outsiders;
 mod plan;

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub(crate) struct Outcome {
     pub(crate) restored: Restored,
     pub(crate) problems: Vec<Problem>,
+    /// Some object is another one than before.
+    pub(crate) has_made_anew: bool,
     /// What others have changed, in words.
     pub(crate) outsiders: Vec<String>,
 }

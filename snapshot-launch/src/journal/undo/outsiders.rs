@@ -1,111 +1,130 @@
-//! What others have changed since the take, beside the program. It is looked for before a revert
-//! begins: it stays and is named, or by force it makes room and is kept under a name beside.
-//!
-//! The journal knows each object that the program has put under a name. So another one there is an
-//! outsider's. Where the kernel has carried out a call by itself, nothing is said.
+//! What others have changed since the take is looked for before a revert begins. It stays, and what
+//! was there comes back under a name beside; or by force it is the other way round. Both are named.
 
-use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 
+use super::foreign::{Look, Robbed};
 use crate::journal::records::{Content, Level, Name, Was};
 use crate::journal::seals::Seals;
-use crate::journal::stat::{FileId, Kind, Stat};
-use crate::journal::store::names;
+use crate::journal::stat::{FileId, Stat};
 use crate::journal::sys;
 
-/// Takes what others have changed out of a level's records, or puts it aside. Returns what a
-/// person should hear.
-pub(crate) fn respect_outsiders(level: &mut Level, seals: &Seals, force: bool) -> Vec<String> {
-    let mut news = Vec::new();
-    if level.is_blind() {
-        return news;
-    }
-    for (dir, name) in foreign_names(level) {
-        let found = level.objects.get(&dir).map(|dir| dir.reach(&level.shelves));
-        let Some(Ok(fd)) = found else { continue };
-        let path = sys::path_of(fd.as_fd()).join(name.as_os());
-        if force {
-            news.push(match put_aside(fd.as_fd(), name.as_os()) {
-                Ok(new) => moved(&path, &new),
-                Err(error) => format!(
-                    "{}: failed to put aside what others have put there: {error}",
-                    path.display()
-                ),
-            });
-        } else {
-            if let Some(dir) = level.objects.get_mut(&dir) {
-                dir.entries.remove(&name);
-            }
-            news.push(stays(&path, "has put something there"));
-        }
-    }
-    for id in robbed(level, seals) {
-        let Some(object) = level.objects.get_mut(&id) else {
-            continue;
-        };
-        let path = object.pin().map(without_mark).unwrap_or_default();
-        if !force {
-            object.content = Content::Unkept;
-            object.properties = None;
-            news.push(stays(&path, "has replaced or removed it"));
-            continue;
-        }
-        // The inode is beyond reach: its content comes back into a new one.
-        let made = match object.pin() {
-            Some(pin) => make_again(pin, &path),
-            None => continue,
-        };
-        news.push(match made {
-            Ok((pin, new)) => {
-                object.pin = Some(pin);
-                match new {
-                    Some(new) => moved(&path, &new),
-                    None => format!(
-                        "{} is there again; somebody else had removed it",
-                        path.display()
-                    ),
-                }
-            }
-            Err(error) => format!("{}: failed to bring it back: {error}", path.display()),
-        });
-    }
-    for id in foreign_contents(level, seals) {
-        let Some(object) = level.objects.get_mut(&id) else {
-            continue;
-        };
-        let Ok(pin) = object.reach(&level.shelves) else {
-            continue;
-        };
-        let path = sys::path_of(pin.as_fd());
-        if force {
-            news.push(match copy_beside(pin.as_fd(), &path) {
-                Ok(new) => moved(&path, &new),
-                Err(error) => format!(
-                    "{}: failed to copy what others have written: {error}",
-                    path.display()
-                ),
-            });
-        } else {
-            object.content = Content::Unkept;
-            object.properties = None;
-            news.push(stays(&path, "has written to it"));
-        }
-    }
-    news
+/// What has become of others' changes.
+#[derive(Debug, Default)]
+pub(crate) struct Outsiders {
+    /// What a person should hear.
+    pub(crate) news: Vec<String>,
+    /// Files that were made for what was there before.
+    pub(crate) made: Vec<Stat>,
 }
 
-fn stays(path: &Path, has_done: &str) -> String {
-    format!(
-        "{} stays as it is: somebody else {has_done} since; `cargo snapshot revert --force` brings back such files",
-        path.display()
-    )
+/// Takes what others have changed out of a level's records, or by force puts it aside.
+pub(crate) fn respect_outsiders(level: &mut Level, seals: &Seals, force: bool) -> Outsiders {
+    let mut outsiders = Outsiders::default();
+    if level.is_blind() {
+        return outsiders;
+    }
+    let mut look = Look::at(level);
+    let names = look.names();
+    let robbed = look.robbed(seals);
+    let contents = look.contents(seals);
+    for robbed in robbed {
+        outsiders.respect_robbed(level, robbed, &names, force);
+    }
+    for (dir, name) in names {
+        if let Some(news) = respect_name(level, dir, &name, force) {
+            outsiders.news.push(news);
+        }
+    }
+    for (id, path) in contents {
+        let has_done = "has written to it";
+        let copied = copy_beside(level, id, &path, force);
+        outsiders.add(copied, &path, has_done, force);
+    }
+    outsiders
+}
+
+/// A file that was made, and what lies beside because of it.
+struct Made {
+    stat: Stat,
+    beside: Option<PathBuf>,
+}
+
+impl Outsiders {
+    /// The inode is beyond reach: its content comes back into a new one. `foreign` are the names
+    /// under which something of others' stands.
+    fn respect_robbed(
+        &mut self,
+        level: &mut Level,
+        robbed: Robbed,
+        foreign: &[(FileId, Name)],
+        force: bool,
+    ) {
+        const HAS_DONE: &str = "has replaced or removed it";
+        let Robbed { id, names, path } = robbed;
+        if names.is_empty() {
+            let made = make_again(level, id, &path, force);
+            self.add(made, &path, HAS_DONE, force);
+        }
+        for (dir, name) in names {
+            let Some(entries) = level.objects.get_mut(&dir) else {
+                continue;
+            };
+            let Some(pin) = entries.pin() else { continue };
+            let belongs = sys::path_of(pin).join(name.as_os());
+            entries.entries.remove(&name);
+            let is_free = belongs != path && !foreign.contains(&(dir, name.clone()));
+            let made = make_again(level, id, &belongs, force && !is_free);
+            if let (true, Ok(made), Some(dir)) = (is_free, &made, level.objects.get_mut(&dir)) {
+                // It was moved before others came, and goes back from there.
+                dir.entries.insert(name, Was::Present(made.stat.id));
+            }
+            let shown = belongs.display();
+            match made {
+                Ok(_) if is_free => self.news.push(format!(
+                    "{shown} is there again, as a new file: somebody else {HAS_DONE} since"
+                )),
+                made => self.add(made, &belongs, HAS_DONE, force),
+            }
+        }
+    }
+
+    fn add(&mut self, made: io::Result<Made>, path: &Path, has_done: &str, force: bool) {
+        let shown = path.display();
+        self.news.push(match made {
+            Ok(made) => {
+                if !force {
+                    self.made.push(made.stat);
+                }
+                match (force, made.beside) {
+                    (false, beside) => stays(path, has_done, beside.as_deref()),
+                    (true, Some(new)) => moved(path, &new),
+                    (true, None) => format!("{shown} is there again; somebody else had removed it"),
+                }
+            }
+            Err(error) if force => format!(
+                "{shown}: somebody else {has_done} since; failed to keep their version: {error}"
+            ),
+            Err(error) => format!(
+                "{}; failed to bring back what was there: {error}",
+                stays(path, has_done, None)
+            ),
+        });
+    }
+}
+
+fn stays(path: &Path, has_done: &str, before: Option<&Path>) -> String {
+    let path = path.display();
+    let stays = format!("{path} stays as it is: somebody else {has_done} since");
+    match before {
+        Some(before) => format!("{stays}; what the snapshot has is in {}", before.display()),
+        None => stays,
+    }
 }
 
 fn moved(path: &Path, new: &Path) -> String {
@@ -116,124 +135,113 @@ fn moved(path: &Path, new: &Path) -> String {
     )
 }
 
-/// Names that lead to something of somebody else's.
-fn foreign_names(level: &Level) -> Vec<(FileId, Name)> {
-    let mut found = Vec::new();
-    for dir in level.objects.values() {
-        if dir.entries.is_empty() {
-            continue;
-        }
-        let Ok(fd) = dir.reach(&level.shelves) else {
-            continue;
-        };
-        for (name, was) in &dir.entries {
-            let Ok(Some(now)) = Stat::of(fd.as_fd(), name.as_os()) else {
-                continue;
-            };
-            let is_right = matches!(was, Was::Present(id) if *id == now.id);
-            if !is_right
-                && is_judged(now.kind)
-                && !level.is_unsure(dir.id, name)
-                && is_foreign(level, fd.as_fd(), name.as_os(), &now)
-            {
-                found.push((dir.id, name.clone()));
-            }
+/// Another object comes to stand beside what others have put under this name, or the other way
+/// round.
+fn respect_name(level: &mut Level, dir: FileId, name: &Name, force: bool) -> Option<String> {
+    let found = level.objects.get(&dir)?.reach(&level.shelves);
+    let fd = found.ok()?;
+    let path = sys::path_of(fd.as_fd()).join(name.as_os());
+    if force {
+        return Some(match put_aside(fd.as_fd(), name.as_os()) {
+            Ok(new) => moved(&path, &new),
+            Err(error) => format!(
+                "{}: failed to put aside what others have put there: {error}",
+                path.display()
+            ),
+        });
+    }
+    let entries = &mut level.objects.get_mut(&dir)?.entries;
+    let was = entries.remove(name)?;
+    let mut before = None;
+    if let Was::Present(_) = was {
+        let free = under_free_name(name.as_os(), BEFORE, |new| {
+            let is_free = !entries.contains_key(new) && Stat::of(fd.as_fd(), new)?.is_none();
+            is_free.then_some(()).ok_or(Errno::EEXIST.into())
+        });
+        if let Ok((new, ())) = free {
+            before = Some(path.with_file_name(&new));
+            entries.insert(Name::from(new), was);
         }
     }
-    found
+    Some(stays(&path, "has put something there", before.as_deref()))
 }
 
-/// The kernel makes the others by itself.
-fn is_judged(kind: Kind) -> bool {
-    matches!(kind, Kind::File | Kind::Directory | Kind::Symlink)
-}
-
-/// Whether it is somebody else's, or a directory of the program with such a thing in it.
-fn is_foreign(level: &Level, dir: BorrowedFd<'_>, name: &OsStr, now: &Stat) -> bool {
-    if !level.knows(now) {
-        return true;
-    }
-    if !now.is_directory() || !level.is_born(now) {
-        return false;
-    }
-    let Ok(fd) = sys::pin(dir, name) else {
-        return false;
+/// A new file with this path, or beside it, for what was kept of a file that has no name any more.
+/// That one comes back too: the program may have it open.
+fn make_again(level: &mut Level, id: FileId, path: &Path, force: bool) -> io::Result<Made> {
+    let (dir, name) = place_of(path)?;
+    let object = level.objects.get(&id).ok_or(Errno::ENOENT)?;
+    let mut old = sys::reopen_quietly(object.pin().ok_or(Errno::ENOENT)?)?;
+    let mut beside = None;
+    let mut file = if force {
+        if Stat::of(dir.as_fd(), name)?.is_some() {
+            beside = Some(put_aside(dir.as_fd(), name)?);
+        }
+        sys::create(dir.as_fd(), name)?
+    } else {
+        let (new, file) = under_free_name(name, BEFORE, |new| sys::create(dir.as_fd(), new))?;
+        beside = Some(path.with_file_name(new));
+        file
     };
-    let mut inside = names(fd.as_fd()).into_iter();
-    inside.any(|name| match Stat::of(fd.as_fd(), &name) {
-        Ok(Some(stat)) => {
-            is_judged(stat.kind)
-                && !level.is_unsure(now.id, &Name::from(name.clone()))
-                && is_foreign(level, fd.as_fd(), &name, &stat)
+    io::copy(&mut old, &mut file)?;
+    let made = beside.as_deref().filter(|_| !force).unwrap_or(path);
+    let name = made.file_name().ok_or(Errno::ENOENT)?;
+    let stat = Stat::of_fd(file.as_fd())?;
+    level.comes_back_as(id, sys::pin(dir.as_fd(), name)?, &stat);
+    Ok(Made { stat, beside })
+}
+
+/// Copies a file that others have written to: for their version by force, and else for what was
+/// kept of it.
+fn copy_beside(level: &mut Level, id: FileId, path: &Path, force: bool) -> io::Result<Made> {
+    let object = level.objects.get(&id).ok_or(Errno::ENOENT)?;
+    let pin = object.reach(&level.shelves)?;
+    let copied = place_of(path).and_then(|(dir, name)| {
+        let mut file = sys::reopen_quietly(pin.as_fd())?;
+        let mark = if force { OUTSIDE } else { BEFORE };
+        let (new, mut copy) = under_free_name(name, mark, |new| sys::create(dir.as_fd(), new))?;
+        io::copy(&mut file, &mut copy)?;
+        if force {
+            copy.set_permissions(file.metadata()?.permissions())?;
         }
-        _ => false,
+        let stat = Stat::of_fd(copy.as_fd())?;
+        Ok((sys::pin(dir.as_fd(), &new)?, stat, path.with_file_name(new)))
+    });
+    if let (Ok((copy, stat, _)), false) = (&copied, force) {
+        level.comes_back_as(id, copy.try_clone()?, stat);
+    }
+    if !force && let Some(object) = level.objects.get_mut(&id) {
+        object.content = Content::Unkept;
+        object.properties = None;
+    }
+    let (_, stat, beside) = copied?;
+    Ok(Made {
+        stat,
+        beside: Some(beside),
     })
 }
 
-/// Files that have lost all their names, and not by the program: it would have kept a link.
-fn robbed(level: &Level, seals: &Seals) -> Vec<FileId> {
-    let held = level.objects.values().filter(|object| {
-        let is_lost = object.trash.is_none() && object.anew.is_none();
-        object.kind == Kind::File && is_lost
-    });
-    let gone = held.filter(|object| {
-        let stat = object.pin().map(Stat::of_fd);
-        matches!(stat, Some(Ok(stat)) if stat.nlink == 0 && seals.had_name(&stat))
-    });
-    gone.map(|object| object.id).collect()
-}
-
-/// The path of what has lost its name. The kernel says so at its end.
-fn without_mark(pin: BorrowedFd<'_>) -> PathBuf {
-    let path = sys::path_of(pin);
-    let bytes = path.as_os_str().as_bytes();
-    let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
-    PathBuf::from(OsStr::from_bytes(bytes))
-}
-
-/// A new file with this path, and with what the lost one has by now. What is there is put aside.
-fn make_again(pin: BorrowedFd<'_>, path: &Path) -> io::Result<(OwnedFd, Option<PathBuf>)> {
+/// The directory and the name in a path.
+fn place_of(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Errno::ENOENT.into());
     };
-    let dir = sys::pin_directory(parent)?;
-    let new = match Stat::of(dir.as_fd(), name)? {
-        Some(_) => Some(put_aside(dir.as_fd(), name)?),
-        None => None,
-    };
-    let mut old = sys::reopen(pin, OFlag::O_RDONLY)?;
-    io::copy(&mut old, &mut sys::create(dir.as_fd(), name)?)?;
-    Ok((sys::pin(dir.as_fd(), name)?, new))
+    Ok((sys::pin_directory(parent)?, name))
 }
 
-fn foreign_contents(level: &Level, seals: &Seals) -> HashSet<FileId> {
-    let kept = level
-        .objects
-        .values()
-        .filter(|object| object.kind == Kind::File && !matches!(object.content, Content::Unkept));
-    let foreign = kept.filter(|object| {
-        let Ok(pin) = object.reach(&level.shelves) else {
-            return false;
-        };
-        Stat::of_fd(pin.as_fd()).is_ok_and(|now| seals.differs(&now))
-    });
-    foreign.map(|object| object.id).collect()
-}
-
-/// A free name beside, for the outsider's version.
-fn beside(name: &OsStr, number: u32) -> OsString {
-    let mut new = name.to_owned();
-    new.push(format!(".outside-{number}"));
-    new
-}
+/// What follows a name that was taken: for the outsider's version, and for the snapshot's.
+const OUTSIDE: &str = "outside";
+const BEFORE: &str = "before";
 
 /// Tries names until one is free.
 fn under_free_name<T>(
     name: &OsStr,
+    mark: &str,
     mut make: impl FnMut(&OsStr) -> io::Result<T>,
 ) -> io::Result<(OsString, T)> {
     for number in 1..=1000 {
-        let new = beside(name, number);
+        let mut new = name.to_owned();
+        new.push(format!(".{mark}-{number}"));
         match make(&new) {
             Ok(made) => return Ok((new, made)),
             Err(error) if error.raw_os_error() == Some(nix::libc::EEXIST) => {}
@@ -244,18 +252,6 @@ fn under_free_name<T>(
 }
 
 fn put_aside(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<PathBuf> {
-    let (new, ()) = under_free_name(name, |new| sys::move_to(dir, name, dir, new))?;
+    let (new, ()) = under_free_name(name, OUTSIDE, |new| sys::move_to(dir, name, dir, new))?;
     Ok(sys::path_of(dir).join(new))
-}
-
-fn copy_beside(pin: BorrowedFd<'_>, path: &Path) -> io::Result<PathBuf> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(Errno::ENOENT.into());
-    };
-    let dir = sys::pin_directory(parent)?;
-    let mut file = sys::reopen(pin, OFlag::O_RDONLY)?;
-    let (new, mut copy) = under_free_name(name, |new| sys::create(dir.as_fd(), new))?;
-    io::copy(&mut file, &mut copy)?;
-    copy.set_permissions(file.metadata()?.permissions())?;
-    Ok(parent.join(new))
 }

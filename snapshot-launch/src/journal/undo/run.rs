@@ -312,6 +312,7 @@ impl<'a> Undo<'a> {
                 _ => Some(make_anew(anew, dir, name)?),
             };
             if let Some(made) = made {
+                self.outcome.has_made_anew = true;
                 object.pin = Some(made);
             }
         } else {
