@@ -20,7 +20,7 @@ use crate::second_terminal::{
 Examples:
   cargo snapshot revert            Go on from the newest snapshot
   cargo snapshot revert 2          Go on from #2; newer snapshots go
-  cargo snapshot revert --force    Keep what others have changed beside
+  cargo snapshot revert --force    Bring back files that others have changed
   cargo snapshot revert --keep     Leave the snapshot there for another try")]
 pub struct Revert {
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub struct Revert {
     #[arg(long)]
     keep: bool,
 
-    /// Keep beside what others have changed since in files that come back
+    /// Also bring back files that others have changed since; their version is kept beside
     #[arg(long)]
     force: bool,
 

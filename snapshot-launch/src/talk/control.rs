@@ -36,7 +36,7 @@ pub enum Request {
         id: Option<u32>,
         /// Leave the snapshot there.
         keep: bool,
-        /// Keep beside what others have changed in files that come back.
+        /// Bring back files that others have changed, too.
         #[serde(default)]
         force: bool,
     },

@@ -55,7 +55,6 @@ fn settle(shell: &mut Shell) {
 }
 
 #[test]
-#[ignore = "only with --force others' changes are looked for, until that names no change of the program's"]
 fn it_stays_and_is_named() {
     let mut shell = Shell::with_branch();
     settle(&mut shell);
@@ -70,6 +69,10 @@ fn it_stays_and_is_named() {
         );
     }
     assert_eq!(shell.read("own"), "then\n");
+    for name in ["written", "saved", "removed"] {
+        let name = format!("{name}.before-1");
+        assert_eq!(shell.read(&name), "then\n", "{name}");
+    }
     for name in ["written", "saved", "removed", "made"] {
         let text = format!("work/{name} stays as it is: somebody else has");
         shell.session.wait_until_stderr(&text);

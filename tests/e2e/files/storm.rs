@@ -7,6 +7,7 @@
 //! filesystem the tree lies.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -78,10 +79,7 @@ impl Storm {
     fn rage(&mut self, operations: u64) {
         while self.operations < operations {
             match self.seed.below(16) {
-                0..5 => {
-                    let tag = self.burst("tmcp");
-                    self.guest.finish(&tag);
-                }
+                0..5 => self.burst_to_the_end(),
                 5..8 if self.levels.len() < DEPTH => self.take(),
                 8 if self.levels.len() < DEPTH => self.take_in_a_burst(),
                 9..13 if !self.levels.is_empty() => self.revert(),
@@ -110,6 +108,11 @@ impl Storm {
         }
         let seed = self.seed.number();
         self.guest.burst(count, seed, &format!("-{some}"))
+    }
+
+    fn burst_to_the_end(&mut self) {
+        let tag = self.burst("tmcp");
+        self.guest.finish(&tag);
     }
 
     fn take(&mut self) {
@@ -225,6 +228,36 @@ impl Storm {
     }
 }
 
+/// A file of somebody else's, which is held to be found wherever it goes.
+struct Theirs {
+    file: fs::File,
+    text: String,
+}
+
+/// Saves a file as editors do.
+fn replace(path: &Path, text: String) -> Theirs {
+    let new = path.with_file_name("theirs~");
+    fs::write(&new, &text).expect("the place is ours");
+    fs::rename(&new, path).expect("the place is ours");
+    let file = fs::File::open(path).expect("it was made");
+    Theirs { file, text }
+}
+
+/// All files below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("the place is ours") {
+        let entry = entry.expect("the place is ours");
+        let kind = entry.file_type().expect("it is there");
+        if kind.is_dir() {
+            found.extend(files(&entry.path()));
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
+    found
+}
+
 /// The programs that are no part of the guest: static ones, for 64 bits and for 32.
 fn programs(directory: &Path) -> Vec<PathBuf> {
     let mut programs = Vec::new();
@@ -329,6 +362,47 @@ fn a_million_operations_come_back() {
     everything_comes_back(quarter, |launch| {
         launch.as_user(Isolation::NoUserNamespaces)
     });
+}
+
+#[test]
+fn what_others_replace_stays() {
+    const ROUNDS: u32 = 30;
+    let directory = tempfile::tempdir().expect("the temp directory is writable");
+    let programs = programs(directory.path());
+    let mut storm = Storm::new(Launch::guest("file_storm"), &programs);
+    let root = storm.guest.outside("").join("..");
+    let root = fs::canonicalize(root).expect("the place is ours");
+    for round in 0..ROUNDS {
+        storm.burst_to_the_end();
+        for _ in 0..=storm.seed.below(2) {
+            storm.take();
+            storm.burst_to_the_end();
+        }
+        let mut files = files(&root);
+        let mut theirs = Vec::new();
+        for number in 0..storm.seed.below(4) {
+            let count = u64::try_from(files.len()).expect("a few");
+            if count == 0 {
+                break;
+            }
+            let at = usize::try_from(storm.seed.below(count)).expect("a few");
+            let text = format!("theirs {round}.{number}");
+            theirs.push(replace(&files.swap_remove(at), text));
+        }
+        let count = u64::try_from(storm.levels.len()).expect("a few");
+        let at = usize::try_from(storm.seed.below(count)).expect("a few");
+        storm.revert_to(at, false);
+        storm.levels.truncate(at);
+        storm.guest.await_quiet();
+        for Theirs { file, text } in &theirs {
+            let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let path = fs::read_link(link).expect("it is open");
+            let found = fs::read_to_string(&path).unwrap_or_default();
+            if found != *text || !path.starts_with(&root) {
+                storm.guest.session.fail(&format!("{text} is at {path:?}"));
+            }
+        }
+    }
 }
 
 /// The test of the test: without the tool a quiet guest changes nothing, and a burst is seen.

@@ -3,10 +3,10 @@
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 
 use super::opening::Opening;
 use super::work::Work;
@@ -77,9 +77,41 @@ pub(super) fn entry(
     if is_free(opening) {
         return work.entry(opening.base, path, follow);
     }
+    let mut path = path.to_vec();
+    for _ in 0..MOST_LINKS {
+        match one_entry(work, opening, &path, follow)? {
+            Next::Found(found) => return Ok(found),
+            Next::Link(target) if target.starts_with(b"/") => path = target,
+            Next::Link(target) => {
+                path = match paths::split(&path).0 {
+                    b"" => target,
+                    parent => [parent, b"/", &target].concat(),
+                };
+            }
+        }
+    }
+    Err(Errno::ELOOP)
+}
+
+/// As many as the kernel follows.
+const MOST_LINKS: u32 = 40;
+
+/// A step to an entry.
+enum Next {
+    Found(Found),
+    /// A link to something that isn't there.
+    Link(Vec<u8>),
+}
+
+fn one_entry(
+    work: &mut Work<'_>,
+    opening: Opening,
+    path: &[u8],
+    follow: bool,
+) -> Result<Next, Errno> {
     let there = match object(work, opening, path, follow) {
         Err(Errno::ENOENT) => None,
-        Ok(None) => return Ok(Found::InProc),
+        Ok(None) => return Ok(Next::Found(Found::InProc)),
         found => found?,
     };
     let (parent, name, has_slash) = paths::split(path);
@@ -87,7 +119,7 @@ pub(super) fn entry(
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
     let dir = match find(work, opening, parent, flags)? {
         Some(dir) if !paths::is_in_proc(dir.as_fd())? => dir,
-        _ => return Ok(Found::InProc),
+        _ => return Ok(Next::Found(Found::InProc)),
     };
     let entry = Entry {
         dir_stat: paths::look(dir.as_fd())?,
@@ -97,13 +129,12 @@ pub(super) fn entry(
     };
     let is_link = (entry.now()?).is_some_and(|stat| stat.kind == Kind::Symlink);
     match there {
-        Some(object) if follow && is_link => Ok(Found::Object(object)),
-        None if follow && is_link => {
-            // What it leads to is made by the kernel.
-            work.levels().goes_blind();
-            Ok(Found::InProc)
+        Some(object) if follow && is_link => Ok(Next::Found(Found::Object(object))),
+        None if follow && is_link && !has_slash => {
+            let target = readlinkat(&entry.dir, entry.name.as_os_str())?;
+            Ok(Next::Link(target.into_vec()))
         }
-        _ => Ok(Found::Entry(entry)),
+        _ => Ok(Next::Found(Found::Entry(entry))),
     }
 }
 

@@ -101,11 +101,6 @@ impl Level {
         self.is_born(stat) || self.placed.contains(&stat.id)
     }
 
-    /// The same by an object's number alone, which may have been another one's before.
-    pub(crate) fn knows_number(&self, id: FileId) -> bool {
-        self.born.contains_key(&id) || self.placed.contains(&id)
-    }
-
     /// Another file, which `pin` holds, gets the properties of this one and what is kept of its
     /// content.
     pub(crate) fn comes_back_as(&mut self, id: FileId, pin: OwnedFd, stat: &Stat) {

@@ -36,11 +36,6 @@ impl Node {
         *self == other
     }
 
-    /// Whether it is the same file with the same bytes.
-    pub(super) fn has_bytes_of(&self, other: &Self) -> bool {
-        (self.ino, self.length, self.content) == (other.ino, other.length, other.content)
-    }
-
     /// The same for a directory in which something may have been put.
     pub(super) fn is_same_directory(&self, other: &Self) -> bool {
         let Self { modified, .. } = self;

@@ -14,7 +14,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use nix::dir::{Entry, Type};
 use nix::libc;
 use nix::sys::statfs::fstatfs;
 
@@ -145,7 +144,7 @@ impl<'a> Look<'a> {
         };
         list.iter().flatten().any(|entry| {
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if matches!(name.as_bytes(), b"." | b"..") || self.is_known(dir, &entry) {
+            if matches!(name.as_bytes(), b"." | b"..") {
                 return false;
             }
             match Stat::of(dir.fd, name) {
@@ -153,16 +152,6 @@ impl<'a> Look<'a> {
                 _ => false,
             }
         })
-    }
-
-    /// Whether the list of a directory is enough to know that it is the program's.
-    fn is_known(&self, dir: &Dir<'_>, entry: &Entry) -> bool {
-        let id = FileId {
-            dev: dir.stat.id.dev,
-            ino: entry.ino(),
-        };
-        let is_file = entry.file_type() == Some(Type::File);
-        is_file && dir.steady == Steady::All && self.level.knows_number(id)
     }
 
     /// Whether its number says whose it is.

@@ -43,6 +43,7 @@ pub(crate) fn undo(mut level: Level, stores: &mut Stores) -> Outcome {
     level.secure_links(stores);
     let knows_all = write_plan(&level, stores, &mut outcome);
     let mut undo = Undo::new(level, stores, outcome);
+    undo.knows_born = true;
     undo.unlock();
     // The way is open now. What moves to the stage must be known by more than its place.
     if !knows_all {
@@ -77,6 +78,8 @@ fn write_plan(level: &Level, stores: &mut Stores, outcome: &mut Outcome) -> bool
 
 struct Undo<'a> {
     level: Level,
+    /// Whether the level says what was made since.
+    knows_born: bool,
     stores: &'a mut Stores,
     stage: Stage,
     outcome: Outcome,
@@ -93,6 +96,7 @@ impl<'a> Undo<'a> {
         Self {
             stage: Stage::look(stores),
             level,
+            knows_born: false,
             stores,
             outcome,
             in_the_way: HashSet::new(),
@@ -208,6 +212,10 @@ impl<'a> Undo<'a> {
             let Ok(dir_stat) = Stat::of_fd(dir.as_fd()) else {
                 continue;
             };
+            // Others have taken the other names away; this one is as old.
+            if self.knows_born && !self.level.is_born(&dir_stat) {
+                continue;
+            }
             let there = Stat::of(dir.as_fd(), &name);
             if !matches!(there, Ok(Some(there)) if object.is(&there))
                 || self.belongs(&dir_stat, &name, &stat)
