@@ -5,7 +5,7 @@ mod mounts;
 mod names;
 mod opening;
 mod properties;
-mod restricted;
 pub(super) mod serve;
 mod sizes;
+mod way;
 pub(super) mod work;

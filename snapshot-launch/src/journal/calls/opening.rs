@@ -4,32 +4,18 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, ResolveFlag, fcntl, open as open_path, openat};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open as open_path, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::{ftruncate, truncate};
 
 use super::guarded::{keep_range, will_ask};
-use super::restricted;
+use super::way::{self, Opening};
 use super::work::{Reply, Work};
 use crate::journal::by_descriptor::path_of;
-use crate::journal::paths::{self, Base, Entry, Found};
+use crate::journal::paths::{self, Entry, Found};
 use crate::journal::records::Want;
 use crate::journal::stat::{Kind, Stat};
-
-/// The arguments of open(2).
-#[derive(Debug, Clone, Copy)]
-pub(in crate::journal) struct Opening {
-    pub(in crate::journal) base: Base,
-    /// Where the path is.
-    pub(in crate::journal) path: u64,
-    pub(in crate::journal) flags: OFlag,
-    pub(in crate::journal) mode: Mode,
-    /// How the caller restricts the way there (openat2).
-    pub(in crate::journal) resolve: ResolveFlag,
-    /// Only the kernel can find the way.
-    pub(in crate::journal) is_unclear: bool,
-}
 
 /// The flags of an open that changes something.
 pub(in crate::journal) use snapshot_core::terms::file_calls::OPEN_TO_CHANGE as TO_CHANGE;
@@ -44,7 +30,7 @@ pub(in crate::journal) fn open(work: &mut Work<'_>, opening: Opening) -> Result<
         return Ok(Reply::Continue);
     }
     let path = work.memory.path(opening.path)?;
-    let opening = restricted::seen_from_here(work, opening)?;
+    let opening = way::seen_from_here(work, opening)?;
     if flags.contains(OFlag::O_TMPFILE) {
         return unnamed(work, opening, &path);
     }
@@ -71,7 +57,7 @@ pub(in crate::journal) fn open(work: &mut Work<'_>, opening: Opening) -> Result<
 
 /// O_TMPFILE: a file without a name, which may get one later.
 fn unnamed(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Reply, Errno> {
-    let found = restricted::object(work, opening, path, true)?;
+    let found = way::object(work, opening, path, true)?;
     let Some(dir) = found else {
         return Ok(Reply::Continue);
     };
@@ -88,7 +74,7 @@ fn unnamed(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Reply, 
 /// Without O_CREAT.
 fn existing(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option<Reply>, Errno> {
     let follow = !opening.flags.contains(OFlag::O_NOFOLLOW);
-    let found = restricted::object(work, opening, path, follow)?;
+    let found = way::object(work, opening, path, follow)?;
     match found {
         Some(object) => open_object(work, &object, opening.flags).map(Some),
         None => Ok(Some(Reply::Continue)),
@@ -100,7 +86,7 @@ fn create(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Option<R
     // It may be this call's own file.
     let is_exclusive = flags.contains(OFlag::O_EXCL) && !work.trace.has_acted;
     let follow = !is_exclusive && !flags.contains(OFlag::O_NOFOLLOW);
-    let entry = match restricted::entry(work, opening, path, follow)? {
+    let entry = match way::entry(work, opening, path, follow)? {
         Found::InProc => return Ok(Some(Reply::Continue)),
         Found::Object(_) if is_exclusive => return Err(Errno::EEXIST),
         Found::Object(object) => return open_object(work, &object, flags).map(Some),

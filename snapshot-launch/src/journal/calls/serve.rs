@@ -9,9 +9,10 @@ use snapshot_core::terms::{file_calls::FileCall, guards::KEEP_RANGE};
 use super::{
     guarded, mounts,
     names::{self, Make, PathAt},
-    opening::{self, Opening},
+    opening,
     properties::{self, Change},
     sizes,
+    way::Opening,
     work::{Reply, Work},
 };
 use crate::journal::paths::Base;

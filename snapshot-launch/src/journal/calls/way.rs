@@ -1,5 +1,6 @@
-//! Paths of openat2(2), which can restrict the way that they take. The kernel finds the way for the
-//! journal with the same restrictions, and what is found is opened as for any other call.
+//! The arguments of an open, and the way to what it names. openat2(2) can restrict that way: the
+//! kernel finds it for the journal with the same restrictions, and what is found is opened as for
+//! any other call.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,11 +8,25 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
+use nix::sys::stat::Mode;
 
-use super::opening::Opening;
 use super::work::Work;
-use crate::journal::paths::{self, Entry, Found};
+use crate::journal::paths::{self, Base, Entry, Found};
 use crate::journal::stat::Kind;
+
+/// The arguments of open(2).
+#[derive(Debug, Clone, Copy)]
+pub(in crate::journal) struct Opening {
+    pub(in crate::journal) base: Base,
+    /// Where the path is.
+    pub(in crate::journal) path: u64,
+    pub(in crate::journal) flags: OFlag,
+    pub(in crate::journal) mode: Mode,
+    /// How the caller restricts the way there (openat2).
+    pub(in crate::journal) resolve: ResolveFlag,
+    /// Only the kernel can find the way.
+    pub(in crate::journal) is_unclear: bool,
+}
 
 /// The way is free for all other calls, and nothing else is asked for here.
 fn is_free(opening: Opening) -> bool {
