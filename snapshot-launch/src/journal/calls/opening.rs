@@ -192,6 +192,12 @@ fn open_object(work: &mut Work<'_>, object: &OwnedFd, flags: OFlag) -> Result<Re
             if work.covers(object.as_fd(), &stat)? {
                 let kept = work.levels().keep_properties(object.as_fd(), &stat);
                 work.news.kept(kept)?;
+                if flags.contains(OFlag::O_NONBLOCK) && work.emulates() {
+                    let path = path_of(object.as_fd());
+                    let opened =
+                        work.as_caller(|| open_path(path.as_c_str(), quiet(flags), Mode::empty()))?;
+                    return Ok(given(opened, flags));
+                }
             }
             return Ok(Reply::Continue);
         }
