@@ -59,7 +59,16 @@ impl Held {
             // So may the place where the journal had put a link that the branch has made.
             let is_kept = target.to_string_lossy().contains("/.cargo-snapshot-files-");
             if target.starts_with(root) || is_kept {
-                descriptors.insert(number, Descriptor::of(&own, number));
+                let descriptor = Descriptor::of(&own, number);
+                // A removed directory is one of the journal's, which empties it in the end.
+                let is_gone = is_kept && descriptor.mode & libc::S_IFMT == libc::S_IFDIR;
+                descriptors.insert(
+                    number,
+                    match is_gone {
+                        true => descriptor.only_the_object(),
+                        false => descriptor,
+                    },
+                );
             } else {
                 elsewhere.insert(number, target);
             }
@@ -151,6 +160,16 @@ impl Descriptor {
             content,
             offset: field("pos:").parse().expect("a number"),
             flags: i32::from_str_radix(field("flags:"), 8).expect("an octal number") & FLAGS,
+        }
+    }
+
+    /// Without what may change.
+    fn only_the_object(self) -> Self {
+        Self {
+            mode: self.mode & libc::S_IFMT,
+            owner: (0, 0),
+            modified: (0, 0),
+            ..self
         }
     }
 

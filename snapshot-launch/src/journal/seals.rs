@@ -21,6 +21,7 @@ use nix::libc;
 use snapshot_core::terms::SnapshotId;
 
 use super::stat::{FileId, Stat, Timestamp};
+use super::store::PREFIX;
 use super::sys;
 
 /// How a file is known.
@@ -55,7 +56,7 @@ pub(crate) struct Seals {
     events: Option<OwnedFd>,
     watched: HashMap<i32, Key>,
     of: HashMap<Key, Seal>,
-    /// Those that had a name when they were first opened.
+    /// Those that had a name of the program's when they were first opened.
     named: HashSet<Key>,
 }
 
@@ -68,7 +69,7 @@ impl Seals {
     /// The program is about to get a descriptor of this file, or to change it in another way.
     /// `kept` is the newest snapshot that has kept its content already.
     pub(crate) fn opens(&mut self, pin: BorrowedFd<'_>, stat: &Stat, kept: Option<SnapshotId>) {
-        if stat.nlink > 0 && !self.of.contains_key(&key(stat)) {
+        if !self.of.contains_key(&key(stat)) && has_name(pin, stat) {
             self.named.insert(key(stat));
         }
         let seal = match self.of.get(&key(stat)).copied() {
@@ -200,6 +201,17 @@ impl Seals {
         self.watched.insert(Errno::result(watch)?, file);
         Ok(())
     }
+}
+
+/// Whether the name is still there by which this was found. Links in a store are the journal's own,
+/// and go with their snapshot.
+fn has_name(pin: BorrowedFd<'_>, stat: &Stat) -> bool {
+    let path = sys::path_of(pin);
+    let path = path.as_os_str().as_encoded_bytes();
+    let is_kept = path
+        .split(|byte| *byte == b'/')
+        .any(|part| part.starts_with(PREFIX.as_bytes()));
+    stat.nlink > 0 && !is_kept && !path.ends_with(b" (deleted)")
 }
 
 /// The file as it is while nobody has it open for writing: the kernel gives no read lease

@@ -19,9 +19,8 @@ use crate::guest::{Guest, Picture};
 use crate::mounted::Mounted;
 
 /// How many operations each of the tests has, and the long one.
-/// Few, while in tens of thousands one differs: a closed directory is missing, or a descriptor is
-/// closed. The long run below is for these.
-const OPERATIONS: u64 = 1_000;
+/// Few, while about one in a million differs. The long run below is for these.
+const OPERATIONS: u64 = 2_000;
 const MANY_OPERATIONS: u64 = 1_000_000;
 
 /// How many operations one session has: it has a few minutes to live.

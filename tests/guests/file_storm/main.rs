@@ -20,6 +20,7 @@ mod random;
 mod words;
 
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -179,13 +180,23 @@ fn rage(actor: &mut Actor, name: &str, base: &Path, work: Work) {
     }
 }
 
+#[expect(unsafe_code, reason = "ignores a signal in a child")]
 fn start(program: &str, base: &Path, work: Work) -> std::process::Child {
-    let started = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .arg(base)
         .arg(work.count.to_string())
         .arg(work.seed.to_string())
-        .stdin(Stdio::null())
-        .spawn();
+        .stdin(Stdio::null());
+    // Another one may close the reading end of a FIFO that it writes to.
+    let ignore_broken_pipes = || {
+        // SAFETY: no handler is installed.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+        Ok(())
+    };
+    // SAFETY: it makes one system call.
+    unsafe { command.pre_exec(ignore_broken_pipes) };
+    let started = command.spawn();
     started.unwrap_or_else(|error| panic!("cannot start {program}: {error}"))
 }
 

@@ -73,6 +73,23 @@ fn a_removed_directory_that_is_open_keeps_its_mode() {
 }
 
 #[test]
+fn an_open_file_that_the_program_has_removed_is_nobody_elses() {
+    let mut program = with(&["file"]);
+    let path = program.path("file");
+    let first = program.take();
+    program.hold(&path).expect("it is there");
+    program.unlink(&path).expect("it can go");
+    let second = program.take();
+    let third = program.take();
+    program.revert(third, false);
+    program.write_held(0, 0, b"new").expect("it is open");
+    // The last link to it is the first snapshot's.
+    program.drop_level(first);
+    program.sweep();
+    program.revert(second, false);
+}
+
+#[test]
 fn a_file_loses_all_its_names() {
     let mut program = with(&["a"]);
     let (a, b) = (program.path("a"), program.path("b"));
