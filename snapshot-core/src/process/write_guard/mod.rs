@@ -2,10 +2,10 @@
 //! ([`crate::terms::guards`]).
 //!
 //! The functions of libc that write get a jump at their entry, so that its own calls, of
-//! standard I/O for example, take it too ([`jumps`]). As long as no file is guarded that costs a
+//! standard I/O for example, take it too (`jumps`). As long as no file is guarded that costs a
 //! comparison. Otherwise a call finds out which guarded file its descriptor has, if any
-//! ([`descriptors`] remembers it), and whether its range ([`range`]) is kept: that stands in
-//! memory that the program shares with the journal ([`shared`]). It asks the journal if it is not.
+//! (`descriptors` remembers it), and whether its range (`range`) is kept: that stands in
+//! memory that the program shares with the journal (`shared`). It asks the journal if it is not.
 //!
 //! A take may find a thread between the look and the write. Then the write counts as one before
 //! the take, though the revived thread makes it again: it writes the same bytes to the same
