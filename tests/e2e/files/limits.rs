@@ -70,6 +70,47 @@ fn await_message(guest: &mut Guest, text: &str) {
     }
 }
 
+/// Has a lease on a file, and lets go when somebody opens it.
+const HOLDER: &str = "
+import fcntl, os, signal, sys
+file = os.open(sys.argv[1], os.O_RDONLY)
+signal.signal(signal.SIGIO, lambda *_: fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK))
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+open(sys.argv[2], 'w').close()
+while True:
+    signal.pause()
+";
+
+const OVERWRITER: &str = "
+import sys
+print('ready', flush=True)
+for line in sys.stdin:
+    with open('leased', 'r+') as file:
+        file.write('new')
+    print('ok', flush=True)
+";
+
+#[test]
+fn a_file_that_others_have_a_lease_on_is_named() {
+    let Some(python) = snapshot_tests::outside::find("python3") else {
+        return;
+    };
+    let mut session = Launch::program(&python).arg("-c").arg(OVERWRITER).piped();
+    let work = session.place().work();
+    let (leased, is_held) = (work.join("leased"), work.join("is-held"));
+    fs::write(&leased, "old").expect("the place is ours");
+    session.next_line("ready", |line| line == "ready");
+    session.take();
+    let mut holder = Command::new(&python);
+    holder.args(["-c", HOLDER]).args([&leased, &is_held]);
+    let mut holder = deadline::spawn(&mut holder);
+    session.wait_until("there is a lease", || is_held.exists());
+    session.ask("write");
+    session.wait_until_stderr("somebody has a lease on it");
+    holder.kill().expect("it is ours");
+    holder.wait().expect("it is ours");
+}
+
 /// The journal of a session, by its launcher.
 fn journal_of(launcher: i32) -> Option<i32> {
     let below = |parent: i32| {

@@ -2,6 +2,7 @@
 //! its content, and hands the descriptor over: nobody can write before that.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open as open_path, openat};
@@ -12,7 +13,7 @@ use nix::unistd::{ftruncate, truncate};
 use super::guarded::{keep_range, will_ask};
 use super::way::{self, Opening};
 use super::work::{Reply, Work};
-use crate::journal::by_descriptor::path_of;
+use crate::journal::by_descriptor::{path_now, path_of};
 use crate::journal::paths::{self, Entry, Found};
 use crate::journal::records::Want;
 use crate::journal::stat::{Kind, Stat};
@@ -168,8 +169,8 @@ fn open_entry(
         // It has vanished meanwhile.
         Err(Errno::ENOENT) => return Ok(None),
         Err(Errno::EWOULDBLOCK) => {
-            work.levels().goes_blind();
-            return Ok(Some(Reply::Continue));
+            let path = path_now(entry.dir.as_fd()).unwrap_or_default();
+            return leave_leased(work, opening.flags, &path.join(name)).map(Some);
         }
         opened => opened?,
     };
@@ -206,11 +207,25 @@ fn open_object(work: &mut Work<'_>, object: &OwnedFd, flags: OFlag) -> Result<Re
     let path = path_of(object.as_fd());
     match work.as_caller(|| open_path(path.as_c_str(), quiet(flags), Mode::empty())) {
         Err(Errno::EWOULDBLOCK) => {
-            work.levels().goes_blind();
-            Ok(Reply::Continue)
+            let path = path_now(object.as_fd()).unwrap_or_default();
+            leave_leased(work, flags, &path)
         }
         opened => hand_over(work, opened?, &stat, flags),
     }
+}
+
+/// Somebody has a lease on a file: whoever opens it waits until that one agrees, and nothing of it
+/// can be kept before.
+fn leave_leased(work: &mut Work<'_>, flags: OFlag, path: &Path) -> Result<Reply, Errno> {
+    if flags.contains(OFlag::O_NONBLOCK) {
+        return Err(Errno::EWOULDBLOCK);
+    }
+    work.levels().goes_blind();
+    work.news.went_past(&format!(
+        "what the program changes in {}: somebody has a lease on it",
+        path.display()
+    ));
+    Ok(Reply::Continue)
 }
 
 /// Keeps the content of an open file, does what O_TRUNC asks for, and gives the file away.

@@ -29,7 +29,8 @@ pub(crate) struct Level {
     pub(crate) shelves: Vec<Shelf>,
     pub(super) born: HashMap<FileId, Option<Timestamp>>,
     /// Objects that the program has given a name, but for those that were born.
-    pub(super) placed: HashSet<FileId>,
+    /// A later object may have the number of one that is gone, so the time of birth counts too.
+    pub(super) placed: HashSet<(FileId, Option<Timestamp>)>,
     /// Names under which the kernel may have put something by itself.
     pub(super) unsure: HashSet<(FileId, Name)>,
     /// The program has changed something that isn't known here.
@@ -75,7 +76,7 @@ impl Level {
 
     /// The same by a call that nobody sees the end of.
     pub(crate) fn placed_by_kernel(&mut self, stat: &Stat) {
-        self.placed.insert(stat.id);
+        self.placed.insert((stat.id, stat.born));
     }
 
     /// The kernel may put something under this name.
@@ -98,7 +99,7 @@ impl Level {
 
     /// Whether the program may have given this object its name.
     pub(crate) fn knows(&self, stat: &Stat) -> bool {
-        self.is_born(stat) || self.placed.contains(&stat.id)
+        self.is_born(stat) || self.placed.contains(&(stat.id, stat.born))
     }
 
     /// Another file, which `pin` holds, gets the properties of this one and what is kept of its

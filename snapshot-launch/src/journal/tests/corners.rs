@@ -194,8 +194,9 @@ fn what_is_new_is_put_aside_though_it_is_closed() {
     made.and_then(|()| program.set_mode(&new, 0))
         .and_then(|()| program.rename(&file, &moved))
         .expect("the program can do it");
-    // Nobody tells the journal, and so it can't be brought back.
+    // Nobody tells the journal, and so it can't be brought back; nor does it look for others.
     fs::remove_file(&moved).expect("it can go");
+    program.levels.goes_blind();
     let outcome = program.levels.revert_to(id, false, false);
     let problems: Vec<_> = outcome
         .problems
