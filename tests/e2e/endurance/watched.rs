@@ -125,7 +125,8 @@ impl Watched {
             let ids: Vec<i64> = snapshots.iter().map(|one| one.number("id")).collect();
             let agree = ids == self.model.ids()
                 && list.pid("live_pid") == self.model.live
-                && !self.model.is_between();
+                && !self.model.is_between()
+                && !has_pending_signals(self.model.live);
             if agree && !is_new {
                 return snapshots.iter().map(|one| one.pid("frozen_pid")).collect();
             }
@@ -301,4 +302,15 @@ pub fn tool_of(session: &mut PipedSession) -> Vec<(Role, i32)> {
         }
     }
     tool
+}
+
+/// Whether a process still has to take a signal, for which a thread of it must get a processor.
+fn has_pending_signals(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pending = status
+        .lines()
+        .filter_map(|line| line.strip_prefix("ShdPnd:"));
+    pending
+        .filter_map(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .any(|set| set != 0)
 }

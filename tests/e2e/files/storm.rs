@@ -364,7 +364,7 @@ fn a_million_operations_come_back() {
 }
 
 #[test]
-#[ignore = "of some hundreds of their files one is lost: a missed change, none that is named wrongly"]
+#[ignore = "of some thousand of their files one is lost: a missed change, none that is named wrongly"]
 fn what_others_replace_stays() {
     const ROUNDS: u32 = 30;
     let directory = tempfile::tempdir().expect("the temp directory is writable");

@@ -6,7 +6,8 @@
 //! - a file that has lost its last name, which no call has taken away;
 //! - a file with another size or time than when the last one of the program closed it.
 //!
-//! Where the kernel has carried out a call by itself, nothing is said.
+//! Where the kernel may have put something by itself, that is theirs *maybe*: what was there comes
+//! back, and it is put aside.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -61,6 +62,15 @@ pub(super) struct Look<'a> {
     filesystems: HashMap<u64, Steady>,
 }
 
+/// A name that leads to something of somebody else's.
+#[derive(Debug)]
+pub(super) struct Foreign {
+    pub(super) dir: FileId,
+    pub(super) name: Name,
+    /// It may also be the program's.
+    pub(super) is_maybe: bool,
+}
+
 /// A file that has lost all its names.
 #[derive(Debug)]
 pub(super) struct Robbed {
@@ -88,7 +98,7 @@ impl<'a> Look<'a> {
     }
 
     /// Names that lead to something of somebody else's.
-    pub(super) fn names(&mut self) -> Vec<(FileId, Name)> {
+    pub(super) fn names(&mut self) -> Vec<Foreign> {
         let mut found = Vec::new();
         for dir in self.level.objects.values() {
             if dir.entries.is_empty() {
@@ -106,7 +116,11 @@ impl<'a> Look<'a> {
                 };
                 let is_right = matches!(was, Was::Present(id) if *id == now.id);
                 if !is_right && self.is_foreign(&inside, name.as_os(), &now) {
-                    found.push((dir.id, name.clone()));
+                    found.push(Foreign {
+                        dir: dir.id,
+                        name: name.clone(),
+                        is_maybe: self.level.is_unsure(dir.id, name.as_os()),
+                    });
                 }
             }
         }
@@ -148,7 +162,9 @@ impl<'a> Look<'a> {
                 return false;
             }
             match Stat::of(dir.fd, name) {
-                Ok(Some(stat)) => self.is_foreign(dir, name, &stat),
+                Ok(Some(stat)) => {
+                    !self.level.is_unsure(dir.stat.id, name) && self.is_foreign(dir, name, &stat)
+                }
                 _ => false,
             }
         })
@@ -165,10 +181,7 @@ impl<'a> Look<'a> {
         };
         // What is mounted, or a filesystem in the filesystem, is made by other calls.
         let is_beside = (now.id.dev, now.mount) == (dir.stat.id.dev, dir.stat.mount);
-        is_judged
-            && is_beside
-            && !name.as_bytes().starts_with(PREFIX.as_bytes())
-            && !self.level.is_unsure(dir.stat.id, name)
+        is_judged && is_beside && !name.as_bytes().starts_with(PREFIX.as_bytes())
     }
 
     /// Files that have lost all their names, and not by the program: it would have kept a link.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::foreign::{Look, Robbed};
+use super::foreign::{Foreign, Look, Robbed};
 use crate::journal::records::{Content, Level, Name, Was};
 use crate::journal::seals::Seals;
 use crate::journal::stat::{FileId, Stat};
@@ -36,8 +36,8 @@ pub(crate) fn respect_outsiders(level: &mut Level, seals: &Seals, force: bool) -
     for robbed in robbed {
         outsiders.respect_robbed(level, robbed, &names, force);
     }
-    for (dir, name) in names {
-        if let Some(news) = respect_name(level, dir, &name, force) {
+    for foreign in names {
+        if let Some(news) = respect_name(level, &foreign, force) {
             outsiders.news.push(news);
         }
     }
@@ -62,7 +62,7 @@ impl Outsiders {
         &mut self,
         level: &mut Level,
         robbed: Robbed,
-        foreign: &[(FileId, Name)],
+        foreign: &[Foreign],
         force: bool,
     ) {
         const HAS_DONE: &str = "has replaced or removed it";
@@ -78,7 +78,7 @@ impl Outsiders {
             let Some(pin) = entries.pin() else { continue };
             let belongs = sys::path_of(pin).join(name.as_os());
             entries.entries.remove(&name);
-            let is_free = belongs != path && !foreign.contains(&(dir, name.clone()));
+            let is_free = belongs != path && !is_among(foreign, dir, &name);
             let made = make_again(level, id, &belongs, force && !is_free);
             if let (true, Ok(made), Some(dir)) = (is_free, &made, level.objects.get_mut(&dir)) {
                 // It was moved before others came, and goes back from there.
@@ -118,6 +118,11 @@ impl Outsiders {
     }
 }
 
+fn is_among(foreign: &[Foreign], dir: FileId, name: &Name) -> bool {
+    let mut names = foreign.iter();
+    names.any(|foreign| (foreign.dir, &foreign.name) == (dir, name))
+}
+
 fn stays(path: &Path, has_done: &str, before: Option<&Path>) -> String {
     let path = path.display();
     let stays = format!("{path} stays as it is: somebody else {has_done} since");
@@ -137,20 +142,26 @@ fn moved(path: &Path, new: &Path) -> String {
 
 /// Another object comes to stand beside what others have put under this name, or the other way
 /// round.
-fn respect_name(level: &mut Level, dir: FileId, name: &Name, force: bool) -> Option<String> {
-    let found = level.objects.get(&dir)?.reach(&level.shelves);
+fn respect_name(level: &mut Level, foreign: &Foreign, force: bool) -> Option<String> {
+    let Foreign { dir, name, .. } = foreign;
+    let found = level.objects.get(dir)?.reach(&level.shelves);
     let fd = found.ok()?;
     let path = sys::path_of(fd.as_fd()).join(name.as_os());
-    if force {
+    if force || foreign.is_maybe {
         return Some(match put_aside(fd.as_fd(), name.as_os()) {
-            Ok(new) => moved(&path, &new),
+            Ok(new) if !foreign.is_maybe => moved(&path, &new),
+            Ok(new) => format!(
+                "{} is as it was; what was there, maybe somebody else's, is in {}",
+                path.display(),
+                new.display()
+            ),
             Err(error) => format!(
                 "{}: failed to put aside what others have put there: {error}",
                 path.display()
             ),
         });
     }
-    let entries = &mut level.objects.get_mut(&dir)?.entries;
+    let entries = &mut level.objects.get_mut(dir)?.entries;
     let was = entries.remove(name)?;
     let mut before = None;
     if let Was::Present(_) = was {
