@@ -236,6 +236,8 @@ impl Levels {
         range: (u64, u64),
         file: Option<&File>,
     ) -> io::Result<Coverage> {
+        // A call by path needs no descriptor.
+        self.opens(pin, stat);
         match self.levels.last_mut() {
             Some(level) => level.keep_range(&mut self.stores, pin, stat, range, file),
             None => Ok(Coverage::Covered),

@@ -89,6 +89,37 @@ fn an_open_file_that_the_program_has_removed_is_nobody_elses() {
     program.revert(second, false);
 }
 
+/// A database does so with a table that it removes.
+#[test]
+fn a_guarded_file_that_is_cut_by_its_path_is_nobody_elses() {
+    let mut program = with(&[]);
+    let path = program.path("file");
+    let old = vec![7; 300_000];
+    program.create(&path, &old).expect("it can be made");
+    let id = program.take();
+    let look = || {
+        let pin = File::open(&path).expect("it is there");
+        let stat = Stat::of_fd(pin.as_fd()).expect("it is there");
+        (pin, stat)
+    };
+    let levels = &mut program.levels;
+    let (pin, stat) = look();
+    levels.guard(pin.as_fd(), &stat).expect("there is room");
+    let kept = levels.keep_range(pin.as_fd(), &stat, (0, 100), None);
+    kept.expect("there is room");
+    let file = File::options().write(true).open(&path);
+    let file = file.expect("it is there");
+    file.write_all_at(&[8; 100], 0).expect("there is room");
+    drop(file);
+    levels.seal();
+    let (pin, stat) = look();
+    let kept = levels.keep_range(pin.as_fd(), &stat, (0, u64::MAX), None);
+    kept.expect("there is room");
+    nix::unistd::truncate(&path, 0).expect("it is there");
+    program.revert(id, false);
+    assert_eq!(fs::read(&path).expect("it is there"), old);
+}
+
 #[test]
 fn a_file_loses_all_its_names() {
     let mut program = with(&["a"]);
