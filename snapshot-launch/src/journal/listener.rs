@@ -107,13 +107,15 @@ impl Listener {
     ///
     /// In two steps. The kernel can do both in one, but if whoever asks for that is killed or
     /// stopped meanwhile, the call returns 0, and the caller takes its standard input for its file.
+    /// Between the two ours is closed: when the caller closes its own, that is the last one, or a
+    /// reader would wait for the end of a FIFO, and a program just written could not be run.
     ///
     /// # Errors
     /// EMFILE if the caller has no room. The call still waits for its answer then.
     pub(super) fn give(
         &self,
         call: &Notification,
-        fd: BorrowedFd<'_>,
+        fd: OwnedFd,
         close_on_exec: bool,
     ) -> Result<(), Errno> {
         let given = libc::seccomp_notif_addfd {
@@ -131,6 +133,7 @@ impl Listener {
         match unsafe { add_descriptor(self.fd.as_raw_fd(), &raw const given) } {
             Ok(number) => {
                 self.under_way.gave(number);
+                drop(fd);
                 self.reply(call, Ok(number.into()));
                 Ok(())
             }

@@ -445,7 +445,7 @@ impl Journal {
                 close_on_exec,
                 made,
             }) => {
-                if let Err(errno) = listener.give(call, fd.as_fd(), close_on_exec) {
+                if let Err(errno) = listener.give(call, fd, close_on_exec) {
                     // The kernel looks for room before it makes a file.
                     if let Some(made) = made {
                         self.wardrobe.wear_own();
