@@ -14,7 +14,7 @@
 #![expect(unsafe_code, reason = "a function written in assembly")]
 
 use core::arch::naked_asm;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use crate::arch::can_read_own_memory;
 
@@ -127,10 +127,40 @@ impl Entry {
         Some(code.bytes)
     }
 
-    /// The jump to its trampoline, to be written at its address.
+    /// The jump to its trampoline, to be written at its address. It is remembered.
     pub(crate) fn jump(&self, trampoline: usize) -> Option<[u8; JUMP]> {
         let [a, b, c, d] = distance(self.at + JUMP, trampoline)?;
+        let mut written = WRITTEN.iter();
+        let (at, bytes) = written.find(|(at, _)| at.load(Ordering::Relaxed) == 0)?;
+        bytes.store(u64::from_le_bytes(self.bytes), Ordering::Relaxed);
+        // Release: whoever sees the address sees the bytes.
+        at.store(self.at, Ordering::Release);
         Some([0xe9, a, b, c, d])
+    }
+}
+
+/// How many jumps there can be.
+const MOST: usize = 32;
+
+/// The jumps: where each is, and what was there.
+static WRITTEN: [(AtomicUsize, AtomicU64); MOST] =
+    [const { (AtomicUsize::new(0), AtomicU64::new(0)) }; MOST];
+
+/// Puts what was there before the jumps into a copy of some code: a wrapper of a system call may
+/// begin with the instruction that sets its number.
+pub(super) fn without_jumps(start: usize, code: &mut [u8]) {
+    for (at, bytes) in &WRITTEN {
+        let at = at.load(Ordering::Acquire);
+        if at == 0 {
+            return;
+        }
+        let was = bytes.load(Ordering::Relaxed).to_le_bytes();
+        for (offset, byte) in was.iter().enumerate().take(JUMP) {
+            let place = (at + offset).checked_sub(start);
+            if let Some(place) = place.and_then(|place| code.get_mut(place)) {
+                *place = *byte;
+            }
+        }
     }
 }
 

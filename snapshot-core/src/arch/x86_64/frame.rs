@@ -3,7 +3,7 @@
 //! Context: AS-SAFE.
 #![expect(unsafe_code, reason = "reads and writes a signal frame")]
 
-use super::call_number;
+use super::{call_number, detour};
 use crate::arch::can_read_own_memory;
 
 /// The registers that restart an interrupted thread's system call.
@@ -48,7 +48,9 @@ impl<'a> SyscallFrame<'a> {
             Some(length)
         };
         let length = read(call_number::FAR).or_else(|| read(call_number::NEAR))?;
-        call_number::before(code.get(..length)?, is_such)
+        let code = code.get_mut(..length)?;
+        detour::without_jumps(program.checked_sub(length)?, code);
+        call_number::before(code, is_such)
     }
 
     /// Whether the thread is about to make a call that can be interrupted. That is the state
