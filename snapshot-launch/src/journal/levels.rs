@@ -48,15 +48,12 @@ impl Levels {
     /// Begins a level: the snapshot `id` is taken now.
     pub(crate) fn begin(&mut self, id: SnapshotId) {
         let mut level = Level::new(id);
+        // Whoever can't be seen goes on.
+        if self.is_blind || self.levels.last().is_some_and(Level::is_blind) {
+            level.goes_blind();
+        }
         if let Some(newest) = self.levels.last_mut() {
             newest.rest();
-            // Whoever can't be seen goes on.
-            if newest.is_blind() {
-                level.goes_blind();
-            }
-        }
-        if self.is_blind {
-            level.goes_blind();
         }
         self.levels.push(level);
     }
@@ -140,8 +137,10 @@ impl Levels {
             return;
         }
         let mut levels = self.levels.iter().rev();
-        let kept = levels.find(|level| !level.has_nothing_of(stat.id));
-        self.seals.opens(pin, stat, kept.map(|level| level.id));
+        self.seals.opens(pin, stat, || {
+            let kept = levels.find(|level| !level.has_nothing_of(stat.id));
+            kept.map(|level| level.id)
+        });
     }
 
     /// Whether somebody should look for files without writers: [`Self::seal`].
@@ -386,10 +385,22 @@ impl Levels {
 
     /// What each snapshot could bring back, oldest first.
     pub(crate) fn counts(&self) -> Vec<Counts> {
+        Self::counts_of(&self.levels)
+    }
+
+    /// What a revert to this snapshot undoes, with that of the newer ones.
+    pub(crate) fn undone_by(&self, id: SnapshotId) -> Option<Counts> {
+        let counts = Self::counts_of(&self.levels[self.position(id)?..]);
+        let bytes = counts.iter().map(|of| of.bytes).sum();
+        let all = *counts.first()?;
+        Some(Counts { bytes, ..all })
+    }
+
+    fn counts_of(levels: &[Level]) -> Vec<Counts> {
         // A revert undoes the newer levels too.
         let mut files = HashSet::new();
         let mut counts: Vec<Counts> = Vec::new();
-        for level in self.levels.iter().rev() {
+        for level in levels.iter().rev() {
             files.extend(level.files());
             counts.push(Counts {
                 id: level.id.number(),

@@ -17,6 +17,7 @@ pub(crate) mod call_under_way;
 mod caller_memory;
 mod callers;
 mod calls;
+mod closed;
 mod coverage;
 mod credentials;
 mod diff;

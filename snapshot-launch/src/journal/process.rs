@@ -354,8 +354,8 @@ impl Journal {
     }
 
     fn revert(&mut self, id: u32, kept: Option<i32>, force: bool) {
-        let counts = self.levels.counts();
-        if let Some(all) = counts.into_iter().find(|of| of.id == id && of.may_last()) {
+        let all = self.levels.undone_by(SnapshotId::new(id));
+        if let Some(all) = all.filter(|all| all.may_last()) {
             self.tell(&FromJournal::Reverts(all));
         }
         let outcome = (self.levels).revert_to(SnapshotId::new(id), kept.is_some(), force);

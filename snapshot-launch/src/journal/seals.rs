@@ -67,8 +67,13 @@ impl Seals {
     }
 
     /// The program is about to get a descriptor of this file, or to change it in another way.
-    /// `kept` is the newest snapshot that has kept its content already.
-    pub(crate) fn opens(&mut self, pin: BorrowedFd<'_>, stat: &Stat, kept: Option<SnapshotId>) {
+    /// `kept` finds the newest snapshot that has kept its content already.
+    pub(crate) fn opens(
+        &mut self,
+        pin: BorrowedFd<'_>,
+        stat: &Stat,
+        kept: impl FnOnce() -> Option<SnapshotId>,
+    ) {
         if !self.of.contains_key(&key(stat)) && has_name(pin, stat) {
             self.named.insert(key(stat));
         }
@@ -80,7 +85,7 @@ impl Seals {
             }) => Seal::Open {
                 changed: match (stat.size, stat.modified) == (size, modified) {
                     true => changed,
-                    false => changed.max(kept),
+                    false => changed.max(kept()),
                 },
             },
             Some(_) => return,
@@ -206,12 +211,11 @@ impl Seals {
 /// Whether the name is still there by which this was found. Links in a store are the journal's own,
 /// and go with their snapshot.
 fn has_name(pin: BorrowedFd<'_>, stat: &Stat) -> bool {
-    let path = sys::path_of(pin);
-    let path = path.as_os_str().as_encoded_bytes();
+    let (path, is_gone) = sys::path_and_whether_gone(pin);
     let is_kept = path
-        .split(|byte| *byte == b'/')
-        .any(|part| part.starts_with(PREFIX.as_bytes()));
-    stat.nlink > 0 && !is_kept && !path.ends_with(b" (deleted)")
+        .iter()
+        .any(|part| part.as_encoded_bytes().starts_with(PREFIX.as_bytes()));
+    stat.nlink > 0 && !is_kept && !is_gone
 }
 
 /// The file as it is while nobody has it open for writing: the kernel gives no read lease

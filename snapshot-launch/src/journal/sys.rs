@@ -117,6 +117,15 @@ pub(super) fn path_of(fd: BorrowedFd<'_>) -> PathBuf {
     nix::fcntl::readlink(by_proc(fd).as_str()).map_or_else(|_| by_proc(fd).into(), PathBuf::from)
 }
 
+/// The same, and whether the object has lost that name: the kernel marks it at its end.
+pub(super) fn path_and_whether_gone(fd: BorrowedFd<'_>) -> (PathBuf, bool) {
+    let path = path_of(fd);
+    match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(before) => (PathBuf::from(OsStr::from_bytes(before)), true),
+        None => (path, false),
+    }
+}
+
 /// Makes a file for the journal alone, to be written and read.
 pub(super) fn create(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;

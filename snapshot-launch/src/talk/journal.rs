@@ -76,7 +76,7 @@ pub(crate) enum FromJournal {
         id: u32,
         not_rolled_back: Vec<NotRolledBack>,
     },
-    /// It begins to put back so much of this snapshot's. Not said where that takes no time.
+    /// It begins to put back so much, back to this snapshot. Not said where that takes no time.
     Reverts(Counts),
     /// The files are as they were.
     Reverted {

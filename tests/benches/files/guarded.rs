@@ -5,8 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
+use snapshot_core::commit;
 use snapshot_core::sys::now_ns;
-use snapshot_core::{Arrival, commit, snapshot};
 
 use crate::itself;
 use crate::state;
@@ -73,10 +73,10 @@ pub fn measure(state: &str) {
     let mut other = open("/dev/null");
     if state == "unguarded" {
         drop((big, appended));
-        take();
+        state::take();
         (big, appended) = (open("/dev/null"), open("/dev/null"));
     } else if state == "guarded" {
-        take();
+        state::take();
     }
     let block = [8; BLOCK];
     let mut row = Vec::new();
@@ -126,13 +126,6 @@ pub fn measure(state: &str) {
     }
     let row: Vec<String> = row.iter().map(u64::to_string).collect();
     println!("{}", row.join(" "));
-}
-
-fn take() {
-    match snapshot().expect("a program like this can be taken") {
-        Arrival::Live(_) => {}
-        Arrival::Reverted(report) => panic!("it goes on from a snapshot: {report:?}"),
-    }
 }
 
 pub fn show() {

@@ -1,7 +1,6 @@
 //! The states in which a program is measured, and the place of its files.
 
 use std::fs;
-use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -36,7 +35,8 @@ pub fn leave(state: &str) {
     }
 }
 
-fn take() {
+/// Takes a snapshot, and goes on.
+pub fn take() {
     match snapshot().expect("a program like this can be taken") {
         Arrival::Live(_) => {}
         Arrival::Reverted(report) => panic!("it goes on from a snapshot: {report:?}"),
@@ -89,10 +89,6 @@ pub fn new_place() -> tempfile::TempDir {
     for name in ["files", "upper", "work"] {
         fs::create_dir(place.path().join(name)).expect("it was just made");
     }
-    enter_directory(&place.path().join("files"));
+    std::env::set_current_dir(place.path().join("files")).expect("it was just made");
     place
-}
-
-fn enter_directory(directory: &Path) {
-    std::env::set_current_dir(directory).expect("it was just made");
 }

@@ -140,11 +140,11 @@ impl Entry {
 }
 
 /// How many jumps there can be.
-const MOST: usize = 32;
+pub(crate) const MOST_JUMPS: usize = 32;
 
 /// The jumps: where each is, and what was there.
-static WRITTEN: [(AtomicUsize, AtomicU64); MOST] =
-    [const { (AtomicUsize::new(0), AtomicU64::new(0)) }; MOST];
+static WRITTEN: [(AtomicUsize, AtomicU64); MOST_JUMPS] =
+    [const { (AtomicUsize::new(0), AtomicU64::new(0)) }; MOST_JUMPS];
 
 /// Puts what was there before the jumps into a copy of some code: a wrapper of a system call may
 /// begin with the instruction that sets its number.

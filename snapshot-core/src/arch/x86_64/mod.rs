@@ -12,7 +12,7 @@ mod shims;
 mod wait_first;
 
 pub(crate) use call_number::is_interruptible;
-pub(crate) use detour::{Decision, Entry, TRAMPOLINE, decide_by};
+pub(crate) use detour::{Decision, Entry, MOST_JUMPS, TRAMPOLINE, decide_by};
 pub(crate) use frame::SyscallFrame;
 pub(crate) use rest::{Header, Owned, Part, Rest, STEPS, Step};
 pub(crate) use segments::{SegmentBases, has_shadow_stack};

@@ -17,9 +17,11 @@ use crate::process::own_memory;
 use crate::sys::{self, Errno};
 use crate::terms::guards;
 
-/// How many functions can get a jump: their trampolines are in one page.
-const MOST: usize = PAGE / arch::TRAMPOLINE;
+/// How many functions can get a jump.
+const MOST: usize = arch::MOST_JUMPS;
 const PAGE: usize = 4096;
+/// Their trampolines are in one page.
+const _: () = assert!(MOST * arch::TRAMPOLINE <= PAGE);
 
 /// The page for the trampolines, near libc; 0 if there is none.
 static TRAMPOLINES: AtomicUsize = AtomicUsize::new(0);

@@ -53,10 +53,6 @@ impl Shared {
         (self.0.get(index)).map_or(0, |word| word.load(Ordering::Acquire))
     }
 
-    pub(super) fn has_guarded(&self) -> bool {
-        self.word(USED) != 0
-    }
-
     fn slot(&self, index: usize) -> Slot {
         let first = FIRST_SLOT + index * SLOT_WORDS;
         Slot {
@@ -111,7 +107,7 @@ impl Shared {
     /// # Errors
     /// What the call should fail with: there is no room to keep it.
     pub(super) fn keep(&self, call: Call, arguments: &[usize; 6]) -> sys::Result<()> {
-        if !self.has_guarded() {
+        if self.word(USED) == 0 {
             return Ok(());
         }
         let Some(fd) = call.written_to(arguments) else {

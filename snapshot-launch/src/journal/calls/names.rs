@@ -428,8 +428,7 @@ fn keep_directory(work: &mut Work<'_>, entry: &Entry, stat: &Stat) -> Result<(),
 }
 
 fn pin(entry: &Entry) -> Result<OwnedFd, Errno> {
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(&entry.dir, entry.name.as_os_str(), flags, Mode::empty())
+    sys::pin(entry.dir.as_fd(), &entry.name).map_err(|error| errno_of(&error))
 }
 
 /// Renames a directory over an empty one, `target`, which moves to a shelf. Others must always see

@@ -16,6 +16,7 @@ use super::content::{self, Content, Want};
 use super::name::Name;
 use super::object::{Anew, Object, Was};
 use super::properties::Properties;
+use crate::journal::closed;
 use crate::journal::coverage::{Coverage, Loss};
 use crate::journal::stat::{FileId, Kind, Stat, Timestamp};
 use crate::journal::store::{Place, Shelf, ShelfId, StoreId, Stores};
@@ -454,7 +455,7 @@ impl Level {
                 let moved = self.new_place(stores, store).and_then(|(place, shelf)| {
                     let (to, new) = (shelf.dir(), place.name());
                     let new = OsStr::new(&new);
-                    let moved = with_open(dir, name, stat, || match leaves {
+                    let moved = closed::moving(dir, name, || match leaves {
                         Leaves::Nothing => sys::move_to(dir, name, to, new),
                         Leaves::Whiteout => sys::move_from_whiteout(dir, name, to, new),
                     });
@@ -578,50 +579,8 @@ pub(crate) enum Leaves {
     Whiteout,
 }
 
-/// Moves a directory, though its owner may have locked it against himself.
-pub(crate) fn move_directory(
-    dir: BorrowedFd<'_>,
-    name: &OsStr,
-    to: BorrowedFd<'_>,
-    new: &OsStr,
-    stat: &Stat,
-) -> io::Result<()> {
-    with_open(dir, name, stat, || sys::move_to(dir, name, to, new))
-}
-
-/// A directory that moves must be open to its owner: the kernel writes the new `..` into it.
-fn with_open(
-    dir: BorrowedFd<'_>,
-    name: &OsStr,
-    stat: &Stat,
-    move_it: impl Fn() -> io::Result<()>,
-) -> io::Result<()> {
-    match move_it() {
-        Err(error) if is_locked(&error, stat) => {}
-        other => return other,
-    }
-    let pin = sys::pin(dir, name)?;
-    sys::set_mode(pin.as_fd(), stat.mode & 0o7777 | 0o700)?;
-    let moved = move_it();
-    sys::set_mode(pin.as_fd(), stat.mode & 0o7777)?;
-    moved
-}
-
-fn is_locked(error: &io::Error, stat: &Stat) -> bool {
-    let is_own = stat.uid == nix::unistd::geteuid().as_raw();
-    error.kind() == io::ErrorKind::PermissionDenied && is_own && stat.mode & 0o700 != 0o700
-}
-
 fn require_empty(pin: BorrowedFd<'_>, stat: &Stat) -> io::Result<()> {
-    let mut list = match sys::list(pin) {
-        Err(error) if is_locked(&error, stat) => {
-            sys::set_mode(pin, stat.mode & 0o7777 | 0o700)?;
-            let list = sys::list(pin);
-            sys::set_mode(pin, stat.mode & 0o7777)?;
-            list?
-        }
-        other => other?,
-    };
+    let mut list = closed::in_open(pin, stat, || sys::list(pin))?;
     for entry in list.iter() {
         if ![c".", c".."].contains(&entry?.file_name()) {
             return Err(nix::errno::Errno::ENOTEMPTY.into());

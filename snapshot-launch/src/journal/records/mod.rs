@@ -11,6 +11,6 @@ mod object;
 mod properties;
 
 pub(crate) use content::{Content, Want};
-pub(crate) use level::{Leaves, Level, move_directory};
+pub(crate) use level::{Leaves, Level};
 pub(crate) use name::Name;
 pub(crate) use object::{Anew, Object, Was};

@@ -25,6 +25,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{geteuid, symlinkat};
 use serde::{Deserialize, Serialize};
 
+use crate::journal::closed;
 use crate::journal::stat::Stat;
 use crate::journal::sys;
 
@@ -195,7 +196,7 @@ impl Store {
         as_number: u64,
     ) -> io::Result<()> {
         let new = as_number.to_string();
-        move_closed(dir, name, self.garbage(), OsStr::new(&new))
+        closed::move_to(dir, name, self.garbage(), OsStr::new(&new))
     }
 
     /// Removes the store, if nothing is left in it.
@@ -212,27 +213,6 @@ impl Store {
         ignore_absent(sys::remove_directory(parent.as_fd(), name))?;
         restore_times(parent.as_fd(), &before);
         Ok(())
-    }
-}
-
-/// Moves something inside a store. The kernel writes a new `..` into a directory, though the
-/// program may have closed it to its owner.
-pub(super) fn move_closed(
-    dir: BorrowedFd<'_>,
-    name: &OsStr,
-    to: BorrowedFd<'_>,
-    new: &OsStr,
-) -> io::Result<()> {
-    match sys::move_to(dir, name, to, new) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let pin = sys::pin(dir, name)?;
-            let mode = Stat::of_fd(pin.as_fd())?.mode & 0o7777;
-            sys::set_mode(pin.as_fd(), mode | 0o700)?;
-            let moved = sys::move_to(dir, name, to, new);
-            sys::set_mode(pin.as_fd(), mode)?;
-            moved
-        }
-        moved => moved,
     }
 }
 

@@ -11,9 +11,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::dead::note_other;
-use super::place::{LEFT, PREFIX, Store, StoreId, move_closed};
+use super::place::{LEFT, PREFIX, Store, StoreId};
 use super::shelf::{Shelf, ShelfId};
 use super::sweep;
+use crate::journal::closed;
 use crate::journal::stat::{FileId, Stat};
 use crate::journal::sys;
 
@@ -238,7 +239,7 @@ impl Stores {
         self.kept.insert(id);
         let store = self.get(id);
         let left = store.left()?;
-        move_closed(store.stage(), name, left.as_fd(), OsStr::new(&number))?;
+        closed::move_to(store.stage(), name, left.as_fd(), OsStr::new(&number))?;
         Ok(store.path().join(LEFT).join(number))
     }
 

@@ -22,7 +22,7 @@ use super::core_files::CoreFiles;
 use crate::journal::records::{Level, Name, Was};
 use crate::journal::seals::Seals;
 use crate::journal::stat::{FileId, Kind, Stat};
-use crate::journal::store::PREFIX;
+use crate::journal::store::{PREFIX, names};
 use crate::journal::sys;
 
 /// Where objects keep their numbers as long as they exist. Elsewhere a number can change while
@@ -153,21 +153,14 @@ impl<'a> Look<'a> {
     }
 
     fn holds_foreign(&mut self, dir: &Dir<'_>) -> bool {
-        let Ok(mut list) = sys::list(dir.fd) else {
-            return false;
-        };
-        list.iter().flatten().any(|entry| {
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if matches!(name.as_bytes(), b"." | b"..") {
-                return false;
-            }
-            match Stat::of(dir.fd, name) {
+        names(dir.fd)
+            .iter()
+            .any(|name| match Stat::of(dir.fd, name) {
                 Ok(Some(stat)) => {
                     !self.level.is_unsure(dir.stat.id, name) && self.is_foreign(dir, name, &stat)
                 }
                 _ => false,
-            }
-        })
+            })
     }
 
     /// Whether its number says whose it is.
@@ -194,7 +187,7 @@ impl<'a> Look<'a> {
         let gone = held.filter_map(|object| {
             let pin = object.pin()?;
             let stat = Stat::of_fd(pin).ok().filter(|stat| stat.nlink == 0)?;
-            let path = without_mark(pin);
+            let (path, _) = sys::path_and_whether_gone(pin);
             let robbed = Robbed {
                 id: object.id,
                 names: self.names_of(object.id),
@@ -237,12 +230,4 @@ impl<'a> Look<'a> {
         path.file_name()
             .is_some_and(|name| self.core_files.may_be(name))
     }
-}
-
-/// The path of what has lost its name. The kernel says so at its end.
-fn without_mark(pin: BorrowedFd<'_>) -> PathBuf {
-    let path = sys::path_of(pin);
-    let bytes = path.as_os_str().as_bytes();
-    let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
-    PathBuf::from(OsStr::from_bytes(bytes))
 }

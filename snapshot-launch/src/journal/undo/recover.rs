@@ -15,6 +15,7 @@ use super::plan::{self, Plan};
 use super::run::resume;
 use super::stage::Stage;
 use super::whereabouts::{At, UNSEEN, Whereabouts};
+use crate::journal::closed;
 use crate::journal::records::{Level, Name, Object, Was};
 use crate::journal::stat::{FileId, Stat};
 use crate::journal::store::{Shelf, Stores};
@@ -232,7 +233,7 @@ impl<'a> Finder<'a> {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 // The branch has closed this directory to its owner; a revert opens it anyway.
                 let now = Stat::of_fd(dir).ok()?;
-                sys::set_mode(dir, now.mode & 0o7777 | 0o700).ok()?;
+                closed::open(dir, &now).ok()?;
                 let known = self.objects.get(&now.id);
                 if known.is_none_or(|known| known.properties.is_none()) {
                     self.opened.push((dir.try_clone_to_owned().ok()?, now.mode));

@@ -21,9 +21,10 @@ use nix::unistd::{geteuid, symlinkat};
 
 use super::outcome::Outcome;
 use super::plan;
-use super::stage::{Stage, move_any};
+use super::stage::Stage;
 use super::stop::step;
 use super::way::Way;
+use crate::journal::closed;
 use crate::journal::records::{Anew, Level, Name, Object, Was};
 use crate::journal::stat::{FileId, Stat};
 use crate::journal::store::Stores;
@@ -129,10 +130,9 @@ impl<'a> Undo<'a> {
                 self.outcome
                     .problem(sys::path_of(pin), failure.what, failure.error);
             }
-            let is_closed = object.is_directory() && now.mode & 0o700 != 0o700;
-            if is_closed && !euid.is_root() && now.uid == euid.as_raw() {
+            if !euid.is_root() && closed::is_closed(&now) {
                 step();
-                if let Err(error) = sys::set_mode(pin, now.mode & 0o7777 | 0o700) {
+                if let Err(error) = closed::open(pin, &now) {
                     self.outcome
                         .problem(sys::path_of(pin), "open it for a moment", error);
                 }
@@ -223,7 +223,7 @@ impl<'a> Undo<'a> {
                 continue;
             }
             if let Some(store) = self.stores.for_directory(dir.as_fd(), &dir_stat) {
-                let put = (self.stage).put(self.stores, store, dir.as_fd(), &name, &stat);
+                let put = (self.stage).put(self.stores, store, dir.as_fd(), &name, stat.id);
                 if let Err(error) = put {
                     self.outcome.problem(sys::path_of(pin), "fetch it", error);
                 }
@@ -244,8 +244,7 @@ impl<'a> Undo<'a> {
         for lost in &lost {
             *wanted.entry(lost.object).or_default() += 1;
             if let Some(pin) = self.level.objects.get(&lost.object).and_then(Object::pin) {
-                let path = sys::path_of(pin);
-                self.stage.prefer(self.stores, lost.object, &path);
+                self.stage.prefer(self.stores, lost.object, pin);
             }
         }
         let mut pending = lost;
@@ -503,7 +502,7 @@ impl Aside<'_> {
                 .for_directory(dir, dir_stat)
                 .ok_or(Errno::EXDEV)?;
             self.stage
-                .put(self.stores, store, dir, name.as_os(), &now)?;
+                .put(self.stores, store, dir, name.as_os(), now.id)?;
         }
         Ok(is_right)
     }
@@ -521,8 +520,7 @@ fn give(
     if !is_last && sys::link(from, old, dir, name).is_ok() {
         return Ok(false);
     }
-    let stat = Stat::of(from, old)?.ok_or(Errno::ENOENT)?;
-    move_any(from, old, dir, name, &stat)?;
+    closed::move_to(from, old, dir, name)?;
     Ok(true)
 }
 

@@ -7,11 +7,10 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
 
 use super::stop::step;
-use crate::journal::records::move_directory;
-use crate::journal::stat::{FileId, Kind, Stat};
+use crate::journal::closed;
+use crate::journal::stat::{FileId, Stat};
 use crate::journal::store::{StoreId, Stores, names};
 use crate::journal::sys;
 
@@ -57,13 +56,13 @@ impl Stage {
         store: StoreId,
         dir: BorrowedFd<'_>,
         name: &OsStr,
-        stat: &Stat,
+        id: FileId,
     ) -> io::Result<()> {
         let new = OsString::from(stores.next_number().to_string());
         let stage = stores.get(store).stage();
         step();
-        move_any(dir, name, stage, &new, stat)?;
-        self.add(stat.id, Staged { store, name: new });
+        closed::move_to(dir, name, stage, &new)?;
+        self.add(id, Staged { store, name: new });
         Ok(())
     }
 
@@ -75,12 +74,13 @@ impl Stage {
         self.items.get(&id).map_or(0, Vec::len)
     }
 
-    /// Of several links to one inode, the one with this path is to come back first. Descriptors
-    /// belong to a name, and show `(deleted)` when that one goes.
-    pub(super) fn prefer(&mut self, stores: &Stores, id: FileId, path: &Path) {
+    /// Of several links to one inode, the one that this pin knows is to come back first.
+    /// Descriptors belong to a name, and show `(deleted)` when that one goes.
+    pub(super) fn prefer(&mut self, stores: &Stores, id: FileId, pin: BorrowedFd<'_>) {
         let Some(items) = self.items.get_mut(&id).filter(|items| items.len() > 1) else {
             return;
         };
+        let path = sys::path_of(pin);
         let is_it = |staged: &Staged| {
             let stage = stores.get(staged.store).stage();
             path.file_name() == Some(&staged.name) && path.parent() == Some(&sys::path_of(stage))
@@ -106,19 +106,5 @@ impl Stage {
         self.items
             .into_iter()
             .flat_map(|(id, items)| items.into_iter().map(move |item| (id, item)))
-    }
-}
-
-/// Moves an object of any kind.
-pub(super) fn move_any(
-    dir: BorrowedFd<'_>,
-    name: &OsStr,
-    to: BorrowedFd<'_>,
-    new: &OsStr,
-    stat: &Stat,
-) -> io::Result<()> {
-    match stat.kind {
-        Kind::Directory => move_directory(dir, name, to, new, stat),
-        _ => sys::move_to(dir, name, to, new),
     }
 }

@@ -12,6 +12,7 @@ use nix::unistd::geteuid;
 
 use super::outcome::Outcome;
 use super::stop::step;
+use crate::journal::closed;
 use crate::journal::stat::Stat;
 use crate::journal::sys;
 
@@ -56,13 +57,13 @@ impl Way {
 
     /// Opens a directory for a moment, if its owner has closed it to himself.
     fn open(&mut self, dir: BorrowedFd<'_>) -> io::Result<()> {
-        let (now, euid) = (Stat::of_fd(dir)?, geteuid());
-        if now.mode & 0o700 == 0o700 || euid.is_root() || now.uid != euid.as_raw() {
+        let now = Stat::of_fd(dir)?;
+        if geteuid().is_root() || !closed::is_closed(&now) {
             return Ok(());
         }
         let held = dir.try_clone_to_owned()?;
         step();
-        sys::set_mode(dir, now.mode & 0o7777 | 0o700)?;
+        closed::open(dir, &now)?;
         self.opened.push((held, now.mode));
         Ok(())
     }
