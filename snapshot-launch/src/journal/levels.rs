@@ -21,6 +21,7 @@ use super::records::{Leaves, Level, Want};
 use super::seals::Seals;
 use super::stat::{FileId, Kind, Stat};
 use super::store::Stores;
+use super::sys;
 use super::undo::{Outcome, respect_outsiders, undo};
 use crate::talk::file_changes::FileChange;
 
@@ -167,6 +168,13 @@ impl Levels {
         self.seals.loses(stat);
     }
 
+    /// The same, at some time from now on.
+    pub(crate) fn will_lose_sight_of(&mut self, stat: &Stat) {
+        if !self.levels.is_empty() {
+            self.seals.will_lose(stat);
+        }
+    }
+
     /// The program may change anything, and nobody sees it.
     pub(crate) fn goes_blind(&mut self) {
         if let Some(level) = self.levels.last_mut() {
@@ -293,9 +301,10 @@ impl Levels {
     }
 
     /// This object was made after the newest take: nothing needs to be kept of it.
-    pub(crate) fn born(&mut self, stat: &Stat) {
+    /// It is the one under this name; of the descriptor itself for an empty one.
+    pub(crate) fn born(&mut self, stat: &Stat, dir: BorrowedFd<'_>, name: &OsStr) {
         if let Some(level) = self.levels.last_mut() {
-            level.born(stat);
+            level.born(stat, sys::generation(dir, name));
         }
     }
 
@@ -327,9 +336,13 @@ impl Levels {
             Some(mut level) => {
                 self.seal();
                 let outsiders = respect_outsiders(&mut level, &self.seals, force);
+                let staying = (!outsiders.news.is_empty()).then(|| level.known());
                 // What is put back is written to.
-                self.seals = Seals::default();
+                self.seals.begin_anew();
                 let outcome = undo(level, &mut self.stores);
+                if let (Some(known), Some(below)) = (staying, self.levels.last_mut()) {
+                    below.learn(known);
+                }
                 // What was made anew, or could not be removed, is unknown to the level below.
                 let is_as_it_was = outcome.problems.is_empty() && !outcome.has_made_anew;
                 if !is_as_it_was {
@@ -434,8 +447,9 @@ impl Levels {
     }
 
     /// Removes up to `budget` things that nobody needs any more. Returns whether there are more.
-    pub(crate) fn sweep_some(&self, budget: usize) -> bool {
-        self.stores.sweep_some(budget)
+    pub(crate) fn sweep_some(&mut self, budget: usize) -> bool {
+        let are_watches_left = self.seals.unwatch_some(budget);
+        self.stores.sweep_some(budget) || are_watches_left
     }
 
     /// Commits and removes the stores. Returns the paths of those that stay, because something
@@ -457,7 +471,7 @@ impl Levels {
     fn forget(&mut self, level: Level) {
         // From here on nobody is asked.
         if self.levels.is_empty() {
-            self.seals = Seals::default();
+            self.seals.begin_anew();
         }
         for shelf in &level.shelves {
             self.stores.discard_shelf(shelf);

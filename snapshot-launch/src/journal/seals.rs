@@ -55,6 +55,9 @@ fn key(stat: &Stat) -> Key {
 pub(crate) struct Seals {
     events: Option<OwnedFd>,
     watched: HashMap<i32, Key>,
+    /// Watches that nobody needs any more. To close them all takes the kernel some 15 ms, in which
+    /// it waits for all processors; one by one they cost little.
+    unneeded: HashSet<i32>,
     of: HashMap<Key, Seal>,
     /// Those that had a name of the program's when they were first opened.
     named: HashSet<Key>,
@@ -64,6 +67,28 @@ impl Seals {
     /// Files whose last writer has gone may wait here.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.events.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Nothing is known any more.
+    pub(crate) fn begin_anew(&mut self) {
+        self.unneeded
+            .extend(self.watched.drain().map(|(watch, _)| watch));
+        self.of.clear();
+        self.named.clear();
+    }
+
+    /// Takes some of the watches away that nobody needs. Whether there are more.
+    pub(crate) fn unwatch_some(&mut self, count: usize) -> bool {
+        let Some(events) = &self.events else {
+            return false;
+        };
+        let some: Vec<i32> = self.unneeded.iter().copied().take(count).collect();
+        for watch in some {
+            self.unneeded.remove(&watch);
+            // SAFETY: takes numbers. It may have gone with its file.
+            unsafe { libc::inotify_rm_watch(events.as_raw_fd(), watch) };
+        }
+        !self.unneeded.is_empty()
     }
 
     /// The program is about to get a descriptor of this file, or to change it in another way.
@@ -95,11 +120,16 @@ impl Seals {
         self.of.insert(key(stat), seal);
     }
 
-    /// The program may change it in a way that isn't seen.
+    /// The program changes its times, so that they say nothing.
     pub(crate) fn loses(&mut self, stat: &Stat) {
         if let Some(seal) = self.of.get_mut(&key(stat)) {
             *seal = Seal::Unsure;
         }
+    }
+
+    /// The same by a call that the kernel carries out later, maybe after others were served.
+    pub(crate) fn will_lose(&mut self, stat: &Stat) {
+        self.of.insert(key(stat), Seal::Unsure);
     }
 
     /// Whether somebody else has changed this file, which is like `now`, after its content was kept
@@ -161,6 +191,7 @@ impl Seals {
                     self.of.values_mut().for_each(|seal| *seal = Seal::Unsure);
                 } else if mask & libc::IN_IGNORED != 0 {
                     self.watched.remove(&watch);
+                    self.unneeded.remove(&watch);
                 } else if let Some(id) = self.watched.get(&watch) {
                     found.push(id.0);
                 }
@@ -203,7 +234,10 @@ impl Seals {
             libc::inotify_add_watch(events.as_raw_fd(), path.as_ptr(), libc::IN_CLOSE_WRITE)
         };
         self.events = Some(events);
-        self.watched.insert(Errno::result(watch)?, file);
+        let watch = Errno::result(watch)?;
+        // The same file again has the same watch.
+        self.unneeded.remove(&watch);
+        self.watched.insert(watch, file);
         Ok(())
     }
 }

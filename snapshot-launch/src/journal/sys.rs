@@ -8,6 +8,7 @@
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -64,6 +65,54 @@ pub(super) fn statx(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<libc::statx
         Errno::result(result).map(|_| answer)
     };
     Ok(name.with_nix_path(ask)??)
+}
+
+/// `AT_HANDLE_FID` (`linux/fcntl.h`): a handle to compare, and not to open. Overlays give only such.
+const AT_HANDLE_FID: libc::c_int = 0x200;
+
+/// What tells an object apart from a later one with its number that was born in the same tick of the
+/// kernel's clock: a hash of the handle by which network filesystems know it. `None` where the
+/// filesystem gives none.
+pub(super) fn generation(dir: BorrowedFd<'_>, name: &OsStr) -> Option<u64> {
+    #[repr(C)]
+    struct Handle {
+        length: u32,
+        kind: i32,
+        bytes: [u8; MOST_BYTES as usize],
+    }
+    /// `MAX_HANDLE_SZ` (`linux/exportfs.h`).
+    const MOST_BYTES: u32 = 128;
+    let ask = |name: &CStr, flags: libc::c_int| {
+        let mut handle = Handle {
+            length: MOST_BYTES,
+            kind: 0,
+            bytes: [0; MOST_BYTES as usize],
+        };
+        let mut mount = 0_i32;
+        // SAFETY: reads a string that ends, and writes a handle of this length and a number.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_name_to_handle_at,
+                dir.as_raw_fd(),
+                name.as_ptr(),
+                &raw mut handle,
+                &raw mut mount,
+                flags,
+            )
+        };
+        let bytes = handle.bytes.get(..handle.length as usize)?;
+        (result == 0).then(|| {
+            let mut hasher = DefaultHasher::new();
+            (handle.kind, bytes).hash(&mut hasher);
+            hasher.finish()
+        })
+    };
+    let flags = match name.is_empty() {
+        true => libc::AT_EMPTY_PATH,
+        false => 0,
+    };
+    name.with_nix_path(|name| ask(name, flags).or_else(|| ask(name, flags | AT_HANDLE_FID)))
+        .ok()?
 }
 
 /// Opens `name` in `dir` as a pin: it holds the object and grants nothing.

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -157,7 +158,14 @@ impl Actor {
                     path.push("ash");
                 }
                 std::fs::create_dir_all(&path).map_err(errno)?;
-                std::fs::write(path.join("birch"), "deep").map_err(errno)
+                // Another thread may make a FIFO there just before.
+                let mut options = std::fs::File::options();
+                options.write(true).create(true).truncate(true);
+                let mut file = options
+                    .custom_flags(OFlag::O_NONBLOCK.bits())
+                    .open(path.join("birch"))
+                    .map_err(errno)?;
+                std::io::Write::write_all(&mut file, b"deep").map_err(errno)
             }
             ("symlink", &[target, path]) => {
                 let spot = self.spot(path)?;

@@ -107,7 +107,7 @@ pub(in crate::journal) fn make(
         }
     }
     if let Some(stat) = paths::look_at(dir.as_fd(), &entry.name)? {
-        work.levels().born(&stat);
+        work.levels().born(&stat, dir.as_fd(), &entry.name);
     }
     Ok(Reply::Done(0))
 }

@@ -1,6 +1,7 @@
 //! Calls that open a file for writing. The journal opens it with the caller's rights, keeps
 //! its content, and hands the descriptor over: nobody can write before that.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -68,7 +69,8 @@ fn unnamed(work: &mut Work<'_>, opening: Opening, path: &[u8]) -> Result<Reply, 
     }
     let flags = opening.flags | OFlag::O_CLOEXEC;
     let fd = work.make_as_caller(|| openat(&dir, ".", flags, opening.mode))?;
-    work.levels().born(&paths::look(fd.as_fd())?);
+    let made = paths::look(fd.as_fd())?;
+    work.levels().born(&made, fd.as_fd(), OsStr::new(""));
     Ok(given(fd, opening.flags))
 }
 
@@ -128,7 +130,8 @@ fn create_new(work: &mut Work<'_>, entry: Entry, opening: Opening) -> Result<Opt
         work.make_as_caller(|| openat(&entry.dir, entry.name.as_os_str(), flags, opening.mode));
     match made {
         Ok(fd) => {
-            work.levels().born(&paths::look(fd.as_fd())?);
+            let made = paths::look(fd.as_fd())?;
+            work.levels().born(&made, fd.as_fd(), OsStr::new(""));
             Ok(Some(Reply::Give {
                 fd,
                 close_on_exec: opening.flags.contains(OFlag::O_CLOEXEC),
@@ -178,7 +181,10 @@ fn open_entry(
     if now.id != stat.id {
         return Ok(None);
     }
-    hand_over(work, fd, &now, opening.flags).map(Some)
+    // What is kept must not hold the file open: others would see that.
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let pin = open_path(path_of(fd.as_fd()).as_c_str(), flags, Mode::empty())?;
+    hand_over(work, fd, &pin, &now, opening.flags).map(Some)
 }
 
 /// Opens an object that is there.
@@ -210,7 +216,7 @@ fn open_object(work: &mut Work<'_>, object: &OwnedFd, flags: OFlag) -> Result<Re
             let path = path_now(object.as_fd()).unwrap_or_default();
             leave_leased(work, flags, &path)
         }
-        opened => hand_over(work, opened?, &stat, flags),
+        opened => hand_over(work, opened?, object, &stat, flags),
     }
 }
 
@@ -229,7 +235,13 @@ fn leave_leased(work: &mut Work<'_>, flags: OFlag, path: &Path) -> Result<Reply,
 }
 
 /// Keeps the content of an open file, does what O_TRUNC asks for, and gives the file away.
-fn hand_over(work: &mut Work<'_>, fd: OwnedFd, stat: &Stat, flags: OFlag) -> Result<Reply, Errno> {
+fn hand_over(
+    work: &mut Work<'_>,
+    fd: OwnedFd,
+    pin: &OwnedFd,
+    stat: &Stat,
+    flags: OFlag,
+) -> Result<Reply, Errno> {
     if !work.covers(fd.as_fd(), stat)? {
         return Ok(Reply::Continue);
     }
@@ -239,12 +251,9 @@ fn hand_over(work: &mut Work<'_>, fd: OwnedFd, stat: &Stat, flags: OFlag) -> Res
         && !truncates;
     let want = if only_appends { Want::Size } else { Want::All };
     if !work.levels().is_born(stat) {
-        // What is kept must not hold the file open: others would see that.
-        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-        let pin = open_path(path_of(fd.as_fd()).as_c_str(), flags, Mode::empty())?;
         let asks = want == Want::All && !truncates && will_ask(work, pin.as_fd(), stat)?;
         if truncates {
-            keep_range(work, &pin, stat, (0, u64::MAX))?;
+            keep_range(work, pin, stat, (0, u64::MAX))?;
         } else if !asks {
             let kept = work.levels().keep_content(pin.as_fd(), stat, want);
             work.news.kept(kept)?;

@@ -16,7 +16,7 @@ use super::names::PathAt;
 use super::work::{Reply, Work};
 use crate::journal::by_descriptor::path_of;
 use crate::journal::paths;
-use crate::journal::stat::Kind;
+use crate::journal::stat::{Kind, Stat};
 
 /// The longest name and value of an extended attribute.
 const NAME_BYTES: usize = 256;
@@ -63,33 +63,38 @@ pub(in crate::journal) fn of_path(
     let Some(object) = work.object(base, &path, follow)? else {
         return Ok(Reply::Continue);
     };
-    if !keep(work, &object)? || !work.emulates() {
+    let Some(stat) = keep(work, &object)? else {
+        return Ok(Reply::Continue);
+    };
+    if !work.emulates() {
+        work.levels().will_lose_sight_of(&stat);
         return Ok(Reply::Continue);
     }
-    let is_link = paths::look(object.as_fd())?.kind == Kind::Symlink;
+    work.levels().loses_sight_of(&stat);
+    let is_link = stat.kind == Kind::Symlink;
     apply(work, &object, is_link, change)
 }
 
 /// A call that names a descriptor.
 pub(in crate::journal) fn of_descriptor(work: &mut Work<'_>, number: i32) -> Result<Reply, Errno> {
     // An error is the kernel's to tell.
-    if let Ok(object) = work.descriptor(number) {
-        keep(work, &object)?;
+    if let Ok(object) = work.descriptor(number)
+        && let Some(stat) = keep(work, &object)?
+    {
+        work.levels().will_lose_sight_of(&stat);
     }
     Ok(Reply::Continue)
 }
 
-/// Whether there is anything to keep.
-fn keep(work: &mut Work<'_>, object: &OwnedFd) -> Result<bool, Errno> {
+/// Keeps the properties, of an object that was like this. `None` if nothing is to be kept.
+fn keep(work: &mut Work<'_>, object: &OwnedFd) -> Result<Option<Stat>, Errno> {
     let stat = paths::look(object.as_fd())?;
     if !work.covers(object.as_fd(), &stat)? {
-        return Ok(false);
+        return Ok(None);
     }
     let kept = work.levels().keep_properties(object.as_fd(), &stat);
     work.news.kept(kept)?;
-    // It may set the times.
-    work.levels().loses_sight_of(&stat);
-    Ok(true)
+    Ok(Some(stat))
 }
 
 fn apply(

@@ -22,13 +22,21 @@ use crate::journal::stat::{FileId, Kind, Stat, Timestamp};
 use crate::journal::store::{Place, Shelf, ShelfId, StoreId, Stores};
 use crate::journal::sys;
 
+/// What tells an object apart from a later one with its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Birth {
+    time: Option<Timestamp>,
+    /// [`sys::generation`]
+    generation: Option<u64>,
+}
+
 /// The records since one take.
 #[derive(Debug)]
 pub(crate) struct Level {
     pub(crate) id: SnapshotId,
     pub(crate) objects: HashMap<FileId, Object>,
     pub(crate) shelves: Vec<Shelf>,
-    pub(super) born: HashMap<FileId, Option<Timestamp>>,
+    pub(super) born: HashMap<FileId, Birth>,
     /// Objects that the program has given a name, but for those that were born.
     /// A later object may have the number of one that is gone, so the time of birth counts too.
     pub(super) placed: HashSet<(FileId, Option<Timestamp>)>,
@@ -36,6 +44,14 @@ pub(crate) struct Level {
     pub(super) unsure: HashSet<(FileId, Name)>,
     /// The program has changed something that isn't known here.
     pub(super) is_blind: bool,
+}
+
+/// What is known of new objects and names.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(super) born: HashMap<FileId, Birth>,
+    pub(super) placed: HashSet<(FileId, Option<Timestamp>)>,
+    pub(super) unsure: HashSet<(FileId, Name)>,
 }
 
 impl Level {
@@ -51,8 +67,13 @@ impl Level {
         }
     }
 
-    pub(crate) fn born(&mut self, stat: &Stat) {
-        self.born.insert(stat.id, stat.born);
+    /// `generation`: [`sys::generation`].
+    pub(crate) fn born(&mut self, stat: &Stat, generation: Option<u64>) {
+        let birth = Birth {
+            time: stat.born,
+            generation,
+        };
+        self.born.insert(stat.id, birth);
     }
 
     pub(crate) fn gone(&mut self, stat: &Stat) {
@@ -65,7 +86,11 @@ impl Level {
     }
 
     pub(crate) fn is_born(&self, stat: &Stat) -> bool {
-        self.born.get(&stat.id) == Some(&stat.born)
+        self.is_born_at(stat.id, stat.born)
+    }
+
+    pub(super) fn is_born_at(&self, id: FileId, time: Option<Timestamp>) -> bool {
+        self.born.get(&id).is_some_and(|birth| birth.time == time)
     }
 
     /// The program gives this object a name.
@@ -89,6 +114,23 @@ impl Level {
         !self.unsure.is_empty() && self.unsure.contains(&(dir, Name::from(name)))
     }
 
+    /// What a revert to this level leaves standing, because others have a part in it, is unknown to
+    /// the level below.
+    pub(crate) fn known(&self) -> Known {
+        Known {
+            born: self.born.clone(),
+            placed: self.placed.clone(),
+            unsure: self.unsure.clone(),
+        }
+    }
+
+    /// What another level has known.
+    pub(crate) fn learn(&mut self, known: Known) {
+        self.born.extend(known.born);
+        self.placed.extend(known.placed);
+        self.unsure.extend(known.unsure);
+    }
+
     /// Nobody can tell the program's changes from others'.
     pub(crate) fn goes_blind(&mut self) {
         self.is_blind = true;
@@ -98,9 +140,18 @@ impl Level {
         self.is_blind
     }
 
-    /// Whether the program may have given this object its name.
-    pub(crate) fn knows(&self, stat: &Stat) -> bool {
-        self.is_born(stat) || self.placed.contains(&(stat.id, stat.born))
+    /// Whether the program may have given the object under this name its name. It is like `stat`.
+    pub(crate) fn knows(&self, dir: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> bool {
+        let is_placed = || self.placed.contains(&(stat.id, stat.born));
+        match self.born.get(&stat.id) {
+            // One that was never named, or that the kernel has removed by itself, leaves its number to
+            // others within the tick.
+            Some(birth) if birth.time == stat.born && birth.generation.is_some() => {
+                birth.generation == sys::generation(dir, name) || is_placed()
+            }
+            Some(birth) => birth.time == stat.born || is_placed(),
+            None => is_placed(),
+        }
     }
 
     /// Another file, which `pin` holds, gets the properties of this one and what is kept of its

@@ -10,7 +10,7 @@ use snapshot_core::terms::guards::UNIT;
 
 use super::blocks::Blocks;
 use super::content::Content;
-use super::level::Level;
+use super::level::{Known, Level};
 use super::object::{Object, Was};
 use crate::journal::stat::Stat;
 use crate::journal::store::{Shelf, ShelfId, Stores};
@@ -30,13 +30,15 @@ impl Level {
         } = newer;
         for object in objects.into_values() {
             // A revert to this level removes what was born since its take, with its names.
-            if self.born.get(&object.id) != Some(&object.born) {
+            if !self.is_born_at(object.id, object.born) {
                 self.take_over_object(object, &mut shelves);
             }
         }
-        self.born.extend(born);
-        self.placed.extend(placed);
-        self.unsure.extend(unsure);
+        self.learn(Known {
+            born,
+            placed,
+            unsure,
+        });
         self.is_blind |= is_blind;
         for shelf in shelves {
             let in_use = |object: &Object| {

@@ -21,6 +21,20 @@ pub(crate) enum Was {
     Present(FileId),
 }
 
+impl Was {
+    /// Whether a name leads to what it led to, if `now` is there.
+    pub(crate) fn is_now(self, objects: &HashMap<FileId, Object>, now: Option<&Stat>) -> bool {
+        match (self, now) {
+            (Self::Absent, None) => true,
+            (Self::Present(id), Some(now)) => {
+                let known = objects.get(&id);
+                known.map_or(now.id == id, |object| object.is(now))
+            }
+            _ => false,
+        }
+    }
+}
+
 /// How to make an object anew that the filesystem gave no second link for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Anew {

@@ -150,7 +150,7 @@ impl Program {
         assert_eq!(links, Vec::<PathBuf>::new());
     }
 
-    pub(super) fn sweep(&self) {
+    pub(super) fn sweep(&mut self) {
         while self.levels.sweep_some(7) {}
     }
 
@@ -181,7 +181,7 @@ impl Program {
         self.touch(&entry)?;
         make()?;
         let made = Stat::of(entry.dir.as_fd(), &entry.name)?.expect("it was made");
-        self.levels.born(&made);
+        self.levels.born(&made, entry.dir.as_fd(), &entry.name);
         Ok(())
     }
 

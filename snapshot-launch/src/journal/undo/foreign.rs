@@ -114,7 +114,7 @@ impl<'a> Look<'a> {
                 let Ok(Some(now)) = Stat::of(fd.as_fd(), name.as_os()) else {
                     continue;
                 };
-                let is_right = matches!(was, Was::Present(id) if *id == now.id);
+                let is_right = was.is_now(&self.level.objects, Some(&now));
                 if !is_right && self.is_foreign(&inside, name.as_os(), &now) {
                     found.push(Foreign {
                         dir: dir.id,
@@ -139,7 +139,7 @@ impl<'a> Look<'a> {
         if !self.is_judged(dir, name, now) {
             return false;
         }
-        if !self.level.knows(now) {
+        if !self.level.knows(dir.fd, name, now) {
             return true;
         }
         if !now.is_directory() || !self.level.is_born(now) {

@@ -488,14 +488,7 @@ impl Aside<'_> {
         was: Was,
     ) -> io::Result<bool> {
         let now = Stat::of(dir, name.as_os())?;
-        let is_right = match (was, &now) {
-            (Was::Absent, None) => true,
-            (Was::Present(id), Some(now)) => {
-                let known = self.objects.get(&id);
-                known.map_or(now.id == id, |object| object.is(now))
-            }
-            _ => false,
-        };
+        let is_right = was.is_now(self.objects, now.as_ref());
         if let (false, Some(now)) = (is_right, now) {
             let store = self
                 .stores
