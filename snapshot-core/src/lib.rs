@@ -81,12 +81,31 @@ pub mod threads;
 pub mod wire;
 
 #[cfg(feature = "std")]
-pub use library::api::{
-    Snapshot, commit, depth, drop_snapshot, install_handlers, is_in_snapshot, last_phases, list,
-    revert, revert_to, rollback, snapshot,
+pub use library::api::attempt::{
+    AttemptError, Cause, Deadline, attempt, attempt_for, reason_for, revert_after, revert_with,
 };
 #[cfg(feature = "std")]
-pub use library::error::SnapshotError;
+pub use library::api::error::SnapshotError;
 #[cfg(feature = "std")]
-pub use library::report::{Arrival, Phases, Report, Rollback};
+pub use library::api::hooks::{Hook, on_revert, on_snapshot};
+#[cfg(feature = "std")]
+pub use library::api::listing::{depth, is_in_snapshot, list};
+#[cfg(feature = "std")]
+pub use library::api::pending::{RootOnly, on_commit, root_only};
+#[cfg(feature = "std")]
+pub use library::api::randomness::{reseed, reseeds, reverts};
+#[cfg(feature = "std")]
+pub use library::api::report::{Arrival, Phases, Report, Rollback};
+#[cfg(feature = "std")]
+pub use library::api::snapshots::{
+    Snapshot, commit, drop_snapshot, install_handlers, last_phases, revert, revert_to, rollback,
+    snapshot,
+};
+#[cfg(feature = "std")]
+pub use library::api::taken::Taken;
+#[cfg(feature = "std")]
+#[doc(hidden)]
+pub use library::copies::fork_server::persistent_unmarked;
+#[cfg(feature = "std")]
+pub use library::copies::{each::try_each, fixture::Fixture, fork_server::persistent};
 pub use threads::restart::restart_interrupted_call;

@@ -204,6 +204,8 @@ static struct request parsed(const char *line)
 		request.options = WNOHANG;
 	else if (is(flag, "nowait"))
 		request.options = WNOWAIT;
+	else if (is(flag, "stopped"))
+		request.options = WNOHANG | WUNTRACED;
 	return request;
 }
 

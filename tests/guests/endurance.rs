@@ -92,7 +92,9 @@ fn scrambled(number: u64) -> u64 {
 
 fn main() {
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("broken: {panic}");
+        // One line in one piece: the test waits for it, and shows it.
+        let line = format!("broken: {panic}").replace('\n', " ") + "\n";
+        let _ = std::io::stderr().write_all(line.as_bytes());
         // SAFETY: ends the process, whatever its state.
         unsafe { libc::_exit(BROKEN) };
     }));

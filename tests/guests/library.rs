@@ -95,8 +95,8 @@ fn nested() -> Result<(), SnapshotError> {
             }
         }
     }
-    let first = list()?[0];
-    revert_to(first)?;
+    let first = list()?.swap_remove(0);
+    revert_to(first.id)?;
     Ok(())
 }
 
@@ -153,11 +153,11 @@ fn dropped() -> Result<(), SnapshotError> {
         }
     }
     let ids = list()?;
-    drop_snapshot(ids[2])?;
-    drop_snapshot(ids[0])?;
+    drop_snapshot(ids[2].id)?;
+    drop_snapshot(ids[0].id)?;
     println!("left {} depth {}", numbers(), depth());
-    println!("again {:?}", drop_snapshot(ids[0]));
-    println!("gone {:?}", revert_to(ids[2]));
+    println!("again {:?}", drop_snapshot(ids[0].id));
+    println!("gone {:?}", revert_to(ids[2].id));
     revert()?;
     Ok(())
 }
@@ -440,7 +440,10 @@ fn close_for_good(connection: TcpStream, watched: &Epoll) {
 
 fn numbers() -> String {
     match list() {
-        Ok(ids) => format!("{:?}", ids.iter().map(|id| id.number()).collect::<Vec<_>>()),
+        Ok(ids) => format!(
+            "{:?}",
+            ids.iter().map(|of| of.id.number()).collect::<Vec<_>>()
+        ),
         Err(error) => error.to_string(),
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use cargo_metadata::Message;
+use cargo_metadata::{Artifact, Message};
 
 /// The two binaries of the tool.
 #[derive(Debug)]
@@ -45,54 +45,68 @@ fn profile_directory() -> PathBuf {
 }
 
 fn build() -> Tools {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests are a member of the workspace")
-        .join("Cargo.toml");
-    let directory = profile_directory();
-    let mut command = Command::new(cargo());
-    command
-        .args([
-            "build",
-            "--message-format=json-render-diagnostics",
-            "--bins",
-        ])
-        .args(["-p", "cargo-snapshot", "-p", "snapshot-launch"])
-        .arg("--manifest-path")
-        .arg(manifest)
-        .arg("--target-dir")
-        .arg(
-            directory
-                .parent()
-                .expect("a profile's directory has a parent"),
-        )
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit());
-    if directory.ends_with("release") {
-        command.arg("--release");
-    }
-    let output = command.output().expect("cargo runs the tests, so it runs");
-    assert!(output.status.success(), "the tool does not build");
-
-    let mut found = Vec::new();
-    for message in Message::parse_stream(output.stdout.as_slice()) {
-        if let Message::CompilerArtifact(artifact) = message.expect("cargo speaks JSON")
-            && let Some(executable) = artifact.executable
-        {
-            found.push((artifact.target.name, executable.into_std_path_buf()));
-        }
-    }
+    let found = cargo_build(&["--bins", "-p", "cargo-snapshot", "-p", "snapshot-launch"]);
     let path_of = |name: &str| {
-        let (_, path) = found
-            .iter()
-            .find(|(target, _)| target == name)
-            .unwrap_or_else(|| panic!("cargo built no `{name}`"));
-        path.clone()
+        let artifact = found.iter().find(|artifact| artifact.target.name == name);
+        let path = artifact.and_then(|artifact| artifact.executable.clone());
+        path.unwrap_or_else(|| panic!("cargo built no `{name}`"))
+            .into_std_path_buf()
     };
     Tools {
         cargo_snapshot: path_of("cargo-snapshot"),
         snapshot_launch: path_of("snapshot-launch"),
     }
+}
+
+/// Has the same cargo build something of this workspace, in the same profile and target directory as
+/// the running test.
+///
+/// # Panics
+/// When the build fails.
+pub fn cargo_build(what: &[&str]) -> Vec<Artifact> {
+    let mut command = Command::new(cargo());
+    command
+        .args(["build", "--message-format=json-render-diagnostics"])
+        .args(what)
+        .arg("--manifest-path")
+        .arg(workspace().join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target_directory())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    if is_release() {
+        command.arg("--release");
+    }
+    let output = command.output().expect("cargo runs the tests, so it runs");
+    assert!(output.status.success(), "{what:?} does not build");
+    Message::parse_stream(output.stdout.as_slice())
+        .filter_map(|message| match message.expect("cargo speaks JSON") {
+            Message::CompilerArtifact(artifact) => Some(artifact),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The project's root.
+pub fn workspace() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests
+        .parent()
+        .expect("the tests are a member of the workspace")
+}
+
+/// The target directory of the running test.
+pub fn target_directory() -> PathBuf {
+    let profile = profile_directory();
+    let target = profile
+        .parent()
+        .expect("a profile's directory has a parent");
+    target.to_owned()
+}
+
+/// Whether the running test is optimised.
+pub fn is_release() -> bool {
+    profile_directory().ends_with("release")
 }
 
 /// A guest program by its name. Cargo builds it before the test.

@@ -7,13 +7,15 @@
 //! one by one.
 //!
 //! The kernel also asks about messages, so that a test can hold up a new process before its
-//! first one, as a busy machine does.
+//! first one, as a busy machine does. And it can hold a process up where it opens a file.
 #![expect(unsafe_code, reason = "sets a filter and answers its questions")]
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -71,6 +73,15 @@ struct State {
     pause: Option<Duration>,
     /// The processes that have sent one.
     speakers: HashSet<u32>,
+    opening: Option<Opening>,
+}
+
+/// A process that is held up, or will be, where it opens a file.
+#[derive(Debug)]
+struct Opening {
+    path: String,
+    /// Once it is held up: the number of the kernel's question, and where that was asked.
+    held: Option<(u64, Arc<OwnedFd>)>,
 }
 
 /// Answers the questions about a session's calls.
@@ -98,6 +109,26 @@ impl Faults {
     /// Holds every new process up this long before its first message.
     pub fn hold_up_newcomers(&self, pause: Duration) {
         self.state().pause = Some(pause);
+    }
+
+    /// Holds up whoever opens this file next, until [`Self::let_open`].
+    pub fn hold_up_at(&self, path: String) {
+        self.state().opening = Some(Opening { path, held: None });
+    }
+
+    /// Whether somebody is held up there.
+    pub fn holds(&self) -> bool {
+        let state = self.state();
+        let opening = state.opening.as_ref();
+        opening.is_some_and(|opening| opening.held.is_some())
+    }
+
+    /// Lets that process open the file.
+    pub fn let_open(&self) {
+        let opening = self.state().opening.take();
+        if let Some((id, listener)) = opening.and_then(|opening| opening.held) {
+            send_answer(&listener, &mut go_on(id));
+        }
     }
 
     /// Lets no more calls fail; returns those that have.
@@ -153,12 +184,10 @@ impl Faults {
             if done != 0 {
                 continue;
             }
-            let mut answer = libc::seccomp_notif_resp {
-                id: question.id,
-                val: 0,
-                error: 0,
-                flags: 1, // SECCOMP_USER_NOTIF_FLAG_CONTINUE
-            };
+            if self.holds_up(&question, listener) {
+                continue;
+            }
+            let mut answer = go_on(question.id);
             if let Some(pause) = self.pause(&question) {
                 let listener = Arc::clone(listener);
                 std::thread::spawn(move || {
@@ -180,6 +209,19 @@ impl Faults {
         let mut state = self.state();
         let is_first = i64::from(question.data.nr) == SPEAK && state.speakers.insert(question.pid);
         state.pause.filter(|_| is_first)
+    }
+
+    /// Whether the asking process is held up from now on.
+    fn holds_up(&self, question: &libc::seccomp_notif, listener: &Arc<OwnedFd>) -> bool {
+        let mut state = self.state();
+        let Some(opening) = state.opening.as_mut() else {
+            return false;
+        };
+        let holds = opening.held.is_none() && opens(question, &opening.path);
+        if holds {
+            opening.held = Some((question.id, Arc::clone(listener)));
+        }
+        holds
     }
 
     fn decide(&self, question: &libc::seccomp_notif) -> Option<i32> {
@@ -205,6 +247,27 @@ impl Faults {
         });
         Some(errno)
     }
+}
+
+/// The answer that lets a call go on.
+fn go_on(id: u64) -> libc::seccomp_notif_resp {
+    libc::seccomp_notif_resp {
+        id,
+        val: 0,
+        error: 0,
+        flags: 1, // SECCOMP_USER_NOTIF_FLAG_CONTINUE
+    }
+}
+
+/// Whether the call opens the file of this path.
+fn opens(question: &libc::seccomp_notif, path: &str) -> bool {
+    if i64::from(question.data.nr) != libc::SYS_openat {
+        return false;
+    }
+    let mut bytes = vec![0; path.len() + 1];
+    let memory = File::open(format!("/proc/{}/mem", question.pid));
+    let read = memory.and_then(|memory| memory.read_exact_at(&mut bytes, question.data.args[1]));
+    read.is_ok() && bytes.strip_suffix(&[0]) == Some(path.as_bytes())
 }
 
 /// Lets a call go on, or fail.

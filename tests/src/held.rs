@@ -28,6 +28,11 @@ pub struct Held {
     elsewhere: BTreeMap<i32, PathBuf>,
 }
 
+/// Whether the journal keeps what has this path.
+fn is_kept(path: &Path) -> bool {
+    path.to_string_lossy().contains("/.cargo-snapshot-files-")
+}
+
 #[derive(Debug, Clone)]
 struct Descriptor {
     inode: u64,
@@ -57,7 +62,7 @@ impl Held {
             let target = fs::read_link(entry.path()).unwrap_or_default();
             // The kernel adds ` (deleted)` to a path that is gone, so this finds it too.
             // So may the place where the journal had put a link that the branch has made.
-            let is_kept = target.to_string_lossy().contains("/.cargo-snapshot-files-");
+            let is_kept = is_kept(&target);
             if target.starts_with(root) || is_kept {
                 let descriptor = Descriptor::of(&own, number);
                 // A removed directory is one of the journal's, which empties it in the end.
@@ -74,8 +79,9 @@ impl Held {
             }
         }
         let mut directory = fs::read_link(own.join("cwd")).expect("it has a directory");
-        // One that is gone is nowhere, whatever the kernel calls that.
-        if directory.to_string_lossy().ends_with(" (deleted)") {
+        // One that is gone is nowhere, whatever the kernel calls that; so is one that the journal
+        // keeps.
+        if directory.to_string_lossy().ends_with(" (deleted)") || is_kept(&directory) {
             directory = PathBuf::from("(deleted)");
         }
         Self {

@@ -16,7 +16,9 @@
 //! Each names those below it, and none above.
 //!
 //! - `redis`, `postgres`: servers.
+//! - `examples`: programs that say in their headers what they print.
 //! - `outside`: programs that may not be installed.
+//! - `python_prompt`: a Python prompt in a terminal.
 //! - `launch`: what to start.
 //! - `branch`: a live branch from its snapshot to its end.
 //! - `piped`, `terminal`: the two forms of a session, with pipes or in a terminal.
@@ -24,18 +26,22 @@
 //! - `transcript`, `events`: its output.
 //! - `faults`: a kernel that lacks some resource.
 //! - `place`: the private directory of a test; `user`: an ordinary user who owns it.
+//! - `c_library`: builds and installs the library for C.
 //! - `binaries`: builds the tool and finds the guests.
 //! - `clients`: clients of a server under snapshot.
 //! - `leaks`, `seed`: keep tests honest.
 //! - `held`, `tree`: pictures of files, to compare.
 //! - `process`: reads `/proc`.
+//! - `world`: a state of every kind that a copy can change.
 //! - `deadline`: no test can hang.
 
 pub mod binaries;
 pub mod branch;
+pub mod c_library;
 pub mod clients;
 pub mod deadline;
 pub mod events;
+pub mod examples;
 pub mod faults;
 pub mod held;
 pub mod launch;
@@ -46,6 +52,7 @@ pub mod place;
 pub mod postgres;
 mod prepared;
 pub mod process;
+mod python_prompt;
 pub mod redis;
 pub mod seed;
 pub mod session;
@@ -53,8 +60,10 @@ pub mod terminal;
 pub mod transcript;
 pub mod tree;
 mod user;
+mod world;
 
 pub use branch::Ending;
+pub use c_library::{CLibrary, Linked};
 pub use clients::{Client, Crowd};
 pub use events::Event;
 pub use faults::{Fault, Faults};
@@ -68,3 +77,4 @@ pub use session::Session;
 pub use terminal::TerminalSession;
 pub use tree::{Difference, Tree};
 pub use user::Isolation;
+pub use world::World;

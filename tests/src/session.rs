@@ -22,6 +22,9 @@ const LAST_EVENTS: usize = 1000;
 /// How many lines of an output it shows, the last ones too.
 const LAST_LINES: usize = 1000;
 
+/// How many of them the failure itself shows.
+const LAST_WORDS: usize = 8;
+
 /// A running or ended session. Drop ends it, and fails the test if anything of it is left.
 #[derive(Debug)]
 pub struct Session {
@@ -312,13 +315,14 @@ impl Session {
         leaks::check(&self.mark, launcher, &self.place.runtime())
     }
 
-    /// Fails the test; the session's drop then prints its account.
+    /// Fails the test, with the last lines of its outputs; the session's drop then prints its
+    /// account, which may be so long that a log has no room for all of it.
     pub fn fail(&mut self, what: &str) -> ! {
         let state = match self.exit_status() {
             Some(status) => format!("it has ended: {status}"),
             None => "it still runs".to_owned(),
         };
-        panic!("{what}\n({state})");
+        panic!("{what}\n({state})\n{}", self.last_lines(LAST_WORDS));
     }
 
     /// All that is known of it, for a person who reads a failure.
@@ -331,14 +335,20 @@ impl Session {
         for process in leaks::processes(&self.mark) {
             let _ = writeln!(account, "alive  {process:?}");
         }
+        account + &self.last_lines(LAST_LINES)
+    }
+
+    /// The last lines of its outputs, up to so many of each.
+    fn last_lines(&self, most: usize) -> String {
+        let mut last = String::new();
         for (name, transcript) in &self.transcripts {
             let text = transcript.text();
             let lines: Vec<&str> = text.lines().collect();
-            for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
-                let _ = writeln!(account, "{name} {}", line.escape_debug());
+            for line in &lines[lines.len().saturating_sub(most)..] {
+                let _ = writeln!(last, "{name} {}", line.escape_debug());
             }
         }
-        account
+        last
     }
 
     /// Ends the session of a bare program through its launcher.

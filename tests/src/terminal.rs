@@ -155,6 +155,13 @@ impl TerminalSession {
         }
     }
 
+    /// The next line that `wanted` accepts, if it is there already.
+    pub fn line_if_there(&mut self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let (line, next) = self.reader.transcript().find(self.looked_at, wanted)?;
+        self.looked_at = next;
+        Some(line)
+    }
+
     /// Gives `commander` a command and returns its answer; an `err` fails the test.
     pub fn ask(&mut self, command: &str) -> String {
         self.type_in(&format!("{command}\n"));

@@ -21,7 +21,8 @@ Examples:
   cargo snapshot revert            Go on from the newest snapshot
   cargo snapshot revert 2          Go on from #2; newer snapshots go
   cargo snapshot revert --force    Bring back files that others have changed
-  cargo snapshot revert --keep     Leave the snapshot there for another try")]
+  cargo snapshot revert --keep     Leave the snapshot there for another try
+  cargo snapshot revert 2 --ahead  Leave newer snapshots there, to go forward to them again")]
 pub struct Revert {
     #[command(flatten)]
     session: SessionFlag,
@@ -38,6 +39,10 @@ pub struct Revert {
     #[arg(long)]
     force: bool,
 
+    /// Leave newer snapshots there too, to go forward to them again; with --no-files only
+    #[arg(long)]
+    ahead: bool,
+
     #[command(flatten)]
     json: JsonFlag,
 }
@@ -52,6 +57,7 @@ impl Revert {
             id: self.id,
             keep: self.keep,
             force: self.force,
+            ahead: self.ahead,
         };
         let event = request::ask(&self.session, &request)?;
         let Event::Reverted(reverted) = &event else {

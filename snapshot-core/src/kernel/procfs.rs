@@ -13,6 +13,7 @@ pub(crate) enum TaskFile {
     Stat,
     Status,
     Sched,
+    Children,
 }
 
 impl TaskFile {
@@ -22,6 +23,7 @@ impl TaskFile {
             Self::Stat => b"/stat\0",
             Self::Status => b"/status\0",
             Self::Sched => b"/sched\0",
+            Self::Children => b"/children\0",
         }
     }
 
@@ -34,8 +36,8 @@ impl TaskFile {
         let mut digits = [0; 10];
         let tid = decimal(tid.unsigned_abs(), &mut digits);
         match self {
-            // `/proc/TID/stat` describes the whole process.
-            Self::Stat => join(&[PROC, tid, b"/task/", tid, self.name()]),
+            // `/proc/TID/stat` describes the whole process, and there is no `/proc/TID/children`.
+            Self::Stat | Self::Children => join(&[PROC, tid, b"/task/", tid, self.name()]),
             _ => join(&[PROC, tid, self.name()]),
         }
     }

@@ -12,7 +12,7 @@ use crate::terms::Obstacle;
 use crate::wire::{FromTaker, LISTED, MESSAGE_BYTES, Message};
 
 /// The symbol to look for: an `extern "C" fn(*const Call, *mut Answer)`.
-pub const SYMBOL: &CStr = c"cargo_snapshot_agent_v2";
+pub const SYMBOL: &CStr = c"cargo_snapshot_agent_v3";
 
 /// The type of the exported function.
 pub type Entry = unsafe extern "C" fn(*const Call, *mut Answer);
@@ -46,6 +46,13 @@ pub const CALL_LIST: u32 = 5;
 /// microseconds in [`Answer::ids`].
 pub const CALL_PHASES: u32 = 6;
 
+/// Where the program's [`crate::process::notices::Notices`] are: in [`Answer::address`].
+pub const CALL_NOTICES: u32 = 7;
+
+/// Whether reverts leave memory wiped that is marked to be wiped in copies: 1, or 0 for what the session
+/// was started with, in [`Call::id`]. It holds for the snapshots that are taken from then on.
+pub const CALL_RESEEDS: u32 = 8;
+
 /// The answer.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +72,8 @@ pub struct Answer {
     pub latency_ns: u64,
     /// The snapshots, oldest first.
     pub ids: [u32; LISTED],
+    /// With [`CALL_NOTICES`]: an address in the calling process; 0 if there are none.
+    pub address: usize,
     /// With [`ANSWER_OBSTACLE`] the obstacle, encoded as for the supervisor.
     pub hindrance: [u8; MESSAGE_BYTES],
 }
@@ -79,6 +88,7 @@ impl Answer {
         count: 0,
         latency_ns: 0,
         ids: [0; LISTED],
+        address: 0,
         hindrance: [0; MESSAGE_BYTES],
     };
 

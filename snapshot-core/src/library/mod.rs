@@ -1,4 +1,4 @@
-//! The functions that a program calls, and snapshots without a launcher.
+//! The functions that a program calls, and snapshots and copies without a launcher.
 //!
 //! Context: IN-PROCESS, but for what says otherwise.
 
@@ -8,6 +8,6 @@ mod alone;
 pub(crate) mod api;
 pub mod bridge;
 #[cfg(feature = "std")]
-pub(crate) mod error;
+pub(crate) mod copies;
 #[cfg(feature = "std")]
-pub(crate) mod report;
+mod entry;

@@ -475,6 +475,30 @@ pub(super) fn open_again(fd: i32, flags: i32) -> Result<i32, Errno> {
     with_descriptor_path(fd, |path| sys::open(path, flags))
 }
 
+/// The same for a file that its owner has made inaccessible: lends it the mode meanwhile.
+pub(super) fn open_as_owner(fd: i32, flags: i32) -> Result<i32, Errno> {
+    const OWN_READ_AND_WRITE: u32 = 0o600;
+    const MODE: u32 = 0o7777;
+    let refused = match open_again(fd, flags) {
+        Err(errno @ Errno(libc::EACCES)) => errno,
+        done => return done,
+    };
+    let stat = sys::fstat(fd)?;
+    if stat.owner.0 != sys::effective_ids().0 {
+        return Err(refused);
+    }
+    let set = |mode| with_descriptor_path(fd, |path| sys::set_mode(path, mode));
+    set((stat.mode & MODE) | OWN_READ_AND_WRITE)?;
+    let opened = open_again(fd, flags);
+    match (opened, set(stat.mode & MODE)) {
+        (Ok(fd), Err(errno)) => {
+            sys::close(fd);
+            Err(errno)
+        }
+        (opened, _) => opened,
+    }
+}
+
 /// Reads all that waits in a descriptor, and leaves it non-blocking.
 pub(super) fn drain(fd: i32) -> Result<(), Errno> {
     sys::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK as usize)?;

@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use super::{
     contents::Contents,
-    descriptors::{Descriptors, Group, drain, open_again},
+    descriptors::{Descriptors, Group, drain, open_again, open_as_owner},
     holders::is_inherited,
     recording::{Object, Recording},
 };
@@ -160,7 +160,7 @@ impl Pipe {
                 true => sys::duplicate_above([from, to][end], 0),
                 false => {
                     let flags = libc::O_NONBLOCK | (group.flags & libc::O_ACCMODE);
-                    open_again([from, to][end], flags)
+                    open_as_owner([from, to][end], flags)
                 }
             };
             let installed = fd.and_then(|fd| open.install(group, fd));
@@ -194,8 +194,8 @@ impl Pipe {
 }
 
 fn reopen_both(inode: i32) -> Result<[i32; 2], Errno> {
-    let from = open_again(inode, libc::O_RDONLY | libc::O_NONBLOCK)?;
-    match open_again(inode, libc::O_WRONLY | libc::O_NONBLOCK) {
+    let from = open_as_owner(inode, libc::O_RDONLY | libc::O_NONBLOCK)?;
+    match open_as_owner(inode, libc::O_WRONLY | libc::O_NONBLOCK) {
         Ok(to) => Ok([from, to]),
         Err(errno) => {
             sys::close(from);

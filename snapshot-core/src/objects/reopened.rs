@@ -21,7 +21,7 @@ use core::ffi::CStr;
 
 use super::{
     by_group::ByGroup,
-    descriptors::{Descriptors, Fate, Group, LINK_BYTES, open_again, with_descriptor_path},
+    descriptors::{Descriptors, Fate, Group, LINK_BYTES, open_as_owner, with_descriptor_path},
     files, holders, locks,
     paths::{PROC, is_local},
     recording::Recording,
@@ -249,32 +249,7 @@ pub(super) fn open_file(group: &Group) -> Result<i32, Errno> {
 
 /// Opens the file of a group by a path descriptor.
 pub(super) fn open_by(path: i32, group: &Group) -> Result<i32, Errno> {
-    match open_again(path, flags_of(group)) {
-        Err(Errno(libc::EACCES)) => open_by_owner(path, group),
-        done => done,
-    }
-}
-
-/// Opens a file that the branch has made inaccessible: lends it the mode meanwhile.
-fn open_by_owner(path: i32, group: &Group) -> Result<i32, Errno> {
-    const OWN_READ_AND_WRITE: u32 = 0o600;
-    const MODE: u32 = 0o7777;
-    let stat = sys::fstat(path)?;
-    if stat.owner.0 != sys::effective_ids().0 {
-        return Err(Errno(libc::EACCES));
-    }
-    with_descriptor_path(path, |path| {
-        sys::set_mode(path, (stat.mode & MODE) | OWN_READ_AND_WRITE)
-    })?;
-    let opened = open_again(path, flags_of(group));
-    let returned = with_descriptor_path(path, |path| sys::set_mode(path, stat.mode & MODE));
-    match (opened, returned) {
-        (Ok(fd), Err(errno)) => {
-            sys::close(fd);
-            Err(errno)
-        }
-        (opened, _) => opened,
-    }
+    open_as_owner(path, flags_of(group))
 }
 
 /// A descriptor's path relative to `/proc/PID`, if it is below that.

@@ -17,6 +17,7 @@ use core::mem::size_of;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use crate::process::{
+    notices::Notices,
     own_memory,
     own_processes::{self, OwnProcesses},
 };
@@ -116,6 +117,8 @@ pub struct Table {
     entries: [Entry; CAPACITY],
     /// The session's own processes. They are no children, but the same lives share this list.
     own: OwnProcesses,
+    /// Nor is this, and the same lives share it.
+    notices: Notices,
 }
 
 impl core::fmt::Debug for Table {
@@ -145,6 +148,11 @@ impl Table {
         let table: &'static Self = unsafe { start.cast().as_ref() };
         own_processes::begin(&table.own);
         Ok(table)
+    }
+
+    /// What the program's library hears.
+    pub fn notices(&self) -> &Notices {
+        &self.notices
     }
 
     /// Whether it has no entries: then the kernel alone answers waits.

@@ -204,6 +204,11 @@ pub(crate) fn duplicate_above(fd: i32, lowest: i32) -> Result<i32> {
     fcntl(fd, libc::F_DUPFD_CLOEXEC, arg(lowest))
 }
 
+/// fcntl(F_GETFD): whether there is such a descriptor.
+pub(crate) fn is_open(fd: i32) -> bool {
+    fcntl(fd, libc::F_GETFD, 0).is_ok()
+}
+
 /// fcntl(F_SETFD): clears close-on-exec, so that the descriptor crosses an exec.
 ///
 /// # Errors
@@ -217,23 +222,26 @@ pub fn is_closed_on_exec(fd: i32) -> bool {
     fcntl(fd, libc::F_GETFD, 0).is_ok_and(|flags| flags & libc::FD_CLOEXEC != 0)
 }
 
-/// poll(2) on one or two descriptors for reading; returns which are ready.
+/// poll(2) on a few descriptors for reading; returns which are ready. Negative ones never are.
 ///
 /// # Errors
 /// EINTR if a signal came first.
-pub(crate) fn poll_readable(fds: [i32; 2], timeout_ms: i32) -> Result<[bool; 2]> {
+pub(crate) fn poll_readable<const COUNT: usize>(
+    fds: [i32; COUNT],
+    timeout_ms: i32,
+) -> Result<[bool; COUNT]> {
     let mut poll = fds.map(|fd| libc::pollfd {
         fd, // a negative one is ignored by the kernel
         events: libc::POLLIN,
         revents: 0,
     });
-    // SAFETY: poll reads and writes the two entries that are passed.
+    // SAFETY: poll reads and writes the entries that are passed.
     check(unsafe {
         syscall(
             libc::SYS_poll,
             [
                 poll.as_mut_ptr().expose_provenance(),
-                2,
+                COUNT,
                 arg(timeout_ms),
                 0,
                 0,

@@ -96,6 +96,15 @@ pub(crate) unsafe fn advise(start: usize, length: usize, advice: i32) -> Result<
     plain(libc::SYS_madvise, [start, length, arg(advice)]).map(drop)
 }
 
+/// madvise(2): puts this range into huge pages now.
+///
+/// # Errors
+/// EINVAL before Linux 6.1 or where the program forbids it; EAGAIN, ENOMEM without a free huge page.
+pub(crate) fn make_huge(start: usize, length: usize) -> Result<()> {
+    const MADV_COLLAPSE: i32 = 25;
+    plain(libc::SYS_madvise, [start, length, arg(MADV_COLLAPSE)]).map(drop)
+}
+
 /// madvise(2) as a program asks for it.
 ///
 /// # Errors

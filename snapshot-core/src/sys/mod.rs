@@ -37,6 +37,13 @@ use crate::arch::syscall;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
+#[cfg(feature = "std")]
+impl From<Errno> for std::io::Error {
+    fn from(errno: Errno) -> Self {
+        Self::from_raw_os_error(errno.0)
+    }
+}
+
 /// What a wrapper returns.
 pub type Result<T> = core::result::Result<T, Errno>;
 

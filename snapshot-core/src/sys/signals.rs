@@ -446,6 +446,11 @@ impl AlternateStack {
         length: 0,
     };
 
+    /// Whether the thread is on it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.flags & libc::SS_ONSTACK != 0
+    }
+
     /// The same stack, without the mark that the thread is on it.
     pub(crate) fn at_rest(self) -> Self {
         Self {

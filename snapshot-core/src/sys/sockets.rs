@@ -84,6 +84,31 @@ pub(crate) fn receive(fd: i32, bytes: &mut [u8]) -> Result<(usize, Option<i32>)>
     Ok((read, first))
 }
 
+/// recvmsg(2) of one message and the two descriptors that come with it; `None` if there are not two.
+///
+/// # Errors
+/// ECONNRESET and kin; EINTR.
+pub(crate) fn receive_pair(fd: i32, bytes: &mut [u8]) -> Result<(usize, Option<[i32; 2]>)> {
+    let (read, rights, _) = receive_with(fd, bytes, 0)?;
+    if let &[one, other] = rights.fds() {
+        return Ok((read, Some([one, other])));
+    }
+    rights.fds().iter().copied().for_each(close);
+    Ok((read, None))
+}
+
+/// accept4(2), close-on-exec.
+///
+/// # Errors
+/// EMFILE, ECONNABORTED.
+pub(crate) fn accept(listener: i32) -> Result<i32> {
+    plain(
+        libc::SYS_accept4,
+        [arg(listener), 0, 0, arg(libc::SOCK_CLOEXEC)],
+    )
+    .map(small)
+}
+
 /// getsockopt(SO_RCVTIMEO or SO_SNDTIMEO), in nanoseconds; `None` if the descriptor is no
 /// socket.
 pub(crate) fn socket_time_limit(fd: i32, receives: bool) -> Option<u64> {

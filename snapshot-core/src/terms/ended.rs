@@ -40,6 +40,16 @@ impl Ended {
         })
     }
 
+    /// As waitid(2) tells it of a child that has ended: its code (CLD_EXITED or other) and status.
+    #[cfg(feature = "std")]
+    pub(crate) const fn of_child(code: i32, status: i32) -> Self {
+        if code == libc::CLD_EXITED {
+            Self::Exited(status)
+        } else {
+            Self::Killed(status)
+        }
+    }
+
     /// The exit code, if it exited.
     pub const fn code(self) -> Option<i32> {
         match self {

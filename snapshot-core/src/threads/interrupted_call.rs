@@ -167,11 +167,20 @@ impl Asleep {
         let woken_ns = if woken.processor == self.processor {
             woken.since_ns
         } else {
+            if !may_go_deep() {
+                return None;
+            }
             let ahead = self.clock.ahead_of(self.processor, woken.processor)?;
             woken.since_ns.checked_add_signed(ahead)?
         };
         woken_ns.checked_sub(self.since_ns)
     }
+}
+
+/// Whether the stack has room for a comparison of two processors. Without optimisation that needs more than
+/// what is left of an alternate stack of 8 KB behind the signal's own frame.
+fn may_go_deep() -> bool {
+    !cfg!(debug_assertions) || sys::alternate_stack().is_ok_and(|stack| !stack.is_in_use())
 }
 
 impl Clock {

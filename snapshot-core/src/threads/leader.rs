@@ -70,6 +70,14 @@ fn state_of_leader(tasks: i32) -> u8 {
         .map_or(b'X', |stat| stat.state)
 }
 
+fn waits_for_a_processor() -> bool {
+    procfs::open_tasks().is_ok_and(|tasks| {
+        let state = state_of_leader(tasks);
+        sys::close(tasks);
+        state == b'R'
+    })
+}
+
 /// Calls `function(argument)` in the program's first thread, and returns when that has
 /// finished. In a copy of the process this thread returns too, once the copy's first thread has
 /// revived it.
@@ -99,13 +107,25 @@ pub(crate) unsafe fn run(
         return Ok(());
     }
     let interrupted_call = InterruptedCall::of(tasks, leader);
-    let called = call(leader, function, argument, interrupted_call).map_err(|errno| match errno {
-        Errno(libc::EAGAIN) => not_signalled(tasks, leader),
-        errno => failed(errno),
-    });
-    let answer = called.and_then(|()| wait_for_leader(leader, tasks));
+    // The work may record what the program has open.
     sys::close(tasks);
-    answer
+    call(leader, function, argument, interrupted_call).map_err(|errno| match errno {
+        Errno(libc::EAGAIN) => with_tasks(|tasks| not_signalled(tasks, leader)),
+        errno => failed(errno),
+    })?;
+    wait_for_leader(leader)
+}
+
+/// Says why the leader does not come.
+fn with_tasks(why: impl FnOnce(i32) -> Obstacle) -> Obstacle {
+    match procfs::open_tasks() {
+        Ok(tasks) => {
+            let why = why(tasks);
+            sys::close(tasks);
+            why
+        }
+        Err(errno) => Obstacle::Failed(Step::Park, errno.0),
+    }
 }
 
 fn call(
@@ -130,7 +150,7 @@ fn call(
     })
 }
 
-fn wait_for_leader(leader: i32, tasks: i32) -> Result<(), Obstacle> {
+fn wait_for_leader(leader: i32) -> Result<(), Obstacle> {
     let begun_ns = sys::now_ns();
     loop {
         match STATE.load(Ordering::Acquire) {
@@ -141,12 +161,12 @@ fn wait_for_leader(leader: i32, tasks: i32) -> Result<(), Obstacle> {
         let waited_ns = sys::now_ns() - begun_ns;
         // Once it works there is no limit.
         if waited_ns >= PATIENCE_NS
-            && (waited_ns >= LONGEST_NS || state_of_leader(tasks) != b'R')
+            && (waited_ns >= LONGEST_NS || !waits_for_a_processor())
             && STATE
                 .compare_exchange(CALLED, IDLE, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()
         {
-            let obstacle = unparked(tasks, leader);
+            let obstacle = with_tasks(|tasks| unparked(tasks, leader));
             takeover::remove();
             return Err(obstacle);
         }

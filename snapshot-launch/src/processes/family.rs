@@ -31,7 +31,19 @@ pub(crate) struct Process {
 impl Process {
     /// The process that has this number now, even if it has ended unreaped.
     pub(crate) fn of(pid: i32) -> Option<Self> {
-        Self::by(pid, &fields_of(pid)?)
+        Self::look(pid).ok().flatten()
+    }
+
+    /// The same; `None` if there is none.
+    ///
+    /// # Errors
+    /// EMFILE and kin: it can't be seen.
+    pub(crate) fn look(pid: i32) -> io::Result<Option<Self>> {
+        match files::text(format!("/proc/{pid}/stat")) {
+            Ok(stat) => Ok(after_name(&stat).and_then(|fields| Self::by(pid, fields))),
+            Err(error) if files::is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn by(pid: i32, stat: &str) -> Option<Self> {
@@ -92,6 +104,35 @@ pub(crate) fn threads_of(pid: i32) -> u32 {
         .unwrap_or(0)
 }
 
+/// Whether a process whose threads all stand still is being killed, or has ended. If not, all its
+/// threads are there, and no child of theirs has got another parent.
+///
+/// A killed process's threads leave one by one. Since Linux 5.17 SIGKILL shows from its first
+/// moment on; before, only in `thread` itself, once that leaves.
+///
+/// # Errors
+/// EMFILE and kin: it can't be seen.
+pub(crate) fn is_ending(pid: i32, thread: i32) -> io::Result<bool> {
+    const PF_EXITING: u64 = 0x4;
+    let whole = match files::text(format!("/proc/{pid}/stat")) {
+        Err(error) if files::is_gone(&error) => return Ok(true),
+        whole => whole?,
+    };
+    let fields = after_name(&whole);
+    // The field of the exit status, where other signals may have stopped it.
+    let end = fields.and_then(|fields| field::<i32>(fields, 49));
+    let is_leaving = match files::bytes(format!("/proc/{pid}/task/{thread}/stat")) {
+        Ok(own) => proc_text::stat(&own).map(|stat| stat.flags & PF_EXITING != 0),
+        // It is the program that says which thread this is: then the whole process has to do.
+        Err(error) if files::is_gone(&error) => fields.map(|fields| fields.starts_with(['Z', 'X'])),
+        Err(error) => return Err(error),
+    };
+    let (Some(is_leaving), Some(end)) = (is_leaving, end) else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    Ok(end & 0x7f == libc::SIGKILL || is_leaving)
+}
+
 /// The state of every thread of a process: `R`, `S`, `T`, ...
 pub(crate) fn states(pid: i32) -> impl Iterator<Item = char> {
     let threads = numbers_in(&format!("/proc/{pid}/task"))
@@ -115,15 +156,21 @@ pub(crate) fn tracer_in(status: &[u8]) -> Option<i32> {
     i32::try_from(tracer).ok().filter(|&tracer| tracer != 0)
 }
 
-/// The fields of `/proc/PID/stat` after the name, which may hold spaces and parentheses.
+/// The fields of `/proc/PID/stat` after the name.
 fn fields_of(pid: i32) -> Option<String> {
     let stat = files::text(format!("/proc/{pid}/stat")).ok()?;
-    Some(stat.rsplit_once(") ")?.1.to_owned())
+    after_name(&stat).map(str::to_owned)
+}
+
+/// What follows the name, which may hold spaces and parentheses.
+fn after_name(stat: &str) -> Option<&str> {
+    Some(stat.rsplit_once(") ")?.1)
 }
 
 /// The field with this number, from 0 after the name (proc(5) begins at 3).
 fn field<T: FromStr>(fields: &str, number: usize) -> Option<T> {
-    fields.split(' ').nth(number)?.parse().ok()
+    // A line feed is behind the last one.
+    fields.split_ascii_whitespace().nth(number)?.parse().ok()
 }
 
 /// The parent of a process; `None` for the first process.
@@ -162,36 +209,57 @@ pub(crate) fn title_of(pid: i32) -> String {
     title(&name_of(pid), pid)
 }
 
-/// The children of one process, of all its threads.
+/// The children of one process, of all its threads, as far as they can be seen.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
-    let Ok(threads) = numbers_in(&format!("/proc/{pid}/task")) else {
-        return Vec::new();
-    };
-    threads
-        .filter_map(|thread| {
-            // Only the list of threads has this file.
-            files::text(of_thread(thread, &format!("task/{thread}/children"))).ok()
-        })
-        .flat_map(|list| {
-            list.split_ascii_whitespace()
-                .filter_map(|pid| pid.parse().ok())
-                .collect::<Vec<i32>>()
-        })
-        .collect()
+    seen_children(pid, |_| {})
+}
+
+/// All children of one process that lives.
+///
+/// # Errors
+/// EMFILE and kin: some can't be seen.
+pub(crate) fn all_children(pid: i32) -> io::Result<Vec<i32>> {
+    let mut unseen = None;
+    let seen = seen_children(pid, |error| {
+        if !files::is_gone(&error) {
+            unseen = Some(error);
+        }
+    });
+    unseen.map_or(Ok(seen), Err)
+}
+
+/// The children of one process. `failed` gets the error of each look that fails.
+fn seen_children(pid: i32, mut failed: impl FnMut(io::Error)) -> Vec<i32> {
+    let mut seen = Vec::new();
+    let threads = numbers_in(&format!("/proc/{pid}/task")).map_err(&mut failed);
+    for thread in threads.into_iter().flatten() {
+        // Only the list of threads has this file.
+        match files::text(of_thread(thread, &format!("task/{thread}/children"))) {
+            Ok(list) => {
+                let pids = list.split_ascii_whitespace();
+                seen.extend(pids.filter_map(|pid| pid.parse::<i32>().ok()));
+            }
+            Err(error) => failed(error),
+        }
+    }
+    seen
 }
 
 /// These processes, and everything below them.
-pub(crate) fn from(mut left: Vec<i32>) -> HashSet<Process> {
+///
+/// # Errors
+/// EMFILE and kin: some can't be seen.
+pub(crate) fn from(mut left: Vec<i32>) -> io::Result<HashSet<Process>> {
     let mut found = HashSet::new();
     while let Some(pid) = left.pop() {
-        if let Some(process) = Process::of(pid)
+        if let Some(process) = Process::look(pid)?
             && !process.is_over
             && found.insert(process)
         {
-            left.extend(children(pid));
+            left.extend(all_children(pid)?);
         }
     }
-    found
+    Ok(found)
 }
 
 /// A note for a person on processes that can't be ended.
@@ -254,31 +322,94 @@ pub(crate) fn signal_below(
     spared: &HashSet<i32>,
     keep: &dyn Fn(Process) -> bool,
 ) -> Signalled {
+    let mut over = HashSet::new();
+    loop {
+        let (found, is_sure) = signal_seen(root, signal, spared, keep, &mut over);
+        if is_sure || !found.got.is_empty() {
+            return found;
+        }
+    }
+}
+
+/// The same in one walk, and whether it has seen everything. The children of a process that has
+/// just ended are listed elsewhere now, maybe where this has already looked. `over` are those that
+/// had ended before, and are not reaped meanwhile.
+///
+/// Programs may fork as fast as this walks. So the newest child comes first, the signal before
+/// everything that can wait, and a zombie is looked at once.
+fn signal_seen(
+    root: i32,
+    signal: Signal,
+    spared: &HashSet<i32>,
+    keep: &dyn Fn(Process) -> bool,
+    over: &mut HashSet<i32>,
+) -> (Signalled, bool) {
     let mut found = Signalled::default();
+    let mut is_sure = true;
     let below = |parent| children(parent).into_iter().map(move |pid| (pid, parent));
     let mut left: Vec<(i32, i32)> = below(root).collect();
     while let Some((pid, parent)) = left.pop() {
-        if spared.contains(&pid) {
+        if spared.contains(&pid) || (parent == root && over.contains(&pid)) {
             continue;
         }
         // From here on the process that was seen is the one that is signalled, or it has ended.
         let Some((handle, process)) = open_below(pid, parent, root) else {
+            is_sure &= Process::of(pid).is_some();
             continue;
         };
-        if process.is_over || keep(process) {
+        if process.is_over {
+            is_sure &= !over.insert(pid);
             continue;
         }
+        if keep(process) {
+            continue;
+        }
+        let sent = child::send(&handle, signal as libc::c_int, std::ptr::null());
         left.extend(below(pid));
         let leftover = Leftover {
             pid,
             outer_pid: pid,
             name: name_of(pid),
         };
-        match child::send(&handle, signal as libc::c_int, std::ptr::null()) {
+        match sent {
             Ok(()) => found.got.push(leftover),
             Err(Errno::EPERM) => found.out_of_reach.push(leftover),
-            Err(_) => {}
+            Err(_) => is_sure = false,
         }
     }
-    found
+    (found, is_sure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::kill;
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    use nix::unistd::Pid;
+    use std::process::Command;
+
+    #[test]
+    fn a_stopped_process_is_not_ending_and_a_killed_one_is() {
+        let mut sleeper = Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .expect("it is there");
+        let pid = sleeper.id().cast_signed();
+        let until = |signal, change| {
+            kill(Pid::from_raw(pid), signal).expect("it is ours");
+            let seen = waitid(Id::Pid(Pid::from_raw(pid)), change | WaitPidFlag::WNOWAIT);
+            seen.expect("it is ours");
+        };
+        let is_ending = || is_ending(pid, pid).expect("there are descriptors");
+        assert!(!is_ending());
+        assert_eq!(stop_of(pid), Some((false, 0)));
+        until(Signal::SIGSTOP, WaitPidFlag::WSTOPPED);
+        assert!(!is_ending());
+        assert_eq!(stop_of(pid), Some((true, libc::SIGSTOP)));
+        until(Signal::SIGKILL, WaitPidFlag::WEXITED);
+        assert!(is_ending());
+        assert_eq!(stop_of(pid), None);
+        sleeper.wait().expect("it is ours");
+        assert!(is_ending(), "there is no such process");
+    }
 }

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use nix::libc;
+
 /// Most of the files are shorter, and the kernel returns no longer pieces.
 const PIECE: usize = 4096;
 
@@ -45,6 +47,11 @@ pub(crate) fn rest_of(mut file: File) -> io::Result<Vec<u8>> {
     }
     all.truncate(filled);
     Ok(all)
+}
+
+/// Whether a look failed since the process or thread is no longer there.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The words for obstacles to a take or a revert.
 
+use std::io;
+
 use nix::libc;
 use snapshot_core::terms::{Disagreement, Hindrance, Obstacle, Part, Step};
 
@@ -148,6 +150,13 @@ pub(crate) fn not_restored(part: Part, count: u32) -> String {
     };
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     format!("not put back: {}; {why}", counted(count, what))
+}
+
+/// Why a look at the program refuses a take: one that has failed may have missed something.
+pub(crate) fn unseen(error: &io::Error) -> Refusal {
+    let why = format!("the supervisor can't see what the program has: {error}");
+    let help = shortage::help_for(error).unwrap_or("let it look into /proc");
+    Refusal::failed(why, help)
 }
 
 #[cfg(test)]

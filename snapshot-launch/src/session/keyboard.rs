@@ -53,11 +53,13 @@ impl Session {
                 id: None,
                 keep: false,
                 force: false,
+                ahead: false,
             },
             Command::RevertKeep => Request::Revert {
                 id: None,
                 keep: true,
                 force: false,
+                ahead: false,
             },
             Command::Commit => Request::Commit,
             Command::List => Request::List,

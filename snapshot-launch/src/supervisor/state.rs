@@ -185,7 +185,7 @@ impl Supervisor {
         u32::try_from(self.timeline.depth()).unwrap_or(u32::MAX)
     }
 
-    /// Which snapshots there are, as numbers.
+    /// Which snapshots there are, as numbers, those ahead too.
     pub(crate) fn ids(&self) -> Vec<u32> {
         self.timeline.iter().map(|(id, _)| id.number()).collect()
     }

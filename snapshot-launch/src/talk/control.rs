@@ -39,6 +39,10 @@ pub enum Request {
         /// Bring back files that others have changed, too.
         #[serde(default)]
         force: bool,
+        /// Leave the newer snapshots there too, so that a later revert can go forward to them.
+        /// Only where no files come back.
+        #[serde(default)]
+        ahead: bool,
     },
     /// Drop every snapshot.
     Commit,
@@ -109,6 +113,9 @@ pub struct SnapshotInfo {
     pub files: Option<u64>,
     /// What is kept of files between it and the next snapshot.
     pub files_bytes: Option<u64>,
+    /// It lies ahead: a revert has gone back behind it and left it there.
+    #[serde(default)]
+    pub ahead: bool,
 }
 
 /// The places that are searched for this user's sessions, for a person.

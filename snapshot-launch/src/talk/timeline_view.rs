@@ -30,6 +30,8 @@ const DEEPEST: usize = 96;
 ///       └─ live
 /// ```
 ///
+/// Snapshots that lie ahead of the live process follow it.
+///
 /// No line is longer than `width` columns: labels are shortened first, then the rest is cut. A
 /// timeline deeper than a third of the width, or than 32 levels, is not indented further. For a
 /// file or a pipe, pass `usize::MAX`.
@@ -46,13 +48,20 @@ pub fn render(listing: &Listing, width: usize) -> String {
         listing.depth
     );
     push_line(&mut text, &head, width);
-    for (level, snapshot) in listing.snapshots.iter().enumerate() {
+    let (ahead, under): (Vec<_>, Vec<_>) = listing.snapshots.iter().partition(|of| of.ahead);
+    let push_snapshot = |text: &mut String, level, snapshot| {
         let branch = branch(level, width);
         let room = width.saturating_sub(branch.chars().count());
-        push_line(&mut text, &(branch + &describe(snapshot, room)), width);
+        push_line(text, &(branch + &describe(snapshot, room)), width);
+    };
+    let tip = under.len();
+    for (level, snapshot) in under.into_iter().enumerate() {
+        push_snapshot(&mut text, level, snapshot);
     }
-    let tip = branch(listing.snapshots.len(), width) + "live";
-    push_line(&mut text, &tip, width);
+    push_line(&mut text, &(branch(tip, width) + "live"), width);
+    for (level, snapshot) in ahead.into_iter().enumerate() {
+        push_snapshot(&mut text, tip + 1 + level, snapshot);
+    }
     text
 }
 
@@ -74,8 +83,9 @@ fn describe(snapshot: &SnapshotInfo, room: usize) -> String {
         ..
     } = &snapshot.facts;
     let id = format!("#{id}");
+    let place = if snapshot.ahead { "  ahead" } else { "" };
     let mut facts = format!(
-        "  {}  {}",
+        "{place}  {}  {}",
         age(Duration::from_micros(snapshot.taken_us_ago)),
         bytes(*rss_bytes)
     );
@@ -212,6 +222,7 @@ mod tests {
             taken_us_ago,
             files: None,
             files_bytes: None,
+            ahead: false,
         }
     }
 
@@ -237,6 +248,23 @@ mod tests {
              └─ #1 \"before merge\"  12 s ago  10.2 MB  taken in 0.9 ms\n   \
              └─ #2  3 s ago  10.2 MB  taken in 0.9 ms\n      \
              └─ live\n"
+        );
+    }
+
+    #[test]
+    fn what_lies_ahead_follows_the_live_process() {
+        let mut later = snapshot(2, None, 3_000_000);
+        later.ahead = true;
+        let listing = Listing {
+            depth: 1,
+            ..listing(vec![snapshot(1, None, 12_300_000), later])
+        };
+        assert_eq!(
+            render(&listing, usize::MAX),
+            "tour  launcher 4121  live 4123  depth 1\n\
+             └─ #1  12 s ago  10.2 MB  taken in 0.9 ms\n   \
+             └─ live\n      \
+             └─ #2  ahead  3 s ago  10.2 MB  taken in 0.9 ms\n"
         );
     }
 

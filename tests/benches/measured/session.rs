@@ -209,6 +209,7 @@ impl Session {
             id,
             keep,
             force: false,
+            ahead: false,
         });
         self.reverted()
     }
@@ -238,6 +239,7 @@ impl Session {
                     id: None,
                     keep: false,
                     force: false,
+                    ahead: false,
                 });
             }
             End::Interrupt => signal(self.launcher.id().cast_signed(), libc::SIGINT),

@@ -1,5 +1,5 @@
 //! The harness itself: it finds every kind of leak. With a check that can't fail all other tests
-//! would be worth less.
+//! would be worth less. And a failure says what the program said.
 
 use snapshot_tests::leaks;
 use snapshot_tests::{Launch, Place};
@@ -47,4 +47,17 @@ fn a_socket_left_behind_is_found() {
 fn a_file_left_behind_fails_the_test() {
     let place = Place::new();
     std::fs::write(place.temporary().join("forgotten"), "").expect("the place is ours");
+}
+
+#[test]
+#[should_panic(
+    expected = "(it has ended: exit status: 70)\nstdout on its way\nstderr broken: a check"
+)]
+fn a_failure_itself_says_what_the_program_said_last() {
+    let script = "echo on its way; echo broken: a check >&2; exit 70";
+    let mut session = Launch::bare("sh").args(["-c", script]).piped();
+    session.wait_exit();
+    session.stderr();
+    session.stdout();
+    session.fail("it is broken");
 }

@@ -9,7 +9,7 @@ use snapshot_tests::{Event, Launch, PipedSession, Signal, deadline};
 
 use crate::census::{Count, Role};
 use crate::latency::Latencies;
-use crate::model::Model;
+use crate::model::{Model, is_broken};
 
 /// How long something may take on a busy machine before it counts as stuck.
 const STUCK: Duration = Duration::from_secs(30);
@@ -75,6 +75,10 @@ impl Watched {
         self.read += events.len();
         for event in &events {
             if let Err(why) = self.model.happen(event) {
+                if is_broken(event) {
+                    // The reader of its stderr may be behind.
+                    self.session.wait_until_stderr("broken: ");
+                }
                 let ids = self.model.ids();
                 self.session.fail(&format!("{why}: {event}, with {ids:?}"));
             }
@@ -82,6 +86,9 @@ impl Watched {
             self.measure(event);
         }
         if self.model.finished {
+            // With all that the program has said.
+            self.session.wait_exit();
+            self.session.stderr();
             self.session.fail("the session has ended");
         }
         events

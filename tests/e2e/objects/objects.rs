@@ -215,3 +215,21 @@ fn all_come_back_for_an_ordinary_user() {
         three_snapshots(launch, "all");
     }
 }
+
+/// A FIFO that its owner has closed to itself is opened again all the same.
+#[test]
+fn a_fifo_without_rights_comes_back() {
+    let script = "mkfifo fifo; exec 3<>fifo; chmod 200 fifo; echo then >&3; echo ready
+        while read order; do read text <&3; echo \"got $text\"; done";
+    for isolation in [Isolation::Allowed, Isolation::NoUserNamespaces] {
+        let launch = Launch::program("/bin/sh").args(["-c", script]);
+        let mut session = launch.as_user(isolation).piped();
+        session.next_line("ready", |line| line == "ready");
+        session.take();
+        session.send("read");
+        session.next_line("what waited", |line| line == "got then");
+        session.end_branch(Ending::Kill);
+        session.send("read");
+        session.next_line("what waited", |line| line == "got then");
+    }
+}

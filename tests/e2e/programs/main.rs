@@ -1,6 +1,7 @@
 //! Real programs, and how programs start and exec others.
 
 mod exec;
+mod fuzzers;
 mod huge_pages;
 mod installed_programs;
 mod preload;

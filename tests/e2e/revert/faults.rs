@@ -8,6 +8,9 @@ use snapshot_tests::{Event, Fault, Faults, Launch, PipedSession, Signal};
 /// When to forget the snapshots, which cost a descriptor each.
 const MANY: usize = 20;
 
+/// After so many children, which cost descriptors too, and those calls, another program is used.
+const MANY_CHILDREN: u64 = 16;
+
 /// How many calls a take and a revert make at most.
 const MOST: u64 = 2000;
 
@@ -171,4 +174,33 @@ fn a_take_says_what_there_is_no_more_of() {
 fn a_revert_is_done_or_refused_although_a_call_fails() {
     let mut place = Place::new();
     every_call(1, |spared| place.revert(|faults| faults.arm(spared)));
+}
+
+/// The children too are looked for in calls that may fail.
+#[test]
+fn there_is_no_snapshot_without_its_children() {
+    let faults = Faults::default();
+    let launch = || Launch::guest_in_c("children").faults(&faults).piped();
+    let mut session = launch();
+    every_call(2, |spared| {
+        let number = spared / 2 % MANY_CHILDREN;
+        if number == 0 && spared > 0 {
+            session = launch();
+        }
+        session.ask("start");
+        faults.arm(spared);
+        session.signal(Signal::SIGUSR1);
+        let answer = session.next_answer();
+        let failed = faults.disarm();
+        let came = if answer.name() == "taken" {
+            session.revert();
+            Came::Done
+        } else {
+            Came::Refused(answer.text("why").to_owned())
+        };
+        session.ask(&format!("end {number} 5"));
+        let end = session.ask(&format!("wait waitpid {number}"));
+        assert_eq!(end, format!("{number} exit 5"), "{came:?}: {failed:?}");
+        (failed, came)
+    });
 }

@@ -4,7 +4,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use snapshot_tests::{Launch, PipedSession, Seed, Signal, leaks, process};
+use snapshot_tests::{Ending, Launch, PipedSession, Seed, Signal, leaks, process};
 
 /// Makes the session busy: takes, reverts and crashes at random moments.
 fn trouble(session: &mut PipedSession, seed: &mut Seed) {
@@ -114,6 +114,28 @@ fn a_frozen_copy_never_wakes_by_itself() {
         let stdout = session.stdout();
         for line in stdout.lines() {
             assert!(line.ends_with(&format!(" {live}")), "{line}");
+        }
+    }
+}
+
+/// What a branch has started ends with it, though it is never where it was seen.
+#[test]
+fn a_chain_of_processes_ends_with_its_branch() {
+    let mut seed = Seed::new();
+    let mut session = Launch::guest_in_c("chain").piped();
+    let chain = session.place().work().join("chain");
+    for round in 0..40 {
+        session.take();
+        for _ in 0..8 {
+            session.ask("start");
+        }
+        session.wait_until("the chain runs", || chain.exists());
+        seed.idle(Duration::from_millis(3));
+        session.end_branch(Ending::Kill);
+        // It would write all the time.
+        for _ in 0..20 {
+            session.ask("ping");
+            assert!(!chain.exists(), "the chain of round {round} runs on");
         }
     }
 }

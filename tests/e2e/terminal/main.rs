@@ -4,6 +4,7 @@ mod control_socket;
 mod crowded_socket;
 mod interrupts;
 mod jobs;
+mod prompt;
 mod second_terminal;
 mod terminal;
 mod tour;

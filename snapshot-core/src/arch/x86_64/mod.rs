@@ -10,6 +10,8 @@ mod rest;
 mod segments;
 mod shims;
 mod wait_first;
+#[cfg(feature = "std")]
+mod weak;
 
 pub(crate) use call_number::is_interruptible;
 pub(crate) use detour::{Decision, Entry, MOST_JUMPS, TRAMPOLINE, decide_by};
@@ -20,6 +22,8 @@ pub(crate) use shims::{
     become_child, on_stack, park, restore_from_signal, shielded_by, spawn_aside, spawn_parked,
 };
 pub(crate) use wait_first::wait_first;
+#[cfg(feature = "std")]
+pub(crate) use weak::afl_map_size;
 
 use core::arch::asm;
 

@@ -23,6 +23,7 @@ pub use sched::{last_loaded_ns, last_ran_ns, voluntary_switches};
 pub use stat::{Stat, address_space_pages, stat};
 pub use status::{queued_signals, resident_bytes, signals};
 pub use timers::{Timer, timers};
+pub(crate) use words::ids;
 pub use words::{field, hexadecimal_field, kilobytes, number, octal_field};
 
 #[cfg(test)]

@@ -16,6 +16,11 @@ pub(super) fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|word| !word.is_empty())
 }
 
+/// The process ids in a text.
+pub(crate) fn ids(text: &[u8]) -> impl Iterator<Item = i32> {
+    words(text).filter_map(|word| i32::try_from(decimal(word)?).ok())
+}
+
 /// The value of `name` in a text of lines `name: value`; `name` is given with its colon.
 pub fn field<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
     text.split(|&byte| byte == b'\n')

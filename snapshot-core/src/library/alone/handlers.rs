@@ -9,7 +9,7 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use super::orientation;
+use super::{board, orientation};
 use crate::restart_interrupted_call;
 use crate::sys::Errno;
 use crate::terms::Ended;
@@ -61,7 +61,7 @@ pub(crate) fn install() -> Result<(), Errno> {
 }
 
 extern "C" fn on_trigger(signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
-    if !orientation::is_live() {
+    if !board::is_live() {
         return;
     }
     // SAFETY: the handler's mask is full, so it has interrupted no take of this thread.
@@ -71,7 +71,7 @@ extern "C" fn on_trigger(signal: c_int, _info: *mut libc::siginfo_t, context: *m
 }
 
 extern "C" fn on_interrupt(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    if orientation::is_live() {
+    if board::is_live() {
         // Returns only at depth 0.
         orientation::revert(0, Ended::Interrupted);
     }

@@ -15,10 +15,14 @@
 //! children are not its children. A `kill -9` of the first process ends all the others too.
 //!
 //! Context: AS-SAFE. Called by [`crate::library::api`] and [`super::handlers`].
-#![expect(unsafe_code, reason = "splits the process and shares a page")]
+#![expect(unsafe_code, reason = "splits the process")]
 
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
+use super::{
+    board::{Board, Level, board, list, make_board},
+    screen::Screen,
+};
 use crate::acts::{
     opening::{Work, in_turn},
     park, revive,
@@ -26,117 +30,14 @@ use crate::acts::{
     split::split_for_self,
 };
 use crate::objects::Shared;
-use crate::process::{
-    Lacking,
-    identity::Identity,
-    own_memory::keep_out,
-    own_processes::{self, OwnProcesses},
-};
-use crate::sys::{self, ChildState, Errno, Side, SignalSet, Terminal};
+use crate::process::{Lacking, identity::Identity, own_processes};
+use crate::sys::{self, ChildState, Errno, Side, SignalSet};
 use crate::terms::{Ended, Obstacle, Step};
 use crate::threads::{
     layout,
     timing::{self, Moment},
     turn,
 };
-use crate::wire::LISTED;
-
-/// The deepest stack of snapshots.
-const DEEPEST: usize = LISTED;
-
-/// A snapshot's number and place in the stack.
-#[repr(C)]
-struct Level {
-    id: AtomicU32,
-    /// Dropped or committed: it will never be revived.
-    forgotten: AtomicU32,
-}
-
-/// The state that every process of the chain shares.
-#[repr(C)]
-struct Board {
-    /// The number the next snapshot gets.
-    next_id: AtomicU32,
-    /// How many processes are frozen, forgotten snapshots included.
-    depth: AtomicU32,
-    /// The live process.
-    live: AtomicI32,
-    /// The snapshot a revert asked for; 0 for the newest.
-    target: AtomicU32,
-    /// How the live branch ended: 0 unknown; 2 reverted; 3 interrupted; 4, with the errno above
-    /// it: its threads could not be made again, so it never ran.
-    how: AtomicU32,
-    /// When the revert was asked for: low and high half of CLOCK_MONOTONIC.
-    asked_low: AtomicU32,
-    asked_high: AtomicU32,
-    stack: [Level; DEEPEST],
-    /// The frozen processes: their descriptors are not a foreign program's.
-    own: OwnProcesses,
-}
-
-/// The board, null until the first take. A copy inherits the mapping and the pointer.
-static BOARD: AtomicPtr<Board> = AtomicPtr::new(core::ptr::null_mut());
-
-fn board() -> Option<&'static Board> {
-    // SAFETY: the pointer is null or a shared mapping that is never unmapped; the kernel has
-    // zeroed it, and all fields are atomic.
-    unsafe { BOARD.load(Ordering::Acquire).as_ref() }
-}
-
-fn make_board() -> Option<&'static Board> {
-    if let Some(board) = board() {
-        return Some(board);
-    }
-    let memory = sys::map_memory(size_of::<Board>(), true)?;
-    keep_out(memory.as_ptr().addr());
-    // Only the one thread of a parked process calls this, so nothing races here.
-    BOARD.store(memory.cast().as_ptr(), Ordering::Release);
-    let board = board()?;
-    own_processes::begin(&board.own);
-    board.next_id.store(1, Ordering::Relaxed);
-    board.live.store(sys::getpid(), Ordering::Relaxed);
-    Some(board)
-}
-
-impl Board {
-    /// The frozen processes' places, oldest first.
-    fn places(&self) -> &[Level] {
-        let depth = self.depth.load(Ordering::Acquire) as usize;
-        self.stack.get(..depth).unwrap_or(&self.stack)
-    }
-
-    fn set_asked(&self, now: u64) {
-        self.asked_low
-            .store((now & 0xffff_ffff) as u32, Ordering::Relaxed);
-        self.asked_high.store((now >> 32) as u32, Ordering::Relaxed);
-    }
-
-    fn asked(&self) -> u64 {
-        u64::from(self.asked_high.load(Ordering::Relaxed)) << 32
-            | u64::from(self.asked_low.load(Ordering::Relaxed))
-    }
-}
-
-/// Whether the calling process is the live one; true before the first take. A child that the
-/// program has forked is not.
-pub(crate) fn is_live() -> bool {
-    board().is_none_or(|board| board.live.load(Ordering::Relaxed) == sys::getpid())
-}
-
-/// The snapshots that can be reverted to, oldest first, and their number.
-pub(crate) fn list() -> (u32, [u32; LISTED]) {
-    let mut ids = [0; LISTED];
-    let mut count = 0_u32;
-    for place in board().map_or(&[][..], Board::places) {
-        if place.forgotten.load(Ordering::Relaxed) == 0
-            && let Some(slot) = ids.get_mut(count as usize)
-        {
-            *slot = place.id.load(Ordering::Relaxed);
-            count += 1;
-        }
-    }
-    (count, ids)
-}
 
 /// Forgets one snapshot, or all of them. False if there is none with this number.
 pub(crate) fn forget(id: Option<u32>) -> bool {
@@ -146,8 +47,72 @@ pub(crate) fn forget(id: Option<u32>) -> bool {
             found |= place.forgotten.swap(1, Ordering::Relaxed) == 0;
         }
     }
+    if let (true, Some(board)) = (found, board()) {
+        // If it can't be done now, the next one that is forgotten tries again. SAFETY: this is called
+        // in ordinary context, so this thread does not have the turn.
+        let _ = unsafe { in_turn(&mut Leaving(board)) };
+        if list().0 == 0 {
+            board.notices.committed();
+        }
+    }
     found
 }
+
+/// Frozen processes that will never be revived end, so that snapshots that come and go don't pile up.
+struct Leaving(&'static Board);
+
+impl Work for Leaving {
+    // The kernel ties the signal for a parent's death to the thread that has asked for it.
+    fn in_first_thread(&mut self) {
+        let open = sys::block(SignalSet::ALL);
+        while end_newest_if_forgotten(self.0) {}
+        sys::set_mask(open);
+    }
+
+    fn hindered(&mut self, _: Obstacle) {}
+}
+
+/// Ends the frozen process above the live one, if it is forgotten; the one above that adopts the live
+/// process. The first process stays: whoever has started the program waits for it. Returns whether it
+/// has ended.
+fn end_newest_if_forgotten(board: &Board) -> bool {
+    let [.., above, newest] = board.places() else {
+        return false;
+    };
+    let ending = newest.pid.load(Ordering::Relaxed);
+    if newest.forgotten.load(Ordering::Relaxed) == 0 || sys::getppid() != ending {
+        return false;
+    }
+    let adopter = above.pid.load(Ordering::Relaxed);
+    board.adoption.ask(adopter);
+    // It looks at the board then, and passes this signal on to nobody.
+    let _ = sys::kill(adopter, libc::SIGCONT);
+    if !board.adoption.wait_until_ready(adopter, PATIENCE_NS) {
+        return false;
+    }
+    sys::set_parent_death_signal(0);
+    board.ending.store(ending, Ordering::Release);
+    let _ = sys::kill(ending, libc::SIGCONT);
+    // The kernel looks at the signal for a parent's death after it has changed the parent. When the
+    // adopter has seen the end, that is over.
+    while !board.adoption.wait_until_done(LOOK_NS) {
+        if ![ending, adopter].contains(&sys::getppid()) {
+            sys::exit_group(0);
+        }
+    }
+    sys::set_parent_death_signal(libc::SIGKILL);
+    if sys::getppid() != adopter {
+        // Nobody waits for this process any more.
+        sys::exit_group(0);
+    }
+    true
+}
+
+/// How long a frozen process may take to answer: others may have the processor.
+const PATIENCE_NS: u64 = 1_000_000_000;
+
+/// How often it looks whether the adopter still lives.
+const LOOK_NS: u64 = 10_000_000;
 
 /// Ends this process, and the requested snapshot goes on. Returns only if there is no such
 /// snapshot.
@@ -243,14 +208,14 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
             lacking.prepare();
             // SAFETY: this is the copy's only thread, and the others were parked.
             if let Err(errno) = unsafe { revive::recreate(&identity.thread) } {
-                let errno = errno.0.unsigned_abs() << 8;
-                board.how.store(4 | errno, Ordering::Release);
+                board.say_not_begun(errno);
                 sys::exit_group(0);
             }
             identity.restore();
             sys::set_parent_death_signal(libc::SIGKILL);
             lacking.restore(identity.tid);
             place.id.store(id, Ordering::Relaxed);
+            place.pid.store(frozen, Ordering::Relaxed);
             place.forgotten.store(0, Ordering::Relaxed);
             board.live.store(sys::getpid(), Ordering::Relaxed);
             board.depth.fetch_add(1, Ordering::AcqRel);
@@ -266,11 +231,9 @@ unsafe fn take_parked() -> Result<Outcome, Obstacle> {
             let state = wait_for_end(board, live, SignalSet::ALL.without(pending));
             own_processes::remove(live);
             own_processes::remove(frozen);
-            let how = board.how.load(Ordering::Acquire);
-            if how & 0xff == 4 {
-                board.how.store(0, Ordering::Relaxed);
+            if let Some(errno) = board.take_not_begun() {
                 identity.restore();
-                Err(failed(Step::Revive)(Errno((how >> 8).cast_signed())))
+                Err(failed(Step::Revive)(errno))
             } else {
                 Ok(go_on(
                     board,
@@ -328,13 +291,13 @@ fn go_on(
     let asked = u8::try_from(board.how.swap(0, Ordering::AcqRel)).ok();
     let ended = match asked.and_then(|how| Ended::from_numbers(how, 0)) {
         Some(asked @ (Ended::Reverted | Ended::Interrupted)) => asked,
-        _ if state.code == libc::CLD_EXITED => Ended::Exited(state.status),
-        _ => Ended::Killed(state.status),
+        _ => Ended::of_child(state.code, state.status),
     };
     let asked_ns = match ended {
         Ended::Reverted | Ended::Interrupted => board.asked(),
         _ => ended_ns,
     };
+    board.notices.reverts();
     let not_restored = restore();
     screen.restore();
     turn::begin_new_life();
@@ -374,13 +337,34 @@ fn pass_end_on(board: &Board, state: ChildState) -> ! {
 /// it, and passes it the signals of this set that arrive here.
 fn wait_for_end(board: &Board, live: i32, passed: SignalSet) -> ChildState {
     let signals = sys::signalfd(passed).unwrap_or(-1);
+    let own = sys::getpid();
+    let was_reaper = sys::is_subreaper();
+    let mut live = live;
     let ended = loop {
+        if board.adoption.is_asked_of(own) {
+            sys::set_subreaper(true);
+            board.adoption.is_ready(own);
+        }
+        if board.ending.load(Ordering::Acquire) == own {
+            // Its child has another who waits for it.
+            sys::exit_group(0);
+        }
         // A stop raises SIGCHLD here, but the end of this child raises nothing. So the child is
         // asked; poll only says when.
         match sys::wait_for_child(live, libc::WEXITED | libc::WSTOPPED | libc::WNOHANG) {
             Ok(state) if state.code == libc::CLD_STOPPED => {
                 let _ = sys::kill(sys::getpid(), libc::SIGSTOP);
                 let _ = sys::kill(live, libc::SIGCONT);
+                continue;
+            }
+            // The process between has ended, and the live one is a child of this one now.
+            Ok(state) if state.code != 0 && has_adopted(board, own) => {
+                own_processes::remove(live);
+                live = board.live.load(Ordering::Relaxed);
+                sys::set_subreaper(was_reaper);
+                board.depth.fetch_sub(1, Ordering::AcqRel);
+                board.ending.store(0, Ordering::Release);
+                board.adoption.end();
                 continue;
             }
             Ok(state) if state.code != 0 => break state,
@@ -410,29 +394,9 @@ fn wait_for_end(board: &Board, live: i32, passed: SignalSet) -> ChildState {
     ended
 }
 
-/// The terminal as the program had set it, and the group in front.
-struct Screen {
-    settings: Option<(i32, Terminal)>,
-    foreground: Option<i32>,
-}
-
-impl Screen {
-    fn record() -> Self {
-        let settings = (0..3).find_map(|fd| Some((fd, sys::terminal(fd).ok()?)));
-        Self {
-            settings,
-            foreground: settings.and_then(|(fd, _)| sys::foreground_group(fd).ok()),
-        }
-    }
-
-    /// All signals are blocked here, SIGTTOU too, so the kernel lets a background process do
-    /// it.
-    fn restore(&self) {
-        if let Some((fd, settings)) = &self.settings {
-            if let Some(group) = self.foreground {
-                let _ = sys::set_foreground_group(*fd, group);
-            }
-            let _ = sys::set_terminal(*fd, settings);
-        }
-    }
+/// Whether this process was asked to adopt the live one, and has.
+fn has_adopted(board: &Board, own: i32) -> bool {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    board.adoption.is_by(own)
+        && sys::wait_for_child(board.live.load(Ordering::Relaxed), options).is_ok()
 }

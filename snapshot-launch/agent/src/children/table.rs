@@ -7,7 +7,7 @@ use core::ffi::c_int;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use snapshot_core::process::children::Table;
+use snapshot_core::process::{children::Table, notices::Notices};
 use snapshot_core::sys;
 
 use crate::session;
@@ -28,6 +28,13 @@ pub(crate) fn table() -> Option<&'static Table> {
     // SAFETY: null, or mapped until this process ends.
     let table = unsafe { TABLE.load(Ordering::Acquire).as_ref() }?;
     (!table.is_empty() && session::is_live()).then_some(table)
+}
+
+/// What the program's library hears.
+pub(crate) fn notices() -> Option<&'static Notices> {
+    // SAFETY: as above.
+    let table = unsafe { TABLE.load(Ordering::Acquire).as_ref() };
+    table.map(Table::notices)
 }
 
 /// Counts the events of adopted children.

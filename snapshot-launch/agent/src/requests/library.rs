@@ -14,6 +14,7 @@ use snapshot_core::threads::timing;
 use snapshot_core::wire::{FromCaller, ToCaller};
 
 use super::{answering::answer_pending, context::of_take, pending};
+use crate::children::table;
 use crate::session::{self, Reply};
 
 /// Does what the library asks.
@@ -21,7 +22,7 @@ use crate::session::{self, Reply};
 /// # Safety
 /// `call` must point to a [`Call`] whose label is readable, `answer` to an [`Answer`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cargo_snapshot_agent_v2(call: *const Call, answer: *mut Answer) {
+pub unsafe extern "C" fn cargo_snapshot_agent_v3(call: *const Call, answer: *mut Answer) {
     // SAFETY: the caller's promise.
     let call = unsafe { call.read() };
     let mut reply = Answer::EMPTY;
@@ -38,6 +39,14 @@ pub unsafe extern "C" fn cargo_snapshot_agent_v2(call: *const Call, answer: *mut
             bridge::CALL_DROP => ask(FromCaller::Drop { id: call.id }, &mut reply),
             bridge::CALL_LIST => ask(FromCaller::List, &mut reply),
             bridge::CALL_PHASES => give_phases(&mut reply),
+            bridge::CALL_NOTICES => {
+                reply.verdict = bridge::ANSWER_LIST;
+                reply.address = table::notices().map_or(0, |notices| (&raw const *notices).addr());
+            }
+            bridge::CALL_RESEEDS => {
+                session::set_program_reseeds(call.id != 0);
+                reply.verdict = bridge::ANSWER_LIST;
+            }
             _ => {}
         }
         sys::set_mask(open);

@@ -14,5 +14,5 @@ pub(crate) use environment::{Strings, environ, for_each, take_message, text_of, 
 pub(crate) use message::{Outgoing, PRELOAD};
 pub(crate) use state::{
     asks_for_huge_pages, begin, forbid_snapshots, forbids_snapshots, is_live, name, reseeds,
-    set_live, set_reseed, signals, signals_set, trigger, trigger_set,
+    set_live, set_program_reseeds, set_reseed, signals, signals_set, trigger, trigger_set,
 };

@@ -33,6 +33,8 @@ static TRIGGER: AtomicI32 = AtomicI32::new(0);
 static HUGE_PAGES: AtomicBool = AtomicBool::new(false);
 /// Whether a revert wipes memory that is marked to be wiped in copies.
 static RESEED: AtomicBool = AtomicBool::new(false);
+/// The same, as the program wants it.
+static PROGRAM_RESEEDS: AtomicBool = AtomicBool::new(false);
 /// Set while a filter of the program's forbids what a snapshot needs. A copy has the filters of
 /// its snapshot, and so the right value.
 static FORBIDDEN: AtomicBool = AtomicBool::new(false);
@@ -93,12 +95,17 @@ pub(crate) fn asks_for_huge_pages() -> bool {
 
 /// Whether a revert wipes memory that is marked to be wiped in copies.
 pub(crate) fn reseeds() -> bool {
-    RESEED.load(Ordering::Relaxed)
+    RESEED.load(Ordering::Relaxed) || PROGRAM_RESEEDS.load(Ordering::Relaxed)
 }
 
-/// Sets that.
+/// Sets that for the whole session.
 pub(crate) fn set_reseed(reseed: bool) {
     RESEED.store(reseed, Ordering::Relaxed);
+}
+
+/// Whether the program wants it, too.
+pub(crate) fn set_program_reseeds(reseeds: bool) {
+    PROGRAM_RESEEDS.store(reseeds, Ordering::Relaxed);
 }
 
 /// Whether this process is the one that is snapshotted, and not a child that it has forked.

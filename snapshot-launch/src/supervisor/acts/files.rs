@@ -1,9 +1,12 @@
 //! What the journal says, and the steps of takes and reverts that wait for it.
 
+use std::collections::HashSet;
+
 use snapshot_core::process::own_processes;
 use snapshot_core::terms::SnapshotId;
 
 use crate::processes::family;
+use crate::shortage::patiently;
 use crate::supervisor::{
     aspects::files::Succession,
     state::{Phase, Supervisor},
@@ -177,7 +180,14 @@ impl Supervisor {
     /// The journal's process is gone. Another one takes its place, and goes on with what it was
     /// about to do.
     pub(crate) fn journal_has_ended(&mut self) {
-        let started = self.started(family::children(self.live.pid()));
+        let live = self.live.pid();
+        let started = patiently(|| self.started(family::all_children(live)?));
+        let started = started.unwrap_or_else(|error| {
+            self.note(format!(
+                "the next journal does not know the program's processes: {error}"
+            ));
+            HashSet::new()
+        });
         let others = started.iter().map(|process| process.pid);
         let processes = std::iter::once(self.live.pid()).chain(others).collect();
         let succession = self.aspects.files.succeed(processes);

@@ -17,7 +17,7 @@ use crate::talk::{
 impl Supervisor {
     /// How many snapshots there are, the one that is being taken included.
     fn snapshots_left(&self) -> usize {
-        self.timeline.depth() + usize::from(matches!(self.phase, Phase::Taking(_)))
+        self.timeline.count() + usize::from(matches!(self.phase, Phase::Taking(_)))
     }
 
     /// Removes a snapshot from the timeline. Every removal comes through here, so that no
@@ -26,6 +26,9 @@ impl Supervisor {
         let snapshot = self.timeline.remove(id)?;
         let left = self.snapshots_left();
         self.aspects.forget(&snapshot.kept, left);
+        if left == 0 {
+            self.aspects.children.notices().committed();
+        }
         Some(snapshot)
     }
 
@@ -58,8 +61,12 @@ impl Supervisor {
         // The journal counts the files before it forgets them.
         let unasked = self.aspects.files.commit(commit.clone());
         for id in &commit.dropped {
-            if let Some(snapshot) = self.forget(SnapshotId::new(*id)) {
-                self.end_snapshot(snapshot);
+            match self.forget(SnapshotId::new(*id)) {
+                Some(snapshot) if self.live.is_alive() => self.end_snapshot(snapshot),
+                // The session ends: nobody waits for the memory, and a keeper would pass for a
+                // process of the program's.
+                Some(snapshot) => self.end_copy(snapshot.child),
+                None => {}
             }
         }
         if let Some(commit) = unasked {

@@ -110,17 +110,14 @@ impl Supervisor {
         match wanted.request {
             Request::List => {}
             Request::Take { .. } => self.want_take(wanted),
-            Request::Revert { id, keep, force } => {
-                let id = id.map(SnapshotId::new);
-                if !self.begin_revert(
-                    id,
-                    Manner { keep, force },
-                    Ended::Reverted,
-                    wanted.asked_ns,
-                    wanted.token,
-                ) {
-                    self.refuse_unknown(wanted.token, "revert", id);
-                }
+            Request::Revert {
+                id,
+                keep,
+                force,
+                ahead,
+            } => {
+                let asked = (wanted.token, wanted.asked_ns);
+                self.serve_revert(id, Manner { keep, force, ahead }, Ended::Reverted, asked);
             }
             Request::Commit => {
                 if !self.commit(wanted.token) {
@@ -139,6 +136,30 @@ impl Supervisor {
                     None => self.refuse_unknown(wanted.token, "drop", Some(id)),
                 }
             }
+        }
+    }
+
+    /// Begins the revert that somebody has asked for, or says why not.
+    pub(crate) fn serve_revert(
+        &mut self,
+        id: Option<u32>,
+        manner: Manner,
+        ended: Ended,
+        (token, asked_ns): (Option<u64>, u64),
+    ) {
+        // What a branch has changed in files is kept to go back, and not to go forward again.
+        if manner.ahead && self.config.trees.is_some() {
+            self.refuse(
+                token,
+                "cannot leave newer snapshots there",
+                "files come back in this session, and nothing could bring them forward again",
+                "start it with --no-files",
+            );
+            return;
+        }
+        let id = id.map(SnapshotId::new);
+        if !self.begin_revert(id, manner, ended, asked_ns, token) {
+            self.refuse_unknown(token, "revert", id);
         }
     }
 
@@ -211,6 +232,7 @@ impl Supervisor {
                     taken_us_ago: now.saturating_sub(snapshot.taken_ns) / 1000,
                     files: files(snapshot.facts.id).map(|of| of.files),
                     files_bytes: files(snapshot.facts.id).map(|of| of.bytes),
+                    ahead: self.timeline.is_ahead(SnapshotId::new(snapshot.facts.id)),
                 })
                 .collect(),
         }

@@ -76,7 +76,11 @@ impl Supervisor {
             return;
         };
         reverting.stage = Stage::Clearing;
-        let plan = self.timeline.plan_revert(Some(reverting.target));
+        let target = reverting.target;
+        let plan = match reverting.ahead {
+            true => None,
+            false => self.timeline.plan_revert(Some(target)),
+        };
         let dropped = plan.map_or_else(Vec::new, |plan| plan.dropped);
         reverting.dropped = dropped.iter().map(|id| id.number()).collect();
         self.signal_live(Signal::SIGKILL);
@@ -97,6 +101,7 @@ impl Supervisor {
                 self.end_snapshot(snapshot);
             }
         }
+        self.timeline.goes_on_from(target);
         for caller in std::mem::take(&mut self.callers) {
             self.salvage(&caller);
         }
@@ -238,6 +243,7 @@ impl Supervisor {
         let (target, ended) = (reverting.target, reverting.ended);
         if let Some(snapshot) = self.timeline.get(target) {
             self.aspects.revert(&snapshot.kept, ended);
+            self.aspects.children.notices().reverts();
         }
         self.make_spare();
         let Phase::Reverting(reverting) = &mut self.phase else {

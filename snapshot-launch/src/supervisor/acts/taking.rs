@@ -4,6 +4,7 @@ use crate::supervisor::under_way::taking::{Death, PATIENCE_NS, Seen, Taking};
 use crate::talk::facts::SnapshotFacts;
 
 use std::collections::HashSet;
+use std::io;
 use std::os::fd::OwnedFd;
 
 use nix::libc;
@@ -16,7 +17,10 @@ use crate::processes::{
     family::{self, Process},
     headway::Headway,
 };
-use crate::refusal::{Refusal, obstacles::explain};
+use crate::refusal::{
+    Refusal,
+    obstacles::{explain, unseen},
+};
 use crate::supervisor::{
     aspects::{aspect::Standstill, list::Kept},
     descriptors, ids,
@@ -294,7 +298,8 @@ impl Supervisor {
     }
 
     /// Every thread of the program stands still: looks for what won't roll back, while the copy
-    /// is being made.
+    /// is being made. A program that is killed meanwhile may have shown only a part, without the
+    /// children that it should wait for after a revert: then there is no snapshot.
     fn look_at_parked(&mut self, counts: &ThreadCounts) {
         if counts.lost_calls > 0 {
             self.note(format!(
@@ -310,10 +315,17 @@ impl Supervisor {
         };
         // Each thread has a list of its own.
         let children = match counts.has_children {
-            true => family::children(self.live.pid()),
-            false => Vec::new(),
+            true => family::all_children(self.live.pid()),
+            false => Ok(Vec::new()),
         };
-        let started = self.started(children.clone());
+        let family = children.and_then(|children| Ok((self.started(children.clone())?, children)));
+        let (started, children) = match family {
+            Ok(family) => family,
+            Err(error) => {
+                self.abandon_take(unseen(&error));
+                return;
+            }
+        };
         let mut still = Standstill {
             id: taking.id,
             pid: self.live.pid(),
@@ -344,6 +356,7 @@ impl Supervisor {
         let proc = format!("/proc/{}/task/{}", self.live.pid(), counts.tid);
         let same_ids = self.outside.is_another();
         let findings = preflight::look(&proc, counts, same_ids, &self.config.allow);
+        let is_ending = family::is_ending(self.live.pid(), counts.tid);
         let mut not_rolled_back = findings.not_rolled_back;
         not_rolled_back.extend(of_aspects);
         taking.seen = Some(Seen {
@@ -355,22 +368,30 @@ impl Supervisor {
             not_rolled_back,
         });
         taking.moments.looked = now_ns();
-        if let Some(refusal) = findings.refusal {
+        let refusal = match is_ending {
+            Ok(true) => Some(died_too_early()),
+            Ok(false) => findings.refusal,
+            Err(error) => findings.refusal.or_else(|| Some(unseen(&error))),
+        };
+        if let Some(refusal) = refusal {
             self.abandon_take(refusal);
         }
     }
 
     /// All that the program has started: `children` and below. What it started before an earlier
     /// revert is now a child of the supervisor.
-    pub(super) fn started(&self, children: Vec<i32>) -> HashSet<Process> {
+    ///
+    /// # Errors
+    /// EMFILE and kin: some can't be seen.
+    pub(super) fn started(&self, children: Vec<i32>) -> io::Result<HashSet<Process>> {
         let own_pids = self.own_pids();
         let is_programs = |pid: &i32| {
             // The copy may be there already, and nobody has heard of it.
             *pid != self.live.pid() && !own_pids.contains(pid) && !own_processes::contain(*pid)
         };
-        let mut beside = family::children(nix::unistd::getpid().as_raw());
+        let mut beside = family::all_children(nix::unistd::getpid().as_raw())?;
         beside.retain(is_programs);
-        &family::from(children) | &family::from(beside)
+        Ok(&family::from(children)? | &family::from(beside)?)
     }
 
     /// The copy lacks memory that forks skip. The next one will have it.
@@ -668,10 +689,11 @@ impl Supervisor {
         self.event(Event::Refused(Refused { trigger, refusal }));
     }
 
-    /// The answer to the library: all snapshots.
+    /// The answer to the library: all snapshots under the program.
     pub(crate) fn listing_for_agent(&self) -> ToCaller {
         let mut ids = [0; LISTED];
-        for (slot, id) in ids.iter_mut().zip(self.ids()) {
+        let under = self.ids().into_iter().take(self.timeline.depth());
+        for (slot, id) in ids.iter_mut().zip(under) {
             *slot = id;
         }
         ToCaller::Done {

@@ -82,17 +82,14 @@ impl Supervisor {
         };
         let (target, ended) = (reverting.target(), reverting.ended);
         match wanted.request {
-            Request::Revert { id, keep, force } => {
-                let id = id.map(SnapshotId::new);
-                if !self.begin_revert(
-                    id,
-                    Manner { keep, force },
-                    ended,
-                    wanted.asked_ns,
-                    wanted.token,
-                ) {
-                    self.refuse_unknown(wanted.token, "revert", id);
-                }
+            Request::Revert {
+                id,
+                keep,
+                force,
+                ahead,
+            } => {
+                let asked = (wanted.token, wanted.asked_ns);
+                self.serve_revert(id, Manner { keep, force, ahead }, ended, asked);
             }
             Request::Drop { id } if id != target.number() => {
                 let id = SnapshotId::new(id);

@@ -9,7 +9,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-use nix::libc;
 use snapshot_core::kernel::proc_text;
 use snapshot_core::terms::{Kind, Origin, ThreadCounts, Why};
 
@@ -19,8 +18,7 @@ use crate::processes::{
     family::{numbers_in, title_of, tracer_in},
     files,
 };
-use crate::refusal::{Refusal, family, kinds};
-use crate::shortage;
+use crate::refusal::{Refusal, family, kinds, obstacles::unseen};
 use crate::talk::event::NotRolledBack;
 
 /// What was found.
@@ -52,11 +50,8 @@ impl Findings {
             Ok(seen) => return Some(seen),
             Err(error) => error,
         };
-        let errno = error.raw_os_error();
-        if !matches!(errno, Some(libc::ENOENT | libc::ESRCH)) && self.refusal.is_none() {
-            let why = format!("the supervisor can't see what the program has: {error}");
-            let help = shortage::help_for(&error).unwrap_or("let it look into /proc");
-            self.refusal = Some(Refusal::failed(why, help));
+        if !files::is_gone(&error) && self.refusal.is_none() {
+            self.refusal = Some(unseen(&error));
         }
         None
     }

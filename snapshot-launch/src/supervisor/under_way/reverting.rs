@@ -55,6 +55,8 @@ pub(crate) struct Reverting {
     pub(crate) keep: bool,
     /// Files that others have changed come back, too.
     pub(crate) force: bool,
+    /// The newer snapshots stay.
+    pub(crate) ahead: bool,
     pub(crate) asked_ns: u64,
     pub(crate) ended: Ended,
     pub(crate) token: Option<u64>,
@@ -91,6 +93,7 @@ pub(crate) struct Reverting {
 pub(crate) struct Manner {
     pub(crate) keep: bool,
     pub(crate) force: bool,
+    pub(crate) ahead: bool,
 }
 
 impl Reverting {
@@ -105,6 +108,7 @@ impl Reverting {
             target,
             keep: manner.keep,
             force: manner.force,
+            ahead: manner.ahead,
             asked_ns,
             ended,
             token,

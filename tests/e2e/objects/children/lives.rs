@@ -1,7 +1,8 @@
 //! Which children a revived program has: those of its snapshot, across further snapshots and an
 //! exec, and none that the dead branch started.
 
-use snapshot_tests::{Event, Launch, process};
+use snapshot_tests::process::{self, Process};
+use snapshot_tests::{Event, Faults, Launch, Signal};
 
 use super::guest::{guest, pids, start};
 
@@ -79,6 +80,29 @@ fn a_childs_own_children_are_its_own() {
     assert_eq!(session.ask("wait any"), "ECHILD");
 }
 
+/// The branch has waited for the stop, and that has not happened.
+#[test]
+fn a_stop_is_told_again_where_the_snapshot_had_yet_to_wait_for_it() {
+    const STOPPED: &str = "0 status 137f";
+    let mut session = guest();
+    let child = start(&mut session);
+    process::send(child, Signal::SIGSTOP);
+    let has_stopped = || Process::look(child).is_some_and(|child| child.state == 'T');
+    session.wait_until("it has stopped", has_stopped);
+    session.take();
+    assert_eq!(session.ask("wait waitpid 0 stopped"), STOPPED);
+    assert_eq!(session.ask("wait waitpid 0 stopped"), "none");
+    session.take();
+    session.revert();
+    assert_eq!(session.ask("wait waitpid 0 stopped"), "none");
+    session.revert();
+    assert_eq!(session.ask("wait waitpid 0 stopped"), STOPPED);
+    assert_eq!(session.ask("wait waitpid 0 stopped"), "none");
+    process::send(child, Signal::SIGCONT);
+    session.ask("end 0 3");
+    assert_eq!(session.ask("wait any"), "0 exit 3");
+}
+
 #[test]
 fn adopted_children_stay_across_an_exec() {
     let mut session = guest();
@@ -126,4 +150,33 @@ fn a_take_says_what_is_not_served() {
     let child = child.expect("it is named");
     assert!(child.text("what").starts_with("guest ("), "{child}");
     assert!(child.text("why").contains("can still wait for it"));
+}
+
+/// The supervisor looks for the children while the copy is made. Those of a program that is dead
+/// by then have another parent, so there is no snapshot that would lack them.
+#[test]
+fn no_snapshot_lacks_children_since_its_program_was_killed() {
+    let faults = Faults::default();
+    let mut session = Launch::guest_in_c("children").faults(&faults).piped();
+    session.ask("start");
+    session.take();
+    let (live, own) = (session.live_pid(), session.own_pid());
+    let supervisor = session.supervisor_pid();
+    faults.hold_up_at(format!("/proc/{own}/task/{own}/children"));
+    session.signal_live(Signal::SIGUSR1);
+    session.wait_until("it is looked at", || faults.holds());
+    session.wait_until("its copy is there", || {
+        let is_copy = |one: &Process| one.parent == supervisor && one.name.starts_with("#2 ");
+        Process::all().iter().any(is_copy)
+    });
+    process::send(live, Signal::SIGKILL);
+    session.wait_until("it has ended", || !process::is_alive(live));
+    faults.let_open();
+    let answer = session.next_answer();
+    assert_eq!(answer.name(), "refused", "{answer}");
+    let why = "the program died before the snapshot was complete";
+    assert_eq!(answer.text("why"), why);
+    assert_eq!(session.next("reverted").number("id"), 1);
+    session.ask("end 0 5");
+    assert_eq!(session.ask("wait any"), "0 exit 5");
 }

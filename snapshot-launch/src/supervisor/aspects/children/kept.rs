@@ -2,6 +2,7 @@
 //! revived process.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 
 use snapshot_core::process::children::{CAPACITY, Index, State};
 use snapshot_core::terms::Ended;
@@ -11,7 +12,7 @@ use super::{
     words::{name_ended, name_kept},
 };
 use crate::processes::{family::Process, kin::Child};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, obstacles::unseen};
 use crate::supervisor::aspects::aspect::{Aspect, Resumed, Standstill};
 
 /// The program's processes at one moment.
@@ -29,7 +30,9 @@ impl Aspect for Children {
 
     fn take(&mut self, still: &mut Standstill<'_>, earlier: &[&Family]) -> Result<Family, Refusal> {
         let own = std::mem::take(&mut still.children);
-        let children = self.record(&own, still, earlier);
+        let children = self
+            .record(&own, still, earlier)
+            .map_err(|error| unseen(&error))?;
         still.not_rolled_back.extend(
             self.known_of(&children)
                 .map(|known| Child::look(known.process.pid, known.outer_pid, still.pid).named()),
@@ -76,12 +79,15 @@ impl Aspect for Children {
 impl Children {
     /// Enters the live process's children by birth (`own`). Returns the indices of those and of
     /// the adopted ones.
+    ///
+    /// # Errors
+    /// One of them can't be seen.
     fn record(
         &mut self,
         own: &[i32],
         still: &mut Standstill<'_>,
         earlier: &[&Family],
-    ) -> Vec<Index> {
+    ) -> io::Result<Vec<Index>> {
         let named = earlier
             .iter()
             .flat_map(|family| family.children.iter().copied())
@@ -89,13 +95,15 @@ impl Children {
         self.forget_all_but(&named);
         let mut indices: Vec<Index> = self.table.adopted().collect();
         let adopted = indices.len();
-        indices.extend(own.iter().filter_map(|&pid| self.enter(pid, still.outside)));
+        for &pid in own {
+            indices.extend(self.enter(pid, still.outside)?);
+        }
         // The program stands still and reaps none, so the table is full.
         if indices.len() - adopted < own.len() {
             still.notes.push(format!(
                 "the program and its snapshots have more than {CAPACITY} children: after a revert it can't wait for the rest of them"
             ));
         }
-        indices
+        Ok(indices)
     }
 }

@@ -19,6 +19,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 use snapshot_core::process::{
     children::{self, CONTINUED, Child, Index, State, Table},
+    notices::Notices,
     pidfd,
 };
 use snapshot_core::sys;
@@ -73,6 +74,11 @@ impl Children {
         })
     }
 
+    /// What the program's library hears.
+    pub(crate) fn notices(&self) -> &Notices {
+        self.table.notices()
+    }
+
     /// The memory that the table lies in, for the agent.
     pub(crate) fn memory(&self) -> &OwnedFd {
         &self.memory
@@ -125,8 +131,18 @@ impl Children {
     }
 
     /// The index of a child of the live process. `None` if there is no room, or it is gone.
-    pub(super) fn enter(&mut self, pid: i32, outside: &Outside) -> Option<Index> {
-        let process = Process::of(pid)?;
+    ///
+    /// # Errors
+    /// It can't be seen.
+    pub(super) fn enter(&mut self, pid: i32, outside: &Outside) -> io::Result<Option<Index>> {
+        match Process::look(pid)? {
+            Some(process) => Ok(self.enter_seen(process, outside)),
+            None => Ok(None),
+        }
+    }
+
+    fn enter_seen(&mut self, process: Process, outside: &Outside) -> Option<Index> {
+        let pid = process.pid;
         // Ended ones too: the program may still reap it.
         if let Some(known) = self.known.iter().find(|known| known.process.is(process)) {
             return Some(known.index);

@@ -2,36 +2,27 @@
 //! they work in the classic orientation.
 //!
 //! Context: IN-PROCESS.
-#![cfg_attr(
-    not(test),
-    allow(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        reason = "called by the program, as any function of a library"
-    )
-)]
-#![expect(
-    unsafe_code,
-    reason = "calls the agent's exported function, and fflush"
-)]
+#![expect(unsafe_code, reason = "takes alone, and flushes what C has buffered")]
 
 use std::convert::Infallible;
 use std::io::Write;
-use std::sync::OnceLock;
+use std::panic::Location;
 use std::time::Duration;
 
 use super::{
-    alone,
-    bridge::{self, Answer, Call, Entry},
+    agent::{Agent, error, hindered},
     error::SnapshotError,
+    hooks,
+    listing::live_alone,
+    pending,
     report::{Arrival, Phases, Report, Rollback},
+    taken::{self, Taken},
 };
 use crate::acts::session::Outcome;
+use crate::library::{alone, bridge};
 use crate::sys;
-use crate::terms::{Ended, Obstacle, SnapshotId, Text};
+use crate::terms::{Ended, SnapshotId, Text};
 use crate::threads::timing;
-use crate::wire::LISTED;
 
 /// Takes a snapshot. It returns twice: as [`Arrival::Live`] now, and as [`Arrival::Reverted`]
 /// when the branch that begins now has ended.
@@ -41,6 +32,7 @@ use crate::wire::LISTED;
 ///
 /// # Errors
 /// See [`SnapshotError`]; then the program is untouched.
+#[track_caller]
 pub fn snapshot() -> Result<Arrival, SnapshotError> {
     Snapshot::take().now()
 }
@@ -49,24 +41,37 @@ pub fn snapshot() -> Result<Arrival, SnapshotError> {
 ///
 /// ```no_run
 /// # use snapshot_core::Snapshot;
-/// let arrival = Snapshot::take().label("before the merge").now()?;
+/// let arrival = Snapshot::take()
+///     .label("before the merge")
+///     .context("branch feature, 4 commits")
+///     .now()?;
 /// # Ok::<(), snapshot_core::SnapshotError>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 #[must_use = "nothing is taken until `now`"]
 pub struct Snapshot<'a> {
     label: &'a str,
+    context: &'a str,
 }
 
 impl<'a> Snapshot<'a> {
     /// Begins a take.
     pub fn take() -> Self {
-        Self { label: "" }
+        Self {
+            label: "",
+            context: "",
+        }
     }
 
-    /// Sets the snapshot's label. Only a launcher keeps labels, up to 160 bytes.
+    /// Sets the snapshot's label. A launcher shows it too, up to 160 bytes.
     pub fn label(mut self, label: &'a str) -> Self {
         self.label = label;
+        self
+    }
+
+    /// Sets what [`crate::list`] says about it: what the program was about to do, for example.
+    pub fn context(mut self, context: &'a str) -> Self {
+        self.context = context;
         self
     }
 
@@ -74,12 +79,44 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// See [`SnapshotError`].
+    #[track_caller]
     pub fn now(self) -> Result<Arrival, SnapshotError> {
+        self.now_at(Location::caller())
+    }
+
+    /// The same for a caller at this place.
+    pub(super) fn now_at(
+        self,
+        place: &'static Location<'static>,
+    ) -> Result<Arrival, SnapshotError> {
+        hooks::before_take()?;
         flush_output();
-        match agent() {
+        let taking = hooks::Taking::begin();
+        let taken = match Agent::here() {
             Some(agent) => take_by(agent, self.label),
             None => take_alone(),
+        };
+        if let Ok(arrival) = &taken {
+            let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            taken::remember(Taken {
+                id: match arrival {
+                    Arrival::Live(id) => *id,
+                    Arrival::Reverted(report) => report.id,
+                },
+                label: some(self.label),
+                context: some(self.context),
+                place: Some(place),
+            });
         }
+        let run = hooks::after_revert();
+        drop(taking);
+        // A snapshot from outside may have been taken just before the drop, and reverted to.
+        run.and_then(|()| hooks::after_revert())?;
+        let arrival = taken?;
+        if let Arrival::Reverted(_) = &arrival {
+            pending::settle()?;
+        }
+        Ok(arrival)
     }
 }
 
@@ -105,14 +142,15 @@ pub fn revert_to(id: SnapshotId) -> Result<Infallible, SnapshotError> {
 /// # Errors
 /// See [`SnapshotError`].
 pub fn commit() -> Result<(), SnapshotError> {
-    match agent() {
-        Some(agent) => done(&agent.call(bridge::CALL_COMMIT, 0, "")).map(drop),
+    hooks::must_not_run()?;
+    match Agent::here() {
+        Some(agent) => agent.ask(bridge::CALL_COMMIT, 0).map(drop)?,
         None => {
             live_alone()?;
             alone::forget(None);
-            Ok(())
         }
     }
+    pending::settle()
 }
 
 /// Forgets one snapshot; the others stay.
@@ -120,46 +158,22 @@ pub fn commit() -> Result<(), SnapshotError> {
 /// # Errors
 /// [`SnapshotError::NoSuchSnapshot`] if there is no such snapshot.
 pub fn drop_snapshot(id: SnapshotId) -> Result<(), SnapshotError> {
-    match agent() {
-        Some(agent) => done(&agent.call(bridge::CALL_DROP, id.number(), "")).map(drop),
+    hooks::must_not_run()?;
+    match Agent::here() {
+        Some(agent) => agent.ask(bridge::CALL_DROP, id.number()).map(drop)?,
         None => {
             live_alone()?;
-            if alone::forget(Some(id.number())) {
-                Ok(())
-            } else {
-                Err(SnapshotError::NoSuchSnapshot)
+            if !alone::forget(Some(id.number())) {
+                return Err(SnapshotError::NoSuchSnapshot);
             }
         }
     }
-}
-
-/// The snapshots under this process, oldest first. At most 32 are listed.
-///
-/// # Errors
-/// See [`SnapshotError`].
-pub fn list() -> Result<Vec<SnapshotId>, SnapshotError> {
-    let (_, ids) = listing()?;
-    Ok(ids
-        .into_iter()
-        .take_while(|&id| id != 0)
-        .map(SnapshotId::new)
-        .collect())
-}
-
-/// How many snapshots lie under this process. 0 means that nothing can be undone, and is the
-/// answer for a process that was never snapshotted.
-pub fn depth() -> u32 {
-    listing().map_or(0, |(depth, _)| depth)
-}
-
-/// Whether what happens now may be undone.
-pub fn is_in_snapshot() -> bool {
-    depth() > 0
+    pending::settle()
 }
 
 /// Where the time of this program's last snapshot went; zeros if there was none.
 pub fn last_phases() -> Phases {
-    let micros: [u64; timing::PHASES] = match agent() {
+    let micros: [u64; timing::PHASES] = match Agent::here() {
         Some(agent) => {
             let answer = agent.call(bridge::CALL_PHASES, 0, "");
             core::array::from_fn(|phase| answer.ids.get(phase).map_or(0, |&us| u64::from(us)))
@@ -179,7 +193,7 @@ pub fn last_phases() -> Phases {
 
 /// Who keeps this program's snapshots.
 pub fn rollback() -> Rollback {
-    if agent().is_some() {
+    if Agent::here().is_some() {
         Rollback::Session
     } else {
         Rollback::Alone
@@ -193,48 +207,12 @@ pub fn rollback() -> Rollback {
 /// # Errors
 /// [`SnapshotError::Failed`] if the kernel refuses a handler.
 pub fn install_handlers() -> Result<(), SnapshotError> {
-    if agent().is_some() {
+    if Agent::here().is_some() {
         return Ok(());
     }
     alone::install_handlers().map_err(|errno| SnapshotError::Failed {
         doing: "installing its signal handlers",
         errno: errno.0,
-    })
-}
-
-/// The agent in this process.
-#[derive(Clone, Copy)]
-struct Agent {
-    entry: Entry,
-}
-
-impl Agent {
-    fn call(self, verb: u32, id: u32, label: &str) -> Answer {
-        let call = Call {
-            verb,
-            id,
-            label: label.as_ptr(),
-            label_length: label.len(),
-        };
-        let mut answer = Answer::EMPTY;
-        // SAFETY: the entry has this signature, by its versioned name; both structures are live
-        // locals.
-        unsafe { (self.entry)(&raw const call, &raw mut answer) };
-        answer
-    }
-}
-
-fn agent() -> Option<Agent> {
-    static FOUND: OnceLock<Option<Agent>> = OnceLock::new();
-    *FOUND.get_or_init(|| {
-        // SAFETY: dlsym takes a NUL-terminated name, which a CStr is.
-        let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, bridge::SYMBOL.as_ptr()) };
-        if symbol.is_null() {
-            return None;
-        }
-        // SAFETY: only the agent exports this versioned name, with this signature.
-        let entry = unsafe { std::mem::transmute::<*mut libc::c_void, Entry>(symbol) };
-        Some(Agent { entry })
     })
 }
 
@@ -257,61 +235,11 @@ fn take_by(agent: Agent, label: &str) -> Result<Arrival, SnapshotError> {
     }
 }
 
-fn error(answer: &Answer, denied: SnapshotError) -> SnapshotError {
-    match answer.verdict {
-        bridge::ANSWER_OBSTACLE => hindered(answer.obstacle()),
-        bridge::ANSWER_FAILED => SnapshotError::Failed {
-            doing: "speaking to the launcher",
-            errno: answer.number,
-        },
-        bridge::ANSWER_NOT_LIVE => SnapshotError::NotTheLiveProcess,
-        _ => denied,
-    }
-}
-
-fn hindered(obstacle: Option<Obstacle>) -> SnapshotError {
-    match obstacle {
-        Some(Obstacle::Unparked(thread)) => SnapshotError::Thread {
-            tid: thread.tid,
-            doing: thread.why.doing(),
-        },
-        Some(Obstacle::TooManyThreads(most)) => SnapshotError::TooManyThreads(most),
-        Some(Obstacle::Libc(disagreement)) => SnapshotError::Libc {
-            what: disagreement.what(),
-        },
-        Some(Obstacle::Failed(step, errno)) => SnapshotError::Failed {
-            doing: step.doing(),
-            errno,
-        },
-        None => SnapshotError::Refused,
-    }
-}
-
-fn done(answer: &Answer) -> Result<(u32, [u32; LISTED]), SnapshotError> {
-    if answer.verdict == bridge::ANSWER_LIST {
-        Ok((answer.count, answer.ids))
-    } else {
-        Err(error(answer, SnapshotError::NoSuchSnapshot))
-    }
-}
-
-fn listing() -> Result<(u32, [u32; LISTED]), SnapshotError> {
-    match agent() {
-        Some(agent) => done(&agent.call(bridge::CALL_LIST, 0, "")),
-        None => live_alone().map(|()| alone::list()),
-    }
-}
-
-fn live_alone() -> Result<(), SnapshotError> {
-    if alone::is_live() {
-        Ok(())
-    } else {
-        Err(SnapshotError::NotTheLiveProcess)
-    }
-}
-
 fn revert_by_number(number: u32) -> SnapshotError {
-    match agent() {
+    if let Err(error) = hooks::must_not_run() {
+        return error;
+    }
+    match Agent::here() {
         Some(agent) => error(
             &agent.call(bridge::CALL_REVERT, number, ""),
             SnapshotError::NoSuchSnapshot,
@@ -349,8 +277,19 @@ fn take_alone() -> Result<Arrival, SnapshotError> {
     }
 }
 
+/// # Errors
+/// [`SnapshotError::InSession`] under a launcher; in a hook, or in a child that the program has forked,
+/// what a take says.
+pub(in crate::library) fn must_be_alone() -> Result<(), SnapshotError> {
+    hooks::must_not_run()?;
+    if Agent::here().is_some() {
+        return Err(SnapshotError::InSession);
+    }
+    live_alone()
+}
+
 /// Flushes buffered output, or both branches would write it.
-fn flush_output() {
+pub(in crate::library) fn flush_output() {
     // A closed stdout is the program's business, and doesn't prevent a snapshot.
     let _ = std::io::stdout().flush();
     // A snapshot signal during fflush would find stdio's locks taken, but takes none itself.

@@ -1,15 +1,6 @@
 //! Why there is no snapshot, or no revert.
 //!
 //! Context: IN-PROCESS.
-#![cfg_attr(
-    not(test),
-    allow(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        reason = "called by the program, as any function of a library"
-    )
-)]
-
 /// Why there is no snapshot, or no revert. The program is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -40,8 +31,14 @@ pub enum SnapshotError {
     NoSuchSnapshot,
     /// The launcher refused; it has said why on stderr and in its events.
     Refused,
+    /// The program runs in a session, which keeps its copies itself.
+    InSession,
     /// The program has forked this process; it is not the live process.
     NotTheLiveProcess,
+    /// It was called in a hook. What hooks do belongs to the take or the revert under way.
+    InHook,
+    /// It was called in a signal handler that has interrupted the library in the same thread.
+    Busy,
 }
 
 impl std::fmt::Display for SnapshotError {
@@ -59,8 +56,15 @@ impl std::fmt::Display for SnapshotError {
             ),
             Self::NoSuchSnapshot => f.write_str("there is no such snapshot"),
             Self::Refused => f.write_str("the launcher refused the snapshot"),
+            Self::InSession => f.write_str(
+                "in a session it is the launcher that copies the program; start it without one",
+            ),
             Self::NotTheLiveProcess => {
                 f.write_str("this process is a child of the one that is snapshotted")
+            }
+            Self::InHook => f.write_str("a hook can take no snapshot, and end no branch"),
+            Self::Busy => {
+                f.write_str("a signal handler has interrupted the library in this thread")
             }
         }
     }

@@ -1,0 +1,107 @@
+"""What cells ask the front for, and what its session reports.
+
+The magics run in the kernel and say what they want in the reply of their cell; it is done when the cell
+is over and the kernel idle.
+"""
+
+import asyncio
+import sys
+
+from .losses import Losses
+from .moments import Moments
+
+# Requests that run code of the user's, or may.
+_RUNS_CODE = ("execute_request", "complete_request", "inspect_request")
+
+
+class Acts:
+    """Between the front and the kernel's moments."""
+
+    def __init__(self, front, session, budget, place):
+        self._front, self._session = front, session
+        self._moments = Moments(session, budget, Losses(place), self._come_back)
+        self._stands = asyncio.Event()
+        # The cells up to this one are in the history's database.
+        self._written = 0
+
+    async def begin(self, code):
+        """Connects for the first time, and loads the extension into the kernel."""
+        reply, count = await self._front.connect(code)
+        self._front.count = count - 1
+        if reply["status"] != "ok":
+            print(f"snapshot: the extension does not load: {reply.get('evalue')}", file=sys.stderr)
+        self._stands.set()
+        await asyncio.Event().wait()
+
+    def hear(self, event):
+        """An event of the session."""
+        if event["event"] != "reverted":
+            return
+        if self._moments.own_reverts:
+            self._moments.own_reverts -= 1
+            return
+        asyncio.ensure_future(self._went_back(event["id"]))
+
+    async def _went_back(self, number):
+        # The cell has its number, though it is undone.
+        self._front.count += 1
+        between_cells = await self._moments.went_back_to(number)
+        if not between_cells:
+            # It may take long until the kernel listens again.
+            self._front.went_back(
+                f"somebody has brought the kernel back to snapshot #{number}, which was taken in the middle of a "
+                "cell: what that does from now on is not shown"
+            )
+        await self._connect_again(self._front.count + 1)
+        if between_cells:
+            self._front.went_back(
+                f"the kernel has ended, and is back before this cell (snapshot #{number}): nothing of it stays"
+            )
+
+    def changed(self):
+        """A message that runs code has gone to the kernel."""
+        self._moments.timeline.changed()
+
+    def changed_by(self, kind):
+        """The same, if this kind of request does."""
+        if kind in _RUNS_CODE:
+            self.changed()
+
+    async def before_cell(self, message):
+        """Takes the snapshot that an undo of this cell goes back to."""
+        await self._stands.wait()
+        for text in await self._moments.take():
+            await self._front.publish("stream", {"name": "stderr", "text": f"[snapshot] {text}\n"}, message)
+        self._moments.timeline.cell_begins()
+
+    def after_cell(self, reply):
+        """A cell has run that asks for nothing."""
+        self._moments.timeline.cell_done(reply.get("execution_count"))
+
+    async def carry_out(self, asked, reply, count):
+        """Does what a cell has asked for, the last thing if several. Returns what to print."""
+        ask = asked[-1]
+        act = ask["act"]
+        if act == "undo":
+            return await self._moments.undo(ask["target"], count)
+        if act == "redo":
+            return await self._moments.redo(count)
+        self.after_cell(reply)
+        if act == "label":
+            return await self._moments.label(ask["label"])
+        if act == "budget":
+            return self._moments.set_budget(ask["size"])
+        return await self._moments.describe()
+
+    async def _come_back(self, count):
+        await self._connect_again(count + 1)
+
+    async def _connect_again(self, next_cell):
+        await self._front.connect(f"__import__('snapshot')._cells.came_back({next_cell}, {self._written})")
+
+    async def while_quiet(self):
+        """No request waits: the kernel may write its history down."""
+        cells = self._moments.timeline.cells
+        if cells and cells[-1] > self._written:
+            self._written = cells[-1]
+            await self._front.ask_kernel("__import__('snapshot')._cells.write_history()")
