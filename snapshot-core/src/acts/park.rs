@@ -2,8 +2,9 @@
 //!
 //! Each thread but the caller gets signal 33. For that time its handler is ours;
 //! [`crate::threads::parked`] says what the thread does there. The list of threads is read
-//! again until it has no new thread and every thread on it has come. A thread that does not
-//! come in time is named, and all go on as if nothing had happened.
+//! again until as many have come as the process has. The list alone says neither that a thread
+//! has ended nor that there is no other: the kernel cuts it short when a thread ends while it is
+//! read. A thread that does not come in time is named, and all go on as if nothing had happened.
 //!
 //! Context: AS-SAFE. Called by [`crate::acts::take`] and [`crate::library::alone`], before
 //! [`crate::acts::split`].
@@ -100,10 +101,13 @@ fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
         let missing = underway + count(FREE);
         let parked = count(PARKED);
         if called == 0 && missing == 0 {
-            return Ok(Parked {
-                threads: parked + 1,
-                workers: count(WORKER),
-            });
+            let threads = parked + 1;
+            let workers = count(WORKER);
+            let all = procfs::count_tasks(tasks)
+                .map_err(|errno| Obstacle::Failed(Step::Park, errno.0))?;
+            if threads + workers + count(ZOMBIE) == all {
+                return Ok(Parked { threads, workers });
+            }
         }
         let now = sys::now_ns();
         if now >= deadline_ns && now < longest_ns && all_are_on_their_way(tasks) {
@@ -128,9 +132,13 @@ fn attempt(tasks: i32) -> Result<Parked, Obstacle> {
     }
 }
 
-/// Threads that the last scan has not seen have ended.
+/// Forgets threads that the last scan has not seen, if they have ended.
 fn forget_ended(scan: u32) {
-    for slot in slots::all().filter(|slot| slot.scan.load(Ordering::Relaxed) != scan) {
+    let has_ended = |slot: &&Slot| {
+        let is_seen = slot.scan.load(Ordering::Relaxed) == scan;
+        !is_seen && !sys::has_thread(slot.tid.load(Ordering::Relaxed))
+    };
+    for slot in slots::all().filter(has_ended) {
         let called = slot
             .state
             .compare_exchange(CALLED, GONE, Ordering::AcqRel, Ordering::Acquire);

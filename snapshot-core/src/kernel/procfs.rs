@@ -91,6 +91,17 @@ pub(crate) fn open_tasks() -> sys::Result<i32> {
     sys::open_to_read(c"/proc/self/task", libc::O_DIRECTORY)
 }
 
+/// How many threads there are: the links of this directory, less its own two. The kernel counts
+/// them at that moment; its list of them may lack some, since it ends early when a thread
+/// ends in the middle of it.
+///
+/// # Errors
+/// Any error of looking at it.
+pub(crate) fn count_tasks(tasks: i32) -> sys::Result<u32> {
+    let links = sys::fstat(tasks)?.links;
+    u32::try_from(links.saturating_sub(2)).map_err(|_| SILENT)
+}
+
 /// Calls `with` with the path of another process's file, `/proc/123/statm`. `None` if `with`
 /// returns none.
 pub(crate) fn of_process<T>(
@@ -289,6 +300,25 @@ mod tests {
         for_each_number(c"/proc/self/task", |tid| found |= tid == sys::gettid())
             .expect("/proc is mounted");
         assert!(found);
+    }
+
+    #[test]
+    fn counts_the_threads() {
+        let tasks = open_tasks().expect("/proc is mounted");
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let waiting = std::thread::spawn(move || stopped.recv());
+        let counts = std::iter::repeat_with(|| {
+            let status = std::fs::read("/proc/thread-self/status").expect("/proc is mounted");
+            let told = crate::kernel::proc_text::number(&status, "Threads:");
+            (count_tasks(tasks).expect("it is open"), told)
+        });
+        // Other tests begin and end threads between the two looks.
+        let equal = |(counted, told): &(u32, Option<i64>)| Some(i64::from(*counted)) == *told;
+        let found = counts.take(10_000).find(equal);
+        sys::close(tasks);
+        drop(stop);
+        let _ = waiting.join();
+        assert!(found.is_some_and(|(counted, _)| counted >= 2), "{found:?}");
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub(crate) struct Stat {
     /// The device of a special file.
     pub(crate) special: u64,
     pub(crate) bytes: u64,
+    /// How many names it has.
+    pub(crate) links: u64,
     /// User and group.
     pub(crate) owner: (u32, u32),
 }
@@ -183,6 +185,7 @@ impl Stat {
             inode: stat.st_ino,
             special: stat.st_rdev,
             bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            links: stat.st_nlink,
             owner: (stat.st_uid, stat.st_gid),
         }
     }

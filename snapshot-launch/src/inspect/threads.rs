@@ -6,7 +6,7 @@ use snapshot_core::kernel::proc_text;
 use snapshot_core::sys::SignalSet;
 use snapshot_core::terms::{Doing, Hindrance};
 
-use crate::processes::{family::numbers_in, files};
+use crate::processes::{files, thread_list::tids_of};
 
 /// One thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Thread {
 /// # Errors
 /// The process is gone.
 pub(super) fn of(pid: i32) -> io::Result<Vec<Thread>> {
-    let mut tids: Vec<i32> = numbers_in(&format!("/proc/{pid}/task"))?.collect();
+    let mut tids = tids_of(pid)?;
     tids.sort_unstable();
     Ok(tids
         .into_iter()

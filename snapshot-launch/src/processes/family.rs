@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use snapshot_core::kernel::proc_text;
 use snapshot_core::process::lineage::{self, Lineage};
 
-use super::child;
+use super::{child, thread_list::tids_of};
 use crate::processes::files;
 use crate::talk::counted::counted;
 
@@ -135,9 +135,7 @@ pub(crate) fn is_ending(pid: i32, thread: i32) -> io::Result<bool> {
 
 /// The state of every thread of a process: `R`, `S`, `T`, ...
 pub(crate) fn states(pid: i32) -> impl Iterator<Item = char> {
-    let threads = numbers_in(&format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten();
+    let threads = tids_of(pid).into_iter().flatten();
     threads.filter_map(move |thread| {
         let stat = files::text(of_thread(thread, &format!("task/{thread}/stat"))).ok()?;
         stat.rsplit_once(") ")?.1.chars().next()
@@ -231,7 +229,7 @@ pub(crate) fn all_children(pid: i32) -> io::Result<Vec<i32>> {
 /// The children of one process. `failed` gets the error of each look that fails.
 fn seen_children(pid: i32, mut failed: impl FnMut(io::Error)) -> Vec<i32> {
     let mut seen = Vec::new();
-    let threads = numbers_in(&format!("/proc/{pid}/task")).map_err(&mut failed);
+    let threads = tids_of(pid).map_err(&mut failed);
     for thread in threads.into_iter().flatten() {
         // Only the list of threads has this file.
         match files::text(of_thread(thread, &format!("task/{thread}/children"))) {

@@ -9,3 +9,4 @@ pub(crate) mod kin;
 pub(crate) mod numbers;
 pub(crate) mod outside;
 pub(crate) mod own_name;
+pub(crate) mod thread_list;

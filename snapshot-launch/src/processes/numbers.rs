@@ -22,7 +22,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use snapshot_core::sys::now_ns;
 
-use super::family::numbers_in;
+use super::thread_list::tids_of;
 
 /// The pause between two looks. A shorter one takes the processor from the threads that we wait
 /// for.
@@ -32,8 +32,7 @@ const PATIENCE_NS: u64 = 1_000_000_000;
 
 /// All threads of a process but the first.
 pub(crate) fn of_other_threads(pid: i32) -> Vec<i32> {
-    let numbers = numbers_in(&format!("/proc/{pid}/task"));
-    let numbers = numbers.into_iter().flatten();
+    let numbers = tids_of(pid).into_iter().flatten();
     numbers.filter(|&number| number != pid).collect()
 }
 

@@ -15,10 +15,7 @@ use snapshot_core::sys::{SignalInfo, now_ns};
 use snapshot_core::terms::{Ask, InterruptedCall, OwnUse, REQUEST_MAGIC, REQUEST_SIGNAL};
 use snapshot_core::wire::{Caller, FromCaller};
 
-use crate::processes::{
-    family::{numbers_in, of_thread},
-    files,
-};
+use crate::processes::{family::of_thread, files, thread_list::tids_of};
 use crate::shortage;
 use crate::supervisor::{
     links::{AgentLink, Heard},
@@ -362,8 +359,7 @@ impl Supervisor {
 
 /// The status of each thread of a process.
 fn statuses(pid: i32) -> impl Iterator<Item = Status> {
-    let threads = numbers_in(&format!("/proc/{pid}/task"));
-    threads
+    tids_of(pid)
         .into_iter()
         .flatten()
         .filter_map(|thread| files::text(of_thread(thread, "status")).ok())
