@@ -22,7 +22,7 @@ use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::{dup2_stdin, dup2_stdout};
 use snapshot_core::sys::{self, SignalSet};
 
-use crate::processes::family::numbers_in;
+use crate::processes::files::numbers_in;
 
 /// The signals that this process inherited as ignored: bit `n - 1` is signal `n`.
 static IGNORED: AtomicU64 = AtomicU64::new(0);

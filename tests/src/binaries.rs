@@ -64,14 +64,27 @@ fn build() -> Tools {
 /// # Panics
 /// When the build fails.
 pub fn cargo_build(what: &[&str]) -> Vec<Artifact> {
+    built_by(Command::new(cargo()), what, &target_directory())
+}
+
+/// The same with flags for the compiler, in a directory for these.
+///
+/// # Panics
+/// When it does not build.
+pub fn cargo_build_with(what: &[&str], target: &Path, flags: &str) -> Vec<Artifact> {
     let mut command = Command::new(cargo());
+    command.env("RUSTFLAGS", flags);
+    built_by(command, what, target)
+}
+
+fn built_by(mut command: Command, what: &[&str], target: &Path) -> Vec<Artifact> {
     command
         .args(["build", "--message-format=json-render-diagnostics"])
         .args(what)
         .arg("--manifest-path")
         .arg(workspace().join("Cargo.toml"))
         .arg("--target-dir")
-        .arg(target_directory())
+        .arg(target)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     if is_release() {

@@ -38,6 +38,12 @@ struct File {
 /// The program's memory files.
 pub(super) struct MemoryFiles(Records<File>);
 
+impl MemoryFiles {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.entries().is_empty()
+    }
+}
+
 impl Object for MemoryFiles {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut files = Records::growing();

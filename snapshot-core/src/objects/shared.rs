@@ -15,6 +15,18 @@ use super::{
 use crate::sys::Errno;
 use crate::terms::{Closed, Gap, Part};
 
+impl Shared {
+    /// Whether nothing of it changes while the program makes no system call: there is no memory that
+    /// others see, and nothing that the kernel counts or queues.
+    pub(crate) fn is_still(&self) -> bool {
+        self.memory.is_empty()
+            && self.memfds.is_empty()
+            && self.timers.is_empty()
+            && self.signals.is_empty()
+            && self.watches.is_empty()
+    }
+}
+
 /// What could not be put back.
 struct Failed<'a> {
     all: u32,

@@ -118,6 +118,11 @@ fn area_of(mapping: &FileMapping<'_>, open: &Descriptors) -> Option<Area> {
 }
 
 impl SharedMemory {
+    /// Whether nothing of it has to be written back.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.entries().iter().all(|area| area.pages.is_none())
+    }
+
     /// Marks the areas that another process maps, too.
     fn look_elsewhere(&mut self, original: i32) -> Result<(), Errno> {
         // Sorted by file, for the search.

@@ -14,6 +14,12 @@ use crate::terms::Kind;
 /// The program's signal descriptors.
 pub(super) struct SignalDescriptors(ByGroup<SignalSet>);
 
+impl SignalDescriptors {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.entries().is_empty()
+    }
+}
+
 impl Object for SignalDescriptors {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut found = ByGroup::new();

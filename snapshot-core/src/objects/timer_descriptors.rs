@@ -26,6 +26,12 @@ struct Timer {
 /// The program's timers.
 pub(super) struct Timers(ByGroup<Timer>);
 
+impl Timers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.entries().is_empty()
+    }
+}
+
 impl Object for Timers {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut timers = ByGroup::new();

@@ -43,6 +43,12 @@ pub(super) struct Watches {
     watches: Records<Watched>,
 }
 
+impl Watches {
+    pub(super) fn is_empty(&self) -> bool {
+        self.instances.entries().is_empty()
+    }
+}
+
 impl Object for Watches {
     fn record(recording: &mut Recording<'_>) -> Result<Self, Errno> {
         let mut found = Self {

@@ -67,6 +67,19 @@ pub(crate) fn is_whole(pages: u64) -> Result<bool, Errno> {
     Ok(own_pages()? + CLOSED_PAGES.load(Ordering::Relaxed) >= pages)
 }
 
+/// Whether this copy of the calling process has as many pages.
+///
+/// # Errors
+/// If the kernel doesn't give the sizes.
+pub(crate) fn has_as_much(copy: i32) -> Result<bool, Errno> {
+    let mut buffer = [0; 128];
+    let text = procfs::of_process(copy, b"/statm\0", |path| {
+        procfs::read(path, &mut buffer).ok()
+    });
+    let pages = text.and_then(proc_text::address_space_pages);
+    Ok(pages.ok_or(procfs::SILENT)? == own_pages()?)
+}
+
 /// In the original, when a copy lacks memory: finds the areas.
 ///
 /// # Errors

@@ -11,11 +11,16 @@
 //! Context: AS-SAFE.
 
 use crate::kernel::{proc_text, procfs};
-use crate::sys;
+use crate::sys::{self, PageRange};
 
 const PAGE: usize = 4096;
 const HUGE: usize = 2 << 20;
 const PAGES: usize = HUGE / PAGE;
+
+/// Mappings that are larger are asked for the ranges in use first: sanitizers map terabytes.
+const LARGE: usize = 1 << 30;
+/// The ranges that are asked for at once.
+const RANGES: usize = 64;
 
 /// Makes huge pages of the private memory of this process, where at least half of one is in use.
 /// Returns the bytes. Before Linux 6.1, and where the program has forbidden it, nothing happens.
@@ -29,9 +34,43 @@ pub(crate) fn gather() -> usize {
             && mapping.inode == 0
             && mapping.protection & libc::PROT_WRITE != 0
         {
-            gathered += gather_in(mapping.range.start, mapping.range.end);
+            let (start, end) = (mapping.range.start, mapping.range.end);
+            gathered += if end - start > LARGE {
+                gather_where_used(start, end)
+            } else {
+                gather_in(start, end)
+            };
         }
     });
+    gathered
+}
+
+/// Without the kernel's list of ranges (before Linux 6.7) such a mapping stays as it is.
+fn gather_where_used(start: usize, end: usize) -> usize {
+    let Ok(pagemap) = sys::open_to_read(c"/proc/thread-self/pagemap", 0) else {
+        return 0;
+    };
+    let mut gathered = 0;
+    let mut at = start;
+    while at < end {
+        let mut ranges = [PageRange::default(); RANGES];
+        let Ok(count) = sys::pages_in_use(pagemap, at, end, &mut ranges) else {
+            break;
+        };
+        for range in ranges.iter().take(count) {
+            // Ranges end where one page is not in use. A huge page is made of several ranges, then.
+            let from = (range.start & !(HUGE - 1)).max(at);
+            let to = range.end.next_multiple_of(HUGE).min(end);
+            if to > at {
+                gathered += gather_in(from, to);
+                at = to;
+            }
+        }
+        if count < RANGES {
+            break;
+        }
+    }
+    sys::close(pagemap);
     gathered
 }
 
@@ -53,6 +92,14 @@ fn gather_in(start: usize, end: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By the mapping's length alone this would take some seconds.
+    #[test]
+    fn of_terabytes_only_what_is_in_use_is_looked_at() {
+        const BYTES: usize = 16 << 40;
+        let start = sys::reserve_addresses(BYTES).expect("there are addresses");
+        assert_eq!(gather_where_used(start, start + BYTES), 0);
+    }
 
     #[test]
     fn memory_keeps_its_contents() {

@@ -41,6 +41,11 @@ impl Lacking {
         })
     }
 
+    /// Whether nothing of it changes while the program makes no system call.
+    pub(crate) fn is_still(&self) -> bool {
+        self.intervals.are_idle() && self.timers.is_empty() && self.wiped.is_empty()
+    }
+
     /// In a copy, before its threads are made again.
     pub(crate) fn prepare(&self) {
         self.pending.publish();

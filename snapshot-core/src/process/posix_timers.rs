@@ -65,6 +65,10 @@ impl Timers {
         failed
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.entries().is_empty()
+    }
+
     /// Arms existing timers with the time that was left; returns how many are gone.
     pub(super) fn rearm(&self) -> u32 {
         let mut failed = 0;

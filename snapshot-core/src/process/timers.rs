@@ -23,6 +23,11 @@ impl Intervals {
         Ok(Self { timers })
     }
 
+    /// Whether none runs.
+    pub(super) fn are_idle(&self) -> bool {
+        self.timers.iter().all(|timer| *timer == [0; 4])
+    }
+
     /// Arms the timers; returns how many failed.
     pub(super) fn restore(&self) -> u32 {
         let mut failed = 0;

@@ -174,6 +174,10 @@ impl Wiped {
         failed
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.areas.entries().is_empty()
+    }
+
     pub(super) fn release(self) {
         for area in self.areas.entries() {
             area.pages.release();

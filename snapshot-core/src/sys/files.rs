@@ -544,6 +544,18 @@ pub(crate) fn read_at(fd: i32, buffer: &mut [u8], offset: u64) -> Result<usize> 
     }
 }
 
+/// pread64(2) of whole words; returns how many.
+///
+/// # Errors
+/// As the manual page says.
+pub(crate) fn read_words_at(fd: i32, words: &mut [u64], offset: u64) -> Result<usize> {
+    // SAFETY: any bytes are words, and they are this many.
+    let bytes = unsafe {
+        core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), size_of_val(words))
+    };
+    Ok(read_at(fd, bytes, offset)? / size_of::<u64>())
+}
+
 /// pwrite(2)
 ///
 /// # Errors

@@ -6,7 +6,7 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use super::{Errno, Result, arg, check, gettid, plain};
+use super::{Errno, Result, arg, check, gettid, plain, with};
 use crate::arch::{self, syscall};
 
 /// process_vm_readv(2) on the calling process: a read that returns EFAULT if a plain one
@@ -424,4 +424,113 @@ pub(crate) fn synchronize_code() {
     const REGISTER_SYNC_CORE: usize = 1 << 6;
     let _ = plain(libc::SYS_membarrier, [REGISTER_SYNC_CORE, 0, 0]);
     let _ = plain(libc::SYS_membarrier, [SYNC_CORE, 0, 0]);
+}
+
+/// munmap(2)
+///
+/// # Safety
+/// Nothing may use the range any more.
+///
+/// # Errors
+/// EINVAL for a range that is none.
+pub(crate) unsafe fn unmap_range(start: usize, length: usize) -> Result<()> {
+    plain(libc::SYS_munmap, [start, length]).map(drop)
+}
+
+/// process_vm_readv(2): reads all of `into` from another process.
+///
+/// # Errors
+/// EFAULT if a part is not readable there; EPERM if it may not be read.
+pub(crate) fn read_memory_of(pid: i32, address: usize, into: &mut [u8]) -> Result<()> {
+    let local = [into.as_mut_ptr().expose_provenance(), into.len()];
+    let remote = [address, into.len()];
+    // SAFETY: the local vector names `into` alone; the remote one is only read.
+    let read = check(unsafe {
+        syscall(
+            libc::SYS_process_vm_readv,
+            [
+                arg(pid),
+                local.as_ptr().expose_provenance(),
+                1,
+                remote.as_ptr().expose_provenance(),
+                1,
+                0,
+            ],
+        )
+    })?;
+    if read == into.len() {
+        Ok(())
+    } else {
+        Err(Errno(libc::EFAULT))
+    }
+}
+
+/// A range of pages, as the kernel tells it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PageRange {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// PAGE_IS_*
+    categories: u64,
+}
+
+/// PAGEMAP_SCAN (Linux 6.7) on a descriptor of `pagemap`: the ranges with pages that are in use, and are
+/// neither a file's nor the kernel's page of zeros. Returns how many have been found. If there is room for
+/// more, these are all; else the rest is behind the last. (What the kernel tells of how far it has come is
+/// not right with more than 512.)
+///
+/// # Errors
+/// ENOTTY before Linux 6.7.
+pub(crate) fn pages_in_use(
+    pagemap: i32,
+    start: usize,
+    end: usize,
+    ranges: &mut [PageRange],
+) -> Result<usize> {
+    const PAGEMAP_SCAN: usize = 0xc060_6610;
+    const FILE: u64 = 1 << 2;
+    const PRESENT: u64 = 1 << 3;
+    const SWAPPED: u64 = 1 << 4;
+    const ZERO: u64 = 1 << 5;
+    #[repr(C)]
+    struct Scan {
+        size: u64,
+        flags: u64,
+        start: u64,
+        end: u64,
+        walk_end: u64,
+        ranges: u64,
+        length: u64,
+        most_pages: u64,
+        inverted: u64,
+        all_of: u64,
+        any_of: u64,
+        told: u64,
+    }
+    let mut scan = Scan {
+        size: size_of::<Scan>() as u64,
+        flags: 0,
+        start: start as u64,
+        end: end as u64,
+        walk_end: 0,
+        ranges: ranges.as_mut_ptr().expose_provenance() as u64,
+        length: ranges.len() as u64,
+        most_pages: 0,
+        inverted: FILE | ZERO,
+        all_of: FILE | ZERO,
+        any_of: PRESENT | SWAPPED,
+        told: PRESENT,
+    };
+    // SAFETY: writes the structure and the ranges, as many as it says.
+    unsafe {
+        with(
+            libc::SYS_ioctl,
+            [
+                arg(pagemap),
+                PAGEMAP_SCAN,
+                (&raw mut scan).expose_provenance(),
+            ],
+        )
+    }
 }

@@ -221,6 +221,44 @@ pub(crate) fn parent_death_signal() -> i32 {
     signal
 }
 
+/// prctl(PR_GET_THP_DISABLE): whether the kernel may make no huge pages for this process.
+pub(crate) fn has_no_huge_pages() -> bool {
+    prctl(libc::PR_GET_THP_DISABLE, 0) == Ok(1)
+}
+
+/// prctl(PR_SET_THP_DISABLE)
+///
+/// # Errors
+/// If the kernel doesn't know it.
+pub(crate) fn forbid_huge_pages(forbidden: bool) -> Result<()> {
+    prctl(libc::PR_SET_THP_DISABLE, usize::from(forbidden)).map(drop)
+}
+
+/// prctl(PR_GET_SECCOMP): whether filters look at this process's system calls.
+pub(crate) fn is_filtered() -> bool {
+    prctl(libc::PR_GET_SECCOMP, 0) != Ok(0)
+}
+
+const PR_SET_SYSCALL_USER_DISPATCH: c_int = 59;
+
+/// prctl(PR_SET_SYSCALL_USER_DISPATCH), Linux 5.11: from now on the calling thread gets a SIGSYS instead of
+/// each system call, while the byte at `selector` is 1, but for the code of `length` bytes at `start`.
+///
+/// # Errors
+/// EINVAL before Linux 5.11.
+pub(crate) fn dispatch_calls(start: usize, length: usize, selector: *mut u8) -> Result<()> {
+    const ON: usize = 1;
+    let place = selector.expose_provenance();
+    let arguments = [arg(PR_SET_SYSCALL_USER_DISPATCH), ON, start, length, place];
+    // SAFETY: the kernel reads a byte there, as long as the dispatch is on.
+    unsafe { super::with(libc::SYS_prctl, arguments) }.map(drop)
+}
+
+/// The same: no longer.
+pub(crate) fn dispatch_no_calls() {
+    let _ = prctl(PR_SET_SYSCALL_USER_DISPATCH, 0);
+}
+
 /// pidfd_open(2)
 ///
 /// # Errors

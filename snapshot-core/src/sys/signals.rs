@@ -446,6 +446,15 @@ impl AlternateStack {
         length: 0,
     };
 
+    /// A stack in these bytes.
+    pub(crate) const fn new(start: usize, length: usize) -> Self {
+        Self {
+            start,
+            flags: 0,
+            length,
+        }
+    }
+
     /// Whether the thread is on it.
     pub(crate) fn is_in_use(&self) -> bool {
         self.flags & libc::SS_ONSTACK != 0
@@ -456,6 +465,16 @@ impl AlternateStack {
         Self {
             flags: self.flags & !libc::SS_ONSTACK,
             ..self
+        }
+    }
+}
+
+impl From<AlternateStack> for libc::stack_t {
+    fn from(stack: AlternateStack) -> Self {
+        Self {
+            ss_sp: ptr::with_exposed_provenance_mut(stack.start),
+            ss_flags: stack.flags,
+            ss_size: stack.length,
         }
     }
 }

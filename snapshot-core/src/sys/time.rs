@@ -119,6 +119,13 @@ pub(super) fn resource_usage(who: i32) -> [i64; size_of::<libc::rusage>() / 8] {
     usage
 }
 
+/// getrusage(2): how many page faults the calling thread has had.
+pub(crate) fn page_faults() -> i64 {
+    let usage = resource_usage(libc::RUSAGE_THREAD);
+    // Behind two times, of two words each, and four sizes: minor and major faults.
+    usage[8] + usage[9]
+}
+
 /// getrusage(2): user and system time, in nanoseconds.
 pub(crate) fn processor_times(who: i32) -> [i64; 2] {
     let usage = resource_usage(who);

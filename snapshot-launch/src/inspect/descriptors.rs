@@ -9,7 +9,7 @@ use nix::libc;
 use snapshot_core::kernel::proc_text::{self, Lock};
 use snapshot_core::terms::{Kind, is_stateless_device, may_be_message_queue};
 
-use crate::processes::{family::numbers_in, files};
+use crate::processes::files::{self, numbers_in};
 
 /// One descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,10 +15,7 @@ use super::{
     descriptors::{Access, Descriptor},
     memory::{self, File},
 };
-use crate::processes::{
-    family::{name_of as process_name, numbers_in},
-    files,
-};
+use crate::processes::{family::name_of as process_name, files, files::numbers_in};
 
 /// A descriptor of another process.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,6 @@
 //! parents have died in between.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
@@ -174,15 +173,6 @@ fn field<T: FromStr>(fields: &str, number: usize) -> Option<T> {
 /// The parent of a process; `None` for the first process.
 pub(crate) fn parent_of(pid: i32) -> Option<i32> {
     field(&fields_of(pid)?, 1).filter(|&parent| parent > 0)
-}
-
-/// The entries of a directory of `/proc` that are numbers: processes, threads, descriptors.
-///
-/// # Errors
-/// If it doesn't exist, or may not be read.
-pub(crate) fn numbers_in(directory: &str) -> io::Result<impl Iterator<Item = i32> + use<>> {
-    let entries = fs::read_dir(directory)?.flatten();
-    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
 }
 
 /// The path of a thread's file, beside the processes and not below `/proc/PID/task`: looks

@@ -4,7 +4,7 @@
 //! time: ten system calls for a file that fits into one read. Most looks at the program happen
 //! while somebody waits for a snapshot.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -47,6 +47,15 @@ pub(crate) fn rest_of(mut file: File) -> io::Result<Vec<u8>> {
     }
     all.truncate(filled);
     Ok(all)
+}
+
+/// The entries of a directory of `/proc` that are numbers: processes, threads, descriptors.
+///
+/// # Errors
+/// If it doesn't exist, or may not be read.
+pub(crate) fn numbers_in(directory: &str) -> io::Result<impl Iterator<Item = i32> + use<>> {
+    let entries = fs::read_dir(directory)?.flatten();
+    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
 }
 
 /// Whether a look failed since the process or thread is no longer there.

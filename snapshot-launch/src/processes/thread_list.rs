@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::libc;
 use snapshot_core::sys::{self, tgkill};
 
-use super::family::numbers_in;
+use super::files::numbers_in;
 
 /// How often a list is read that grows or is cut short each time.
 const TRIES: u32 = 1000;

@@ -6,10 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use nix::libc;
 
-use crate::processes::{
-    family::{Process, numbers_in},
-    files,
-};
+use crate::processes::{family::Process, files, files::numbers_in};
 use crate::talk::event::NotRolledBack;
 
 /// The rights that let a process choose ids: CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN.

@@ -23,6 +23,19 @@ const VARIABLES: [(&str, &str); 5] = [
     ("AFL_BENCH_UNTIL_CRASH", "1"),
 ];
 
+/// How `cargo afl` has code compiled.
+const COVERAGE: [&str; 3] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=3",
+    "-Cllvm-args=-sanitizer-coverage-trace-pc-guard",
+];
+
+/// How the library is compiled.
+enum Built {
+    AsIs,
+    ForAfl,
+}
+
 /// The guest `fuzzed`, built for AFL++.
 struct Target {
     place: Arc<Place>,
@@ -42,12 +55,21 @@ impl Target {
         Some(Self { place, program })
     }
 
-    /// The guest `fuzzed` in Rust, compiled as `cargo afl` does it.
-    fn build_in_rust() -> Option<Self> {
+    /// The guest `fuzzed` in Rust, compiled as `cargo afl` does it; the library, too, or as it is.
+    fn build_in_rust(library: Built) -> Option<Self> {
         let tool = outside::find("afl-fuzz")?;
         let runtime = tool.with_file_name("../lib/afl/afl-compiler-rt.o");
         let place = Place::new();
-        let built = binaries::cargo_build(&["--lib", "-p", "snapshot-core"]);
+        let what = ["--lib", "-p", "snapshot-core"];
+        let built = match library {
+            Built::AsIs => binaries::cargo_build(&what),
+            // With a target the flags are not for build scripts, which have no runtime.
+            Built::ForAfl => binaries::cargo_build_with(
+                &[&what[..], &["--target", "x86_64-unknown-linux-gnu"]].concat(),
+                &place.work().join("target"),
+                &COVERAGE.join(" "),
+            ),
+        };
         let files = built.into_iter().flat_map(|artifact| artifact.filenames);
         let libraries: Vec<_> = files
             .filter(|file| file.extension() == Some("rlib"))
@@ -66,14 +88,8 @@ impl Target {
         let program = place.work().join("fuzzed");
         let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));
         rustc
-            .args([
-                "--edition",
-                "2024",
-                "-Copt-level=1",
-                "-Cpasses=sancov-module",
-            ])
-            .arg("-Cllvm-args=-sanitizer-coverage-level=3")
-            .arg("-Cllvm-args=-sanitizer-coverage-trace-pc-guard")
+            .args(["--edition", "2024", "-Copt-level=1"])
+            .args(COVERAGE)
             .arg(format!("-Clink-arg={}", runtime.display()))
             .arg(format!("--extern=snapshot_core={library}"))
             .args(search)
@@ -203,12 +219,32 @@ fn the_static_library_is_recognised_as_well() {
 
 #[test]
 fn a_program_in_rust_is_recognised_and_its_panics_are_crashes() {
-    if let Some(target) = Target::build_in_rust() {
+    if let Some(target) = Target::build_in_rust(Built::AsIs) {
         // `<` and `=` differ in one bit.
         finds_the_bug(&target, "a=b<", &[], |input| {
             input.iter().filter(|&&byte| byte == b'=').count() > 1
         });
     }
+}
+
+/// `cargo afl` compiles all crates, this library too. What it covers between two runs would change from run
+/// to run, and afl-fuzz would trust no input.
+#[test]
+fn the_librarys_own_work_covers_nothing() {
+    let Some(target) = Target::build_in_rust(Built::ForAfl) else {
+        return;
+    };
+    let inputs = target.inputs(&["hello", "a=b"]);
+    let flags = ["-t", "2000", "-V", "3"];
+    let output = target.run("afl-fuzz", &flags, &inputs, &["alone"]);
+    assert!(output.success(), "{output:?}");
+    let stats = fs::read_to_string(target.found().join("default/fuzzer_stats"));
+    let stats = stats.expect("afl-fuzz has written it");
+    let stability = stats.lines().find(|line| line.starts_with("stability"));
+    assert!(
+        stability.is_some_and(|line| line.ends_with(" 100.00%")),
+        "{stats}"
+    );
 }
 
 /// afl-fuzz takes any program with the text for one that starts its own fork server.

@@ -1,5 +1,6 @@
 //! Reverts. No snapshot is ever lost, whatever is killed, stopped or short.
 
+mod again;
 mod ahead;
 mod alone;
 mod attempts;

@@ -75,6 +75,16 @@ impl<'a> SyscallFrame<'a> {
         *self.register(libc::REG_RAX) = -i64::from(libc::EINTR);
     }
 
+    /// The number of a call that the kernel has shown instead of making it.
+    pub(crate) fn number(&mut self) -> i64 {
+        *self.register(libc::REG_RAX)
+    }
+
+    /// What such a call returns.
+    pub(crate) fn set_result(&mut self, result: i64) {
+        *self.register(libc::REG_RAX) = result;
+    }
+
     /// Where the thread will go on, and its stack pointer.
     pub(crate) fn position(&mut self) -> (usize, usize) {
         let address = |value: i64| usize::from_ne_bytes(value.to_ne_bytes());
@@ -102,4 +112,17 @@ impl<'a> SyscallFrame<'a> {
         *self.register(libc::REG_RIP) -= 2; // the length of `syscall`
         *self.register(libc::REG_RAX) = number;
     }
+}
+
+/// Whether a SIGSYS is for a call of this processor's own kind, by the numbers of 64-bit Linux.
+///
+/// # Safety
+/// `info` must be the second argument of the running handler.
+pub(crate) unsafe fn is_native_call(info: *const libc::siginfo_t) -> bool {
+    const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+    /// The last member of the signal's own part.
+    const ARCH: usize = 28;
+    let place: *const u32 = info.wrapping_byte_add(ARCH).cast();
+    // SAFETY: the kernel has written a whole `siginfo_t`.
+    unsafe { place.read_unaligned() == AUDIT_ARCH_X86_64 }
 }

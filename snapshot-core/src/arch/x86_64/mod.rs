@@ -5,7 +5,9 @@
 
 mod call_number;
 mod detour;
+mod float;
 mod frame;
+mod pages;
 mod rest;
 mod segments;
 mod shims;
@@ -15,15 +17,18 @@ mod weak;
 
 pub(crate) use call_number::is_interruptible;
 pub(crate) use detour::{Decision, Entry, MOST_JUMPS, TRAMPOLINE, decide_by};
-pub(crate) use frame::SyscallFrame;
+pub(crate) use float::{FloatControl, float_control, set_float_control};
+pub(crate) use frame::{SyscallFrame, is_native_call};
+pub(crate) use pages::copy_words;
 pub(crate) use rest::{Header, Owned, Part, Rest, STEPS, Step};
 pub(crate) use segments::{SegmentBases, has_shadow_stack};
 pub(crate) use shims::{
-    become_child, on_stack, park, restore_from_signal, shielded_by, spawn_aside, spawn_parked,
+    become_child, gate, on_stack, park, restore_from_signal, set_mask_unseen, shielded_by,
+    spawn_aside, spawn_parked, unpark,
 };
 pub(crate) use wait_first::wait_first;
 #[cfg(feature = "std")]
-pub(crate) use weak::afl_map_size;
+pub(crate) use weak::{afl_area, afl_map_size};
 
 use core::arch::asm;
 

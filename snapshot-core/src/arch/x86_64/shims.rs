@@ -38,6 +38,25 @@ pub(crate) unsafe extern "C" fn park(place: *mut c_void, wait: unsafe extern "C"
     )
 }
 
+/// Returns from [`park`] once more, where the calling thread has returned from before.
+///
+/// # Safety
+/// The stack at `place` and above must be as it was then.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn unpark(place: *mut c_void) -> ! {
+    naked_asm!(
+        "mov rsp, [rdi]",
+        "add rsp, 8",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
 /// clone3 of a thread that continues a parked one in the copied memory: on its stack it calls
 /// `begin(place)`, and then returns from its [`park`].
 ///
@@ -154,7 +173,35 @@ pub(crate) unsafe extern "C" fn on_stack(
 /// very instructions.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn restore_from_signal() {
-    naked_asm!("mov rax, 15", "syscall")
+    naked_asm!(
+        "mov rax, 15",
+        "syscall",
+        // `set_mask_unseen` comes here, at UNSEEN_MASK.
+        ".skip 7, 0x90",
+        "mov r10, rcx",
+        "mov eax, 14", // rt_sigprocmask
+        "syscall",
+        "ret",
+    )
+}
+
+/// The distance of its second part: the first has 9 bytes.
+const UNSEEN_MASK: usize = 16;
+
+/// Where system calls may be made that nobody is to see: the address and the length of the code.
+pub(crate) fn gate() -> (usize, usize) {
+    ((restore_from_signal as *const ()).addr(), 2 * UNSEEN_MASK)
+}
+
+/// rt_sigprocmask(2) from the code of [`gate`]: sets which signals are blocked.
+pub(crate) fn set_mask_unseen(mask: u64) {
+    type Call = unsafe extern "C" fn(usize, *const u64, *mut u64, usize) -> i64;
+    let place = (restore_from_signal as *const ()).wrapping_byte_add(UNSEEN_MASK);
+    // SAFETY: the code there takes these arguments.
+    let call = unsafe { core::mem::transmute::<*const (), Call>(place) };
+    let how = libc::SIG_SETMASK.unsigned_abs() as usize;
+    // SAFETY: reads eight bytes, and writes nothing to null.
+    unsafe { call(how, &raw const mask, ptr::null_mut(), 8) };
 }
 
 /// What [`enter_shielded`] calls, with a handler's arguments. It returns the handler to go on

@@ -9,18 +9,30 @@
 
 use core::arch::asm;
 
+/// Reads the entry of the global offset table that the linker makes for the symbol. It is 0 for a weak one
+/// that nobody defines.
+macro_rules! weak {
+    ($name:literal) => {{
+        let place: *const ();
+        // SAFETY: reads that one entry.
+        unsafe {
+            asm!(
+                concat!(".weak ", $name),
+                concat!("mov {place}, qword ptr [rip + ", $name, "@GOTPCREL]"),
+                place = out(reg) place,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        place
+    }};
+}
+
 /// Where AFL++'s runtime has the size of its coverage map. Null in a program without that runtime.
 pub(crate) fn afl_map_size() -> *const u32 {
-    let place: *const u32;
-    // SAFETY: reads one entry of the global offset table, which the linker makes for this line. It is 0
-    // for a weak symbol that nobody defines.
-    unsafe {
-        asm!(
-            ".weak __afl_map_size",
-            "mov {place}, qword ptr [rip + __afl_map_size@GOTPCREL]",
-            place = out(reg) place,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    place
+    weak!("__afl_map_size").cast()
+}
+
+/// Where AFL++'s runtime has the address of its coverage map. Null in a program without that runtime.
+pub(crate) fn afl_area() -> *const *mut u8 {
+    weak!("__afl_area_ptr").cast()
 }

@@ -107,6 +107,8 @@ pub(super) struct Board {
     pub(super) asked_low: AtomicU32,
     pub(super) asked_high: AtomicU32,
     pub(super) adoption: Adoption,
+    /// Which run of a template the live copy makes.
+    pub(super) run: AtomicU32,
     /// The process between the two, which is of no use any more, when it may end.
     pub(super) ending: AtomicI32,
     pub(super) stack: [Level; DEEPEST],

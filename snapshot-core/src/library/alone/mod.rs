@@ -3,8 +3,10 @@
 //!
 //! Context: AS-SAFE, but for `install_handlers`.
 
+pub(super) mod again;
 mod board;
 mod handlers;
+mod living;
 mod orientation;
 mod screen;
 pub(super) mod template;

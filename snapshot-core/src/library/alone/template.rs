@@ -6,6 +6,8 @@
 //! what both share, waits for the copy's end, ends the processes that the copy has left behind, and
 //! puts the shared things back as they were recorded. Nobody else sees two copies at a time.
 //!
+//! A copy that has changed nothing but memory may go back by itself instead; see [`super::again`].
+//!
 //! Limits: those of [`super::orientation`]. What a copy writes to files stays.
 //!
 //! Context: AS-SAFE: the parked threads may hold any lock. Called by [`crate::library::copies`].
@@ -14,7 +16,9 @@
 use core::sync::atomic::Ordering;
 
 use super::{
-    board::{Board, make_board},
+    again::Again,
+    board::{Board, board, make_board},
+    living::{Living, Outcome},
     screen::Screen,
 };
 use crate::acts::{
@@ -51,6 +55,12 @@ pub(crate) trait Server {
     /// The next request; false if there is no further one.
     fn next(&mut self) -> bool;
 
+    /// Whether the copy of the last request may go back and serve this one. Its work has to begin with
+    /// [`super::again::begin`], and to end with [`super::again::end`].
+    fn may_go_back(&self) -> bool {
+        false
+    }
+
     /// In the copy, before the program's threads run.
     fn in_copy(&mut self) {}
 
@@ -68,6 +78,11 @@ pub(crate) trait Server {
 
 /// The most descriptors that a server may have.
 pub(crate) const MOST_OWN: usize = 7;
+
+/// In a copy: which request it serves, from 0.
+pub(crate) fn run_number() -> u32 {
+    board().map_or(0, |board| board.run.load(Ordering::Relaxed))
+}
 
 /// Who returns from [`serve`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,9 +124,9 @@ struct Serving<'a> {
 impl Work for Serving<'_> {
     fn in_first_thread(&mut self) {
         let open = sys::block(SignalSet::ALL);
-        self.outcome = park::park().and_then(|_| {
+        self.outcome = park::park().and_then(|parked| {
             // SAFETY: all other threads are parked.
-            unsafe { serve_parked(self.server) }
+            unsafe { serve_parked(self.server, parked.threads == 1) }
         });
         // A copy has other threads, and has released them.
         if self.outcome != Ok(Role::Copy) {
@@ -129,10 +144,16 @@ fn failed(step: Step) -> impl Fn(Errno) -> Obstacle {
     move |errno| Obstacle::Failed(step, errno.0)
 }
 
-unsafe fn serve_parked(server: &mut dyn Server) -> Result<Role, Obstacle> {
+unsafe fn serve_parked(server: &mut dyn Server, is_single: bool) -> Result<Role, Obstacle> {
     let board = make_board().ok_or(Obstacle::Failed(Step::Record, libc::ENOMEM))?;
     let signals = ending_signals().map_err(failed(Step::Record))?;
-    let mut own = [signals; MOST_OWN + 1];
+    // Without it no copy goes back.
+    let run_ended = match is_single && server.may_go_back() {
+        true => sys::eventfd(false).and_then(moved_high).unwrap_or(-1),
+        false => -1,
+    };
+    let mut own = [signals; MOST_OWN + 2];
+    own[MOST_OWN] = run_ended;
     for (place, &fd) in own.iter_mut().zip(server.own()) {
         *place = fd;
     }
@@ -147,14 +168,18 @@ unsafe fn serve_parked(server: &mut dyn Server) -> Result<Role, Obstacle> {
         let shared = Shared::record(&own, pid, sys::gettid(), &mut |gap| server.will_differ(gap))
             .map_err(failed(Step::Record))?;
         let lacking = Lacking::record(SignalSet(0), |_| false, false);
+        let lacking = lacking.map_err(failed(Step::Record))?;
+        let may_go_back = run_ended >= 0 && shared.is_still() && lacking.is_still();
+        let again = may_go_back.then(|| Again::make(run_ended)).flatten();
         Ok(Standing {
             board,
             identity,
             offspring,
             shared,
-            lacking: lacking.map_err(failed(Step::Record))?,
+            lacking,
             screen: Screen::record(),
             signals,
+            again,
         })
     });
     let role = match recorded {
@@ -175,6 +200,9 @@ unsafe fn serve_parked(server: &mut dyn Server) -> Result<Role, Obstacle> {
     };
     if role != Ok(Role::Copy) {
         own_processes::remove(pid);
+    }
+    if role != Ok(Role::Copy) {
+        sys::close(run_ended);
     }
     sys::close(signals);
     role
@@ -202,14 +230,15 @@ fn ending_signals() -> Result<i32, Errno> {
         .fold(SignalSet(0), |set, signal| {
             set.with(SignalSet::only(signal))
         });
-    let signals = sys::signalfd(set.without(sys::pending()))?;
-    let moved = sys::duplicate_above(signals, HIGH).or_else(|_| sys::duplicate_above(signals, 0));
-    sys::close(signals);
-    moved
+    moved_high(sys::signalfd(set.without(sys::pending()))?)
 }
 
-/// A copy whose end nobody tells has at least not ended well. Nobody else can reap one.
-const UNKNOWN: Ended = Ended::Killed(libc::SIGKILL);
+/// Gives a descriptor a number that no program would get.
+fn moved_high(fd: i32) -> Result<i32, Errno> {
+    let moved = sys::duplicate_above(fd, HIGH).or_else(|_| sys::duplicate_above(fd, 0));
+    sys::close(fd);
+    moved
+}
 
 /// Above what programs use, if the limit allows it.
 const HIGH: i32 = 900;
@@ -223,6 +252,31 @@ struct Standing {
     lacking: Lacking,
     screen: Screen,
     signals: i32,
+    /// Where a copy may go back.
+    again: Option<&'static Again>,
+}
+
+/// Which copies may go back. Those of a program whose runs always do what can't be undone shouldn't pay
+/// for the preparation each time.
+#[derive(Default)]
+struct Offers {
+    /// How many copies in a row have not gone back once.
+    lost: u32,
+    /// How many copies are left before the next may.
+    left_out: u32,
+}
+
+impl Offers {
+    fn next(&mut self) -> bool {
+        let may = self.left_out == 0;
+        self.left_out = self.left_out.saturating_sub(1);
+        may
+    }
+
+    fn judge(&mut self, has_gone_back: bool) {
+        self.lost = if has_gone_back { 0 } else { self.lost + 1 };
+        self.left_out = (1 << self.lost.min(10)) >> 1;
+    }
 }
 
 impl Standing {
@@ -230,9 +284,28 @@ impl Standing {
     /// All other threads must be parked.
     unsafe fn serve(&self, server: &mut dyn Server) -> Result<Role, Obstacle> {
         let counts = self.board.notices.counts();
+        let mut offers = Offers::default();
+        let mut waiting: Option<Living> = None;
+        let mut runs = 0;
         let mut outcome = Ok(Role::Template);
         while outcome.is_ok() && self.is_asked(server.source()) && server.next() {
             self.board.begin_anew(counts);
+            self.board.run.store(runs, Ordering::Relaxed);
+            runs += 1;
+            if let (Some(living), Some(again)) = (waiting.take(), self.again) {
+                if server.may_go_back() && living.is_there() {
+                    again.go();
+                    server.begun(living.pid());
+                    offers.judge(true);
+                    outcome = self.follow(server, living, 0, &mut waiting);
+                    continue;
+                }
+                self.end_waiting(living);
+            }
+            let is_offered = self.again.is_some() && offers.next();
+            if let Some(again) = self.again {
+                again.offer(is_offered);
+            }
             // SAFETY: the caller's promise.
             let side = match unsafe { split_for_self() } {
                 Ok(side) => side,
@@ -244,24 +317,62 @@ impl Standing {
             match side {
                 Side::Copy => {
                     // SAFETY: this is the copy's only thread.
-                    unsafe { self.live_as_copy(server) };
+                    unsafe { self.live_as_copy(server, is_offered) };
                     return Ok(Role::Copy);
                 }
                 Side::Original(copy) => {
                     let let_go = self.shared.let_go();
                     server.begun(copy);
-                    let ended = self.wait_for_end(copy, server.asker());
-                    let not_restored = self.put_back(copy) + u32::from(let_go.is_err());
-                    match self.board.take_not_begun() {
-                        Some(errno) => outcome = refused(server, failed(Step::Revive)(errno)),
-                        None => server.ended(ended, not_restored),
+                    let not_let_go = u32::from(let_go.is_err());
+                    outcome = self.follow(server, Living::of(copy), not_let_go, &mut waiting);
+                    if is_offered && waiting.is_none() {
+                        offers.judge(false);
                     }
                 }
             }
         }
+        if let Some(living) = waiting {
+            self.end_waiting(living);
+        }
         self.board.begin_anew(counts);
         self.board.live.store(sys::getpid(), Ordering::Relaxed);
         outcome
+    }
+
+    /// Waits for the end of a run, and tells it. A copy that has gone back is left in `waiting`.
+    fn follow(
+        &self,
+        server: &mut dyn Server,
+        living: Living,
+        not_let_go: u32,
+        waiting: &mut Option<Living>,
+    ) -> Result<Role, Obstacle> {
+        match living.wait(self.again, server.asker(), self.signals) {
+            Outcome::Waits(code) => {
+                server.ended(Ended::Exited(code), not_let_go);
+                *waiting = Some(living);
+                Ok(Role::Template)
+            }
+            Outcome::Ended(ended) => {
+                let not_restored = self.put_back(living.pid()) + not_let_go;
+                living.release();
+                match self.board.take_not_begun() {
+                    Some(errno) => refused(server, failed(Step::Revive)(errno)),
+                    None => {
+                        server.ended(ended, not_restored);
+                        Ok(Role::Template)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nobody needs the copy any more that waits.
+    fn end_waiting(&self, living: Living) {
+        living.kill();
+        // It has changed nothing that others could see.
+        let _ = self.put_back(living.pid());
+        living.release();
     }
 
     /// Waits for a request. False if a signal says that this is the end.
@@ -278,7 +389,10 @@ impl Standing {
 
     /// # Safety
     /// The calling thread must be the copy's only one.
-    unsafe fn live_as_copy(&self, server: &mut dyn Server) {
+    unsafe fn live_as_copy(&self, server: &mut dyn Server, is_offered: bool) {
+        if let Some(again) = self.again.filter(|_| !is_offered) {
+            sys::close(again.descriptor());
+        }
         let template = self.identity.pid;
         sys::set_parent_death_signal(libc::SIGKILL);
         if sys::getppid() != template {
@@ -298,38 +412,6 @@ impl Standing {
         server.in_copy();
         turn::begin_new_life();
         revive::open_gate();
-    }
-
-    /// Waits for the copy's end, and stops and goes on with it. Kills it if nobody wants it any
-    /// more.
-    fn wait_for_end(&self, copy: i32, asker: i32) -> Ended {
-        let pidfd = sys::pidfd_open(copy).unwrap_or(-1);
-        let ended = loop {
-            match sys::wait_for_child(copy, libc::WEXITED | libc::WSTOPPED | libc::WNOHANG) {
-                // The whole job stops, at the terminal. A SIGSTOP is for the copy alone.
-                Ok(state) if state.code == libc::CLD_STOPPED => {
-                    if state.status != libc::SIGSTOP {
-                        let _ = sys::kill(sys::getpid(), libc::SIGSTOP);
-                        let _ = sys::kill(copy, libc::SIGCONT);
-                    }
-                    continue;
-                }
-                Ok(state) if state.code != 0 => break Ended::of_child(state.code, state.status),
-                Ok(_) => {}
-                Err(Errno(libc::EINTR)) => continue,
-                Err(_) => break UNKNOWN,
-            }
-            // A stop is seen by asking only; the kernel tells the end at once.
-            let patience = if pidfd < 0 { 10 } else { 200 };
-            let ready = sys::poll_readable([pidfd, asker, self.signals], patience);
-            if matches!(ready, Ok([_, true, _] | [_, _, true])) {
-                let _ = sys::kill(copy, libc::SIGKILL);
-                let killed = sys::wait_for_child(copy, libc::WEXITED);
-                break killed.map_or(UNKNOWN, |state| Ended::of_child(state.code, state.status));
-            }
-        };
-        sys::close(pidfd);
-        ended
     }
 
     /// Puts back what the copy has changed for others. Returns how many things failed.

@@ -3,7 +3,7 @@
 //! Context: IN-PROCESS, but for the server, which is AS-SAFE.
 
 use super::{ending::work_and_end, serving::serve};
-use crate::library::alone::template::{Role, Server};
+use crate::library::alone::template::{Role, Server, run_number};
 use crate::library::api::{error::SnapshotError, snapshots::must_be_alone};
 use crate::terms::Ended;
 
@@ -39,7 +39,7 @@ pub fn try_each<T>(inputs: &[T], mut run: impl FnMut(&T)) -> Result<Vec<Ended>, 
     };
     match serve(&mut series)? {
         Role::Copy => work_and_end(|| {
-            if let Some(input) = inputs.get(series.ends.len()) {
+            if let Some(input) = inputs.get(run_number() as usize) {
                 run(input);
             }
             0
@@ -65,6 +65,10 @@ impl Server for Series {
 
     fn next(&mut self) -> bool {
         self.ends.len() < self.count
+    }
+
+    fn may_go_back(&self) -> bool {
+        true
     }
 
     fn ended(&mut self, ended: Ended, _: u32) {

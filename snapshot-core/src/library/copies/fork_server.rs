@@ -13,7 +13,10 @@ use std::io::Read;
 
 use super::{ending::work_or_abort, serving::serve};
 use crate::arch;
-use crate::library::alone::template::{Role, Server};
+use crate::library::alone::{
+    again::coverage,
+    template::{Role, Server},
+};
 use crate::library::api::{error::SnapshotError, snapshots::must_be_alone};
 use crate::sys;
 use crate::terms::Ended;
@@ -83,7 +86,10 @@ pub fn persistent_unmarked(mut run: impl FnMut(&[u8])) -> Result<(), SnapshotErr
                 Err(error) => panic!("{error}"),
             },
         }),
-        Role::Template => Ok(()),
+        Role::Template => {
+            coverage::show();
+            Ok(())
+        }
     }
 }
 
@@ -123,6 +129,8 @@ impl SharedInput {
 
 struct ForkServer {
     input: Option<SharedInput>,
+    /// Whether afl-fuzz has killed the last copy.
+    has_killed: bool,
 }
 
 /// The size of the coverage map, if the program has AFL++'s runtime.
@@ -157,7 +165,11 @@ impl ForkServer {
                 input = None;
             }
         }
-        Ok(Self { input })
+        coverage::begin(map_size().map_or(0, |bytes| bytes as usize));
+        Ok(Self {
+            input,
+            has_killed: false,
+        })
     }
 
     fn say(word: u32) {
@@ -186,8 +198,13 @@ impl Server for ForkServer {
     }
 
     fn next(&mut self) -> bool {
-        // The word says whether afl-fuzz has killed the last copy; the kernel has said so already.
-        read_word().is_some()
+        let word = read_word();
+        self.has_killed = word.is_some_and(|word| word != 0);
+        word.is_some()
+    }
+
+    fn may_go_back(&self) -> bool {
+        !self.has_killed
     }
 
     fn in_copy(&mut self) {

@@ -15,8 +15,9 @@ use snapshot_core::terms::{Kind, Origin, ThreadCounts, Why};
 use super::gaps::range_of;
 use crate::flags::AllowKind;
 use crate::processes::{
-    family::{numbers_in, title_of, tracer_in},
+    family::{title_of, tracer_in},
     files,
+    files::numbers_in,
 };
 use crate::refusal::{Refusal, family, kinds, obstacles::unseen};
 use crate::talk::event::NotRolledBack;
