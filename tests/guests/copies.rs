@@ -1,6 +1,6 @@
 //! Guest: copies of one moment. `all COUNT` tries COUNT inputs, each in a copy that first finds all as
 //! it was set up, and then changes whatever it can. `ends` shows each way to end. In `slow` a copy never
-//! ends by itself.
+//! ends by itself. In `nested` copies are templates.
 //!
 //! A failed check ends its copy with 101, like any panic.
 #![expect(unsafe_code, reason = "crashes on purpose, and handles a signal")]
@@ -63,6 +63,40 @@ fn ends() {
     }
 }
 
+/// Copies of copies. Each inner series leaves the outer one alone.
+fn nested() {
+    let inputs: Vec<u32> = (0..40).collect();
+    let mut sum = 0;
+    let outer = try_each(&inputs, |&outer| {
+        sum += 1;
+        assert_eq!(sum, 1, "no run sees another");
+        if outer.is_multiple_of(4) {
+            let inner = try_each(&inputs, |&inner| {
+                sum += 1;
+                assert_eq!(sum, 2, "no run sees another");
+                if inner == 7 {
+                    std::process::abort();
+                }
+            });
+            let inner = inner.expect("it can be copied");
+            let fine = inner
+                .iter()
+                .filter(|end| end.to_numbers() == (0, 0))
+                .count();
+            assert_eq!((inner.len(), fine), (40, 39));
+        }
+        if outer == 9 {
+            std::process::abort();
+        }
+    });
+    let outer = outer.expect("it can be copied");
+    let fine = outer
+        .iter()
+        .filter(|end| end.to_numbers() == (0, 0))
+        .count();
+    println!("{fine} of {} have ended well", outer.len());
+}
+
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn interrupted(_: i32) {
@@ -94,6 +128,7 @@ fn main() {
         ["all", count] => all(count.parse().expect("a number")),
         ["ends"] => ends(),
         ["slow"] => slow(),
+        ["nested"] => nested(),
         _ => panic!("{words:?} is no command"),
     }
 }

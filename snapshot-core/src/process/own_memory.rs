@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-const MOST_KEPT_OUT: usize = 4;
+const MOST_KEPT_OUT: usize = 16;
 
 /// Where the engine's own memory is mapped; 0 is an empty entry.
 static KEPT_OUT: [AtomicUsize; MOST_KEPT_OUT] = [const { AtomicUsize::new(0) }; MOST_KEPT_OUT];
@@ -16,6 +16,13 @@ pub(crate) fn keep_out(start: usize) {
         if taken.is_ok() || taken == Err(start) {
             return;
         }
+    }
+}
+
+/// It is the engine's no more.
+pub(crate) fn let_in(start: usize) {
+    for place in &KEPT_OUT {
+        let _ = place.compare_exchange(start, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 

@@ -9,6 +9,13 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
+/// The end of [`park`]: from its frame back to its caller.
+macro_rules! leave_parked {
+    () => {
+        "add rsp, 8\npop r15\npop r14\npop r13\npop r12\npop rbx\npop rbp\nret"
+    };
+}
+
 /// Parks the calling thread: saves the callee-saved registers, stores the stack pointer at
 /// `place`, and calls `wait(place)`. Returns when that does; in a copy of the process it
 /// returns in the thread that [`spawn_parked`] has made instead.
@@ -27,14 +34,7 @@ pub(crate) unsafe extern "C" fn park(place: *mut c_void, wait: unsafe extern "C"
         "sub rsp, 8",
         "mov [rdi], rsp",
         "call rsi",
-        "add rsp, 8",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
+        leave_parked!(),
     )
 }
 
@@ -44,17 +44,7 @@ pub(crate) unsafe extern "C" fn park(place: *mut c_void, wait: unsafe extern "C"
 /// The stack at `place` and above must be as it was then.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn unpark(place: *mut c_void) -> ! {
-    naked_asm!(
-        "mov rsp, [rdi]",
-        "add rsp, 8",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
-    )
+    naked_asm!("mov rsp, [rdi]", leave_parked!(),)
 }
 
 /// clone3 of a thread that continues a parked one in the copied memory: on its stack it calls
@@ -84,14 +74,7 @@ pub(crate) unsafe extern "C" fn spawn_parked(
         "2:",
         "mov rdi, r8",
         "call r9",
-        "add rsp, 8",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
+        leave_parked!(),
     )
 }
 

@@ -334,6 +334,10 @@ impl Standing {
         if let Some(living) = waiting {
             self.end_waiting(living);
         }
+        if let Some(again) = self.again {
+            // SAFETY: there is no copy.
+            unsafe { again.release() };
+        }
         self.board.begin_anew(counts);
         self.board.live.store(sys::getpid(), Ordering::Relaxed);
         outcome

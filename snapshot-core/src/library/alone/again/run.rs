@@ -92,10 +92,11 @@ unsafe extern "C" fn reset(_: *mut c_void) {
         sys::exit_group(again.code.load(Ordering::Relaxed));
     }
     let asked = again.asked.load(Ordering::Relaxed);
-    again.state.store(WAITS, Ordering::Release);
-    // While the template tells it, the pages are put back.
+    // In this order: if it is killed in between, the template hears of its end.
     let one = 1_u64.to_ne_bytes();
     let _ = sys::write_once(again.descriptor(), &one);
+    again.state.store(WAITS, Ordering::Release);
+    // While the template tells it, the pages are put back.
     // SAFETY: nothing of the program runs.
     unsafe { copy.pages.put_back() };
     while again.asked.load(Ordering::Acquire) == asked {

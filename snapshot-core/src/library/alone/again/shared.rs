@@ -13,7 +13,7 @@ use super::{
     pages::Pages,
     watch::{Handler, Means, Watch},
 };
-use crate::process::own_memory::keep_out;
+use crate::process::own_memory::{keep_out, let_in};
 use crate::sys::{self, Errno};
 
 /// The copy is an ordinary one.
@@ -78,22 +78,36 @@ pub(super) fn again() -> Option<&'static Again> {
 }
 
 impl Again {
-    /// In a template: the memory for it. `ended` is what becomes readable when a run has ended. `None`
-    /// without memory.
+    /// In a template: the memory for it. `ended` is what becomes readable when a run has ended; reads of it
+    /// don't wait. `None` without memory.
+    ///
+    /// A copy that is a template itself has another.
     pub(crate) fn make(ended: i32) -> Option<&'static Self> {
-        if AGAIN.load(Ordering::Acquire).is_null() {
-            let memory = sys::map_memory(size_of::<Self>(), true)?;
-            keep_out(memory.as_ptr().addr());
-            AGAIN.store(memory.cast().as_ptr(), Ordering::Release);
-        }
+        let memory = sys::map_memory(size_of::<Self>(), true)?;
+        keep_out(memory.as_ptr().addr());
+        AGAIN.store(memory.cast().as_ptr(), Ordering::Release);
         let made = again()?;
         made.ended.store(ended, Ordering::Relaxed);
         Some(made)
     }
 
+    /// In the template, when there is no copy any more.
+    ///
+    /// # Safety
+    /// Nobody may use it any more.
+    pub(crate) unsafe fn release(&'static self) {
+        AGAIN.store(core::ptr::null_mut(), Ordering::Release);
+        let start = core::ptr::from_ref(self).addr();
+        let_in(start);
+        // SAFETY: the caller's promise.
+        let _ = unsafe { sys::unmap_range(start, size_of::<Self>()) };
+    }
+
     /// Before a copy is made: whether it may go back.
     pub(crate) fn offer(&self, may: bool) {
         self.state.store(ORDINARY, Ordering::Relaxed);
+        // The last copy may have ended in the middle of it.
+        self.forget_end();
         self.is_offered.store(u32::from(may), Ordering::Release);
     }
 
@@ -107,10 +121,13 @@ impl Again {
         if self.state.load(Ordering::Acquire) != WAITS {
             return None;
         }
-        let mut count = [0; 8];
-        // Waits until it is readable, which it is in a moment.
-        let _ = sys::read(self.descriptor(), &mut count);
+        self.forget_end();
         Some(self.code.load(Ordering::Relaxed))
+    }
+
+    /// The descriptor is readable no more.
+    fn forget_end(&self) {
+        let _ = sys::read(self.descriptor(), &mut [0; 8]);
     }
 
     /// The copy that waits is to run.
