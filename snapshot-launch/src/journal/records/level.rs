@@ -541,18 +541,24 @@ impl Level {
         Loss::identity(refused).of(pin)
     }
 
-    /// A link on a shelf for each file with several names. The one that its pin knows can be a
-    /// name that a revert removes, and no record needs to know the others.
+    /// A link on a shelf for each file that another process may not find by the name that its pin
+    /// knows. Of several names, a revert may remove that one. Of a single name, it may be another:
+    /// a descriptor keeps the name that it was opened by, even when that one is gone. No record
+    /// needs to know the names that are left.
     pub(crate) fn secure_links(&mut self, stores: &mut Stores) {
-        let has_several = |object: &&Object| {
+        let is_unsafe = |object: &&Object| {
             let is_file = !object.is_directory() && object.trash.is_none();
             let pin = object.pin().filter(|_| is_file);
-            pin.is_some_and(|pin| Stat::of_fd(pin).is_ok_and(|stat| stat.nlink > 1))
+            pin.is_some_and(|pin| match Stat::of_fd(pin) {
+                Ok(stat) if stat.nlink == 1 => sys::path_and_whether_gone(pin).1,
+                Ok(stat) => stat.nlink > 1,
+                Err(_) => false,
+            })
         };
         let ids: Vec<FileId> = self
             .objects
             .values()
-            .filter(has_several)
+            .filter(is_unsafe)
             .map(|object| object.id)
             .collect();
         for id in ids {

@@ -3,6 +3,7 @@
 
 mod chance;
 mod corners;
+mod cut;
 mod outsiders;
 mod own_process;
 mod program;

@@ -257,6 +257,14 @@ impl Program {
         Ok(())
     }
 
+    /// Closes what is held, and no snapshot has it open.
+    pub(super) fn let_go_of_held(&mut self) {
+        self.held.clear();
+        for (_, tree) in &mut self.taken {
+            tree.forget_held();
+        }
+    }
+
     pub(super) fn write_held(&mut self, index: usize, at: u64, bytes: &[u8]) -> io::Result<()> {
         let file = Rc::clone(&self.held[index]);
         let stat = Stat::of_fd(file.as_fd())?;

@@ -180,6 +180,9 @@ fn random_programs_of_an_ordinary_user_come_back() {
         "random::random_programs_come_back",
         "stops::a_revert_that_is_stopped_is_finished",
         "stops::old_objects_in_closed_directories_are_found_again",
+        "cut::a_file_is_found_that_had_a_second_name_in_the_branch",
+        "cut::a_file_is_found_that_was_opened_by_a_name_that_is_gone",
+        "cut::a_file_is_found_that_a_newer_branch_has_linked_anew",
     ] {
         in_another_process(&format!("journal::tests::{test}"), |command| {
             command.uid(65534).gid(65534).env("TMPDIR", "/tmp");

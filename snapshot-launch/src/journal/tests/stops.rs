@@ -19,26 +19,30 @@ fn until_stop<T>(steps: Option<u64>, run: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// Reverts in as many pieces as the stops make of it.
-fn revert_in_pieces(
+/// Reverts in as many pieces as the stops make of it. Returns how often it was stopped.
+pub(super) fn revert_in_pieces(
     program: &mut Program,
     chance: &mut Chance,
     mut next: impl FnMut(&mut Chance) -> u64,
-) {
+) -> usize {
     let target = chance.pick(&program.taken).expect("there is one").0;
     let branch = program.tree();
     let tree = program.before_revert(target, false);
     let stop = next(chance);
     let levels = &mut program.levels;
     let reverted = until_stop(Some(stop), || levels.revert_to(target, false, false));
+    let is_done = reverted.is_some();
     if let Some(outcome) = reverted {
         assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
         assert_eq!(outcome.outsiders, Vec::<String>::new());
         program.must_be(&tree);
+    }
+    let stops = if is_done {
+        0
     } else {
         program.forget_journal();
-        finish(program, chance, next, &tree, &branch);
-    }
+        1 + finish(program, chance, next, &tree, &branch)
+    };
     program.forget_journal();
     for store in program.stores() {
         // What the branch has closed lies there too.
@@ -48,15 +52,17 @@ fn revert_in_pieces(
             .output();
         std::fs::remove_dir_all(store).expect("it can be removed");
     }
+    stops
 }
 
+/// Returns how often the finishers were stopped.
 fn finish(
     program: &Program,
     chance: &mut Chance,
     mut next: impl FnMut(&mut Chance) -> u64,
     tree: &super::tree::Tree,
     branch: &super::tree::Tree,
-) {
+) -> usize {
     for round in 0.. {
         let Some(store) = program
             .stores()
@@ -68,7 +74,7 @@ fn finish(
             let is_either = tree.difference(&now).is_empty()
                 || (round == 0 && branch.difference(&now).is_empty());
             assert!(is_either, "{:?}", tree.difference(&now));
-            return;
+            return round;
         };
         let stop = (round < 20).then(|| next(chance));
         if let Some(outcome) = until_stop(stop, || recover(&store)) {
@@ -76,9 +82,10 @@ fn finish(
             assert!(outcome.problems.is_empty(), "{:?}", outcome.problems);
             program.must_be(tree);
             assert!(!store.exists());
-            return;
+            return round;
         }
     }
+    unreachable!("the last rounds have no stop");
 }
 
 fn lives(count: u64, rounds: usize) {
@@ -99,10 +106,7 @@ fn lives(count: u64, rounds: usize) {
                     act(&mut program, &mut chance);
                 }
             }
-            for (_, tree) in &mut program.taken {
-                tree.forget_held();
-            }
-            program.held.clear();
+            program.let_go_of_held();
             revert_in_pieces(&mut program, &mut chance, |chance| chance.below(60) as u64);
         }
     }
