@@ -240,7 +240,8 @@ impl Level {
         Ok(Coverage::Covered)
     }
 
-    fn has_properties(&self, id: FileId) -> bool {
+    /// Whether a revert puts this inode's properties back.
+    pub(crate) fn has_properties(&self, id: FileId) -> bool {
         self.objects
             .get(&id)
             .is_some_and(|object| object.properties.is_some())

@@ -77,3 +77,39 @@ fn a_file_is_found_that_a_newer_branch_has_linked_anew() {
         Ok(())
     });
 }
+
+/// An ordinary user's program has closed the way to them. The plan can't name the directories on it
+/// before they are open.
+#[test]
+fn objects_in_closed_directories_are_found_twice() {
+    cut_twice(|program| {
+        let [old, file, top] = ["old", "file", "top"].map(|name| program.path(name));
+        let (new, below) = (top.join("new"), top.join("new/below"));
+        program.make_directory(&old)?;
+        program.create(&old.join("a"), b"a")?;
+        program.create(&file, b"file")?;
+        program.make_directory(&top)?;
+        program.take();
+        program.make_directory(&new)?;
+        program.make_directory(&below)?;
+        program.rename(&old, &below.join("old"))?;
+        program.rename(&file, &below.join("file"))?;
+        program.set_mode(&below, 0o500)?;
+        program.set_mode(&new, 0o400)?;
+        program.set_mode(&top, 0)
+    });
+}
+
+/// It was closed before the snapshot, and no record has its mode.
+#[test]
+fn a_directory_is_closed_again_by_whoever_comes_last() {
+    cut_twice(|program| {
+        let top = program.path("top");
+        program.make_directory(&top)?;
+        program.create(&top.join("file"), b"old")?;
+        program.hold(&top.join("file"))?;
+        program.set_mode(&top, 0)?;
+        program.take();
+        program.write_held(0, 0, b"new")
+    });
+}

@@ -183,6 +183,8 @@ fn random_programs_of_an_ordinary_user_come_back() {
         "cut::a_file_is_found_that_had_a_second_name_in_the_branch",
         "cut::a_file_is_found_that_was_opened_by_a_name_that_is_gone",
         "cut::a_file_is_found_that_a_newer_branch_has_linked_anew",
+        "cut::objects_in_closed_directories_are_found_twice",
+        "cut::a_directory_is_closed_again_by_whoever_comes_last",
     ] {
         in_another_process(&format!("journal::tests::{test}"), |command| {
             command.uid(65534).gid(65534).env("TMPDIR", "/tmp");

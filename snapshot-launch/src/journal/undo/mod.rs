@@ -9,6 +9,7 @@ mod recover;
 mod run;
 mod stage;
 mod stop;
+mod trail;
 mod way;
 mod whereabouts;
 

@@ -1,6 +1,11 @@
 //! The *plan*: all that a revert has to do, in a file, written before its first step. A revert
 //! that is cut by a kill is finished from it.
+//!
+//! It is written anew once directories are open that were closed, and before one is opened that has
+//! no record. Whoever finishes a revert keeps in it what the former plan has said: he may not have
+//! found all.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -10,8 +15,10 @@ use nix::fcntl::{OFlag, renameat};
 use serde::{Deserialize, Serialize};
 
 use super::stop::step;
-use super::whereabouts::{UNSEEN, Whereabouts, collect};
+use super::trail::Trail;
+use super::whereabouts::{Held, UNSEEN, Whereabouts, collect};
 use crate::journal::records::{Level, Name, Object};
+use crate::journal::stat::FileId;
 use crate::journal::store::{PLAN, ShelfId, StoreId, Stores};
 use crate::journal::sys;
 
@@ -24,6 +31,10 @@ pub(super) struct Plan<O> {
     pub(super) shelves: Vec<(ShelfId, StoreId)>,
     pub(super) objects: Vec<O>,
     pub(super) whereabouts: Vec<Whereabouts>,
+    /// Directories without a record that are opened for the revert, and the modes that they have
+    /// otherwise.
+    #[serde(default)]
+    pub(super) opened: Vec<(FileId, u32)>,
     /// Names in the stores are numbers up to this.
     pub(super) last_number: u64,
 }
@@ -45,9 +56,27 @@ const INCOMPLETE: &str = "plan.new";
 ///
 /// # Errors
 /// If it can't be written.
-pub(super) fn write(level: &Level, stores: &Stores, root: BorrowedFd<'_>) -> io::Result<bool> {
-    let whereabouts = collect(level.objects.values());
-    let is_complete = whereabouts.iter().all(|place| place.id.dev != UNSEEN);
+pub(super) fn write(
+    level: &Level,
+    stores: &Stores,
+    trail: &Trail,
+    root: BorrowedFd<'_>,
+) -> io::Result<bool> {
+    let objects = level.objects.values().filter_map(|object| {
+        Some(Held {
+            id: object.id,
+            is_directory: object.is_directory(),
+            pin: object.pin()?,
+        })
+    });
+    let mut whereabouts = collect(objects.chain(trail.held()));
+    let is_complete = is_complete(&whereabouts);
+    if !trail.earlier().is_empty() {
+        let new: HashSet<&Whereabouts> = whereabouts.iter().collect();
+        let earlier = trail.earlier().iter().filter(|place| !new.contains(place));
+        let earlier: Vec<_> = earlier.cloned().collect();
+        whereabouts.extend(earlier);
+    }
     let plan = Plan {
         version: VERSION,
         snapshot: level.id.number(),
@@ -66,6 +95,7 @@ pub(super) fn write(level: &Level, stores: &Stores, root: BorrowedFd<'_>) -> io:
             .collect(),
         objects: level.objects.values().collect(),
         whereabouts,
+        opened: trail.modes().collect(),
         last_number: stores.last_number(),
     };
     step();
@@ -76,6 +106,11 @@ pub(super) fn write(level: &Level, stores: &Stores, root: BorrowedFd<'_>) -> io:
     step();
     renameat(root, INCOMPLETE, root, PLAN)?;
     Ok(is_complete)
+}
+
+/// Whether all directories on the way to something could be looked at.
+pub(super) fn is_complete(whereabouts: &[Whereabouts]) -> bool {
+    whereabouts.iter().all(|place| place.id.dev != UNSEEN)
 }
 
 /// Reads the plan in a store.

@@ -14,11 +14,12 @@ use super::outcome::Outcome;
 use super::plan::{self, Plan};
 use super::run::resume;
 use super::stage::Stage;
+use super::trail::Trail;
+use super::way::Way;
 use super::whereabouts::{At, UNSEEN, Whereabouts};
-use crate::journal::closed;
 use crate::journal::records::{Level, Name, Object, Was};
 use crate::journal::stat::{FileId, Stat};
-use crate::journal::store::{Shelf, Stores};
+use crate::journal::store::Stores;
 use crate::journal::sys;
 
 /// Finishes the revert that has its plan in the store `dir`, and removes its stores.
@@ -50,20 +51,16 @@ pub(crate) fn recover(dir: &Path) -> io::Result<Outcome> {
     forget_what_left_its_shelf(&mut level);
     let stage = Stage::look(&mut stores);
     let mut outcome = Outcome::default();
-    let mut finder = Finder::new(&level, &stores, &stage, &plan.whereabouts);
+    let trail = Trail::of_plan(plan.whereabouts.clone(), plan.opened);
+    let mut finder = Finder::new(&level, &stores, &stage, &plan.whereabouts, Way { trail });
     let pins = finder.find_all(&mut outcome);
-    let opened = finder.opened;
+    let way = finder.way;
     for (id, pin) in pins {
         if let Some(object) = level.objects.get_mut(&id) {
             object.pin = Some(pin);
         }
     }
-    let mut outcome = resume(level, &mut stores, outcome);
-    for (dir, mode) in opened {
-        if let Err(error) = sys::set_mode(dir.as_fd(), mode & 0o7777) {
-            outcome.problem(sys::path_of(dir.as_fd()), "set its permissions", error);
-        }
-    }
+    let mut outcome = resume(level, &mut stores, way, outcome);
     for path in stores.end() {
         let why = io::Error::other("something in it may still be wanted");
         outcome.problem(path, "remove the journal's directory", why);
@@ -103,22 +100,24 @@ fn renumber(plan: &mut Plan<Object>, devices: &HashMap<u64, u64>) {
             renumber(dir);
         }
     }
+    for (id, _) in &mut plan.opened {
+        renumber(id);
+    }
 }
 
 /// Finds objects by all the places where they can be.
 struct Finder<'a> {
-    objects: &'a HashMap<FileId, Object>,
-    shelves: &'a [Shelf],
+    level: &'a Level,
     stores: &'a Stores,
     stage: &'a Stage,
     /// Directories and names: where each was, and where it was when the revert began.
     places: HashMap<FileId, Vec<(FileId, &'a Name)>>,
-    root: Option<FileId>,
+    /// One for each plan: its number may have changed between them.
+    roots: HashSet<FileId>,
     /// Objects that had no name.
     nameless: HashSet<FileId>,
     found: HashMap<FileId, OwnedFd>,
-    /// Directories that were closed and have no record of their mode, with their mode.
-    opened: Vec<(OwnedFd, u32)>,
+    way: Way,
     /// Those that are looked for right now: a place below itself is none.
     under_way: HashSet<FileId>,
 }
@@ -129,14 +128,15 @@ impl<'a> Finder<'a> {
         stores: &'a Stores,
         stage: &'a Stage,
         whereabouts: &'a [Whereabouts],
+        way: Way,
     ) -> Self {
         let mut places: HashMap<FileId, Vec<(FileId, &Name)>> = HashMap::new();
-        let mut root = None;
+        let mut roots = HashSet::new();
         let mut nameless = HashSet::new();
         for place in whereabouts {
             match &place.at {
                 At::In(dir, name) => places.entry(place.id).or_default().push((*dir, name)),
-                At::Root => root = Some(place.id),
+                At::Root => drop(roots.insert(place.id)),
                 At::Nowhere => drop(nameless.insert(place.id)),
             }
         }
@@ -148,22 +148,21 @@ impl<'a> Finder<'a> {
             }
         }
         Self {
-            objects: &level.objects,
-            shelves: &level.shelves,
+            level,
             stores,
             stage,
             places,
-            root,
+            roots,
             nameless,
             found: HashMap::new(),
-            opened: Vec::new(),
+            way,
             under_way: HashSet::new(),
         }
     }
 
     /// All objects that something has to be done to.
     fn find_all(&mut self, outcome: &mut Outcome) -> HashMap<FileId, OwnedFd> {
-        for object in self.objects.values() {
+        for object in self.level.objects.values() {
             // A file on a shelf is reached there, without a descriptor.
             if object.trash.is_some() && !object.is_directory() {
                 continue;
@@ -182,6 +181,12 @@ impl<'a> Finder<'a> {
                 outcome.problem(PathBuf::from(name), "find it", gone);
             }
         }
+        // What isn't found has been thrown away.
+        for id in self.way.trail.missing() {
+            if let Some(dir) = self.find(id).and_then(|dir| dir.try_clone_to_owned().ok()) {
+                self.way.trail.hold(id, dir);
+            }
+        }
         std::mem::take(&mut self.found)
     }
 
@@ -198,7 +203,7 @@ impl<'a> Finder<'a> {
     }
 
     fn look(&mut self, id: FileId) -> Option<OwnedFd> {
-        if self.root == Some(id) {
+        if self.roots.contains(&id) {
             return sys::pin_directory(Path::new("/")).ok();
         }
         if let Some(staged) = self.stage.peek(id) {
@@ -207,9 +212,10 @@ impl<'a> Finder<'a> {
                 return found;
             }
         }
-        let trash = self.objects.get(&id).and_then(|object| object.trash);
+        let trash = self.level.objects.get(&id).and_then(|object| object.trash);
         if let Some(place) = trash {
             let shelf = self
+                .level
                 .shelves
                 .iter()
                 .find(|shelf| shelf.id() == place.shelf)?;
@@ -232,18 +238,13 @@ impl<'a> Finder<'a> {
         let pin = match sys::pin(dir, name) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 // The branch has closed this directory to its owner; a revert opens it anyway.
-                let now = Stat::of_fd(dir).ok()?;
-                closed::open(dir, &now).ok()?;
-                let known = self.objects.get(&now.id);
-                if known.is_none_or(|known| known.properties.is_none()) {
-                    self.opened.push((dir.try_clone_to_owned().ok()?, now.mode));
-                }
+                self.way.open(dir, self.level, self.stores).ok()?;
                 sys::pin(dir, name).ok()?
             }
             other => other.ok()?,
         };
         let stat = Stat::of_fd(pin.as_fd()).ok()?;
-        let is_it = match self.objects.get(&id) {
+        let is_it = match self.level.objects.get(&id) {
             Some(object) => object.is(&stat),
             // A directory on the way: its filesystem's number may have changed.
             None => id.dev == UNSEEN || stat.id.ino == id.ino,

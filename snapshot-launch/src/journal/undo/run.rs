@@ -40,41 +40,29 @@ struct Lost {
 
 /// Reverts a level, with a plan written first.
 pub(crate) fn undo(mut level: Level, stores: &mut Stores) -> Outcome {
-    let mut outcome = Outcome::default();
+    let outcome = Outcome::default();
     level.secure_links(stores);
-    let knows_all = write_plan(&level, stores, &mut outcome);
-    let mut undo = Undo::new(level, stores, outcome);
+    let mut undo = Undo::new(level, stores, Way::default(), outcome);
     undo.knows_born = true;
+    let knows_all = undo.write_plan();
     undo.unlock();
     // The way is open now. What moves to the stage must be known by more than its place.
     if !knows_all {
-        write_plan(&undo.level, undo.stores, &mut undo.outcome);
+        undo.write_plan();
     }
     undo.run()
 }
 
 /// The same from a plan that exists.
-pub(super) fn resume(level: Level, stores: &mut Stores, outcome: Outcome) -> Outcome {
-    let mut undo = Undo::new(level, stores, outcome);
+pub(super) fn resume(level: Level, stores: &mut Stores, way: Way, outcome: Outcome) -> Outcome {
+    let knew_all = plan::is_complete(way.trail.earlier());
+    let mut undo = Undo::new(level, stores, way, outcome);
     undo.unlock();
+    // As above: this process may be killed too.
+    if !knew_all {
+        undo.write_plan();
+    }
     undo.run()
-}
-
-/// Returns false if there is something that the plan should know, and that can't be seen.
-fn write_plan(level: &Level, stores: &mut Stores, outcome: &mut Outcome) -> bool {
-    let Some(store) = stores.anywhere() else {
-        return true;
-    };
-    plan::write(level, stores, stores.get(store).root()).unwrap_or_else(|error| {
-        // Nothing has happened yet. A full disk is no reason to leave the files as they are.
-        let path = stores.get(store).path().to_owned();
-        outcome.problem(
-            path,
-            "write the plan (a kill now would leave files half-way)",
-            error,
-        );
-        true
-    })
 }
 
 struct Undo<'a> {
@@ -83,6 +71,7 @@ struct Undo<'a> {
     knows_born: bool,
     stores: &'a mut Stores,
     stage: Stage,
+    way: Way,
     outcome: Outcome,
     /// Names under which something stands that could not be moved.
     in_the_way: HashSet<(FileId, Name)>,
@@ -93,12 +82,13 @@ struct Undo<'a> {
 }
 
 impl<'a> Undo<'a> {
-    fn new(level: Level, stores: &'a mut Stores, outcome: Outcome) -> Self {
+    fn new(level: Level, stores: &'a mut Stores, way: Way, outcome: Outcome) -> Self {
         Self {
             stage: Stage::look(stores),
             level,
             knows_born: false,
             stores,
+            way,
             outcome,
             in_the_way: HashSet::new(),
             restored: HashSet::new(),
@@ -115,6 +105,24 @@ impl<'a> Undo<'a> {
         self.restore(false);
         self.restore(true);
         self.finish()
+    }
+
+    /// Returns false if there is something that the plan should know, and that can't be seen.
+    fn write_plan(&mut self) -> bool {
+        let Some(store) = self.stores.anywhere() else {
+            return true;
+        };
+        let store = self.stores.get(store);
+        let written = plan::write(&self.level, self.stores, &self.way.trail, store.root());
+        written.unwrap_or_else(|error| {
+            // Nothing has happened yet. A full disk is no reason to leave the files as they are.
+            self.outcome.problem(
+                store.path().to_owned(),
+                "write the plan (a kill now would leave files half-way)",
+                error,
+            );
+            true
+        })
     }
 
     /// A directory that an ordinary user has closed to himself, and flags that forbid changes.
@@ -192,7 +200,6 @@ impl<'a> Undo<'a> {
     /// Old objects can lie where no record leads: in a directory of the branch. They go to the
     /// stage too, before such a directory is thrown away.
     fn fetch(&mut self, lost: &[Lost]) {
-        let mut way = Way::default();
         for lost in lost {
             let Some(object) = self.level.objects.get(&lost.object) else {
                 continue;
@@ -206,7 +213,7 @@ impl<'a> Undo<'a> {
             if !stat.is_directory() && stat.nlink != 1 {
                 continue;
             }
-            let Ok((dir, name)) = way.to(pin) else {
+            let Ok((dir, name)) = self.way.to(pin, &self.level, self.stores) else {
                 continue;
             };
             let Ok(dir_stat) = Stat::of_fd(dir.as_fd()) else {
@@ -229,7 +236,6 @@ impl<'a> Undo<'a> {
                 }
             }
         }
-        way.close(&mut self.outcome);
     }
 
     /// Whether an object is where it was.
@@ -415,6 +421,7 @@ impl<'a> Undo<'a> {
 
     /// Forgets the plan and what was kept.
     fn finish(mut self) -> Outcome {
+        std::mem::take(&mut self.way).close(&mut self.outcome);
         if let Some(store) = self.stores.anywhere() {
             let removed = plan::remove(self.stores.get(store).root());
             match removed {

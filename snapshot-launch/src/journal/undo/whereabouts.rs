@@ -5,29 +5,30 @@
 //! and that one's to the next.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::records::{Name, Object};
+use crate::journal::records::Name;
 use crate::journal::stat::{FileId, Stat};
 use crate::journal::sys;
 
 /// The device of a directory that can't be looked at now, because one above it is closed. Its
-/// other number is made up.
+/// other number is made up from its path: a later plan of the same revert may have it too.
 pub(super) const UNSEEN: u64 = u64::MAX;
 
 /// One object's.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Whereabouts {
     pub(super) id: FileId,
     pub(super) at: At,
 }
 
 /// In which directory, and under which name.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum At {
     Root,
     In(FileId, Name),
@@ -35,35 +36,39 @@ pub(super) enum At {
     Nowhere,
 }
 
-/// Those of all objects that are held, and of the directories above them.
-pub(super) fn collect<'a>(objects: impl Iterator<Item = &'a Object>) -> Vec<Whereabouts> {
-    let held: Vec<(&Object, PathBuf)> = objects
-        .filter_map(|object| Some((object, sys::path_of(object.pin()?))))
+/// What a pin holds.
+pub(super) struct Held<'a> {
+    pub(super) id: FileId,
+    pub(super) is_directory: bool,
+    pub(super) pin: BorrowedFd<'a>,
+}
+
+/// Those of all that is held, and of the directories above.
+pub(super) fn collect<'a>(held: impl Iterator<Item = Held<'a>>) -> Vec<Whereabouts> {
+    let held: Vec<(Held<'_>, PathBuf)> = held
+        .map(|held| {
+            let path = sys::path_of(held.pin);
+            (held, path)
+        })
         .collect();
     // Those that are held need no look by path. The branch may have closed the way there.
-    let directories = held.iter().filter(|(object, _)| object.is_directory());
+    let directories = held.iter().filter(|(held, _)| held.is_directory);
     let mut known: HashMap<PathBuf, FileId> = directories
-        .map(|(object, path)| (path.clone(), object.id))
+        .map(|(held, path)| (path.clone(), held.id))
         .collect();
     let mut collected = Vec::new();
-    for (object, path) in &held {
-        if object
-            .pin()
-            .is_some_and(|pin| Stat::of_fd(pin).is_ok_and(|stat| stat.nlink == 0))
-        {
-            collected.push(Whereabouts {
-                id: object.id,
-                at: At::Nowhere,
-            });
+    for (held, path) in &held {
+        let id = held.id;
+        if Stat::of_fd(held.pin).is_ok_and(|stat| stat.nlink == 0) {
+            let at = At::Nowhere;
+            collected.push(Whereabouts { id, at });
             continue;
         }
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
             && let Some(parent) = directory(parent, &mut known, &mut collected)
         {
-            collected.push(Whereabouts {
-                id: object.id,
-                at: At::In(parent, name.into()),
-            });
+            let at = At::In(parent, name.into());
+            collected.push(Whereabouts { id, at });
         }
     }
     collected
@@ -83,7 +88,7 @@ fn directory(
         Ok(stat) => stat.id,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => FileId {
             dev: UNSEEN,
-            ino: known.len() as u64,
+            ino: number_of(path),
         },
         Err(_) => return None,
     };
@@ -94,4 +99,10 @@ fn directory(
     };
     collected.push(Whereabouts { id, at });
     Some(id)
+}
+
+fn number_of(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
 }
