@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use snapshot_tests::process::Process;
 use snapshot_tests::{Launch, PipedSession, Place, Seed, Signal, Tree, deadline, leaks, process};
 
@@ -76,7 +78,28 @@ impl Shell {
         Tree::of(&self.place.work())
     }
 
-    /// Kills all of the session's processes at once, in any order, and waits for their end.
+    /// Kills all of the session's processes in one moment: none sees another's end. Without the supervisor the program's end is no
+    /// longer a branch's.
+    fn is_killed_at_once(&mut self, seed: &mut Seed) {
+        let launcher = self.session.launcher_pid();
+        let mut stopped = Vec::new();
+        loop {
+            let mut new = below(launcher);
+            new.push(launcher);
+            new.retain(|pid| !stopped.contains(pid));
+            if new.is_empty() {
+                break;
+            }
+            for &pid in &new {
+                // One that has ended meanwhile is on the next list no more.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
+            }
+            stopped.append(&mut new);
+        }
+        self.is_killed(seed);
+    }
+
+    /// Kills all of the session's processes, one after the other in any order, and waits for their end.
     fn is_killed(&mut self, seed: &mut Seed) {
         let launcher = self.session.launcher_pid();
         let mut pids = below(launcher);
@@ -86,7 +109,7 @@ impl Shell {
             let at = usize::try_from(seed.below(pids.len() as u64)).expect("a small number");
             let pid = pids.swap_remove(at);
             if process::is_alive(pid) {
-                let _ = nix_kill(pid);
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
         }
         self.session.wait_exit();
@@ -104,10 +127,6 @@ impl Shell {
     fn stores(&self) -> Vec<PathBuf> {
         stores(&self.place)
     }
-}
-
-fn nix_kill(pid: i32) -> Result<(), nix::errno::Errno> {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL)
 }
 
 /// The session's own processes below this one.
@@ -154,7 +173,7 @@ fn killed_in_a_branch_files_stay_as_the_program_left_them() {
             process::send(live, Signal::SIGUSR1);
             seed.idle(Duration::from_millis(8));
         }
-        shell.is_killed(&mut seed);
+        shell.is_killed_at_once(&mut seed);
         let recovered = recover(&place, &place.path("cache"));
         assert!(recovered.success(), "{recovered:?}");
         assert!(shell.stores().is_empty(), "{recovered:?}");
