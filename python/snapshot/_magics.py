@@ -1,15 +1,16 @@
 """`%load_ext snapshot`: cells that can be undone, in a Jupyter kernel and in IPython's terminal.
 
 In a kernel the magics only say what they want, in the reply of their cell. The front (`snapshot.notebook`)
-does it when the cell is over. In a terminal `_terminal` does all.
+does it when the cell is over. A cell that is nothing but `%undo` or `%redo` it does without them. In a terminal
+`_terminal` does all.
 """
 
 import os
 
+from . import _asks
 from ._randomness import reseeds
 from ._terminal import Terminal
 
-_LABEL_BYTES = 100
 _ALL_LINES = 1 << 30
 
 
@@ -40,30 +41,28 @@ def unload(shell):
 def _magics(ask):
     from IPython.core.error import UsageError
 
+    def asks(read, line):
+        try:
+            what = read(line)
+        except _asks.WrongLine as error:
+            raise UsageError(str(error)) from None
+        return ask(what)
+
     def snapshot(line):
         """%snapshot [LABEL]: takes a snapshot after this cell, and gives it a name for %undo."""
-        label = line.strip()
-        if label.isdigit() or len(label.encode()) > _LABEL_BYTES:
-            raise UsageError(f"a label is no number, and has up to {_LABEL_BYTES} bytes")
-        return ask({"act": "label", "label": label})
+        return asks(_asks.snapshot, line)
 
     def snapshots(line):
         """%snapshots [--budget SIZE]: lists them with what they hold; or sets how much they may hold."""
-        words = line.replace("=", " ").split()
-        if words and (words[0] != "--budget" or len(words) != 2):
-            raise UsageError("write %snapshots or %snapshots --budget 4G")
-        return ask({"act": "budget", "size": words[1]} if words else {"act": "list"})
+        return asks(_asks.snapshots, line)
 
     def undo(line):
         """%undo [CELL | LABEL]: all is as it was before the last cell, before a cell, or at a snapshot."""
-        target = line.strip()
-        return ask({"act": "undo", "target": int(target) if target.isdigit() else target or None})
+        return asks(_asks.undo, line)
 
     def redo(line):
         """%redo: takes back the last %undo."""
-        if line.strip():
-            raise UsageError("%redo takes nothing: it takes back the last %undo")
-        return ask({"act": "redo"})
+        return asks(_asks.redo, line)
 
     return {"snapshot": snapshot, "snapshots": snapshots, "undo": undo, "redo": redo}
 

@@ -1,12 +1,13 @@
 """What cells ask the front for, and what its session reports.
 
 The magics run in the kernel and say what they want in the reply of their cell; it is done when the cell
-is over and the kernel idle.
+is over and the kernel idle. A cell that is nothing but `%undo` or `%redo` asks the front itself.
 """
 
 import asyncio
 import sys
 
+from .. import _asks
 from .losses import Losses
 from .moments import Moments
 
@@ -78,6 +79,12 @@ class Acts:
         """A cell has run that asks for nothing."""
         self._moments.timeline.cell_done(reply.get("execution_count"))
 
+    @staticmethod
+    def asked_by(content):
+        """What a cell asks for that the kernel need not run; else `None`."""
+        # Expressions are the kernel's.
+        return None if content.get("user_expressions") else _asks.of_cell(content.get("code", ""))
+
     async def carry_out(self, asked, reply, count):
         """Does what a cell has asked for, the last thing if several. Returns what to print."""
         ask = asked[-1]
@@ -95,6 +102,10 @@ class Acts:
 
     async def _come_back(self, count):
         await self._connect_again(count + 1)
+
+    async def has_its_number(self, count):
+        """The client has seen a cell with this number, which the kernel has not run."""
+        await self._front.ask_kernel(f"__import__('snapshot')._cells.continue_at(get_ipython(), {count + 1})")
 
     async def _connect_again(self, next_cell):
         await self._front.connect(f"__import__('snapshot')._cells.came_back({next_cell}, {self._written})")

@@ -253,6 +253,10 @@ class Front:
         if is_cell:
             await self._comms_done.wait()
             await self.acts.before_cell(message)
+            ask = self.acts.asked_by(content)
+            if ask is not None:
+                await self._serve_alone(message, ask)
+                return
         else:
             # What completes and inspects runs the user's code, too.
             self.acts.changed_by(message.kind)
@@ -281,15 +285,29 @@ class Front:
             await self.publish("status", {"execution_state": "idle"}, message)
             self._abort_behind(message, content)
             return
+        content["payload"] = [part for part in content["payload"] if part not in asked]
+        await self._carry_out(message, asked, content)
+
+    async def _serve_alone(self, message, ask):
+        """A cell that the kernel does not run. The client hears of it what it would hear if it did."""
+        self.count += 1
+        count = {"execution_count": self.count}
+        await self.publish("execute_input", {"code": message.content["code"], **count}, message)
+        content = {"status": "ok", **count, "user_expressions": {}, "payload": []}
+        if not await self._carry_out(message, [ask], content):
+            await self.acts.has_its_number(self.count)
+
+    async def _carry_out(self, message, asked, content):
+        """Does what a cell asks for, and replies; returns whether it could be done."""
         try:
             text = await self.acts.carry_out(asked, content, self.count)
         except CannotUndo as error:
             await self.fail(message, "CannotUndo", str(error))
-            return
+            return False
         await self.publish("stream", {"name": "stdout", "text": text + "\n"}, message)
-        content["payload"] = [part for part in content["payload"] if part not in asked]
         await self._send("execute_reply", content, message)
         await self.publish("status", {"execution_state": "idle"}, message)
+        return True
 
     async def fail(self, message, name, text):
         """The cell ends with an error of the front's."""

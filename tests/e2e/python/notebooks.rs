@@ -48,6 +48,11 @@ fn cells_are_undone_and_redone() {
 }
 
 #[test]
+fn the_front_undoes_without_the_kernel() {
+    scene("without_the_kernel");
+}
+
+#[test]
 fn a_client_gets_all_replies() {
     scene("whole");
 }

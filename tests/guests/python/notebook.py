@@ -78,6 +78,17 @@ class Notebook:
             assert kinds[1:-1] == [content["execution_count"]], (kinds, content)
         return content, "".join(heard)
 
+    def messages(self, code):
+        """All that the client hears of a cell, in order: first on iopub, then the reply."""
+        number, heard = self.send(code), []
+        while not heard or heard[-1][1] != {"execution_state": "idle"}:
+            message = self.client.get_iopub_msg(timeout=PATIENCE)
+            if message["parent_header"].get("msg_id") == number:
+                heard.append((message["msg_type"], message["content"]))
+        heard.append(("execute_reply", self.reply(number)))
+        step(f"cell {heard[-1][1]['execution_count']}")
+        return heard
+
     def reply(self, number):
         """The reply to this request. Those to `wait_for_ready` may come before."""
         while True:
@@ -126,6 +137,40 @@ def scene_cells():
         assert "'good'" in notebook.run("%snapshots")
         history = notebook.run("%history")
         assert "spoilt" not in history and "x = 2" in history, history
+
+
+def scene_without_the_kernel():
+    """A cell that is nothing but `%undo` or `%redo` does not run in the kernel, and the client can't tell."""
+    lines = ("%undo", "%redo", "%undo 1", " \n%redo\n", "%undo 99", "%redo")
+    with Notebook() as notebook:
+        notebook.run("x = 1")
+        notebook.run("x = 2")
+        alone = [notebook.messages(line) for line in lines]
+        by_the_kernel = [notebook.messages(f"None\n{line.strip()}") for line in lines]
+        for at, (one, other) in enumerate(zip(alone, by_the_kernel)):
+            count = {"execution_count": at + 3}
+            assert one[1] == ("execute_input", {"code": lines[at], **count}), one
+            count = {"execution_count": at + 3 + len(lines)}
+            expected = [(kind, {**content, **count} if "execution_count" in content else content) for kind, content in one]
+            expected[1][1]["code"] = other[1][1]["code"]
+            assert other == expected, (other, expected)
+        notebook.run(
+            "def broken(line): print('the kernel has run it')\n"
+            "for name in ('undo', 'redo'): get_ipython().register_magic_function(broken, 'line', name)"
+        )
+        notebook.expect("None\n%undo", "the kernel has run it")
+        notebook.expect("x = 3; len(In)", "18")
+        notebook.expect("%undo", "back before cell 17")
+        notebook.expect("x", "2")
+        notebook.expect("%redo", "forward again, after cell 17")
+        notebook.expect("x", "3")
+        notebook.expect("%undo 16", "back before cell 16")
+        notebook.expect("%redo", "forward again, after cell 21")
+        notebook.expect("%redo", "CannotUndo: there is nothing to redo", "error")
+        notebook.expect("%undo 99", "CannotUndo: there is no cell 99 to undo", "error")
+        notebook.expect("%undo 18", "CannotUndo: there is no cell 18 to undo", "error")
+        # Each has used its number up.
+        notebook.expect("x, len(In)", "(3, 28)")
 
 
 def scene_whole():
