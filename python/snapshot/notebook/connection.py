@@ -15,7 +15,7 @@ import zmq.asyncio
 CHANNELS = ("shell", "control", "stdin", "iopub", "hb")
 DELIMITER = b"<IDS|MSG>"
 # Of a message behind its delimiter: signature, header, parent header, metadata, content.
-HEADER, PARENT, CONTENT = 1, 2, 4
+SIGNATURE, HEADER, PARENT, CONTENT = 0, 1, 2, 4
 
 
 class Message:
@@ -40,6 +40,13 @@ class Message:
     def content(self):
         """As the sender has written it."""
         return json.loads(self.parts[CONTENT])
+
+    def with_content(self, content, signer):
+        """The same message with another content."""
+        parts = list(self.parts)
+        parts[CONTENT] = json.dumps(content).encode()
+        parts[SIGNATURE] = signer.sign(parts[HEADER : CONTENT + 1])
+        return Message([*self.idents, DELIMITER, *parts])
 
     def frames(self, idents):
         """To be sent on."""

@@ -263,7 +263,7 @@ class Front:
         waiting = self._waiting[message.id] = Waiting(message.idents)
         self._asker = message.idents
         try:
-            await self._kernel.shell.send_multipart(message.frames([]))
+            await self._kernel.shell.send_multipart(self._for_kernel(message))
             reply = await waiting.reply
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(asyncio.shield(waiting.idle), _IDLE_SECONDS)
@@ -275,15 +275,22 @@ class Front:
         finally:
             del self._waiting[message.id]
 
+    def _for_kernel(self, message):
+        """What waits behind a cell that fails the front aborts. The kernel must not: for a moment it would
+        abort what comes later, too."""
+        if message.kind == "execute_request" and message.content.get("stop_on_error", True):
+            message = message.with_content({**message.content, "stop_on_error": False}, self.signer)
+        return message.frames([])
+
     async def _finish_cell(self, message, reply):
         content = reply.content
         self.count = max(self.count, content.get("execution_count") or 0)
         asked = [part for part in content.get("payload", ()) if part.get("source") == "snapshot"]
         if not asked:
             self.acts.after_cell(content)
+            self._abort_behind(message, content)
             await self._answer(self.client.shell, message.idents, reply)
             await self.publish("status", {"execution_state": "idle"}, message)
-            self._abort_behind(message, content)
             return
         content["payload"] = [part for part in content["payload"] if part not in asked]
         await self._carry_out(message, asked, content)
@@ -313,14 +320,15 @@ class Front:
         """The cell ends with an error of the front's."""
         error = {"ename": name, "evalue": text, "traceback": [f"{name}: {text}"]}
         content = {"status": "error", "execution_count": self.count, **error}
+        self._abort_behind(message, content)
         if message.kind == "execute_request":
             await self.publish("error", error, message)
         await self._send(message.kind.replace("_request", "_reply"), content, message)
         await self.publish("status", {"execution_state": "idle"}, message)
-        self._abort_behind(message, content)
 
     def _abort_behind(self, message, reply):
-        """After an error the requests that wait are not run, if the client wishes so."""
+        """After an error the requests that wait are not run, if the client wishes so. Those that it sends when it
+        has heard of the error are."""
         if message.kind != "execute_request" or reply["status"] != "error":
             return
         if not message.content.get("stop_on_error", True):

@@ -58,6 +58,11 @@ fn a_client_gets_all_replies() {
 }
 
 #[test]
+fn no_reply_is_lost() {
+    scene("replies");
+}
+
+#[test]
 fn what_does_not_come_back_is_named() {
     scene("losses");
 }
