@@ -10,6 +10,8 @@ import sys
 from .. import _asks
 from .losses import Losses
 from .moments import Moments
+from .session import Refused
+from .undo import CannotUndo
 
 # Requests that run code of the user's, or may.
 _RUNS_CODE = ("execute_request", "complete_request", "inspect_request")
@@ -24,6 +26,7 @@ class Acts:
         self._stands = asyncio.Event()
         # The cells up to this one are in the history's database.
         self._written = 0
+        self._going_back = set()
 
     async def begin(self, code):
         """Connects for the first time, and loads the extension into the kernel."""
@@ -41,11 +44,15 @@ class Acts:
         if self._moments.own_reverts:
             self._moments.own_reverts -= 1
             return
-        asyncio.ensure_future(self._went_back(event["id"]))
+        task = asyncio.ensure_future(self._went_back(event["id"]))
+        # The loop itself would forget it.
+        self._going_back.add(task)
+        task.add_done_callback(self._going_back.discard)
 
     async def _went_back(self, number):
         # The cell has its number, though it is undone.
         self._front.count += 1
+        await self._front.fail_control(f"the kernel has ended, and is back at snapshot #{number}")
         between_cells = await self._moments.went_back_to(number)
         if not between_cells:
             # It may take long until the kernel listens again.
@@ -87,12 +94,19 @@ class Acts:
 
     async def carry_out(self, asked, reply, count):
         """Does what a cell has asked for, the last thing if several. Returns what to print."""
-        ask = asked[-1]
+        try:
+            return await self._do(asked[-1], reply, count)
+        except (Refused, OSError) as error:
+            raise CannotUndo(f"the session does not answer: {error}") from error
+
+    async def _do(self, ask, reply, count):
         act = ask["act"]
         if act == "undo":
-            return await self._moments.undo(ask["target"], count)
+            with self._front.held():
+                return await self._moments.undo(ask["target"], count)
         if act == "redo":
-            return await self._moments.redo(count)
+            with self._front.held():
+                return await self._moments.redo(count)
         self.after_cell(reply)
         if act == "label":
             return await self._moments.label(ask["label"])

@@ -30,6 +30,8 @@ class Message:
         self.kind, self.id = self.header["msg_type"], self.header["msg_id"]
         # It waited behind a cell that failed.
         self.is_aborted = False
+        # The kernel has served it, though its reply may be under way.
+        self.is_done = False
 
     @property
     def parent(self):

@@ -28,6 +28,10 @@ class WentBack(Exception):
     """The kernel has crashed, or somebody has reverted it, and is back before the request."""
 
 
+class NoReply(Exception):
+    """The kernel is idle, and has not replied."""
+
+
 class Waiting:
     """A request that the kernel has. `reply` and `idle` are its messages, once they are there."""
 
@@ -64,9 +68,10 @@ class Front:
         self._queue = asyncio.Queue()
         # By the request's id.
         self._waiting = {}
+        # Requests that the kernel has not answered.
         self._control = {}
-        # On the kernel's way, and not answered for: comms.
-        self._open_comms = set()
+        # On the kernel's way, and not answered for: comms, by their ids.
+        self._open_comms = {}
         self._comms_done = asyncio.Event()
         self._comms_done.set()
         self._asker = []
@@ -101,19 +106,19 @@ class Front:
         identity = f"snapshot-front-{self._sides}".encode()
         side = KernelSide(self._context, self._place, identity, self._hear_kernel)
         old, self._kernel = self._kernel, side
+        # As it is now, the kernel has not heard of these.
+        for request in [request for request in self._control.values() if not request.is_done]:
+            await side.control.send_multipart(request.frames([]))
         if old is not None:
             await old.close()
-        self._comms_over()
+        await self._comms_over()
         # What the kernel says before it has heard of the subscription is lost: ask until its word comes.
         waiting = await self._ask(code)
         while not (waiting.reply.done() and waiting.idle.done()):
             waiting = await self._ask(code)
         reply = waiting.reply.result().content
         self._is_up.set()
-        if reply["status"] != "ok":
-            return reply, 0
-        value = reply["user_expressions"]["count"]
-        return reply, int(value["data"]["text/plain"]) if value["status"] == "ok" else 0
+        return reply, _next_cell(reply)
 
     async def _ask(self, code):
         """Has the kernel run some code, unseen by the client."""
@@ -135,9 +140,11 @@ class Front:
         return waiting
 
     async def ask_kernel(self, code):
-        """The same between two cells; returns when it is done."""
+        """The same between two cells; returns its count of cells when it is done."""
         waiting = await self._ask(code)
         await asyncio.wait([waiting.reply], timeout=_IDLE_SECONDS)
+        is_there = waiting.reply.done() and not waiting.reply.exception()
+        return _next_cell(waiting.reply.result().content) if is_there else 0
 
     async def _hear_kernel(self, channel, message):
         parent = message.parent.get("msg_id")
@@ -148,8 +155,10 @@ class Front:
                 # The client has heard it already.
                 return
             if state == "idle":
+                if parent in self._control:
+                    self._control[parent].is_done = True
                 if parent in self._open_comms:
-                    self._open_comms.discard(parent)
+                    del self._open_comms[parent]
                     if not self._open_comms:
                         self._comms_done.set()
                 if waiting is not None:
@@ -157,8 +166,8 @@ class Front:
                     if not waiting.idle.done():
                         waiting.idle.set_result(message)
                     return
-            if waiting is not None and not waiting.idents:
-                # The front's own request.
+            if message.kind == "status" and message.parent.get("session") == self.signer.session:
+                # Of a request of the front's own; it may have asked again meanwhile.
                 return
             await self.client.iopub.send_multipart(message.frames(message.idents))
         elif channel == "shell":
@@ -166,9 +175,9 @@ class Front:
             if waiting is not None and not waiting.reply.done():
                 waiting.reply.set_result(message)
         elif channel == "control":
-            idents = self._control.pop(parent, None)
-            if idents is not None:
-                await self._answer(self.client.control, idents, message)
+            request = self._control.pop(parent, None)
+            if request is not None:
+                await self._answer(self.client.control, request.idents, message)
         elif channel == "stdin":
             await self.client.stdin.send_multipart(message.frames(self._asker))
 
@@ -177,9 +186,23 @@ class Front:
         for waiting in list(self._waiting.values()):
             waiting.fail(WentBack(how))
 
-    def _comms_over(self):
-        self._open_comms.clear()
+    async def _comms_over(self):
+        """The kernel is another one: it says no more about these, and a widget sends nothing until it hears that
+        its last message is done."""
+        comms, self._open_comms = self._open_comms, {}
         self._comms_done.set()
+        for message in comms.values():
+            await self.publish("status", {"execution_state": "idle"}, message)
+
+    @contextlib.contextmanager
+    def held(self):
+        """Nothing goes to the kernel meanwhile that a revert would take with it."""
+        self._is_up.clear()
+        try:
+            yield
+        finally:
+            if not self._connecting.locked():
+                self._is_up.set()
 
     # The client's side.
 
@@ -203,7 +226,7 @@ class Front:
                 continue
             if message.kind in _AT_ONCE:
                 await self._is_up.wait()
-                self._open_comms.add(message.id)
+                self._open_comms[message.id] = message
                 self._comms_done.clear()
                 await self._kernel.shell.send_multipart(message.frames([]))
                 self.acts.changed()
@@ -215,13 +238,14 @@ class Front:
             message = self._read(await self.client.control.recv_multipart())
             if message is None:
                 continue
-            self._control[message.id] = message.idents
-            await self._kernel.control.send_multipart(message.frames([]))
+            self._control[message.id] = message
+            if self._kernel is not None:
+                await self._kernel.control.send_multipart(message.frames([]))
 
     async def _hear_answers(self):
         while True:
             message = self._read(await self.client.stdin.recv_multipart())
-            if message is not None:
+            if message is not None and self._kernel is not None:
                 await self._kernel.stdin.send_multipart(message.frames([]))
 
     async def _serve(self):
@@ -236,6 +260,12 @@ class Front:
             except WentBack as how:
                 # It never is silent: the client waits for a reply.
                 await self.fail(message, "KernelWentBack", str(how))
+            except NoReply as error:
+                if _is_cell(message):
+                    # It has run, up to there.
+                    self.count = max(self.count, await self.ask_kernel("None") - 1)
+                    self.acts.after_cell({"execution_count": self.count})
+                await self.fail(message, "NoReply", str(error))
 
     async def _next(self):
         try:
@@ -245,15 +275,15 @@ class Front:
             return await self._queue.get()
 
     async def _serve_one(self, message):
-        content = message.content if message.kind == "execute_request" else {}
-        silent = content.get("silent", False)
-        is_cell = bool(content) and not silent and content.get("store_history", not silent)
+        is_cell = _is_cell(message)
         await self._is_up.wait()
         await self.publish("status", {"execution_state": "busy"}, message)
         if is_cell:
             await self._comms_done.wait()
             await self.acts.before_cell(message)
-            ask = self.acts.asked_by(content)
+            # The kernel may have crashed meanwhile.
+            await self._is_up.wait()
+            ask = self.acts.asked_by(message.content)
             if ask is not None:
                 await self._serve_alone(message, ask)
                 return
@@ -264,7 +294,7 @@ class Front:
         self._asker = message.idents
         try:
             await self._kernel.shell.send_multipart(self._for_kernel(message))
-            reply = await waiting.reply
+            reply = await self._reply(waiting)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(asyncio.shield(waiting.idle), _IDLE_SECONDS)
             if is_cell:
@@ -281,6 +311,16 @@ class Front:
         if message.kind == "execute_request" and message.content.get("stop_on_error", True):
             message = message.with_content({**message.content, "stop_on_error": False}, self.signer)
         return message.frames([])
+
+    @staticmethod
+    async def _reply(waiting):
+        """The kernel's reply. Where it says that it is idle and none has come, none will: it knows no such request,
+        or an interrupt came between the cell's end and its reply."""
+        await asyncio.wait([waiting.reply, waiting.idle], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([waiting.reply], timeout=_REPLY_SECONDS)
+        if not waiting.reply.done():
+            raise NoReply("the kernel has ended this request without a reply")
+        return waiting.reply.result()
 
     async def _finish_cell(self, message, reply):
         content = reply.content
@@ -315,6 +355,14 @@ class Front:
         await self._send("execute_reply", content, message)
         await self.publish("status", {"execution_state": "idle"}, message)
         return True
+
+    async def fail_control(self, how):
+        """The kernel has crashed, perhaps for one of these: it does not get them again."""
+        requests, self._control = self._control, {}
+        for request in requests.values():
+            content = {"status": "error", "ename": "KernelWentBack", "evalue": how, "traceback": []}
+            reply = self.signer.msg(request.kind.replace("_request", "_reply"), content, parent=request.header)
+            await self.client.control.send_multipart(self.signer.serialize(reply, request.idents))
 
     async def fail(self, message, name, text):
         """The cell ends with an error of the front's."""
@@ -366,3 +414,15 @@ class Front:
         content["supported_features"] = [other for other in features if other != "kernel subshells"]
         changed = self.signer.msg(message.kind, content, parent=message.parent, header=message.header)
         return Message(self.signer.serialize(changed))
+
+
+def _is_cell(message):
+    content = message.content if message.kind == "execute_request" else {}
+    silent = content.get("silent", False)
+    return bool(content) and not silent and content.get("store_history", not silent)
+
+
+def _next_cell(reply):
+    """The number of the kernel's next cell, by its reply to a request of the front's; 0 if it does not say."""
+    value = reply.get("user_expressions", {}).get("count", {})
+    return int(value["data"]["text/plain"]) if value.get("status") == "ok" else 0

@@ -31,7 +31,10 @@ class Notebook:
         step("started")
         self.client = self.manager.client()
         self.client.start_channels()
+        # As a Jupyter server does, before there is a kernel.
+        number = self.send_other(self.client.control_channel, "kernel_info_request")
         self.client.wait_for_ready(timeout=PATIENCE)
+        assert self.control_reply(number)["status"] == "ok"
         step("ready")
 
     def __enter__(self):
@@ -46,6 +49,27 @@ class Notebook:
     def send(self, code, **options):
         """Sends a cell, and does not wait."""
         return self.client.execute(code, **options)
+
+    def send_other(self, channel, kind, **content):
+        """Sends a message that is no cell."""
+        message = self.client.session.msg(kind, content)
+        channel.send(message)
+        return message["header"]["msg_id"]
+
+    def control_reply(self, number):
+        """The reply to this request on the control channel."""
+        while True:
+            reply = self.client.get_control_msg(timeout=PATIENCE)
+            if reply["parent_header"].get("msg_id") == number:
+                return reply["content"]
+
+    def wait_for_state(self, state, *numbers):
+        """Waits until the kernel has said this of all these requests."""
+        wanted = set(numbers)
+        while wanted:
+            message = self.client.get_iopub_msg(timeout=PATIENCE)
+            if message["content"].get("execution_state") == state:
+                wanted.discard(message["parent_header"].get("msg_id"))
 
     def finish(self, number, stdin=None):
         """What the client hears of a cell: its reply, and all between busy and idle on iopub."""
@@ -224,10 +248,45 @@ def scene_whole():
 def scene_replies():
     """Replies that a kernel alone would lose, or an undo would take with it."""
     with Notebook() as notebook:
+        client = notebook.client
         # A cell after one that has failed runs, however late the kernel notices that nothing waits.
         notebook.run("get_ipython().kernel.stop_on_error_timeout = 5")
         notebook.expect("1 / 0", "ZeroDivisionError: division by zero", "error")
         notebook.expect("6 * 7", "42")
+        # The kernel knows no such request, and says nothing.
+        reply = notebook.reply(notebook.send_other(client.shell_channel, "unknown_request"))
+        assert reply["ename"] == "NoReply", reply
+        # An interrupt between the end of a cell and its reply.
+        interrupted = (
+            "def send(stream, kind, *arguments, **options):\n"
+            "    if kind == 'execute_reply':\n"
+            "        session.send = whole\n"
+            "        raise KeyboardInterrupt\n"
+            "    return whole(stream, kind, *arguments, **options)\n"
+            "session = get_ipython().kernel.session; whole, session.send = session.send, send"
+        )
+        heard = notebook.run(interrupted, "error")
+        assert heard.startswith("NoReply: "), heard
+        notebook.expect("'whole' in globals(), len(In)", "(True, 6)")
+        notebook.expect("%undo 4", "back before cell 4")
+        notebook.expect("'whole' in globals()", "False")
+        # A request on the control channel is under way at an undo.
+        notebook.run(
+            "import threading\n"
+            "get_ipython().kernel.control_handlers['kernel_info_request'] = lambda *_: threading.Event().wait()"
+        )
+        number = notebook.send_other(client.control_channel, "kernel_info_request")
+        notebook.wait_for_state("busy", number)
+        notebook.expect("%undo", "back before cell 8")
+        assert notebook.control_reply(number)["status"] == "ok"
+        # A widget waits for the kernel's word that it has heard its message.
+        for at in range(15):
+            notebook.run("x = 1")
+            undo = notebook.send("%undo")
+            time.sleep(at * 0.004)
+            comm = notebook.send_other(client.shell_channel, "comm_msg", comm_id="none", data={})
+            notebook.wait_for_state("idle", undo, comm)
+            step(f"comm {at}")
 
 
 def scene_losses():
