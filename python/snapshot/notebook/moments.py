@@ -4,6 +4,7 @@ Context: the front.
 """
 
 import asyncio
+import math
 
 from . import memory
 from .session import Refused
@@ -44,6 +45,9 @@ class Moments:
             return [f"no snapshot before this cell: {refusal}"]
         self.timeline.taken(event["id"])
         self._there.add(event["id"])
+        # Not in the background: a look at the memory of all takes a second, and a client may send a hundred cells
+        # meanwhile.
+        await self._drop_oldest(len(self._there) - MOST)
         self._weigh_soon()
         lost = self._losses.news(event["not_rolled_back"])
         return [text for text in lost if self._is_news(text)]
@@ -145,13 +149,22 @@ class Moments:
 
     async def _fit(self):
         await self.weigh()
-        while self.held > self.budget or len(self._there) > MOST:
+        while self.held > self.budget:
+            # Half of what is too much if all hold the same: some hold more.
+            too_many = len(self._there) * (self.held - self.budget) / self.held
+            if not await self._drop_oldest(math.ceil(too_many / 2)):
+                return
+            await self.weigh()
+
+    async def _drop_oldest(self, count):
+        """Drops so many, if there are. Returns how many."""
+        for dropped in range(count):
             oldest = self.timeline.oldest()
             if oldest is None:
-                return
+                return dropped
             self.timeline.forget(oldest)
             await self._drop(oldest.id)
-            await self.weigh()
+        return max(count, 0)
 
     async def weigh(self):
         """Measures what all snapshots hold. Where an upper bound is within the budget, that will do."""
