@@ -164,6 +164,7 @@ pub(super) fn live_as_frozen(
                 let _ = link.say(FromFrozen::NotRestored { part, count });
             }
         };
+        shared.make_room(link.fd());
         // First: a thread's stack may be in a mapped file.
         shared.open(&mut count);
         if let Some(lacking) = &lacking {

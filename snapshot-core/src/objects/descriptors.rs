@@ -260,6 +260,11 @@ impl Descriptors {
         numbers.get(at).map(|of| of.1)
     }
 
+    /// The highest number of all.
+    pub(super) fn highest(&self) -> i32 {
+        self.numbers.entries().last().map_or(0, |of| of.0)
+    }
+
     /// The group of a descriptor that is not in the record. With `of_file`, for a pipe, any group
     /// of the same file.
     pub(super) fn find(&self, fd: i32, stat: &Stat, of_file: bool) -> Option<usize> {

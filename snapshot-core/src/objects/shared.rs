@@ -12,8 +12,11 @@ use super::{
     reopened, shared_memory, signal_descriptors, sockets, terminals, timer_descriptors, unrecorded,
     watches,
 };
-use crate::sys::Errno;
+use crate::sys::{self, Errno};
 use crate::terms::{Closed, Gap, Part};
+
+/// More descriptors than any kind has open for a moment while it puts its objects back.
+const TEMPORARY: i32 = 16;
 
 impl Shared {
     /// Whether nothing of it changes while the program makes no system call: there is no memory that
@@ -112,6 +115,23 @@ macro_rules! kinds {
                 failed.count(Part::Files, self.reopened.open(&self.open));
                 failed.count(Part::Memory, self.mappings.restore(&self.open));
                 failed.all
+            }
+
+            /// Makes the table of descriptors as large as `open` and `restore` need it, while no
+            /// other task shares it. Later the kernel lets all processors pass by (RCU) before
+            /// a table grows: 5 to 10 ms. `by` is any descriptor.
+            pub(crate) fn make_room(&self, by: i32) {
+                let Ok(lowest) = sys::duplicate_above(by, 0) else {
+                    // At the limit: what has no room is counted as it is put back.
+                    return;
+                };
+                sys::close(lowest);
+                let highest = self.open.highest().max(lowest + TEMPORARY);
+                if !sys::is_open(highest)
+                    && let Ok(fd) = sys::duplicate_above(by, highest)
+                {
+                    sys::close(fd);
+                }
             }
 
             /// Puts the rest back, once all files are open and the threads exist. Returns as
