@@ -5,8 +5,10 @@
 
 mod call_number;
 mod detour;
+#[cfg(feature = "std")]
 mod float;
 mod frame;
+#[cfg(feature = "std")]
 mod pages;
 mod rest;
 mod segments;
@@ -17,18 +19,22 @@ mod weak;
 
 pub(crate) use call_number::is_interruptible;
 pub(crate) use detour::{Decision, Entry, MOST_JUMPS, TRAMPOLINE, decide_by};
-pub(crate) use float::{FloatControl, float_control, set_float_control};
-pub(crate) use frame::{SyscallFrame, is_native_call};
-pub(crate) use pages::copy_words;
+pub(crate) use frame::SyscallFrame;
 pub(crate) use rest::{Header, Owned, Part, Rest, STEPS, Step};
 pub(crate) use segments::{SegmentBases, has_shadow_stack};
 pub(crate) use shims::{
-    become_child, gate, on_stack, park, restore_from_signal, set_mask_unseen, shielded_by,
-    spawn_aside, spawn_parked, unpark,
+    become_child, on_stack, park, restore_from_signal, shielded_by, spawn_aside, spawn_parked,
 };
 pub(crate) use wait_first::wait_first;
+// For copies that go back.
 #[cfg(feature = "std")]
-pub(crate) use weak::{afl_area, afl_map_size};
+pub(crate) use {
+    float::{FloatControl, float_control, set_float_control},
+    frame::is_native_call,
+    pages::copy_words,
+    shims::{gate, set_mask_unseen, unpark},
+    weak::{afl_area, afl_map_size},
+};
 
 use core::arch::asm;
 
