@@ -159,7 +159,9 @@ impl Watched {
             if let Some(former) = former {
                 crate::log::note(&format!("    told {mark}, it remembers {former}"));
                 let is_right = self.is_right(former, mark);
-                if is_quiet && is_right {
+                // Another one may have answered, who has not been told of yet: live had just died.
+                let mut is_live = || self.session.list().pid("live_pid") == self.model.live;
+                if is_quiet && is_right && is_live() {
                     self.model.knows(mark, former);
                     return frozen;
                 }
