@@ -145,7 +145,8 @@ fn forget_ended(scan: u32) {
         match called {
             // The signal ended with the thread.
             Ok(_) => takeover::forget_one(),
-            Err(FREE) => slot.state.store(GONE, Ordering::Release),
+            // One that was seen as a zombie may only have been on its way out.
+            Err(FREE | ZOMBIE | WORKER) => slot.state.store(GONE, Ordering::Release),
             Err(_) => {}
         }
     }
