@@ -4,7 +4,7 @@
 //! Context: AS-SAFE, but for [`begin`].
 #![expect(unsafe_code, reason = "reads and writes variables of the program's")]
 
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::arch;
 use crate::process::own_memory::keep_out;
@@ -14,8 +14,8 @@ use crate::sys;
 static ASIDE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 /// Where the program's work counts.
 static COUNTED: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
-/// As long as the runtime's place may be at least.
-static LEAST: AtomicUsize = AtomicUsize::new(65_536);
+/// The runtime's own map is as long where it says nothing of a size.
+const LEAST: usize = 65_536;
 
 /// The runtime's variable. `None` in a program without it.
 fn place() -> Option<&'static AtomicPtr<u8>> {
@@ -26,7 +26,7 @@ fn place() -> Option<&'static AtomicPtr<u8>> {
 /// From now on until [`show`], nothing counts. `bytes` is the size of the map.
 pub(crate) fn begin(bytes: usize) {
     let Some(place) = place() else { return };
-    let bytes = bytes.max(LEAST.load(Ordering::Relaxed));
+    let bytes = bytes.max(LEAST);
     // Shared: it is no part of the program's memory, and no copy's alone.
     let Some(aside) = sys::map_memory(bytes, true) else {
         return;
